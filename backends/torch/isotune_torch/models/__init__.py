@@ -1,0 +1,1 @@
+"""The models that torchvision lacks, one a file."""

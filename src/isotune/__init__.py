@@ -1,0 +1,78 @@
+"""Isotune: one transfer-learning experiment spec, any backend, the same result.
+
+>>> import isotune
+>>> run = isotune.run("ants-and-bees.yaml", backend="torch")
+>>> run.best.val_accuracy
+>>> run.predict("bee.jpg")
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from isotune.errors import (
+        BackendError,
+        DatasetError,
+        IsotuneError,
+        RunError,
+        SpecError,
+        TrainingError,
+        WeightsError,
+    )
+    from isotune.experiment import run
+    from isotune.hookspecs import hookimpl
+    from isotune.plugins import plugins
+    from isotune.runs.opening import open_run
+    from isotune.runs.run import Run
+    from isotune.spec.experiment import ExperimentSpec
+    from isotune.spec.loading import json_schema, load_spec
+
+_HOMES = {
+    "BackendError": "isotune.errors",
+    "DatasetError": "isotune.errors",
+    "ExperimentSpec": "isotune.spec.experiment",
+    "IsotuneError": "isotune.errors",
+    "Run": "isotune.runs.run",
+    "RunError": "isotune.errors",
+    "SpecError": "isotune.errors",
+    "TrainingError": "isotune.errors",
+    "WeightsError": "isotune.errors",
+    "hookimpl": "isotune.hookspecs",
+    "json_schema": "isotune.spec.loading",
+    "load_spec": "isotune.spec.loading",
+    "open_run": "isotune.runs.opening",
+    "plugins": "isotune.plugins",
+    "run": "isotune.experiment",
+}
+
+__all__ = [
+    "BackendError",
+    "DatasetError",
+    "ExperimentSpec",
+    "IsotuneError",
+    "Run",
+    "RunError",
+    "SpecError",
+    "TrainingError",
+    "WeightsError",
+    "hookimpl",
+    "json_schema",
+    "load_spec",
+    "open_run",
+    "plugins",
+    "run",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Imports a public name when it is first used (PEP 562), so that importing stays light."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'isotune' has no attribute '{name}'")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    """Lists the public names."""
+    return sorted(__all__)

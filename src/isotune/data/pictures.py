@@ -1,0 +1,107 @@
+"""The pictures of an experiment: its splits, opened and checked, and batches of them."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+from isotune import home
+from isotune.data.batches import Batches
+from isotune.data.checking import clean
+from isotune.data.download import ensure_dataset
+from isotune.data.folder import FolderSource
+from isotune.errors import SpecError
+from isotune.interfaces.dataset import ImageSource
+from isotune.spec.experiment import ExperimentSpec
+from isotune.spec.parts import DatasetSpec
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """The training and validation pictures.
+
+    Attributes:
+        skipped: unreadable pictures left out, by split.
+    """
+
+    train: ImageSource
+    val: ImageSource
+    skipped: dict[str, int]
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names, in label order."""
+        return self.train.classes
+
+    def training_batches(self, spec: ExperimentSpec) -> Batches:
+        """Returns the batches of a training epoch, for a resolved spec."""
+        assert spec.transforms.train is not None, "resolve() comes first"
+        return Batches(
+            self.train,
+            spec.transforms.train,
+            spec.batch_size,
+            seed=spec.seed,
+            workers=spec.workers,
+            shuffle=True,
+            drop_last=spec.drop_last,
+        )
+
+    def validation_batches(self, spec: ExperimentSpec) -> Batches:
+        """Returns the batches of a validation, for a resolved spec."""
+        return evaluation_batches(self.val, spec)
+
+
+def evaluation_batches(source: ImageSource, spec: ExperimentSpec) -> Batches:
+    """Returns batches of `source` as they are evaluated, in its order, for a resolved spec."""
+    assert spec.transforms.val is not None, "resolve() comes first"
+    return Batches(
+        source,
+        spec.transforms.val,
+        spec.evaluation_batch,
+        seed=spec.seed,
+        workers=spec.workers,
+        shuffle=False,
+    )
+
+
+def open_pictures(spec: ExperimentSpec) -> Pictures:
+    """Finds (or downloads), indexes and checks the pictures of an experiment.
+
+    Raises:
+        DatasetError: a folder is missing, classes differ, or pictures are broken and the
+            spec does not say to skip them.
+        SpecError: there is not one training batch.
+    """
+    root = dataset_folder(spec.dataset)
+    train = FolderSource(root, spec.dataset.splits.train)
+    val = FolderSource(root, spec.dataset.splits.val, train.classes)
+    checked, skipped = {}, {}
+    for name, source in (("train", train), ("val", val)):
+        checked[name], broken = clean(source, spec.dataset.broken, spec.workers)
+        skipped[name] = len(broken)
+        for picture in broken:
+            log.warning("left out %s: %s", picture.identity, picture.reason)
+    pictures = Pictures(checked["train"], checked["val"], skipped)
+    if not len(pictures.training_batches(spec)):
+        raise SpecError(
+            f"batch_size: is {spec.batch_size}, but there are only {len(pictures.train)} training"
+            " pictures and drop_last leaves out a short batch."
+        )
+    return pictures
+
+
+def dataset_folder(spec: DatasetSpec) -> Path:
+    """Returns where a dataset is: as named, or under ``$ISOTUNE_HOME``; downloads it if need be.
+
+    Raises:
+        DatasetError: it is not there and there is no address to download it from.
+    """
+    named = Path(spec.path).expanduser()
+    if named.is_absolute():
+        return ensure_dataset(named, spec.url, spec.sha256)
+    if named.is_dir():
+        return named.resolve()
+    return ensure_dataset(home.datasets() / named, spec.url, spec.sha256)

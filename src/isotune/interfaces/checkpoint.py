@@ -1,0 +1,41 @@
+"""Checkpoint: the core owns the files; a backend hands over its state as named arrays."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isotune.interfaces.trainer import Trainer
+
+State = dict[str, NDArray[Any]]
+"""Arrays by canonical name.
+
+A model's names and layouts are torchvision's, without ``num_batches_tracked`` (it decides
+nothing while BatchNorm has a momentum). An optimizer's are ``PARAMETER/SLOT`` with PyTorch's
+slot names: ``momentum_buffer`` (SGD); ``exp_avg``, ``exp_avg_sq`` (shaped as the parameter)
+and ``step`` (float32 scalar: updates made so far) for Adam and AdamW.
+"""
+
+
+class Checkpoints(ABC):
+    """Moves state between a backend's native objects and NumPy."""
+
+    @abstractmethod
+    def export_model(self, model: Any) -> State:
+        """Returns copies of all parameters and BatchNorm statistics."""
+
+    @abstractmethod
+    def import_model(self, model: Any, state: Mapping[str, NDArray[Any]]) -> None:
+        """Sets them all. The core has checked that names and shapes are those of the model."""
+
+    @abstractmethod
+    def export_optimizer(self, trainer: Trainer) -> State:
+        """Returns copies of the optimizer's state; empty before the first step."""
+
+    @abstractmethod
+    def import_optimizer(self, trainer: Trainer, state: Mapping[str, NDArray[Any]]) -> None:
+        """Sets the optimizer's state, after ``trainer.freeze``."""

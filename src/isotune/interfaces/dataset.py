@@ -1,0 +1,88 @@
+"""Dataset: the core chooses, decodes and augments pictures; a backend puts them on its device."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some samples as the core hands them to a backend.
+
+    Attributes:
+        images: uint8, shape (N, height, width, 3), RGB.
+        labels: int32, shape (N,), positions in the dataset's ``classes``.
+    """
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int32]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True)
+class DeviceBatch:
+    """The same samples on a device, in the backend's own tensor type.
+
+    Attributes:
+        images: float32, shape (N, 3, height, width), normalised.
+        labels: integers, shape (N,).
+        size: N.
+    """
+
+    images: Any
+    labels: Any
+    size: int
+
+
+@dataclass(frozen=True)
+class Normalization:
+    """Per-channel ``(pixel / 255 - mean) / std``, in RGB order, in units of full scale."""
+
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+
+class ImageSource(ABC):
+    """One split of a dataset: which pictures, with which labels. Implemented by the core.
+
+    Attributes:
+        classes: class names, in label order.
+        labels: int32, shape (len(self),).
+    """
+
+    classes: tuple[str, ...]
+    labels: NDArray[np.int32]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @abstractmethod
+    def load(self, index: int) -> Image.Image:
+        """Decodes picture `index` to an RGB image, upright (EXIF applied).
+
+        Raises:
+            DatasetError: the picture cannot be decoded; the message names it.
+        """
+
+    @abstractmethod
+    def identify(self, index: int) -> str:
+        """Returns what a person would look for to find picture `index`: its path, usually."""
+
+
+class DatasetAdapter(ABC):
+    """A backend's half of the dataset."""
+
+    @abstractmethod
+    def feed(self, batches: Iterable[Batch], normalization: Normalization) -> Iterator[DeviceBatch]:
+        """Yields `batches` on the device, normalised there, in the same order and sizes."""

@@ -1,0 +1,86 @@
+"""Trainer: the core owns the loop, schedules and metrics; a backend one step of each kind."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isotune.interfaces.dataset import DeviceBatch
+from isotune.interfaces.freezing import FreezePlan
+from isotune.spec.optimizer import OptimizerSpec
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """What a trainer needs to know once.
+
+    Attributes:
+        optimizer: which update rule, with its constants. Its ``lr`` is not used here: every
+            step is told its learning rate.
+        label_smoothing: as in PyTorch's ``CrossEntropyLoss``, in [0, 1).
+        class_weights: float32, shape (classes,), or None. With weights the loss is the
+            weighted mean, as in PyTorch's ``CrossEntropyLoss``.
+        seed: the experiment's seed, from which dropout masks follow.
+    """
+
+    optimizer: OptimizerSpec
+    label_smoothing: float = 0.0
+    class_weights: NDArray[np.float32] | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What a step leaves on the device; reading it there would wait for the device.
+
+    Attributes:
+        logits: shape (N, classes), native.
+        loss: scalar, native; None after an evaluation step.
+    """
+
+    logits: Any
+    loss: Any = None
+
+
+@dataclass(frozen=True)
+class HostOutputs:
+    """The same on the host. `logits`: float32, shape (N, classes); `loss`: NaN if there was none."""
+
+    logits: NDArray[np.float32]
+    loss: float
+
+
+class Trainer(ABC):
+    """Trains and evaluates one native model.
+
+    The core calls :meth:`freeze` before the first step and whenever the plan changes.
+    """
+
+    @abstractmethod
+    def freeze(self, plan: FreezePlan) -> None:
+        """Trains everything but ``plan.frozen`` from the next step on.
+
+        Optimizer state of parameters that go on training is kept; that of newly frozen ones
+        is dropped, and that of newly unfrozen ones starts from zero.
+        """
+
+    @abstractmethod
+    def train_step(self, batch: DeviceBatch, learning_rate: float, step: int) -> Outputs:
+        """Makes one optimizer step, without waiting for the device.
+
+        `step` counts from 0 over the whole run and, with the seed, decides dropout
+        (see :mod:`isotune.training.dropout`). The outputs are those before the update.
+        """
+
+    @abstractmethod
+    def eval_step(self, batch: DeviceBatch) -> Outputs:
+        """Computes the logits in evaluation mode; nothing of the model changes."""
+
+    @abstractmethod
+    def fetch(self, outputs: Sequence[Outputs]) -> list[HostOutputs]:
+        """Brings the results of some steps to the host, waiting for the device once."""

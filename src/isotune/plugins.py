@@ -1,0 +1,186 @@
+"""Finds plugins, keeps a broken one from breaking another, and opens backends.
+
+A backend is an entry point of group ``isotune`` with the backend's name, imported only when it
+is asked for. Other plugins (backbones, observers) are entry points of ``isotune.extensions``.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import entry_points
+from typing import Any
+
+import pluggy
+
+from isotune import hookspecs
+from isotune.devices import choose_device
+from isotune.errors import BackendError, nearest
+from isotune.interfaces.backbone import BackboneEntry
+from isotune.interfaces.backend import Backend, BackendOffer
+
+BACKENDS = "isotune"
+EXTENSIONS = "isotune.extensions"
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class BackendReport:
+    """What can be said of a backend: ``problem`` is None when it can be used."""
+
+    name: str
+    install: str = ""
+    versions: dict[str, str] = field(default_factory=dict)
+    devices: list[str] = field(default_factory=list)
+    problem: str | None = None
+
+
+class Plugins:
+    """A pluggy manager that imports entry points as late as possible."""
+
+    def __init__(self) -> None:
+        self._manager = pluggy.PluginManager("isotune")
+        self._manager.add_hookspecs(hookspecs)
+        self._extensions_loaded = False
+
+    def register(self, plugin: object, name: str | None = None) -> None:
+        """Adds a plugin object (a module or an instance with marked methods).
+
+        Raises:
+            BackendError: it implements a hook that does not exist.
+        """
+        self._manager.register(plugin, name)
+        try:
+            self._manager.check_pending()
+        except pluggy.PluginValidationError as error:
+            self._manager.unregister(plugin)
+            raise BackendError(
+                f"plugin {name or plugin!r} is not a valid plugin: {error}"
+            ) from error
+
+    def unregister(self, plugin: object) -> None:
+        """Removes a plugin object."""
+        self._manager.unregister(plugin)
+
+    def backend_names(self) -> list[str]:
+        """Returns the names of all backends that plugins offer, without importing entry points."""
+        names = {point.name for point in entry_points(group=BACKENDS)}
+        return sorted(names | self._offers().keys())
+
+    def reports(self) -> list[BackendReport]:
+        """Looks at every backend; this imports their frameworks."""
+        return [self._report(name) for name in self.backend_names()]
+
+    def open_backend(self, name: str | None, device: str = "auto") -> Backend:
+        """Opens a backend on a device.
+
+        Args:
+            name: the backend's name; None takes the only usable one.
+            device: ``auto`` (the best present), or a kind with or without an index.
+
+        Raises:
+            BackendError: unknown or unusable backend, absent device; the message lists what
+                there is.
+        """
+        offer = self._offer(name or self._only_usable())
+        try:
+            offer.versions()
+            available = offer.devices()
+        except ImportError as error:
+            raise BackendError(_unusable(offer, error)) from error
+        return offer.open(choose_device(device, available, offer.name))
+
+    def backbones(self) -> list[BackboneEntry]:
+        """Returns the backbones that plugins offer."""
+        self._load_extensions()
+        return [entry for _, entries in self._call("isotune_backbones") for entry in entries]
+
+    def notify(self, hook: str, event: object, observers: Sequence[object] = ()) -> None:
+        """Tells all observers of an event; one that fails is reported and passed over.
+
+        Args:
+            hook: name of the hook, such as ``isotune_epoch_ended``.
+            event: its argument.
+            observers: objects to tell beside the registered plugins; their errors are raised.
+        """
+        self._load_extensions()
+        for _ in self._call(hook, event=event):
+            pass
+        for observer in observers:
+            if method := getattr(observer, hook, None):
+                method(event=event)
+
+    def _call(self, hook: str, **arguments: Any) -> Iterator[tuple[str, Any]]:
+        # Not hook(**arguments): there the first plugin that raises would silence all others.
+        for implementation in getattr(self._manager.hook, hook).get_hookimpls():
+            try:
+                wanted = {name: arguments[name] for name in implementation.argnames}
+                yield implementation.plugin_name, implementation.function(**wanted)
+            except Exception as error:
+                log.warning("plugin %s failed in %s: %s", implementation.plugin_name, hook, error)
+
+    def _offers(self) -> dict[str, BackendOffer]:
+        offers = (offer for _, found in self._call("isotune_backends") for offer in found)
+        return {offer.name: offer for offer in offers}
+
+    def _offer(self, name: str) -> BackendOffer:
+        if not self._manager.has_plugin(name):
+            self._load(BACKENDS, name)
+        offers = self._offers()
+        if name not in offers:
+            names = self.backend_names()
+            raise BackendError(
+                f"there is no backend '{name}'.{nearest(name, names)}"
+                f" Found are: {', '.join(names) or 'none'}."
+            )
+        return offers[name]
+
+    def _only_usable(self) -> str:
+        usable = [report.name for report in self.reports() if report.problem is None]
+        if len(usable) == 1:
+            return usable[0]
+        if usable:
+            raise BackendError(f"choose a backend: {' or '.join(usable)} (--backend NAME).")
+        raise BackendError(
+            "no backend can be used; install one with"
+            ' `pip install "isotune[torch]"` or `pip install "isotune[mindspore]"`'
+            " (`isotune backends` says what is missing)."
+        )
+
+    def _report(self, name: str) -> BackendReport:
+        try:
+            offer = self._offer(name)
+        except BackendError as error:
+            return BackendReport(name, problem=str(error))
+        try:
+            versions, devices = dict(offer.versions()), offer.devices()
+        except Exception as error:  # a broken framework may raise anything on import
+            return BackendReport(name, offer.install, problem=_unusable(offer, error))
+        return BackendReport(name, offer.install, versions, devices)
+
+    def _load(self, group: str, name: str) -> None:
+        try:
+            self._manager.load_setuptools_entrypoints(group, name)
+            self._manager.check_pending()
+        except Exception as error:  # whatever a plugin's import raises
+            raise BackendError(f"plugin '{name}' cannot be imported: {error}") from error
+
+    def _load_extensions(self) -> None:
+        if self._extensions_loaded:
+            return
+        self._extensions_loaded = True
+        for point in entry_points(group=EXTENSIONS):
+            try:
+                self._load(EXTENSIONS, point.name)
+            except BackendError as error:
+                log.warning("%s", error)
+
+
+def _unusable(offer: BackendOffer, error: Exception) -> str:
+    return f"backend '{offer.name}' cannot be used: {error}. Install it with `{offer.install}`."
+
+
+plugins = Plugins()
+"""The plugins of this process."""

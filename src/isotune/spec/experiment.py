@@ -1,0 +1,84 @@
+"""The experiment spec: everything a run is decided by, whatever the backend."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import Field, field_validator
+
+from isotune.spec.base import Shorthand, SpecModel
+from isotune.spec.optimizer import OptimizerSpec
+from isotune.spec.parts import (
+    BackboneSpec,
+    CheckpointSpec,
+    DatasetSpec,
+    EarlyStopping,
+    FreezeSpec,
+    HeadSpec,
+    LossSpec,
+    NormalizationSpec,
+)
+from isotune.spec.schedule import ConstantSchedule, ScheduleSpec
+from isotune.spec.transforms import Pipeline, output_size
+
+
+class TransformsSpec(SpecModel):
+    """What is done to a picture before it joins a batch; None takes the backbone's usual.
+
+    Attributes:
+        train: for training: by default ``random_resized_crop`` to the backbone's input size
+            and ``random_horizontal_flip``.
+        val: for everything else: by default ``resize`` and ``center_crop``.
+    """
+
+    train: Pipeline | None = None
+    val: Pipeline | None = None
+
+    @field_validator("train", "val")
+    @classmethod
+    def _fixed_size(cls, pipeline: Any) -> Any:
+        if pipeline is not None and output_size(pipeline) is None:
+            raise ValueError(
+                "should end in pictures of one size: add center_crop, random_crop,"
+                " random_resized_crop or resize: {size: [height, width]}"
+            )
+        return pipeline
+
+
+class ExperimentSpec(SpecModel):
+    """An experiment.
+
+    Attributes:
+        name: names the run folder: letters, digits, ``.``, ``_`` and ``-``.
+        batch_size: pictures a training step.
+        epochs: passes over the training pictures.
+        seed: decides order, augmentation, initial values and dropout.
+        eval_batch_size: pictures an evaluation step; None takes ``max(batch_size, 32)``.
+        drop_last: leaves out a short last training batch.
+        workers: decoding threads; None chooses.
+        normalization: None takes what the backbone's weights were trained with.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+    dataset: DatasetSpec
+    transforms: TransformsSpec = TransformsSpec()
+    batch_size: Annotated[int, Field(ge=1)]
+    backbone: Annotated[BackboneSpec, Shorthand("name")]
+    head: Annotated[HeadSpec, Shorthand("name")] = HeadSpec()
+    freeze: Annotated[FreezeSpec, Shorthand("parameters", ("string", "array"))] = FreezeSpec()
+    loss: Annotated[LossSpec, Shorthand("name")] = LossSpec()
+    optimizer: Annotated[OptimizerSpec, Shorthand("name")]
+    schedule: ScheduleSpec = ConstantSchedule()
+    epochs: Annotated[int, Field(ge=1)]
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    eval_batch_size: Annotated[int, Field(ge=1)] | None = None
+    drop_last: bool = False
+    workers: Annotated[int, Field(ge=1, le=256)] | None = None
+    normalization: NormalizationSpec | None = None
+    early_stopping: EarlyStopping | None = None
+    checkpoint: CheckpointSpec = CheckpointSpec()
+
+    @property
+    def evaluation_batch(self) -> int:
+        """Pictures an evaluation step."""
+        return self.eval_batch_size or max(self.batch_size, 32)

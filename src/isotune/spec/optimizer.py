@@ -1,0 +1,52 @@
+"""The optimizer of a spec."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Union
+
+from pydantic import Field, model_validator
+
+from isotune.spec.base import SpecModel
+
+LearningRate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Decay = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+
+
+class SGDSpec(SpecModel):
+    """``torch.optim.SGD``: the decay is added to the gradient, the momentum is undampened."""
+
+    name: Literal["sgd"] = "sgd"
+    lr: LearningRate = 0.01
+    momentum: Fraction = 0.0
+    nesterov: bool = False
+    weight_decay: Decay = 0.0
+
+    @model_validator(mode="after")
+    def _nesterov_needs_momentum(self) -> SGDSpec:
+        if self.nesterov and self.momentum == 0:
+            raise ValueError("nesterov needs a momentum above 0")
+        return self
+
+
+class AdamSpec(SpecModel):
+    """``torch.optim.Adam``: the decay is added to the gradient, eps to the corrected root."""
+
+    name: Literal["adam"]
+    lr: LearningRate = 0.001
+    betas: tuple[Fraction, Fraction] = (0.9, 0.999)
+    eps: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1e-8
+    weight_decay: Decay = 0.0
+
+
+class AdamWSpec(SpecModel):
+    """``torch.optim.AdamW``: as Adam, but the decay multiplies the parameter by 1 - lr * decay."""
+
+    name: Literal["adamw"]
+    lr: LearningRate = 0.001
+    betas: tuple[Fraction, Fraction] = (0.9, 0.999)
+    eps: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1e-8
+    weight_decay: Decay = 0.01
+
+
+OptimizerSpec = Annotated[Union[SGDSpec, AdamSpec, AdamWSpec], Field(discriminator="name")]

@@ -1,0 +1,124 @@
+"""The small parts of a spec: dataset, backbone, head, freezing, loss, early stopping."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from isotune.spec.base import SpecModel
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Channels = tuple[float, float, float]
+
+
+class Splits(SpecModel):
+    """The folders (or parts) of the dataset that are trained and validated on."""
+
+    train: str = "train"
+    val: str = "val"
+
+
+class DatasetSpec(SpecModel):
+    """Which pictures.
+
+    Attributes:
+        format: ``folder``: one folder per split, in it one per class.
+        path: absolute, relative to the spec's file, or under ``$ISOTUNE_HOME/datasets``.
+        url: where to download an archive of it from when it is not there.
+        sha256: what the archive's SHA-256 begins with, eight digits at least.
+        splits: names of the splits.
+        broken: what to do about pictures that cannot be read: stop, or leave them out.
+    """
+
+    format: Literal["folder"] = "folder"
+    path: Annotated[str, Field(min_length=1)]
+    url: Annotated[str, Field(pattern=r"^https?://")] | None = None
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{8,64}$")] | None = None
+    splits: Splits = Splits()
+    broken: Literal["error", "skip"] = "error"
+
+
+class BackboneSpec(SpecModel):
+    """Which pretrained model.
+
+    Attributes:
+        name: a name of ``isotune backbones``.
+        weights: ``imagenet`` (or another published name), ``none``, or the path of a file:
+            absolute, relative to the spec's file, or under ``$ISOTUNE_HOME/weights``.
+    """
+
+    name: str
+    weights: Annotated[str, Field(min_length=1)] = "imagenet"
+
+
+class HeadSpec(SpecModel):
+    """``linear``: a new linear layer in place of the model's last one, one output a class."""
+
+    name: Literal["linear"] = "linear"
+
+
+class FreezeSpec(SpecModel):
+    """What does not train.
+
+    Attributes:
+        parameters: ``none``, ``backbone`` (all but the head), or patterns over canonical
+            parameter names: ``layer1`` (everything under it), ``*.bias``.
+        batch_norm: ``eval``: frozen BatchNorm runs on its stored statistics and keeps them;
+            ``train``: it goes on updating them, as the classic tutorials do.
+        unfreeze: from which epoch on (counted from 1) what is released: patterns, or ``all``.
+    """
+
+    parameters: Literal["none", "backbone"] | Annotated[list[str], Field(min_length=1)] = "none"
+    batch_norm: Literal["eval", "train"] = "eval"
+    unfreeze: dict[Annotated[int, Field(ge=2)], Literal["all"] | list[str]] = Field(
+        default_factory=dict
+    )
+
+    @model_validator(mode="after")
+    def _nothing_to_unfreeze(self) -> FreezeSpec:
+        if self.unfreeze and self.parameters == "none":
+            raise ValueError("unfreeze needs something frozen, but parameters is 'none'")
+        return self
+
+
+class LossSpec(SpecModel):
+    """Cross entropy, as PyTorch's ``CrossEntropyLoss``.
+
+    Attributes:
+        label_smoothing: share of the target spread over all classes.
+        class_weights: ``none``; ``balanced`` (samples / (classes * samples of the class), as
+            in scikit-learn); or a weight for every class by name.
+    """
+
+    name: Literal["cross_entropy"] = "cross_entropy"
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    class_weights: Literal["none", "balanced"] | dict[str, Positive] = "none"
+
+
+class NormalizationSpec(SpecModel):
+    """Per-channel mean and standard deviation (R, G, B), in units of full scale."""
+
+    mean: Channels
+    std: tuple[Positive, Positive, Positive]
+
+
+Monitor = Literal["val_accuracy", "val_loss"]
+
+
+class EarlyStopping(SpecModel):
+    """Ends the run when `monitor` has not got better for `patience` epochs.
+
+    Attributes:
+        min_delta: how much better counts, in units of the monitored metric.
+    """
+
+    monitor: Monitor = "val_loss"
+    patience: Annotated[int, Field(ge=1)] = 5
+    min_delta: Annotated[float, Field(ge=0)] = 0.0
+
+
+class CheckpointSpec(SpecModel):
+    """Which epoch is the best one: that with the first best value of `monitor`."""
+
+    monitor: Monitor = "val_accuracy"

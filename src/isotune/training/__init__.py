@@ -1,0 +1,1 @@
+"""The core's half of training: loop, schedules, metrics, freezing plans, dropout's definition."""

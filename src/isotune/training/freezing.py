@@ -1,0 +1,66 @@
+"""Which parameters are frozen in which epoch: patterns over canonical names, resolved."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from fnmatch import fnmatchcase
+
+from isotune.errors import SpecError, nearest
+from isotune.interfaces.backbone import BackboneEntry
+from isotune.interfaces.freezing import FreezePlan
+from isotune.spec.parts import FreezeSpec
+
+
+def is_parameter(state_name: str) -> bool:
+    """Tells a parameter from a BatchNorm statistic by its canonical name."""
+    return not state_name.endswith((".running_mean", ".running_var"))
+
+
+def freeze_plan(
+    spec: FreezeSpec, entry: BackboneEntry, state_names: Iterable[str], epoch: int
+) -> FreezePlan:
+    """Returns what is frozen during `epoch`, counted from 1.
+
+    Args:
+        spec: what the experiment asks for.
+        entry: the backbone, which knows its head.
+        state_names: canonical names of the model's state.
+        epoch: from 1.
+
+    Raises:
+        SpecError: a pattern matches no parameter, or nothing is left to train.
+    """
+    names = [name for name in state_names if is_parameter(name)]
+    frozen = _frozen_at_start(spec, entry, names)
+    for start, released in sorted(spec.unfreeze.items()):
+        if released == "all":
+            matched = set(names)
+        else:
+            matched = _matching(released, names, f"freeze.unfreeze.{start}")
+        if epoch >= start:
+            frozen -= matched
+    if len(frozen) == len(names):
+        raise SpecError("freeze.parameters: freezes every parameter; nothing is left to train.")
+    return FreezePlan(frozenset(frozen), spec.batch_norm)
+
+
+def _frozen_at_start(spec: FreezeSpec, entry: BackboneEntry, names: Sequence[str]) -> set[str]:
+    if spec.parameters == "none":
+        return set()
+    if spec.parameters == "backbone":
+        return {name for name in names if not entry.is_head(name)}
+    return _matching(spec.parameters, names, "freeze.parameters")
+
+
+def _matching(patterns: Sequence[str], names: Sequence[str], field: str) -> set[str]:
+    matched: set[str] = set()
+    for pattern in patterns:
+        found = {n for n in names if fnmatchcase(n, pattern) or n.startswith(f"{pattern}.")}
+        if not found:
+            parts = {n.rsplit(".", depth)[0] for n in names for depth in range(n.count(".") + 1)}
+            raise SpecError(
+                f"{field}: '{pattern}' matches no parameter.{nearest(pattern, parts)}"
+                f" Parameters are named like {names[0]} and {names[-1]}."
+            )
+        matched |= found
+    return matched

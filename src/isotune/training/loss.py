@@ -1,0 +1,72 @@
+"""Cross entropy in NumPy: for validation, where every backend must report the same number."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isotune.errors import SpecError, nearest
+from isotune.spec.parts import LossSpec
+
+
+def cross_entropy(
+    logits: NDArray[np.float32],
+    labels: NDArray[np.int32],
+    label_smoothing: float = 0.0,
+    class_weights: NDArray[np.float32] | None = None,
+) -> tuple[float, float]:
+    """Returns the sums (numerator, denominator) whose quotient is PyTorch's mean loss.
+
+    PyTorch documents ``CrossEntropyLoss`` with reduction ``mean`` as the weighted sum of the
+    samples' losses over the sum of their labels' weights; with smoothing s, the target is
+    ``(1 - s) * onehot + s / classes``. Sums of batches add up.
+
+    Args:
+        logits: float32, shape (N, classes).
+        labels: int32, shape (N,).
+        label_smoothing: s.
+        class_weights: float32, shape (classes,), or None.
+    """
+    scores = logits.astype(np.float64)
+    scores -= scores.max(axis=1, keepdims=True)
+    log_probabilities = scores - np.log(np.exp(scores).sum(axis=1, keepdims=True))
+    classes = logits.shape[1]
+    weights = np.ones(classes) if class_weights is None else class_weights.astype(np.float64)
+    rows = np.arange(len(labels))
+    hard = -(weights[labels] * log_probabilities[rows, labels]).sum()
+    soft = -(log_probabilities * weights).sum() / classes
+    total = (1 - label_smoothing) * hard + label_smoothing * soft
+    return float(total), float(weights[labels].sum())
+
+
+def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Returns probabilities: float32, shape (N, classes), rows summing to 1."""
+    scores = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
+    return (scores / scores.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+def class_weights(
+    loss: LossSpec, classes: Sequence[str], labels: NDArray[np.int32]
+) -> NDArray[np.float32] | None:
+    """Returns a weight for each class, float32 of shape (classes,), or None for no weights.
+
+    Raises:
+        SpecError: weights by name do not name exactly the dataset's classes.
+    """
+    if loss.class_weights == "none":
+        return None
+    if loss.class_weights == "balanced":
+        counts = np.bincount(labels, minlength=len(classes))
+        return (len(labels) / (len(classes) * np.maximum(counts, 1))).astype(np.float32)
+    for name in loss.class_weights:
+        if name not in classes:
+            raise SpecError(
+                f"loss.class_weights: '{name}' is not a class of the dataset."
+                f"{nearest(name, classes)} Its classes are: {', '.join(classes)}."
+            )
+    missing = [name for name in classes if name not in loss.class_weights]
+    if missing:
+        raise SpecError(f"loss.class_weights: has no weight for {', '.join(missing)}.")
+    return np.array([loss.class_weights[name] for name in classes], dtype=np.float32)

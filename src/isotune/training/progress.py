@@ -1,0 +1,52 @@
+"""What the loop remembers between epochs: the best one so far, and when to give up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from isotune.runs.events import EpochMetrics
+from isotune.spec.parts import EarlyStopping, Monitor
+
+
+def improves(monitor: Monitor, value: float, best: float, min_delta: float = 0.0) -> bool:
+    """Tells whether `value` is better than `best`: higher accuracy, lower loss."""
+    return value > best + min_delta if monitor == "val_accuracy" else value < best - min_delta
+
+
+def worst(monitor: Monitor) -> float:
+    """Returns a value that any other improves on."""
+    return float("-inf") if monitor == "val_accuracy" else float("inf")
+
+
+@dataclass
+class Best:
+    """Keeps the first epoch with the best value of `monitor`."""
+
+    monitor: Monitor
+    metrics: EpochMetrics | None = None
+
+    def update(self, metrics: EpochMetrics) -> bool:
+        """Returns True, and remembers the epoch, if it is the best so far."""
+        best = getattr(self.metrics, self.monitor) if self.metrics else worst(self.monitor)
+        if not improves(self.monitor, getattr(metrics, self.monitor), best):
+            return False
+        self.metrics = metrics
+        return True
+
+
+class Patience:
+    """Counts epochs without improvement."""
+
+    def __init__(self, spec: EarlyStopping) -> None:
+        self._spec = spec
+        self._best = worst(spec.monitor)
+        self._waited = 0
+
+    def exhausted(self, metrics: EpochMetrics) -> bool:
+        """Takes an epoch in; tells whether the run should end."""
+        value = getattr(metrics, self._spec.monitor)
+        if improves(self._spec.monitor, value, self._best, self._spec.min_delta):
+            self._best, self._waited = value, 0
+        else:
+            self._waited += 1
+        return self._waited >= self._spec.patience

@@ -1,0 +1,1 @@
+"""The contract: what every backend must do, each test run against every installed backend."""

@@ -1,0 +1,130 @@
+"""A backend with a net, and what the tests do with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+from numpy.testing import assert_allclose
+from numpy.typing import NDArray
+
+from contract.nets import SHAPES
+from contract.reference.nets import NETS
+from contract.reference.trainer import ReferenceTrainer
+from contract.values import NORMALIZATION, state
+from isotune.interfaces.backbone import BackboneEntry
+from isotune.interfaces.backend import Backend
+from isotune.interfaces.checkpoint import State
+from isotune.interfaces.dataset import Batch
+from isotune.interfaces.freezing import FreezePlan
+from isotune.interfaces.trainer import HostOutputs, Trainer, TrainingPlan
+from isotune.spec.optimizer import SGDSpec
+
+TOLERANCE = 1e-5
+"""How far float32 training may be from the float64 reference, in units of the value."""
+
+
+@dataclass
+class Learner:
+    """A native model with its trainer."""
+
+    backend: Backend
+    model: Any
+    trainer: Trainer
+
+    def train(
+        self, batches: Sequence[Batch], rates: Sequence[float], first: int = 0
+    ) -> list[HostOutputs]:
+        """Makes one step a batch, numbered from `first`, and fetches all outputs at the end."""
+        fed = self.backend.dataset.feed(batches, NORMALIZATION)
+        return self.trainer.fetch(
+            [
+                self.trainer.train_step(batch, rate, first + i)
+                for i, (batch, rate) in enumerate(zip(fed, rates, strict=True))
+            ]
+        )
+
+    def evaluate(self, *batches: Batch) -> NDArray[np.float32]:
+        """Returns the logits of all batches."""
+        fed = self.backend.dataset.feed(batches, NORMALIZATION)
+        outputs = self.trainer.fetch([self.trainer.eval_step(batch) for batch in fed])
+        return np.concatenate([output.logits for output in outputs])
+
+    def state(self) -> State:
+        return self.backend.checkpoints.export_model(self.model)
+
+    def optimizer_state(self) -> State:
+        return self.backend.checkpoints.export_optimizer(self.trainer)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One net on one backend."""
+
+    backend: Backend
+    entry: BackboneEntry
+
+    def model(self) -> Any:
+        """Builds the native model as the core does."""
+        if self.entry.name in self.backend.backbones.names():
+            return self.backend.backbones.build(self.entry.name)
+        module, function = self.entry.builders[self.backend.name].split(":")
+        return self.backend.backbones.adopt(getattr(import_module(module), function)())
+
+    def initial(self) -> dict[str, NDArray[np.float32]]:
+        """Returns a state for a tests-owned net."""
+        return state(SHAPES[self.entry.name])
+
+    def learner(self, plan: TrainingPlan | None = None, freeze: FreezePlan | None = None) -> Learner:
+        """Returns a new model in its initial state, with a trainer."""
+        model = self.model()
+        self.backend.checkpoints.import_model(model, self.initial())
+        trainer = self.backend.trainer(model, plan or TrainingPlan(SGDSpec()))
+        trainer.freeze(freeze or FreezePlan())
+        return Learner(self.backend, model, trainer)
+
+    def reference(
+        self, plan: TrainingPlan | None = None, freeze: FreezePlan | None = None
+    ) -> ReferenceTrainer:
+        """Returns the reference in the same initial state."""
+        net = NETS[self.entry.name]()
+        plan = plan or TrainingPlan(SGDSpec())
+        trainer = ReferenceTrainer(net, self.initial(), plan, NORMALIZATION)
+        trainer.freeze(freeze or FreezePlan())
+        return trainer
+
+
+def assert_same_steps(
+    learner: Learner,
+    reference: ReferenceTrainer,
+    batches: Sequence[Batch],
+    rates: Sequence[float],
+    first: int = 0,
+) -> None:
+    """Trains both and compares logits, losses, states and optimizer states."""
+    outputs = learner.train(batches, rates, first)
+    for i, (batch, rate, output) in enumerate(zip(batches, rates, outputs, strict=True)):
+        logits, loss = reference.train_step(batch, rate, first + i)
+        assert_close(output.logits, logits)
+        assert_close(output.loss, loss)
+    assert_states_close(learner.state(), reference.state)
+    assert_states_close(learner.optimizer_state(), reference.optimizer_state())
+
+
+def assert_close(actual: Any, expected: Any, tolerance: float = TOLERANCE) -> None:
+    assert_allclose(actual, expected, rtol=tolerance, atol=tolerance)
+
+
+def assert_states_close(actual: State, expected: Mapping[str, NDArray[Any]]) -> None:
+    assert actual.keys() == expected.keys()
+    for name, value in expected.items():
+        assert actual[name].dtype == np.float32
+        assert_allclose(actual[name], value, rtol=TOLERANCE, atol=TOLERANCE, err_msg=name)
+
+
+def in_bytes(state: Mapping[str, NDArray[Any]]) -> dict[str, tuple[str, tuple[int, ...], bytes]]:
+    """Returns what tells two states apart, bit for bit."""
+    return {name: (str(v.dtype), v.shape, v.tobytes()) for name, v in sorted(state.items())}

@@ -1,0 +1,32 @@
+"""The catalogue's backbones as torchvision and the reference know them: ``truth.json``.
+
+``PYTHONPATH=tests python -m contract.make_truth`` writes that file.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from zlib import crc32
+
+import numpy as np
+
+from isotune.interfaces.backbone import BackboneEntry
+
+FILE = Path(__file__).with_name("truth.json")
+TRUTH: dict[str, dict[str, Any]] = json.loads(FILE.read_text("utf-8")) if FILE.exists() else {}
+
+SIDE = 64
+CLASSES = 5
+SEED = 7
+
+CATALOGUE = {name: BackboneEntry(name, truth["classifier"]) for name, truth in TRUTH.items()}
+
+
+def signature(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, int]:
+    """Returns a summary that two models share only if all names and shapes are equal."""
+    lines = "\n".join(f"{name} {tuple(shape)}" for name, shape in sorted(shapes.items()))
+    elements = sum(int(np.prod(shape)) for shape in shapes.values())
+    return {"tensors": len(shapes), "elements": elements, "crc32": crc32(lines.encode())}

@@ -1,0 +1,39 @@
+"""Checkpoint: the names are the canonical ones already."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isotune.interfaces.checkpoint import Checkpoints, State
+from numpy_backend.backbone import LinearNet
+from numpy_backend.trainer import NumpyTrainer
+
+
+class NumpyCheckpoints(Checkpoints):
+    """Copies arrays out and in."""
+
+    def export_model(self, model: LinearNet) -> State:
+        return {name: parameter.copy() for name, parameter in model.parameters().items()}
+
+    def import_model(self, model: LinearNet, state: Mapping[str, NDArray[Any]]) -> None:
+        for name, parameter in model.parameters().items():
+            parameter[...] = state[name]
+
+    def export_optimizer(self, trainer: NumpyTrainer) -> State:
+        return {
+            f"{name}/{slot}": value.copy()
+            for name, slots in trainer.slots.items()
+            for slot, value in slots.items()
+        }
+
+    def import_optimizer(
+        self, trainer: NumpyTrainer, state: Mapping[str, NDArray[Any]]
+    ) -> None:
+        trainer.slots = {}
+        for key, value in state.items():
+            name, slot = key.split("/")
+            trainer.slots.setdefault(name, {})[slot] = np.array(value, dtype=np.float32)

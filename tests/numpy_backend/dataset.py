@@ -1,0 +1,19 @@
+"""Dataset: normalise; there is no device to move to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+
+from isotune.interfaces.dataset import Batch, DatasetAdapter, DeviceBatch, Normalization
+
+
+class NumpyDataset(DatasetAdapter):
+    """Feeds the core's batches as float32 arrays."""
+
+    def feed(self, batches: Iterable[Batch], normalization: Normalization) -> Iterator[DeviceBatch]:
+        mean, std = np.float32(normalization.mean), np.float32(normalization.std)
+        for batch in batches:
+            scaled = (batch.images.astype(np.float32) / 255 - mean) / std
+            yield DeviceBatch(scaled.transpose(0, 3, 1, 2), batch.labels, len(batch))

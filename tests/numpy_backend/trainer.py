@@ -1,0 +1,108 @@
+"""Trainer: one step of each kind; PyTorch's loss and update rules."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from isotune.interfaces.dataset import DeviceBatch
+from isotune.interfaces.freezing import FreezePlan
+from isotune.interfaces.trainer import HostOutputs, Outputs, Trainer, TrainingPlan
+from isotune.spec.optimizer import AdamSpec, AdamWSpec, OptimizerSpec, SGDSpec
+from numpy_backend.backbone import Array, LinearNet
+from numpy_backend.freezing import NumpyFreezing
+
+Slots = dict[str, Array]
+
+
+class NumpyTrainer(Trainer):
+    """Keeps the optimizer's slots by parameter name; a parameter without any starts from zero."""
+
+    def __init__(self, model: LinearNet, plan: TrainingPlan, freezing: NumpyFreezing) -> None:
+        self.model = model
+        self.plan = plan
+        self.freezing = freezing
+        self.slots: dict[str, Slots] = {}
+        freezing.apply(model, FreezePlan())
+
+    def freeze(self, plan: FreezePlan) -> None:
+        self.freezing.apply(self.model, plan)
+        self.slots = {name: s for name, s in self.slots.items() if name not in plan.frozen}
+
+    def train_step(self, batch: DeviceBatch, learning_rate: float, step: int) -> Outputs:
+        logits = self.model(batch.images)
+        loss, logits_gradient = cross_entropy(logits, batch.labels, self.plan)
+        gradients = self.model.gradients(batch.images, logits_gradient)
+        for name, parameter in self.model.parameters().items():
+            if name not in self.model.frozen:
+                slots = self.slots.setdefault(name, new_slots(self.plan.optimizer, parameter))
+                update(self.plan.optimizer, parameter, gradients[name], slots, learning_rate)
+        return Outputs(logits, loss)
+
+    def eval_step(self, batch: DeviceBatch) -> Outputs:
+        return Outputs(self.model(batch.images))
+
+    def fetch(self, outputs: Sequence[Outputs]) -> list[HostOutputs]:
+        return [
+            HostOutputs(o.logits, float("nan") if o.loss is None else float(o.loss))
+            for o in outputs
+        ]
+
+
+def cross_entropy(
+    logits: Array, labels: np.typing.NDArray[np.int32], plan: TrainingPlan
+) -> tuple[np.float32, Array]:
+    """Returns PyTorch's ``CrossEntropyLoss`` and its gradient with respect to the logits."""
+    classes = logits.shape[1]
+    weights = np.ones(classes, np.float32) if plan.class_weights is None else plan.class_weights
+    targets = np.eye(classes, dtype=np.float32)[labels] * (1 - plan.label_smoothing)
+    targets = (targets + plan.label_smoothing / classes) * weights / weights[labels].sum()
+    shifted = logits - logits.max(1, keepdims=True)
+    log_probabilities = shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
+    gradient = np.exp(log_probabilities) * targets.sum(1, keepdims=True) - targets
+    return -(targets * log_probabilities).sum(), gradient.astype(np.float32)
+
+
+def new_slots(spec: OptimizerSpec, parameter: Array) -> Slots:
+    """Returns the optimizer's state of one parameter before its first update."""
+    if isinstance(spec, SGDSpec):
+        return {"momentum_buffer": np.zeros_like(parameter)} if spec.momentum else {}
+    averages = {"exp_avg": np.zeros_like(parameter), "exp_avg_sq": np.zeros_like(parameter)}
+    return {**averages, "step": np.zeros((), np.float32)}
+
+
+def update(
+    spec: OptimizerSpec, parameter: Array, gradient: Array, slots: Slots, learning_rate: float
+) -> None:
+    """Makes one update, in place."""
+    rate = np.float32(learning_rate)
+    if isinstance(spec, AdamWSpec):
+        parameter *= 1 - rate * np.float32(spec.weight_decay)
+    else:
+        gradient = gradient + np.float32(spec.weight_decay) * parameter
+    if isinstance(spec, SGDSpec):
+        parameter -= rate * sgd_direction(spec, gradient, slots)
+    else:
+        parameter -= rate * adam_direction(spec, gradient, slots)
+
+
+def sgd_direction(spec: SGDSpec, gradient: Array, slots: Slots) -> Array:
+    """Returns what ``torch.optim.SGD`` multiplies by the learning rate."""
+    if not spec.momentum:
+        return gradient
+    momentum, velocity = np.float32(spec.momentum), slots["momentum_buffer"]
+    velocity *= momentum
+    velocity += gradient
+    return gradient + momentum * velocity if spec.nesterov else velocity
+
+
+def adam_direction(spec: AdamSpec | AdamWSpec, gradient: Array, slots: Slots) -> Array:
+    """Returns what ``torch.optim.Adam`` multiplies by the learning rate."""
+    beta1, beta2 = spec.betas
+    slots["step"] += 1
+    slots["exp_avg"] += np.float32(1 - beta1) * (gradient - slots["exp_avg"])
+    slots["exp_avg_sq"] += np.float32(1 - beta2) * (gradient**2 - slots["exp_avg_sq"])
+    step = float(slots["step"])
+    root = np.sqrt(slots["exp_avg_sq"] / np.float32(1 - beta2**step)) + np.float32(spec.eps)
+    return slots["exp_avg"] / np.float32(1 - beta1**step) / root
