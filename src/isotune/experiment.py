@@ -59,7 +59,7 @@ def run(
         IsotuneError: one of its kinds, with a sentence that says what to change.
     """
     loaded = load_spec(spec, overrides)
-    entry = find_backbone(loaded.backbone.name, catalogue(plugins.backbones()))
+    entry = find_backbone(loaded.backbone.name, catalogue(plugins.backbones(backend)))
     loaded = resolve(loaded, entry)
     opened = plugins.open_backend(backend, device)
     pictures = open_pictures(loaded)

@@ -92,9 +92,15 @@ class Plugins:
             raise BackendError(_unusable(offer, error)) from error
         return offer.open(choose_device(device, available, offer.name))
 
-    def backbones(self) -> list[BackboneEntry]:
-        """Returns the backbones that plugins offer."""
+    def backbones(self, backend: str | None = None) -> list[BackboneEntry]:
+        """Returns the backbones that extensions, and the plugin of `backend`, offer.
+
+        Raises:
+            BackendError: there is no such backend.
+        """
         self._load_extensions()
+        if backend:
+            self._offer(backend)
         return [entry for _, entries in self._call("isotune_backbones") for entry in entries]
 
     def notify(self, hook: str, event: object, observers: Sequence[object] = ()) -> None:

@@ -21,7 +21,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "backend" in metafunc.fixturenames:
         metafunc.parametrize("backend", backends(), indirect=True, scope="session")
     if "subject" in metafunc.fixturenames:
-        names = metafunc.definition.get_closest_marker("nets").args
+        marker = metafunc.definition.get_closest_marker("nets")
+        names = marker.args if marker else ()
         chosen = [key for key, pair in subjects().items() if pair.entry.name in names]
         metafunc.parametrize("subject", chosen, indirect=True, scope="session")
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from functools import cache
 
 import numpy_backend.plugin
+
 from contract.nets import ENTRIES
 from contract.subject import Subject
 from contract.truth import CATALOGUE
-from isotune.errors import BackendError
 from isotune.interfaces.backend import Backend
 from isotune.plugins import Plugins
 
@@ -22,16 +22,26 @@ def plugins() -> Plugins:
 
 
 @cache
-def backends() -> dict[str, Backend]:
-    """Opens every backend whose framework is installed; a broken one is an error here."""
-    opened = {}
+def opened() -> dict[str, Backend | Exception]:
+    """Opens every backend whose framework is installed; a broken one is told by its error."""
+    found: dict[str, Backend | Exception] = {}
     for name in plugins().backend_names():
         try:
-            opened[name] = plugins().open_backend(name, "cpu")
-        except BackendError as error:
-            if not isinstance(error.__cause__, ModuleNotFoundError):
-                raise
-    return opened
+            found[name] = plugins().open_backend(name, "cpu")
+        except Exception as error:
+            if not lacks_framework(error):
+                found[name] = error
+    return found
+
+
+def lacks_framework(error: Exception) -> bool:
+    cause = error.__cause__
+    return isinstance(cause, ModuleNotFoundError) and not str(cause.name).startswith("isotune")
+
+
+def backends() -> dict[str, Backend]:
+    """Returns the backends that work."""
+    return {name: found for name, found in opened().items() if isinstance(found, Backend)}
 
 
 @cache

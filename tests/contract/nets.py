@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from isotune.interfaces.backbone import BackboneEntry
 from numpy_backend.plugin import LINEAR
+
+from isotune.interfaces.backbone import BackboneEntry
 
 FRAMEWORKS = ("torch", "mindspore")
 

@@ -60,7 +60,7 @@ class Learner:
         return self.backend.checkpoints.export_optimizer(self.trainer)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Subject:
     """One net on one backend."""
 
@@ -78,7 +78,9 @@ class Subject:
         """Returns a state for a tests-owned net."""
         return state(SHAPES[self.entry.name])
 
-    def learner(self, plan: TrainingPlan | None = None, freeze: FreezePlan | None = None) -> Learner:
+    def learner(
+        self, plan: TrainingPlan | None = None, freeze: FreezePlan | None = None
+    ) -> Learner:
         """Returns a new model in its initial state, with a trainer."""
         model = self.model()
         self.backend.checkpoints.import_model(model, self.initial())

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from contract.installed import plugins
+from contract.installed import backends, opened, plugins
 from isotune.interfaces.backend import Backend
+
+
+def test_no_installed_backend_is_broken() -> None:
+    assert opened() == backends()
 
 
 def test_offer_tells_what_there_is_before_it_opens(backend: Backend) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.testing import assert_allclose, assert_array_equal
+from numpy.typing import NDArray
 
 from contract.reference.trainer import normalised
 from contract.values import NORMALIZATION, words
@@ -13,7 +14,7 @@ from isotune.interfaces.backend import Backend
 from isotune.interfaces.dataset import Batch
 
 
-def host(tensor: Any) -> np.ndarray:
+def host(tensor: Any) -> NDArray[Any]:
     return np.asarray(tensor.asnumpy() if hasattr(tensor, "asnumpy") else tensor)
 
 

@@ -8,6 +8,8 @@ from contract.subject import Subject, in_bytes
 from contract.values import batch, uniform
 from isotune.errors import BackendError
 from isotune.interfaces.head import LinearValues
+from isotune.interfaces.trainer import TrainingPlan
+from isotune.spec.optimizer import SGDSpec
 
 ALL = ("linear", "tiny_bn", "tiny_dropout", "lenet", "resnet18", "mobilenet_v2")
 
@@ -38,15 +40,15 @@ def test_replaced_head_is_used_and_owns_its_values(subject: Subject) -> None:
     before = in_bytes(learner.state())
     new.weight[:] = 0
     assert in_bytes(learner.state()) == before
-    learner.trainer = subject.backend.trainer(learner.model, learner_plan())
+    learner.trainer = subject.backend.trainer(learner.model, TrainingPlan(SGDSpec()))
     assert learner.evaluate(batch("head", 2)).shape == (2, 7)
 
 
 @pytest.mark.nets(*ALL)
-@pytest.mark.parametrize("path", ["head", "fc.weight", "flatten", ""])
+@pytest.mark.parametrize("path", ["head", "fc.weight", "flatten", "fc.", ""])
 def test_wrong_path_is_an_error_that_names_it(subject: Subject, path: str) -> None:
     model = subject.model()
-    with pytest.raises(BackendError, match=path):
+    with pytest.raises(BackendError, match=f"'{path}'"):
         subject.backend.heads.in_features(model, path)
-    with pytest.raises(BackendError, match=path):
+    with pytest.raises(BackendError, match=f"'{path}'"):
         subject.backend.heads.replace(model, path, values(1))

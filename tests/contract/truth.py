@@ -13,16 +13,22 @@ from zlib import crc32
 
 import numpy as np
 
+from contract.values import batch
 from isotune.interfaces.backbone import BackboneEntry
+from isotune.interfaces.dataset import Batch
 
 FILE = Path(__file__).with_name("truth.json")
 TRUTH: dict[str, dict[str, Any]] = json.loads(FILE.read_text("utf-8")) if FILE.exists() else {}
 
-SIDE = 64
 CLASSES = 5
 SEED = 7
 
 CATALOGUE = {name: BackboneEntry(name, truth["classifier"]) for name, truth in TRUTH.items()}
+
+
+def pictures(name: str) -> Batch:
+    """Returns the two pictures that a backbone's truth is about."""
+    return batch("truth", 2, side=32 if name == "lenet" else 64, classes=CLASSES)
 
 
 def signature(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, int]:

@@ -28,7 +28,7 @@ class NumpyBackend(Backend):
         self.checkpoints = NumpyCheckpoints()
 
     def trainer(self, model: LinearNet, plan: TrainingPlan) -> NumpyTrainer:
-        return NumpyTrainer(model, plan, self.freezing)
+        return NumpyTrainer(model, plan)
 
     def threads(self) -> int:
         return os.cpu_count() or 1

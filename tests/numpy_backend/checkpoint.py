@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isotune.interfaces.checkpoint import Checkpoints, State
+from isotune.interfaces.trainer import Trainer
 from numpy_backend.backbone import LinearNet
-from numpy_backend.trainer import NumpyTrainer
+from numpy_backend.trainer import NumpyTrainer, Slots
 
 
 class NumpyCheckpoints(Checkpoints):
@@ -23,17 +24,21 @@ class NumpyCheckpoints(Checkpoints):
         for name, parameter in model.parameters().items():
             parameter[...] = state[name]
 
-    def export_optimizer(self, trainer: NumpyTrainer) -> State:
+    def export_optimizer(self, trainer: Trainer) -> State:
         return {
             f"{name}/{slot}": value.copy()
-            for name, slots in trainer.slots.items()
+            for name, slots in own(trainer).slots.items()
             for slot, value in slots.items()
         }
 
-    def import_optimizer(
-        self, trainer: NumpyTrainer, state: Mapping[str, NDArray[Any]]
-    ) -> None:
-        trainer.slots = {}
+    def import_optimizer(self, trainer: Trainer, state: Mapping[str, NDArray[Any]]) -> None:
+        slots: dict[str, Slots] = {}
         for key, value in state.items():
             name, slot = key.split("/")
-            trainer.slots.setdefault(name, {})[slot] = np.array(value, dtype=np.float32)
+            slots.setdefault(name, {})[slot] = np.array(value, dtype=np.float32)
+        own(trainer).slots = slots
+
+
+def own(trainer: Trainer) -> NumpyTrainer:
+    assert isinstance(trainer, NumpyTrainer), "a backend is only handed its own trainers"
+    return trainer

@@ -13,7 +13,8 @@ class NumpyDataset(DatasetAdapter):
     """Feeds the core's batches as float32 arrays."""
 
     def feed(self, batches: Iterable[Batch], normalization: Normalization) -> Iterator[DeviceBatch]:
-        mean, std = np.float32(normalization.mean), np.float32(normalization.std)
+        mean = np.array(normalization.mean, np.float32)
+        std = np.array(normalization.std, np.float32)
         for batch in batches:
             scaled = (batch.images.astype(np.float32) / 255 - mean) / std
             yield DeviceBatch(scaled.transpose(0, 3, 1, 2), batch.labels, len(batch))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from isotune.errors import BackendError, nearest
-from isotune.interfaces.freezing import Freezing, FreezePlan
+from isotune.interfaces.freezing import FreezePlan, Freezing
 from numpy_backend.backbone import LinearNet
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from isotune.interfaces.dataset import DeviceBatch
 from isotune.interfaces.freezing import FreezePlan
@@ -19,15 +20,14 @@ Slots = dict[str, Array]
 class NumpyTrainer(Trainer):
     """Keeps the optimizer's slots by parameter name; a parameter without any starts from zero."""
 
-    def __init__(self, model: LinearNet, plan: TrainingPlan, freezing: NumpyFreezing) -> None:
+    def __init__(self, model: LinearNet, plan: TrainingPlan) -> None:
         self.model = model
         self.plan = plan
-        self.freezing = freezing
         self.slots: dict[str, Slots] = {}
-        freezing.apply(model, FreezePlan())
+        self.freeze(FreezePlan())
 
     def freeze(self, plan: FreezePlan) -> None:
-        self.freezing.apply(self.model, plan)
+        NumpyFreezing().apply(self.model, plan)
         self.slots = {name: s for name, s in self.slots.items() if name not in plan.frozen}
 
     def train_step(self, batch: DeviceBatch, learning_rate: float, step: int) -> Outputs:
@@ -51,7 +51,7 @@ class NumpyTrainer(Trainer):
 
 
 def cross_entropy(
-    logits: Array, labels: np.typing.NDArray[np.int32], plan: TrainingPlan
+    logits: Array, labels: NDArray[np.int32], plan: TrainingPlan
 ) -> tuple[np.float32, Array]:
     """Returns PyTorch's ``CrossEntropyLoss`` and its gradient with respect to the logits."""
     classes = logits.shape[1]
@@ -105,4 +105,5 @@ def adam_direction(spec: AdamSpec | AdamWSpec, gradient: Array, slots: Slots) ->
     slots["exp_avg_sq"] += np.float32(1 - beta2) * (gradient**2 - slots["exp_avg_sq"])
     step = float(slots["step"])
     root = np.sqrt(slots["exp_avg_sq"] / np.float32(1 - beta2**step)) + np.float32(spec.eps)
-    return slots["exp_avg"] / np.float32(1 - beta1**step) / root
+    direction: Array = slots["exp_avg"] / np.float32(1 - beta1**step) / root
+    return direction

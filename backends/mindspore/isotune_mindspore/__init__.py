@@ -1,1 +1,5 @@
 """The mindspore backend."""
+
+from isotune_mindspore.environment import prepare
+
+prepare()

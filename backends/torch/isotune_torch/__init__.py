@@ -1,1 +1,1 @@
-"""The torch backend."""
+"""The torch backend: Isotune's nouns on CPUs, CUDA GPUs, Apple GPUs and Ascend NPUs."""

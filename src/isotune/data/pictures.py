@@ -94,14 +94,10 @@ def open_pictures(spec: ExperimentSpec) -> Pictures:
 
 
 def dataset_folder(spec: DatasetSpec) -> Path:
-    """Returns where a dataset is: as named, or under ``$ISOTUNE_HOME``; downloads it if need be.
+    """Returns the folder of a loaded spec's dataset; downloads it if need be.
 
     Raises:
         DatasetError: it is not there and there is no address to download it from.
     """
-    named = Path(spec.path).expanduser()
-    if named.is_absolute():
-        return ensure_dataset(named, spec.url, spec.sha256)
-    if named.is_dir():
-        return named.resolve()
-    return ensure_dataset(home.datasets() / named, spec.url, spec.sha256)
+    path = home.datasets() / Path(spec.path).expanduser()  # an absolute path stays as it is
+    return ensure_dataset(path, spec.url, spec.sha256)

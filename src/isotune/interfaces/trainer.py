@@ -49,7 +49,12 @@ class Outputs:
 
 @dataclass(frozen=True)
 class HostOutputs:
-    """The same on the host. `logits`: float32, shape (N, classes); `loss`: NaN if there was none."""
+    """The same on the host.
+
+    Attributes:
+        logits: float32, shape (N, classes).
+        loss: NaN after an evaluation step.
+    """
 
     logits: NDArray[np.float32]
     loss: float

@@ -5,11 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler
-from pydantic import model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    model_validator,
+)
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
-
-from isotune.errors import nearest
 
 
 class SpecModel(BaseModel):
@@ -20,19 +27,15 @@ class SpecModel(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _check_keys(cls, data: Any) -> Any:
-        """Refuses unknown keys with the nearest allowed one, which pydantic does not offer."""
+        """Refuses unknown keys before missing ones are noticed: most are typos of those."""
         if isinstance(data, dict):
-            for key in data:
-                if key not in cls.model_fields:
-                    raise PydanticCustomError(
-                        "unknown_key",
-                        "is not a known key.{hint} Allowed are: {allowed}",
-                        {
-                            "key": str(key),
-                            "hint": nearest(str(key), cls.model_fields),
-                            "allowed": ", ".join(cls.model_fields),
-                        },
-                    )
+            unknown = [str(key) for key in data if key not in cls.model_fields]
+            if unknown:
+                raise PydanticCustomError(
+                    "unknown_keys",
+                    "has unknown keys: {keys}; allowed are: {allowed}",
+                    {"keys": unknown, "allowed": list(cls.model_fields)},
+                )
         return data
 
 
@@ -57,3 +60,23 @@ class Shorthand:
         self, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> dict[str, Any]:
         return {"anyOf": [*({"type": name} for name in self.json_types), handler(schema)]}
+
+
+def _as_tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+AsTuple = BeforeValidator(_as_tuple)
+"""Annotation: takes YAML's list for a tuple, which strictness would refuse."""
+
+
+def meaning(sentence: str) -> WrapValidator:
+    """Annotation: says in words what a value should be, where pydantic would show a pattern."""
+
+    def validate(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+        try:
+            return handler(value)
+        except ValidationError:
+            raise PydanticCustomError("meaning", "{meaning}", {"meaning": sentence}) from None
+
+    return WrapValidator(validate)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,15 +16,16 @@ Path = tuple["str | int", ...]
 
 
 class _Loader(yaml.SafeLoader):
-    """The safe loader, with 1e-3 read as a number: YAML 1.1 would have it a string."""
+    """The safe loader, reading scalars as YAML 1.2 does.
 
-    def __init__(self, stream: str) -> None:
-        super().__init__(stream)
-        self.lines: dict[Path, int] = {}
+    YAML 1.1 would have 1e-3 a string, 2024-05-01 a date, and ``yes`` and ``no`` booleans, which
+    are good names of classes.
+    """
 
 
+_REPLACED = {f"tag:yaml.org,2002:{kind}" for kind in ("float", "bool", "timestamp")}
 _Loader.yaml_implicit_resolvers = {
-    first: [(tag, regexp) for tag, regexp in resolvers if tag != "tag:yaml.org,2002:float"]
+    first: [(tag, regexp) for tag, regexp in resolvers if tag not in _REPLACED]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
 _Loader.add_implicit_resolver(
@@ -33,6 +36,11 @@ _Loader.add_implicit_resolver(
     ),
     list("-+0123456789."),
 )
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:bool",
+    re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"),
+    list("tTfF"),
+)
 
 
 @dataclass(frozen=True)
@@ -40,20 +48,21 @@ class Document:
     """Plain data and where it came from.
 
     Attributes:
-        data: what the YAML says: mappings, lists, numbers, strings.
+        data: what the YAML says: mappings with text for keys, lists, numbers, strings.
         source: how messages name it: the file, usually.
-        lines: the line (from 1) of every value, by its path.
+        places: by its path, the line (from 1) of a value, or the ``--set`` that it came from.
     """
 
     data: Any
     source: str
-    lines: dict[Path, int] = field(default_factory=dict)
+    places: dict[Path, int | str] = field(default_factory=dict)
 
     def where(self, path: Path) -> str:
         """Returns ``FILE:LINE`` of the value at `path`, or of its nearest parent."""
         for length in range(len(path), -1, -1):
-            if path[:length] in self.lines:
-                return f"{self.source}:{self.lines[path[:length]]}"
+            place = self.places.get(path[:length])
+            if place is not None:
+                return place if isinstance(place, str) else f"{self.source}:{place}"
         return self.source
 
 
@@ -63,47 +72,82 @@ def read_document(text: str, source: str) -> Document:
     Raises:
         SpecError: it is not YAML, or a mapping has a key twice.
     """
+    places: dict[Path, int | str] = {}
+    try:
+        data = _read(text, source, places)
+    except yaml.MarkedYAMLError as error:
+        line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise SpecError(f"{source}{line}: is not valid YAML: {error.problem}.") from error
+    except (yaml.YAMLError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise SpecError(f"{source}: is not valid YAML: {reason}.") from error
+    except RecursionError:
+        raise SpecError(f"{source}: is nested too deeply.") from None
+    if data is None:
+        raise SpecError(f"{source}: is empty; an experiment spec was expected.")
+    return Document(data, source, places)
+
+
+def read_value(text: str, source: str) -> Any:
+    """Reads the value of a ``--set key=value``: as YAML, or as it stands where that is none.
+
+    Raises:
+        SpecError: a mapping has a key twice, or nesting has no end.
+    """
+    try:
+        return _read(text, source, {})
+    except (yaml.YAMLError, ValueError):
+        return text
+    except RecursionError:
+        raise SpecError(f"{source}: is nested too deeply.") from None
+
+
+def plain(data: Any) -> Any:
+    """Returns a copy of Python data as YAML would have it: text for keys, lists, no paths."""
+    if isinstance(data, Mapping):
+        return {str(key): plain(value) for key, value in data.items()}
+    if isinstance(data, (list, tuple)):
+        return [plain(value) for value in data]
+    return os.fspath(data) if isinstance(data, os.PathLike) else data
+
+
+def _read(text: str, source: str, places: dict[Path, int | str]) -> Any:
     loader = _Loader(text)
     try:
         node = loader.get_single_node()
         if node is None:
-            raise SpecError(f"{source}: is empty; an experiment spec was expected.")
-        lines: dict[Path, int] = {}
-        _visit(node, (), lines, source)
-        return Document(loader.construct_document(node), source, lines)
-    except yaml.MarkedYAMLError as error:
-        line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise SpecError(f"{source}{line}: is not valid YAML: {error.problem}.") from error
-    except yaml.YAMLError as error:
-        raise SpecError(f"{source}: is not valid YAML: {error}.") from error
+            return None
+        _visit(node, (), places, source, set())
+        return plain(loader.construct_document(node))
     finally:
         loader.dispose()
 
 
-def _visit(node: yaml.Node, path: Path, lines: dict[Path, int], source: str) -> None:
-    lines.setdefault(path, node.start_mark.line + 1)
+def _visit(
+    node: yaml.Node, path: Path, places: dict[Path, int | str], source: str, seen: set[int]
+) -> None:
+    places.setdefault(path, node.start_mark.line + 1)
+    if id(node) in seen:  # an alias: it may stand for ever more values
+        return
+    seen.add(id(node))
     if isinstance(node, yaml.SequenceNode):
         for index, child in enumerate(node.value):
-            _visit(child, (*path, index), lines, source)
+            _visit(child, (*path, index), places, source, seen)
     if isinstance(node, yaml.MappingNode):
         for key, child in node.value:
-            here = (*path, str(key.value))
+            here = (*path, _key(key))
             line = key.start_mark.line + 1
-            if here in lines:
+            if here in places:
                 raise SpecError(
-                    f"{source}:{line}: '{key.value}' is set twice;"
-                    f" it was already set on line {lines[here]}."
+                    f"{source}:{line}: {'.'.join(map(str, here))} is set twice;"
+                    f" it was already set on line {places[here]}."
                 )
-            lines[here] = line
-            _visit(child, here, lines, source)
+            places[here] = line
+            _visit(child, here, places, source, seen)
 
 
-def parse_value(text: str) -> Any:
-    """Reads the value of a ``--set key=value`` as YAML would."""
-    loader = _Loader(text)
-    try:
-        return loader.get_single_data()
-    except yaml.YAMLError:
-        return text
-    finally:
-        loader.dispose()
+def _key(node: yaml.Node) -> str:
+    # A class may be called 007 or true: a key is what was written.
+    if isinstance(node, yaml.ScalarNode) and node.tag != "tag:yaml.org,2002:merge":
+        node.tag = "tag:yaml.org,2002:str"
+    return str(node.value)

@@ -39,7 +39,7 @@ def load_spec(source: SpecSource, overrides: Iterable[str] = ()) -> ExperimentSp
         spec = ExperimentSpec.model_validate_json(json.dumps(document.data, default=str))
     except ValidationError as error:
         raise SpecError(explain(error, document)) from error
-    return _anchor(spec, folder) if folder else spec
+    return _anchor(spec, folder)
 
 
 def dump_spec(spec: ExperimentSpec) -> dict[str, Any]:
@@ -73,13 +73,19 @@ def _document(source: SpecSource) -> tuple[Document, Path | None]:
     )
 
 
-def _anchor(spec: ExperimentSpec, folder: Path) -> ExperimentSpec:
-    """Makes paths that exist beside the spec's file absolute; others are found later."""
+def _anchor(spec: ExperimentSpec, folder: Path | None) -> ExperimentSpec:
+    """Makes paths absolute that exist beside the spec's file or in the working directory.
+
+    Others are looked up under ``$ISOTUNE_HOME`` when the run begins.
+    """
     update: dict[str, Any] = {}
-    if (folder / spec.dataset.path).is_dir():
-        path = str((folder / spec.dataset.path).resolve())
-        update["dataset"] = spec.dataset.model_copy(update={"path": path})
-    if (folder / spec.backbone.weights).is_file():
-        path = str((folder / spec.backbone.weights).resolve())
-        update["backbone"] = spec.backbone.model_copy(update={"weights": path})
+    for base in (folder, Path.cwd()):
+        if base is None:
+            continue
+        if "dataset" not in update and (base / spec.dataset.path).is_dir():
+            path = str((base / spec.dataset.path).resolve())
+            update["dataset"] = spec.dataset.model_copy(update={"path": path})
+        if "backbone" not in update and (base / spec.backbone.weights).is_file():
+            path = str((base / spec.backbone.weights).resolve())
+            update["backbone"] = spec.backbone.model_copy(update={"weights": path})
     return spec.model_copy(update=update)

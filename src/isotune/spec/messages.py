@@ -1,73 +1,161 @@
-"""Turns pydantic's errors into one sentence each: where, what was found, what is allowed."""
+"""Turns pydantic's errors into sentences: where, what was found, what is allowed."""
 
 from __future__ import annotations
 
 import re
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from reprlib import Repr
+from typing import Any, get_args
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from isotune.errors import nearest
 from isotune.spec.document import Document, Path
+from isotune.spec.experiment import ExperimentSpec
+
+_EXPECTED: dict[str, Callable[[Mapping[str, Any]], str]] = {
+    "bool_type": lambda _: "true or false",
+    "dict_type": lambda _: "a mapping",
+    "finite_number": lambda _: "a finite number",
+    "float_type": lambda _: "a number",
+    "greater_than": lambda c: f"above {c['gt']}",
+    "greater_than_equal": lambda c: f"at least {c['ge']}",
+    "int_from_float": lambda _: "a whole number",
+    "int_parsing": lambda _: "a whole number",
+    "int_type": lambda _: "a whole number",
+    "less_than": lambda c: f"below {c['lt']}",
+    "less_than_equal": lambda c: f"at most {c['le']}",
+    "list_type": lambda _: "a list",
+    "literal_error": lambda c: c["expected"],
+    "meaning": lambda c: c["meaning"],
+    "model_attributes_type": lambda _: "a mapping",
+    "model_type": lambda _: "a mapping",
+    "string_too_short": lambda _: "text that is not empty",
+    "string_type": lambda _: "text",
+    "too_long": lambda c: f"{c['max_length']} values, not {c['actual_length']}",
+    "too_short": lambda _: "a list that is not empty",
+    "tuple_type": lambda _: "a list",
+}
+"""What a value should be, by pydantic's kind of error."""
+
+_repr = Repr()
+_repr.maxlevel, _repr.maxstring, _repr.maxother, _repr.maxlong = 3, 80, 80, 40
 
 
 def explain(error: ValidationError, document: Document) -> str:
     """Returns one line for each thing that is wrong."""
-    sentences: dict[str, None] = {}
-    for details in error.errors(include_url=False):
-        sentences[_sentence(details, document)] = None
-    return "\n".join(sentences)
+    found = [_Problem.of(details, document) for details in error.errors(include_url=False)]
+    lines = [line for group in _by_value(found) for line in _lines(group, document)]
+    return "\n".join(dict.fromkeys(lines))
 
 
-def _sentence(details: ErrorDetails, document: Document) -> str:
-    path, value = _walk(details["loc"], document.data)
-    context = details.get("ctx", {})
-    kind = details["type"]
-    if kind == "unknown_key":
-        path = (*path, context["key"])
-    name = ".".join(map(str, path)) or "the spec"
-    return f"{document.where(path)}: {name} {_complaint(kind, details, context, value)}"
+@dataclass(frozen=True)
+class _Problem:
+    """One of pydantic's errors, at the path and with the value of the user's document."""
+
+    path: Path
+    value: Any
+    kind: str
+    message: str
+    context: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, details: ErrorDetails, document: Document) -> _Problem:
+        kind = details["type"]
+        path, value = _walk(details["loc"], document.data)
+        if kind == "missing" and path[-1:] != details["loc"][-1:]:
+            path = (*path, details["loc"][-1])
+        return cls(path, value, kind, details["msg"], details.get("ctx", {}))
 
 
 def _walk(loc: tuple[int | str, ...], data: Any) -> tuple[Path, Any]:
     """Follows a location through the data; pydantic's own marks (union members) are left out."""
     path: Path = ()
-    for position, key in enumerate(loc):
-        if isinstance(data, dict) and key in data:
+    for key in loc:
+        if _holds(data, key):
             data = data[key]
-        elif isinstance(data, list) and isinstance(key, int) and key < len(data):
-            data = data[key]
-        elif position == len(loc) - 1 and isinstance(data, dict) and re.fullmatch(r"\w+", str(key)):
-            data = None
-        else:
-            continue
-        path = (*path, key)
+            path = (*path, key)
     return path, data
 
 
-def _complaint(kind: str, details: ErrorDetails, context: dict[str, Any], value: Any) -> str:
-    message = details["msg"]
-    if kind == "unknown_key":
-        return f"{message}."
+def _holds(data: Any, key: int | str) -> bool:
+    if isinstance(data, list):
+        return isinstance(key, int) and key < len(data)
+    return isinstance(data, dict) and key in data
+
+
+def _by_value(problems: list[_Problem]) -> list[list[_Problem]]:
+    """Brings together what is said of one value: each member of a union complains by itself."""
+    groups: dict[Path, list[_Problem]] = {}
+    for problem in problems:
+        groups.setdefault(problem.path, []).append(problem)
+    for path, group in list(groups.items()):
+        inside = [other for other in groups if other[: len(path)] == path and other != path]
+        if inside and all(problem.kind == "literal_error" for problem in group):
+            del groups[path]  # a list or a mapping was meant, and something in it is wrong
+    return list(groups.values())
+
+
+def _lines(group: list[_Problem], document: Document) -> list[str]:
+    if len(group) > 1 and all(problem.kind in _EXPECTED for problem in group):
+        expected = " or ".join(_EXPECTED[problem.kind](problem.context) for problem in group)
+        return [_told(group[0], document, f"{_found(group, expected)}.{_hint(group)}")]
+    return [line for problem in group for line in _sentences(problem, document)]
+
+
+def _sentences(problem: _Problem, document: Document) -> list[str]:
+    kind, context = problem.kind, problem.context
+    if kind == "unknown_keys":
+        return [_unknown(problem, key, document) for key in context["keys"]]
     if kind == "missing":
-        return "is missing."
+        return [_told(problem, document, "is missing.")]
     if kind in ("union_tag_invalid", "union_tag_not_found"):
-        allowed = re.findall(r"'([^']+)'", str(context.get("expected_tags", "")))
-        tag = str(context.get("tag", ""))
-        found = f"names '{tag}'" if tag else "has no name"
-        names = f"; known are: {', '.join(allowed)}" if allowed else ""
-        return f"{found}{names}.{nearest(tag, allowed)}"
-    if kind == "literal_error":
-        allowed = re.findall(r"'([^']+)'", str(context.get("expected", "")))
-        return f"is {value!r}, but should be {context['expected']}.{nearest(str(value), allowed)}"
-    message = re.sub(r"^Value error, ", "", message)
-    message = re.sub(r"^(Input|String|List|Tuple|Dictionary) should", "should", message)
-    if message.startswith("should"):
-        return f"is {_shown(value)}, but {message.rstrip('.')}."
-    return f"is {_shown(value)}: {message.rstrip('.')}."
+        return [_told(problem, document, _wrong_name(problem))]
+    if kind in _EXPECTED:
+        expected = _EXPECTED[kind](context)
+        return [_told(problem, document, f"{_found([problem], expected)}.{_hint([problem])}")]
+    message = re.sub(r"^Value error, ", "", problem.message).rstrip(".")
+    colon = "" if message.startswith(("should", "must")) else ": "
+    name = ".".join(map(str, problem.path)) or "the spec"
+    return [f"{document.where(problem.path)}: {name}{colon or ' '}{message}."]
 
 
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
+def _unknown(problem: _Problem, key: str, document: Document) -> str:
+    path, allowed = (*problem.path, key), problem.context["allowed"]
+    return (
+        f"{document.where(path)}: {'.'.join(map(str, path))} is not a known key."
+        f"{nearest(key, allowed)} Allowed are: {', '.join(allowed)}."
+    )
+
+
+def _wrong_name(problem: _Problem) -> str:
+    """Says which names the parts have that are chosen by name: optimizers, schedules."""
+    union = ExperimentSpec.model_fields[str(problem.path[0])].annotation
+    known = [get_args(kind.model_fields["name"].annotation)[0] for kind in get_args(union)]
+    tag = problem.context.get("tag")
+    found = "has no name" if tag is None else f"is called '{tag}'"
+    return f"{found}; known names are: {', '.join(known)}.{nearest(str(tag), known)}"
+
+
+def _told(problem: _Problem, document: Document, complaint: str) -> str:
+    name = ".".join(map(str, problem.path)) or "the spec"
+    return f"{document.where(problem.path)}: {name} {complaint}"
+
+
+def _found(group: list[_Problem], expected: str) -> str:
+    return f"is {shown(group[0].value)}, but should be {expected}"
+
+
+def _hint(group: list[_Problem]) -> str:
+    value = group[0].value
+    words = [w for p in group for w in re.findall(r"'([^']+)'", str(p.context.get("expected", "")))]
+    return nearest(value, words) if isinstance(value, str) else ""
+
+
+def shown(value: Any) -> str:
+    """Returns a value as YAML would write it, shortened if it is long."""
+    if value is None:
+        return "null"
+    return str(value).lower() if isinstance(value, bool) else _repr.repr(value)

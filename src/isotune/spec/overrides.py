@@ -7,15 +7,15 @@ from collections.abc import Iterable
 from typing import Any
 
 from isotune.errors import SpecError
-from isotune.spec.document import Document, Path, parse_value
+from isotune.spec.document import Document, Path, read_value
 
-_SHORTHANDS = {
-    "backbone": "name",
-    "head": "name",
-    "freeze": "parameters",
-    "loss": "name",
-    "optimizer": "name",
-    "schedule": "name",
+_SHORTHANDS: dict[Path, str] = {
+    ("backbone",): "name",
+    ("head",): "name",
+    ("freeze",): "parameters",
+    ("loss",): "name",
+    ("optimizer",): "name",
+    ("schedule",): "name",
 }
 
 
@@ -23,52 +23,62 @@ def apply_overrides(document: Document, overrides: Iterable[str]) -> Document:
     """Returns the document with each ``path=value`` set.
 
     A path is made of keys and list positions: ``optimizer.lr``, ``transforms.train.0``. A value
-    is read as YAML. A bare value on the way (``backbone: resnet18``) becomes a mapping.
+    is read as YAML. A bare value on the way (``backbone: resnet18``) becomes a mapping, and so
+    does what is not there yet.
 
     Raises:
         SpecError: an override has no ``=``, or its path leads through something that is
             neither a mapping nor a list.
     """
-    data, lines = copy.deepcopy(document.data), dict(document.lines)
+    data, places = copy.deepcopy(document.data), dict(document.places)
     for override in overrides:
         name, equals, text = override.partition("=")
-        if not equals or not name.strip():
+        keys = name.strip().split(".")
+        if not equals or not all(keys):
             raise SpecError(f"--set {override}: should look like --set optimizer.lr=0.01.")
-        keys: list[str | int] = [_position(key) for key in name.strip().split(".")]
-        _assign(data, keys, parse_value(text), override)
-        for path in [path for path in lines if path[: len(keys)] == tuple(keys)]:
-            del lines[path]
-    return Document(data, document.source, lines)
+        source = f"--set {override}"
+        path = _assign(data, keys, read_value(text, source), source)
+        for known in [known for known in places if known[: len(path)] == path]:
+            del places[known]
+        places[path] = source
+    return Document(data, document.source, places)
 
 
-def _position(key: str) -> str | int:
-    return int(key) if key.isdigit() else key
-
-
-def _assign(data: Any, keys: list[str | int], value: Any, override: str) -> None:
+def _assign(data: Any, keys: list[str], value: Any, source: str) -> Path:
+    """Sets a value in `data` and returns its path."""
     path: Path = ()
-    for key, following in zip(keys, [*keys[1:], None], strict=True):
+    for text, following in zip(keys, [*keys[1:], None], strict=True):
+        key = _key(data, text, path, source)
         path = (*path, key)
-        key = _check(data, key, override)
         if following is None:
             data[key] = value
-            return
+            break
         child = data[key] if isinstance(data, list) else data.get(key)
-        if child is None:
-            child = {}
-        elif not isinstance(child, (dict, list)) and len(path) == 1 and key in _SHORTHANDS:
-            child = {_SHORTHANDS[str(key)]: child}
-        data[key] = child
-        data = child
+        data[key] = data = _opened(child, path, following)
+    return path
 
 
-def _check(data: Any, key: str | int, override: str) -> str | int:
+def _opened(value: Any, path: Path, following: str) -> Any:
+    """Returns `value` as something that `following` can be set in, where it has a long form."""
+    if value is None:
+        return {}
+    if isinstance(value, dict) or (isinstance(value, list) and following.isdigit()):
+        return value
+    shorthand = _SHORTHANDS.get(path)
+    if isinstance(value, str) and path[:1] == ("transforms",) and len(path) == 3:
+        shorthand = "name"
+    return value if shorthand is None else {shorthand: value}
+
+
+def _key(data: Any, key: str, path: Path, source: str) -> str | int:
+    where = ".".join(map(str, path)) or "the spec"
     if isinstance(data, dict):
-        return key if key in data else str(key)
-    if isinstance(data, list):
-        if isinstance(key, int) and key < len(data):
-            return key
-        raise SpecError(
-            f"--set {override}: '{key}' should be a position from 0 to {len(data) - 1}."
-        )
-    raise SpecError(f"--set {override}: nothing can be set inside of {data!r}.")
+        return key
+    if not isinstance(data, list):
+        raise SpecError(f"{source}: {where} is {data!r}, so nothing can be set inside of it.")
+    if key.isdecimal() and int(key) < len(data):
+        return int(key)
+    raise SpecError(
+        f"{source}: {where} is a list of {len(data)}, so '{key}' should be a position in it,"
+        " counted from 0."
+    )

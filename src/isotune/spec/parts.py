@@ -24,7 +24,8 @@ class DatasetSpec(SpecModel):
 
     Attributes:
         format: ``folder``: one folder per split, in it one per class.
-        path: absolute, relative to the spec's file, or under ``$ISOTUNE_HOME/datasets``.
+        path: absolute, relative to the spec's file or the working directory, or under
+            ``$ISOTUNE_HOME/datasets``.
         url: where to download an archive of it from when it is not there.
         sha256: what the archive's SHA-256 begins with, eight digits at least.
         splits: names of the splits.
@@ -45,7 +46,8 @@ class BackboneSpec(SpecModel):
     Attributes:
         name: a name of ``isotune backbones``.
         weights: ``imagenet`` (or another published name), ``none``, or the path of a file:
-            absolute, relative to the spec's file, or under ``$ISOTUNE_HOME/weights``.
+            absolute, relative to the spec's file or the working directory, or under
+            ``$ISOTUNE_HOME/weights``.
     """
 
     name: str

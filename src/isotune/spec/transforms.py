@@ -9,101 +9,27 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, Union, get_args
 
-from pydantic import (
-    AfterValidator,
-    BeforeValidator,
-    Field,
-    GetJsonSchemaHandler,
-    ValidationError,
-    ValidatorFunctionWrapHandler,
-    WrapValidator,
-    model_validator,
-)
+from pydantic import BeforeValidator, Field, GetJsonSchemaHandler, model_validator
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from isotune.errors import nearest
 from isotune.spec.base import SpecModel
-
-
-def _meaning(sentence: str) -> WrapValidator:
-    """Takes a list for a tuple, and tells in one sentence what a wrong value should be."""
-
-    def validate(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
-        try:
-            return handler(tuple(value) if isinstance(value, list) else value)
-        except ValidationError:
-            raise ValueError(f"must be {sentence}, not {value!r}") from None
-
-    return WrapValidator(validate)
-
-
-def _one_of(*names: str) -> BeforeValidator:
-    def validate(value: Any) -> Any:
-        if value not in names:
-            allowed = ", ".join(names)
-            raise ValueError(
-                f"must be one of {allowed}, not {value!r}.{nearest(str(value), names)}"
-            )
-        return value
-
-    return BeforeValidator(validate)
-
-
-def _ascending(pair: tuple[float, float]) -> tuple[float, float]:
-    if pair[0] > pair[1]:
-        raise ValueError("the first number is above the second")
-    return pair
-
-
-_Pixels = Annotated[int, Field(gt=0)]
-_Border = Annotated[int, Field(ge=0)]
-_Level = Annotated[int, Field(ge=0, le=255)]
-_Share = Annotated[float, Field(gt=0, le=1)]
-_Finite = Annotated[float, Field(allow_inf_nan=False)]
-_Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-_NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-_Hue = Annotated[float, Field(ge=-0.5, le=0.5)]
-_NotNegatives = Annotated[tuple[_NotNegative, _NotNegative], AfterValidator(_ascending)]
-_Hues = Annotated[tuple[_Hue, _Hue], AfterValidator(_ascending)]
-_Finites = Annotated[tuple[_Finite, _Finite], AfterValidator(_ascending)]
-
-Size = Annotated[
-    Union[_Pixels, tuple[_Pixels, _Pixels]],
-    _meaning("a whole number of pixels above 0, or [height, width]"),
-]
-Padding = Annotated[
-    Union[_Border, tuple[_Border, _Border], tuple[_Border, _Border, _Border, _Border]],
-    _meaning("whole pixels: N, [left and right, top and bottom] or [left, top, right, bottom]"),
-]
-Fill = Annotated[
-    Union[_Level, tuple[_Level, _Level, _Level]],
-    _meaning("a level from 0 to 255, or [red, green, blue]"),
-]
-Probability = Annotated[float, Field(ge=0, le=1), _meaning("a probability from 0 to 1")]
-Areas = Annotated[
-    tuple[_Share, _Share],
-    AfterValidator(_ascending),
-    _meaning("[smallest, largest], shares of the picture's area above 0 and up to 1"),
-]
-Ratios = Annotated[
-    tuple[_Positive, _Positive],
-    AfterValidator(_ascending),
-    _meaning("[smallest, largest] width over height, above 0"),
-]
-Degrees = Annotated[
-    Union[_NotNegative, _Finites],
-    _meaning("a number of degrees not below 0, or [smallest, largest]"),
-]
-Jitter = Annotated[
-    Union[_NotNegative, _NotNegatives],
-    _meaning("a number not below 0, or [smallest, largest] of the factor"),
-]
-HueJitter = Annotated[
-    Union[Annotated[float, Field(ge=0, le=0.5)], _Hues],
-    _meaning("a number from 0 to 0.5, or [smallest, largest] between -0.5 and 0.5"),
-]
-Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
+from isotune.spec.transform_options import (
+    Areas,
+    Degrees,
+    Fill,
+    HueJitter,
+    Interpolation,
+    Jitter,
+    MaxSize,
+    Padding,
+    PaddingMode,
+    Probability,
+    Ratios,
+    RotationInterpolation,
+    Size,
+)
 
 
 class TransformSpec(SpecModel):
@@ -111,10 +37,12 @@ class TransformSpec(SpecModel):
 
     Attributes:
         main: the option that may be given alone.
+        bare: whether even that may be left out.
         random: whether it draws numbers.
     """
 
     main: ClassVar[str]
+    bare: ClassVar[bool] = False
     random: ClassVar[bool] = True
 
     def output(self, size: tuple[int, int] | None) -> tuple[int, int] | None:
@@ -144,14 +72,14 @@ class ResizeSpec(TransformSpec):
     random = False
     name: Literal["resize"] = "resize"
     size: Size
-    interpolation: Annotated[Interpolation, _one_of(*get_args(Interpolation))] = "bilinear"
-    max_size: Annotated[Union[_Pixels, None], _meaning("a whole number of pixels above 0")] = None
+    interpolation: Interpolation = "bilinear"
+    max_size: MaxSize = None
 
     @model_validator(mode="after")
     def _max_size_bounds_the_longer_side(self) -> ResizeSpec:
         if self.max_size is not None and not isinstance(self.size, int):
             raise ValueError("max_size goes with a size that is one number, not [height, width]")
-        if self.max_size is not None and self.max_size <= min(self.size, self.max_size):
+        if isinstance(self.size, int) and self.max_size is not None and self.max_size <= self.size:
             raise ValueError(f"max_size {self.max_size} must be above size {self.size}")
         return self
 
@@ -179,10 +107,7 @@ class RandomCropSpec(ToSizeSpec):
 
     name: Literal["random_crop"] = "random_crop"
     padding: Padding = 0
-    padding_mode: Annotated[
-        Literal["constant", "edge", "reflect", "symmetric"],
-        _one_of("constant", "edge", "reflect", "symmetric"),
-    ] = "constant"
+    padding_mode: PaddingMode = "constant"
     fill: Fill = 0
     pad_if_needed: bool = False
 
@@ -193,13 +118,14 @@ class RandomResizedCropSpec(ToSizeSpec):
     name: Literal["random_resized_crop"] = "random_resized_crop"
     scale: Areas = (0.08, 1.0)
     ratio: Ratios = (3 / 4, 4 / 3)
-    interpolation: Annotated[Interpolation, _one_of(*get_args(Interpolation))] = "bilinear"
+    interpolation: Interpolation = "bilinear"
 
 
 class RandomHorizontalFlipSpec(TransformSpec):
     """``RandomHorizontalFlip``: left and right swapped with probability `p`."""
 
     main = "p"
+    bare = True
     name: Literal["random_horizontal_flip"] = "random_horizontal_flip"
     p: Probability = 0.5
 
@@ -208,6 +134,7 @@ class RandomVerticalFlipSpec(TransformSpec):
     """``RandomVerticalFlip``: top and bottom swapped with probability `p`."""
 
     main = "p"
+    bare = True
     name: Literal["random_vertical_flip"] = "random_vertical_flip"
     p: Probability = 0.5
 
@@ -229,9 +156,7 @@ class RotationSpec(TransformSpec):
     main = "degrees"
     name: Literal["rotation"] = "rotation"
     degrees: Degrees
-    interpolation: Annotated[
-        Literal["nearest", "bilinear", "bicubic"], _one_of("nearest", "bilinear", "bicubic")
-    ] = "nearest"
+    interpolation: RotationInterpolation = "nearest"
     expand: bool = False
     fill: Fill = 0
 
@@ -267,26 +192,24 @@ def _spell_out(item: Any) -> Any:
     elif isinstance(item, Mapping) and len(item) == 1:
         name, value = next(iter(item.items()))
     else:
-        raise ValueError(f"a transform is a name or one 'name: value', not {item!r}")
+        raise ValueError("should be 'NAME', 'NAME: VALUE' or 'NAME: {OPTION: VALUE, ...}'")
     if not isinstance(name, str) or name not in TRANSFORMS:
-        allowed = ", ".join(TRANSFORMS)
         guess = nearest(str(name), TRANSFORMS)
-        raise ValueError(f"there is no transform {name!r}.{guess} Allowed: {allowed}.")
-    return {"name": name, **_options(name, value)}
+        raise ValueError(
+            f"there is no transform {name!r}.{guess} Known are: {', '.join(TRANSFORMS)}"
+        )
+    return {**_options(name, value), "name": name}
 
 
-def _options(name: str, value: Any) -> Mapping[str, Any]:
+def _options(name: str, value: Any) -> dict[str, Any]:
     kind = TRANSFORMS[name]
-    if not isinstance(value, Mapping):
-        value = {} if value is None else {kind.main: value}
-    allowed = [field for field in kind.model_fields if field != "name"]
-    for key in value:
-        if key not in allowed:
-            guess = nearest(str(key), allowed)
-            raise ValueError(f"{name} has no option {key!r}.{guess} It has: {', '.join(allowed)}.")
-    if kind.model_fields[kind.main].is_required() and kind.main not in value:
+    if isinstance(value, Mapping):
+        return dict(value)
+    if value is not None:
+        return {kind.main: value}
+    if not kind.bare:
         raise ValueError(f"{name} needs its {kind.main}, as in '{name}: VALUE'")
-    return value
+    return {}
 
 
 class _Shorthands:
@@ -300,13 +223,10 @@ class _Shorthands:
             fields = handler.resolve_ref_schema(reference)["properties"]
             name = fields["name"]["const"]
             main = fields[TRANSFORMS[name].main]
-            mappings[name] = {"anyOf": [main, reference]}
+            null = [{"type": "null"}] if TRANSFORMS[name].bare else []
+            mappings[name] = {"anyOf": [main, *null, reference]}
             full.append({"allOf": [reference], "required": ["name"]})
-        bare = [
-            name
-            for name, kind in TRANSFORMS.items()
-            if not kind.model_fields[kind.main].is_required()
-        ]
+        bare = [name for name, kind in TRANSFORMS.items() if kind.bare]
         single = {
             "type": "object",
             "properties": mappings,
@@ -319,7 +239,7 @@ class _Shorthands:
 
 def _as_tuple(value: Any) -> Any:
     if not isinstance(value, (list, tuple)):
-        raise ValueError(f"must be a list of transforms, not {value!r}")
+        raise ValueError("should be a list of transforms")
     return tuple(value)
 
 

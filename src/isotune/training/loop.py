@@ -73,10 +73,12 @@ class TrainingLoop:
         """
         best = Best(self.spec.checkpoint.monitor)
         patience = Patience(self.spec.early_stopping) if self.spec.early_stopping else None
-        frozen: FreezePlan | None = None
+        current: FreezePlan | None = None
         for epoch in range(1, self.spec.epochs + 1):
-            if frozen != (frozen := self.freezing(epoch)):
-                self.trainer.freeze(frozen)
+            plan = self.freezing(epoch)
+            if plan != current:
+                self.trainer.freeze(plan)
+                current = plan
             metrics = self._epoch(epoch)
             self.history.append(metrics)
             is_best = best.update(metrics)

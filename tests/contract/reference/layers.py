@@ -33,7 +33,7 @@ class Pass:
 
     state: dict[str, Array]
     training: bool = False
-    freeze: FreezePlan = FreezePlan()
+    freeze: FreezePlan = field(default_factory=FreezePlan)
     seed: int = 0
     step: int = 0
     gradients: dict[str, Array] = field(default_factory=dict)

@@ -1,0 +1,37 @@
+"""The six nouns on one device."""
+
+from __future__ import annotations
+
+from mindspore import nn
+
+from isotune.interfaces.backend import Backend
+from isotune.interfaces.trainer import TrainingPlan
+from isotune_mindspore.backbone import MindSporeBackbones
+from isotune_mindspore.checkpoint import MindSporeCheckpoints
+from isotune_mindspore.dataset import MindSporeDatasetAdapter
+from isotune_mindspore.devices import cpu_threads
+from isotune_mindspore.freezing import MindSporeFreezing
+from isotune_mindspore.head import MindSporeHeads
+from isotune_mindspore.trainer import MindSporeTrainer
+
+
+class MindSporeBackend(Backend):
+    """MindSpore on the one device this process uses."""
+
+    name = "mindspore"
+
+    def __init__(self, device: str) -> None:
+        self.device = device
+        self.dataset = MindSporeDatasetAdapter()
+        self.backbones = MindSporeBackbones()
+        self.heads = MindSporeHeads()
+        self.freezing = MindSporeFreezing()
+        self.checkpoints = MindSporeCheckpoints()
+
+    def trainer(self, model: nn.Cell, plan: TrainingPlan) -> MindSporeTrainer:
+        """Returns a trainer for `model`."""
+        return MindSporeTrainer(model, plan)
+
+    def threads(self) -> int:
+        """Returns how many threads MindSpore's CPU kernels run on."""
+        return cpu_threads()

@@ -1,0 +1,43 @@
+"""Checkpoint: state as named NumPy arrays, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from mindspore import nn
+from numpy.typing import NDArray
+
+from isotune.interfaces.checkpoint import Checkpoints, State
+from isotune.interfaces.trainer import Trainer
+from isotune_mindspore.arrays import from_parameter, set_parameter
+from isotune_mindspore.names import all_tensors
+from isotune_mindspore.trainer import MindSporeTrainer
+
+
+class MindSporeCheckpoints(Checkpoints):
+    """Parameters are set in place, so that compiled steps and optimizers go on with them."""
+
+    def export_model(self, model: nn.Cell) -> State:
+        """Returns copies of all parameters and BatchNorm statistics, by canonical name."""
+        return {name: from_parameter(value) for name, value in all_tensors(model).items()}
+
+    def import_model(self, model: nn.Cell, state: Mapping[str, NDArray[Any]]) -> None:
+        """Sets them all."""
+        for name, parameter in all_tensors(model).items():
+            set_parameter(parameter, np.asarray(state[name]))
+
+    def export_optimizer(self, trainer: Trainer) -> State:
+        """Returns copies of the optimizer's state; empty before the first step."""
+        return _ours(trainer).optimizer.export()
+
+    def import_optimizer(self, trainer: Trainer, state: Mapping[str, NDArray[Any]]) -> None:
+        """Sets the optimizer's state; what is missing in `state` is zero."""
+        _ours(trainer).load_optimizer(state)
+
+
+def _ours(trainer: Trainer) -> MindSporeTrainer:
+    if not isinstance(trainer, MindSporeTrainer):
+        raise TypeError(f"{type(trainer).__name__} is not a trainer of the mindspore backend")
+    return trainer

@@ -1,0 +1,31 @@
+"""Dataset: batches to the device, normalised there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import mindspore as ms
+import numpy as np
+from mindspore import Tensor
+
+from isotune.interfaces.dataset import Batch, DatasetAdapter, DeviceBatch, Normalization
+
+
+class MindSporeDatasetAdapter(DatasetAdapter):
+    """MindSpore runs operations asynchronously; that is all the overlap this needs.
+
+    No thread and no process of its own: a forked child that runs a MindSpore operation hangs.
+    """
+
+    def feed(
+        self, batches: Iterable[Batch], normalization: Normalization
+    ) -> Iterator[DeviceBatch]:
+        """Yields `batches` as float32 (N, 3, height, width) images and int32 (N,) labels."""
+        std = np.array(normalization.std, np.float64)
+        scale = Tensor((1 / (255 * std)).astype(np.float32))
+        shift = Tensor((-np.array(normalization.mean, np.float64) / std).astype(np.float32))
+        for batch in batches:
+            pixels = Tensor.from_numpy(np.ascontiguousarray(batch.images)).astype(ms.float32)
+            images = (pixels * scale + shift).transpose(0, 3, 1, 2)
+            labels = Tensor.from_numpy(np.ascontiguousarray(batch.labels, dtype=np.int32))
+            yield DeviceBatch(images, labels, len(batch))

@@ -1,0 +1,68 @@
+"""Devices, and the few things that differ between them.
+
+This is the one place that knows of Ascend NPUs. Everything the backend measured, it measured
+on CPUs; what it does on Ascend follows MindSpore's documentation alone.
+"""
+
+from __future__ import annotations
+
+import mindspore as ms
+from mindspore.device_context import ascend
+
+from isotune.errors import BackendError, nearest
+
+_in_use: str | None = None
+
+
+def usable_devices() -> list[str]:
+    """Returns the devices of this machine, best first: ``["ascend:0", "ascend:1", "cpu"]``."""
+    count = int(ascend.device_count()) if ascend.is_available() else 0
+    return [*(f"ascend:{i}" for i in range(count)), "cpu"]
+
+
+def use_device(device: str) -> None:
+    """Makes MindSpore compute on `device`.
+
+    Raises:
+        BackendError: there is no such device, or the process uses another one already.
+    """
+    global _in_use
+    if device == _in_use:
+        return
+    usable = usable_devices()
+    if device not in usable:
+        raise BackendError(
+            f"mindspore cannot use device '{device}' here.{nearest(device, usable)}"
+            f" Usable are: {', '.join(usable)}."
+        )
+    if _in_use:
+        raise BackendError(_one_device(device, _in_use))
+    try:
+        if device == "cpu":
+            ms.set_device("CPU")
+        else:
+            ms.set_device("Ascend", int(device.removeprefix("ascend:")))
+    except RuntimeError as error:
+        raise BackendError(_one_device(device, "another one")) from error
+    _in_use = device
+
+
+def _one_device(wanted: str, used: str) -> str:
+    return (
+        f"mindspore computes on one device in a process, and this one uses {used} already:"
+        f" start a new process for '{wanted}'."
+    )
+
+
+def cpu_threads() -> int:
+    """Returns how many threads MindSpore's CPU kernels run on."""
+    return int(ms.get_context("runtime_num_threads"))
+
+
+def has_fast_depthwise() -> bool:
+    """Tells whether the device has its own kernels for depthwise convolutions.
+
+    MindSpore's CPU kernels fall back to oneDNN's reference code for them (2.10, by oneDNN's own
+    log), 2 to 20 times slower than matrix products. An Ascend NPU has such kernels.
+    """
+    return bool(ms.get_context("device_target") != "CPU")

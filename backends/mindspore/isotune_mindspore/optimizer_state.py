@@ -1,0 +1,78 @@
+"""What an optimizer remembers, by canonical names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from mindspore import Parameter
+from numpy.typing import NDArray
+
+from isotune.interfaces.checkpoint import State
+from isotune.spec.optimizer import OptimizerSpec, SGDSpec
+from isotune_mindspore.arrays import from_parameter, set_parameter, zeros_like
+from isotune_mindspore.optimizers import slot_names
+
+
+class OptimizerState:
+    """The slots of each trained parameter, and how many updates it has had.
+
+    Attributes:
+        slots: by canonical name, then by PyTorch's name of the slot.
+        updates: by canonical name.
+    """
+
+    def __init__(self, spec: OptimizerSpec) -> None:
+        self._names = slot_names(spec)
+        self._counts = not isinstance(spec, SGDSpec)
+        self.slots: dict[str, dict[str, Parameter]] = {}
+        self.updates: dict[str, int] = {}
+
+    def keep(self, parameters: Mapping[str, Parameter]) -> None:
+        """Drops the state of all other parameters and starts that of new ones from zero."""
+        self.slots = {
+            name: self.slots.get(name) or self._zeros(name, parameter)
+            for name, parameter in parameters.items()
+        }
+        self.updates = {name: self.updates.get(name, 0) for name in parameters}
+
+    def advance(self) -> None:
+        """Counts an update of every parameter."""
+        for name in self.updates:
+            self.updates[name] += 1
+
+    def groups(self) -> list[list[int]]:
+        """Returns the places of the parameters that have had the same number of updates."""
+        counts = list(self.updates.values())
+        return [[i for i, n in enumerate(counts) if n == count] for count in sorted(set(counts))]
+
+    def group_updates(self) -> list[int]:
+        """Returns the number of updates of each of :meth:`groups`."""
+        return sorted(set(self.updates.values()))
+
+    def export(self) -> State:
+        """Returns copies of all slots of the parameters that have been updated."""
+        state: State = {}
+        for name, count in self.updates.items():
+            if count == 0:
+                continue
+            for slot, value in self.slots[name].items():
+                state[f"{name}/{slot}"] = from_parameter(value)
+            if self._counts:
+                state[f"{name}/step"] = np.array(count, dtype=np.float32)
+        return state
+
+    def load(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Sets all slots; what `state` lacks becomes zero."""
+        for name, slots in self.slots.items():
+            found = [f"{name}/{slot}" in state for slot in slots]
+            self.updates[name] = int(any(found))
+            if self._counts:
+                self.updates[name] = int(state.get(f"{name}/step", 0))
+            for slot, parameter in slots.items():
+                zero = np.zeros(parameter.shape, np.float32)
+                set_parameter(parameter, np.asarray(state.get(f"{name}/{slot}", zero)))
+
+    def _zeros(self, name: str, parameter: Parameter) -> dict[str, Parameter]:
+        return {slot: zeros_like(parameter, f"{name}/{slot}") for slot in self._names}

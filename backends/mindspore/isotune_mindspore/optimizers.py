@@ -1,0 +1,162 @@
+"""Update rules with PyTorch's semantics, as cells that run inside a compiled step.
+
+MindSpore's own optimizers place Adam's epsilon elsewhere, decay AdamW's weights differently and
+get Nesterov's momentum wrong (2.10), so that these cells use its fused primitives and none of
+its optimizers. The formulas are those of docs.pytorch.org: SGD, Adam and AdamW.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
+from numpy.typing import NDArray
+
+from isotune.spec.optimizer import AdamSpec, AdamWSpec, OptimizerSpec, SGDSpec
+
+Slots = Mapping[str, Parameter]
+"""State of one parameter, by PyTorch's name of the slot."""
+
+
+def slot_names(spec: OptimizerSpec) -> tuple[str, ...]:
+    """Returns the slots that each parameter has: tensors of the parameter's shape."""
+    if isinstance(spec, SGDSpec):
+        return ("momentum_buffer",) if spec.momentum else ()
+    return ("exp_avg", "exp_avg_sq")
+
+
+class PlainSGD(nn.Cell):
+    """``p -= lr * (g + decay * p)``. `scalars`: lr."""
+
+    def __init__(self, spec: SGDSpec, parameters: Sequence[Parameter]) -> None:
+        super().__init__(auto_prefix=False)
+        self.parameters = ParameterTuple(parameters)
+        self.decay = spec.weight_decay
+
+    def construct(self, gradients: tuple[Tensor, ...], scalars: Tensor) -> None:
+        """Updates all parameters."""
+        rate = scalars[0]
+        for i, parameter in enumerate(self.parameters):
+            gradient = gradients[i]
+            if self.decay:
+                gradient = gradient + parameter * self.decay
+            ops.assign_sub(parameter, gradient * rate)
+
+
+class MomentumSGD(nn.Cell):
+    """``b = momentum * b + g; p -= lr * b``, or ``lr * (g + momentum * b)`` (Nesterov).
+
+    PyTorch's first step sets ``b = g``: the same, since `b` starts from zero and PyTorch's
+    dampening is zero. `scalars`: lr.
+    """
+
+    def __init__(
+        self, spec: SGDSpec, parameters: Sequence[Parameter], slots: Sequence[Slots]
+    ) -> None:
+        super().__init__(auto_prefix=False)
+        self.parameters = ParameterTuple(parameters)
+        self.buffers = ParameterTuple([slot["momentum_buffer"] for slot in slots])
+        self.momentum = spec.momentum
+        self.nesterov = spec.nesterov
+        self.decay = spec.weight_decay
+        self.apply_momentum = ops.ApplyMomentum()
+
+    def construct(self, gradients: tuple[Tensor, ...], scalars: Tensor) -> None:
+        """Updates all parameters and their buffers."""
+        rate = scalars[0]
+        for i, parameter in enumerate(self.parameters):
+            gradient = gradients[i]
+            buffer = self.buffers[i]
+            if self.decay:
+                gradient = gradient + parameter * self.decay
+            if self.nesterov:
+                # Written out: ApplyMomentum(use_nesterov=True) is not Nesterov's on CPUs.
+                moved = buffer * self.momentum + gradient
+                ops.assign(buffer, moved)
+                ops.assign_sub(parameter, (gradient + moved * self.momentum) * rate)
+            else:
+                self.apply_momentum(parameter, buffer, rate, gradient, self.momentum)
+
+
+class Adam(nn.Cell):
+    """Adam and AdamW; `groups` are the parameters (their places) with equal numbers of updates.
+
+    The primitive computes ``p -= lr' * m / (sqrt(v) + eps')`` when its powers of beta are zero.
+    With ``lr' = lr * c / (1 - beta1**t)``, ``eps' = eps * c`` and ``c = sqrt(1 - beta2**t)``
+    that is PyTorch's ``lr * m_hat / (sqrt(v_hat) + eps)``. `scalars`: (lr', eps', 1 - lr * decay)
+    for each group.
+    """
+
+    def __init__(
+        self,
+        spec: AdamSpec | AdamWSpec,
+        parameters: Sequence[Parameter],
+        slots: Sequence[Slots],
+        groups: Sequence[Sequence[int]],
+    ) -> None:
+        super().__init__(auto_prefix=False)
+        self.parameters = ParameterTuple(parameters)
+        self.means = ParameterTuple([slot["exp_avg"] for slot in slots])
+        self.squares = ParameterTuple([slot["exp_avg_sq"] for slot in slots])
+        self.groups = tuple(tuple(group) for group in groups)
+        self.beta1, self.beta2 = spec.betas
+        self.decoupled = isinstance(spec, AdamWSpec)
+        self.decay = spec.weight_decay
+        self.adam = ops.Adam()
+
+    def construct(self, gradients: tuple[Tensor, ...], scalars: Tensor) -> None:
+        """Updates all parameters and their averages."""
+        for number, group in enumerate(self.groups):
+            rate = scalars[3 * number]
+            epsilon = scalars[3 * number + 1]
+            shrink = scalars[3 * number + 2]
+            for i in group:
+                self.update(i, gradients[i], rate, epsilon, shrink)
+
+    def update(
+        self, i: int, gradient: Tensor, rate: Tensor, epsilon: Tensor, shrink: Tensor
+    ) -> None:
+        """Updates one parameter."""
+        parameter = self.parameters[i]
+        if self.decay and self.decoupled:
+            ops.assign(parameter, parameter * shrink)
+        elif self.decay:
+            gradient = gradient + parameter * self.decay
+        mean, square = self.means[i], self.squares[i]
+        self.adam(
+            parameter, mean, square, 0.0, 0.0, rate, self.beta1, self.beta2, epsilon, gradient
+        )
+
+
+def update_rule(
+    spec: OptimizerSpec,
+    parameters: Sequence[Parameter],
+    slots: Sequence[Slots],
+    groups: Sequence[Sequence[int]],
+) -> nn.Cell:
+    """Returns the cell that updates `parameters` from their gradients and :func:`scalars`."""
+    if not isinstance(spec, SGDSpec):
+        return Adam(spec, parameters, slots, groups)
+    if spec.momentum:
+        return MomentumSGD(spec, parameters, slots)
+    return PlainSGD(spec, parameters)
+
+
+def scalars(spec: OptimizerSpec, rate: float, updates: Sequence[int]) -> NDArray[np.float32]:
+    """Returns what the cell is told at each step, computed in float64.
+
+    Args:
+        spec: the optimizer.
+        rate: the learning rate.
+        updates: for each group, how many updates its parameters have had before this one.
+    """
+    if isinstance(spec, SGDSpec):
+        return np.array([rate], dtype=np.float32)
+    beta1, beta2 = spec.betas
+    values = []
+    for t in (count + 1 for count in updates):
+        correction = (1 - beta2**t) ** 0.5
+        values += [rate * correction / (1 - beta1**t), spec.eps * correction]
+        values.append(1 - rate * spec.weight_decay)
+    return np.array(values, dtype=np.float32)

@@ -1,0 +1,73 @@
+"""One training step and one evaluation step, each a single cell that is compiled as a whole.
+
+That is MindSpore's fastest way to train (a compiled function with an optimizer outside takes
+1.4 times as long). A compiled cell keeps the modes and ``requires_grad`` flags that it was
+compiled with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import mindspore as ms
+from mindspore import ParameterTuple, Tensor, nn, ops
+
+from isotune_mindspore.dropout import Dropout
+
+
+class TrainStep(nn.Cell):
+    """Forward pass, loss, gradients of `weights` alone, and their update."""
+
+    def __init__(
+        self,
+        model: nn.Cell,
+        loss: nn.Cell,
+        weights: ParameterTuple,
+        update: nn.Cell,
+        dropouts: Sequence[Dropout],
+    ) -> None:
+        super().__init__(auto_prefix=False)
+        self.model = model
+        self.loss = loss
+        self.update = update
+        self.seeds = ParameterTuple([dropout.seed for dropout in dropouts])
+        self.with_gradients = ms.value_and_grad(self.forward, None, weights, has_aux=True)
+
+    def forward(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns the scalar loss and the logits (N, classes)."""
+        logits = self.model(images)
+        return self.loss(logits, labels), logits
+
+    def construct(
+        self, images: Tensor, labels: Tensor, scalars: Tensor, words: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Makes one step; `words` are the dropout layers' and `scalars` the optimizer's."""
+        for i, seed in enumerate(self.seeds):
+            ops.assign(seed, words[i : i + 1])
+        (loss, logits), gradients = self.with_gradients(images, labels)
+        self.update(gradients, scalars)
+        return loss, logits
+
+
+class EvalStep(nn.Cell):
+    """The forward pass. A cell of its own, so that training and evaluation each compile once."""
+
+    def __init__(self, model: nn.Cell) -> None:
+        super().__init__(auto_prefix=False)
+        self.model = model
+
+    def construct(self, images: Tensor) -> Tensor:
+        """Returns the logits (N, classes)."""
+        return self.model(images)
+
+
+@contextmanager
+def graph_mode() -> Iterator[None]:
+    """Has the cells called within compiled; then restores the mode of the process."""
+    before = ms.get_context("mode")
+    ms.set_context(mode=ms.GRAPH_MODE)
+    try:
+        yield
+    finally:
+        ms.set_context(mode=before)

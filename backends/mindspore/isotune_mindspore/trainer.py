@@ -1,0 +1,119 @@
+"""Trainer: one compiled cell for a training step, one for an evaluation step."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from mindspore import ParameterTuple, Tensor, nn
+from numpy.typing import NDArray
+
+from isotune.errors import BackendError
+from isotune.interfaces.dataset import DeviceBatch
+from isotune.interfaces.freezing import FreezePlan
+from isotune.interfaces.trainer import HostOutputs, Outputs, Trainer, TrainingPlan
+from isotune_mindspore.dropout import dropout_cells, seeds
+from isotune_mindspore.freezing import MindSporeFreezing
+from isotune_mindspore.loss import CrossEntropy
+from isotune_mindspore.names import trainable_tensors
+from isotune_mindspore.optimizer_state import OptimizerState
+from isotune_mindspore.optimizers import scalars, update_rule
+from isotune_mindspore.step import EvalStep, TrainStep, graph_mode
+
+
+class Compiled:
+    """A step's cell, which MindSpore compiles once for each shape of its inputs."""
+
+    def __init__(self, cell: nn.Cell, set_modes: Callable[[], None]) -> None:
+        self.cell = cell
+        self.set_modes = set_modes
+        self._shapes: set[tuple[int, ...]] = set()
+
+    def __call__(self, images: Tensor, *others: Tensor) -> Any:
+        """Runs the step, compiling it first for a new shape of `images`."""
+        if images.shape not in self._shapes:
+            if not self._shapes:
+                # Later, the end of another compiled cell would have this one compiled again.
+                gc.collect()
+            self.set_modes()
+            self._shapes.add(images.shape)
+        with graph_mode():
+            return self.cell(images, *others)
+
+
+class MindSporeTrainer(Trainer):
+    """Trains and evaluates one ``nn.Cell``.
+
+    Attributes:
+        optimizer: what the optimizer remembers.
+    """
+
+    def __init__(self, model: nn.Cell, plan: TrainingPlan) -> None:
+        self._model = model
+        self._plan = plan
+        self._freezing = MindSporeFreezing()
+        self._loss = CrossEntropy(plan.label_smoothing, plan.class_weights)
+        self._dropouts = dropout_cells(model)
+        self.optimizer = OptimizerState(plan.optimizer)
+        self._train: Compiled | None = None
+        self._eval = Compiled(EvalStep(model), lambda: model.set_train(False))
+        self.freeze(FreezePlan())
+
+    def freeze(self, plan: FreezePlan) -> None:
+        """Trains everything but ``plan.frozen`` from the next step on.
+
+        Raises:
+            BackendError: the plan names a parameter that the model does not have.
+        """
+        self._freezing.apply(self._model, plan)
+        self._freeze_plan = plan
+        self._trained = {
+            name: parameter
+            for name, parameter in trainable_tensors(self._model).items()
+            if name not in plan.frozen
+        }
+        self.optimizer.keep(self._trained)
+        self._train = None
+
+    def load_optimizer(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Sets the optimizer's state; what is missing in `state` is zero."""
+        self.optimizer.load(state)
+        self._train = None
+
+    def train_step(self, batch: DeviceBatch, learning_rate: float, step: int) -> Outputs:
+        """Makes one optimizer step, without waiting for the device."""
+        if self._train is None:
+            self._train = self._new_train_step()
+        told = scalars(self._plan.optimizer, learning_rate, self.optimizer.group_updates())
+        words = seeds(self._plan.seed, step, len(self._dropouts))
+        loss, logits = self._train(batch.images, batch.labels, Tensor(told), words)
+        self.optimizer.advance()
+        return Outputs(logits, loss)
+
+    def eval_step(self, batch: DeviceBatch) -> Outputs:
+        """Computes the logits in evaluation mode; nothing of the model changes."""
+        return Outputs(self._eval(batch.images))
+
+    def fetch(self, outputs: Sequence[Outputs]) -> list[HostOutputs]:
+        """Brings the results of some steps to the host."""
+        return [
+            HostOutputs(
+                np.array(output.logits.asnumpy(), dtype=np.float32),
+                float("nan") if output.loss is None else float(output.loss.asnumpy()),
+            )
+            for output in outputs
+        ]
+
+    def _new_train_step(self) -> Compiled:
+        if not self._trained:
+            raise BackendError("every parameter is frozen, so that there is nothing to train.")
+        parameters = list(self._trained.values())
+        slots = [self.optimizer.slots[name] for name in self._trained]
+        update = update_rule(self._plan.optimizer, parameters, slots, self.optimizer.groups())
+        weights = ParameterTuple(parameters)
+        cell = TrainStep(self._model, self._loss, weights, update, self._dropouts)
+        return Compiled(
+            cell, lambda: self._freezing.training_mode(self._model, self._freeze_plan)
+        )

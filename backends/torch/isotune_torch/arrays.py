@@ -1,0 +1,24 @@
+"""NumPy arrays to tensors and back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+
+def to_tensor(array: NDArray[Any]) -> Tensor:
+    """Returns a CPU tensor that shares the array's memory where PyTorch allows it.
+
+    PyTorch takes no array with negative strides, and warns of one that is read-only, such as a
+    view of a memory-mapped file; these are copied.
+    """
+    return torch.from_numpy(np.require(array, requirements=["C_CONTIGUOUS", "WRITEABLE"]))
+
+
+def to_array(tensor: Tensor) -> NDArray[Any]:
+    """Returns a row-major copy of `tensor`, whatever its device and memory format."""
+    return np.array(tensor.detach().cpu().numpy(), order="C", copy=True)

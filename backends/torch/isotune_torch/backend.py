@@ -1,0 +1,38 @@
+"""The six nouns on one device."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from isotune.interfaces.backend import Backend
+from isotune.interfaces.trainer import TrainingPlan
+from isotune_torch.backbone import TorchBackbones
+from isotune_torch.checkpoint import TorchCheckpoints
+from isotune_torch.dataset import TorchDatasetAdapter
+from isotune_torch.freezing import TorchFreezing
+from isotune_torch.head import TorchHeads
+from isotune_torch.trainer import TorchTrainer
+
+
+class TorchBackend(Backend):
+    """PyTorch on one device."""
+
+    name = "torch"
+
+    def __init__(self, device: str) -> None:
+        self.device = device
+        self._device = torch.device(device)
+        self.dataset = TorchDatasetAdapter(self._device)
+        self.backbones = TorchBackbones(self._device)
+        self.heads = TorchHeads()
+        self.freezing = TorchFreezing()
+        self.checkpoints = TorchCheckpoints()
+
+    def trainer(self, model: nn.Module, plan: TrainingPlan) -> TorchTrainer:
+        """Returns a trainer for `model`, which is on the device already."""
+        return TorchTrainer(model, plan, self._device)
+
+    def threads(self) -> int:
+        """Returns the number of threads within one operation on the CPU."""
+        return int(torch.get_num_threads())

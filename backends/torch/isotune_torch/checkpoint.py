@@ -1,0 +1,100 @@
+"""Checkpoint: a model's and an optimizer's state as NumPy arrays, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from isotune.errors import BackendError, nearest
+from isotune.interfaces.checkpoint import Checkpoints, State
+from isotune.interfaces.trainer import Trainer
+from isotune_torch.arrays import to_array, to_tensor
+from isotune_torch.optimizer import Slots, new_slot, slot_names
+from isotune_torch.trainer import TorchTrainer
+
+
+class TorchCheckpoints(Checkpoints):
+    """PyTorch's names and layouts are the canonical ones."""
+
+    def export_model(self, model: nn.Module) -> State:
+        """Returns copies of the ``state_dict`` without ``num_batches_tracked``."""
+        return {name: to_array(value) for name, value in _state(model).items()}
+
+    def import_model(self, model: nn.Module, state: Mapping[str, NDArray[Any]]) -> None:
+        """Sets parameters and statistics in place.
+
+        Raises:
+            BackendError: the model has no value of a name in `state`.
+        """
+        own = _state(model)
+        with torch.no_grad():
+            for name, value in state.items():
+                if name not in own:
+                    raise BackendError(
+                        f"{type(model).__name__} has no value named '{name}'.{nearest(name, own)}"
+                    )
+                own[name].copy_(to_tensor(value))
+
+    def export_optimizer(self, trainer: Trainer) -> State:
+        """Returns copies of the state of trainable parameters, ``PARAMETER/SLOT``."""
+        return {
+            f"{name}/{slot}": to_array(value)
+            for name, slots in _own(trainer).slots().items()
+            for slot, value in slots.items()
+        }
+
+    def import_optimizer(self, trainer: Trainer, state: Mapping[str, NDArray[Any]]) -> None:
+        """Replaces the optimizer's state; trainable parameters that have none start anew.
+
+        State of frozen parameters is passed over.
+
+        Raises:
+            BackendError: a name, slot or shape is not that of the trainer's optimizer.
+        """
+        trainer = _own(trainer)
+        slots: dict[str, Slots] = {}
+        for key, value in state.items():
+            name, _, slot = key.rpartition("/")
+            if name not in trainer.frozen:
+                slots.setdefault(name, {})[slot] = _slot(trainer, name, slot, value)
+        expected = set(slot_names(trainer.plan.optimizer))
+        for name, values in slots.items():
+            if missing := sorted(expected - values.keys()):
+                raise BackendError(f"the optimizer state of '{name}' lacks '{missing[0]}'.")
+        trainer.set_slots(slots)
+
+
+def _state(model: nn.Module) -> dict[str, torch.Tensor]:
+    values = model.state_dict()
+    return {n: v for n, v in values.items() if n.rpartition(".")[2] != "num_batches_tracked"}
+
+
+def _slot(trainer: TorchTrainer, name: str, slot: str, value: NDArray[Any]) -> torch.Tensor:
+    optimizer = trainer.plan.optimizer
+    if name not in trainer.trainable:
+        raise BackendError(
+            f"optimizer state is for '{name}', which the model does not have."
+            f"{nearest(name, trainer.trainable)}"
+        )
+    parameter = trainer.trainable[name]
+    if slot not in slot_names(optimizer):
+        raise BackendError(
+            f"optimizer state '{name}/{slot}' does not belong to {optimizer.name},"
+            f" whose slots are: {', '.join(slot_names(optimizer)) or 'none'}."
+        )
+    shape = () if slot == "step" else tuple(parameter.shape)
+    if value.shape != shape:
+        raise BackendError(
+            f"optimizer state '{name}/{slot}' has shape {value.shape} and should have {shape}."
+        )
+    return new_slot(parameter, slot, to_tensor(value))
+
+
+def _own(trainer: Trainer) -> TorchTrainer:
+    if not isinstance(trainer, TorchTrainer):
+        raise BackendError(f"{type(trainer).__name__} is not a trainer of the torch backend.")
+    return trainer

@@ -1,0 +1,68 @@
+"""The plugin: offers the torch backend. Importing this file imports no framework."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from isotune.errors import BackendError, nearest
+from isotune.hookspecs import hookimpl
+from isotune.interfaces.backend import BackendOffer
+
+if TYPE_CHECKING:
+    from isotune_torch.backend import TorchBackend
+
+
+class TorchOffer(BackendOffer):
+    """What can be said of the torch backend before PyTorch is imported."""
+
+    name = "torch"
+    install = 'pip install "isotune[torch]"'
+
+    def versions(self) -> Mapping[str, str]:
+        """Imports PyTorch and returns versions by package; of torch_npu where it is installed.
+
+        Raises:
+            ImportError: torch or torchvision is not installed or does not import.
+        """
+        import torch
+        import torchvision
+
+        from isotune_torch.devices import import_npu
+
+        versions = {"torch": str(torch.__version__), "torchvision": str(torchvision.__version__)}
+        if npu := import_npu():
+            versions["torch_npu"] = str(npu.__version__)
+        return versions
+
+    def devices(self) -> list[str]:
+        """Returns the usable devices, best first: ``cuda:N``, ``npu:N``, ``mps``, ``cpu``.
+
+        Raises:
+            ImportError: as :meth:`versions`.
+        """
+        from isotune_torch.devices import usable_devices
+
+        return usable_devices()
+
+    def open(self, device: str) -> TorchBackend:
+        """Returns the backend on `device`, one of :meth:`devices`.
+
+        Raises:
+            BackendError: PyTorch cannot use such a device here.
+        """
+        usable = self.devices()
+        if device not in usable:
+            raise BackendError(
+                f"torch cannot use device '{device}' here.{nearest(device, usable)}"
+                f" Usable are: {', '.join(usable)}."
+            )
+        from isotune_torch.backend import TorchBackend
+
+        return TorchBackend(device)
+
+
+@hookimpl
+def isotune_backends() -> list[BackendOffer]:
+    """Offers the torch backend."""
+    return [TorchOffer()]

@@ -1,0 +1,145 @@
+"""Trainer: one training step and one evaluation step, neither of which waits for the device."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from isotune.errors import SpecError
+from isotune.interfaces.dataset import DeviceBatch
+from isotune.interfaces.freezing import FreezePlan
+from isotune.interfaces.trainer import HostOutputs, Outputs, Trainer, TrainingPlan
+from isotune_torch.arrays import to_tensor
+from isotune_torch.dropout import Dropouts
+from isotune_torch.freezing import TorchFreezing
+from isotune_torch.optimizer import Slots, make_optimizer
+
+
+class TorchTrainer(Trainer):
+    """Trains and evaluates one ``nn.Module``, on which it leaves nothing behind.
+
+    Attributes:
+        plan: what the trainer was told once.
+        trainable: the parameters that train, by canonical name.
+        frozen: canonical names of the others.
+    """
+
+    def __init__(self, model: nn.Module, plan: TrainingPlan, device: torch.device) -> None:
+        self.plan = plan
+        self._model = model
+        self._memory_format = _memory_format(model)
+        self._freezing = TorchFreezing()
+        self._dropouts = Dropouts(model, plan.seed)
+        self._class_weights = (
+            None if plan.class_weights is None else to_tensor(plan.class_weights).to(device)
+        )
+        self.trainable: dict[str, nn.Parameter] = dict(model.named_parameters())
+        self.set_slots({})
+        self.freeze(FreezePlan())
+
+    def freeze(self, plan: FreezePlan) -> None:
+        """Trains everything but ``plan.frozen`` from the next step on.
+
+        Raises:
+            BackendError: the plan names a parameter that the model does not have.
+            SpecError: the plan leaves nothing to train.
+        """
+        self._freezing.apply(self._model, plan)
+        self._freeze_plan = plan
+        self._ready_to_train = False
+        self.frozen = plan.frozen
+        self.trainable = {
+            name: parameter
+            for name, parameter in self._model.named_parameters()
+            if parameter.requires_grad
+        }
+        if not self.trainable:
+            raise SpecError(f"nothing of {type(self._model).__name__} is left to train.")
+        for parameter in self._model.parameters():
+            parameter.grad = None
+        self.set_slots(self.slots())
+
+    def slots(self) -> dict[str, Slots]:
+        """Returns the optimizer's state of trainable parameters by name; not copies."""
+        state = {name: self._optimizer.state.get(p) for name, p in self.trainable.items()}
+        return {
+            name: {slot: value for slot, value in slots.items() if value is not None}
+            for name, slots in state.items()
+            if slots
+        }
+
+    def set_slots(self, slots: Mapping[str, Slots]) -> None:
+        """Makes the optimizer go on from `slots`, by the name of a trainable parameter.
+
+        Parameters that are not among them start anew.
+        """
+        self._optimizer = make_optimizer(
+            self.plan.optimizer,
+            list(self.trainable.values()),
+            {self.trainable[name]: values for name, values in slots.items() if values},
+        )
+
+    def train_step(self, batch: DeviceBatch, learning_rate: float, step: int) -> Outputs:
+        """Makes one step; the outputs are those before the update."""
+        if not (self._ready_to_train and self._model.training):
+            self._freezing.training_mode(self._model, self._freeze_plan)
+            self._ready_to_train = True
+        with self._dropouts.masks(step):
+            logits = self._model(self._images(batch))
+        loss = functional.cross_entropy(
+            logits,
+            batch.labels,
+            weight=self._class_weights,
+            label_smoothing=self.plan.label_smoothing,
+        )
+        loss.backward()
+        for group in self._optimizer.param_groups:
+            group["lr"] = learning_rate
+        self._optimizer.step()
+        self._optimizer.zero_grad(set_to_none=True)
+        return Outputs(logits.detach(), loss.detach())
+
+    def eval_step(self, batch: DeviceBatch) -> Outputs:
+        """Computes the logits in evaluation mode."""
+        if self._ready_to_train or self._model.training:
+            self._model.eval()
+            self._ready_to_train = False
+        with torch.inference_mode():
+            return Outputs(self._model(self._images(batch)))
+
+    def fetch(self, outputs: Sequence[Outputs]) -> list[HostOutputs]:
+        """Brings everything to the host in one copy."""
+        if not outputs:
+            return []
+        with torch.inference_mode():
+            parts = [
+                part.reshape(-1) for o in outputs for part in (o.logits, o.loss) if part is not None
+            ]
+            host: NDArray[np.float32] = torch.cat(parts).to("cpu", torch.float32).numpy()
+        fetched, position = [], 0
+        for output in outputs:
+            end = position + output.logits.numel()
+            logits = host[position:end].reshape(output.logits.shape)
+            loss = float("nan") if output.loss is None else float(host[end])
+            position = end if output.loss is None else end + 1
+            fetched.append(HostOutputs(logits, loss))
+        return fetched
+
+    def _images(self, batch: DeviceBatch) -> Tensor:
+        return batch.images.contiguous(memory_format=self._memory_format)
+
+
+def _memory_format(model: nn.Module) -> torch.memory_format:
+    """Returns the memory format of the model's convolutions."""
+    for parameter in model.parameters():
+        channels_last = parameter.dim() == 4 and parameter.is_contiguous(
+            memory_format=torch.channels_last
+        )
+        if channels_last and not parameter.is_contiguous():
+            return torch.channels_last
+    return torch.contiguous_format

@@ -1,0 +1,13 @@
+"""The command line, thin over the Python API.
+
+Nothing here imports a framework, nor NumPy or pydantic, before a command needs it.
+"""
+
+from __future__ import annotations
+
+
+def main() -> None:
+    """Runs the command line: the entry point ``isotune``."""
+    from isotune.cli.app import app
+
+    app(prog_name="isotune")

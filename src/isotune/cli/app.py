@@ -1,0 +1,52 @@
+"""The command-line application: its options and its commands."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from isotune.cli.commands.backbones import backbones
+from isotune.cli.commands.backends import backends
+from isotune.cli.commands.compare import compare
+from isotune.cli.commands.demo import demo
+from isotune.cli.commands.evaluate import evaluate
+from isotune.cli.commands.predict import predict
+from isotune.cli.commands.recipes import recipes
+from isotune.cli.commands.run import run
+from isotune.cli.commands.schema import schema
+from isotune.cli.group import IsotuneGroup
+
+# Frames and colours are for people: a pipe gets plain lines, whatever the environment says.
+app = typer.Typer(
+    cls=IsotuneGroup,
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich" if sys.stdout.isatty() else None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+for command in (run, demo, evaluate, predict, compare, backends, backbones, schema, recipes):
+    app.command()(command)
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"isotune {version('isotune')}")
+        raise typer.Exit
+
+
+@app.callback()
+def isotune(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="Show the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """One transfer-learning experiment spec, any backend, the same result."""

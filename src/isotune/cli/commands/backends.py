@@ -1,0 +1,27 @@
+"""``isotune backends``: what can run here."""
+
+from __future__ import annotations
+
+
+def backends() -> None:
+    """List the backends: which can be used here, on which devices, and if not, why."""
+    from isotune.cli.console import output, show, show_table
+    from isotune.plugins import plugins
+    from isotune.reports.figures import NONE
+    from isotune.reports.tables import Table
+
+    table = Table(["backend", "usable", "devices", "versions"], ["left"] * 4)
+    reports = plugins.reports()
+    for report in reports:
+        versions = ", ".join(f"{name} {version}" for name, version in report.versions.items())
+        table.add(
+            report.name,
+            "no" if report.problem else "yes",
+            ", ".join(report.devices) or NONE,
+            versions or NONE,
+        )
+    console = output()
+    show_table(console, table)
+    for report in reports:
+        if report.problem:
+            show(console, report.problem)

@@ -1,0 +1,38 @@
+"""``isotune compare``: runs side by side."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def compare(
+    runs: Annotated[
+        list[Path], typer.Argument(metavar="RUN RUN...", help="The folders of runs.")
+    ],
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the comparison as JSON.")
+    ] = False,
+) -> None:
+    """Compare runs, finished or not: figures, curves and how far they are apart."""
+    import json
+
+    from isotune.cli.console import output, show, show_table
+    from isotune.errors import SpecError
+    from isotune.reports import comparison_tables as tables
+    from isotune.reports.comparison import compare_runs
+
+    if len(runs) < 2:
+        raise SpecError("compare needs the folders of two runs or more.")
+    comparison = compare_runs(runs)
+    if as_json:
+        typer.echo(json.dumps(comparison.as_json(), indent=2, allow_nan=False))
+        return
+    console = output()
+    makers = (tables.folders, tables.overview, tables.curves, tables.differences)
+    for number, make in enumerate(makers):
+        if number and not console.is_terminal:
+            show(console)
+        show_table(console, make(comparison))

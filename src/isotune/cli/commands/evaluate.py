@@ -1,0 +1,57 @@
+"""``isotune evaluate``: a run's model on labelled pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Optional
+
+import typer
+
+from isotune.cli.options import Backend, Checkpoint, Device, RunPath, Which
+
+if TYPE_CHECKING:
+    from isotune.reports.tables import Table
+    from isotune.training.evaluation import Evaluation
+
+
+def evaluate(
+    run: RunPath,
+    split: Annotated[
+        Optional[str], typer.Option(help="The split's name; the validation split by default.")
+    ] = None,
+    data: Annotated[
+        Optional[Path], typer.Option(metavar="DIR", help="Another dataset with the same classes.")
+    ] = None,
+    backend: Backend = None,
+    device: Device = "auto",
+    checkpoint: Checkpoint = Which.BEST,
+) -> None:
+    """Evaluate a run's model on labelled pictures."""
+    from isotune.cli.console import output, show, show_table
+    from isotune.reports.figures import count, number, percent
+    from isotune.runs.opening import open_run
+
+    opened = open_run(run, backend=backend, device=device, checkpoint=checkpoint.value)
+    result = opened.evaluate(split, data)
+    console = output()
+    name = split or opened.spec.dataset.splits.val
+    pictures = count(len(result.labels), "picture")
+    show(console, f"{run}: {opened.backend.name} on {opened.backend.device}", "bold")
+    show(console, f"  split     {name}, {pictures}")
+    show(console, f"  loss      {number(result.loss, 6)}")
+    show(console, f"  accuracy  {percent(result.accuracy, 2)}")
+    show_table(console, by_class(result, opened.classes))
+
+
+def by_class(result: Evaluation, classes: tuple[str, ...]) -> Table:
+    """Returns pictures and accuracy of every class."""
+    from isotune.reports.figures import percent
+    from isotune.reports.tables import Table
+
+    table = Table(["class", "pictures", "right", "accuracy"])
+    right = result.logits.argmax(axis=1) == result.labels
+    for label, name in enumerate(classes):
+        of_class = right[result.labels == label]
+        share = float(of_class.mean()) if of_class.size else None
+        table.add(name, of_class.size, int(of_class.sum()), percent(share))
+    return table

@@ -1,0 +1,54 @@
+"""``isotune run``: runs an experiment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from isotune.cli.options import Backend, Device
+
+
+def run(
+    spec: Annotated[
+        str, typer.Argument(metavar="SPEC", help="A YAML file, or the name of a recipe.")
+    ],
+    backend: Backend = None,
+    device: Device = "auto",
+    overrides: Annotated[
+        Optional[list[str]],
+        typer.Option("--set", "-s", metavar="KEY=VALUE", help="Override a field: optimizer.lr=0.01"),
+    ] = None,
+    output: Annotated[
+        Optional[Path],
+        typer.Option("--output", "-o", metavar="DIR", help="The run folder, new or empty."),
+    ] = None,
+) -> None:
+    """Run an experiment: train, validate, keep the best checkpoint."""
+    from isotune.cli.console import output as standard_output
+    from isotune.cli.console import show
+    from isotune.cli.watching import watched
+    from isotune.experiment import run as run_experiment
+
+    console = standard_output()
+    with watched(console) as progress:
+        finished = run_experiment(
+            spec,
+            backend=backend,
+            device=device,
+            overrides=overrides or (),
+            output=output,
+            observers=[progress],
+        )
+    show(console, f"run folder {finished.path}")
+    show(console, "next:")
+    for command in ("predict {} picture.jpg", "evaluate {}", "compare {} ANOTHER_RUN"):
+        show(console, f"  isotune {command.format(quoted(finished.path))}")
+
+
+def quoted(path: Path) -> str:
+    """Returns a path as a shell takes it."""
+    from shlex import quote
+
+    return quote(str(path))

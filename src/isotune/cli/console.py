@@ -1,0 +1,44 @@
+"""Standard output: colours and frames for a terminal, plain lines for everything else."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from isotune.reports.tables import Table
+
+PLAIN_WIDTH = 400
+
+
+def output() -> Console:
+    """Returns a console on standard output.
+
+    Only a real terminal is one: variables such as ``FORCE_COLOR`` put no control codes into
+    a pipe or a file.
+    """
+    from rich.console import Console
+
+    terminal = sys.stdout.isatty()
+    return Console(
+        file=sys.stdout,
+        force_terminal=terminal,
+        width=None if terminal else PLAIN_WIDTH,
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def show_table(console: Console, table: Table) -> None:
+    """Shows a table: framed on a terminal, aligned text elsewhere."""
+    if console.is_terminal:
+        console.print(table.rich(), soft_wrap=False)
+    else:
+        show(console, table.plain())
+
+
+def show(console: Console, text: str = "", style: str | None = None) -> None:
+    """Shows text as it is, however long: brackets are not markup, lines are not wrapped."""
+    console.print(text, style=style, markup=False, soft_wrap=True)

@@ -1,0 +1,71 @@
+"""Turns every way a command can end into an exit code and, at most, a sentence or two."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from isotune.cli.messages import complain, show_warnings
+from isotune.errors import IsotuneError
+
+# Newer releases of Typer carry their own Click: this class is Click's in both.
+UsageError: type[Exception] = typer.BadParameter.__bases__[0]
+
+WRONG_CALL = 2
+BUG = 1
+INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+
+
+class IsotuneGroup(TyperGroup):
+    """The application's commands, listed in the order they were added."""
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        **extra: Any,
+    ) -> Any:
+        """Runs a command and exits: 0; 1 for a failed run; 2 for a wrong call or spec."""
+        show_warnings()
+        try:
+            code = super().main(args, prog_name, complete_var, False, **extra)
+        except UsageError as error:
+            code = _wrong_call(error)
+        except typer.Abort:
+            complain("interrupted.")
+            code = INTERRUPTED
+        except IsotuneError as error:
+            complain(str(error))
+            code = error.exit_code
+        except Exception as error:
+            if os.environ.get("ISOTUNE_VERBOSE"):
+                raise
+            complain(
+                f"this is a bug in Isotune or in a plugin: {type(error).__name__}: {error}\n"
+                "Set ISOTUNE_VERBOSE=1 to see the traceback."
+            )
+            code = BUG
+        sys.exit(code if isinstance(code, int) else 0)
+
+    def list_commands(self, ctx: typer.Context) -> list[str]:  # type: ignore[override]
+        """Returns the names of the commands in the order they were added."""
+        return list(self.commands)
+
+
+def _wrong_call(error: Any) -> int:
+    """Tells what is wrong with the call, and where help is; a bare ``isotune`` is only helped."""
+    context = error.ctx
+    if type(error).__name__ == "NoArgsIsHelpError":
+        typer.echo(context.get_help(), err=True)
+        return WRONG_CALL
+    complain(error.format_message())
+    if context is not None:
+        complain(f"`{context.command_path} --help` shows how it is called.")
+    return WRONG_CALL

@@ -1,0 +1,31 @@
+"""What is told beside a command's output: on standard error, each line marked."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+
+PREFIX = "isotune: "
+
+
+def complain(text: str) -> None:
+    """Writes some lines to standard error."""
+    for line in text.splitlines():
+        print(f"{PREFIX}{line}", file=sys.stderr, flush=True)
+
+
+class _Complaints(logging.Handler):
+    """Shows log records as the command line's own messages."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        complain(record.getMessage())
+
+
+def show_warnings() -> None:
+    """Shows Isotune's warnings, and with ``ISOTUNE_VERBOSE`` set all it logs."""
+    log = logging.getLogger("isotune")
+    log.setLevel(logging.DEBUG if os.environ.get("ISOTUNE_VERBOSE") else logging.WARNING)
+    log.propagate = False
+    if not any(isinstance(handler, _Complaints) for handler in log.handlers):
+        log.addHandler(_Complaints())

@@ -1,0 +1,28 @@
+"""Options and arguments that several commands share."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+
+class Which(str, Enum):
+    """Which of a run's checkpoints."""
+
+    BEST = "best"
+    LAST = "last"
+
+
+# Optional, not "| None": Typer evaluates these at run time.
+Backend = Annotated[
+    Optional[str],
+    typer.Option("--backend", "-b", metavar="NAME", help="torch, mindspore or another installed."),
+]
+Device = Annotated[
+    str, typer.Option("--device", "-d", help="auto, cpu, cuda, cuda:1, ascend:0 and so on.")
+]
+RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="The run's folder.")]
+Checkpoint = Annotated[Which, typer.Option("--checkpoint", "-c", help="Which checkpoint.")]

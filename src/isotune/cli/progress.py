@@ -1,0 +1,148 @@
+"""Shows a run while it goes on: a line an epoch and, on a terminal, a bar of its steps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from isotune.cli.console import show
+from isotune.reports.figures import count, duration, number, percent, significant
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress, TaskID
+
+    from isotune.runs.events import EpochEnded, EpochMetrics, RunFinished, RunStarted, StepEnded
+
+CLASSES_SHOWN = 6
+HEADING = (
+    "  epoch         lr   train loss  accuracy     val loss  accuracy   seconds   ms/step"
+)
+
+
+class RunProgress:
+    """An observer of a run. Use it as a context, so that the bar is gone when the run ends.
+
+    Attributes:
+        folder: the run folder, once the run has started.
+        epochs_done: how many epochs have ended; each left a checkpoint.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._bar: Progress | None = None
+        self._task: TaskID | None = None
+        self._epochs = 0
+        self._steps = 0
+        self.folder: Path | None = None
+        self.epochs_done = 0
+
+    def __enter__(self) -> RunProgress:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._remove_bar()
+
+    def isotune_run_started(self, event: RunStarted) -> None:
+        """Shows what will run."""
+        self.folder, self.epochs_done = event.folder, 0
+        self._epochs, self._steps = event.spec.epochs, event.steps_per_epoch
+        show(self._console, f"{event.spec.name}: {event.backend} on {event.device}", "bold")
+        for name, value in _facts(event).items():
+            show(self._console, f"  {name:<12}{value}")
+        show(self._console, HEADING, "dim")
+
+    def isotune_step_ended(self, event: StepEnded) -> None:
+        """Moves the bar."""
+        if not self._console.is_terminal:
+            return
+        if self._bar is None:
+            self._add_bar()
+        assert self._bar is not None
+        assert self._task is not None
+        name = f"  {event.epoch}/{self._epochs}"
+        self._bar.update(
+            self._task,
+            completed=event.step,
+            description=f"{name} validating" if event.step == self._steps else name,
+            loss=number(event.loss, 4),
+        )
+
+    def isotune_epoch_ended(self, event: EpochEnded) -> None:
+        """Shows the epoch's figures."""
+        self._remove_bar()
+        self.epochs_done = event.metrics.epoch
+        line = epoch_line(event.metrics, self._epochs)
+        if event.best:
+            show(self._console, f"{line}  best", "bold")
+        else:
+            show(self._console, line)
+
+    def isotune_run_finished(self, event: RunFinished) -> None:
+        """Shows what came out."""
+        best, total = event.summary["best"], event.summary["timings"]["total"]
+        show(
+            self._console,
+            f"best val accuracy {percent(best['val_accuracy'], 2)} in epoch {best['epoch']};"
+            f" {duration(total)} in all",
+            "bold",
+        )
+
+    def left_behind(self) -> str:
+        """Tells where a run that has been stopped left its last checkpoint."""
+        if self.folder is None:
+            return "the run had not started; it left nothing."
+        if not self.epochs_done:
+            return f"no epoch had ended, so there is no checkpoint yet; the run is in {self.folder}"
+        return f"the last checkpoint, of epoch {self.epochs_done}, is in {self.folder}"
+
+    def _add_bar(self) -> None:
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+        from rich.progress import TimeRemainingColumn
+
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("loss {task.fields[loss]}"),
+            TimeRemainingColumn(),
+            console=self._console,
+            transient=True,
+        )
+        self._task = self._bar.add_task("", total=self._steps, loss="")
+        self._bar.start()
+
+    def _remove_bar(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+
+def epoch_line(metrics: EpochMetrics, epochs: int) -> str:
+    """Returns the line of an epoch, aligned under :data:`HEADING`."""
+    cells = (
+        (f"{metrics.epoch}/{epochs}", 7),
+        (significant(metrics.learning_rate), 11),
+        (number(metrics.train_loss, 4), 13),
+        (percent(metrics.train_accuracy), 10),
+        (number(metrics.val_loss, 4), 13),
+        (percent(metrics.val_accuracy), 10),
+        (number(metrics.train_seconds + metrics.val_seconds, 1), 10),
+        (number(metrics.step_ms, 1), 10),
+    )
+    return "".join(text.rjust(width) for text, width in cells)
+
+
+def _facts(event: RunStarted) -> dict[str, str]:
+    spec, classes = event.spec, event.classes
+    names = ", ".join(classes[:CLASSES_SHOWN]) + (", ..." if len(classes) > CLASSES_SHOWN else "")
+    pictures = ", ".join(f"{size:,} {split}" for split, size in event.sizes.items())
+    left_out = ", ".join(f"{n} {split}" for split, n in event.skipped.items() if n)
+    return {
+        "pictures": pictures + (f"; left out as unreadable: {left_out}" if left_out else ""),
+        "classes": f"{len(classes)}: {names}",
+        "backbone": f"{spec.backbone.name}, weights {spec.backbone.weights}",
+        "training": f"{event.trainable:,} of {count(event.parameters, 'parameter')},"
+        f" {count(event.steps_per_epoch, 'step')} an epoch",
+        "run folder": str(event.folder),
+    }

@@ -1,0 +1,160 @@
+"""Batches of decoded and augmented pictures, the same whoever computes them, and how many do."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isotune.data.transforms import is_random, transform
+from isotune.data.workers import worker_count
+from isotune.errors import DatasetError, SpecError
+from isotune.interfaces.dataset import Batch, ImageSource
+from isotune.randomness import Purpose, epoch_order, stream
+from isotune.spec.transforms import TransformSpec, output_size
+
+AHEAD = 2
+"""Batches that are prepared while another one is in use."""
+
+
+class Batches:
+    """The batches of a source, epoch by epoch.
+
+    What is in them is a pure function of the seed, the epoch and each picture's index in
+    `source`. Where broken pictures were left out that is its index among the others, so a
+    run that skips a picture equals a run without its file.
+
+    Args:
+        source: the pictures.
+        pipeline: what is done to each; it must end in one size.
+        batch_size: pictures a batch; the last one may be smaller.
+        seed: the experiment's seed.
+        workers: decoding threads; None takes the CPUs there are, up to eight.
+        shuffle: whether every epoch has its own order, or all have the source's.
+        drop_last: whether a smaller last batch is left out.
+
+    Raises:
+        SpecError: pictures would come out in different sizes.
+    """
+
+    def __init__(
+        self,
+        source: ImageSource,
+        pipeline: Sequence[TransformSpec],
+        batch_size: int,
+        *,
+        seed: int,
+        workers: int | None = None,
+        shuffle: bool,
+        drop_last: bool = False,
+    ) -> None:
+        size = output_size(tuple(pipeline))
+        if size is None:
+            raise SpecError("the transforms must end in pictures of one size, as center_crop does.")
+        self._source = source
+        self._pipeline = tuple(pipeline)
+        self._random = is_random(self._pipeline)
+        self._height, self._width = size
+        self._batch_size = batch_size
+        self._seed = seed
+        self._workers = worker_count(workers)
+        self._shuffle = shuffle
+        whole, rest = divmod(len(source), batch_size)
+        self._count = whole + bool(rest and not drop_last)
+
+    def __len__(self) -> int:
+        """Returns the number of batches in an epoch."""
+        return self._count
+
+    @property
+    def size(self) -> int:
+        """The number of pictures in an epoch."""
+        return min(self._count * self._batch_size, len(self._source))
+
+    def epoch(self, epoch: int, start_batch: int = 0) -> Iterator[Batch]:
+        """Yields the batches of an epoch.
+
+        Threads work while the iterator is in use, :data:`AHEAD` batches in advance; closing
+        it, or dropping it, ends them.
+
+        Args:
+            epoch: the epoch, from 0.
+            start_batch: the first batch, from 0; those before it are not decoded.
+
+        Raises:
+            DatasetError: a picture cannot be read or is too small for a transform.
+        """
+        order = self._order(epoch)
+        starts = iter(range(start_batch * self._batch_size, self.size, self._batch_size))
+        stop = threading.Event()
+        executor = ThreadPoolExecutor(self._workers, "isotune-data")
+        pending: deque[_Pending] = deque()
+        try:
+            while True:
+                while len(pending) <= AHEAD and (start := next(starts, None)) is not None:
+                    indices = order[start : min(start + self._batch_size, self.size)]
+                    pending.append(self._submit(executor, stop, epoch, indices))
+                if not pending:
+                    return
+                yield pending.popleft().result()
+        finally:
+            stop.set()
+            executor.shutdown(cancel_futures=True)
+
+    def _order(self, epoch: int) -> NDArray[np.int64]:
+        if self._shuffle:
+            return epoch_order(self._seed, epoch, len(self._source))
+        return np.arange(len(self._source))
+
+    def _submit(
+        self,
+        executor: ThreadPoolExecutor,
+        stop: threading.Event,
+        epoch: int,
+        indices: NDArray[np.int64],
+    ) -> _Pending:
+        images = np.empty((len(indices), self._height, self._width, 3), dtype=np.uint8)
+
+        def fill(first: int, step: int) -> None:
+            for row in range(first, len(indices), step):
+                if stop.is_set():
+                    return
+                images[row] = self._picture(epoch, int(indices[row]))
+
+        parts = min(self._workers, len(indices))
+        futures = [executor.submit(fill, first, parts) for first in range(parts)]
+        return _Pending(Batch(images, self._source.labels[indices]), futures)
+
+    def _picture(self, epoch: int, index: int) -> NDArray[np.uint8]:
+        """Returns picture `index` as it is in `epoch`: uint8, shape (height, width, 3)."""
+        try:
+            image = self._source.load(index)
+        except DatasetError:
+            raise
+        except Exception as error:
+            name = self._source.identify(index)
+            raise DatasetError(f"{name}: cannot be read as a picture: {error}.") from error
+        rng = stream(self._seed, Purpose.AUGMENTATION, epoch, index) if self._random else None
+        try:
+            return np.asarray(transform(image, self._pipeline, rng))
+        except Exception as error:
+            name = self._source.identify(index)
+            raise DatasetError(f"{name}: cannot be transformed: {error}") from error
+
+
+@dataclass(frozen=True)
+class _Pending:
+    """A batch that threads are filling."""
+
+    batch: Batch
+    futures: list[Future[None]]
+
+    def result(self) -> Batch:
+        for future in self.futures:
+            future.result()
+        return self.batch

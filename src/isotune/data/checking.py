@@ -1,0 +1,157 @@
+"""Finds pictures that cannot be read, before training starts to cost anything."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeVar
+
+import numpy as np
+
+from isotune.data.decode import open_checked, reason, to_rgb
+from isotune.data.folder import FolderSource
+from isotune.data.subset import Subset
+from isotune.data.verdicts import Stamp, Verdicts
+from isotune.data.workers import worker_count
+from isotune.errors import DatasetError
+from isotune.interfaces.dataset import ImageSource
+
+SHOWN = 20
+"""Broken pictures that an error names; it counts the others."""
+
+CHUNK = 64
+"""Pictures a thread checks at a time."""
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class BrokenPicture:
+    """A picture that cannot be read.
+
+    Attributes:
+        index: its position in the source.
+        identity: what names it, its path usually.
+        reason: what is wrong with it.
+    """
+
+    index: int
+    identity: str
+    reason: str
+
+
+def clean(
+    source: ImageSource, policy: Literal["error", "skip"], workers: int | None = None
+) -> tuple[ImageSource, list[BrokenPicture]]:
+    """Returns `source` without its broken pictures, and those.
+
+    Args:
+        source: the pictures.
+        policy: what to do about broken ones: raise an error, or leave them out.
+        workers: threads that read; None chooses.
+
+    Raises:
+        DatasetError: the policy is ``error`` and pictures are broken, all of which it names;
+            or a class has no other picture.
+    """
+    broken = find_broken(source, workers)
+    if not broken:
+        return source, []
+    if policy == "error":
+        raise DatasetError(_listing(broken))
+    sound = np.delete(np.arange(len(source)), [picture.index for picture in broken])
+    left = Subset(source, sound)
+    for label in np.setdiff1d(source.labels, left.labels):
+        raise DatasetError(
+            f"no picture of class '{source.classes[label]}' can be read: {_listing(broken)}"
+        )
+    return left, broken
+
+
+def _listing(broken: list[BrokenPicture]) -> str:
+    count = "1 picture is" if len(broken) == 1 else f"{len(broken)} pictures are"
+    lines = [f"  {picture.identity}: {picture.reason}" for picture in broken[:SHOWN]]
+    if len(broken) > SHOWN:
+        lines.append(f"  and {len(broken) - SHOWN} more")
+    return "\n".join([f"{count} broken; mend, delete or skip:", *lines])
+
+
+def find_broken(source: ImageSource, workers: int | None = None) -> list[BrokenPicture]:
+    """Reads every picture to its end and returns those that cannot be read, in order.
+
+    Files that were read before and have not changed since are not read again.
+    """
+    if isinstance(source, FolderSource):
+        reasons = _check_folder(source, workers)
+    else:
+        reasons = _map(lambda index: _check_loading(source, index), range(len(source)), workers)
+    return [
+        BrokenPicture(index, source.identify(index), reason)
+        for index, reason in enumerate(reasons)
+        if reason
+    ]
+
+
+def _check_folder(source: FolderSource, workers: int | None) -> list[str]:
+    known = Verdicts(source.folder)
+
+    def check(index: int) -> tuple[Stamp, str, bool]:
+        path = source.path(index)
+        try:
+            status = os.stat(path)
+        except OSError as error:
+            return (0, 0), reason(error), True
+        stamp = (status.st_size, status.st_mtime_ns)
+        verdict = known.get(source.names[index], stamp)
+        if verdict is not None:
+            return stamp, verdict, False
+        return stamp, _check_file(path, status), True
+
+    results = _map(check, range(len(source)), workers)
+    if any(new for _, _, new in results):
+        known.replace(
+            {name: (stamp, verdict) for name, (stamp, verdict, _) in zip(source.names, results)}
+        )
+    return [verdict for _, verdict, _ in results]
+
+
+def _check_file(path: Path, status: os.stat_result) -> str:
+    """Returns what is wrong with a picture file, or an empty string."""
+    if not stat.S_ISREG(status.st_mode):
+        return "is not a file"  # opening a pipe would wait for ever
+    try:
+        with open_checked(path) as image:
+            if image.format in ("JPEG", "MPO"):
+                # At an eighth of the size all coded data is still read, in half the time.
+                image.draft("L", (1, 1))
+                image.load()
+            else:
+                to_rgb(image)
+    except Exception as error:  # decoders raise whatever comes to their mind
+        return reason(error)
+    return ""
+
+
+def _check_loading(source: ImageSource, index: int) -> str:
+    try:
+        source.load(index)
+    except Exception as error:
+        return reason(error)
+    return ""
+
+
+def _map(check: Callable[[int], _T], indices: range, workers: int | None) -> list[_T]:
+    """Returns ``check(index)`` of all, computed in threads."""
+    starts = range(0, len(indices), CHUNK)
+    executor = ThreadPoolExecutor(worker_count(workers), "isotune-check")
+    try:
+        chunks = executor.map(
+            lambda start: [check(index) for index in indices[start : start + CHUNK]], starts
+        )
+        return [result for chunk in chunks for result in chunk]
+    finally:
+        executor.shutdown(cancel_futures=True)

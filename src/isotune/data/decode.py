@@ -1,0 +1,90 @@
+"""From a file to an upright RGB picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from PIL import ExifTags, Image, UnidentifiedImageError
+
+from isotune.errors import DatasetError
+
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What sets a picture upright, by its EXIF orientation (EXIF 2.32, tag 0x0112)."""
+
+
+def open_rgb(path: Path) -> Image.Image:
+    """Decodes a picture file to RGB, upright.
+
+    Raises:
+        DatasetError: it is missing, broken, truncated or suspiciously large; names the path.
+    """
+    try:
+        with open_checked(path) as image:
+            return to_rgb(image)
+    except Exception as error:  # decoders raise whatever comes to their mind
+        raise DatasetError(f"{path}: cannot be read as a picture: {reason(error)}.") from error
+
+
+def open_checked(path: Path) -> Image.Image:
+    """Opens a picture file without decoding it, refusing what may be a decompression bomb.
+
+    Raises:
+        Exception: whatever Pillow raises.
+    """
+    image = Image.open(path)
+    limit = Image.MAX_IMAGE_PIXELS
+    if limit is not None and image.width * image.height > limit:
+        image.close()
+        # Pillow only warns up to twice its limit.
+        raise Image.DecompressionBombError(
+            f"{image.width} x {image.height} pixels are more than Pillow's limit of {limit}"
+        )
+    return image
+
+
+def reason(error: Exception) -> str:
+    """Returns what an error says, in one line and without the path, or its type's name."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror.lower()
+    if isinstance(error, UnidentifiedImageError):
+        return "it is not a picture of any known format"
+    text = " ".join(str(error).split()).rstrip(".")
+    return text or type(error).__name__
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Returns a picture of any mode upright and in RGB.
+
+    Pixels are those of ``ImageOps.exif_transpose`` and then ``Image.convert("RGB")``: an alpha
+    channel is dropped, levels above 255 (16-bit and 32-bit greyscale) become 255.
+
+    Raises:
+        Exception: whatever Pillow raises while it decodes.
+    """
+    image.load()
+    method = _UPRIGHT.get(_orientation(image))
+    if method is not None:
+        image = image.transpose(method)
+    if image.mode == "RGB":
+        return image
+    # Only the RGB palette matters; Pillow warns about transparency it cannot carry over.
+    image.info.pop("transparency", None)
+    if image.mode in ("La", "RGBa"):
+        image = image.convert(image.mode.upper())
+    return image.convert("RGB")
+
+
+def _orientation(image: Image.Image) -> int:
+    # A damaged EXIF block does not make a picture unreadable.
+    try:
+        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception:
+        return 1

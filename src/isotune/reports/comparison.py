@@ -1,0 +1,173 @@
+"""Runs side by side: what their folders tell, and how far their curves are apart."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from isotune.runs.checkpoints import MANIFEST, CheckpointStore
+from isotune.runs.events import EpochMetrics
+from isotune.runs.folder import RunFolder
+
+
+@dataclass(frozen=True)
+class RunFigures:
+    """What a run folder tells; None for what it does not.
+
+    Attributes:
+        path: the run folder.
+        state: ``finished``; ``stopped`` (by an error or by hand); ``unfinished`` (it goes on,
+            or was killed).
+        stopped_by: the error that stopped it.
+        history: the metrics of every epoch.
+        best: those of the best one.
+        first_step: seconds of the first training step, compilation included.
+        step_ms: median milliseconds of all others.
+        seconds: wall time of training and validation.
+        val_pictures: how many pictures it was validated on.
+    """
+
+    path: Path
+    state: str
+    stopped_by: str | None
+    backend: str | None
+    device: str | None
+    versions: dict[str, str]
+    history: tuple[EpochMetrics, ...]
+    best: EpochMetrics | None
+    first_step: float | None
+    step_ms: float | None
+    seconds: float | None
+    val_pictures: int | None
+
+    @property
+    def final(self) -> EpochMetrics | None:
+        """The metrics of the last epoch."""
+        return self.history[-1] if self.history else None
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How far a run is from the first one, over the epochs that both have.
+
+    Attributes:
+        epochs: how many epochs both have; without any, all others are None.
+        train_loss: the largest ``|a - b| / max(|a|, |b|)`` of an epoch's training losses.
+        train_loss_epoch: where it is.
+        val_accuracy: the largest ``|a - b|`` of validation accuracies, 0 to 1.
+        val_accuracy_epoch: where it is.
+        val_pictures: the same in pictures, if both runs had equally many.
+    """
+
+    epochs: int
+    train_loss: float | None = None
+    train_loss_epoch: int | None = None
+    val_accuracy: float | None = None
+    val_accuracy_epoch: int | None = None
+    val_pictures: int | None = None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Some runs, and the difference of each but the first to the first."""
+
+    runs: tuple[RunFigures, ...]
+    differences: tuple[Difference, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """Returns plain data, with null for figures there are none of."""
+        return {
+            "runs": [_plain_run(run) for run in self.runs],
+            "differences": [
+                {"from": str(self.runs[0].path), "to": str(run.path), **vars(difference)}
+                for run, difference in zip(self.runs[1:], self.differences, strict=True)
+            ],
+        }
+
+
+def compare_runs(paths: Sequence[str | Path]) -> Comparison:
+    """Reads some run folders, finished or not, without opening a backend.
+
+    Raises:
+        RunError: a path is not a run's folder, or a file in it is damaged.
+    """
+    runs = tuple(read_figures(path) for path in paths)
+    return Comparison(runs, tuple(difference(runs[0], run) for run in runs[1:]))
+
+
+def read_figures(path: str | Path) -> RunFigures:
+    """Reads what a run folder tells of its run.
+
+    Raises:
+        RunError: it is not a run's folder, or a file in it is damaged.
+    """
+    folder = RunFolder.existing(path)
+    summary = folder.summary()
+    timings = summary.get("timings", {})
+    manifest = {} if summary else _best_manifest(folder)
+    best = summary.get("best") or manifest.get("metrics")
+    return RunFigures(
+        path=folder.path,
+        state=summary.get("state", "unfinished"),
+        stopped_by=summary.get("stopped_by"),
+        backend=summary.get("backend") or manifest.get("backend"),
+        device=summary.get("device"),
+        versions=summary.get("versions", {}),
+        history=tuple(folder.history()),
+        best=EpochMetrics.from_json(best) if best else None,
+        first_step=timings.get("first_step"),
+        step_ms=timings.get("step_ms"),
+        seconds=timings.get("total"),
+        val_pictures=summary.get("pictures", {}).get("val"),
+    )
+
+
+def difference(first: RunFigures, other: RunFigures) -> Difference:
+    """Compares the curves of two runs, epoch by epoch."""
+    pairs = list(zip(first.history, other.history, strict=False))
+    if not pairs:
+        return Difference(epochs=0)
+    loss, loss_epoch = max(
+        ((_relative(a.train_loss, b.train_loss), a.epoch) for a, b in pairs),
+        key=lambda found: found[0],
+    )
+    accuracy, accuracy_epoch = max(
+        ((abs(a.val_accuracy - b.val_accuracy), a.epoch) for a, b in pairs),
+        key=lambda found: found[0],
+    )
+    same = first.val_pictures is not None and first.val_pictures == other.val_pictures
+    return Difference(
+        epochs=len(pairs),
+        train_loss=loss,
+        train_loss_epoch=loss_epoch,
+        val_accuracy=accuracy,
+        val_accuracy_epoch=accuracy_epoch,
+        val_pictures=round(accuracy * (first.val_pictures or 0)) if same else None,
+    )
+
+
+def _relative(a: float, b: float) -> float:
+    largest = max(abs(a), abs(b))
+    return abs(a - b) / largest if largest else 0.0
+
+
+def _best_manifest(folder: RunFolder) -> dict[str, Any]:
+    # A run that goes on has no summary yet, but its checkpoints tell the backend and the best.
+    name = CheckpointStore(folder.checkpoints).index().get("best")
+    path = folder.checkpoints / str(name) / MANIFEST
+    try:
+        return dict(json.loads(path.read_text("utf-8")))
+    except (OSError, ValueError):
+        return {}
+
+
+def _plain_run(run: RunFigures) -> dict[str, Any]:
+    return {
+        **vars(run),
+        "path": str(run.path),
+        "best": run.best.as_json() if run.best else None,
+        "history": [metrics.as_json() for metrics in run.history],
+    }

@@ -1,0 +1,40 @@
+"""How figures are written: the same everywhere, and a dash where there is none."""
+
+from __future__ import annotations
+
+import math
+
+NONE = "-"
+
+
+def number(value: float | None, digits: int) -> str:
+    """Returns `value` with `digits` decimals, or a dash for None and NaN."""
+    return NONE if value is None or math.isnan(value) else f"{value:.{digits}f}"
+
+
+def percent(share: float | None, digits: int = 1) -> str:
+    """Returns a share from 0 to 1 as ``91.5%``."""
+    text = number(None if share is None else share * 100, digits)
+    return text if text == NONE else f"{text}%"
+
+
+def significant(value: float | None, digits: int = 3) -> str:
+    """Returns `value` with `digits` significant digits: ``0.001``, ``2.1e-06``."""
+    return NONE if value is None or math.isnan(value) else f"{value:.{digits}g}"
+
+
+def duration(seconds: float | None) -> str:
+    """Returns ``12.3 s``, ``4 min 05 s`` or ``2 h 03 min``."""
+    if seconds is None or math.isnan(seconds):
+        return NONE
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def count(amount: int, one: str, many: str | None = None) -> str:
+    """Returns ``1 picture``, ``1,026 pictures``."""
+    return f"{amount:,} {one if amount == 1 else many or one + 's'}"

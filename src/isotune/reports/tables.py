@@ -1,0 +1,75 @@
+"""A small table that can be shown as plain text, as Markdown and on a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from rich.table import Table as RichTable
+
+Align = Literal["left", "right"]
+
+
+@dataclass
+class Table:
+    """A heading and rows of text.
+
+    Attributes:
+        columns: the headings.
+        align: how each column is aligned; by default the first is left, all others right.
+        rows: cells as text, as many a row as there are columns.
+    """
+
+    columns: Sequence[str]
+    align: Sequence[Align] = ()
+    rows: list[tuple[str, ...]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if not self.align:
+            self.align = ["left", *["right"] * (len(self.columns) - 1)]  # type: ignore[list-item]
+
+    def add(self, *cells: object) -> None:
+        """Adds a row; a cell is shown as ``str`` has it.
+
+        Raises:
+            ValueError: it has not as many cells as there are columns.
+        """
+        if len(cells) != len(self.columns):
+            raise ValueError(f"a row of {len(cells)} cells in {len(self.columns)} columns")
+        self.rows.append(tuple(str(cell) for cell in cells))
+
+    def plain(self) -> str:
+        """Returns aligned lines without any control code; nothing is cut off or wrapped."""
+        widths = [max(map(len, column)) for column in zip(self.columns, *self.rows, strict=True)]
+        lines = [self._line(cells, widths) for cells in (self.columns, *self.rows)]
+        return "\n".join([lines[0], "  ".join("-" * width for width in widths), *lines[1:]])
+
+    def markdown(self) -> str:
+        """Returns a GitHub-flavoured Markdown table."""
+        rule = ["--:" if side == "right" else ":--" for side in self.align]
+        rows = [[cell.replace("|", r"\|") for cell in row] for row in (self.columns, *self.rows)]
+        return "\n".join(f"| {' | '.join(cells)} |" for cells in (rows[0], rule, *rows[1:]))
+
+    def rich(self) -> RichTable:
+        """Returns a table for a terminal, whose figures are never cut off."""
+        from rich import box
+        from rich.markup import escape
+        from rich.table import Table as RichTable
+
+        table = RichTable(box=box.SIMPLE_HEAD, pad_edge=False)
+        for heading, side in zip(self.columns, self.align, strict=True):
+            table.add_column(
+                escape(heading), justify=side, no_wrap=side == "right", overflow="fold"
+            )
+        for row in self.rows:
+            table.add_row(*map(escape, row))
+        return table
+
+    def _line(self, cells: Sequence[str], widths: Sequence[int]) -> str:
+        padded = [
+            cell.rjust(width) if side == "right" else cell.ljust(width)
+            for cell, width, side in zip(cells, widths, self.align, strict=True)
+        ]
+        return "  ".join(padded).rstrip()

@@ -1,0 +1,1 @@
+"""Neutral weights: files read without a framework, other names renamed, models matched."""

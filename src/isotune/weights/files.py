@@ -1,0 +1,35 @@
+"""Opens weights files, and turns whatever is wrong with one into one sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from isotune.errors import WeightsError
+
+
+class Unreadable(Exception):
+    """A weights file is damaged, unsafe or not understood. The text says what is wrong in it."""
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[BinaryIO]:
+    """Opens `path` for reading.
+
+    Raises:
+        WeightsError: the file cannot be opened, or the body raised :class:`Unreadable`.
+    """
+    if path.is_dir():
+        raise WeightsError(f"'{path}' is a folder, not a weights file.")
+    try:
+        with path.open("rb") as file:
+            yield file
+    except FileNotFoundError:
+        raise WeightsError(f"there is no weights file '{path.absolute()}'.") from None
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise WeightsError(f"weights file '{path}' cannot be read: {reason}.") from error
+    except Unreadable as error:
+        raise WeightsError(f"weights file '{path}' cannot be read: {error}.") from error

@@ -1,0 +1,78 @@
+"""Reads ``.pth`` files, without PyTorch and without running anything that is in them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from numpy.typing import NDArray
+
+from isotune.weights import pth_zip
+from isotune.weights.files import Unreadable, opened
+from isotune.weights.pth_legacy import LegacyFormat
+from isotune.weights.pth_tensors import Tensor
+from isotune.weights.pth_zip import ZipFormat
+
+WRAPPERS = ("state_dict", "model", "model_state_dict")
+"""Keys under which training scripts keep the state dict, beside the epoch and such."""
+
+PREFIXES = ("module.", "_orig_mod.")
+"""What DataParallel and torch.compile put before every name."""
+
+
+def read_pth(path: str | Path) -> dict[str, NDArray[Any]]:
+    """Reads the state dict of a file that ``torch.save`` wrote, in either of its formats.
+
+    A dict that holds the state dict under one of :data:`WRAPPERS` is looked through, and only
+    the tensors of the state dict are read.
+
+    Returns:
+        Contiguous arrays by name, with the file's shapes and dtypes, but bfloat16 as float32.
+        Tensors that share a storage may share memory.
+
+    Raises:
+        WeightsError: the file is missing, damaged, not such a file, or holds anything but
+            tensors, dicts, lists, text and numbers.
+    """
+    with opened(Path(path)) as file:
+        archive = _archive(file)
+        tensors = without_prefix(_state_dict(archive.root))
+        return {name: archive.array(tensor) for name, tensor in tensors.items()}
+
+
+def without_prefix(state: dict[str, Any]) -> dict[str, Any]:
+    """Returns `state` without the one of :data:`PREFIXES` that all its names have."""
+    for prefix in PREFIXES:
+        if state and all(name.startswith(prefix) for name in state):
+            return without_prefix({name[len(prefix) :]: value for name, value in state.items()})
+    return state
+
+
+def _archive(file: BinaryIO) -> ZipFormat | LegacyFormat:
+    head = file.read(512)
+    if head.startswith(pth_zip.MAGIC):
+        return ZipFormat(file)
+    if head[257:262] == b"ustar":
+        raise Unreadable("it is of PyTorch 0.1.1 or older; load it there and save it again")
+    return LegacyFormat(file)
+
+
+def _state_dict(root: Any) -> dict[str, Tensor]:
+    for _ in WRAPPERS:
+        if not isinstance(root, dict):
+            break
+        inner = [root[key] for key in WRAPPERS if isinstance(root.get(key), dict)]
+        if not inner:
+            break
+        root = inner[0]
+    if not isinstance(root, dict):
+        raise Unreadable("it holds no state dict (a dict of tensors by name)")
+    for name, value in root.items():
+        if not isinstance(name, str) or not isinstance(value, Tensor):
+            raise Unreadable(
+                f"its entry '{str(name)[:80]}' is no tensor; save model.state_dict() alone,"
+                " or in a dict under 'state_dict'"
+            )
+    if not root:
+        raise Unreadable("its state dict is empty")
+    return root

@@ -1,0 +1,46 @@
+"""Torch's masks are the reference's."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from hypothesis import example, given
+from hypothesis import strategies as st
+from isotune_torch.dropout import Dropouts, keep_mask
+from numpy.testing import assert_array_equal
+from torch import nn
+
+from isotune.training import dropout as reference
+
+CPU = torch.device("cpu")
+
+
+@given(
+    word=st.integers(0, 2**32 - 1),
+    shape=st.lists(st.integers(0, 40), min_size=1, max_size=3).map(tuple),
+    p=st.floats(0, 1),
+)
+@example(word=2**32 - 1, shape=(3, 100_003), p=0.5)
+@example(word=0, shape=(128, 1280), p=0.2)
+def test_masks_equal_the_reference(word: int, shape: tuple[int, ...], p: float) -> None:
+    expected = reference.keep_mask(word, shape, p)
+    assert_array_equal(keep_mask(word, shape, p, CPU).numpy(), expected)
+
+
+def test_elements_count_in_logical_order_whatever_the_memory_format() -> None:
+    layer = nn.Dropout(0.5)
+    ones = torch.ones(2, 6, 5, 4)
+    with Dropouts(layer, seed=3).masks(step=8):
+        dropped = layer(ones.contiguous(memory_format=torch.channels_last))
+    word = reference.layer_seed(3, 8, 0)
+    assert_array_equal(dropped.numpy(), 2.0 * reference.keep_mask(word, (2, 6, 5, 4), 0.5))
+
+
+def test_layers_without_dropout_have_no_number() -> None:
+    model = nn.Sequential(nn.Dropout(0.0), nn.Dropout(0.5), nn.Dropout(1.0))
+    first, last = model[1], model[2]
+    with Dropouts(model, seed=1).masks(step=0):
+        kept = first(torch.ones(64)).numpy() > 0
+        assert not last(torch.ones(64)).any()
+    assert_array_equal(kept, reference.keep_mask(reference.layer_seed(1, 0, 0), (64,), 0.5))
+    assert 0 < np.count_nonzero(kept) < 64

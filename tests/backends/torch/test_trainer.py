@@ -1,0 +1,143 @@
+"""A torch trainer leaves no trace on the model and does not wait for the device."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from isotune_torch.backend import TorchBackend
+from isotune_torch.trainer import TorchTrainer
+from numpy.testing import assert_allclose
+from torch import nn
+
+from isotune.errors import SpecError
+from isotune.interfaces.dataset import Batch, DeviceBatch, Normalization
+from isotune.interfaces.freezing import FreezePlan
+from isotune.interfaces.trainer import TrainingPlan
+from isotune.spec.optimizer import AdamSpec, OptimizerSpec, SGDSpec
+
+BACKEND = TorchBackend("cpu")
+MOMENTUM = SGDSpec(momentum=0.9, weight_decay=0.01)
+
+
+def pictures(size: int = 4, side: int = 32) -> DeviceBatch:
+    draw = np.random.default_rng(0)
+    images = draw.integers(0, 256, (size, side, side, 3), dtype=np.uint8)
+    batch = Batch(images, draw.integers(0, 10, size, dtype=np.int32))
+    unit = Normalization((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+    return next(iter(BACKEND.dataset.feed([batch], unit)))
+
+
+class Net(nn.Module):
+    """Convolution, BatchNorm and dropout, flattened with ``view`` as older code does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 8, 5, stride=4)
+        self.bn = nn.BatchNorm2d(8)
+        self.drop = nn.Dropout(0.5)
+        self.fc = nn.Linear(8 * 49, 10)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        hidden = self.drop(torch.relu(self.bn(self.conv(x))))
+        return self.fc(hidden.view(len(x), -1))
+
+
+def trainer_of(model: nn.Module, optimizer: OptimizerSpec = MOMENTUM) -> TorchTrainer:
+    return BACKEND.trainer(model, TrainingPlan(optimizer))
+
+
+def test_the_model_stays_plain() -> None:
+    model = BACKEND.backbones.adopt(Net())
+    attributes = {name: set(vars(module)) for name, module in model.named_modules()}
+    random_state = torch.get_rng_state()
+    trainer, batch = trainer_of(model), pictures()
+    trainer.train_step(batch, 0.1, 0)
+    assert torch.equal(torch.get_rng_state(), random_state)
+    assert {name: set(vars(module)) for name, module in model.named_modules()} == attributes
+    for module in model.modules():
+        assert module.training
+        assert not module._forward_hooks and not module._forward_pre_hooks
+    assert all(p.grad is None and p.is_leaf for p in model.parameters())
+    plain = copy.deepcopy(model)
+    plain(batch.images.contiguous()).sum().backward()
+    assert plain.conv.weight.grad.abs().sum() > 0
+
+
+def test_steps_never_read_from_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer, batch = (
+        trainer_of(BACKEND.backbones.build("mobilenet_v2"), AdamSpec(name="adam")),
+        pictures(),
+    )
+
+    def reading(*args: Any, **kwargs: Any) -> None:
+        raise AssertionError("a step waited for the device")
+
+    with monkeypatch.context() as patch:
+        for name in ("item", "cpu", "numpy", "tolist", "__bool__", "__float__", "__int__"):
+            patch.setattr(torch.Tensor, name, reading)
+        outputs = [trainer.train_step(batch, 0.1, step) for step in range(2)]
+        outputs.append(trainer.eval_step(batch))
+    fetched = trainer.fetch(outputs)
+    assert np.isfinite([fetched[0].loss, fetched[1].loss]).all()
+    assert np.isnan(fetched[2].loss)
+    assert [output.logits.shape for output in fetched] == [(4, 1000)] * 3
+
+
+def test_thawing_goes_on_with_plain_sgd() -> None:
+    """Momentum that is kept and momentum that starts anew meet in one optimizer."""
+    batch, frozen = pictures(), FreezePlan(frozenset({"fc1.weight", "fc1.bias"}))
+    model = BACKEND.backbones.build("lenet")
+    twin = copy.deepcopy(model)
+    trainer = trainer_of(model)
+    plain = torch.optim.SGD(twin.parameters(), momentum=0.9, weight_decay=0.01, foreach=False)
+    for step, plan in enumerate([FreezePlan(), frozen, frozen, FreezePlan(), FreezePlan()]):
+        trainer.freeze(plan)
+        trainer.train_step(batch, 0.05, step)
+        nn.functional.cross_entropy(twin(batch.images), batch.labels).backward()
+        if plan is frozen:
+            for parameter in twin.fc1.parameters():
+                parameter.grad = None
+                plain.state.pop(parameter, None)
+        for group in plain.param_groups:
+            group["lr"] = 0.05
+        plain.step()
+        plain.zero_grad()
+    for name, value in twin.state_dict().items():
+        assert_allclose(model.state_dict()[name], value, rtol=1e-4, atol=1e-6, err_msg=name)
+
+
+@pytest.mark.parametrize("optimizer", [MOMENTUM, AdamSpec(name="adam")])
+def test_imported_state_lies_in_memory_as_its_parameter(optimizer: OptimizerSpec) -> None:
+    model = BACKEND.backbones.build("lenet")
+    assert not model.conv1.weight.is_contiguous()
+    trainer, batch = trainer_of(model, optimizer), pictures()
+    trainer.train_step(batch, 0.01, 0)
+    twin = copy.deepcopy(model)
+    other = trainer_of(twin, optimizer)
+    state = BACKEND.checkpoints.export_optimizer(trainer)
+    BACKEND.checkpoints.import_optimizer(other, state)
+    for one in (trainer, other):
+        one.train_step(batch, 0.01, 1)
+    for name, value in model.state_dict().items():
+        assert torch.equal(twin.state_dict()[name], value), name
+
+
+def test_modes_survive_somebody_elses_evaluation() -> None:
+    model = BACKEND.backbones.adopt(Net())
+    trainer, batch = trainer_of(model), pictures()
+    trainer.freeze(FreezePlan(frozenset({"bn.weight", "bn.bias"})))
+    trainer.train_step(batch, 0.1, 0)
+    model.eval()
+    trainer.train_step(batch, 0.1, 1)
+    assert model.training and model.drop.training and not model.bn.training
+
+
+def test_nothing_left_to_train_is_an_error() -> None:
+    model = BACKEND.backbones.build("lenet")
+    every = frozenset(name for name, _ in model.named_parameters())
+    with pytest.raises(SpecError, match="LeNet5"):
+        trainer_of(model).freeze(FreezePlan(every))
