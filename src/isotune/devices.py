@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from isotune.errors import BackendError
+from isotune.errors import BackendError, nearest
 
 
 def choose_device(requested: str, available: list[str], backend: str) -> str:
@@ -24,6 +24,6 @@ def choose_device(requested: str, available: list[str], backend: str) -> str:
         if wanted in (device, device.split(":")[0]):
             return device
     raise BackendError(
-        f"device '{requested}' is not there for backend '{backend}';"
-        f" present are: {', '.join(available)} (or auto)."
+        f"device '{requested}' is not there for backend '{backend}'."
+        f"{nearest(wanted, ['auto', *available])} Present are: {', '.join(available)} (or auto)."
     )

@@ -59,6 +59,7 @@ def run(
         IsotuneError: one of its kinds, with a sentence that says what to change.
     """
     loaded = load_spec(spec, overrides)
+    backend = backend or plugins.only_usable()
     entry = find_backbone(loaded.backbone.name, catalogue(plugins.backbones(backend)))
     loaded = resolve(loaded, entry)
     opened = plugins.open_backend(backend, device)

@@ -6,7 +6,7 @@ import importlib
 from typing import Any
 
 from isotune.data.pictures import Pictures
-from isotune.errors import BackendError
+from isotune.errors import BackendError, WeightsError
 from isotune.interfaces.backbone import BackboneEntry
 from isotune.interfaces.backend import Backend
 from isotune.interfaces.checkpoint import State
@@ -64,7 +64,10 @@ def build_backbone(entry: BackboneEntry, backend: Backend) -> Any:
 def _backbone_state(
     spec: ExperimentSpec, entry: BackboneEntry, shapes: dict[str, tuple[int, ...]]
 ) -> State:
-    path = locate_weights(entry, spec.backbone.weights)
+    try:
+        path = locate_weights(entry, spec.backbone.weights)
+    except WeightsError as error:
+        raise WeightsError(f"backbone.weights: {error}") from error
     if path is None:
         state = initial_state(shapes, spec.seed)
     else:

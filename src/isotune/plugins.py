@@ -9,8 +9,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import entry_points
-from typing import Any
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, TypeVar
 
 import pluggy
 
@@ -24,6 +24,7 @@ BACKENDS = "isotune"
 EXTENSIONS = "isotune.extensions"
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -49,16 +50,17 @@ class Plugins:
         """Adds a plugin object (a module or an instance with marked methods).
 
         Raises:
-            BackendError: it implements a hook that does not exist.
+            BackendError: it implements a hook that does not exist, or is there already.
         """
-        self._manager.register(plugin, name)
         try:
+            self._manager.register(plugin, name)
             self._manager.check_pending()
         except pluggy.PluginValidationError as error:
-            self._manager.unregister(plugin)
-            raise BackendError(
-                f"plugin {name or plugin!r} is not a valid plugin: {error}"
-            ) from error
+            self._manager.unregister(plugin)  # else it would fail every later check
+            reason = " ".join(str(error).split())
+            raise BackendError(f"{name or plugin!r} is not a valid plugin: {reason}.") from error
+        except ValueError as error:
+            raise BackendError(f"plugin {name or plugin!r} is registered already.") from error
 
     def unregister(self, plugin: object) -> None:
         """Removes a plugin object."""
@@ -84,13 +86,14 @@ class Plugins:
             BackendError: unknown or unusable backend, absent device; the message lists what
                 there is.
         """
-        offer = self._offer(name or self._only_usable())
+        offer = self._offer(name or self.only_usable())
         try:
             offer.versions()
-            available = offer.devices()
-        except ImportError as error:
+            return offer.open(choose_device(device, offer.devices(), offer.name))
+        except BackendError:
+            raise
+        except Exception as error:  # a broken framework may raise anything on import
             raise BackendError(_unusable(offer, error)) from error
-        return offer.open(choose_device(device, available, offer.name))
 
     def backbones(self, backend: str | None = None) -> list[BackboneEntry]:
         """Returns the backbones that extensions, and the plugin of `backend`, offer.
@@ -101,7 +104,7 @@ class Plugins:
         self._load_extensions()
         if backend:
             self._offer(backend)
-        return [entry for _, entries in self._call("isotune_backbones") for entry in entries]
+        return self._collect("isotune_backbones", BackboneEntry)
 
     def notify(self, hook: str, event: object, observers: Sequence[object] = ()) -> None:
         """Tells all observers of an event; one that fails is reported and passed over.
@@ -127,23 +130,41 @@ class Plugins:
             except Exception as error:
                 log.warning("plugin %s failed in %s: %s", implementation.plugin_name, hook, error)
 
+    def _collect(self, hook: str, kind: type[T]) -> list[T]:
+        found: list[T] = []
+        for plugin, items in self._call(hook):
+            if isinstance(items, list) and all(isinstance(item, kind) for item in items):
+                found += items
+            else:
+                log.warning("plugin %s: %s is no list of %s", plugin, hook, kind.__name__)
+        return found
+
     def _offers(self) -> dict[str, BackendOffer]:
-        offers = (offer for _, found in self._call("isotune_backends") for offer in found)
+        # An abstract class says more than a signature: mypy cannot take it for a type[T].
+        offers: list[BackendOffer] = self._collect("isotune_backends", BackendOffer)  # type: ignore[type-abstract]
         return {offer.name: offer for offer in offers}
 
     def _offer(self, name: str) -> BackendOffer:
-        if not self._manager.has_plugin(name):
-            self._load(BACKENDS, name)
-        offers = self._offers()
-        if name not in offers:
-            names = self.backend_names()
-            raise BackendError(
-                f"there is no backend '{name}'.{nearest(name, names)}"
-                f" Found are: {', '.join(names) or 'none'}."
-            )
-        return offers[name]
+        if offer := self._offers().get(name):
+            return offer
+        points = {point.name: point for point in entry_points(group=BACKENDS)}
+        if name in points:
+            self._load(points[name])
+            if offer := self._offers().get(name):
+                return offer
+            raise BackendError(f"plugin '{name}' does not offer a backend '{name}'.")
+        names = self.backend_names()
+        raise BackendError(
+            f"there is no backend '{name}'.{nearest(name, names)}"
+            f" Found are: {', '.join(names) or 'none'}."
+        )
 
-    def _only_usable(self) -> str:
+    def only_usable(self) -> str:
+        """Returns the name of the only backend that can be used; this imports frameworks.
+
+        Raises:
+            BackendError: there is none, or a choice.
+        """
         usable = [report.name for report in self.reports() if report.problem is None]
         if len(usable) == 1:
             return usable[0]
@@ -166,12 +187,13 @@ class Plugins:
             return BackendReport(name, offer.install, problem=_unusable(offer, error))
         return BackendReport(name, offer.install, versions, devices)
 
-    def _load(self, group: str, name: str) -> None:
+    def _load(self, point: EntryPoint) -> None:
         try:
-            self._manager.load_setuptools_entrypoints(group, name)
-            self._manager.check_pending()
+            plugin = point.load()
         except Exception as error:  # whatever a plugin's import raises
-            raise BackendError(f"plugin '{name}' cannot be imported: {error}") from error
+            raise BackendError(f"plugin '{point.name}' cannot be imported: {error}.") from error
+        if not self._manager.is_registered(plugin):
+            self.register(plugin, f"{point.group}:{point.name}")
 
     def _load_extensions(self) -> None:
         if self._extensions_loaded:
@@ -179,7 +201,7 @@ class Plugins:
         self._extensions_loaded = True
         for point in entry_points(group=EXTENSIONS):
             try:
-                self._load(EXTENSIONS, point.name)
+                self._load(point)
             except BackendError as error:
                 log.warning("%s", error)
 

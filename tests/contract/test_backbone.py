@@ -48,6 +48,11 @@ def test_logits_and_statistics_are_those_of_the_truth(subject: Subject) -> None:
         assert_near(after[name][:3], values)
 
 
+def test_the_catalogue_knows_every_classifier() -> None:
+    known = {name: entry.classifier for name, entry in CATALOGUE.items()}
+    assert known == {name: truth["classifier"] for name, truth in TRUTH.items()}
+
+
 @pytest.mark.nets(*CATALOGUE)
 def test_an_adopted_model_is_the_one_that_was_given(subject: Subject) -> None:
     model = subject.backend.backbones.build(subject.entry.name)

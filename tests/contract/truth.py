@@ -14,8 +14,8 @@ from zlib import crc32
 import numpy as np
 
 from contract.values import batch
-from isotune.interfaces.backbone import BackboneEntry
 from isotune.interfaces.dataset import Batch
+from isotune.weights.catalogue import BUILT_IN
 
 FILE = Path(__file__).with_name("truth.json")
 TRUTH: dict[str, dict[str, Any]] = json.loads(FILE.read_text("utf-8")) if FILE.exists() else {}
@@ -23,7 +23,7 @@ TRUTH: dict[str, dict[str, Any]] = json.loads(FILE.read_text("utf-8")) if FILE.e
 CLASSES = 5
 SEED = 7
 
-CATALOGUE = {name: BackboneEntry(name, truth["classifier"]) for name, truth in TRUTH.items()}
+CATALOGUE = {entry.name: entry for entry in BUILT_IN}
 
 
 def pictures(name: str) -> Batch:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -18,7 +18,7 @@ class Which(str, Enum):
 
 # Optional, not "| None": Typer evaluates these at run time.
 Backend = Annotated[
-    Optional[str],
+    str | None,
     typer.Option("--backend", "-b", metavar="NAME", help="torch, mindspore or another installed."),
 ]
 Device = Annotated[

@@ -15,9 +15,7 @@ if TYPE_CHECKING:
     from isotune.runs.events import EpochEnded, EpochMetrics, RunFinished, RunStarted, StepEnded
 
 CLASSES_SHOWN = 6
-HEADING = (
-    "  epoch         lr   train loss  accuracy     val loss  accuracy   seconds   ms/step"
-)
+HEADING = "  epoch         lr   train loss  accuracy     val loss  accuracy   seconds   ms/step"
 
 
 class RunProgress:
@@ -97,8 +95,13 @@ class RunProgress:
         return f"the last checkpoint, of epoch {self.epochs_done}, is in {self.folder}"
 
     def _add_bar(self) -> None:
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-        from rich.progress import TimeRemainingColumn
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeRemainingColumn,
+        )
 
         self._bar = Progress(
             TextColumn("{task.description}"),

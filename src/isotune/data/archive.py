@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
+import lzma
+import posixpath
 import shutil
 import stat
 import tarfile
 import zipfile
-from collections.abc import Callable, Iterator
+import zlib
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO
 
@@ -18,11 +19,11 @@ def unpack(archive: Path, folder: Path) -> None:
     """Unpacks a zip or (compressed) tar archive into an empty folder.
 
     Only folders and plain files are made. A link to another file of the archive becomes that
-    file once more, so that no link is ever there to be written through.
+    file once more, so there is never a link to be written through.
 
     Raises:
-        DatasetError: it is no archive, is damaged, or an entry is not what a dataset needs:
-            a path out of the folder, a link elsewhere, a device, more than the disk can hold.
+        DatasetError: it is no archive, is damaged, or holds what no dataset needs: a path out
+            of the folder, a link elsewhere, a device, more than the disk has room for.
     """
     try:
         # Not the other way round: a tar file may end in what looks like the end of a zip.
@@ -32,10 +33,10 @@ def unpack(archive: Path, folder: Path) -> None:
             _unpack_zip(archive, folder)
         else:
             raise DatasetError("it is neither a zip nor a tar archive")
-    except (OSError, EOFError, RuntimeError, ValueError, NotImplementedError) as error:
-        raise DatasetError(f"the archive is damaged or cannot be unpacked: {error}") from error
     except (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError) as error:
-        raise DatasetError(f"the archive is damaged: {error}") from error
+        raise DatasetError(f"it is damaged: {error}") from error
+    except (OSError, EOFError, RuntimeError, ValueError) as error:
+        raise DatasetError(f"it cannot be unpacked: {error}") from error
 
 
 def _unpack_zip(archive: Path, folder: Path) -> None:
@@ -61,14 +62,40 @@ def _unpack_tar(archive: Path, folder: Path) -> None:
                 target.mkdir(parents=True, exist_ok=True)
             elif entry.isreg():
                 stream = content.extractfile(entry)
-                assert stream is not None  # a plain file has content
+                assert stream is not None  # it is a plain file
                 with stream:
                     _write(stream, entry.size, target)
-            elif entry.issym():
-                links.append((target, target.parent, entry))
-            elif entry.islnk():
-                links.append((target, folder, entry))
+            elif entry.issym() or entry.islnk():
+                links.append(entry)
             else:
                 raise DatasetError(f"its entry '{entry.name}' is a device or a pipe")
-    for target, base, entry in links:
-        _copy_linked(folder, base, target, entry)
+    for entry in links:
+        _copy_linked(folder, entry)
+
+
+def _target(folder: Path, name: str) -> Path:
+    """Returns where an entry goes, refusing names that lead out of the folder."""
+    for path in (PurePosixPath(name), PureWindowsPath(name)):
+        if path.anchor or ".." in path.parts:
+            raise DatasetError(f"its entry '{name}' would be written outside of the folder")
+    return folder / name
+
+
+def _write(stream: IO[bytes], size: int, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if size > shutil.disk_usage(target.parent).free:
+        raise DatasetError(f"its entry '{target.name}' of {size} bytes does not fit on the disk")
+    with target.open("wb") as file:
+        shutil.copyfileobj(stream, file, 1 << 20)
+
+
+def _copy_linked(folder: Path, entry: tarfile.TarInfo) -> None:
+    # Hard links name their file from the archive's top, symbolic ones from their own folder.
+    base = "" if entry.islnk() else posixpath.dirname(entry.name)
+    name = posixpath.normpath(posixpath.join(base, entry.linkname))
+    if name.startswith(("/", "../")) or not (folder / name).is_file():
+        raise DatasetError(
+            f"its entry '{entry.name}' links to '{entry.linkname}', which is no file in it"
+        )
+    with (folder / name).open("rb") as stream:
+        _write(stream, (folder / name).stat().st_size, _target(folder, entry.name))

@@ -64,7 +64,7 @@ def clean(
     if policy == "error":
         raise DatasetError(_listing(broken))
     sound = np.delete(np.arange(len(source)), [picture.index for picture in broken])
-    left = Subset(source, sound)
+    left = Subset(source, sound.tolist())
     for label in np.setdiff1d(source.labels, left.labels):
         raise DatasetError(
             f"no picture of class '{source.classes[label]}' can be read: {_listing(broken)}"
@@ -102,7 +102,7 @@ def _check_folder(source: FolderSource, workers: int | None) -> list[str]:
     def check(index: int) -> tuple[Stamp, str, bool]:
         path = source.path(index)
         try:
-            status = os.stat(path)
+            status = path.stat()
         except OSError as error:
             return (0, 0), reason(error), True
         stamp = (status.st_size, status.st_mtime_ns)
@@ -114,7 +114,10 @@ def _check_folder(source: FolderSource, workers: int | None) -> list[str]:
     results = _map(check, range(len(source)), workers)
     if any(new for _, _, new in results):
         known.replace(
-            {name: (stamp, verdict) for name, (stamp, verdict, _) in zip(source.names, results)}
+            {
+                name: (stamp, verdict)
+                for name, (stamp, verdict, _) in zip(source.names, results, strict=True)
+            }
         )
     return [verdict for _, verdict, _ in results]
 

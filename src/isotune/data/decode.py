@@ -75,8 +75,10 @@ def to_rgb(image: Image.Image) -> Image.Image:
         image = image.transpose(method)
     if image.mode == "RGB":
         return image
-    # Only the RGB palette matters; Pillow warns about transparency it cannot carry over.
-    image.info.pop("transparency", None)
+    if "transparency" in image.info:
+        # It does not reach RGB pixels, but Pillow would warn that it cannot carry it over.
+        image = image.copy()
+        del image.info["transparency"]
     if image.mode in ("La", "RGBa"):
         image = image.convert(image.mode.upper())
     return image.convert("RGB")

@@ -133,12 +133,11 @@ def _index(folder: Path, classes: Sequence[str]) -> tuple[list[str], list[int]]:
 
 def _pictures(folder: str, name: str) -> Iterator[str]:
     """Yields the paths within `folder` of a class's pictures, folder by folder, sorted."""
-    prefix = len(os.path.join(folder, ""))
-    for place, files in sorted(_walk(os.path.join(folder, name))):
-        inside = place[prefix:]
+    for place, files in sorted(_walk(f"{folder}{os.sep}{name}")):
+        inside = place[len(folder) + 1 :]
         for file in sorted(files):
             if file.lower().endswith(EXTENSIONS):
-                yield os.path.join(inside, file)
+                yield f"{inside}{os.sep}{file}"
 
 
 def _walk(top: str) -> Iterator[tuple[str, list[str]]]:
@@ -149,8 +148,5 @@ def _walk(top: str) -> Iterator[tuple[str, list[str]]]:
 
 def _leads_back(place: str, name: str) -> bool:
     """Tells whether a folder is a link to one that it lies in: walking it would never end."""
-    path = os.path.join(place, name)
-    if not os.path.islink(path):
-        return False
-    target = os.path.join(os.path.realpath(path), "")
-    return os.path.join(os.path.realpath(place), "").startswith(target)
+    path = Path(place, name)
+    return path.is_symlink() and Path(place).resolve().is_relative_to(path.resolve())

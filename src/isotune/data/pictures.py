@@ -11,7 +11,7 @@ from isotune.data.batches import Batches
 from isotune.data.checking import clean
 from isotune.data.download import ensure_dataset
 from isotune.data.folder import FolderSource
-from isotune.errors import SpecError
+from isotune.errors import DatasetError, SpecError
 from isotune.interfaces.dataset import ImageSource
 from isotune.spec.experiment import ExperimentSpec
 from isotune.spec.parts import DatasetSpec
@@ -100,4 +100,7 @@ def dataset_folder(spec: DatasetSpec) -> Path:
         DatasetError: it is not there and there is no address to download it from.
     """
     path = home.datasets() / Path(spec.path).expanduser()  # an absolute path stays as it is
-    return ensure_dataset(path, spec.url, spec.sha256)
+    try:
+        return ensure_dataset(path, spec.url, spec.sha256)
+    except DatasetError as error:
+        raise DatasetError(f"dataset.path: {error}") from error

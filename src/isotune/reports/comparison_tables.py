@@ -67,7 +67,15 @@ def differences(comparison: Comparison) -> Table:
     """Returns how far each run is from the first at most: a line a run."""
     first, *others = labels(comparison)
     table = Table(
-        [f"against {first}", "epochs", "train loss (relative)", "epoch", "val accuracy", "pictures", "epoch"]
+        [
+            f"against {first}",
+            "epochs",
+            "train loss (relative)",
+            "epoch",
+            "val accuracy",
+            "pictures",
+            "epoch",
+        ]
     )
     for label, found in zip(others, comparison.differences, strict=True):
         table.add(

@@ -81,10 +81,9 @@ def examples(run: Run, count: int, split: str | None = None) -> list[Example]:
     dataset = run.spec.dataset
     found = FolderSource(dataset_folder(dataset), split or dataset.splits.val, run.classes)
     source, _ = clean(found, dataset.broken, run.spec.workers)
+    size = min(count, len(source))
     # From the middle of equal stretches: the pictures are sorted by class.
-    chosen = [int((n + 0.5) * len(source) / count) for n in range(min(count, len(source)))]
-    if count > len(source):
-        chosen = list(range(len(source)))
+    chosen = [int((position + 0.5) * len(source) / size) for position in range(size)]
     predictions = run.predict([source.identify(index) for index in chosen], top=1)
     return [
         Example(

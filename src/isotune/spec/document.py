@@ -13,21 +13,31 @@ import yaml
 from isotune.errors import SpecError
 
 Path = tuple["str | int", ...]
+MOST_VALUES = 10_000
+"""Far more than any spec has; aliases of aliases can stand for billions."""
+
+# What PyYAML raises for a value that does not fit its explicit tag, as in "!!bool maybe".
+_UNFIT = (ValueError, LookupError, AttributeError, TypeError)
 
 
 class _Loader(yaml.SafeLoader):
     """The safe loader, reading scalars as YAML 1.2 does.
 
-    YAML 1.1 would have 1e-3 a string, 2024-05-01 a date, and ``yes`` and ``no`` booleans, which
-    are good names of classes.
+    YAML 1.1 would have 1e-3 a string, 3:4 a number (184), 2024-05-01 a date, and ``yes`` and
+    ``no`` booleans, which are good names of classes.
     """
 
 
-_REPLACED = {f"tag:yaml.org,2002:{kind}" for kind in ("float", "bool", "timestamp")}
+_REPLACED = {f"tag:yaml.org,2002:{kind}" for kind in ("int", "float", "bool", "timestamp")}
 _Loader.yaml_implicit_resolvers = {
     first: [(tag, regexp) for tag, regexp in resolvers if tag not in _REPLACED]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:int",
+    re.compile(r"^[-+]?(?:0b[01_]+|0o?[0-7_]+|0x[0-9a-fA-F_]+|0|[1-9][0-9_]*)$"),
+    list("-+0123456789"),
+)
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float",
     re.compile(
@@ -78,7 +88,7 @@ def read_document(text: str, source: str) -> Document:
     except yaml.MarkedYAMLError as error:
         line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
         raise SpecError(f"{source}{line}: is not valid YAML: {error.problem}.") from error
-    except (yaml.YAMLError, ValueError) as error:
+    except (yaml.YAMLError, *_UNFIT) as error:
         reason = " ".join(str(error).split())
         raise SpecError(f"{source}: is not valid YAML: {reason}.") from error
     except RecursionError:
@@ -96,7 +106,7 @@ def read_value(text: str, source: str) -> Any:
     """
     try:
         return _read(text, source, {})
-    except (yaml.YAMLError, ValueError):
+    except (yaml.YAMLError, *_UNFIT):
         return text
     except RecursionError:
         raise SpecError(f"{source}: is nested too deeply.") from None
@@ -117,22 +127,19 @@ def _read(text: str, source: str, places: dict[Path, int | str]) -> Any:
         node = loader.get_single_node()
         if node is None:
             return None
-        _visit(node, (), places, source, set())
+        _visit(node, (), places, source)
         return plain(loader.construct_document(node))
     finally:
         loader.dispose()
 
 
-def _visit(
-    node: yaml.Node, path: Path, places: dict[Path, int | str], source: str, seen: set[int]
-) -> None:
+def _visit(node: yaml.Node, path: Path, places: dict[Path, int | str], source: str) -> None:
     places.setdefault(path, node.start_mark.line + 1)
-    if id(node) in seen:  # an alias: it may stand for ever more values
-        return
-    seen.add(id(node))
+    if len(places) > MOST_VALUES:
+        raise SpecError(f"{source}: holds more than {MOST_VALUES} values.")
     if isinstance(node, yaml.SequenceNode):
         for index, child in enumerate(node.value):
-            _visit(child, (*path, index), places, source, seen)
+            _visit(child, (*path, index), places, source)
     if isinstance(node, yaml.MappingNode):
         for key, child in node.value:
             here = (*path, _key(key))
@@ -143,7 +150,7 @@ def _visit(
                     f" it was already set on line {places[here]}."
                 )
             places[here] = line
-            _visit(child, here, places, source, seen)
+            _visit(child, here, places, source)
 
 
 def _key(node: yaml.Node) -> str:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, field_validator
 
-from isotune.spec.base import Shorthand, SpecModel
+from isotune.spec.base import Shorthand, SpecModel, meaning
 from isotune.spec.optimizer import OptimizerSpec
 from isotune.spec.parts import (
     BackboneSpec,
@@ -59,7 +59,11 @@ class ExperimentSpec(SpecModel):
         normalization: None takes what the backbone's weights were trained with.
     """
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+    name: Annotated[
+        str,
+        Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$"),
+        meaning("text of letters, digits, '.', '_' and '-', as it names the run folder"),
+    ]
     dataset: DatasetSpec
     transforms: TransformsSpec = TransformsSpec()
     batch_size: Annotated[int, Field(ge=1)]

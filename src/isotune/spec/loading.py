@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Union
@@ -11,7 +10,7 @@ from pydantic import ValidationError
 
 from isotune import recipes
 from isotune.errors import SpecError, nearest
-from isotune.spec.document import Document, read_document
+from isotune.spec.document import Document, plain, read_document
 from isotune.spec.experiment import ExperimentSpec
 from isotune.spec.messages import explain
 from isotune.spec.overrides import apply_overrides
@@ -35,8 +34,7 @@ def load_spec(source: SpecSource, overrides: Iterable[str] = ()) -> ExperimentSp
     if not isinstance(document.data, dict):
         raise SpecError(f"{document.source}: should be a mapping with keys such as 'dataset'.")
     try:
-        # Through JSON, so that a list stands for a tuple and nothing else is coerced.
-        spec = ExperimentSpec.model_validate_json(json.dumps(document.data, default=str))
+        spec = ExperimentSpec.model_validate(document.data)
     except ValidationError as error:
         raise SpecError(explain(error, document)) from error
     return _anchor(spec, folder)
@@ -57,7 +55,10 @@ def _document(source: SpecSource) -> tuple[Document, Path | None]:
     if isinstance(source, ExperimentSpec):
         return Document(dump_spec(source), "spec"), None
     if isinstance(source, Mapping):
-        return Document(dict(source), "spec"), None
+        try:
+            return Document(plain(source), "spec"), None
+        except RecursionError:
+            raise SpecError("spec: is nested too deeply.") from None
     path = Path(source)
     if path.is_file():
         try:

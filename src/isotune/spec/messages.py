@@ -20,13 +20,13 @@ _EXPECTED: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "dict_type": lambda _: "a mapping",
     "finite_number": lambda _: "a finite number",
     "float_type": lambda _: "a number",
-    "greater_than": lambda c: f"above {c['gt']}",
-    "greater_than_equal": lambda c: f"at least {c['ge']}",
+    "greater_than": lambda c: f"above {c['gt']:g}",
+    "greater_than_equal": lambda c: f"at least {c['ge']:g}",
     "int_from_float": lambda _: "a whole number",
     "int_parsing": lambda _: "a whole number",
     "int_type": lambda _: "a whole number",
-    "less_than": lambda c: f"below {c['lt']}",
-    "less_than_equal": lambda c: f"at most {c['le']}",
+    "less_than": lambda c: f"below {c['lt']:g}",
+    "less_than_equal": lambda c: f"at most {c['le']:g}",
     "list_type": lambda _: "a list",
     "literal_error": lambda c: c["expected"],
     "meaning": lambda c: c["meaning"],
@@ -67,6 +67,8 @@ class _Problem:
         path, value = _walk(details["loc"], document.data)
         if kind == "missing" and path[-1:] != details["loc"][-1:]:
             path = (*path, details["loc"][-1])
+        if details["loc"][-1:] == ("[key]",):
+            value = path[-1]
         return cls(path, value, kind, details["msg"], details.get("ctx", {}))
 
 
@@ -100,7 +102,8 @@ def _by_value(problems: list[_Problem]) -> list[list[_Problem]]:
 
 def _lines(group: list[_Problem], document: Document) -> list[str]:
     if len(group) > 1 and all(problem.kind in _EXPECTED for problem in group):
-        expected = " or ".join(_EXPECTED[problem.kind](problem.context) for problem in group)
+        choices = [_EXPECTED[problem.kind](problem.context) for problem in group]
+        expected = f"{', '.join(choices[:-1]).replace(' or ', ', ')} or {choices[-1]}"
         return [_told(group[0], document, f"{_found(group, expected)}.{_hint(group)}")]
     return [line for problem in group for line in _sentences(problem, document)]
 
@@ -117,15 +120,15 @@ def _sentences(problem: _Problem, document: Document) -> list[str]:
         expected = _EXPECTED[kind](context)
         return [_told(problem, document, f"{_found([problem], expected)}.{_hint([problem])}")]
     message = re.sub(r"^Value error, ", "", problem.message).rstrip(".")
-    colon = "" if message.startswith(("should", "must")) else ": "
-    name = ".".join(map(str, problem.path)) or "the spec"
-    return [f"{document.where(problem.path)}: {name}{colon or ' '}{message}."]
+    if message.startswith("should"):
+        return [_told(problem, document, f"is {shown(problem.value)}, but {message}.")]
+    return [f"{document.where(problem.path)}: {_name(problem.path)}: {message}."]
 
 
 def _unknown(problem: _Problem, key: str, document: Document) -> str:
     path, allowed = (*problem.path, key), problem.context["allowed"]
     return (
-        f"{document.where(path)}: {'.'.join(map(str, path))} is not a known key."
+        f"{document.where(path)}: {_name(path)} is not a known key."
         f"{nearest(key, allowed)} Allowed are: {', '.join(allowed)}."
     )
 
@@ -140,8 +143,11 @@ def _wrong_name(problem: _Problem) -> str:
 
 
 def _told(problem: _Problem, document: Document, complaint: str) -> str:
-    name = ".".join(map(str, problem.path)) or "the spec"
-    return f"{document.where(problem.path)}: {name} {complaint}"
+    return f"{document.where(problem.path)}: {_name(problem.path)} {complaint}"
+
+
+def _name(path: Path) -> str:
+    return ".".join(map(str, path)) or "the spec"
 
 
 def _found(group: list[_Problem], expected: str) -> str:
@@ -158,4 +164,7 @@ def shown(value: Any) -> str:
     """Returns a value as YAML would write it, shortened if it is long."""
     if value is None:
         return "null"
-    return str(value).lower() if isinstance(value, bool) else _repr.repr(value)
+    try:
+        return str(value).lower() if isinstance(value, bool) else _repr.repr(value)
+    except ValueError:  # Python refuses to write out integers of thousands of digits
+        return "a very large number"

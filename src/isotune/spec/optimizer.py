@@ -6,11 +6,12 @@ from typing import Annotated, Literal, Union
 
 from pydantic import Field, model_validator
 
-from isotune.spec.base import SpecModel
+from isotune.spec.base import AsTuple, SpecModel
 
 LearningRate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Decay = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
+Betas = Annotated[tuple[Fraction, Fraction], AsTuple]
 
 
 class SGDSpec(SpecModel):
@@ -34,7 +35,7 @@ class AdamSpec(SpecModel):
 
     name: Literal["adam"]
     lr: LearningRate = 0.001
-    betas: tuple[Fraction, Fraction] = (0.9, 0.999)
+    betas: Betas = (0.9, 0.999)
     eps: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1e-8
     weight_decay: Decay = 0.0
 
@@ -44,7 +45,7 @@ class AdamWSpec(SpecModel):
 
     name: Literal["adamw"]
     lr: LearningRate = 0.001
-    betas: tuple[Fraction, Fraction] = (0.9, 0.999)
+    betas: Betas = (0.9, 0.999)
     eps: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1e-8
     weight_decay: Decay = 0.01
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable
 from typing import Any
 
 from isotune.errors import SpecError
-from isotune.spec.document import Document, Path, read_value
+from isotune.spec.document import Document, Path, plain, read_value
+from isotune.spec.messages import shown
 
 _SHORTHANDS: dict[Path, str] = {
     ("backbone",): "name",
@@ -30,7 +30,7 @@ def apply_overrides(document: Document, overrides: Iterable[str]) -> Document:
         SpecError: an override has no ``=``, or its path leads through something that is
             neither a mapping nor a list.
     """
-    data, places = copy.deepcopy(document.data), dict(document.places)
+    data, places = plain(document.data), dict(document.places)
     for override in overrides:
         name, equals, text = override.partition("=")
         keys = name.strip().split(".")
@@ -48,7 +48,7 @@ def _assign(data: Any, keys: list[str], value: Any, source: str) -> Path:
     """Sets a value in `data` and returns its path."""
     path: Path = ()
     for text, following in zip(keys, [*keys[1:], None], strict=True):
-        key = _key(data, text, path, source)
+        key: Any = _key(data, text, path, source)
         path = (*path, key)
         if following is None:
             data[key] = value
@@ -62,7 +62,7 @@ def _opened(value: Any, path: Path, following: str) -> Any:
     """Returns `value` as something that `following` can be set in, where it has a long form."""
     if value is None:
         return {}
-    if isinstance(value, dict) or (isinstance(value, list) and following.isdigit()):
+    if isinstance(value, dict) or (isinstance(value, list) and following.isdecimal()):
         return value
     shorthand = _SHORTHANDS.get(path)
     if isinstance(value, str) and path[:1] == ("transforms",) and len(path) == 3:
@@ -75,7 +75,7 @@ def _key(data: Any, key: str, path: Path, source: str) -> str | int:
     if isinstance(data, dict):
         return key
     if not isinstance(data, list):
-        raise SpecError(f"{source}: {where} is {data!r}, so nothing can be set inside of it.")
+        raise SpecError(f"{source}: {where} is {shown(data)}, so nothing can be set inside of it.")
     if key.isdecimal() and int(key) < len(data):
         return int(key)
     raise SpecError(

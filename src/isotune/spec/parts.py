@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
-from isotune.spec.base import SpecModel
+from isotune.spec.base import AsTuple, SpecModel, meaning
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Channels = tuple[float, float, float]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Url = Annotated[str, Field(pattern=r"^https?://"), meaning("an http:// or https:// address")]
+Digest = Annotated[
+    str, Field(pattern=r"^[0-9a-f]{8,64}$"), meaning("8 to 64 digits from 0 to f in quotes")
+]
+
+
+def _as_number(key: Any) -> Any:
+    return int(key) if isinstance(key, str) and key.isdecimal() else key
+
+
+Epoch = Annotated[
+    int,
+    Field(ge=2),
+    BeforeValidator(_as_number),
+    meaning("the number of an epoch, 2 at least"),
+]
+"""As a key, where JSON and YAML have text."""
 
 
 class Splits(SpecModel):
@@ -34,8 +51,8 @@ class DatasetSpec(SpecModel):
 
     format: Literal["folder"] = "folder"
     path: Annotated[str, Field(min_length=1)]
-    url: Annotated[str, Field(pattern=r"^https?://")] | None = None
-    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{8,64}$")] | None = None
+    url: Url | None = None
+    sha256: Digest | None = None
     splits: Splits = Splits()
     broken: Literal["error", "skip"] = "error"
 
@@ -73,7 +90,7 @@ class FreezeSpec(SpecModel):
 
     parameters: Literal["none", "backbone"] | Annotated[list[str], Field(min_length=1)] = "none"
     batch_norm: Literal["eval", "train"] = "eval"
-    unfreeze: dict[Annotated[int, Field(ge=2)], Literal["all"] | list[str]] = Field(
+    unfreeze: dict[Epoch, Literal["all"] | Annotated[list[str], Field(min_length=1)]] = Field(
         default_factory=dict
     )
 
@@ -101,8 +118,8 @@ class LossSpec(SpecModel):
 class NormalizationSpec(SpecModel):
     """Per-channel mean and standard deviation (R, G, B), in units of full scale."""
 
-    mean: Channels
-    std: tuple[Positive, Positive, Positive]
+    mean: Annotated[tuple[Finite, Finite, Finite], AsTuple]
+    std: Annotated[tuple[Positive, Positive, Positive], AsTuple]
 
 
 Monitor = Literal["val_accuracy", "val_loss"]
@@ -117,7 +134,7 @@ class EarlyStopping(SpecModel):
 
     monitor: Monitor = "val_loss"
     patience: Annotated[int, Field(ge=1)] = 5
-    min_delta: Annotated[float, Field(ge=0)] = 0.0
+    min_delta: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
 
 
 class CheckpointSpec(SpecModel):

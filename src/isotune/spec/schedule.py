@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Union
 
 from pydantic import Field
 
-from isotune.spec.base import Shorthand, SpecModel
+from isotune.spec.base import AsTuple, Shorthand, SpecModel
 
 Gamma = Annotated[float, Field(gt=0, le=1)]
 
@@ -45,7 +45,7 @@ class MultiStepSchedule(_Schedule):
     """Multiplies the learning rate by `gamma` when each of `milestones` (epochs) is over."""
 
     name: Literal["multi_step"]
-    milestones: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1)]
+    milestones: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1), AsTuple]
     gamma: Gamma = 0.1
 
 

@@ -43,7 +43,8 @@ def cross_entropy(
 
 def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
     """Returns probabilities: float32, shape (N, classes), rows summing to 1."""
-    scores = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
+    scores: NDArray[np.float64] = logits.astype(np.float64)
+    scores = np.exp(scores - scores.max(axis=1, keepdims=True))
     return (scores / scores.sum(axis=1, keepdims=True)).astype(np.float32)
 
 

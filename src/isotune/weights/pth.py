@@ -57,6 +57,10 @@ def _archive(file: BinaryIO) -> ZipFormat | LegacyFormat:
     return LegacyFormat(file)
 
 
+def _shown(name: Any) -> str:
+    return f"'{name[:80]}'" if isinstance(name, str) else f"(named by a {type(name).__name__})"
+
+
 def _state_dict(root: Any) -> dict[str, Tensor]:
     for _ in WRAPPERS:
         if not isinstance(root, dict):
@@ -70,7 +74,7 @@ def _state_dict(root: Any) -> dict[str, Tensor]:
     for name, value in root.items():
         if not isinstance(name, str) or not isinstance(value, Tensor):
             raise Unreadable(
-                f"its entry '{str(name)[:80]}' is no tensor; save model.state_dict() alone,"
+                f"its entry {_shown(name)} is no tensor; save model.state_dict() alone,"
                 " or in a dict under 'state_dict'"
             )
     if not root:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from isotune.weights.files import Unreadable
 from isotune.weights.pth_names import NAMES, DType
 from isotune.weights.pth_pickle import read_pickle
-from isotune.weights.pth_tensors import Storage, Storages, itemsize
+from isotune.weights.pth_tensors import Storage, Storages, is_count, itemsize
 
 MAGIC_NUMBER = 0x1950A86A20F9469CFC6C
 PROTOCOL_VERSION = 1001
@@ -84,12 +84,12 @@ class LegacyFormat(Storages):
         A view is (key, start, elements): PyTorch before 0.4 made storages of parts of others.
         """
         match identity:
-            case ("storage", DType() as dtype, str() as key, _, int() as length, view):
+            case ("storage", DType() as dtype, str() as key, _, length, view):
                 self._itemsizes.setdefault(key, itemsize(dtype))
                 start = 0
                 if isinstance(view, tuple) and len(view) == 3:
                     _, start, length = view
-                if type(start) is int and type(length) is int and start >= 0 and length >= 0:
+                if is_count(start) and is_count(length):
                     return Storage(key, str(dtype), start, length)
         raise Unreadable("a storage in it is described in an unknown way")
 

@@ -107,8 +107,13 @@ def make_tensor(storage: Any, offset: Any, shape: Any, strides: Any, dtype: str 
     return tensor
 
 
+def is_count(value: Any) -> bool:
+    """Tells whether `value` can be a number of elements."""
+    return type(value) is int and 0 <= value < 1 << 62
+
+
 def _are_counts(values: Any) -> bool:
-    return isinstance(values, tuple) and all(type(v) is int and v >= 0 for v in values)
+    return isinstance(values, tuple) and all(is_count(value) for value in values)
 
 
 class Storages(ABC):

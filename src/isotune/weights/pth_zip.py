@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from isotune.weights.files import Unreadable
 from isotune.weights.pth_names import NAMES, DType
 from isotune.weights.pth_pickle import read_pickle
-from isotune.weights.pth_tensors import Storage, Storages
+from isotune.weights.pth_tensors import Storage, Storages, is_count
 
 MAGIC = b"PK\x03\x04"
 
@@ -98,6 +98,6 @@ def _directory(file: BinaryIO) -> dict[str, zipfile.ZipInfo]:
 def _storage(identity: Any) -> Storage:
     """Reads a persistent id: ("storage", type, key, device, elements)."""
     match identity:
-        case ("storage", DType() as dtype, str() as key, _, int() as length) if length >= 0:
+        case ("storage", DType() as dtype, str() as key, _, length) if is_count(length):
             return Storage(key, str(dtype), 0, length)
     raise Unreadable("a storage in it is described in an unknown way")

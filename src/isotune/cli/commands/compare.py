@@ -9,12 +9,8 @@ import typer
 
 
 def compare(
-    runs: Annotated[
-        list[Path], typer.Argument(metavar="RUN RUN...", help="The folders of runs.")
-    ],
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the comparison as JSON.")
-    ] = False,
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN RUN...", help="The folders of runs.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print the comparison as JSON.")] = False,
 ) -> None:
     """Compare runs, finished or not: figures, curves and how far they are apart."""
     import json

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 def evaluate(
     run: RunPath,
     split: Annotated[
-        Optional[str], typer.Option(help="The split's name; the validation split by default.")
+        str | None, typer.Option(help="The split's name; the validation split by default.")
     ] = None,
     data: Annotated[
-        Optional[Path], typer.Option(metavar="DIR", help="Another dataset with the same classes.")
+        Path | None, typer.Option(metavar="DIR", help="Another dataset with the same classes.")
     ] = None,
     backend: Backend = None,
     device: Device = "auto",

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
 
 def recipes(
     name: Annotated[
-        Optional[str], typer.Argument(metavar="[NAME]", help="The recipe to print.")
+        str | None, typer.Argument(metavar="[NAME]", help="The recipe to print.")
     ] = None,
 ) -> None:
     """List the recipes, or print one as YAML."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -17,11 +17,13 @@ def run(
     backend: Backend = None,
     device: Device = "auto",
     overrides: Annotated[
-        Optional[list[str]],
-        typer.Option("--set", "-s", metavar="KEY=VALUE", help="Override a field: optimizer.lr=0.01"),
+        list[str] | None,
+        typer.Option(
+            "--set", "-s", metavar="KEY=VALUE", help="Override a field: optimizer.lr=0.01"
+        ),
     ] = None,
     output: Annotated[
-        Optional[Path],
+        Path | None,
         typer.Option("--output", "-o", metavar="DIR", help="The run folder, new or empty."),
     ] = None,
 ) -> None:

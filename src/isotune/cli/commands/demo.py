@@ -1,0 +1,32 @@
+"""``isotune demo``: what Isotune does, in two minutes and without a network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from isotune.cli.options import Backend
+
+
+def demo(
+    backend: Backend = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="DIR", help="The demo's folder, new or empty."),
+    ] = None,
+) -> None:
+    """Fine-tune EfficientNet-Lite0 on scanned digits, on every backend that is installed."""
+    from isotune.cli.console import output as standard_output
+    from isotune.cli.console import show, show_table
+    from isotune.cli.messages import complain
+    from isotune.cli.watching import watched
+    from isotune.demo.running import run_demo
+
+    console = standard_output()
+    with watched(console) as progress:
+        report = run_demo(backend, output, tell=complain, observers=[progress])
+    show(console)
+    show_table(console, report.table)
+    show(console, f"predictions, right in blue, wrong in red: {report.picture}")

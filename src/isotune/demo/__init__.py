@@ -1,0 +1,1 @@
+"""``isotune demo``: real ImageNet weights, real pictures, every backend, without a network."""

@@ -1,0 +1,101 @@
+"""The scanned digits that scikit-learn ships, written once as a folder of pictures.
+
+1797 digits of 8 x 8 pixels with levels 0 to 16, from "Optical Recognition of Handwritten
+Digits" (E. Alpaydin and C. Kaynak, 1998, UCI Machine Learning Repository, CC BY 4.0).
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isotune import home
+from isotune.errors import DatasetError
+
+TRAIN, VAL = 800, 300
+"""Pictures of each split; scikit-learn has more, but the demo has two minutes."""
+
+LEVELS = 16
+SEED = 0
+
+
+def digits_folder() -> Path:
+    """Returns the dataset's folder under ``$ISOTUNE_HOME/datasets``; writes it if it is not there.
+
+    It holds ``{train,val}/{0..9}/NUMBER.png``, where NUMBER is the picture's position in
+    scikit-learn's data.
+
+    Raises:
+        DatasetError: the folder cannot be written.
+        ImportError: scikit-learn is not installed.
+    """
+    folder = home.datasets() / f"digits-{TRAIN}-{VAL}"
+    if folder.is_dir():
+        return folder
+    images, labels = _load()
+    draft = None
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+        _write(draft, images, labels)
+        draft.chmod(0o755)
+        draft.rename(folder)
+    except OSError as error:
+        if folder.is_dir():  # another process was faster
+            return folder
+        raise DatasetError(
+            f"{folder}: the demo's pictures cannot be written there: {error.strerror or error};"
+            " set ISOTUNE_HOME to a folder that can be written."
+        ) from error
+    finally:
+        if draft is not None:
+            shutil.rmtree(draft, ignore_errors=True)
+    return folder
+
+
+def stratified(labels: NDArray[np.int64], sizes: tuple[int, ...]) -> list[NDArray[np.int64]]:
+    """Splits the positions of `labels` at random, every class in its share.
+
+    Args:
+        labels: int64, shape (N,).
+        sizes: how many positions each part has, together N at most.
+
+    Returns:
+        int64 positions for each part, sorted.
+    """
+    random = np.random.Generator(np.random.Philox(SEED))
+    order = np.argsort(random.bit_generator.random_raw(len(labels)), kind="stable")
+    # A picture's rank in its class, as a share of it: sorted by that, every stretch is stratified.
+    share = np.empty(len(labels))
+    for label in np.unique(labels):
+        members = order[labels[order] == label]
+        share[members] = (np.arange(len(members)) + 0.5) / len(members)
+    spread = order[np.argsort(share[order], kind="stable")]
+    bounds = np.cumsum([0, *sizes])
+    return [
+        np.sort(spread[start:stop]) for start, stop in zip(bounds[:-1], bounds[1:], strict=True)
+    ]
+
+
+def _load() -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Returns pictures, uint8 of shape (N, 8, 8), and labels, int64 of shape (N,)."""
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    return np.round(digits.images * (255 / LEVELS)).astype(np.uint8), digits.target
+
+
+def _write(folder: Path, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> None:
+    from PIL import Image
+
+    parts = zip(("train", "val"), stratified(labels, (TRAIN, VAL)), strict=True)
+    for split, positions in parts:
+        for label in np.unique(labels):
+            (folder / split / str(label)).mkdir(parents=True)
+        for position in positions:
+            picture = folder / split / str(labels[position]) / f"{position:04d}.png"
+            Image.fromarray(images[position]).save(picture)

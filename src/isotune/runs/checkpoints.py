@@ -1,0 +1,177 @@
+"""Checkpoints on disk, the same for every backend.
+
+::
+
+    checkpoints/
+        index.json             {"best": "epoch-0003", "last": "epoch-0010"}
+        epoch-0003/
+            model.safetensors        canonical names and layouts: torchvision's
+            optimizer.safetensors    PARAMETER/SLOT, PyTorch's slot names
+            checkpoint.json          format, spec, classes, epoch, metrics, hashes of all three
+
+A folder is written beside, flushed and renamed, and the index replaced after that, so that
+what the index names is always whole.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from isotune.errors import RunError
+from isotune.interfaces.checkpoint import State
+from isotune.runs.folder import write_atomically
+
+FORMAT = 1
+Which = Literal["best", "last"]
+MODEL, OPTIMIZER, MANIFEST = "model.safetensors", "optimizer.safetensors", "checkpoint.json"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint in memory.
+
+    Attributes:
+        model: the model's state.
+        optimizer: the optimizer's state.
+        manifest: everything else, as plain data.
+    """
+
+    model: State
+    optimizer: State
+    manifest: dict[str, Any]
+
+
+class CheckpointStore:
+    """Keeps the best and the last checkpoint of a run."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def save(self, name: str, checkpoint: Checkpoint, *, best: bool) -> None:
+        """Writes a checkpoint, makes it the last one (and the best), removes what is neither.
+
+        Raises:
+            RunError: it cannot be written; those before it are untouched.
+        """
+        beside = self._folder / f".{name}.{os.getpid()}"
+        try:
+            shutil.rmtree(beside, ignore_errors=True)
+            beside.mkdir(parents=True)
+            _write(beside, checkpoint)
+            final = self._folder / name
+            shutil.rmtree(final, ignore_errors=True)
+            beside.replace(final)
+            _flush_folder(self._folder)
+            index = {**self.index(), "last": name, **({"best": name} if best else {})}
+            write_atomically(self._folder / "index.json", json.dumps(index) + "\n")
+        except OSError as error:
+            shutil.rmtree(beside, ignore_errors=True)
+            raise RunError(
+                f"{self._folder / name}: cannot be written: {error.strerror or error}."
+                " The checkpoints before it are untouched."
+            ) from error
+        self._remove_all_but(set(index.values()))
+
+    def index(self) -> dict[str, str]:
+        """Returns the folder names of the best and the last checkpoint.
+
+        Raises:
+            RunError: the index is damaged.
+        """
+        path = self._folder / "index.json"
+        if not path.exists():
+            return {}
+        try:
+            return {str(k): str(v) for k, v in json.loads(path.read_text("utf-8")).items()}
+        except (OSError, ValueError, AttributeError) as error:
+            raise RunError(f"{path}: is damaged: {error}.") from error
+
+    def load(self, which: Which) -> Checkpoint:
+        """Reads a checkpoint and checks its hashes.
+
+        Raises:
+            RunError: there is none, or a file of it is damaged; the message names it.
+        """
+        name = self.index().get(which)
+        if name is None:
+            raise RunError(f"{self._folder}: there is no checkpoint yet.")
+        folder = self._folder / name
+        manifest = _read_manifest(folder / MANIFEST)
+        states = [_read_state(folder / file, manifest["sha256"]) for file in (MODEL, OPTIMIZER)]
+        return Checkpoint(states[0], states[1], manifest)
+
+    def _remove_all_but(self, kept: set[str]) -> None:
+        for path in self._folder.iterdir():
+            if path.is_dir() and path.name not in kept:
+                shutil.rmtree(path, ignore_errors=True)
+
+
+def _write(folder: Path, checkpoint: Checkpoint) -> None:
+    from safetensors.numpy import save
+
+    hashes = {}
+    for name, state in ((MODEL, checkpoint.model), (OPTIMIZER, checkpoint.optimizer)):
+        data = save({key: np.ascontiguousarray(value) for key, value in state.items()})
+        hashes[name] = hashlib.sha256(data).hexdigest()
+        _write_flushed(folder / name, data)
+    manifest = {"format": FORMAT, **checkpoint.manifest, "sha256": hashes}
+    hashes[MANIFEST] = _digest(manifest)
+    _write_flushed(folder / MANIFEST, json.dumps(manifest, indent=2).encode())
+    _flush_folder(folder)
+
+
+def _write_flushed(path: Path, data: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _flush_folder(folder: Path) -> None:
+    if os.name == "nt":  # Windows cannot open a folder
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _digest(manifest: dict[str, Any]) -> str:
+    """Returns the SHA-256 of a manifest, its own digest left out."""
+    others = {k: v for k, v in manifest["sha256"].items() if k != MANIFEST}
+    return hashlib.sha256(json.dumps({**manifest, "sha256": others}).encode()).hexdigest()
+
+
+def _read_manifest(path: Path) -> dict[str, Any]:
+    try:
+        manifest = dict(json.loads(path.read_text("utf-8")))
+        found = manifest["format"]
+        intact = found != FORMAT or manifest["sha256"][MANIFEST] == _digest(manifest)
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise RunError(f"{path}: is damaged: {error!r}.") from error
+    if found != FORMAT:
+        raise RunError(f"{path}: has format {found!r}; this Isotune reads format {FORMAT}.")
+    if not intact:
+        raise RunError(f"{path}: is damaged: its SHA-256 is not the one it was written with.")
+    return manifest
+
+
+def _read_state(path: Path, hashes: dict[str, str]) -> State:
+    from safetensors.numpy import load
+
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise RunError(f"{path}: cannot be read: {error.strerror}.") from error
+    if hashlib.sha256(data).hexdigest() != hashes.get(path.name):
+        raise RunError(f"{path}: is damaged: its SHA-256 is not the one in {MANIFEST}.")
+    return dict(load(data))

@@ -1,0 +1,108 @@
+"""What observers of a run are told."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from isotune.spec.experiment import ExperimentSpec
+
+
+@dataclass(frozen=True)
+class EpochMetrics:
+    """The figures of one epoch: a line of ``metrics.jsonl``.
+
+    Attributes:
+        epoch: from 1.
+        steps: training steps made so far in the run.
+        learning_rate: that of the epoch's last step.
+        train_loss: mean over the epoch's samples, while the weights moved.
+        train_accuracy: likewise, 0 to 1.
+        val_loss: mean over the validation samples, after the epoch.
+        val_accuracy: likewise, 0 to 1.
+        train_seconds: wall time of the training part.
+        val_seconds: wall time of the validation part.
+        data_seconds: the part of `train_seconds` spent waiting for pictures.
+        step_ms: median milliseconds a training step, the run's first step left out; NaN in
+            an epoch of one step.
+    """
+
+    epoch: int
+    steps: int
+    learning_rate: float
+    train_loss: float
+    train_accuracy: float
+    val_loss: float
+    val_accuracy: float
+    train_seconds: float
+    val_seconds: float
+    data_seconds: float
+    step_ms: float
+
+    def as_json(self) -> dict[str, Any]:
+        """Returns plain data, with null for NaN, which JSON does not have."""
+        values = dataclasses.asdict(self)
+        return {k: v if math.isfinite(v) else None for k, v in values.items()}
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> EpochMetrics:
+        """The inverse of :meth:`as_json`."""
+        known: dict[str, Any] = {k: math.nan if v is None else v for k, v in values.items()}
+        return cls(**known)
+
+
+@dataclass(frozen=True)
+class RunStarted:
+    """Everything is ready for the first step.
+
+    Attributes:
+        folder: the run folder.
+        sizes: pictures by split.
+        skipped: unreadable pictures left out, by split.
+        trainable: parameters that train in the first epoch; `parameters` counts all.
+    """
+
+    folder: Path
+    spec: ExperimentSpec
+    backend: str
+    device: str
+    classes: tuple[str, ...]
+    sizes: dict[str, int]
+    skipped: dict[str, int]
+    steps_per_epoch: int
+    parameters: int
+    trainable: int
+
+
+@dataclass(frozen=True)
+class StepEnded:
+    """A training step was handed to the device.
+
+    Attributes:
+        epoch: from 1.
+        step: within the epoch, from 1.
+        loss: the newest loss known, that of a step or more ago; None before the first.
+    """
+
+    epoch: int
+    step: int
+    loss: float | None
+
+
+@dataclass(frozen=True)
+class EpochEnded:
+    """An epoch and its validation are over; `best` tells whether it is the best so far."""
+
+    metrics: EpochMetrics
+    best: bool
+
+
+@dataclass(frozen=True)
+class RunFinished:
+    """The run is over; `summary` is what ``summary.json`` holds."""
+
+    folder: Path
+    summary: dict[str, Any]

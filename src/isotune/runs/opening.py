@@ -1,0 +1,76 @@
+"""Opens a run folder again, on any backend."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from isotune.interfaces.head import LinearValues
+from isotune.interfaces.trainer import TrainingPlan
+from isotune.modelling import build_backbone
+from isotune.plugins import Plugins
+from isotune.plugins import plugins as default_plugins
+from isotune.runs.checkpoints import CheckpointStore, Which
+from isotune.runs.events import EpochMetrics
+from isotune.runs.folder import RunFolder
+from isotune.runs.run import Run
+from isotune.spec.experiment import ExperimentSpec
+from isotune.weights.catalogue import catalogue, find_backbone
+from isotune.weights.matching import match_exact
+
+
+def open_run(
+    path: str | Path,
+    *,
+    backend: str | None = None,
+    device: str = "auto",
+    checkpoint: Which = "best",
+    plugins: Plugins = default_plugins,
+) -> Run:
+    """Opens a run folder.
+
+    Args:
+        path: the run folder.
+        backend: None takes the one the run was made with.
+        device: as for ``isotune.run``.
+        checkpoint: ``best`` or ``last``.
+        plugins: where backends and backbones are found.
+
+    Raises:
+        RunError: the folder is no run's, has no checkpoint yet, or is damaged.
+    """
+    folder = RunFolder.existing(path)
+    loaded = CheckpointStore(folder.checkpoints).load(checkpoint)
+    spec, manifest = folder.spec(), loaded.manifest
+    name = backend or manifest["backend"]
+    entry = find_backbone(spec.backbone.name, catalogue(plugins.backbones(name)))
+    opened = plugins.open_backend(name, device)
+    model = build_backbone(entry, opened)
+    head = LinearValues(
+        loaded.model[f"{entry.classifier}.weight"], loaded.model[f"{entry.classifier}.bias"]
+    )
+    opened.heads.replace(model, entry.classifier, head)
+    shapes = {name: v.shape for name, v in opened.checkpoints.export_model(model).items()}
+    opened.checkpoints.import_model(model, match_exact(shapes, loaded.model, str(folder.path)))
+    return Run(
+        folder=folder,
+        spec=spec,
+        classes=tuple(manifest["classes"]),
+        plan=_plan(spec, manifest),
+        backend=opened,
+        model=model,
+        history=tuple(folder.history()),
+        best=EpochMetrics.from_json(manifest["metrics"]),
+    )
+
+
+def _plan(spec: ExperimentSpec, manifest: dict[str, Any]) -> TrainingPlan:
+    weights = manifest["class_weights"]
+    return TrainingPlan(
+        optimizer=spec.optimizer,
+        label_smoothing=spec.loss.label_smoothing,
+        class_weights=None if weights is None else np.array(weights, dtype=np.float32),
+        seed=spec.seed,
+    )

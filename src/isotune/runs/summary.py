@@ -1,0 +1,78 @@
+"""What ``summary.json`` holds."""
+
+from __future__ import annotations
+
+import os
+import platform
+import statistics
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from isotune.data.pictures import Pictures
+from isotune.interfaces.backend import Backend
+from isotune.spec.experiment import ExperimentSpec
+from isotune.training.loop import TrainingLoop
+from isotune.training.progress import Best
+
+PACKAGES = ("isotune", "numpy", "pillow", "torch", "torchvision", "mindspore")
+
+
+def summarise(
+    spec: ExperimentSpec,
+    backend: Backend,
+    pictures: Pictures,
+    loop: TrainingLoop,
+    seconds: float,
+    stopped: BaseException | None = None,
+) -> dict[str, Any]:
+    """Returns the summary of a run as plain data.
+
+    Timings are in seconds but for ``step_ms``; ``first_step`` holds compilation and warm-up,
+    ``step_ms`` is the median of all other training steps.
+
+    Args:
+        seconds: wall time of training and validation.
+        stopped: what ended the run early, or None.
+    """
+    best = Best(spec.checkpoint.monitor)
+    for metrics in loop.history:
+        best.update(metrics)
+    steps = loop.step_seconds
+    return {
+        "name": spec.name,
+        "state": "finished" if stopped is None else "stopped",
+        "stopped_by": None if stopped is None else f"{type(stopped).__name__}: {stopped}",
+        "backend": backend.name,
+        "device": backend.device,
+        "threads": backend.threads(),
+        "machine": {
+            "system": f"{platform.system()} {platform.machine()}",
+            "cpus": os.cpu_count(),
+            "python": platform.python_version(),
+        },
+        "versions": versions(),
+        "classes": list(pictures.classes),
+        "pictures": {"train": len(pictures.train), "val": len(pictures.val)},
+        "skipped": pictures.skipped,
+        "epochs": len(loop.history),
+        "best": best.metrics.as_json() if best.metrics else None,
+        "timings": {
+            "total": seconds,
+            "train": sum(m.train_seconds for m in loop.history),
+            "val": sum(m.val_seconds for m in loop.history),
+            "data_wait": sum(m.data_seconds for m in loop.history),
+            "first_step": loop.first_step_seconds if loop.history else None,
+            "step_ms": statistics.median(steps) * 1000 if steps else None,
+        },
+    }
+
+
+def versions() -> dict[str, str]:
+    """Returns the installed versions of the packages that can change a result."""
+    found = {}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,107 @@
+"""Reads a weights file of any known format, which its content tells, not its name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isotune.errors import WeightsError
+from isotune.weights.files import Unreadable, opened
+from isotune.weights.pth import read_pth, without_prefix
+from isotune.weights.pth_tensors import widen_bfloat16
+from isotune.weights.pth_zip import MAGIC as ZIP_MAGIC
+
+PICKLE_MAGIC = b"\x80"
+
+SAFETENSORS_DTYPES = {
+    "F64": "<f8",
+    "F32": "<f4",
+    "F16": "<f2",
+    "BF16": "<u2",
+    "I64": "<i8",
+    "I32": "<i4",
+    "I16": "<i2",
+    "I8": "i1",
+    "U64": "<u8",
+    "U32": "<u4",
+    "U16": "<u2",
+    "U8": "u1",
+    "BOOL": "?",
+}
+
+LOOKS = (
+    (b"version https://git-lfs", "a Git LFS pointer; fetch the file itself with 'git lfs pull'"),
+    (b"<!doctype html", "an HTML page, perhaps an error message saved by a download"),
+    (b"<html", "an HTML page, perhaps an error message saved by a download"),
+    (b"<?xml", "an XML document, perhaps an error message saved by a download"),
+    (b"{", "a JSON document"),
+    (b"\x1f\x8b", "a gzip archive; unpack it first"),
+    (b"\x89hdf", "an HDF5 file"),
+    (b"\x93numpy", "a NumPy array"),
+)
+"""What other files begin with, in lower case, and what they are."""
+
+
+def read_weights(path: str | Path) -> dict[str, NDArray[Any]]:
+    """Reads a ``.pth`` or ``.safetensors`` file.
+
+    Returns:
+        Contiguous arrays by name, with the file's shapes and dtypes, but bfloat16 as float32.
+
+    Raises:
+        WeightsError: the file is missing, damaged, unsafe, or neither of the two.
+    """
+    path = Path(path)
+    with opened(path) as file:
+        head = file.read(1024)
+        if _is_safetensors(head, path.stat().st_size):
+            return without_prefix(_read_safetensors(file))
+    if head.startswith((ZIP_MAGIC, PICKLE_MAGIC)):
+        return read_pth(path)
+    raise WeightsError(f"'{path}' is not a .pth or .safetensors file: {_look(path, head)}.")
+
+
+def _is_safetensors(head: bytes, file_size: int) -> bool:
+    """Tells it by its header, JSON behind a length of eight bytes."""
+    length = int.from_bytes(head[:8], "little")
+    return head[8:9] == b"{" and length + 8 <= file_size
+
+
+def _read_safetensors(file: BinaryIO) -> dict[str, NDArray[Any]]:
+    from safetensors import SafetensorError, deserialize
+
+    file.seek(0)
+    try:
+        parts = deserialize(file.read())
+    except SafetensorError as error:
+        raise Unreadable(str(error)) from error
+    return {name: _array(name, part) for name, part in parts}
+
+
+def _array(name: str, part: dict[str, Any]) -> NDArray[Any]:
+    dtype = part["dtype"]
+    if dtype not in SAFETENSORS_DTYPES:
+        raise Unreadable(f"tensor '{name}' is of type {dtype}, which is not read")
+    array = np.frombuffer(part["data"], SAFETENSORS_DTYPES[dtype])
+    array = array.astype(array.dtype.newbyteorder("="), copy=False)
+    if dtype == "BF16":
+        array = widen_bfloat16(array)
+    return array.reshape(part["shape"])
+
+
+def _look(path: Path, head: bytes) -> str:
+    if not head:
+        return "it is empty"
+    start = head.lstrip().lower()
+    for magic, description in LOOKS:
+        if start.startswith(magic):
+            return f"it looks like {description}"
+    if head[257:262] == b"ustar":
+        return "it looks like a tar archive; unpack it first"
+    # A MindSpore checkpoint is a protobuf whose first field is a message.
+    if path.suffix == ".ckpt" and head.startswith(b"\x0a"):
+        return "it looks like a MindSpore checkpoint, which is not read yet"
+    return "its first bytes belong to no known format"
