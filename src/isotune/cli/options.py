@@ -16,7 +16,6 @@ class Which(str, Enum):
     LAST = "last"
 
 
-# Optional, not "| None": Typer evaluates these at run time.
 Backend = Annotated[
     str | None,
     typer.Option("--backend", "-b", metavar="NAME", help="torch, mindspore or another installed."),

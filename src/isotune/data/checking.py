@@ -125,7 +125,7 @@ def _check_folder(source: FolderSource, workers: int | None) -> list[str]:
 def _check_file(path: Path, status: os.stat_result) -> str:
     """Returns what is wrong with a picture file, or an empty string."""
     if not stat.S_ISREG(status.st_mode):
-        return "is not a file"  # opening a pipe would wait for ever
+        return "it is not a file"  # opening a pipe would wait for ever
     try:
         with open_checked(path) as image:
             if image.format in ("JPEG", "MPO"):

@@ -103,4 +103,5 @@ def dataset_folder(spec: DatasetSpec) -> Path:
     try:
         return ensure_dataset(path, spec.url, spec.sha256)
     except DatasetError as error:
-        raise DatasetError(f"dataset.path: {error}") from error
+        beside = "" if path == Path(spec.path) else f" Nor is there a {spec.path} beside the spec."
+        raise DatasetError(f"dataset.path: {error}{beside}") from error

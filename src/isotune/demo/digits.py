@@ -75,10 +75,7 @@ def stratified(labels: NDArray[np.int64], sizes: tuple[int, ...]) -> list[NDArra
         members = order[labels[order] == label]
         share[members] = (np.arange(len(members)) + 0.5) / len(members)
     spread = order[np.argsort(share[order], kind="stable")]
-    bounds = np.cumsum([0, *sizes])
-    return [
-        np.sort(spread[start:stop]) for start, stop in zip(bounds[:-1], bounds[1:], strict=True)
-    ]
+    return [np.sort(part) for part in np.split(spread, np.cumsum(sizes))[:-1]]
 
 
 def _load() -> tuple[NDArray[np.uint8], NDArray[np.int64]]:

@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ from isotune.errors import IsotuneError, RunError
 from isotune.runs.run import Run
 
 if TYPE_CHECKING:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
 RIGHT, WRONG = "blue", "red"
@@ -84,7 +85,7 @@ def examples(run: Run, count: int, split: str | None = None) -> list[Example]:
     size = min(count, len(source))
     # From the middle of equal stretches: the pictures are sorted by class.
     chosen = [int((position + 0.5) * len(source) / size) for position in range(size)]
-    predictions = run.predict([source.identify(index) for index in chosen], top=1)
+    predictions = run.predict_many([source.identify(index) for index in chosen], top=1)
     return [
         Example(
             image=np.asarray(source.load(index)),
@@ -104,10 +105,11 @@ def prediction_figure(examples: Sequence[Example]) -> Figure:
     Raises:
         IsotuneError: matplotlib is not installed.
     """
-    figure_class = _import_matplotlib()
+    figure_class, canvas_class = _import_matplotlib()
     columns = math.ceil(math.sqrt(len(examples)))
     rows = math.ceil(len(examples) / columns)
     figure = figure_class(figsize=(columns * INCHES, rows * (INCHES + 0.3)), layout="constrained")
+    canvas_class(figure)
     for position, example in enumerate(examples, 1):
         axes = figure.add_subplot(rows, columns, position)
         axes.imshow(example.image, interpolation="nearest")
@@ -117,8 +119,8 @@ def prediction_figure(examples: Sequence[Example]) -> Figure:
     return figure
 
 
-def _import_matplotlib() -> Any:
-    """Returns the figure class bound to a canvas that needs no display."""
+def _import_matplotlib() -> tuple[type[Figure], type[FigureCanvasAgg]]:
+    """Returns matplotlib's figure, and its canvas that needs no display."""
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
@@ -127,10 +129,4 @@ def _import_matplotlib() -> Any:
             "pictures need matplotlib, which is not installed;"
             ' `pip install "isotune[plot]"` installs it.'
         ) from error
-
-    def figure(**options: Any) -> Figure:
-        made = Figure(**options)
-        FigureCanvasAgg(made)
-        return made
-
-    return figure
+    return Figure, FigureCanvasAgg

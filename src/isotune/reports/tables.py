@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rich.table import Table as RichTable
-
-Align = Literal["left", "right"]
 
 
 @dataclass
@@ -18,17 +16,17 @@ class Table:
 
     Attributes:
         columns: the headings.
-        align: how each column is aligned; by default the first is left, all others right.
+        align: ``left`` or ``right`` for each column; by default only the first is left.
         rows: cells as text, as many a row as there are columns.
     """
 
     columns: Sequence[str]
-    align: Sequence[Align] = ()
+    align: Sequence[str] = ()
     rows: list[tuple[str, ...]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         if not self.align:
-            self.align = ["left", *["right"] * (len(self.columns) - 1)]  # type: ignore[list-item]
+            self.align = ["left", *["right"] * (len(self.columns) - 1)]
 
     def add(self, *cells: object) -> None:
         """Adds a row; a cell is shown as ``str`` has it.
@@ -60,8 +58,12 @@ class Table:
 
         table = RichTable(box=box.SIMPLE_HEAD, pad_edge=False)
         for heading, side in zip(self.columns, self.align, strict=True):
+            figures = side == "right"
             table.add_column(
-                escape(heading), justify=side, no_wrap=side == "right", overflow="fold"
+                escape(heading),
+                justify="right" if figures else "left",
+                no_wrap=figures,
+                overflow="fold",
             )
         for row in self.rows:
             table.add_row(*map(escape, row))

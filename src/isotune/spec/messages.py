@@ -138,8 +138,8 @@ def _wrong_name(problem: _Problem) -> str:
     union = ExperimentSpec.model_fields[str(problem.path[0])].annotation
     known = [get_args(kind.model_fields["name"].annotation)[0] for kind in get_args(union)]
     tag = problem.context.get("tag")
-    found = "has no name" if tag is None else f"is called '{tag}'"
-    return f"{found}; known names are: {', '.join(known)}.{nearest(str(tag), known)}"
+    found = "has no name." if tag is None else f"{shown(tag)} is not known.{nearest(tag, known)}"
+    return f"{found} Known are: {', '.join(known)}."
 
 
 def _told(problem: _Problem, document: Document, complaint: str) -> str:
@@ -147,7 +147,8 @@ def _told(problem: _Problem, document: Document, complaint: str) -> str:
 
 
 def _name(path: Path) -> str:
-    return ".".join(map(str, path)) or "the spec"
+    keys = (str(key) if str(key).isprintable() else repr(key) for key in path)
+    return ".".join(keys) or "the spec"
 
 
 def _found(group: list[_Problem], expected: str) -> str:

@@ -40,7 +40,8 @@ def apply_overrides(document: Document, overrides: Iterable[str]) -> Document:
         path = _assign(data, keys, read_value(text, source), source)
         for known in [known for known in places if known[: len(path)] == path]:
             del places[known]
-        places[path] = source
+        for length in range(1, len(path) + 1):
+            places.setdefault(path[:length], source)
     return Document(data, document.source, places)
 
 

@@ -30,7 +30,8 @@ def cross_entropy(
         class_weights: float32, shape (classes,), or None.
     """
     scores = logits.astype(np.float64)
-    scores -= scores.max(axis=1, keepdims=True)
+    with np.errstate(invalid="ignore"):  # of infinite logits the loss is NaN: no need to warn
+        scores -= scores.max(axis=1, keepdims=True)
     log_probabilities = scores - np.log(np.exp(scores).sum(axis=1, keepdims=True))
     classes = logits.shape[1]
     weights = np.ones(classes) if class_weights is None else class_weights.astype(np.float64)
@@ -43,9 +44,9 @@ def cross_entropy(
 
 def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
     """Returns probabilities: float32, shape (N, classes), rows summing to 1."""
-    scores: NDArray[np.float64] = logits.astype(np.float64)
-    scores = np.exp(scores - scores.max(axis=1, keepdims=True))
-    return (scores / scores.sum(axis=1, keepdims=True)).astype(np.float32)
+    scores = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
+    probabilities: NDArray[np.float32] = (scores / scores.sum(axis=1, keepdims=True)).astype("f4")
+    return probabilities
 
 
 def class_weights(

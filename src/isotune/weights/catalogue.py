@@ -71,7 +71,7 @@ def catalogue(extra: Iterable[BackboneEntry] = ()) -> dict[str, BackboneEntry]:
     for entry in (*BUILT_IN, *extra):
         if entry.name in entries:
             raise SpecError(
-                f"backbone '{entry.name}' is offered twice; a plugin must give its own another name."
+                f"backbone '{entry.name}' is offered twice; a plugin must use another name."
             )
         entries[entry.name] = entry
     return entries

@@ -5,8 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import logging
-import os
-import tempfile
+import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -108,16 +107,15 @@ def _locate_packaged(published: PublishedWeights) -> Path | None:
 def _download(url: str, sha256: str, target: Path) -> None:
     """Downloads `url` to `target`, which appears when it is whole and right, or not at all."""
     by_hand = f"download it by hand and save it as {target}"
+    partial = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-        os.close(handle)
+        partial.touch()
     except OSError as error:
         raise WeightsError(
             f"folder {target.parent} cannot be written: {error.strerror}; set ISOTUNE_HOME to one"
             " that can."
         ) from error
-    partial = Path(name)
     try:
         _get(url, partial, by_hand)
         found = _sha256(partial)
@@ -126,7 +124,6 @@ def _download(url: str, sha256: str, target: Path) -> None:
                 f"what {url} sent is not the published file (its SHA-256 begins"
                 f" {found[: len(sha256)]}, not {sha256}); try again, or {by_hand}."
             )
-        partial.chmod(0o666 & ~_umask())
         partial.replace(target)
     finally:
         partial.unlink(missing_ok=True)
@@ -138,10 +135,11 @@ def _get(url: str, path: Path, by_hand: str) -> None:
     logger.info("downloading %s", url)
     try:
         HTTPDownloader(chunk_size=CHUNK, timeout=TIMEOUT)(url, str(path), None)
-    except OSError as error:
-        response = getattr(error, "response", None)
-        status = getattr(response, "status_code", None)
-        reason = f"the server answers {status}" if status else "it cannot be reached"
+    except (OSError, ValueError) as error:
+        # Errors of the network are OSErrors without a number; those of the disk have one.
+        status = getattr(getattr(error, "response", None), "status_code", None)
+        reason = getattr(error, "strerror", None) or "it cannot be reached"
+        reason = f"the server answers {status}" if status else reason
         raise WeightsError(f"{url} was not downloaded: {reason}; {by_hand}.") from error
 
 

@@ -8,7 +8,7 @@ little-endian.
 from __future__ import annotations
 
 import io
-from typing import IO, Any, BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -94,7 +94,7 @@ class LegacyFormat(Storages):
         raise Unreadable("a storage in it is described in an unknown way")
 
 
-class _Bounded(io.RawIOBase):
+class _Bounded:
     """Reads on from a file, never asking for more bytes than there are.
 
     ``file.read(size)`` takes memory for `size` bytes before it reads one.
@@ -104,11 +104,10 @@ class _Bounded(io.RawIOBase):
         self._file = file
         self._size = size
 
-    def read(self, size: int = -1) -> bytes:
-        left = self._size - self._file.tell()
-        return self._file.read(min(size, left) if size >= 0 else left)
+    def read(self, size: int) -> bytes:
+        return self._file.read(min(size, self._size - self._file.tell()))
 
-    def readline(self, size: int | None = -1) -> bytes:
+    def readline(self) -> bytes:
         return self._file.readline()
 
     def tell(self) -> int:

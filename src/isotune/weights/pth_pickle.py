@@ -12,7 +12,7 @@ import pickletools
 import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import IO, Any, Protocol, cast
 
 from isotune.weights.files import Unreadable
 
@@ -35,11 +35,13 @@ class Ignored:
 IGNORED = Ignored()
 Globals = Mapping[tuple[str, str], Global]
 
-_PUSH_ARGUMENT = frozenset(
-    "INT BININT BININT1 BININT2 LONG LONG1 LONG4 FLOAT BINFLOAT STRING BINSTRING"
-    " SHORT_BINSTRING UNICODE BINUNICODE SHORT_BINUNICODE BINUNICODE8 BINBYTES"
-    " SHORT_BINBYTES BINBYTES8 BYTEARRAY8".split()
-)
+# fmt: off
+_PUSH_ARGUMENT = frozenset({
+    "INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT",
+    "STRING", "BINSTRING", "SHORT_BINSTRING", "UNICODE", "BINUNICODE", "SHORT_BINUNICODE",
+    "BINUNICODE8", "BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8",
+})
+# fmt: on
 _PUSH_CONSTANT = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
 _PUSH_NEW: Mapping[str, Callable[[], Any]] = {
     "EMPTY_DICT": dict,
@@ -52,13 +54,26 @@ _SKIP = frozenset({"PROTO", "FRAME"})
 _KEYS = (str, bytes, int, float, type(None))
 
 
+class PickleSource(Protocol):
+    """The part of a binary file that a pickle is read through."""
+
+    def read(self, size: int, /) -> bytes:
+        """Returns the next `size` bytes, or what is left."""
+
+    def readline(self) -> bytes:
+        """Returns the bytes up to the end of a line."""
+
+    def tell(self) -> int:
+        """Returns the position."""
+
+
 def read_pickle(
-    file: IO[bytes], names: Globals, persistent: Callable[[Any], Any] | None = None
+    file: PickleSource, names: Globals, persistent: Callable[[Any], Any] | None = None
 ) -> Any:
     """Reads one pickle from where `file` stands, and stops right behind it.
 
     Args:
-        file: a seekable binary file.
+        file: what to read from.
         names: what may be named, by (module, name).
         persistent: makes an object of a persistent id.
 
@@ -70,7 +85,7 @@ def read_pickle(
     """
     machine = _Machine(names, persistent)
     try:
-        for count, (opcode, argument, _) in enumerate(pickletools.genops(file)):
+        for count, (opcode, argument, _) in enumerate(pickletools.genops(cast("IO[bytes]", file))):
             if count == MAX_INSTRUCTIONS:
                 raise Unreadable("its pickle is too long for a state dict")
             machine.step(opcode.name, argument)
@@ -210,6 +225,10 @@ class _Machine:
         items = self._items()
         self._append(items)
 
+    def _frozen_set(self) -> None:
+        self._items()
+        self._stack.append(IGNORED)
+
     def _append_one(self) -> None:
         item = self._stack.pop()
         self._append([item])
@@ -230,7 +249,7 @@ _HANDLERS: Mapping[str, Callable[[_Machine], Any]] = {
     "TUPLE": lambda machine: machine._stack.append(tuple(machine._items())),
     "LIST": lambda machine: machine._stack.append(machine._items()),
     "DICT": _Machine._dict_from_mark,
-    "FROZENSET": lambda machine: (machine._items(), machine._stack.append(IGNORED)),
+    "FROZENSET": _Machine._frozen_set,
     "APPEND": _Machine._append_one,
     "APPENDS": _Machine._append_from_mark,
     "ADDITEMS": _Machine._append_from_mark,

@@ -152,15 +152,18 @@ class Storages(ABC):
         else:
             self._count_copy(tensor.size * elements.itemsize)
             array = _strided_copy(elements, tensor)
+        return self._native(array, tensor.dtype)
+
+    def _native(self, array: NDArray[Any], dtype: str) -> NDArray[Any]:
         if self.big_endian != (sys.byteorder == "big"):
             self._count_copy(array.nbytes)
             array = array.byteswap()
-        if tensor.dtype == BFLOAT16:
-            self._count_copy(tensor.size * 4)
+        if dtype == BFLOAT16:
+            self._count_copy(array.size * 4)
             return widen_bfloat16(array)
-        if tensor.dtype == "bool":
-            self._count_copy(tensor.size)
-            return array != 0
+        if dtype == "bool":
+            self._count_copy(array.size)
+            return array.astype(np.bool_)
         return array
 
     def _elements(self, tensor: Tensor) -> NDArray[Any]:
@@ -168,7 +171,8 @@ class Storages(ABC):
         width = itemsize(storage.dtype)
         buffer = self._buffer(storage)[storage.start * width :]
         width = itemsize(tensor.dtype)
-        return buffer[: len(buffer) // width * width].view(DTYPES[tensor.dtype])
+        elements: NDArray[Any] = buffer[: len(buffer) // width * width].view(DTYPES[tensor.dtype])
+        return elements
 
     def _buffer(self, storage: Storage) -> NDArray[np.uint8]:
         size = (storage.start + storage.length) * itemsize(storage.dtype)

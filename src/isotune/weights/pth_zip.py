@@ -73,7 +73,7 @@ class ZipFormat(Storages):
         if self._file.readinto(data) != size:  # type: ignore[attr-defined]
             raise Unreadable(f"'{entry.filename}' in it is cut off")
         # A CRC of 0 means none: torch.serialization.set_crc32_options(False).
-        if entry.CRC and zlib.crc32(data) != entry.CRC:
+        if entry.CRC and zlib.crc32(data.data) != entry.CRC:
             raise Unreadable(f"'{entry.filename}' in it is damaged (its CRC is wrong)")
         return data
 

@@ -75,7 +75,7 @@ def _read_safetensors(file: BinaryIO) -> dict[str, NDArray[Any]]:
 
     file.seek(0)
     try:
-        parts = deserialize(file.read())
+        parts = deserialize(file.read())  # type: ignore[no-untyped-call]
     except SafetensorError as error:
         raise Unreadable(str(error)) from error
     return {name: _array(name, part) for name, part in parts}

@@ -6,18 +6,20 @@ from isotune.cli.options import Backend
 
 
 def backbones(backend: Backend = None) -> None:
-    """List the backbones; with --backend, tell which of them that backend has."""
+    """List the backbones and their weights.
+
+    With --backend it tells which of them that backend has.
+    """
     from isotune.cli.console import output, show_table
     from isotune.plugins import plugins
     from isotune.reports.figures import NONE
     from isotune.reports.tables import Table
     from isotune.weights.catalogue import catalogue
 
-    columns = ["name", "weights", "input", "classifier"]
     opened = plugins.open_backend(backend, "auto") if backend else None
     table = Table(
-        [*columns, opened.name] if opened else columns,
-        ["left", "left", "right", "left", "left"][: len(columns) + bool(opened)],
+        ["name", "weights", "input", "classifier", *([opened.name] if opened else [])],
+        ["left", "left", "right", "left", *(["left"] if opened else [])],
     )
     own = set(opened.backbones.names()) if opened else set()
     for entry in sorted(catalogue(plugins.backbones()).values(), key=lambda entry: entry.name):

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 
 def backends() -> None:
-    """List the backends: which can be used here, on which devices, and if not, why."""
+    """List the backends and their devices.
+
+    Of a backend that cannot be used it tells why, and what installs it.
+    """
     from isotune.cli.console import output, show, show_table
     from isotune.plugins import plugins
     from isotune.reports.figures import NONE

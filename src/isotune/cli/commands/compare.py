@@ -12,7 +12,10 @@ def compare(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN RUN...", help="The folders of runs.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print the comparison as JSON.")] = False,
 ) -> None:
-    """Compare runs, finished or not: figures, curves and how far they are apart."""
+    """Compare runs: figures, curves, differences.
+
+    Runs may be finished or not, and made with different backends.
+    """
     import json
 
     from isotune.cli.console import output, show, show_table

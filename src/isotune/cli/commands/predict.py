@@ -23,7 +23,10 @@ def predict(
     device: Device = "auto",
     checkpoint: Checkpoint = Which.BEST,
 ) -> None:
-    """Predict the classes of pictures, the likeliest first, with their probabilities."""
+    """Predict the classes of pictures.
+
+    Prints a line a picture: its path, its likeliest classes and their probabilities.
+    """
     from isotune.cli.console import output, show
     from isotune.runs.opening import open_run
 
@@ -34,7 +37,7 @@ def predict(
     batch = opened.spec.evaluation_batch
     for start in range(0, len(readable), batch):  # lines appear while later pictures wait
         paths = readable[start : start + batch]
-        for path, prediction in zip(paths, opened.predict(paths, top), strict=True):
+        for path, prediction in zip(paths, opened.predict_many(paths, top), strict=True):
             likeliest = "  ".join(f"{name} {share:.4f}" for name, share in prediction)
             show(console, f"{path!s:<{width}}  {likeliest}")
     if not all_readable:

@@ -27,7 +27,10 @@ def run(
         typer.Option("--output", "-o", metavar="DIR", help="The run folder, new or empty."),
     ] = None,
 ) -> None:
-    """Run an experiment: train, validate, keep the best checkpoint."""
+    """Run an experiment.
+
+    Trains, validates after each epoch, and keeps the best and the last checkpoint.
+    """
     from isotune.cli.console import output as standard_output
     from isotune.cli.console import show
     from isotune.cli.watching import watched

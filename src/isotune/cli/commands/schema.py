@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def schema() -> None:
-    """Print the JSON Schema of a spec, for editors and checks."""
+    """Print the JSON Schema of a spec."""
     import json
 
     import typer

@@ -1,0 +1,189 @@
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from isotune.data import batches as module
+from isotune.data.batches import AHEAD, Batches
+from isotune.data.checking import clean
+from isotune.data.folder import FolderSource
+from isotune.data.transforms import transform
+from isotune.errors import DatasetError, SpecError
+from isotune.interfaces.dataset import Batch, ImageSource
+from isotune.randomness import Purpose, epoch_order, stream
+from isotune.spec.transforms import (
+    CenterCropSpec,
+    ColorJitterSpec,
+    RandomCropSpec,
+    RandomHorizontalFlipSpec,
+    RandomResizedCropSpec,
+    ResizeSpec,
+)
+
+RANDOM = (RandomResizedCropSpec(size=(6, 8)), RandomHorizontalFlipSpec(), ColorJitterSpec(hue=0.2))
+PLAIN = (CenterCropSpec(size=6),)
+
+
+class NoiseSource(ImageSource):
+    """Pictures of noise of different sizes, which notes what was loaded."""
+
+    def __init__(self, length: int, bad: int | None = None) -> None:
+        self.classes = ("a", "b", "c")
+        self.labels = np.arange(length, dtype=np.int32) % 3
+        self.bad = bad
+        self.loaded: list[int] = []
+
+    def load(self, index: int) -> Image.Image:
+        self.loaded.append(index)
+        if index == self.bad:
+            raise OSError("lens cap on")
+        rng = np.random.default_rng(index)
+        shape = (9 + index % 5, 11 + index % 7, 3)
+        return Image.fromarray(rng.integers(0, 256, shape, dtype=np.uint8))
+
+    def identify(self, index: int) -> str:
+        return f"noise {index}"
+
+
+def assert_equal(ours: list[Batch], theirs: list[Batch]) -> None:
+    assert len(ours) == len(theirs)
+    for a, b in zip(ours, theirs, strict=True):
+        np.testing.assert_array_equal(a.images, b.images)
+        np.testing.assert_array_equal(a.labels, b.labels)
+
+
+def decoding_threads() -> list[str]:
+    return [t.name for t in threading.enumerate() if t.name.startswith("isotune-data")]
+
+
+def test_a_batch_holds_the_transformed_pictures_of_the_epochs_order() -> None:
+    source = NoiseSource(10)
+    found = list(Batches(source, RANDOM, 4, seed=5, shuffle=True).epoch(3))
+    order = epoch_order(5, 3, 10)
+    expected = [
+        np.asarray(transform(source.load(i), RANDOM, stream(5, Purpose.AUGMENTATION, 3, int(i))))
+        for i in order
+    ]
+    assert [batch.images.shape for batch in found] == [(4, 6, 8, 3), (4, 6, 8, 3), (2, 6, 8, 3)]
+    np.testing.assert_array_equal(np.concatenate([b.images for b in found]), np.stack(expected))
+    np.testing.assert_array_equal(
+        np.concatenate([batch.labels for batch in found]), source.labels[order]
+    )
+    for batch in found:
+        assert batch.images.dtype == np.uint8
+        assert batch.labels.dtype == np.int32
+        assert batch.images.flags.c_contiguous
+
+
+def test_epochs_differ_and_repeat_exactly() -> None:
+    batches = Batches(NoiseSource(10), RANDOM, 10, seed=5, shuffle=False)
+    (first,), (second,), (again,) = (list(batches.epoch(epoch)) for epoch in (0, 1, 0))
+    assert not np.array_equal(first.images, second.images)
+    np.testing.assert_array_equal(first.images, again.images)
+
+
+@pytest.mark.parametrize("workers", [2, 5])
+def test_the_number_of_workers_changes_nothing(workers: int) -> None:
+    one, many = (
+        Batches(NoiseSource(23), RANDOM, 4, seed=1, workers=count, shuffle=True)
+        for count in (1, workers)
+    )
+    assert_equal(list(many.epoch(2)), list(one.epoch(2)))
+
+
+@pytest.mark.parametrize("start", [0, 1, 5, 6])
+def test_an_epoch_can_start_in_the_middle_without_decoding_what_is_before(start: int) -> None:
+    source = NoiseSource(23)
+    batches = Batches(source, RANDOM, 4, seed=1, shuffle=True)
+    whole = list(batches.epoch(2))
+    source.loaded.clear()
+    assert_equal(list(batches.epoch(2, start_batch=start)), whole[start:])
+    assert sorted(source.loaded) == sorted(epoch_order(1, 2, 23)[start * 4 :])
+
+
+@pytest.mark.parametrize(
+    ("length", "drop_last", "sizes"),
+    [
+        (9, False, [4, 4, 1]),
+        (9, True, [4, 4]),
+        (8, True, [4, 4]),
+        (3, False, [3]),
+        (3, True, []),
+    ],
+)
+def test_the_last_batch_is_short_or_dropped(length: int, drop_last: bool, sizes: list[int]) -> None:
+    batches = Batches(NoiseSource(length), PLAIN, 4, seed=1, shuffle=True, drop_last=drop_last)
+    assert [len(batch) for batch in batches.epoch(0)] == sizes
+    assert len(batches) == len(sizes)
+    assert batches.size == sum(sizes)
+
+
+def test_without_shuffling_the_order_is_the_sources() -> None:
+    source = NoiseSource(7)
+    batches = Batches(source, PLAIN, 3, seed=1, workers=1, shuffle=False)
+    assert np.concatenate([b.labels for b in batches.epoch(4)]).tolist() == [0, 1, 2, 0, 1, 2, 0]
+    assert source.loaded == list(range(7))
+
+
+def test_a_pipeline_that_draws_nothing_makes_no_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(module, "stream")
+    assert len(list(Batches(NoiseSource(3), PLAIN, 3, seed=1, shuffle=False).epoch(0))) == 1
+
+
+def test_leaving_early_ends_the_threads_and_bounds_the_work() -> None:
+    source = NoiseSource(400)
+    for _ in Batches(source, PLAIN, 4, seed=1, workers=3, shuffle=True).epoch(0):
+        break
+    assert decoding_threads() == []
+    assert len(source.loaded) <= 4 * (1 + AHEAD)
+
+
+def test_an_error_in_the_consumer_ends_the_threads() -> None:
+    source = NoiseSource(400)
+    epoch = Batches(source, PLAIN, 4, seed=1, workers=3, shuffle=True).epoch(0)
+    next(epoch)
+    assert decoding_threads()
+    epoch.close()  # type: ignore[attr-defined]
+    assert decoding_threads() == []
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_an_unreadable_picture_is_an_error_in_its_batch(workers: int) -> None:
+    batches = Batches(NoiseSource(40, bad=9), PLAIN, 4, seed=1, workers=workers, shuffle=False)
+    seen = 0
+    with pytest.raises(DatasetError, match=r"noise 9: .*lens cap on"):
+        for _ in batches.epoch(0):
+            seen += 1
+    assert seen == 2
+    assert decoding_threads() == []
+
+
+def test_a_picture_that_is_too_small_is_named() -> None:
+    batches = Batches(NoiseSource(2), (RandomCropSpec(size=10),), 2, seed=1, shuffle=False)
+    with pytest.raises(DatasetError, match=r"noise 0: .*random_crop"):
+        list(batches.epoch(0))
+
+
+def test_a_pipeline_without_a_fixed_size_is_refused() -> None:
+    with pytest.raises(SpecError, match="one size"):
+        Batches(NoiseSource(2), (ResizeSpec(size=8),), 2, seed=1, shuffle=False)
+
+
+def test_skipping_a_broken_picture_equals_a_run_without_its_file(
+    save: Callable[..., Path], tmp_path: Path
+) -> None:
+    for number in range(6):
+        for folder in ("with", "without"):
+            save(f"{folder}/train/a/{number}.png", seed=number)
+    (tmp_path / "with/train/a/3.png").write_text("broken")
+    (tmp_path / "without/train/a/3.png").unlink()
+    found = []
+    for folder in ("with", "without"):
+        source, _ = clean(FolderSource(tmp_path / folder, "train"), "skip")
+        found.append(list(Batches(source, RANDOM, 2, seed=3, shuffle=True).epoch(1)))
+    assert_equal(*found)

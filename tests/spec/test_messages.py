@@ -1,0 +1,386 @@
+"""What a person reads who gets something wrong: the exact sentences.
+
+Each says what is wrong, where, what was found, what is allowed and, for a typo, what was meant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tiny import make_pictures, numpy_plugins
+
+import isotune
+from isotune.errors import IsotuneError
+from isotune.spec.experiment import ExperimentSpec
+from isotune.spec.loading import load_spec
+from isotune.spec.transforms import TRANSFORMS
+from isotune.weights.catalogue import catalogue
+
+SPEC = """\
+name: ants
+dataset:
+  path: pictures
+transforms:
+  train: [{random_resized_crop: 8}, random_horizontal_flip]
+  val: [{resize: 10}, {center_crop: 8}]
+batch_size: 4
+backbone: {name: linear, weights: none}
+freeze: {parameters: [fc.bias]}
+optimizer: {name: sgd, lr: 0.001, momentum: 0.9}
+schedule: {name: step, every: 5}
+epochs: 1
+"""
+KEYS = ", ".join(ExperimentSpec.model_fields)
+TRANSFORM_NAMES = ", ".join(TRANSFORMS)
+BACKBONES = ", ".join(sorted([*catalogue(()), "linear"]))
+
+# In SPEC, replace what is on the left by what is on the right; loading then says the sentence.
+LOADING = {
+    "unknown key, near miss": (
+        "momentum",
+        "momentun",
+        "ants.yaml:10: optimizer.momentun is not a known key. Did you mean 'momentum'? "
+        "Allowed are: name, lr, momentum, nesterov, weight_decay.",
+    ),
+    "unknown key": (
+        "epochs: 1",
+        "epochs: 1\ngpu: 0",
+        f"ants.yaml:13: gpu is not a known key. Allowed are: {KEYS}.",
+    ),
+    "two unknown keys": (
+        "lr: 0.001",
+        "rate: 1, Lr: 0.001",
+        "ants.yaml:10: optimizer.rate is not a known key. Allowed are: name, lr, "
+        "momentum, nesterov, weight_decay.\nants.yaml:10: optimizer.Lr is not a known "
+        "key. Did you mean 'lr'? Allowed are: name, lr, momentum, nesterov, "
+        "weight_decay.",
+    ),
+    "missing key": (
+        "epochs: 1\n",
+        "",
+        "ants.yaml:1: epochs is missing.",
+    ),
+    "missing nested key": (
+        "step, every: 5",
+        "step",
+        "ants.yaml:11: schedule.every is missing.",
+    ),
+    "missing key of a shorthand": (
+        "{name: step, every: 5}",
+        "step",
+        "ants.yaml:11: schedule.every is missing.",
+    ),
+    "wrong type": (
+        "batch_size: 4",
+        "batch_size: four",
+        "ants.yaml:7: batch_size is 'four', but should be a whole number.",
+    ),
+    "number in quotes": (
+        "batch_size: 4",
+        "batch_size: '4'",
+        "ants.yaml:7: batch_size is '4', but should be a whole number.",
+    ),
+    "mapping needed": (
+        "path: pictures",
+        "",
+        "ants.yaml:2: dataset is null, but should be a mapping.",
+    ),
+    "out of range": (
+        "lr: 0.001",
+        "lr: -1e-3",
+        "ants.yaml:10: optimizer.lr is -0.001, but should be above 0.",
+    ),
+    "negative epochs": (
+        "epochs: 1",
+        "epochs: -1",
+        "ants.yaml:12: epochs is -1, but should be at least 1.",
+    ),
+    "unknown optimizer": (
+        "sgd",
+        "sdg",
+        "ants.yaml:10: optimizer 'sdg' is not known. Did you mean 'sgd'? Known are: "
+        "sgd, adam, adamw.",
+    ),
+    "unnamed optimizer": (
+        "name: sgd, ",
+        "",
+        "ants.yaml:10: optimizer has no name. Known are: sgd, adam, adamw.",
+    ),
+    "unknown word": (
+        "[fc.bias]",
+        "backbon",
+        "ants.yaml:9: freeze.parameters is 'backbon', but should be 'none', 'backbone' "
+        "or a list. Did you mean 'backbone'?",
+    ),
+    "nesterov": (
+        "momentum: 0.9",
+        "nesterov: true",
+        "ants.yaml:10: optimizer: nesterov needs a momentum above 0.",
+    ),
+    "unfreeze nothing": (
+        "parameters: [fc.bias]",
+        "unfreeze: {3: all}",
+        "ants.yaml:9: freeze: unfreeze needs something frozen, but parameters is 'none'.",
+    ),
+    "unfreeze in epoch 1": (
+        "[fc.bias]",
+        "[fc.bias], unfreeze: {1: all}",
+        "ants.yaml:9: freeze.unfreeze.1 is '1', but should be the number of an epoch, 2 at least.",
+    ),
+    "unknown transform": (
+        "random_resized_crop",
+        "random_resize_crop",
+        "ants.yaml:5: transforms.train.0: there is no transform 'random_resize_crop'. "
+        f"Did you mean 'random_resized_crop'? Known are: {TRANSFORM_NAMES}.",
+    ),
+    "unknown option": (
+        "crop: 8}, r",
+        "crop: {size: 8, scales: 1}}, r",
+        "ants.yaml:5: transforms.train.0.random_resized_crop.scales is not a known "
+        "key. Did you mean 'scale'? Allowed are: size, name, scale, ratio, "
+        "interpolation.",
+    ),
+    "impossible value": (
+        "{center_crop: 8}",
+        "{center_crop: -8}",
+        "ants.yaml:6: transforms.val.1.center_crop is -8, but should be a whole number "
+        "of pixels above 0, or [height, width].",
+    ),
+    "no fixed size": (
+        "{center_crop: 8}",
+        "random_vertical_flip",
+        "ants.yaml:6: transforms.val is [{'resize': 10}, 'random_vertical_flip'], but "
+        "should end in pictures of one size: add center_crop, random_crop, "
+        "random_resized_crop or resize: {size: [height, width]}.",
+    ),
+    "not a folder's name": (
+        "name: ants",
+        "name: ants & bees",
+        "ants.yaml:1: name is 'ants & bees', but should be text of letters, digits, "
+        "'.', '_' and '-', as it names the run folder.",
+    ),
+    "not an address": (
+        "path: pictures",
+        "path: pictures\n  url: ftp://ants",
+        "ants.yaml:4: dataset.url is 'ftp://ants', but should be an http:// or https:// address.",
+    ),
+    "duplicate key": (
+        "epochs: 1",
+        "epochs: 1\nbatch_size: 8",
+        "ants.yaml:13: batch_size is set twice; it was already set on line 7.",
+    ),
+    "invalid YAML": (
+        "[fc.bias]}",
+        "[fc.bias}",
+        "ants.yaml:9: is not valid YAML: expected ',' or ']', but got '}'.",
+    ),
+    "only a word": (
+        SPEC,
+        "ants",
+        "ants.yaml: should be a mapping with keys such as 'dataset'.",
+    ),
+    "empty": (
+        SPEC,
+        "# nothing\n",
+        "ants.yaml: is empty; an experiment spec was expected.",
+    ),
+}
+
+SETTING = {
+    "no equals sign": (
+        "optimizer.lr",
+        "--set optimizer.lr: should look like --set optimizer.lr=0.01.",
+    ),
+    "no key": (
+        "=3",
+        "--set =3: should look like --set optimizer.lr=0.01.",
+    ),
+    "unknown key": (
+        "optimiser.lr=1",
+        "--set optimiser.lr=1: optimiser is not a known key. Did you mean 'optimizer'? "
+        f"Allowed are: {KEYS}.",
+    ),
+    "wrong value": (
+        "epochs=many",
+        "--set epochs=many: epochs is 'many', but should be a whole number.",
+    ),
+    "inside of a number": (
+        "epochs.first=1",
+        "--set epochs.first=1: epochs is 1, so nothing can be set inside of it.",
+    ),
+    "position too high": (
+        "transforms.train.2=rotation",
+        "--set transforms.train.2=rotation: transforms.train is a list of 2, so '2' "
+        "should be a position in it, counted from 0.",
+    ),
+}
+
+
+# Some wrong settings only show when the run begins: what to set, then the sentence.
+RUNNING = {
+    "unknown backbone": (
+        "backbone.name=linaer",
+        "there is no backbone 'linaer'. Did you mean 'linear'? Known are: {BACKBONES}.",
+    ),
+    "backbone of others": (
+        "backbone.name=resnet18",
+        "backend 'numpy' does not have backbone 'resnet18'; it has: linear.",
+    ),
+    "missing dataset": (
+        "dataset.path=photos",
+        "dataset.path: ROOT/home/datasets/photos: there is no such dataset folder, and the spec"
+        " names no dataset.url to download it from. Nor is there a photos beside the spec.",
+    ),
+    "missing split": (
+        "dataset.splits.val=vall",
+        "ROOT/pictures: has no split 'vall'. Did you mean 'val'? It has: train, val.",
+    ),
+    "missing weights": (
+        "backbone.weights=ROOT/ants.pth",
+        "backbone.weights: there are no weights 'ROOT/ants.pth'. Looked for ROOT/ants.pth."
+        " Published weights of linear: none.",
+    ),
+    "freeze pattern": (
+        "freeze.parameters=[fc.biass]",
+        "freeze.parameters: 'fc.biass' matches no parameter. Did you mean 'fc.bias'?"
+        " Parameters are named like fc.weight and fc.bias.",
+    ),
+    "unfreeze pattern": (
+        "freeze.unfreeze.2=[layer4]",
+        "freeze.unfreeze.2: 'layer4' matches no parameter."
+        " Parameters are named like fc.weight and fc.bias.",
+    ),
+    "all frozen": (
+        "freeze.parameters=['*']",
+        "freeze.parameters: freezes every parameter; nothing is left to train.",
+    ),
+    "weight of an unknown class": (
+        "loss.class_weights={ant: 1, bees: 1, cats: 1}",
+        "loss.class_weights: 'ant' is not a class of the dataset. Did you mean 'ants'?"
+        " Its classes are: ants, bees, cats.",
+    ),
+    "class without a weight": (
+        "loss.class_weights={ants: 1, bees: 1}",
+        "loss.class_weights: has no weight for cats.",
+    ),
+    "no training batch": (
+        "batch_size=10; drop_last=true",
+        "batch_size: is 10, but there are only 9 training pictures and drop_last leaves out a"
+        " short batch.",
+    ),
+}
+
+
+def empty_class(root: Path) -> None:
+    for picture in (root / "pictures/train/bees").iterdir():
+        picture.unlink()
+
+
+def broken_picture(root: Path) -> None:
+    (root / "pictures/train/bees/1.png").write_bytes(b"not a picture")
+
+
+def other_classes(root: Path) -> None:
+    (root / "pictures/val/bees").rename(root / "pictures/val/wasps")
+
+
+def used_folder(root: Path) -> None:
+    (root / "run").mkdir()
+    (root / "run/thesis.txt").touch()
+
+
+ON_DISK = {
+    empty_class: "ROOT/pictures/train: no picture in class 'bees'; names of pictures end in .jpg,",
+    broken_picture: "ROOT/pictures/train/bees/1.png: ",
+    other_classes: "ROOT/pictures/val: its class folders should be those of training, but it lacks"
+    " 'bees' and it has 'wasps' beside them.",
+    used_folder: "ROOT/run: is there already; name a new or empty folder.",
+}
+
+CALLS = {
+    "unknown backend": (
+        {"backend": "numpi"},
+        "there is no backend 'numpi'. Did you mean 'numpy'? Found are: mindspore, numpy, torch.",
+    ),
+    "absent device": (
+        {"device": "cuda:1"},
+        "device 'cuda:1' is not there for backend 'numpy'. Present are: cpu (or auto).",
+    ),
+    "mistyped device": (
+        {"device": "cqu"},
+        "device 'cqu' is not there for backend 'numpy'. Did you mean 'cpu'?"
+        " Present are: cpu (or auto).",
+    ),
+}
+
+
+def told(call: Callable[[], object], root: Path) -> str:
+    with pytest.raises(IsotuneError) as caught:
+        call()
+    return str(caught.value).replace(f"{root}/ants.yaml", "ants.yaml").replace(str(root), "ROOT")
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with ants.yaml and its pictures."""
+    monkeypatch.setenv("ISOTUNE_HOME", str(tmp_path / "home"))
+    make_pictures(tmp_path / "pictures")
+    (tmp_path / "ants.yaml").write_text(SPEC)
+    return tmp_path
+
+
+def run(root: Path, *overrides: str, **arguments: str) -> object:
+    call = {"backend": "numpy", "output": root / "run", "plugins": numpy_plugins(), **arguments}
+    return isotune.run(root / "ants.yaml", overrides=overrides, **call)
+
+
+@pytest.mark.parametrize("case", LOADING)
+def test_loading(case: str, tmp_path: Path) -> None:
+    before, after, sentence = LOADING[case]
+    assert before in SPEC
+    file = tmp_path / "ants.yaml"
+    file.write_text(SPEC.replace(before, after, 1))
+    assert told(lambda: load_spec(file), tmp_path) == sentence
+
+
+@pytest.mark.parametrize("case", SETTING)
+def test_setting(case: str, tmp_path: Path) -> None:
+    override, sentence = SETTING[case]
+    (tmp_path / "ants.yaml").write_text(SPEC)
+    assert told(lambda: load_spec(tmp_path / "ants.yaml", [override]), tmp_path) == sentence
+
+
+@pytest.mark.parametrize("case", RUNNING)
+def test_running(case: str, root: Path) -> None:
+    setting, sentence = RUNNING[case]
+    overrides = setting.replace("ROOT", str(root)).split("; ")
+    sentence = sentence.replace("{BACKBONES}", BACKBONES)
+    assert told(lambda: run(root, *overrides), root) == sentence
+    assert not (root / "run").exists()
+
+
+@pytest.mark.parametrize("prepare", ON_DISK)
+def test_on_disk(prepare: Callable[[Path], None], root: Path) -> None:
+    prepare(root)
+    assert ON_DISK[prepare] in told(lambda: run(root), root)
+
+
+@pytest.mark.parametrize("case", CALLS)
+def test_calls(case: str, root: Path) -> None:
+    arguments, sentence = CALLS[case]
+    assert told(lambda: run(root, **arguments), root) == sentence
+
+
+def test_mistyped_recipe(root: Path) -> None:
+    assert told(lambda: load_spec("ants-and-bee"), root).startswith(
+        "ants-and-bee: there is no such file or recipe. Did you mean 'ants-and-bees'?"
+        " Recipes are: ants-and-bees, "
+    )
+
+
+def test_not_a_run(root: Path) -> None:
+    assert told(lambda: isotune.open_run(root / "runs"), root) == (
+        "ROOT/runs: is not the folder of a run (it has no spec.yaml)."
+    )

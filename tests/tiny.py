@@ -1,0 +1,52 @@
+"""A tiny dataset, experiments on it, and plugins with the tests' own NumPy backend."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy_backend.plugin
+from PIL import Image
+
+from isotune.plugins import Plugins
+
+CLASSES = {"ants": 60, "bees": 180, "cats": 120}
+"""Class names and how bright their pictures are."""
+
+
+def numpy_plugins() -> Plugins:
+    """Returns the plugins of this environment, with the NumPy backend."""
+    plugins = Plugins()
+    plugins.register(numpy_backend.plugin, "numpy")
+    return plugins
+
+
+def make_pictures(root: Path, train: int = 3, val: int = 2, size: int = 8) -> Path:
+    """Writes `train` and `val` PNG pictures a class, `size` pixels wide, and returns `root`."""
+    generator = np.random.default_rng(0)
+    for split, count in (("train", train), ("val", val)):
+        for name, level in CLASSES.items():
+            folder = root / split / name
+            folder.mkdir(parents=True)
+            for number in range(count):
+                pixels = generator.normal(level, 30, (size, size, 3)).clip(0, 255)
+                Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{number}.png")
+    return root
+
+
+def experiment(pictures: Path, **changes: Any) -> dict[str, Any]:
+    """Returns a spec that trains the NumPy backend's ``linear`` on `pictures`, 8 pixels wide."""
+    spec = {
+        "name": "tiny",
+        "dataset": {"path": str(pictures)},
+        "transforms": {
+            "train": [{"random_crop": {"size": 8, "padding": 1}}, "random_horizontal_flip"],
+            "val": [{"resize": [8, 8]}],
+        },
+        "batch_size": 4,
+        "backbone": {"name": "linear", "weights": "none"},
+        "optimizer": {"name": "sgd", "lr": 0.01, "momentum": 0.9},
+        "epochs": 2,
+    }
+    return {**spec, **changes}

@@ -1,0 +1,70 @@
+"""What is frozen in which epoch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from isotune.errors import SpecError
+from isotune.interfaces.backbone import BackboneEntry
+from isotune.spec.parts import FreezeSpec
+from isotune.training.freezing import freeze_plan
+
+ENTRY = BackboneEntry(name="net", classifier="head.fc")
+PARAMETERS = {
+    "conv.weight",
+    "layer1.0.bn.weight",
+    "layer1.0.bn.bias",
+    "layer10.weight",
+    "head.norm.weight",
+    "head.fc.weight",
+    "head.fc.bias",
+}
+STATE = [*sorted(PARAMETERS), "layer1.0.bn.running_mean", "layer1.0.bn.running_var"]
+
+
+def frozen(parameters: Any, epoch: int = 1, unfreeze: dict[int, Any] | None = None) -> set[str]:
+    spec = FreezeSpec(parameters=parameters, unfreeze=unfreeze or {})
+    return set(freeze_plan(spec, ENTRY, STATE, epoch).frozen)
+
+
+def test_words() -> None:
+    assert frozen("none") == set()
+    assert frozen("backbone") == PARAMETERS - {"head.fc.weight", "head.fc.bias"}
+
+
+def test_patterns() -> None:
+    assert frozen(["layer1"]) == {"layer1.0.bn.weight", "layer1.0.bn.bias"}
+    assert frozen(["*.bias"]) == {"layer1.0.bn.bias", "head.fc.bias"}
+    assert frozen(["conv.weight", "layer1*"]) == {
+        "conv.weight",
+        "layer1.0.bn.weight",
+        "layer1.0.bn.bias",
+        "layer10.weight",
+    }
+
+
+def test_unfreezing_lasts() -> None:
+    plan = {3: ["layer1", "head"], 5: "all"}
+    assert frozen("backbone", 2, plan) == frozen("backbone")
+    assert frozen("backbone", 3, plan) == frozen("backbone", 4, plan)
+    assert frozen("backbone", 4, plan) == {"conv.weight", "layer10.weight"}
+    assert frozen("backbone", 5, plan) == frozen("backbone", 9, plan) == set()
+
+
+def test_a_later_unfreezing_is_checked_at_once() -> None:
+    with pytest.raises(SpecError, match=r"freeze.unfreeze.7: 'layer2' matches no parameter"):
+        frozen("backbone", 1, {7: ["layer2"]})
+
+
+def test_statistics_are_no_parameters() -> None:
+    with pytest.raises(SpecError, match="running_mean' matches no parameter"):
+        frozen(["layer1.0.bn.running_mean"])
+    with pytest.raises(SpecError, match="nothing is left to train"):
+        frozen(sorted(PARAMETERS))
+
+
+def test_batch_norm_mode_goes_along() -> None:
+    spec = FreezeSpec(parameters="backbone", batch_norm="train")
+    assert freeze_plan(spec, ENTRY, STATE, 1).batch_norm == "train"

@@ -1,0 +1,168 @@
+"""The loop, with a trainer that only writes down what it is asked to do."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy_backend.backend import NumpyBackend
+from tiny import experiment
+
+from isotune.errors import TrainingError
+from isotune.interfaces.dataset import Batch, DatasetAdapter, DeviceBatch, Normalization
+from isotune.interfaces.freezing import FreezePlan
+from isotune.interfaces.trainer import HostOutputs, Outputs, Trainer, TrainingPlan
+from isotune.runs.events import EpochMetrics, StepEnded
+from isotune.spec.loading import load_spec
+from isotune.spec.optimizer import SGDSpec
+from isotune.training.evaluation import FETCH_EVERY
+from isotune.training.loop import TrainingLoop
+
+NORMALIZATION = {"mean": [0, 0, 0], "std": [1, 1, 1]}
+
+
+class EagerDataset(DatasetAdapter):
+    """Takes all batches before it hands out the first, as a prefetching feed may."""
+
+    def feed(self, batches: Iterable[Batch], normalization: Normalization) -> Iterator[DeviceBatch]:
+        for batch in list(batches):
+            yield DeviceBatch(batch.images, batch.labels, len(batch))
+
+
+@dataclass
+class FakeTrainer(Trainer):
+    """Predicts class `answer`, with the losses that it is given, one a step."""
+
+    losses: Sequence[float]
+    answer: int = 0
+    logit: float = 1.0
+    plans: list[FreezePlan] = field(default_factory=list)
+    steps: list[tuple[int, float]] = field(default_factory=list)
+    fetched: list[int] = field(default_factory=list)
+
+    def freeze(self, plan: FreezePlan) -> None:
+        self.plans.append(plan)
+
+    def train_step(self, batch: DeviceBatch, learning_rate: float, step: int) -> Outputs:
+        self.steps.append((step, learning_rate))
+        return Outputs(self._logits(batch), self.losses[step % len(self.losses)])
+
+    def eval_step(self, batch: DeviceBatch) -> Outputs:
+        return Outputs(self._logits(batch))
+
+    def fetch(self, outputs: Sequence[Outputs]) -> list[HostOutputs]:
+        self.fetched.append(len(outputs))
+        return [HostOutputs(o.logits, math.nan if o.loss is None else o.loss) for o in outputs]
+
+    def _logits(self, batch: DeviceBatch) -> Any:
+        logits = np.zeros((batch.size, 3), np.float32)
+        logits[:, self.answer] = self.logit
+        return logits
+
+
+class FakeBatches:
+    """Batches of given labels, the same in every epoch."""
+
+    def __init__(self, *labels: Sequence[int]) -> None:
+        self.labels = [np.array(group, np.int32) for group in labels]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def epoch(self, epoch: int) -> Iterator[Batch]:
+        for labels in self.labels:
+            yield Batch(np.zeros((len(labels), 8, 8, 3), np.uint8), labels)
+
+
+def make_loop(trainer: FakeTrainer, train: FakeBatches, **changes: Any) -> TrainingLoop:
+    spec = load_spec(experiment(Path("pictures"), normalization=NORMALIZATION, **changes))
+    backend = NumpyBackend("cpu")
+    backend.dataset = EagerDataset()
+    return TrainingLoop(
+        spec=spec,
+        backend=backend,
+        trainer=trainer,
+        plan=TrainingPlan(SGDSpec()),
+        train=train,  # type: ignore[arg-type]
+        val=FakeBatches([0, 0, 1], [2]),  # type: ignore[arg-type]
+        freezing=lambda epoch: FreezePlan(frozenset({"a"} if epoch < 3 else ())),
+        notify=lambda hook, event: None,
+        on_epoch=lambda metrics, best: None,
+    )
+
+
+def test_a_short_last_batch_counts_by_its_samples() -> None:
+    trainer = FakeTrainer([1.0, 2.0, 6.0])
+    loop = make_loop(trainer, FakeBatches([0, 0, 1, 2], [0, 1, 1, 1], [0]), epochs=1)
+    metrics = loop.run()
+    assert metrics.train_loss == pytest.approx((4 * 1 + 4 * 2 + 1 * 6) / 9)
+    assert metrics.train_accuracy == pytest.approx(4 / 9)
+    assert metrics.val_accuracy == pytest.approx(2 / 4)
+    total = math.e + 2
+    assert metrics.val_loss == pytest.approx(
+        -(2 * math.log(math.e / total) - 2 * math.log(total)) / 4
+    )
+
+
+def test_the_device_is_waited_for_every_so_many_steps() -> None:
+    trainer = FakeTrainer([1.0])
+    make_loop(trainer, FakeBatches(*[[0]] * 40), epochs=2).run()
+    fetches = len(trainer.fetched) - 2  # of two validations
+    assert fetches <= 2 * (math.ceil(40 / FETCH_EVERY) + 1)
+    assert sum(trainer.fetched) == 2 * (40 + 2)
+
+
+def test_steps_and_rates_run_through_the_epochs() -> None:
+    trainer = FakeTrainer([1.0])
+    schedule = {"name": "step", "every": 1, "gamma": 0.5}
+    make_loop(trainer, FakeBatches([0], [1]), epochs=3, schedule=schedule).run()
+    assert [step for step, _ in trainer.steps] == list(range(6))
+    rates = [rate for _, rate in trainer.steps]
+    assert rates == pytest.approx([0.01, 0.01, 0.005, 0.005, 0.0025, 0.0025])
+
+
+def test_freezing_happens_when_the_plan_changes() -> None:
+    trainer = FakeTrainer([1.0])
+    make_loop(trainer, FakeBatches([0]), epochs=4).run()
+    assert trainer.plans == [FreezePlan(frozenset({"a"})), FreezePlan()]
+
+
+def test_early_stopping_ends_the_run() -> None:
+    loop = make_loop(FakeTrainer([1.0]), FakeBatches([0]), epochs=9, early_stopping={"patience": 2})
+    assert loop.run().epoch == 1
+    assert len(loop.history) == 3
+
+
+@pytest.mark.parametrize("loss", [math.nan, math.inf])
+def test_a_training_loss_that_is_no_number_ends_the_run(loss: float) -> None:
+    loop = make_loop(FakeTrainer([1.0, 1.0, 1.0, loss]), FakeBatches([0], [0]), epochs=5)
+    saved: list[EpochMetrics] = []
+    loop.on_epoch = lambda metrics, best: saved.append(metrics)
+    with pytest.raises(TrainingError, match=r"training loss became \w+ in epoch 2; .*optimizer.lr"):
+        loop.run()
+    assert [metrics.epoch for metrics in saved] == [1]
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_validation_loss_that_is_no_number_ends_the_run() -> None:
+    loop = make_loop(FakeTrainer([1.0], logit=math.inf), FakeBatches([0]))
+    with pytest.raises(TrainingError, match=r"validation loss became nan in epoch 1; "):
+        loop.run()
+
+
+def test_observers_are_told_of_every_step_with_the_newest_loss_known() -> None:
+    loop = make_loop(FakeTrainer([1.0, 2.0, 3.0]), FakeBatches([0], [0], [0]), epochs=1)
+    told: list[tuple[str, object]] = []
+    loop.notify = lambda hook, event: told.append((hook, event))
+    loop.run()
+    assert [hook for hook, _ in told] == ["isotune_step_ended"] * 3 + ["isotune_epoch_ended"]
+    assert [event for _, event in told[:3]] == [
+        StepEnded(1, 1, None),
+        StepEnded(1, 2, 1.0),
+        StepEnded(1, 3, 1.0),
+    ]

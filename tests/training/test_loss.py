@@ -1,0 +1,82 @@
+"""Cross entropy and class weights."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from isotune.errors import SpecError
+from isotune.spec.parts import LossSpec
+from isotune.training.loss import class_weights, cross_entropy, softmax
+
+SEEDS = st.integers(0, 2**32 - 1)
+
+
+def samples(seed: int, count: int, scale: float) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+    generator = np.random.default_rng(seed)
+    logits = (generator.normal(size=(count, 4)) * scale).astype(np.float32)
+    return logits, generator.integers(0, 4, count).astype(np.int32)
+
+
+@settings(deadline=None)
+@given(
+    seed=SEEDS,
+    count=st.integers(1, 9),
+    scale=st.sampled_from([0.0, 1.0, 100.0, 1e30]),
+    smoothing=st.floats(0, 0.99),
+    weighted=st.booleans(),
+)
+def test_cross_entropy_is_pytorchs(
+    seed: int, count: int, scale: float, smoothing: float, weighted: bool
+) -> None:
+    torch = pytest.importorskip("torch")
+    logits, labels = samples(seed, count, scale)
+    weights = np.array([0.5, 2, 1, 3], np.float32) if weighted else None
+    expected = torch.nn.functional.cross_entropy(
+        torch.from_numpy(logits).double(),
+        torch.from_numpy(labels).long(),
+        weight=None if weights is None else torch.from_numpy(weights).double(),
+        label_smoothing=smoothing,
+    )
+    total, weight = cross_entropy(logits, labels, smoothing, weights)
+    assert total / weight == pytest.approx(expected.item(), rel=1e-9, abs=1e-12)
+
+
+@settings(deadline=None)
+@given(seed=SEEDS, split=st.integers(0, 8))
+def test_sums_of_batches_add_up(seed: int, split: int) -> None:
+    logits, labels = samples(seed, 8, 3.0)
+    weights = np.array([0.5, 2, 1, 3], np.float32)
+    whole = cross_entropy(logits, labels, 0.1, weights)
+    parts = [
+        cross_entropy(logits[part], labels[part], 0.1, weights)
+        for part in (slice(split), slice(split, None))
+    ]
+    assert np.sum(parts, axis=0) == pytest.approx(whole)
+
+
+def test_softmax_of_huge_logits() -> None:
+    found = softmax(np.array([[3e38, 3e38, -3e38], [0, np.log(3), -np.inf]], np.float32))
+    assert found == pytest.approx(np.array([[0.5, 0.5, 0], [0.25, 0.75, 0]]))
+
+
+def test_balanced_weights_are_scikit_learns() -> None:
+    labels = np.array([0, 0, 0, 2], np.int32)
+    found = class_weights(LossSpec(class_weights="balanced"), ("a", "b", "c"), labels)
+    assert found is not None
+    assert found.dtype == np.float32
+    assert found[[0, 2]] == pytest.approx([4 / (3 * 3), 4 / (3 * 1)])
+    assert np.isfinite(found).all()
+
+
+def test_weights_by_name_come_in_label_order() -> None:
+    spec = LossSpec(class_weights={"bees": 2.0, "ants": 0.5})
+    found = class_weights(spec, ("ants", "bees"), np.zeros(1, np.int32))
+    assert found is not None
+    assert found.tolist() == [0.5, 2.0]
+    assert class_weights(LossSpec(), ("ants", "bees"), np.zeros(1, np.int32)) is None
+    with pytest.raises(SpecError, match="has no weight for wasps"):
+        class_weights(spec, ("ants", "bees", "wasps"), np.zeros(1, np.int32))

@@ -1,0 +1,48 @@
+"""The catalogue tells what torchvision publishes."""
+
+from __future__ import annotations
+
+import pytest
+
+from isotune.errors import SpecError
+from isotune.interfaces.backbone import BackboneEntry
+from isotune.weights.catalogue import catalogue, find_backbone
+
+VERSIONS = {"imagenet": "IMAGENET1K_V1", "imagenet_v2": "IMAGENET1K_V2"}
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet34", "resnet50", "mobilenet_v2"])
+def test_weights_are_torchvisions(name: str) -> None:
+    models = pytest.importorskip("torchvision").models
+    entry = catalogue()[name]
+    published = {member.name: member for member in models.get_model_weights(name)}
+    assert {VERSIONS[key] for key in entry.weights} == published.keys()
+    for key, weights in entry.weights.items():
+        theirs = published[VERSIONS[key]]
+        assert weights.url == theirs.url
+        assert weights.url.endswith(f"/{weights.file}")
+        assert weights.file.endswith(f"-{weights.sha256}.pth")
+        assert len(weights.sha256) == 8
+        preset = theirs.transforms()
+        assert tuple(preset.mean) == entry.normalization.mean
+        assert tuple(preset.std) == entry.normalization.std
+        assert preset.crop_size == [entry.input_size]
+    preset = published["IMAGENET1K_V1"].transforms()
+    assert preset.resize_size == [entry.resize_size]
+    classifier = models.get_model(name).get_submodule(entry.classifier)
+    assert classifier.out_features == 1000
+
+
+def test_extra_backbones_are_added_and_doubles_are_told() -> None:
+    mine = BackboneEntry("mine", "head")
+    assert catalogue([mine])["mine"] is mine
+    for double in ("mine", "resnet18"):
+        with pytest.raises(SpecError, match=f"'{double}' is offered twice"):
+            catalogue([mine, BackboneEntry(double, "fc")])
+
+
+def test_an_unknown_backbone_is_told_with_the_nearest() -> None:
+    entries = catalogue()
+    assert find_backbone("lenet", entries).input_size == 32
+    with pytest.raises(SpecError, match=r"Did you mean 'resnet18'\?.* lenet, .*resnet50"):
+        find_backbone("resnet_18", entries)
