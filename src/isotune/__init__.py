@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from isotune import plugins
     from isotune.errors import (
         BackendError,
         DatasetError,
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     )
     from isotune.experiment import run
     from isotune.hookspecs import hookimpl
-    from isotune.plugins import plugins
     from isotune.runs.opening import open_run
     from isotune.runs.run import Run
     from isotune.spec.experiment import ExperimentSpec
@@ -43,7 +43,6 @@ _HOMES = {
     "json_schema": "isotune.spec.loading",
     "load_spec": "isotune.spec.loading",
     "open_run": "isotune.runs.opening",
-    "plugins": "isotune.plugins",
     "run": "isotune.experiment",
 }
 
@@ -68,6 +67,8 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """Imports a public name when it is first used (PEP 562), so that importing stays light."""
+    if name == "plugins":  # a module, so that it is the same whoever imports it first
+        return import_module("isotune.plugins")
     if name not in _HOMES:
         raise AttributeError(f"module 'isotune' has no attribute '{name}'")
     return getattr(import_module(_HOMES[name]), name)

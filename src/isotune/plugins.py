@@ -56,15 +56,16 @@ class Plugins:
             self._manager.register(plugin, name)
             self._manager.check_pending()
         except pluggy.PluginValidationError as error:
-            self._manager.unregister(plugin)  # else it would fail every later check
+            self.unregister(plugin)  # else it would fail every later check
             reason = " ".join(str(error).split())
             raise BackendError(f"{name or plugin!r} is not a valid plugin: {reason}.") from error
         except ValueError as error:
             raise BackendError(f"plugin {name or plugin!r} is registered already.") from error
 
     def unregister(self, plugin: object) -> None:
-        """Removes a plugin object."""
-        self._manager.unregister(plugin)
+        """Removes a plugin object, if it is there."""
+        if self._manager.is_registered(plugin):
+            self._manager.unregister(plugin)
 
     def backend_names(self) -> list[str]:
         """Returns the names of all backends that plugins offer, without importing entry points."""
@@ -212,3 +213,6 @@ def _unusable(offer: BackendOffer, error: Exception) -> str:
 
 plugins = Plugins()
 """The plugins of this process."""
+
+register = plugins.register
+unregister = plugins.unregister

@@ -76,6 +76,11 @@ def test_long_lists_are_cut() -> None:
         match(shapes, {}, ENTRY, "a.pth")
 
 
+def test_names_from_a_file_stay_on_one_line() -> None:
+    with pytest.raises(WeightsError, match=r"unexpected: a\?b\?\[31m"):
+        match(SHAPES, arrays(**{"a\nb\x1b[31m": np.ones(1)}), ENTRY, "a.pth")
+
+
 def test_quantised_weights_are_told() -> None:
     state = arrays(conv__bias=np.ones(2, np.int8))
     with pytest.raises(WeightsError, match=r"not floating point: conv\.bias int8"):

@@ -6,8 +6,6 @@ interrupted run would not continue to the same bytes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import mindspore as ms
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
@@ -15,19 +13,8 @@ from mindspore import Parameter, Tensor, nn, ops
 from isotune.training.dropout import layer_seed, threshold
 
 
-def signed(word: int) -> int:
-    """Returns the int32 with the same bits as the unsigned 32-bit `word`."""
-    return word - (1 << 32) if word >= 1 << 31 else word
-
-
-MULTIPLIERS = (0x7FEB352D, signed(0x846CA68B))
-
-
 class Dropout(nn.Cell):
     """Drops elements where the hash of their position says so; the identity in evaluation.
-
-    int32 arithmetic wraps around like the hash's uint32; a right shift copies the sign bit, so
-    that the copies are masked away.
 
     Attributes:
         p: the share of elements that is dropped, in [0, 1).
@@ -38,28 +25,65 @@ class Dropout(nn.Cell):
     def __init__(self, p: float) -> None:
         super().__init__()
         self.p = p
-        self.threshold = threshold(p)
-        self.scale = 1 / (1 - p)
-        self.first, self.second = MULTIPLIERS
         self.seed = Parameter(Tensor(np.zeros(1, np.int32)), name="seed", requires_grad=False)
+        self.bits = HashBits()
+        self.threshold = int32(threshold(p))
+        self.scale = Tensor(1 / (1 - p), ms.float32)
+        # Linear congruence of Numerical Recipes (Press et al., 3rd edition, section 7.1.4).
+        self.factor, self.increment = int32(1664525), int32(1013904223)
+        self.assign = ops.Assign()
+        self.cast = ops.Cast()
+        self.greater_equal = ops.GreaterEqual()
+        self.add, self.mul = ops.Add(), ops.Mul()
 
     def construct(self, x: Tensor) -> Tensor:
         """Returns `x` (any shape) with the survivors multiplied by 1 / (1 - p)."""
         if not self.training:
             return x
-        keep = self.hash(x.size) >= self.threshold
-        ops.assign(self.seed, self.seed * 1664525 + 1013904223)
-        return x * (keep.astype(x.dtype) * self.scale).reshape(x.shape)
+        keep = self.greater_equal(self.bits(x.size, self.seed), self.threshold)
+        self.assign(self.seed, self.add(self.mul(self.seed, self.factor), self.increment))
+        factors = self.mul(self.cast(keep, ms.float32), self.scale)
+        return self.mul(x, self.cast(factors, x.dtype).reshape(x.shape))
 
-    def hash(self, elements: int) -> Tensor:
-        """Returns the upper 24 bits of the hash of each position: int32, shape (elements,)."""
-        bits = ops.bitwise_xor(ops.arange(0, elements).astype(ms.int32), self.seed)
-        bits = ops.bitwise_xor(bits, ops.bitwise_and(ops.bitwise_right_shift(bits, 16), 0xFFFF))
-        bits = bits * self.first
-        bits = ops.bitwise_xor(bits, ops.bitwise_and(ops.bitwise_right_shift(bits, 15), 0x1FFFF))
-        bits = bits * self.second
-        bits = ops.bitwise_xor(bits, ops.bitwise_and(ops.bitwise_right_shift(bits, 16), 0xFFFF))
-        return ops.bitwise_and(ops.bitwise_right_shift(bits, 8), 0xFFFFFF)
+    def extend_repr(self) -> str:
+        """Returns what stands between the brackets when the cell is printed."""
+        return f"p={self.p}"
+
+
+class HashBits(nn.Cell):
+    """The hash of :mod:`isotune.training.dropout` for all positions of a tensor.
+
+    int32 arithmetic wraps around like the hash's uint32; its right shift copies the sign bit,
+    so that the copies are masked away. All by primitives: functions such as ``ops.bitwise_xor``
+    take twice the time to run and four times to compile.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = int32(0x7FEB352D), int32(0x846CA68B)
+        self.by16, self.low16 = int32(16), int32(0xFFFF)
+        self.by15, self.low17 = int32(15), int32(0x1FFFF)
+        self.by8, self.low24 = int32(8), int32(0xFFFFFF)
+        self.range = ops.Range()
+        self.cast = ops.Cast()
+        self.mul = ops.Mul()
+        self.xor, self.bits_and = ops.BitwiseXor(), ops.BitwiseAnd()
+        self.shift = ops.RightShift()
+
+    def construct(self, elements: int, seed: Tensor) -> Tensor:
+        """Returns the hash's upper 24 bits: int32, shape (elements,); `seed`: int32, (1,)."""
+        bits = self.xor(self.cast(self.range(0, elements, 1), ms.int32), seed)
+        bits = self.xor(bits, self.bits_and(self.shift(bits, self.by16), self.low16))
+        bits = self.mul(bits, self.first)
+        bits = self.xor(bits, self.bits_and(self.shift(bits, self.by15), self.low17))
+        bits = self.mul(bits, self.second)
+        bits = self.xor(bits, self.bits_and(self.shift(bits, self.by16), self.low16))
+        return self.bits_and(self.shift(bits, self.by8), self.low24)
+
+
+def int32(word: int) -> Tensor:
+    """Returns the int32 scalar with the bits of an unsigned 32-bit word."""
+    return Tensor(word - (1 << 32) if word >= 1 << 31 else word, ms.int32)
 
 
 def dropout_cells(model: nn.Cell) -> list[Dropout]:
@@ -69,5 +93,5 @@ def dropout_cells(model: nn.Cell) -> list[Dropout]:
 
 def seeds(seed: int, step: int, layers: int) -> Tensor:
     """Returns the words of all layers for one step: int32, shape (max(layers, 1),)."""
-    words: Sequence[int] = [layer_seed(seed, step, layer) for layer in range(layers)] or [0]
+    words = [layer_seed(seed, step, layer) for layer in range(layers)] or [0]
     return Tensor(np.array(words, dtype=np.uint32).view(np.int32))

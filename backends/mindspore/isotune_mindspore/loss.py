@@ -28,11 +28,13 @@ class CrossEntropy(nn.Cell):
         if class_weights is not None:
             self.class_weights = Tensor(np.array(class_weights, np.float32))
         self.cross_entropy = ops.SoftmaxCrossEntropyWithLogits()
+        self.one_hot = ops.OneHot()
+        self.on, self.off = Tensor(1.0, ms.float32), Tensor(0.0, ms.float32)
 
     def construct(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Returns the scalar loss of float `logits` (N, classes) and int32 `labels` (N,)."""
         classes = logits.shape[1]
-        chosen = ops.one_hot(labels, classes, Tensor(1.0, ms.float32), Tensor(0.0, ms.float32))
+        chosen = self.one_hot(labels, classes, self.on, self.off)
         targets = chosen * (1 - self.smoothing) + self.smoothing / classes
         if self.class_weights is None:
             return self.cross_entropy(logits, targets)[0].mean()

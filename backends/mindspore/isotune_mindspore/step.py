@@ -32,6 +32,7 @@ class TrainStep(nn.Cell):
         self.loss = loss
         self.update = update
         self.seeds = ParameterTuple([dropout.seed for dropout in dropouts])
+        self.assign = ops.Assign()
         self.with_gradients = ms.value_and_grad(self.forward, None, weights, has_aux=True)
 
     def forward(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -44,7 +45,7 @@ class TrainStep(nn.Cell):
     ) -> tuple[Tensor, Tensor]:
         """Makes one step; `words` are the dropout layers' and `scalars` the optimizer's."""
         for i, seed in enumerate(self.seeds):
-            ops.assign(seed, words[i : i + 1])
+            self.assign(seed, words[i : i + 1])
         (loss, logits), gradients = self.with_gradients(images, labels)
         self.update(gradients, scalars)
         return loss, logits

@@ -91,7 +91,9 @@ class CheckpointStore:
             return {}
         try:
             return {str(k): str(v) for k, v in json.loads(path.read_text("utf-8")).items()}
-        except (OSError, ValueError, AttributeError) as error:
+        except OSError as error:
+            raise RunError(f"{path}: cannot be read: {error.strerror}.") from error
+        except (ValueError, AttributeError) as error:
             raise RunError(f"{path}: is damaged: {error}.") from error
 
     def load(self, which: Which) -> Checkpoint:
@@ -119,7 +121,7 @@ def _write(folder: Path, checkpoint: Checkpoint) -> None:
 
     hashes = {}
     for name, state in ((MODEL, checkpoint.model), (OPTIMIZER, checkpoint.optimizer)):
-        data = save({key: np.ascontiguousarray(value) for key, value in state.items()})
+        data = save({key: np.asarray(value, order="C") for key, value in state.items()})
         hashes[name] = hashlib.sha256(data).hexdigest()
         _write_flushed(folder / name, data)
     manifest = {"format": FORMAT, **checkpoint.manifest, "sha256": hashes}

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from isotune.errors import WeightsError
 from isotune.interfaces.backbone import BackboneEntry
+from isotune.weights.files import printable
 
 DROPPED = "num_batches_tracked"
 """PyTorch's count of the batches a BatchNorm has seen; it decides nothing (see ``State``)."""
@@ -116,8 +117,7 @@ def to_canonical(
         if name.rpartition(".")[2] == DROPPED:
             continue
         if name in canonical:
-            raise WeightsError(
-                f"'{source}': '{origins[name]}' and '{original}' are both '{name}' of {entry.name}."
-            )
+            names = printable(f"'{origins[name]}' and '{original}' are both '{name}'", 300)
+            raise WeightsError(f"'{source}': {names} of {entry.name}.")
         canonical[name], origins[name] = value, original
     return canonical

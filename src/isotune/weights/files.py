@@ -14,6 +14,12 @@ class Unreadable(Exception):
     """A weights file is damaged, unsafe or not understood. The text says what is wrong in it."""
 
 
+def printable(text: str, length: int) -> str:
+    """Returns what a file says as one line of at most `length` characters, fit for a terminal."""
+    shown = text if len(text) <= length else f"{text[: length - 3]}..."
+    return "".join(character if character.isprintable() else "?" for character in shown)
+
+
 @contextmanager
 def opened(path: Path) -> Iterator[BinaryIO]:
     """Opens `path` for reading.
@@ -32,4 +38,5 @@ def opened(path: Path) -> Iterator[BinaryIO]:
         reason = error.strerror or str(error)
         raise WeightsError(f"weights file '{path}' cannot be read: {reason}.") from error
     except Unreadable as error:
-        raise WeightsError(f"weights file '{path}' cannot be read: {error}.") from error
+        reason = printable(str(error), 300)
+        raise WeightsError(f"weights file '{path}' cannot be read: {reason}.") from error

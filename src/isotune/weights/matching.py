@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from isotune.errors import WeightsError
 from isotune.interfaces.backbone import BackboneEntry
+from isotune.weights.files import printable
 
 logger = logging.getLogger(__name__)
 
@@ -75,10 +76,10 @@ def head_names(backbone: Iterable[str], state: Iterable[str], entry: BackboneEnt
 
 def _check(expected: Shapes, state: Arrays, source: str, model: str) -> None:
     def shape_pair(name: str) -> str:
-        return f"{name} {tuple(state[name].shape)} for {tuple(expected[name])}"
+        return f"{_line(name)} {tuple(state[name].shape)} for {tuple(expected[name])}"
 
     def type_of(name: str) -> str:
-        return f"{name} {state[name].dtype}"
+        return f"{_line(name)} {state[name].dtype}"
 
     shared = [name for name in expected if name in state]
     faults = [
@@ -95,7 +96,11 @@ def _check(expected: Shapes, state: Arrays, source: str, model: str) -> None:
         raise WeightsError(f"'{source}' does not fit {model}: {'; '.join(found)}.")
 
 
-def _listed(kind: str, names: list[str], show: Callable[[str], str] = str) -> str:
+def _line(name: str) -> str:
+    return printable(name, 120)
+
+
+def _listed(kind: str, names: list[str], show: Callable[[str], str] = _line) -> str:
     if not names:
         return ""
     more = f", and {len(names) - LISTED} more" if len(names) > LISTED else ""

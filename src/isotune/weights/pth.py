@@ -8,7 +8,7 @@ from typing import Any, BinaryIO
 from numpy.typing import NDArray
 
 from isotune.weights import pth_zip
-from isotune.weights.files import Unreadable, opened
+from isotune.weights.files import Unreadable, opened, printable
 from isotune.weights.pth_legacy import LegacyFormat
 from isotune.weights.pth_tensors import Tensor
 from isotune.weights.pth_zip import ZipFormat
@@ -58,7 +58,11 @@ def _archive(file: BinaryIO) -> ZipFormat | LegacyFormat:
 
 
 def _shown(name: Any) -> str:
-    return f"'{name[:80]}'" if isinstance(name, str) else f"(named by a {type(name).__name__})"
+    return (
+        f"'{printable(name, 80)}'"
+        if isinstance(name, str)
+        else f"(named by a {type(name).__name__})"
+    )
 
 
 def _state_dict(root: Any) -> dict[str, Tensor]:

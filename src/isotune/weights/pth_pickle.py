@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import IO, Any, Protocol, cast
 
-from isotune.weights.files import Unreadable
+from isotune.weights.files import Unreadable, printable
 
 MAX_INSTRUCTIONS = 5_000_000
 """A state dict takes about 60 a tensor; this is some seconds of reading."""
@@ -143,9 +143,10 @@ class _Machine:
     def _global(self, module: str, name: str) -> None:
         known = self._names.get((module, name))
         if known is None:
+            asked = printable(f"{module}.{name}", 80)
             raise Unreadable(
-                f"it asks for '{module}.{name}', which the state dict of a model does not need"
-                " and which is refused; save model.state_dict() alone"
+                f"it asks for '{asked}', which the state dict of a model does not need and which"
+                " is refused; save model.state_dict() alone"
             )
         self._stack.append(known if known.call else known.value)
 

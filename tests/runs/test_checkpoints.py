@@ -1,0 +1,188 @@
+"""Checkpoints on disk: whole or not there, best and last only, damage found and named."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from isotune.errors import RunError
+from isotune.runs.checkpoints import Checkpoint, CheckpointStore
+
+
+def checkpoint(value: int) -> Checkpoint:
+    return Checkpoint(
+        model={"fc.weight": np.full((2, 3), value, np.float32)},
+        optimizer={"fc.weight/step": np.array(value, np.float32)},
+        manifest={"epoch": value, "metrics": {"val_loss": 0.1}, "classes": ["ä", "b"]},
+    )
+
+
+def values(store: CheckpointStore) -> tuple[int, int]:
+    """Returns which checkpoints are the best and the last, after reading both."""
+    best, last = store.load("best"), store.load("last")
+    for found in (best, last):
+        assert found.model["fc.weight"].tolist() == [[found.manifest["epoch"]] * 3] * 2
+        assert found.optimizer["fc.weight/step"] == found.manifest["epoch"]
+    return best.manifest["epoch"], last.manifest["epoch"]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> CheckpointStore:
+    """A store with epoch 1 the best and epoch 2 the last."""
+    store = CheckpointStore(tmp_path)
+    store.save("epoch-0001", checkpoint(1), best=True)
+    store.save("epoch-0002", checkpoint(2), best=False)
+    return store
+
+
+def folders(path: Path) -> list[str]:
+    return sorted(entry.name for entry in path.iterdir())
+
+
+def test_best_and_last_are_kept(store: CheckpointStore, tmp_path: Path) -> None:
+    assert values(store) == (1, 2)
+    store.save("epoch-0003", checkpoint(3), best=False)
+    assert values(store) == (1, 3)
+    assert folders(tmp_path) == ["epoch-0001", "epoch-0003", "index.json"]
+    store.save("epoch-0004", checkpoint(4), best=True)
+    assert values(store) == (4, 4)
+    assert folders(tmp_path) == ["epoch-0004", "index.json"]
+    assert json.loads((tmp_path / "index.json").read_text()) == {
+        "best": "epoch-0004",
+        "last": "epoch-0004",
+    }
+
+
+def test_scalars_dtypes_and_layouts_survive(tmp_path: Path) -> None:
+    state = {
+        "step": np.array(7, np.float32),
+        "turned": np.arange(6, dtype=np.float32).reshape(2, 3).T,
+        "empty": np.zeros((0, 4), np.float32),
+        "counts": np.arange(3),
+    }
+    store = CheckpointStore(tmp_path)
+    store.save("epoch-0001", Checkpoint(state, {}, {}), best=True)
+    found = store.load("best").model
+    assert found.keys() == state.keys()
+    for name, value in state.items():
+        assert found[name].dtype == value.dtype
+        assert np.array_equal(found[name], value), name
+
+
+class FullDisk:
+    """Fails the n-th call of anything that writes; counts all."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, fails_at: int) -> None:
+        self.calls, self.fails_at = 0, fails_at
+        for place, name in (
+            (os, "fsync"),
+            (Path, "mkdir"),
+            (Path, "open"),
+            (Path, "replace"),
+        ):
+            monkeypatch.setattr(place, name, self.failing(getattr(place, name)))
+
+    def failing(self, function: Any) -> Any:
+        def call(*arguments: Any, **options: Any) -> Any:
+            if options.get("mode") == "r":  # Path.open for Path.read_text
+                return function(*arguments, **options)
+            self.calls += 1
+            if self.calls == self.fails_at:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            return function(*arguments, **options)
+
+        return call
+
+
+def test_a_failure_at_any_write_leaves_the_state_before(
+    store: CheckpointStore, tmp_path: Path
+) -> None:
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        disk = FullDisk(monkeypatch, fails_at=0)
+        store.save("epoch-0003", checkpoint(3), best=True)
+    writes = disk.calls
+    assert writes > 8
+
+    for fails_at in range(1, writes + 1):
+        store.save("epoch-0004", checkpoint(4), best=True)
+        with pytest.MonkeyPatch.context() as monkeypatch:
+            FullDisk(monkeypatch, fails_at)
+            with pytest.raises(RunError, match=r"epoch-0005: cannot be written: No space left"):
+                store.save("epoch-0005", checkpoint(5), best=True)
+        assert values(store) == (4, 4)
+        assert not [name for name in folders(tmp_path) if name.startswith(".")]
+
+
+def test_a_kill_between_the_writes_leaves_the_state_before(
+    store: CheckpointStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("isotune.runs.checkpoints.write_atomically", die)
+    with pytest.raises(KeyboardInterrupt):
+        store.save("epoch-0003", checkpoint(3), best=True)
+    monkeypatch.undo()
+    assert values(store) == (1, 2)
+    store.save("epoch-0003", checkpoint(3), best=True)
+    assert values(store) == (3, 3)
+    assert folders(tmp_path) == ["epoch-0003", "index.json"]
+
+
+FILES = ["checkpoint.json", "model.safetensors", "optimizer.safetensors"]
+
+
+@settings(
+    deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    name=st.sampled_from(FILES), position=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7)
+)
+def test_a_flipped_bit_is_found_and_the_file_named(
+    store: CheckpointStore, tmp_path: Path, name: str, position: float, bit: int
+) -> None:
+    file = tmp_path / "epoch-0001" / name
+    intact = file.read_bytes()
+    damaged = bytearray(intact)
+    damaged[int(position * len(damaged))] ^= 1 << bit
+    file.write_bytes(damaged)
+    try:
+        found = store.load("best")
+    except RunError as error:
+        assert f"epoch-0001/{name}: " in str(error)
+    else:
+        assert name == "checkpoint.json"  # only white space can change without a meaning
+        assert json.loads(bytes(damaged)) == json.loads(intact) == found.manifest
+    finally:
+        file.write_bytes(intact)
+    assert values(store) == (1, 2)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_missing_file_is_named(store: CheckpointStore, tmp_path: Path, name: str) -> None:
+    (tmp_path / "epoch-0002" / name).unlink()
+    with pytest.raises(RunError, match=f"epoch-0002/{name}: "):
+        store.load("last")
+
+
+def test_other_damage(store: CheckpointStore, tmp_path: Path) -> None:
+    manifest = tmp_path / "epoch-0001/checkpoint.json"
+    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "format": 2}))
+    with pytest.raises(
+        RunError, match=r"checkpoint.json: has format 2; this Isotune reads format 1"
+    ):
+        store.load("best")
+    (tmp_path / "index.json").write_text("[]")
+    with pytest.raises(RunError, match=r"index.json: is damaged"):
+        store.load("last")
+    (tmp_path / "index.json").unlink()
+    with pytest.raises(RunError, match="there is no checkpoint yet"):
+        store.load("last")

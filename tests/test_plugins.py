@@ -1,0 +1,368 @@
+"""Plugins: found late, kept apart, and every hook called."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from tiny import experiment, make_pictures, numpy_plugins
+
+import isotune
+from isotune import hookimpl, hookspecs
+from isotune.errors import BackendError, SpecError
+from isotune.interfaces.backbone import BackboneEntry
+from isotune.interfaces.backend import Backend, BackendOffer
+from isotune.plugins import Plugins
+from isotune.runs.events import EpochEnded, RunFinished, RunStarted, StepEnded
+
+
+class Offer(BackendOffer):
+    """A backend that does whatever the test wants when its framework is imported."""
+
+    def __init__(self, name: str, framework: Callable[[], None] = lambda: None) -> None:
+        self.name = name
+        self.install = f'pip install "isotune[{name}]"'
+        self.framework = framework
+
+    def versions(self) -> Mapping[str, str]:
+        self.framework()
+        return {self.name: "1.0"}
+
+    def devices(self) -> list[str]:
+        return ["npu:0", "cpu"]
+
+    def open(self, device: str) -> Backend:
+        raise RuntimeError(f"{device} is busy")
+
+
+class Offers:
+    """A plugin that offers backends."""
+
+    def __init__(self, *offers: BackendOffer) -> None:
+        self.offers = list(offers)
+
+    @hookimpl
+    def isotune_backends(self) -> list[BackendOffer]:
+        return self.offers
+
+
+class Observer:
+    """A plugin that writes down what it is told."""
+
+    def __init__(self) -> None:
+        self.events: list[Any] = []
+
+    @hookimpl
+    def isotune_run_started(self, event: RunStarted) -> None:
+        self.events.append(event)
+
+    @hookimpl
+    def isotune_step_ended(self, event: StepEnded) -> None:
+        self.events.append(event)
+
+    @hookimpl
+    def isotune_epoch_ended(self, event: EpochEnded) -> None:
+        self.events.append(event)
+
+    @hookimpl
+    def isotune_run_finished(self, event: RunFinished) -> None:
+        self.events.append(event)
+
+    def of(self, kind: type) -> list[Any]:
+        return [event for event in self.events if isinstance(event, kind)]
+
+
+class FailingObserver:
+    """A plugin that cannot cope with anything."""
+
+    @hookimpl
+    def isotune_run_started(self, event: RunStarted) -> None:
+        raise RuntimeError("no space for the log")
+
+    @hookimpl
+    def isotune_step_ended(self) -> None:
+        raise KeyError("step")
+
+    @hookimpl
+    def isotune_epoch_ended(self, event: EpochEnded) -> None:
+        raise RuntimeError("no space for the log")
+
+
+def missing() -> None:
+    raise ModuleNotFoundError("No module named 'jax'")
+
+
+def crashing() -> None:
+    raise SystemError("undefined symbol: PyArray_API")
+
+
+@pytest.fixture
+def only(monkeypatch: pytest.MonkeyPatch) -> Plugins:
+    """Plugins of an environment that has no entry points."""
+    monkeypatch.setattr("isotune.plugins.entry_points", lambda group: ())
+    return Plugins()
+
+
+@pytest.fixture(scope="module")
+def observed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Observer, isotune.Run]:
+    """What a registered plugin was told of a run of two epochs, and the run."""
+    root, plugins, observer = tmp_path_factory.mktemp("run"), numpy_plugins(), Observer()
+    plugins.register(FailingObserver())
+    plugins.register(observer)
+    spec = experiment(make_pictures(root / "pictures"))
+    run = isotune.run(spec, backend="numpy", output=root / "run", plugins=plugins)
+    return observer, run
+
+
+def test_every_hook_has_a_test() -> None:
+    hooks = [name for name in vars(hookspecs) if name.startswith("isotune_")]
+    untested = [name for name in hooks if f"test_hook_{name}" not in globals()]
+    assert len(hooks) > 5
+    assert not untested
+    assert all(inspect.getdoc(getattr(hookspecs, name)) for name in hooks)
+
+
+def test_hook_isotune_backends(only: Plugins) -> None:
+    only.register(Offers(Offer("jax"), Offer("paddle")))
+    assert only.backend_names() == ["jax", "paddle"]
+    assert [report.versions for report in only.reports()] == [{"jax": "1.0"}, {"paddle": "1.0"}]
+
+
+def test_hook_isotune_backbones(only: Plugins) -> None:
+    class Zoo:
+        @hookimpl
+        def isotune_backbones(self) -> list[BackboneEntry]:
+            return [BackboneEntry("lion", "fc")]
+
+    only.register(Zoo())
+    assert [entry.name for entry in only.backbones()] == ["lion"]
+
+
+def test_hook_isotune_run_started(observed: tuple[Observer, isotune.Run]) -> None:
+    observer, run = observed
+    [started] = observer.of(RunStarted)
+    assert observer.events[0] is started
+    assert (started.folder, started.backend, started.device) == (run.path, "numpy", "cpu")
+    assert started.classes == ("ants", "bees", "cats")
+    assert started.sizes == {"train": 9, "val": 6}
+    assert started.steps_per_epoch == 3
+    assert started.parameters == started.trainable == 3 * 8 * 8 * 3 + 3
+
+
+def test_hook_isotune_step_ended(observed: tuple[Observer, isotune.Run]) -> None:
+    steps = observed[0].of(StepEnded)
+    assert [(event.epoch, event.step) for event in steps] == [
+        (epoch, step) for epoch in (1, 2) for step in (1, 2, 3)
+    ]
+
+
+def test_hook_isotune_epoch_ended(observed: tuple[Observer, isotune.Run]) -> None:
+    observer, run = observed
+    ended = observer.of(EpochEnded)
+    assert tuple(event.metrics for event in ended) == run.history
+    assert [event.metrics for event in ended if event.best][-1] == run.best
+
+
+def test_hook_isotune_run_finished(observed: tuple[Observer, isotune.Run]) -> None:
+    observer, run = observed
+    [finished] = observer.of(RunFinished)
+    assert observer.events[-1] is finished
+    assert finished.folder == run.path
+    assert finished.summary == run.folder.summary()
+    assert finished.summary["state"] == "finished"
+
+
+def test_an_unknown_backend(only: Plugins) -> None:
+    with pytest.raises(BackendError, match=r"there is no backend 'jax'\. Found are: none\."):
+        only.open_backend("jax")
+    only.register(Offers(Offer("jax"), Offer("paddle")))
+    with pytest.raises(
+        BackendError, match=r"no backend 'jaxx'\. Did you mean 'jax'\? Found are: jax, paddle\."
+    ):
+        only.open_backend("jaxx")
+
+
+@pytest.mark.parametrize("framework", [missing, crashing])
+def test_a_backend_without_its_framework(only: Plugins, framework: Callable[[], None]) -> None:
+    only.register(Offers(Offer("jax", framework), Offer("paddle")))
+    with pytest.raises(BackendError, match=r"backend 'jax' cannot be used: ") as caught:
+        only.open_backend("jax")
+    assert 'Install it with `pip install "isotune[jax]"`.' in str(caught.value)
+    assert caught.value.__cause__ is not None
+    reports = {report.name: report for report in only.reports()}
+    assert reports["jax"].problem == str(caught.value)
+    assert reports["paddle"].problem is None
+
+
+def test_devices_are_chosen_before_a_backend_opens(only: Plugins) -> None:
+    only.register(Offers(Offer("jax")))
+    with pytest.raises(BackendError, match=r"'cuda' is not there .* Present are: npu:0, cpu"):
+        only.open_backend("jax", "cuda")
+    with pytest.raises(BackendError, match=r"backend 'jax' cannot be used: npu:0 is busy"):
+        only.open_backend("jax")
+
+
+def test_the_only_usable_backend_is_taken(only: Plugins) -> None:
+    with pytest.raises(BackendError, match=r"no backend can be used; install one"):
+        only.only_usable()
+    only.register(Offers(Offer("jax"), Offer("paddle", missing)))
+    assert only.only_usable() == "jax"
+    only.register(Offers(Offer("tinygrad")))
+    with pytest.raises(BackendError, match=r"choose a backend: jax or tinygrad"):
+        only.only_usable()
+
+
+def test_register_and_unregister(only: Plugins) -> None:
+    plugin = Offers(Offer("jax"))
+    only.register(plugin, "jax")
+    with pytest.raises(BackendError, match="is registered already"):
+        only.register(plugin)
+    only.unregister(plugin)
+    assert only.backend_names() == []
+    only.register(plugin)
+    assert only.backend_names() == ["jax"]
+
+
+class Misspelt:
+    @hookimpl
+    def isotune_epoch_endet(self, event: object) -> None: ...
+
+
+class WrongArgument:
+    @hookimpl
+    def isotune_epoch_ended(self, metrics: object) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("plugin", "word"), [(Misspelt, "isotune_epoch_endet"), (WrongArgument, "metrics")]
+)
+def test_a_wrong_hook_is_refused(only: Plugins, plugin: type, word: str) -> None:
+    with pytest.raises(BackendError, match=f"is not a valid plugin: .*{word}"):
+        only.register(plugin())
+    only.register(Offers(Offer("jax")))  # and does no harm afterwards
+    only.notify("isotune_epoch_ended", None)
+    assert only.backend_names() == ["jax"]
+
+
+def test_a_plugin_that_offers_nonsense_breaks_no_other(
+    only: Plugins, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Nonsense:
+        @hookimpl
+        def isotune_backends(self) -> Any:
+            return None
+
+        @hookimpl
+        def isotune_backbones(self) -> Any:
+            return ["resnet18"]
+
+    only.register(Nonsense(), "nonsense")
+    only.register(Offers(Offer("jax")))
+    assert only.backend_names() == ["jax"]
+    assert only.backbones() == []
+    assert "nonsense" in caplog.text
+
+
+def test_a_failing_observer_is_reported(caplog: pytest.LogCaptureFixture, only: Plugins) -> None:
+    only.register(FailingObserver(), "logbook")
+    with caplog.at_level(logging.WARNING):
+        only.notify("isotune_run_started", None)
+    assert "plugin logbook failed in isotune_run_started: no space for the log" in caplog.text
+
+
+def test_errors_of_own_observers_are_raised(only: Plugins) -> None:
+    observer = Observer()
+    only.notify("isotune_epoch_ended", "event", [object(), observer])
+    assert observer.events == ["event"]
+    with pytest.raises(RuntimeError, match="no space"):
+        only.notify("isotune_epoch_ended", "event", [FailingObserver()])
+
+
+ENTRY_POINTS = """\
+[isotune]
+numpy = numpy_backend.plugin
+absent = no_such_module
+crashing = crashing
+empty = empty
+
+[isotune.extensions]
+crashing = crashing
+misspelt = misspelt
+numpy = logbook
+"""
+MODULES = {
+    "crashing": "raise SystemError('undefined symbol')",
+    "empty": "",
+    "misspelt": "from isotune import hookimpl\n@hookimpl\ndef isotune_epoch_endet(): ...",
+    "logbook": "from isotune import hookimpl\n@hookimpl\n"
+    "def isotune_epoch_ended(event): print('epoch', event.metrics.epoch)",
+}
+SCRIPT = """
+import sys, isotune
+run = isotune.run("spec.yaml", backend="numpy")
+print(run.backend.name, "torch" in sys.modules or "mindspore" in sys.modules)
+for name in ("absent", "crashing", "empty"):
+    try:
+        isotune.plugins.plugins.open_backend(name)
+    except isotune.BackendError as error:
+        print(error)
+print(isotune.plugins.plugins.backend_names())
+"""
+
+
+def test_real_entry_points(tmp_path: Path) -> None:
+    """A distribution with good and bad plugins, in an interpreter of its own."""
+    about = tmp_path / "isotune_numpy-1.0.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: isotune-numpy\nVersion: 1.0\n")
+    (about / "entry_points.txt").write_text(ENTRY_POINTS)
+    for name, text in MODULES.items():
+        (tmp_path / f"{name}.py").write_text(text)
+    make_pictures(tmp_path / "pictures")
+    (tmp_path / "spec.yaml").write_text(yaml.safe_dump(experiment(tmp_path / "pictures")))
+
+    path = os.pathsep.join([str(tmp_path), str(Path(__file__).parent)])
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[:3] == ["epoch 1", "epoch 2", "numpy False"]
+    assert lines[3] == "plugin 'absent' cannot be imported: No module named 'no_such_module'."
+    assert lines[4] == "plugin 'crashing' cannot be imported: undefined symbol."
+    assert lines[5] == "plugin 'empty' does not offer a backend 'empty'."
+    assert {"numpy", "absent", "crashing", "empty"} <= set(yaml.safe_load(lines[6]))
+    assert "plugin 'crashing' cannot be imported: undefined symbol" in done.stderr
+    assert "isotune_epoch_endet" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_public_register_is_the_default_plugins() -> None:
+    plugin = Offers(Offer("jax"))
+    isotune.plugins.register(plugin)
+    assert "jax" in isotune.plugins.plugins.backend_names()
+    isotune.plugins.unregister(plugin)
+    assert "jax" not in isotune.plugins.plugins.backend_names()
+
+
+def test_a_backend_says_which_backbones_it_has(tmp_path: Path) -> None:
+    spec = experiment(make_pictures(tmp_path / "p"), backbone={"name": "lenet", "weights": "none"})
+    with pytest.raises(
+        BackendError, match="'numpy' does not have backbone 'lenet'; it has: linear"
+    ):
+        isotune.run(spec, backend="numpy", output=tmp_path / "run", plugins=numpy_plugins())
+    with pytest.raises(SpecError, match="there is no backbone 'linear'"):
+        isotune.run(experiment(tmp_path / "p"), backend="torch", plugins=Plugins())
