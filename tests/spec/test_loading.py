@@ -208,3 +208,14 @@ def test_any_text_is_yaml_or_is_told_to_be_none(text: str) -> None:
 def test_hostile_yaml(text: str) -> None:
     with pytest.raises(SpecError, match=r"^file[:\d]*: (is not valid|is nested|holds more)"):
         read_document(text, "file")
+
+
+def test_a_path_that_cannot_be(tmp_path: Path) -> None:
+    long = "x" * 5000
+    assert load_spec({**SMALL, "dataset": {"path": long}}).dataset.path == long
+    for name in (long, "a\0b", str(tmp_path)):
+        with pytest.raises(SpecError, match="there is no such file or recipe"):
+            load_spec(name)
+    (tmp_path / "picture.png").write_bytes(b"\x89PNG\xff")
+    with pytest.raises(SpecError, match=r"picture.png: cannot be read as text"):
+        load_spec(tmp_path / "picture.png")

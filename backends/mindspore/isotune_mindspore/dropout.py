@@ -92,6 +92,6 @@ def dropout_cells(model: nn.Cell) -> list[Dropout]:
 
 
 def seeds(seed: int, step: int, layers: int) -> Tensor:
-    """Returns the words of all layers for one step: int32, shape (max(layers, 1),)."""
+    """Returns the words of all layers for one step: int32, shape (max(layers, 1), 1)."""
     words = [layer_seed(seed, step, layer) for layer in range(layers)] or [0]
-    return Tensor(np.array(words, dtype=np.uint32).view(np.int32))
+    return Tensor(np.array(words, dtype=np.uint32).view(np.int32)[:, None])

@@ -35,7 +35,7 @@ class PlainSGD(nn.Cell):
         self.decay = spec.weight_decay
         self.assign_sub = ops.AssignSub()
 
-    def construct(self, gradients: tuple[Tensor, ...], scalars: Tensor) -> None:
+    def construct(self, gradients: tuple[Tensor, ...], scalars: tuple[Tensor, ...]) -> None:
         """Updates all parameters."""
         rate = scalars[0]
         for i, parameter in enumerate(self.parameters):
@@ -64,7 +64,7 @@ class MomentumSGD(nn.Cell):
         self.apply_momentum = ops.ApplyMomentum()
         self.assign, self.assign_sub = ops.Assign(), ops.AssignSub()
 
-    def construct(self, gradients: tuple[Tensor, ...], scalars: Tensor) -> None:
+    def construct(self, gradients: tuple[Tensor, ...], scalars: tuple[Tensor, ...]) -> None:
         """Updates all parameters and their buffers."""
         rate = scalars[0]
         for i, parameter in enumerate(self.parameters):
@@ -108,7 +108,7 @@ class Adam(nn.Cell):
         self.adam = ops.Adam()
         self.assign = ops.Assign()
 
-    def construct(self, gradients: tuple[Tensor, ...], scalars: Tensor) -> None:
+    def construct(self, gradients: tuple[Tensor, ...], scalars: tuple[Tensor, ...]) -> None:
         """Updates all parameters and their averages."""
         for number, group in enumerate(self.groups):
             rate = scalars[3 * number]

@@ -32,7 +32,7 @@ class TrainStep(nn.Cell):
         self.loss = loss
         self.update = update
         self.seeds = ParameterTuple([dropout.seed for dropout in dropouts])
-        self.assign = ops.Assign()
+        self.assign, self.unstack = ops.Assign(), ops.Unstack()
         self.with_gradients = ms.value_and_grad(self.forward, None, weights, has_aux=True)
 
     def forward(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -43,11 +43,13 @@ class TrainStep(nn.Cell):
     def construct(
         self, images: Tensor, labels: Tensor, scalars: Tensor, words: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Makes one step; `words` are the dropout layers' and `scalars` the optimizer's."""
-        for i, seed in enumerate(self.seeds):
-            self.assign(seed, words[i : i + 1])
+        """Makes one step; `scalars` are the optimizer's and `words` dropout's."""
+        if self.seeds:
+            layers = self.unstack(words)
+            for i, seed in enumerate(self.seeds):
+                self.assign(seed, layers[i])
         (loss, logits), gradients = self.with_gradients(images, labels)
-        self.update(gradients, scalars)
+        self.update(gradients, self.unstack(scalars))
         return loss, logits
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from isotune.cli.console import show
-from isotune.reports.figures import count, duration, number, percent, significant
+from isotune.reports.figures import count, duration, loss, number, percent, significant
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -15,7 +15,16 @@ if TYPE_CHECKING:
     from isotune.runs.events import EpochEnded, EpochMetrics, RunFinished, RunStarted, StepEnded
 
 CLASSES_SHOWN = 6
-HEADING = "  epoch         lr   train loss  accuracy     val loss  accuracy   seconds   ms/step"
+COLUMNS = (
+    "  epoch",
+    "        lr",
+    "train loss",
+    "accuracy",
+    "  val loss",
+    "accuracy",
+    "seconds",
+    "ms/step",
+)
 
 
 class RunProgress:
@@ -29,9 +38,10 @@ class RunProgress:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._bar: Progress | None = None
-        self._task: TaskID | None = None
+        self._task: TaskID
         self._epochs = 0
         self._steps = 0
+        self._newest_loss: float | None = None
         self.folder: Path | None = None
         self.epochs_done = 0
 
@@ -45,25 +55,28 @@ class RunProgress:
         """Shows what will run."""
         self.folder, self.epochs_done = event.folder, 0
         self._epochs, self._steps = event.spec.epochs, event.steps_per_epoch
+        self._newest_loss = None
         show(self._console, f"{event.spec.name}: {event.backend} on {event.device}", "bold")
         for name, value in _facts(event).items():
             show(self._console, f"  {name:<12}{value}")
-        show(self._console, HEADING, "dim")
+        show(self._console, "  ".join(COLUMNS), "dim")
 
     def isotune_step_ended(self, event: StepEnded) -> None:
         """Moves the bar."""
         if not self._console.is_terminal:
             return
-        if self._bar is None:
-            self._add_bar()
-        assert self._bar is not None
-        assert self._task is not None
+        if event.loss is not None:
+            self._newest_loss = event.loss
         name = f"  {event.epoch}/{self._epochs}"
+        if self._bar is None:
+            self._bar = _bar(self._console)
+            self._task = self._bar.add_task(name, total=self._steps, loss=loss(self._newest_loss))
+            self._bar.start()
         self._bar.update(
             self._task,
             completed=event.step,
             description=f"{name} validating" if event.step == self._steps else name,
-            loss=number(event.loss, 4),
+            loss=loss(self._newest_loss),
         )
 
     def isotune_epoch_ended(self, event: EpochEnded) -> None:
@@ -94,27 +107,6 @@ class RunProgress:
             return f"no epoch had ended, so there is no checkpoint yet; the run is in {self.folder}"
         return f"the last checkpoint, of epoch {self.epochs_done}, is in {self.folder}"
 
-    def _add_bar(self) -> None:
-        from rich.progress import (
-            BarColumn,
-            MofNCompleteColumn,
-            Progress,
-            TextColumn,
-            TimeRemainingColumn,
-        )
-
-        self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("loss {task.fields[loss]}"),
-            TimeRemainingColumn(),
-            console=self._console,
-            transient=True,
-        )
-        self._task = self._bar.add_task("", total=self._steps, loss="")
-        self._bar.start()
-
     def _remove_bar(self) -> None:
         if self._bar is not None:
             self._bar.stop()
@@ -122,18 +114,38 @@ class RunProgress:
 
 
 def epoch_line(metrics: EpochMetrics, epochs: int) -> str:
-    """Returns the line of an epoch, aligned under :data:`HEADING`."""
+    """Returns the line of an epoch, aligned under :data:`COLUMNS`."""
     cells = (
-        (f"{metrics.epoch}/{epochs}", 7),
-        (significant(metrics.learning_rate), 11),
-        (number(metrics.train_loss, 4), 13),
-        (percent(metrics.train_accuracy), 10),
-        (number(metrics.val_loss, 4), 13),
-        (percent(metrics.val_accuracy), 10),
-        (number(metrics.train_seconds + metrics.val_seconds, 1), 10),
-        (number(metrics.step_ms, 1), 10),
+        f"{metrics.epoch}/{epochs}",
+        significant(metrics.learning_rate),
+        loss(metrics.train_loss),
+        percent(metrics.train_accuracy),
+        loss(metrics.val_loss),
+        percent(metrics.val_accuracy),
+        number(metrics.train_seconds + metrics.val_seconds, 1),
+        number(metrics.step_ms, 1),
     )
-    return "".join(text.rjust(width) for text, width in cells)
+    return "  ".join(cell.rjust(len(name)) for cell, name in zip(cells, COLUMNS, strict=True))
+
+
+def _bar(console: Console) -> Progress:
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("loss {task.fields[loss]}"),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+    )
 
 
 def _facts(event: RunStarted) -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from isotune.reports.comparison import Comparison, RunFigures
-from isotune.reports.figures import NONE, duration, number, percent, significant
+from isotune.reports.figures import NONE, duration, loss, number, percent, significant
 from isotune.reports.tables import Table
 
 _ROWS: dict[str, Callable[[RunFigures], str]] = {
@@ -15,8 +15,8 @@ _ROWS: dict[str, Callable[[RunFigures], str]] = {
     "epochs": lambda run: str(len(run.history)),
     "best val accuracy": lambda run: percent(run.best.val_accuracy if run.best else None, 2),
     "best epoch": lambda run: str(run.best.epoch) if run.best else NONE,
-    "final train loss": lambda run: number(run.final.train_loss if run.final else None, 6),
-    "final val loss": lambda run: number(run.final.val_loss if run.final else None, 6),
+    "final train loss": lambda run: loss(run.final.train_loss if run.final else None, 6),
+    "final val loss": lambda run: loss(run.final.val_loss if run.final else None, 6),
     "first step": lambda run: duration(run.first_step),
     "ms/step": lambda run: number(run.step_ms, 1),
     "total": lambda run: duration(run.seconds),
@@ -26,8 +26,8 @@ _ROWS: dict[str, Callable[[RunFigures], str]] = {
 def labels(comparison: Comparison) -> list[str]:
     """Returns a short name for each run: its number and its backend."""
     return [
-        f"{number}: {run.backend}" if run.backend else f"{number}"
-        for number, run in enumerate(comparison.runs, 1)
+        f"{position}: {run.backend}" if run.backend else f"{position}"
+        for position, run in enumerate(comparison.runs, 1)
     ]
 
 
@@ -52,34 +52,29 @@ def overview(comparison: Comparison) -> Table:
 
 def curves(comparison: Comparison) -> Table:
     """Returns training loss and validation accuracy of every run, a line an epoch."""
-    names = labels(comparison)
-    columns = [f"{figure} {name}" for figure in ("train loss", "val accuracy") for name in names]
+    positions = range(1, len(comparison.runs) + 1)
+    columns = [f"{figure} {run}" for figure in ("train loss", "val acc") for run in positions]
     table = Table(["epoch", *columns], ["right"] * (len(columns) + 1))
     for index in range(max(len(run.history) for run in comparison.runs)):
         epochs = [run.history[index : index + 1] for run in comparison.runs]
-        losses = [number(epoch[0].train_loss, 6) if epoch else NONE for epoch in epochs]
+        losses = [loss(epoch[0].train_loss, 6) if epoch else NONE for epoch in epochs]
         accuracies = [percent(epoch[0].val_accuracy, 2) if epoch else NONE for epoch in epochs]
         table.add(index + 1, *losses, *accuracies)
     return table
 
 
 def differences(comparison: Comparison) -> Table:
-    """Returns how far each run is from the first at most: a line a run."""
+    """Returns how far each run is from the first at most: a line a run.
+
+    That of training losses is relative; that of accuracies is also given in pictures.
+    """
     first, *others = labels(comparison)
-    table = Table(
-        [
-            f"against {first}",
-            "epochs",
-            "train loss (relative)",
-            "epoch",
-            "val accuracy",
-            "pictures",
-            "epoch",
-        ]
-    )
+    columns = ["against", "epochs", "train loss", "in epoch", "val acc", "pictures", "in epoch"]
+    table = Table(["run", *columns], ["left", "left", *["right"] * (len(columns) - 1)])
     for label, found in zip(others, comparison.differences, strict=True):
         table.add(
             label,
+            first,
             found.epochs,
             significant(found.train_loss),
             found.train_loss_epoch or NONE,

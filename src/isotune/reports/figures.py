@@ -23,10 +23,18 @@ def significant(value: float | None, digits: int = 3) -> str:
     return NONE if value is None or math.isnan(value) else f"{value:.{digits}g}"
 
 
+def loss(value: float | None, digits: int = 4) -> str:
+    """Returns a loss with `digits` decimals, one that ran away with as many digits in all."""
+    huge = value is not None and abs(value) >= 1e5
+    return significant(value, digits) if huge else number(value, digits)
+
+
 def duration(seconds: float | None) -> str:
-    """Returns ``12.3 s``, ``4 min 05 s`` or ``2 h 03 min``."""
+    """Returns ``0.84 s``, ``12.3 s``, ``4 min 05 s`` or ``2 h 03 min``."""
     if seconds is None or math.isnan(seconds):
         return NONE
+    if seconds < 9.995:
+        return f"{seconds:.2f} s"
     if seconds < 59.95:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)

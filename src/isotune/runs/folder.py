@@ -60,7 +60,11 @@ class RunFolder:
             RunError: there is none at `path`.
         """
         path = Path(path)
-        if not (path / "spec.yaml").is_file():
+        try:
+            found = (path / "spec.yaml").is_file()
+        except OSError as error:
+            raise RunError(f"{path}: cannot be read: {error.strerror}.") from error
+        if not found:
             raise RunError(f"{path}: is not the folder of a run (it has no spec.yaml).")
         return cls(path)
 

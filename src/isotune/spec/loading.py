@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Union
 
@@ -60,7 +60,7 @@ def _document(source: SpecSource) -> tuple[Document, Path | None]:
         except RecursionError:
             raise SpecError("spec: is nested too deeply.") from None
     path = Path(source)
-    if path.is_file():
+    if _holds(path.is_file):
         try:
             return read_document(path.read_text("utf-8"), str(source)), path.resolve().parent
         except (OSError, UnicodeDecodeError) as error:
@@ -74,6 +74,13 @@ def _document(source: SpecSource) -> tuple[Document, Path | None]:
     )
 
 
+def _holds(check: Callable[[], bool]) -> bool:
+    try:
+        return check()
+    except OSError:  # a name too long, or a folder that may not be read
+        return False
+
+
 def _anchor(spec: ExperimentSpec, folder: Path | None) -> ExperimentSpec:
     """Makes paths absolute that exist beside the spec's file or in the working directory.
 
@@ -83,10 +90,10 @@ def _anchor(spec: ExperimentSpec, folder: Path | None) -> ExperimentSpec:
     for base in (folder, Path.cwd()):
         if base is None:
             continue
-        if "dataset" not in update and (base / spec.dataset.path).is_dir():
+        if "dataset" not in update and _holds((base / spec.dataset.path).is_dir):
             path = str((base / spec.dataset.path).resolve())
             update["dataset"] = spec.dataset.model_copy(update={"path": path})
-        if "backbone" not in update and (base / spec.backbone.weights).is_file():
+        if "backbone" not in update and _holds((base / spec.backbone.weights).is_file):
             path = str((base / spec.backbone.weights).resolve())
             update["backbone"] = spec.backbone.model_copy(update={"weights": path})
     return spec.model_copy(update=update)

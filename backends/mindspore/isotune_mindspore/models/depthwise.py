@@ -40,6 +40,9 @@ class BandedDepthwiseConv2d(nn.Cell):
         self.padding = padding
         values = Tensor(np.zeros((channels, 1, kernel, kernel), np.float32))
         self.weight = Parameter(values, name="weight")
+        # Primitives: the functions of `ops` and the methods of tensors take longer to compile.
+        self.reshape, self.transpose = ops.Reshape(), ops.Transpose()
+        self.matmul, self.batch_matmul = ops.MatMul(), ops.BatchMatMul()
 
     def construct(self, x: Tensor) -> Tensor:
         """Returns (N, channels, H', W') of `x`: float32, shape (N, channels, H, W)."""
@@ -51,33 +54,44 @@ class BandedDepthwiseConv2d(nn.Cell):
         """Multiplies (N, H W) by (H W, H' W') for each channel."""
         n, c, h, w = x.shape
         k = self.kernel
-        down = bands(h, k, self.stride, self.padding)
-        across = bands(w, k, self.stride, self.padding)
-        out_h, out_w = down.shape[2], across.shape[2]
         both = plane_bands(h, w, k, self.stride, self.padding)
-        matrices = ops.matmul(self.weight.reshape(c, k * k), both).reshape(c, h * w, -1)
-        y = ops.bmm(x.reshape(n, c, h * w).transpose(1, 0, 2), matrices)
-        return y.transpose(1, 0, 2).reshape(n, c, out_h, out_w)
+        out_h = bands(h, k, self.stride, self.padding).shape[2]
+        out_w = bands(w, k, self.stride, self.padding).shape[2]
+        matrices = self.matmul(self.reshape(self.weight, (c, k * k)), both)
+        matrices = self.reshape(matrices, (c, h * w, out_h * out_w))
+        x = self.transpose(self.reshape(x, (n, c, h * w)), (1, 0, 2))
+        y = self.transpose(self.batch_matmul(x, matrices), (1, 0, 2))
+        return self.reshape(y, (n, c, out_h, out_w))
 
     def by_rows(self, x: Tensor) -> Tensor:
         """Multiplies (N H, W) by (W, k W') for each channel, then (N W', H k) by (H k, H')."""
         n, c, h, w = x.shape
         k = self.kernel
         across = bands(w, k, self.stride, self.padding)
-        down = bands(h, k, self.stride, self.padding)
-        out_h, out_w = down.shape[2], across.shape[2]
-        matrices = ops.matmul(self.weight.reshape(c * k, k), across.reshape(k, w * out_w))
-        matrices = matrices.reshape(c, k, w, out_w).transpose(0, 2, 1, 3).reshape(c, w, k * out_w)
-        rows = ops.bmm(x.transpose(1, 0, 2, 3).reshape(c, n * h, w), matrices)
-        rows = rows.reshape(c * n, h * k, out_w).transpose(0, 2, 1).reshape(-1, h * k)
-        sums = ops.matmul(rows, down.transpose(1, 0, 2).reshape(h * k, out_h))
-        return sums.reshape(c, n, out_w, out_h).transpose(1, 0, 3, 2)
+        down = row_sums(h, k, self.stride, self.padding)
+        out_h, out_w = down.shape[1], across.shape[2]
+        matrices = self.matmul(
+            self.reshape(self.weight, (c * k, k)), self.reshape(across, (k, w * out_w))
+        )
+        matrices = self.transpose(self.reshape(matrices, (c, k, w, out_w)), (0, 2, 1, 3))
+        x = self.reshape(self.transpose(x, (1, 0, 2, 3)), (c, n * h, w))
+        rows = self.batch_matmul(x, self.reshape(matrices, (c, w, k * out_w)))
+        rows = self.transpose(self.reshape(rows, (c * n, h * k, out_w)), (0, 2, 1))
+        y = self.matmul(self.reshape(rows, (c * n * out_w, h * k)), down)
+        return self.transpose(self.reshape(y, (c, n, out_w, out_h)), (1, 0, 3, 2))
 
 
 @ops.constexpr
 def bands(size: int, kernel: int, stride: int, padding: Padding) -> Tensor:
     """Returns :func:`band_matrices` as a constant of the graph."""
     return Tensor(band_matrices(size, kernel, stride, padding))
+
+
+@ops.constexpr
+def row_sums(size: int, kernel: int, stride: int, padding: Padding) -> Tensor:
+    """Returns which products of a row and a row of the kernel make an output: (size k, size')."""
+    matrices = band_matrices(size, kernel, stride, padding)
+    return Tensor(matrices.transpose(1, 0, 2).reshape(size * kernel, -1).copy())
 
 
 @ops.constexpr

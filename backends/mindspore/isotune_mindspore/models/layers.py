@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mindspore import nn
+from mindspore import Tensor, nn, ops
 
 from isotune_mindspore.devices import has_fast_depthwise
 from isotune_mindspore.models.depthwise import BandedDepthwiseConv2d, Padding
@@ -56,3 +56,15 @@ def batch_norm(channels: int, eps: float = 1e-5, momentum: float = 0.1) -> nn.Ba
 def linear(inputs: int, outputs: int) -> nn.Dense:
     """Returns a linear layer with a bias."""
     return nn.Dense(inputs, outputs, weight_init="zeros", bias_init="zeros")
+
+
+class GlobalMean(nn.Cell):
+    """The mean of each map."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mean = ops.ReduceMean()
+
+    def construct(self, x: Tensor) -> Tensor:
+        """Returns (N, channels) of `x`: (N, channels, height, width)."""
+        return self.mean(x, (2, 3))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from mindspore import Tensor, nn
 
 from isotune_mindspore.dropout import Dropout
-from isotune_mindspore.models.layers import batch_norm, conv, depthwise_conv, linear
+from isotune_mindspore.models.layers import GlobalMean, batch_norm, conv, depthwise_conv, linear
 
 STAGES = (
     (1, 16, 1, 1),
@@ -59,8 +59,9 @@ class MobileNetV2(nn.Cell):
                 inputs = channels
         layers.append(activated(conv(inputs, LAST, 1), LAST))
         self.features = nn.SequentialCell(layers)
+        self.avgpool = GlobalMean()
         self.classifier = nn.SequentialCell([Dropout(0.2), linear(LAST, classes)])
 
     def construct(self, x: Tensor) -> Tensor:
         """Returns logits (N, classes) of pictures (N, 3, height, width)."""
-        return self.classifier(self.features(x).mean((2, 3)))
+        return self.classifier(self.avgpool(self.features(x)))

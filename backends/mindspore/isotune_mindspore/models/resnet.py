@@ -10,7 +10,7 @@ from functools import partial
 
 from mindspore import Tensor, nn
 
-from isotune_mindspore.models.layers import batch_norm, conv, linear
+from isotune_mindspore.models.layers import GlobalMean, batch_norm, conv, linear
 
 
 class BasicBlock(nn.Cell):
@@ -84,13 +84,14 @@ class ResNet(nn.Cell):
         self.layer2 = stage(block, 64 * block.EXPANSION, 128, repeats[1], 2)
         self.layer3 = stage(block, 128 * block.EXPANSION, 256, repeats[2], 2)
         self.layer4 = stage(block, 256 * block.EXPANSION, 512, repeats[3], 2)
+        self.avgpool = GlobalMean()
         self.fc = linear(512 * block.EXPANSION, classes)
 
     def construct(self, x: Tensor) -> Tensor:
         """Returns logits (N, classes) of pictures (N, 3, height, width)."""
         x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
         x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
-        return self.fc(x.mean((2, 3)))
+        return self.fc(self.avgpool(x))
 
 
 def stage(

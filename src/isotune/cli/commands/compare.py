@@ -9,7 +9,7 @@ import typer
 
 
 def compare(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN RUN...", help="The folders of runs.")],
+    runs: Annotated[list[Path], typer.Argument(metavar="RUNS", help="The folders of runs.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print the comparison as JSON.")] = False,
 ) -> None:
     """Compare runs: figures, curves, differences.
@@ -30,8 +30,9 @@ def compare(
         typer.echo(json.dumps(comparison.as_json(), indent=2, allow_nan=False))
         return
     console = output()
-    makers = (tables.folders, tables.overview, tables.curves, tables.differences)
-    for number, make in enumerate(makers):
-        if number and not console.is_terminal:
-            show(console)
+    for make in (tables.folders, tables.overview, tables.curves):
         show_table(console, make(comparison))
+        if not console.is_terminal:
+            show(console)
+    show(console, "largest differences (of training losses: relative)", "bold")
+    show_table(console, tables.differences(comparison))

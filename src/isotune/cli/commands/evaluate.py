@@ -28,18 +28,20 @@ def evaluate(
 ) -> None:
     """Evaluate a run's model on labelled pictures."""
     from isotune.cli.console import output, show, show_table
-    from isotune.reports.figures import count, number, percent
+    from isotune.reports import figures
     from isotune.runs.opening import open_run
 
     opened = open_run(run, backend=backend, device=device, checkpoint=checkpoint.value)
     result = opened.evaluate(split, data)
     console = output()
     name = split or opened.spec.dataset.splits.val
-    pictures = count(len(result.labels), "picture")
+    pictures = figures.count(len(result.labels), "picture")
     show(console, f"{run}: {opened.backend.name} on {opened.backend.device}", "bold")
     show(console, f"  split     {name}, {pictures}")
-    show(console, f"  loss      {number(result.loss, 6)}")
-    show(console, f"  accuracy  {percent(result.accuracy, 2)}")
+    show(console, f"  loss      {figures.loss(result.loss, 6)}")
+    show(console, f"  accuracy  {figures.percent(result.accuracy, 2)}")
+    if not console.is_terminal:
+        show(console)
     show_table(console, by_class(result, opened.classes))
 
 

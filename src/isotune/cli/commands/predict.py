@@ -16,7 +16,7 @@ SOME_UNREADABLE = 1
 def predict(
     run: RunPath,
     pictures: Annotated[
-        list[Path], typer.Argument(metavar="PICTURES...", help="Pictures, or folders of pictures.")
+        list[Path], typer.Argument(metavar="PICTURES", help="Pictures, or folders of pictures.")
     ],
     top: Annotated[int, typer.Option("--top", "-k", min=1, help="How many classes to name.")] = 1,
     backend: Backend = None,

@@ -1,0 +1,60 @@
+"""Run folders made by hand."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from isotune.runs.events import EpochMetrics
+
+
+def epoch(number: int, train_loss: float, val_accuracy: float) -> EpochMetrics:
+    """Returns an epoch's metrics; those not named are the same for all."""
+    return EpochMetrics(
+        epoch=number,
+        steps=number * 3,
+        learning_rate=0.01,
+        train_loss=train_loss,
+        train_accuracy=0.5,
+        val_loss=0.25,
+        val_accuracy=val_accuracy,
+        train_seconds=1.0,
+        val_seconds=0.5,
+        data_seconds=0.1,
+        step_ms=20.0,
+    )
+
+
+def made_run(
+    folder: Path,
+    curve: Sequence[tuple[float, float]],
+    *,
+    summary: dict[str, Any] | None = None,
+    pictures: int = 40,
+) -> Path:
+    """Writes a run folder whose epochs have these training losses and validation accuracies.
+
+    Without `summary` the run has not ended; with it, its values replace the usual ones.
+    """
+    epochs = [epoch(number, *values) for number, values in enumerate(curve, 1)]
+    folder.mkdir(parents=True)
+    (folder / "checkpoints").mkdir()
+    (folder / "spec.yaml").write_text("name: made\n")
+    lines = "".join(json.dumps(metrics.as_json()) + "\n" for metrics in epochs)
+    (folder / "metrics.jsonl").write_text(lines)
+    if summary is not None:
+        best = max(epochs, key=lambda metrics: metrics.val_accuracy, default=None)
+        usual = {
+            "state": "finished",
+            "stopped_by": None,
+            "backend": "torch",
+            "device": "cpu",
+            "versions": {"torch": "2.4.0"},
+            "pictures": {"train": 100, "val": pictures},
+            "best": best.as_json() if best else None,
+            "timings": {"total": 75.0, "first_step": 1.5, "step_ms": 20.0},
+        }
+        (folder / "summary.json").write_text(json.dumps({**usual, **summary}))
+    return folder

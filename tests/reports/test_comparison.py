@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from made_runs import epoch, made_run
+
+from isotune.errors import RunError
+from isotune.reports.comparison import compare_runs
+from isotune.reports.comparison_tables import curves, differences, overview
+
+
+def test_differences_are_the_largest_of_the_common_epochs(tmp_path: Path):
+    first = made_run(tmp_path / "a", [(2.0, 0.50), (1.0, 0.75), (0.5, 0.75)], summary={})
+    other = made_run(
+        tmp_path / "b", [(2.0, 0.55), (0.8, 0.75)], summary={"backend": "mindspore"}
+    )
+    comparison = compare_runs([first, other])
+    (found,) = comparison.differences
+    assert found.epochs == 2
+    assert found.train_loss == pytest.approx(0.2)
+    assert found.train_loss_epoch == 2
+    assert found.val_accuracy == pytest.approx(0.05)
+    assert (found.val_accuracy_epoch, found.val_pictures) == (1, 2)
+    assert curves(comparison).rows[2] == ("3", "0.500000", "-", "75.00%", "-")
+    assert differences(comparison).rows[0][:3] == ("2: mindspore", "1: torch", "2")
+
+
+def test_an_unfinished_run_tells_what_its_checkpoints_know(tmp_path: Path):
+    run = made_run(tmp_path / "a", [(2.0, 0.50), (1.0, 0.75)])
+    checkpoint = run / "checkpoints" / "epoch-0002"
+    checkpoint.mkdir()
+    (run / "checkpoints" / "index.json").write_text('{"best": "epoch-0002"}')
+    manifest = {"backend": "torch", "metrics": epoch(2, 1.0, 0.75).as_json()}
+    (checkpoint / "checkpoint.json").write_text(json.dumps(manifest))
+    (figures,) = compare_runs([run]).runs
+    assert (figures.state, figures.backend) == ("unfinished", "torch")
+    assert figures.best is not None
+    assert figures.best.epoch == 2
+
+
+def test_a_run_that_failed_before_its_first_epoch_can_be_compared(tmp_path: Path):
+    good = made_run(tmp_path / "a", [(2.0, 0.5)], summary={})
+    failed = made_run(
+        tmp_path / "b",
+        [],
+        summary={
+            "state": "stopped",
+            "stopped_by": "TrainingError: nan",
+            "timings": {"total": 0.2, "first_step": None, "step_ms": None},
+        },
+    )
+    comparison = compare_runs([good, failed])
+    assert comparison.differences[0].epochs == 0
+    rows = {row[0]: row[1:] for row in overview(comparison).rows}
+    assert rows["state"] == ("finished", "stopped")
+    assert rows["total"] == ("1 min 15 s", "0.20 s")
+    assert rows["best epoch"] == ("1", "-")
+    plain = json.loads(json.dumps(comparison.as_json(), allow_nan=False))
+    assert plain["runs"][1]["stopped_by"] == "TrainingError: nan"
+    assert plain["differences"][0]["to"] == str(failed)
+
+
+def test_a_folder_that_is_no_run_is_named(tmp_path: Path):
+    with pytest.raises(RunError, match="is not the folder of a run"):
+        compare_runs([tmp_path])

@@ -1,0 +1,199 @@
+"""Whole experiments on every backend: the same figures, bytes and promises."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from contract.nets import ENTRIES
+from tiny import experiment, make_pictures, numpy_plugins
+
+import isotune
+from isotune import hookimpl
+from isotune.errors import TrainingError
+from isotune.interfaces.backbone import BackboneEntry
+from isotune.modelling import build_model
+from isotune.plugins import Plugins
+from isotune.runs.checkpoints import CheckpointStore
+from isotune.runs.folder import RunFolder
+from isotune.runs.run import Run
+
+FRAMEWORKS = ["torch", "mindspore"]
+ALL = [*FRAMEWORKS, "numpy"]
+
+
+@cache
+def plugins(backend: str) -> Plugins:
+    """Returns plugins among which somebody offers backbones of their own."""
+
+    class Zoo:
+        @hookimpl
+        def isotune_backbones(self) -> list[BackboneEntry]:
+            own = {"linear"} if backend == "numpy" else set()
+            return [entry for name, entry in ENTRIES.items() if name not in own]
+
+    found = numpy_plugins() if backend == "numpy" else Plugins()
+    found.register(Zoo())
+    return found
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_pictures(tmp_path_factory.mktemp("pictures"), size=12)
+
+
+def run(backend: str, spec: dict[str, Any], output: Path, **arguments: Any) -> Run:
+    if backend in FRAMEWORKS:
+        pytest.importorskip(backend)
+    return isotune.run(
+        spec,
+        backend=backend,
+        device="cpu",
+        output=output,
+        plugins=plugins(backend),
+        **arguments,
+    )
+
+
+def lenet(pictures: Path) -> dict[str, Any]:
+    return experiment(
+        pictures,
+        backbone={"name": "lenet", "weights": "none"},
+        transforms={
+            "train": [{"resize": [36, 36]}, {"random_crop": 32}, "random_horizontal_flip"],
+            "val": [{"resize": [32, 32]}],
+        },
+        freeze={"parameters": "backbone", "unfreeze": {2: ["conv2"], 3: "all"}},
+        epochs=3,
+        schedule="cosine",
+        loss={"label_smoothing": 0.1, "class_weights": {"ants": 1, "bees": 2, "cats": 0.5}},
+    )
+
+
+@pytest.fixture(scope="module")
+def lenets(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Run]:
+    """Returns the same run on the backend that is named, made when it is first asked for."""
+    root = tmp_path_factory.mktemp("lenets")
+    return cache(lambda backend: run(backend, lenet(pictures), root / backend))
+
+
+def bytes_of(run: Run) -> dict[str, bytes]:
+    """Returns everything that a run computed, without timings."""
+    found = {}
+    store = CheckpointStore(run.folder.checkpoints)
+    for checkpoint in (store.load("best"), store.load("last")):
+        for kind in ("model", "optimizer"):
+            state = getattr(checkpoint, kind)
+            epoch = checkpoint.manifest["epoch"]
+            found.update({f"{epoch}/{kind}/{k}": v.tobytes() for k, v in state.items()})
+    for metrics in run.history:
+        figures = {k: v for k, v in metrics.as_json().items() if "seconds" not in k}
+        figures.pop("step_ms")
+        found[f"{metrics.epoch}"] = json.dumps(figures).encode()
+    return found
+
+
+def test_backends_agree(lenets: Callable[[str], Run]) -> None:
+    one, other = (lenets(name).history for name in FRAMEWORKS)
+    for a, b in zip(one, other, strict=True):
+        assert a.train_loss == pytest.approx(b.train_loss, abs=1e-4)
+        assert a.val_loss == pytest.approx(b.val_loss, abs=1e-4)
+        assert a.learning_rate == b.learning_rate
+
+
+@pytest.mark.parametrize("backend", FRAMEWORKS)
+def test_a_run_repeats_to_the_byte(
+    backend: str, lenets: Callable[[str], Run], pictures: Path, tmp_path: Path
+) -> None:
+    again = run(backend, {**lenet(pictures), "workers": 1}, tmp_path)
+    assert bytes_of(again) == bytes_of(lenets(backend))
+
+
+@pytest.mark.parametrize(("made", "opened"), [FRAMEWORKS, FRAMEWORKS[::-1]])
+def test_a_run_opened_on_the_other_backend_predicts_the_same(
+    made: str, opened: str, lenets: Callable[[str], Run], pictures: Path
+) -> None:
+    here = lenets(made)
+    pytest.importorskip(opened)
+    there = isotune.open_run(here.path, backend=opened, device="cpu")
+    assert there.backend.name == opened
+    files = sorted(pictures.glob("val/*/*.png"))
+    for a, b in zip(here.predict_many(files), there.predict_many(files), strict=True):
+        assert dict(a) == pytest.approx(dict(b), abs=1e-4)
+    assert there.evaluate().loss == pytest.approx(here.best.val_loss, abs=1e-4)
+
+
+@pytest.mark.parametrize("backend", ALL)
+def test_somebodys_own_backbone_trains_alike(backend: str, pictures: Path, tmp_path: Path) -> None:
+    spec = experiment(pictures, epochs=3, optimizer={"name": "adam", "lr": 0.01})
+    reference = run("numpy", spec, tmp_path / "reference")
+    found = reference if backend == "numpy" else run(backend, spec, tmp_path / "run")
+    assert found.history[-1].train_loss < found.history[0].train_loss
+    for a, b in zip(found.history, reference.history, strict=True):
+        assert a.train_loss == pytest.approx(b.train_loss, abs=1e-4)
+        assert a.val_loss == pytest.approx(b.val_loss, abs=1e-4)
+
+
+@pytest.mark.parametrize("backend", FRAMEWORKS)
+def test_frozen_means_frozen(backend: str, pictures: Path, tmp_path: Path) -> None:
+    spec = experiment(
+        pictures,
+        backbone={"name": "tiny_bn", "weights": "none"},
+        freeze="backbone",
+        optimizer={"name": "adamw", "lr": 0.01, "weight_decay": 0.1},
+    )
+    found = run(backend, spec, tmp_path)
+    before = build_model(found.spec, ENTRIES["tiny_bn"], found.backend, 3)
+    initial = found.backend.checkpoints.export_model(before)
+    after = found.backend.checkpoints.export_model(found.model)
+    changed = {name for name in after if after[name].tobytes() != initial[name].tobytes()}
+    assert changed == {"fc.weight", "fc.bias"}
+    assert "bn.running_mean" in after
+
+
+def interrupt(event: object) -> None:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize(
+    ("batch_size", "what"), [(4, "training loss became"), (9, "validation loss became")]
+)
+def test_a_run_that_diverges_keeps_what_it_had(
+    batch_size: int, what: str, pictures: Path, tmp_path: Path
+) -> None:
+    growing = {"name": "sgd", "lr": 1.0, "weight_decay": 1e3}  # weights times -999 a step
+    spec = experiment(pictures, batch_size=batch_size, optimizer=growing, epochs=20)
+    with pytest.raises(TrainingError, match=f"{what} (nan|inf) in epoch "):
+        run("numpy", spec, tmp_path / "run")
+    kept = isotune.open_run(tmp_path / "run", checkpoint="last", plugins=plugins("numpy"))
+    state = kept.backend.checkpoints.export_model(kept.model)
+    assert all(np.isfinite(value).all() for value in state.values())
+    summary = kept.folder.summary()
+    assert summary["state"] == "stopped"
+    assert what in summary["stopped_by"]
+    assert summary["epochs"] == len(kept.history) == kept.history[-1].epoch > 0
+    assert kept.best == kept.history[-1]
+
+
+def test_an_interrupted_run_leaves_its_summary(pictures: Path, tmp_path: Path) -> None:
+    for hook, epochs in (("isotune_step_ended", 0), ("isotune_epoch_ended", 1)):
+        with pytest.raises(KeyboardInterrupt):
+            observer = SimpleNamespace(**{hook: interrupt})
+            run("numpy", experiment(pictures), tmp_path / hook, observers=[observer])
+        summary = RunFolder.existing(tmp_path / hook).summary()
+        assert summary["stopped_by"].startswith("KeyboardInterrupt")
+        assert summary["epochs"] == epochs
+    kept = isotune.open_run(tmp_path / "isotune_epoch_ended", plugins=plugins("numpy"))
+    assert kept.best.epoch == 1
+
+
+def test_a_run_learns(pictures: Path, tmp_path: Path) -> None:
+    spec = experiment(pictures, epochs=20, optimizer={"name": "sgd", "lr": 0.01, "momentum": 0.9})
+    assert run("numpy", spec, tmp_path).best.val_accuracy == 1.0
