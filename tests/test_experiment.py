@@ -11,10 +11,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from contract.nets import ENTRIES
-from tiny import experiment, make_pictures, numpy_plugins
 
 import isotune
+from contract.nets import ENTRIES
 from isotune import hookimpl
 from isotune.errors import TrainingError
 from isotune.interfaces.backbone import BackboneEntry
@@ -23,6 +22,7 @@ from isotune.plugins import Plugins
 from isotune.runs.checkpoints import CheckpointStore
 from isotune.runs.folder import RunFolder
 from isotune.runs.run import Run
+from tiny import experiment, make_pictures, numpy_plugins
 
 FRAMEWORKS = ["torch", "mindspore"]
 ALL = [*FRAMEWORKS, "numpy"]

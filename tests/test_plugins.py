@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny import experiment, make_pictures, numpy_plugins
 
 import isotune
 from isotune import hookimpl, hookspecs
@@ -18,6 +17,7 @@ from isotune.interfaces.backbone import BackboneEntry
 from isotune.interfaces.backend import Backend, BackendOffer
 from isotune.plugins import Plugins
 from isotune.runs.events import EpochEnded, RunFinished, RunStarted, StepEnded
+from tiny import experiment, make_pictures, numpy_plugins
 
 
 class Offer(BackendOffer):

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy_backend.plugin
 from PIL import Image
 
+import numpy_backend.plugin
 from isotune.plugins import Plugins
 
 CLASSES = {"ants": 60, "bees": 180, "cats": 120}

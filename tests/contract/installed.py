@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import cache
 
 import numpy_backend.plugin
-
 from contract.nets import ENTRIES
 from contract.subject import Subject
 from contract.truth import CATALOGUE

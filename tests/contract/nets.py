@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from numpy_backend.plugin import LINEAR
-
 from isotune.interfaces.backbone import BackboneEntry
+from numpy_backend.plugin import LINEAR
 
 FRAMEWORKS = ("torch", "mindspore")
 

@@ -36,9 +36,10 @@ def test_the_digits_are_written_once_whole_and_stratified(
 
     picture = splits["val"][0]
     with Image.open(picture) as image:
-        assert np.asarray(image).tolist() == np.round(
-            original.images[int(picture.stem)] * 255 / 16
-        ).tolist()
+        assert (
+            np.asarray(image).tolist()
+            == np.round(original.images[int(picture.stem)] * 255 / 16).tolist()
+        )
     assert picture.parent.name == str(original.target[int(picture.stem)])
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]
 

@@ -4,18 +4,16 @@ import json
 from pathlib import Path
 
 import pytest
-from made_runs import epoch, made_run
 
 from isotune.errors import RunError
 from isotune.reports.comparison import compare_runs
 from isotune.reports.comparison_tables import curves, differences, overview
+from made_runs import epoch, made_run
 
 
 def test_differences_are_the_largest_of_the_common_epochs(tmp_path: Path):
     first = made_run(tmp_path / "a", [(2.0, 0.50), (1.0, 0.75), (0.5, 0.75)], summary={})
-    other = made_run(
-        tmp_path / "b", [(2.0, 0.55), (0.8, 0.75)], summary={"backend": "mindspore"}
-    )
+    other = made_run(tmp_path / "b", [(2.0, 0.55), (0.8, 0.75)], summary={"backend": "mindspore"})
     comparison = compare_runs([first, other])
     (found,) = comparison.differences
     assert found.epochs == 2

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 from PIL import Image
-from tiny import experiment, make_pictures, numpy_plugins
 
 import isotune
 from isotune.errors import IsotuneError
 from isotune.reports.predictions import Example, examples, picture_predictions, prediction_figure
 from isotune.runs.run import Run
+from tiny import experiment, make_pictures, numpy_plugins
 
 
 @pytest.fixture

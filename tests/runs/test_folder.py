@@ -7,12 +7,12 @@ import math
 from pathlib import Path
 
 import pytest
-from tiny import experiment
 
 from isotune.errors import RunError
 from isotune.runs.events import EpochMetrics
 from isotune.runs.folder import RunFolder
 from isotune.spec.loading import load_spec
+from tiny import experiment
 
 SPEC = load_spec(experiment(Path("pictures")))
 EPOCHS = [

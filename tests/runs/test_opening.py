@@ -6,11 +6,11 @@ import json
 from pathlib import Path
 
 import pytest
-from tiny import experiment, make_pictures, numpy_plugins
 
 import isotune
 from isotune.errors import DatasetError, RunError
 from isotune.runs.run import Run
+from tiny import experiment, make_pictures, numpy_plugins
 
 
 @pytest.fixture(scope="module")

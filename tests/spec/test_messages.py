@@ -9,7 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tiny import make_pictures, numpy_plugins
 
 import isotune
 from isotune.errors import IsotuneError
@@ -17,6 +16,7 @@ from isotune.spec.experiment import ExperimentSpec
 from isotune.spec.loading import load_spec
 from isotune.spec.transforms import TRANSFORMS
 from isotune.weights.catalogue import catalogue
+from tiny import make_pictures, numpy_plugins
 
 SPEC = """\
 name: ants

@@ -10,8 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numpy_backend.backend import NumpyBackend
-from tiny import experiment
 
 from isotune.errors import TrainingError
 from isotune.interfaces.dataset import Batch, DatasetAdapter, DeviceBatch, Normalization
@@ -22,6 +20,8 @@ from isotune.spec.loading import load_spec
 from isotune.spec.optimizer import SGDSpec
 from isotune.training.evaluation import FETCH_EVERY
 from isotune.training.loop import TrainingLoop
+from numpy_backend.backend import NumpyBackend
+from tiny import experiment
 
 NORMALIZATION = {"mean": [0, 0, 0], "std": [1, 1, 1]}
 

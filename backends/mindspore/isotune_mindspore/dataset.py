@@ -17,9 +17,7 @@ class MindSporeDatasetAdapter(DatasetAdapter):
     No thread and no process of its own: a forked child that runs a MindSpore operation hangs.
     """
 
-    def feed(
-        self, batches: Iterable[Batch], normalization: Normalization
-    ) -> Iterator[DeviceBatch]:
+    def feed(self, batches: Iterable[Batch], normalization: Normalization) -> Iterator[DeviceBatch]:
         """Yields `batches` as float32 (N, 3, height, width) images and int32 (N,) labels."""
         std = np.array(normalization.std, np.float64)
         scale = Tensor((1 / (255 * std)).astype(np.float32))

@@ -87,7 +87,7 @@ def int32(word: int) -> Tensor:
 
 
 def dropout_cells(model: nn.Cell) -> list[Dropout]:
-    """Returns the dropout layers in the order of their definition: a layer's number is its place."""
+    """Returns the dropout layers in the order of their definition, which numbers them."""
     return [cell for _, cell in model.cells_and_names() if isinstance(cell, Dropout)]
 
 

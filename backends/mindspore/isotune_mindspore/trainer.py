@@ -114,6 +114,4 @@ class MindSporeTrainer(Trainer):
         update = update_rule(self._plan.optimizer, parameters, slots, self.optimizer.groups())
         weights = ParameterTuple(parameters)
         cell = TrainStep(self._model, self._loss, weights, update, self._dropouts)
-        return Compiled(
-            cell, lambda: self._freezing.training_mode(self._model, self._freeze_plan)
-        )
+        return Compiled(cell, lambda: self._freezing.training_mode(self._model, self._freeze_plan))

@@ -20,6 +20,7 @@ from isotune.cli.group import IsotuneGroup
 
 # Frames and colours are for people: a pipe gets plain lines, whatever the environment says.
 app = typer.Typer(
+    name="isotune",
     cls=IsotuneGroup,
     add_completion=False,
     no_args_is_help=True,

@@ -41,4 +41,4 @@ def show_table(console: Console, table: Table) -> None:
 
 def show(console: Console, text: str = "", style: str | None = None) -> None:
     """Shows text as it is, however long: brackets are not markup, lines are not wrapped."""
-    console.print(text, style=style, markup=False, soft_wrap=True)
+    console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -22,14 +23,28 @@ def watched(console: Console) -> Iterator[RunProgress]:
     """Gives an observer for ``isotune.run``.
 
     Raises:
-        typer.Exit: with 130, after Ctrl-C.
+        typer.Exit: with 130, after Ctrl-C or SIGTERM.
     """
     progress = RunProgress(console)
     try:
-        with progress:
+        with _stopped_by_sigterm(), progress:
             yield progress
     except KeyboardInterrupt:
         complain(f"interrupted; {progress.left_behind()}")
         raise typer.Exit(INTERRUPTED) from None
     except TrainingError as error:
         raise TrainingError(f"{error}\n{progress.left_behind()}") from error
+
+
+@contextmanager
+def _stopped_by_sigterm() -> Iterator[None]:
+    """Lets SIGTERM do what Ctrl-C does: the run ends in order.
+
+    A job scheduler sends it; and so does MindSpore, which with every graph it runs puts a
+    handler of its own in Python's place that answers Ctrl-C with a SIGTERM to the process.
+    """
+    previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)

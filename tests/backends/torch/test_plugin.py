@@ -8,9 +8,9 @@ import sys
 import pytest
 import torch
 import torchvision
-from isotune_torch.plugin import TorchOffer
 
 from isotune.errors import BackendError
+from isotune_torch.plugin import TorchOffer
 
 
 def test_importing_the_plugin_imports_no_framework() -> None:

@@ -8,8 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from isotune_torch.backend import TorchBackend
-from isotune_torch.trainer import TorchTrainer
 from numpy.testing import assert_allclose
 from torch import nn
 
@@ -18,6 +16,8 @@ from isotune.interfaces.dataset import Batch, DeviceBatch, Normalization
 from isotune.interfaces.freezing import FreezePlan
 from isotune.interfaces.trainer import TrainingPlan
 from isotune.spec.optimizer import AdamSpec, OptimizerSpec, SGDSpec
+from isotune_torch.backend import TorchBackend
+from isotune_torch.trainer import TorchTrainer
 
 BACKEND = TorchBackend("cpu")
 MOMENTUM = SGDSpec(momentum=0.9, weight_decay=0.01)

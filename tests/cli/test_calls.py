@@ -1,0 +1,97 @@
+"""Every way a call can be wrong ends in a sentence and an exit code, never in a traceback."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import jsonschema
+import pytest
+import yaml
+
+from isotune.plugins import plugins
+from isotune.recipes import names, text
+
+
+@pytest.mark.parametrize(
+    ("call", "sentence"),
+    [
+        (["rum"], "No such command 'rum'."),
+        (["run"], "Missing argument 'SPEC'."),
+        (["run", "tiny.yaml", "--bakend", "numpy"], "No such option: --bakend"),
+        (["evaluate", "run", "--checkpoint", "worst"], "'worst' is not one of"),
+        (["run", "ants-and-bee"], "Did you mean 'ants-and-bees'?"),
+        (["run", "tiny.yaml", "--backend", "nunpy"], "there is no backend 'nunpy'."),
+        (["run", "tiny.yaml", "-b", "numpy", "-d", "cuda"], "device 'cuda' is not there"),
+        (["run", "tiny.yaml", "-b", "numpy", "--set", "epochs=0"], "epochs is 0, but should be"),
+        (["evaluate", "nowhere"], "nowhere: is not the folder of a run"),
+        (["compare", "nowhere"], "compare needs the folders of two runs"),
+        (["recipes", "bees"], "there is no recipe 'bees'."),
+    ],
+)
+def test_a_wrong_call_ends_with_2(isotune, spec: Path, call: list[str], sentence: str):
+    result = isotune(*call)
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert sentence in result.stderr
+    assert all(line.startswith("isotune: ") for line in result.stderr.splitlines())
+
+
+def test_a_bare_call_shows_the_help_and_ends_with_2(isotune):
+    result = isotune()
+    assert result.exit_code == 2
+    assert "Usage: isotune" in result.output
+    assert "isotune:" not in result.output
+
+
+def test_a_bug_is_told_in_one_line_with_the_way_to_its_traceback(
+    isotune, run: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def broken() -> None:
+        raise KeyError("bug")
+
+    monkeypatch.setattr(plugins, "reports", broken)
+    result = isotune("backends")
+    assert result.exit_code == 1
+    assert result.stderr.splitlines() == [
+        "isotune: this is a bug in Isotune or in a plugin: KeyError: 'bug'",
+        "isotune: Set ISOTUNE_VERBOSE=1 to see the traceback.",
+    ]
+    monkeypatch.setenv("ISOTUNE_VERBOSE", "1")
+    assert isinstance(isotune("backends").exception, KeyError)
+
+
+def test_the_schema_is_a_json_schema_that_takes_the_recipes(isotune):
+    schema = json.loads(isotune("schema").stdout)
+    jsonschema.Draft202012Validator.check_schema(schema)
+    for name in names():
+        jsonschema.validate(yaml.safe_load(text(name)), schema)
+
+
+def test_recipes_are_listed_and_printed(isotune):
+    assert [line.split()[0] for line in isotune("recipes").stdout.splitlines()] == names()
+    assert isotune("recipes", "ants-and-bees").stdout == text("ants-and-bees")
+
+
+def test_backends_tells_what_is_usable_and_why_the_rest_is_not(
+    isotune, monkeypatch: pytest.MonkeyPatch
+):
+    from isotune.plugins import BackendReport
+
+    reports = [
+        BackendReport("numpy", "", {"numpy": "1.26.4"}, ["cpu"]),
+        BackendReport("jax", problem="backend 'jax' cannot be used: no jax. Install it with `x`."),
+    ]
+    monkeypatch.setattr(plugins, "reports", lambda: reports)
+    lines = isotune("backends").stdout.splitlines()
+    assert lines[2].split() == ["jax", "no", "-", "-"] or lines[2].split()[0] == "numpy"
+    assert ["numpy", "yes", "cpu", "numpy", "1.26.4"] in [line.split() for line in lines]
+    assert lines[-1] == "backend 'jax' cannot be used: no jax. Install it with `x`."
+
+
+def test_backbones_tells_which_a_backend_has(isotune):
+    rows = [line.split() for line in isotune("backbones", "--backend", "numpy").stdout.splitlines()]
+    assert rows[0][-1] == "numpy"
+    has = {row[0]: row[-1] for row in rows[2:]}
+    assert has["linear"] == "yes"
+    assert has["resnet18"] == "no"

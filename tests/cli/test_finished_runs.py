@@ -1,0 +1,75 @@
+"""What is asked of a run that is there: ``evaluate``, ``predict``, ``compare``."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+from isotune.runs.opening import open_run
+from made_runs import made_run
+
+
+def test_evaluate_tells_loss_accuracy_and_each_class(isotune, run: Path):
+    result = isotune("evaluate", run, "--split", "train", "--checkpoint", "last")
+    assert result.exit_code == 0
+    truth = open_run(run, checkpoint="last").evaluate("train")
+    lines = result.stdout.splitlines()
+    assert lines[1].split() == ["split", "train,", "9", "pictures"]
+    assert lines[2].split() == ["loss", f"{truth.loss:.6f}"]
+    assert lines[3].split() == ["accuracy", f"{100 * truth.accuracy:.2f}%"]
+    rows = [line.split() for line in lines[7:]]
+    assert [row[:2] for row in rows] == [["ants", "3"], ["bees", "3"], ["cats", "3"]]
+    assert sum(int(row[2]) for row in rows) == round(9 * truth.accuracy)
+
+
+def test_evaluate_takes_other_pictures_of_the_same_classes(isotune, run: Path):
+    shutil.copytree("pictures", "others")
+    shutil.rmtree("others/val/cats")
+    result = isotune("evaluate", run, "--data", "others")
+    assert result.exit_code == 2
+    assert "cats" in result.stderr
+
+
+def test_predict_takes_pictures_and_folders(isotune, run: Path):
+    picture = Path("pictures/train/bees/0.png")
+    result = isotune("predict", run, picture, "pictures/val/ants", "--top", "2")
+    assert result.exit_code == 0
+    lines = [line.split() for line in result.stdout.splitlines()]
+    assert [line[0] for line in lines] == [
+        str(picture),
+        "pictures/val/ants/0.png",
+        "pictures/val/ants/1.png",
+    ]
+    (first, share), (second, less) = open_run(run).predict(picture, top=2)
+    assert lines[0][1:] == [first, f"{share:.4f}", second, f"{less:.4f}"]
+
+
+def test_predict_passes_over_what_it_cannot_read_and_ends_with_1(isotune, run: Path):
+    Path("broken.png").write_text("not a picture")
+    result = isotune("predict", run, "missing.png", "broken.png", "pictures/val/ants/0.png")
+    assert result.exit_code == 1
+    assert result.stdout.split()[0] == "pictures/val/ants/0.png"
+    missing, broken = result.stderr.splitlines()
+    assert missing == "isotune: missing.png: there is no such picture."
+    assert broken.startswith("isotune: broken.png: cannot be read as a picture: ")
+
+
+def test_predict_refuses_a_folder_without_pictures(isotune, run: Path):
+    Path("empty").mkdir()
+    result = isotune("predict", run, "empty")
+    assert result.exit_code == 2
+    assert "empty: there is no picture in it" in result.stderr
+
+
+def test_compare_shows_the_runs_and_their_differences(isotune, run: Path):
+    made_run(Path("other"), [(2.0, 0.5)])
+    result = isotune("compare", run, "other")
+    assert result.exit_code == 0
+    lines = [line.split() for line in result.stdout.splitlines()]
+    assert ["state", "finished", "unfinished"] in lines
+    assert lines[-1][:5] == ["2", "1:", "numpy", "1", lines[-1][4]]
+
+    figures = json.loads(isotune("compare", run, "other", "--json").stdout)
+    assert [each["state"] for each in figures["runs"]] == ["finished", "unfinished"]
+    assert figures["differences"][0]["val_accuracy_epoch"] == 1

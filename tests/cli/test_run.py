@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+import io
+import json
+import re
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from isotune.cli.progress import RunProgress
+from isotune.errors import TrainingError
+from isotune.hookspecs import hookimpl
+from isotune.plugins import plugins
+from isotune.runs.events import EpochEnded, RunStarted, StepEnded
+from isotune.spec.loading import load_spec
+from made_runs import epoch
+
+
+def test_a_run_is_told_in_plain_lines(isotune, spec: Path):
+    result = isotune("run", spec, "--backend", "numpy", "-o", "out", "--set", "epochs=3")
+    assert result.exit_code == 0
+    assert result.stderr == ""
+    lines = result.stdout.splitlines()
+    assert lines[:6] == [
+        "tiny: numpy on cpu",
+        "  pictures    9 train, 6 val",
+        "  classes     3: ants, bees, cats",
+        "  backbone    linear, weights none",
+        "  training    579 of 579 parameters, 3 steps an epoch",
+        "  run folder  out",
+    ]
+    history = [json.loads(line) for line in Path("out/metrics.jsonl").read_text().splitlines()]
+    best = json.loads(Path("out/summary.json").read_text())["best"]["epoch"]
+    epochs = [line.split() for line in lines[7:10]]
+    for number, (words, metrics) in enumerate(zip(epochs, history, strict=True), 1):
+        assert words[:3] == [f"{number}/3", "0.01", f"{metrics['train_loss']:.4f}"]
+        assert words[5] == f"{100 * metrics['val_accuracy']:.1f}%"
+    assert [words[8:] for words in epochs[best - 1 :]] == [["best"]] + [[]] * (3 - best)
+    assert f"in epoch {best};" in lines[10]
+    assert "  isotune predict out picture.jpg" in lines
+
+
+def test_a_pipe_gets_no_control_code(isotune, run: Path):
+    calls = [["--help"], ["run", "--help"], ["backbones"], ["recipes"]]
+    calls += [["compare", run, run], ["evaluate", run], ["predict", run, "pictures/val"], ["run"]]
+    for call in calls:
+        result = isotune(*call)
+        assert len(result.output) > 20
+        assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]", result.output), call
+
+
+def test_a_loss_that_is_no_number_ends_with_1_and_says_what_is_left(isotune, spec: Path):
+    result = isotune("run", spec, "-b", "numpy", "-o", "out", "--set", "optimizer.lr=3e38")
+    assert result.exit_code == 1
+    first, second = result.stderr.splitlines()
+    assert re.match(r"isotune: the training loss became (nan|inf|-inf) in epoch 1;", first)
+    assert second == (
+        "isotune: no epoch had ended, so there is no checkpoint yet; the run is in out"
+    )
+
+
+class Stopping:
+    """Sends this process a signal in the second epoch."""
+
+    def __init__(self, number: signal.Signals) -> None:
+        self.number = number
+
+    @hookimpl
+    def isotune_step_ended(self, event: StepEnded) -> None:
+        if event.epoch == 2:
+            signal.raise_signal(self.number)
+            for _ in range(100):  # MindSpore, once used, passes Ctrl-C on by way of a thread
+                time.sleep(0.05)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_ends_with_130_and_says_where_the_last_checkpoint_is(
+    isotune, spec: Path, number: signal.Signals
+):
+    plugins.register(plugin := Stopping(number))
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        result = isotune("run", spec, "--backend", "numpy", "-o", "out")
+    finally:
+        plugins.unregister(plugin)
+    assert result.exit_code == 130
+    assert result.stderr == "isotune: interrupted; the last checkpoint, of epoch 1, is in out\n"
+    assert json.loads(Path("out/summary.json").read_text())["state"] == "stopped"
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def started(spec: Path) -> RunStarted:
+    return RunStarted(
+        folder=Path("out"),
+        spec=load_spec(spec),
+        backend="numpy",
+        device="cpu",
+        classes=tuple("abcdefgh"),
+        sizes={"train": 1200, "val": 6},
+        skipped={"train": 2, "val": 0},
+        steps_per_epoch=3,
+        parameters=579,
+        trainable=15,
+    )
+
+
+def test_a_terminal_gets_a_bar_that_is_gone_when_the_run_is_stopped(spec: Path):
+    screen = io.StringIO()
+    console = Console(file=screen, force_terminal=True, width=100)
+    with pytest.raises(TrainingError), RunProgress(console) as progress:
+        progress.isotune_run_started(started(spec))
+        for step in (1, 2, 3):
+            progress.isotune_step_ended(StepEnded(1, step, 0.75 if step > 1 else None))
+        progress.isotune_epoch_ended(EpochEnded(epoch(1, 0.5, 0.9), best=True))
+        progress.isotune_step_ended(StepEnded(2, 1, None))
+        raise TrainingError("stop")
+    text = screen.getvalue()
+    assert "left out as unreadable: 2 train" in text
+    assert "8: a, b, c, d, e, f, ..." in text
+    assert "1/2 validating" in text
+    assert "3/3" in text
+    assert "loss 0.7500" in text
+    assert text.rstrip("\r").endswith("\x1b[2K")  # the line of the bar is erased
+    assert text.count("\x1b[?25l") == text.count("\x1b[?25h") == 2  # the cursor is back
