@@ -5,7 +5,7 @@ from __future__ import annotations
 from zlib import crc32
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from isotune.randomness import Purpose, epoch_order, named_stream, stream
@@ -29,7 +29,6 @@ def test_stored_truth() -> None:
     assert crc32(np.packbits(mask).tobytes()) == 995125690
 
 
-@settings(deadline=None)
 @given(seed=SEEDS, epoch=st.integers(0, 1000), length=st.integers(0, 500))
 def test_an_order_is_a_permutation(seed: int, epoch: int, length: int) -> None:
     order = epoch_order(seed, epoch, length)
@@ -37,7 +36,6 @@ def test_an_order_is_a_permutation(seed: int, epoch: int, length: int) -> None:
     assert np.array_equal(order, epoch_order(seed, epoch, length))
 
 
-@settings(deadline=None)
 @given(
     streams=st.lists(
         st.tuples(SEEDS, st.sampled_from(Purpose), st.integers(0, 2**40), st.integers(0, 2**40)),

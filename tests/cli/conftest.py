@@ -1,19 +1,17 @@
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
-from typer.testing import CliRunner
 
 import numpy_backend.plugin
 from isotune.cli.app import app
 from isotune.plugins import plugins
 from tiny import experiment, make_pictures
-
-Isotune = Callable[..., Any]
 
 
 @pytest.fixture(autouse=True)
@@ -25,16 +23,37 @@ def surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[No
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
     monkeypatch.delenv("ISOTUNE_VERBOSE", raising=False)
     plugins.register(numpy_backend.plugin, "numpy")
+    log = logging.getLogger("isotune")
+    before = log.level, list(log.handlers)
     yield
+    log.level, log.handlers[:] = before
     plugins.unregister(numpy_backend.plugin)
 
 
+@dataclass(frozen=True)
+class Result:
+    """How a call ended."""
+
+    exit_code: object
+    stdout: str
+    stderr: str
+
+    @property
+    def output(self) -> str:
+        return self.stdout + self.stderr
+
+
+Isotune = Callable[..., Result]
+
+
 @pytest.fixture
-def isotune() -> Isotune:
+def isotune(capsys: pytest.CaptureFixture[str]) -> Isotune:
     """Calls the command line: ``isotune("run", "tiny.yaml")``."""
 
-    def call(*arguments: object) -> Any:
-        return CliRunner().invoke(app, [str(argument) for argument in arguments])
+    def call(*arguments: object) -> Result:
+        with pytest.raises(SystemExit) as end:
+            app([str(argument) for argument in arguments], prog_name="isotune")
+        return Result(end.value.code, *capsys.readouterr())
 
     return call
 

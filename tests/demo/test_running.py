@@ -34,7 +34,9 @@ def tiny_demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pictures = make_pictures(tmp_path / "pictures")
     monkeypatch.setattr(running, "digits_folder", lambda: pictures)
     monkeypatch.setattr(
-        running, "demo_spec", lambda mode: load_spec(experiment(pictures, epochs=1, name=mode.slug))
+        running,
+        "demo_spec",
+        lambda mode, folder: load_spec(experiment(folder, epochs=1, name=mode.slug)),
     )
 
 
@@ -61,7 +63,7 @@ def test_a_folder_in_use_is_left_alone(tmp_path: Path, tiny_demo: None):
 
 
 def test_fine_tuning_freezes_the_batch_norms_and_nothing_else():
-    fixed, tuned = (running.demo_spec(mode) for mode in running.MODES)
+    fixed, tuned = (running.demo_spec(mode, Path()) for mode in running.MODES)
     entry = find_backbone(fixed.backbone.name, catalogue())
     path = locate_weights(entry, fixed.backbone.weights)
     assert path is not None

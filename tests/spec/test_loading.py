@@ -8,7 +8,7 @@ from typing import Any
 import jsonschema
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from isotune import recipes
@@ -166,7 +166,6 @@ VALUES = st.recursive(
 FIELDS = st.dictionaries(st.sampled_from([*FULL, "gpu"]), VALUES, max_size=4)
 
 
-@settings(deadline=None)
 @given(fields=FIELDS)
 def test_any_data_loads_or_is_told_what_is_wrong(fields: dict[str, Any]) -> None:
     try:
@@ -177,7 +176,6 @@ def test_any_data_loads_or_is_told_what_is_wrong(fields: dict[str, Any]) -> None
         assert load_spec(dump_spec(spec)) == spec
 
 
-@settings(deadline=None)
 @given(
     text=st.text(st.sampled_from("ab: -[]{},&*!?|>'\"#%\n\t01.e<~"), max_size=60)
     | VALUES.map(lambda data: yaml.safe_dump(data, allow_unicode=True))

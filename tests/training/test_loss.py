@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -21,7 +21,6 @@ def samples(seed: int, count: int, scale: float) -> tuple[NDArray[np.float32], N
     return logits, generator.integers(0, 4, count).astype(np.int32)
 
 
-@settings(deadline=None)
 @given(
     seed=SEEDS,
     count=st.integers(1, 9),
@@ -45,7 +44,6 @@ def test_cross_entropy_is_pytorchs(
     assert total / weight == pytest.approx(expected.item(), rel=1e-9, abs=1e-12)
 
 
-@settings(deadline=None)
 @given(seed=SEEDS, split=st.integers(0, 8))
 def test_sums_of_batches_add_up(seed: int, split: int) -> None:
     logits, labels = samples(seed, 8, 3.0)

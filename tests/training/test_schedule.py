@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
@@ -67,7 +67,6 @@ def test_warmup_then_cosine() -> None:
     assert rates[:6] == sorted(rates[:6])
 
 
-@settings(deadline=None)
 @given(
     schedule=st.sampled_from(
         [

@@ -45,7 +45,7 @@ def test_any_head_is_left_out_and_counted(
     head: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     state = {name: value for name, value in arrays().items() if not ENTRY.is_head(name)} | head
-    with caplog.at_level(logging.INFO):
+    with caplog.at_level(logging.INFO, logger="isotune"):
         assert list(match(SHAPES, state, ENTRY, "a.pth")) == ["conv.weight", "conv.bias"]
     assert f"a.pth: {len(head)} head tensors left out" in caplog.text
 

@@ -16,14 +16,13 @@ from isotune.cli.commands.predict import predict
 from isotune.cli.commands.recipes import recipes
 from isotune.cli.commands.run import run
 from isotune.cli.commands.schema import schema
-from isotune.cli.group import IsotuneGroup
+from isotune.cli.group import WRONG_CALL, IsotuneGroup
 
 # Frames and colours are for people: a pipe gets plain lines, whatever the environment says.
 app = typer.Typer(
     name="isotune",
     cls=IsotuneGroup,
     add_completion=False,
-    no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich" if sys.stdout.isatty() else None,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -41,8 +40,9 @@ def _show_version(asked: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
+@app.callback(invoke_without_command=True)
 def isotune(
+    context: typer.Context,
     version: Annotated[
         bool,
         typer.Option(
@@ -51,3 +51,6 @@ def isotune(
     ] = False,
 ) -> None:
     """One transfer-learning experiment spec, any backend, the same result."""
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help(), err=True)
+        raise typer.Exit(WRONG_CALL)

@@ -48,12 +48,8 @@ class IsotuneGroup(TyperGroup):
 
 
 def _wrong_call(error: Any) -> int:
-    """Tells what is wrong with the call, and where help is; a bare ``isotune`` is only helped."""
-    context = error.ctx
-    if type(error).__name__ == "NoArgsIsHelpError":
-        typer.echo(context.get_help(), err=True)
-        return WRONG_CALL
+    """Tells what is wrong with the call, and where help is."""
     complain(error.format_message())
-    if context is not None:
-        complain(f"`{context.command_path} --help` shows how it is called.")
+    if error.ctx is not None:
+        complain(f"`{error.ctx.command_path} --help` shows how it is called.")
     return WRONG_CALL

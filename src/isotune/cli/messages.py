@@ -26,6 +26,5 @@ def show_warnings() -> None:
     """Shows Isotune's warnings, and with ``ISOTUNE_VERBOSE`` set all it logs."""
     log = logging.getLogger("isotune")
     log.setLevel(logging.DEBUG if os.environ.get("ISOTUNE_VERBOSE") else logging.WARNING)
-    log.propagate = False
     if not any(isinstance(handler, _Complaints) for handler in log.handlers):
         log.addHandler(_Complaints())

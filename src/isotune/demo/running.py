@@ -57,7 +57,7 @@ MODES = (
     Mode(
         "fine-tuned",
         "tuned",
-        (f"freeze=[{', '.join(map(repr, BATCH_NORM))}]", "optimizer.lr=0.0003"),
+        (f"freeze=[{', '.join(map(repr, BATCH_NORM))}]", "optimizer.lr=0.0004"),
     ),
 )
 
@@ -108,12 +108,12 @@ def run_demo(
     check_needed()
     backends = [backend] if backend else usable_backends(plugins, tell)
     folder = _output_folder(output)
-    digits_folder()
+    pictures = digits_folder()
     results = []
     for name in backends:
         for mode in MODES:
             finished = run(
-                demo_spec(mode),
+                demo_spec(mode, pictures),
                 backend=name,
                 output=folder / f"{mode.slug}-{name}",
                 observers=observers,
@@ -126,9 +126,10 @@ def run_demo(
     return Report(folder, table, picture)
 
 
-def demo_spec(mode: Mode) -> ExperimentSpec:
-    """Returns the demo's spec in one of its modes."""
+def demo_spec(mode: Mode, pictures: Path) -> ExperimentSpec:
+    """Returns the demo's spec in one of its modes, for the digits in `pictures`."""
     data = yaml.safe_load(files(__package__).joinpath("demo.yaml").read_text("utf-8"))
+    data["dataset"]["path"] = str(pictures)
     return load_spec(data, mode.overrides)
 
 
@@ -184,10 +185,6 @@ def results_table(results: Sequence[Result]) -> Table:
 
 def _output_folder(output: Path | None) -> Path:
     folder = output or Path("runs") / f"demo-{datetime.now():%Y%m%d-%H%M%S}"
-    try:
-        if folder.is_dir() and any(folder.iterdir()):
-            raise RunError(f"{folder}: is there already; name a new or empty folder.")
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RunError(f"{folder}: cannot be written: {error.strerror}.") from error
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise RunError(f"{folder}: is there already; name a new or empty folder.")
     return folder

@@ -5,7 +5,7 @@ from __future__ import annotations
 from mindspore import Tensor, nn, ops
 
 from isotune_mindspore.devices import has_fast_depthwise
-from isotune_mindspore.models.depthwise import BandedDepthwiseConv2d, Padding
+from isotune_mindspore.models.depthwise import DepthwiseConv2d, Padding
 
 
 def conv(
@@ -31,12 +31,11 @@ def conv(
     )
 
 
-def depthwise_conv(channels: int, kernel: int, stride: int, padding: Padding) -> nn.Cell:
+def depthwise_conv(channels: int, kernel: int, stride: int, padding: Padding) -> nn.Conv2d:
     """Returns a depthwise convolution with a square kernel and no bias."""
-    if not has_fast_depthwise():
-        return BandedDepthwiseConv2d(channels, kernel, stride, padding)
+    kind = nn.Conv2d if has_fast_depthwise() else DepthwiseConv2d
     same = padding == "same"
-    return nn.Conv2d(
+    return kind(
         channels,
         channels,
         kernel,
