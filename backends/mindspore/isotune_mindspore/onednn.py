@@ -16,9 +16,10 @@ def avoid_reference_convolutions() -> None:
     """Limits MindSpore's own copy of oneDNN to AVX2, before its first operation.
 
     On CPUs with AVX-512, the oneDNN 3.10 within MindSpore 2.10 computes convolutions on NCHW data
-    by its reference code (its log: ``jit_uni_ncsp:conv+ref:any``): a 3 x 3 convolution of 8
-    samples of 64 maps of 56 x 56 took 4.8 s, with AVX2 0.03 s. Other libraries in the
-    process, such as PyTorch, have their own oneDNN and are not touched.
+    by its reference code (its log: ``jit_uni_ncsp:conv+ref:any``), which takes about a hundred
+    times as long: seconds for a 3 x 3 convolution of 8 samples of 64 maps of 56 x 56, not tens
+    of milliseconds. Other libraries in the process, such as PyTorch, have their own oneDNN and
+    are not touched.
 
     Does nothing where the user has set a limit, or where there is no such library or function.
     """

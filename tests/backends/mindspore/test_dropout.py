@@ -1,0 +1,50 @@
+"""MindSpore's masks are the reference's, in both modes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from mindspore import Tensor
+from numpy.testing import assert_array_equal
+
+from isotune.interfaces.backend import Backend
+from isotune.training.dropout import keep_mask
+from isotune_mindspore.arrays import set_parameter
+from isotune_mindspore.dropout import Dropout
+from isotune_mindspore.step import graph_mode
+
+SHAPE = (3, 5, 7)
+WORDS = [0, 1, 0x7FFFFFFF, 0x80000000, 0xDEADBEEF, 0xFFFFFFFF]
+
+
+def drop(cell: Dropout, word: int) -> np.ndarray:
+    set_parameter(cell.seed, np.array([word], np.uint32).view(np.int32))
+    return cell(Tensor(np.ones(SHAPE, np.float32))).asnumpy()
+
+
+@pytest.mark.parametrize("p", [0.2, 0.5])
+def test_mask_is_the_reference_in_both_modes(backend: Backend, p: float) -> None:
+    cell = Dropout(p)
+    cell.set_train(True)
+    for word in WORDS:
+        expected = keep_mask(word, SHAPE, p) * np.float32(1 / (1 - p))
+        assert_array_equal(drop(cell, word), expected)
+        with graph_mode():
+            assert_array_equal(drop(cell, word), expected)
+
+
+def test_mask_moves_on_without_a_trainer(backend: Backend) -> None:
+    cell = Dropout(0.5)
+    cell.set_train(True)
+    x = Tensor(np.ones(SHAPE, np.float32))
+    assert (cell(x).asnumpy() != cell(x).asnumpy()).any()
+
+
+def test_its_seed_is_nobodys_parameter(backend: Backend, nested: Callable[[], Any]) -> None:
+    model = nested()
+    assert [cell.p for _, cell in model.cells_and_names() if isinstance(cell, Dropout)] == [0.5]
+    assert not [name for name in backend.checkpoints.export_model(model) if "seed" in name]
+    assert not [p.name for p in model.trainable_params() if "seed" in p.name]

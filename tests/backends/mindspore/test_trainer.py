@@ -1,0 +1,156 @@
+"""Compiled steps: when they compile, what they freeze, and what reaches into them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import mindspore as ms
+import numpy as np
+import pytest
+from mindspore.graph.api import _cell_graph_executor
+from numpy.testing import assert_allclose
+
+from isotune.errors import BackendError
+from isotune.interfaces.backend import Backend
+from isotune.interfaces.dataset import Batch, DeviceBatch, Normalization
+from isotune.interfaces.freezing import FreezePlan
+from isotune.interfaces.head import LinearValues
+from isotune.interfaces.trainer import Trainer, TrainingPlan
+from isotune.spec.optimizer import AdamSpec, SGDSpec
+from isotune_mindspore.step import graph_mode
+
+NORMALIZATION = Normalization(mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
+MOMENTUM = TrainingPlan(SGDSpec(momentum=0.9))
+AFFINE = frozenset({"first.bn.weight", "first.bn.bias", "tail.1.weight", "tail.1.bias"})
+STATISTICS = {
+    f"{path}.{name}" for path in ("first.bn", "tail.1") for name in ("running_mean", "running_var")
+}
+
+
+def fed(backend: Backend, *sizes: int) -> list[DeviceBatch]:
+    random = np.random.default_rng(0)
+    batches = [
+        Batch(
+            random.integers(0, 256, (size, 6, 6, 3), dtype=np.uint8),
+            random.integers(0, 3, size).astype(np.int32),
+        )
+        for size in sizes
+    ]
+    return list(backend.dataset.feed(batches, NORMALIZATION))
+
+
+def train(trainer: Trainer, batches: list[DeviceBatch], first: int = 0) -> list[float]:
+    steps = [trainer.train_step(batch, 0.1, first + i) for i, batch in enumerate(batches)]
+    return [output.loss for output in trainer.fetch(steps)]
+
+
+@pytest.fixture
+def compiled(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """Collects the class of each cell that MindSpore compiles."""
+    seen: list[str] = []
+    compile_cell = _cell_graph_executor.compile
+
+    def spy(cell: Any, *args: Any, **options: Any) -> Any:
+        result = compile_cell(cell, *args, **options)
+        if result[1]:
+            seen.append(type(cell).__name__)
+        return result
+
+    monkeypatch.setattr(_cell_graph_executor, "compile", spy)
+    yield seen
+
+
+def test_steps_compile_once_for_each_batch_size(
+    backend: Backend, nested: Callable[[], Any], compiled: list[str]
+) -> None:
+    trainer = backend.trainer(nested(), MOMENTUM)
+    batches = fed(backend, 4, 4, 3)
+    for epoch in range(3):
+        train(trainer, batches, 3 * epoch)
+        trainer.fetch([trainer.eval_step(batch) for batch in batches])
+    assert compiled == ["TrainStep"] * 2 + ["EvalStep"] * 2
+    trainer.freeze(FreezePlan(AFFINE))
+    train(trainer, batches[:1])
+    trainer.fetch([trainer.eval_step(batches[0])])
+    assert compiled[4:] == ["TrainStep"]
+
+
+@pytest.mark.parametrize("mode", ["eval", "train"])
+def test_frozen_batch_norm_of_any_cell_keeps_its_bytes(
+    backend: Backend, nested: Callable[[], Any], mode: Any
+) -> None:
+    model = nested()
+    trainer = backend.trainer(model, MOMENTUM)
+    batches = fed(backend, 4, 3)
+    trainer.freeze(FreezePlan(AFFINE, mode))
+    before = backend.checkpoints.export_model(model)
+    train(trainer, batches[:1])
+    trainer.fetch([trainer.eval_step(batches[0])])
+    train(trainer, batches[1:], 1)  # compiled after an evaluation had changed all modes
+    after = backend.checkpoints.export_model(model)
+    kept = {name for name in before if before[name].tobytes() == after[name].tobytes()}
+    assert kept == (AFFINE | STATISTICS if mode == "eval" else AFFINE)
+
+
+@pytest.mark.parametrize("spec", [SGDSpec(momentum=0.9), AdamSpec(name="adam")])
+def test_imported_state_counts_from_the_very_next_step(
+    backend: Backend, nested: Callable[[], Any], spec: Any
+) -> None:
+    batches, checkpoints = fed(backend, 4, 4, 4, 4), backend.checkpoints
+    model = nested()
+    trainer = backend.trainer(model, TrainingPlan(spec))
+    train(trainer, batches[:2])
+    saved = checkpoints.export_model(model), checkpoints.export_optimizer(trainer)
+    losses = train(trainer, batches[2:], 2)
+    expected = checkpoints.export_model(model)
+    checkpoints.import_model(model, saved[0])
+    checkpoints.import_optimizer(trainer, saved[1])
+    logits = trainer.fetch([trainer.eval_step(batches[0])])[0].logits
+    assert train(trainer, batches[2:], 2) == losses
+    found = checkpoints.export_model(model)
+    assert {n: v.tobytes() for n, v in found.items()} == {
+        n: v.tobytes() for n, v in expected.items()
+    }
+    checkpoints.import_model(model, saved[0])
+    again = trainer.fetch([trainer.eval_step(batches[0])])[0].logits
+    assert again.tobytes() == logits.tobytes()
+
+
+def test_trained_model_is_a_plain_cell_in_both_modes(
+    backend: Backend, nested: Callable[[], Any]
+) -> None:
+    model = nested()
+    trainer = backend.trainer(model, MOMENTUM)
+    batch = fed(backend, 4)[0]
+    train(trainer, [batch])
+    assert ms.get_context("mode") == ms.PYNATIVE_MODE
+    expected = trainer.fetch([trainer.eval_step(batch)])[0].logits
+    model.set_train(False)
+    assert_allclose(model(batch.images).asnumpy(), expected, rtol=1e-5, atol=1e-6)
+    with graph_mode():
+        assert_allclose(model(batch.images).asnumpy(), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_head_within_a_sequence_is_replaced_and_trains(
+    backend: Backend, nested: Callable[[], Any]
+) -> None:
+    model = nested()
+    values = LinearValues(np.zeros((2, 4), np.float32), np.array([3, -3], np.float32))
+    backend.heads.replace(model, "head.1", values)
+    names = [p.name for p in model.get_parameters()]
+    assert {"head.1.weight", "head.1.bias"} < set(names)
+    assert len(names) == len(set(names))
+    trainer = backend.trainer(model, MOMENTUM)
+    batch = fed(backend, 4)[0]
+    logits = trainer.fetch([trainer.eval_step(batch)])[0].logits
+    assert_allclose(logits, [[3, -3]] * 4)
+
+
+def test_freezing_everything_is_an_error(backend: Backend, nested: Callable[[], Any]) -> None:
+    model = nested()
+    trainer = backend.trainer(model, MOMENTUM)
+    names = {n for n in backend.checkpoints.export_model(model) if "running_" not in n}
+    trainer.freeze(FreezePlan(frozenset(names)))
+    with pytest.raises(BackendError, match="nothing to train"):
+        trainer.train_step(fed(backend, 4)[0], 0.1, 0)
