@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from isotune.data.pictures import Pictures, open_pictures
-from isotune.interfaces.backbone import BackboneEntry
 from isotune.interfaces.backend import Backend
 from isotune.interfaces.checkpoint import State
 from isotune.interfaces.freezing import FreezePlan
@@ -79,7 +78,7 @@ def run(
 
     started = _started(loaded, opened, pictures, folder, state, freezing(1))
     notify("isotune_run_started", started)
-    return _Fit(loaded, entry, opened, pictures, model, plan, folder, freezing, notify).run()
+    return _Fit(loaded, opened, pictures, model, plan, folder, freezing, notify).run()
 
 
 @dataclass
@@ -87,7 +86,6 @@ class _Fit:
     """A run whose every part is ready."""
 
     spec: ExperimentSpec
-    entry: BackboneEntry
     backend: Backend
     pictures: Pictures
     model: Any

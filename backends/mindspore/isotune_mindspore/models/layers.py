@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from mindspore import Tensor, nn, ops
 
 from isotune_mindspore.devices import has_fast_depthwise
@@ -17,31 +19,34 @@ def conv(
     bias: bool = False,
 ) -> nn.Conv2d:
     """Returns a convolution with a square kernel."""
-    same = padding == "same"
     return nn.Conv2d(
         inputs,
         outputs,
         kernel,
         stride,
-        pad_mode="same" if same else "pad",
-        padding=0 if same else padding,
+        **_sides(padding),
         has_bias=bias,
         weight_init="zeros",
         bias_init="zeros",
     )
 
 
+def _sides(padding: Padding) -> dict[str, Any]:
+    """Returns `padding` as ``nn.Conv2d`` takes it."""
+    if padding == "same":
+        return {"pad_mode": "same", "padding": 0}
+    return {"pad_mode": "pad", "padding": padding}
+
+
 def depthwise_conv(channels: int, kernel: int, stride: int, padding: Padding) -> nn.Conv2d:
     """Returns a depthwise convolution with a square kernel and no bias."""
     kind = nn.Conv2d if has_fast_depthwise() else DepthwiseConv2d
-    same = padding == "same"
     return kind(
         channels,
         channels,
         kernel,
         stride,
-        pad_mode="same" if same else "pad",
-        padding=0 if same else padding,
+        **_sides(padding),
         group=channels,
         weight_init="zeros",
     )
