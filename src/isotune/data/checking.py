@@ -85,6 +85,8 @@ def find_broken(source: ImageSource, workers: int | None = None) -> list[BrokenP
 
     Files that were read before and have not changed since are not read again.
     """
+    if source.always_readable:
+        return []
     if isinstance(source, FolderSource):
         reasons = _check_folder(source, workers)
     else:

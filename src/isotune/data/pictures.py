@@ -10,7 +10,7 @@ from isotune import home
 from isotune.data.batches import Batches
 from isotune.data.checking import clean
 from isotune.data.download import ensure_dataset
-from isotune.data.folder import FolderSource
+from isotune.data.sources import FORMATS
 from isotune.errors import DatasetError, SpecError
 from isotune.interfaces.dataset import ImageSource
 from isotune.spec.experiment import ExperimentSpec
@@ -75,9 +75,8 @@ def open_pictures(spec: ExperimentSpec) -> Pictures:
             spec does not say to skip them.
         SpecError: there is not one training batch.
     """
-    root = dataset_folder(spec.dataset)
-    train = FolderSource(root, spec.dataset.splits.train)
-    val = FolderSource(root, spec.dataset.splits.val, train.classes)
+    train = open_split(spec.dataset, spec.dataset.splits.train)
+    val = open_split(spec.dataset, spec.dataset.splits.val, train.classes)
     checked, skipped = {}, {}
     for name, source in (("train", train), ("val", val)):
         checked[name], broken = clean(source, spec.dataset.broken, spec.workers)
@@ -91,6 +90,49 @@ def open_pictures(spec: ExperimentSpec) -> Pictures:
             " pictures and drop_last leaves out a short batch."
         )
     return pictures
+
+
+def open_split(
+    dataset: DatasetSpec,
+    split: str,
+    classes: tuple[str, ...] | None = None,
+    root: str | Path | None = None,
+) -> ImageSource:
+    """Opens a split of a dataset; downloads the dataset if need be.
+
+    Args:
+        dataset: the dataset of a loaded spec.
+        split: the split's name.
+        classes: the classes it must have, in label order; None takes those it has.
+        root: another folder of the same format, in place of the dataset's own.
+
+    Raises:
+        DatasetError: the dataset or the split is missing or damaged, or classes differ.
+    """
+    folder = Path(root) if root is not None else dataset_folder(dataset)
+    return FORMATS[dataset.format](folder, split, classes)
+
+
+def open_labelled(
+    spec: ExperimentSpec,
+    classes: tuple[str, ...],
+    split: str | None = None,
+    root: str | Path | None = None,
+) -> ImageSource:
+    """Opens and checks the pictures of a split that a trained model is asked about.
+
+    Args:
+        spec: the run's spec, which says what to do about broken pictures.
+        classes: the model's classes.
+        split: the split's name; None takes the validation split.
+        root: another folder of the same format, in place of the spec's dataset.
+
+    Raises:
+        DatasetError: the pictures are missing, broken or of other classes.
+    """
+    found = open_split(spec.dataset, split or spec.dataset.splits.val, classes, root)
+    source, _ = clean(found, spec.dataset.broken, spec.workers)
+    return source
 
 
 def dataset_folder(spec: DatasetSpec) -> Path:

@@ -19,6 +19,7 @@ class Subset(ImageSource):
     def __init__(self, source: ImageSource, indices: Sequence[int]) -> None:
         self._source = source
         self._indices = np.asarray(indices, dtype=np.int64)
+        self.always_readable = source.always_readable
         self.classes = source.classes
         self.labels = source.labels[self._indices]
 

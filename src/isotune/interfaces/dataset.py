@@ -59,8 +59,11 @@ class ImageSource(ABC):
     Attributes:
         classes: class names, in label order.
         labels: int32, shape (len(self),).
+        always_readable: whether there is no picture that could turn out to be broken, so that
+            none need be decoded to find out.
     """
 
+    always_readable: bool = False
     classes: tuple[str, ...]
     labels: NDArray[np.int32]
 

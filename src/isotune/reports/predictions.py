@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from isotune.data.checking import clean
-from isotune.data.folder import FolderSource
-from isotune.data.pictures import dataset_folder
+from isotune.data.pictures import open_labelled
+from isotune.data.subset import Subset
 from isotune.errors import IsotuneError, RunError
 from isotune.runs.run import Run
 
@@ -79,13 +78,11 @@ def picture_predictions(
 
 def examples(run: Run, count: int, split: str | None = None) -> list[Example]:
     """Predicts `count` pictures taken evenly from a split, so that every class has its share."""
-    dataset = run.spec.dataset
-    found = FolderSource(dataset_folder(dataset), split or dataset.splits.val, run.classes)
-    source, _ = clean(found, dataset.broken, run.spec.workers)
+    source = open_labelled(run.spec, run.classes, split)
     size = min(count, len(source))
     # From the middle of equal stretches: the pictures are sorted by class.
     chosen = [int((position + 0.5) * len(source) / size) for position in range(size)]
-    predictions = run.predict_many([source.identify(index) for index in chosen], top=1)
+    predictions = run.predict_source(Subset(source, chosen), top=1)
     return [
         Example(
             image=np.asarray(source.load(index)),

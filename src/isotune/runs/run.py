@@ -10,11 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from isotune.data.checking import clean
 from isotune.data.files import FileSource
-from isotune.data.folder import FolderSource
-from isotune.data.pictures import dataset_folder, evaluation_batches
+from isotune.data.pictures import evaluation_batches, open_labelled
 from isotune.interfaces.backend import Backend
+from isotune.interfaces.dataset import ImageSource
 from isotune.interfaces.trainer import Trainer, TrainingPlan
 from isotune.runs.events import EpochMetrics
 from isotune.runs.folder import RunFolder
@@ -62,15 +61,13 @@ class Run:
         """Evaluates the model on labelled pictures.
 
         Args:
-            split: name of the split (its folder); None takes the validation split.
-            data: another dataset's folder, with the same classes.
+            split: name of the split; None takes the validation split.
+            data: another dataset's folder, of the same format and with the same classes.
 
         Raises:
             DatasetError: the pictures are missing, broken or of other classes.
         """
-        root = Path(data) if data else dataset_folder(self.spec.dataset)
-        found = FolderSource(root, split or self.spec.dataset.splits.val, self.classes)
-        source, _ = clean(found, self.spec.dataset.broken, self.spec.workers)
+        source = open_labelled(self.spec, self.classes, split, data)
         batches = evaluation_batches(source, self.spec).epoch(0)
         return evaluate(self.backend, self._trainer, batches, normalization(self.spec), self.plan)
 
@@ -93,9 +90,13 @@ class Run:
         self, pictures: Sequence[str | Path], top: int | None = None
     ) -> list[Prediction]:
         """Predicts the classes of several pictures, in batches; as :meth:`predict` for each."""
-        if not pictures:
+        return self.predict_source(FileSource(pictures, self.classes), top)
+
+    def predict_source(self, source: ImageSource, top: int | None = None) -> list[Prediction]:
+        """Predicts the classes of a source's pictures, in its order; its labels are not used."""
+        if not len(source):
             return []
-        batches = evaluation_batches(FileSource(pictures, self.classes), self.spec).epoch(0)
+        batches = evaluation_batches(source, self.spec).epoch(0)
         logits = predict_logits(self.backend, self._trainer, batches, normalization(self.spec))
         return [self._ranked(row, top) for row in softmax(logits)]
 

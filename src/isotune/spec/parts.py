@@ -30,7 +30,11 @@ Epoch = Annotated[
 
 
 class Splits(SpecModel):
-    """The folders (or parts) of the dataset that are trained and validated on."""
+    """Names of the splits that are trained and validated on.
+
+    In format ``folder`` they are folders of the dataset; in ``cifar10`` there are ``train`` and
+    ``test``, and ``val`` means the latter.
+    """
 
     train: str = "train"
     val: str = "val"
@@ -40,7 +44,8 @@ class DatasetSpec(SpecModel):
     """Which pictures.
 
     Attributes:
-        format: ``folder``: one folder per split, in it one per class.
+        format: ``folder``: one folder per split, in it one per class; ``cifar10``: the files
+            of CIFAR-10's binary version.
         path: absolute, relative to the spec's file or the working directory, or under
             ``$ISOTUNE_HOME/datasets``.
         url: where to download an archive of it from when it is not there.
@@ -49,7 +54,7 @@ class DatasetSpec(SpecModel):
         broken: what to do about pictures that cannot be read: stop, or leave them out.
     """
 
-    format: Literal["folder"] = "folder"
+    format: Literal["folder", "cifar10"] = "folder"
     path: Annotated[str, Field(min_length=1)]
     url: Url | None = None
     sha256: Digest | None = None
