@@ -20,7 +20,6 @@ from isotune.recipes import names, text
         (["rum"], "No such command 'rum'."),
         (["run"], "Missing argument 'SPEC'."),
         (["run", "tiny.yaml", "--bakend", "numpy"], "No such option: --bakend"),
-        (["evaluate", "run", "--checkpoint", "worst"], "'worst' is not one of"),
         (["run", "ants-and-bee"], "Did you mean 'ants-and-bees'?"),
         (["run", "tiny.yaml", "--backend", "nunpy"], "there is no backend 'nunpy'."),
         (["run", "tiny.yaml", "-b", "numpy", "-d", "cuda"], "device 'cuda' is not there"),

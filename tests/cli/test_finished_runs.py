@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -21,6 +22,20 @@ def test_evaluate_tells_loss_accuracy_and_each_class(isotune, run: Path):
     rows = [line.split() for line in lines[7:]]
     assert [row[:2] for row in rows] == [["ants", "3"], ["bees", "3"], ["cats", "3"]]
     assert sum(int(row[2]) for row in rows) == round(9 * truth.accuracy)
+
+
+def test_a_checkpoint_is_named_by_its_folder_or_those_there_are_are_listed(isotune, run: Path):
+    last = open_run(run, checkpoint="last").best.epoch
+    named = isotune("evaluate", run, "--checkpoint", f"epoch-{last:04d}")
+    assert named.stdout == isotune("evaluate", run, "--checkpoint", "last").stdout
+    for command in (["evaluate", run], ["predict", run, "pictures/val"]):
+        result = isotune(*command, "--checkpoint", "worst")
+        assert result.exit_code == 2
+        assert re.search(
+            r"checkpoints: there is no checkpoint 'worst'\. "
+            r"There are: best \(epoch-000[12]\), last \(epoch-0002\)\.",
+            result.stderr,
+        )
 
 
 def test_evaluate_takes_other_pictures_of_the_same_classes(isotune, run: Path):

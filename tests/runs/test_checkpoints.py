@@ -61,6 +61,48 @@ def test_best_and_last_are_kept(store: CheckpointStore, tmp_path: Path) -> None:
     }
 
 
+def test_of_the_steps_the_newest_are_kept_beside_best_and_last(
+    store: CheckpointStore, tmp_path: Path
+) -> None:
+    for step in (10, 20, 30):
+        store.save_step(f"step-{step:08d}", checkpoint(step), keep=2)
+    epochs, steps = ["epoch-0001", "epoch-0002"], ["step-00000020", "step-00000030"]
+    assert folders(tmp_path) == [*epochs, "index.json", *steps]
+    assert values(store) == (1, 2)
+    assert store.load(steps[0]).manifest["epoch"] == 20
+    store.save("epoch-0003", checkpoint(3), best=True)
+    assert folders(tmp_path) == ["epoch-0003", "index.json", *steps]
+    with pytest.raises(
+        RunError, match=r"no checkpoint 'step-10'.*best \(epoch-0003\).*step-00000030"
+    ):
+        store.load("step-10")
+    store.save_step("step-00000040", checkpoint(40), keep=1)
+    assert folders(tmp_path) == ["epoch-0003", "index.json", "step-00000040"]
+
+
+def test_an_older_step_goes_only_when_the_newer_is_whole(tmp_path: Path) -> None:
+    store = CheckpointStore(tmp_path)
+    store.save_step("step-00000001", checkpoint(1), keep=1)
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        disk = FullDisk(monkeypatch, fails_at=0)
+        store.save_step("step-00000001", checkpoint(1), keep=1)
+    for fails_at in range(1, disk.calls + 1):
+        with pytest.MonkeyPatch.context() as monkeypatch:
+            FullDisk(monkeypatch, fails_at)
+            with pytest.raises(RunError, match="step-00000002: cannot be written"):
+                store.save_step("step-00000002", checkpoint(2), keep=1)
+        assert store.load("step-00000001").manifest["epoch"] == 1
+
+
+def test_an_index_from_before_there_were_steps_is_read(tmp_path: Path) -> None:
+    store = CheckpointStore(tmp_path)
+    store.save("epoch-0001", checkpoint(1), best=True)
+    (tmp_path / "index.json").write_text('{"best": "epoch-0001", "last": "epoch-0001"}\n')
+    assert values(store) == (1, 1)
+    store.save_step("step-00000002", checkpoint(2), keep=1)
+    assert values(store) == (1, 1)
+
+
 def test_scalars_dtypes_and_layouts_survive(tmp_path: Path) -> None:
     state = {
         "step": np.array(7, np.float32),

@@ -2,19 +2,10 @@
 
 from __future__ import annotations
 
-from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
 import typer
-
-
-class Which(str, Enum):
-    """Which of a run's checkpoints."""
-
-    BEST = "best"
-    LAST = "last"
-
 
 Backend = Annotated[
     str | None,
@@ -24,4 +15,9 @@ Device = Annotated[
     str, typer.Option("--device", "-d", help="auto, cpu, cuda, cuda:1, ascend:0 and so on.")
 ]
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="The run's folder.")]
-Checkpoint = Annotated[Which, typer.Option("--checkpoint", "-c", help="Which checkpoint.")]
+Checkpoint = Annotated[
+    str,
+    typer.Option(
+        "--checkpoint", "-c", metavar="NAME", help="best, last, or a name such as step-00001560."
+    ),
+]

@@ -156,7 +156,7 @@ def _relative(a: float, b: float) -> float:
 
 def _best_manifest(folder: RunFolder) -> dict[str, Any]:
     # A run that goes on has no summary yet, but its checkpoints tell the backend and the best.
-    name = CheckpointStore(folder.checkpoints).index().get("best")
+    name = CheckpointStore(folder.checkpoints).index().best
     path = folder.checkpoints / str(name) / MANIFEST
     try:
         return dict(json.loads(path.read_text("utf-8")))

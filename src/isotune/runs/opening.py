@@ -12,7 +12,7 @@ from isotune.interfaces.trainer import TrainingPlan
 from isotune.modelling import build_backbone
 from isotune.plugins import Plugins
 from isotune.plugins import plugins as default_plugins
-from isotune.runs.checkpoints import CheckpointStore, Which
+from isotune.runs.checkpoints import CheckpointStore
 from isotune.runs.events import EpochMetrics
 from isotune.runs.folder import RunFolder
 from isotune.runs.run import Run
@@ -26,7 +26,7 @@ def open_run(
     *,
     backend: str | None = None,
     device: str = "auto",
-    checkpoint: Which = "best",
+    checkpoint: str = "best",
     plugins: Plugins = default_plugins,
 ) -> Run:
     """Opens a run folder.
@@ -35,11 +35,12 @@ def open_run(
         path: the run folder.
         backend: None takes the one the run was made with.
         device: as for ``isotune.run``.
-        checkpoint: ``best`` or ``last``.
+        checkpoint: ``best``, ``last``, or the name of a checkpoint's folder, as in
+            ``step-00001560``.
         plugins: where backends and backbones are found.
 
     Raises:
-        RunError: the folder is no run's, has no checkpoint yet, or is damaged.
+        RunError: the folder is no run's, has no such checkpoint, or is damaged.
     """
     folder = RunFolder.existing(path)
     loaded = CheckpointStore(folder.checkpoints).load(checkpoint)

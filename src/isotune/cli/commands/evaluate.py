@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from isotune.cli.options import Backend, Checkpoint, Device, RunPath, Which
+from isotune.cli.options import Backend, Checkpoint, Device, RunPath
 
 if TYPE_CHECKING:
     from isotune.reports.tables import Table
@@ -24,14 +24,14 @@ def evaluate(
     ] = None,
     backend: Backend = None,
     device: Device = "auto",
-    checkpoint: Checkpoint = Which.BEST,
+    checkpoint: Checkpoint = "best",
 ) -> None:
     """Evaluate a run's model on labelled pictures."""
     from isotune.cli.console import output, show, show_table
     from isotune.reports import figures
     from isotune.runs.opening import open_run
 
-    opened = open_run(run, backend=backend, device=device, checkpoint=checkpoint.value)
+    opened = open_run(run, backend=backend, device=device, checkpoint=checkpoint)
     result = opened.evaluate(split, data)
     console = output()
     name = split or opened.spec.dataset.splits.val

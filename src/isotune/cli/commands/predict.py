@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from isotune.cli.options import Backend, Checkpoint, Device, RunPath, Which
+from isotune.cli.options import Backend, Checkpoint, Device, RunPath
 
 SOME_UNREADABLE = 1
 
@@ -21,7 +21,7 @@ def predict(
     top: Annotated[int, typer.Option("--top", "-k", min=1, help="How many classes to name.")] = 1,
     backend: Backend = None,
     device: Device = "auto",
-    checkpoint: Checkpoint = Which.BEST,
+    checkpoint: Checkpoint = "best",
 ) -> None:
     """Predict the classes of pictures.
 
@@ -30,7 +30,7 @@ def predict(
     from isotune.cli.console import output, show
     from isotune.runs.opening import open_run
 
-    opened = open_run(run, backend=backend, device=device, checkpoint=checkpoint.value)
+    opened = open_run(run, backend=backend, device=device, checkpoint=checkpoint)
     readable, all_readable = _readable(expand(pictures), opened.classes)
     console = output()
     width = max((len(str(path)) for path in readable), default=0)
