@@ -14,7 +14,9 @@ import pytest
 
 import isotune
 from contract.nets import ENTRIES
+from contract.subject import in_bytes
 from isotune import hookimpl
+from isotune.data.pictures import open_pictures
 from isotune.errors import TrainingError
 from isotune.interfaces.backbone import BackboneEntry
 from isotune.modelling import build_model
@@ -22,6 +24,7 @@ from isotune.plugins import Plugins
 from isotune.runs.checkpoints import CheckpointStore
 from isotune.runs.folder import RunFolder
 from isotune.runs.run import Run
+from isotune.spec.resolving import normalization
 from tiny import experiment, make_pictures, numpy_plugins
 
 FRAMEWORKS = ["torch", "mindspore"]
@@ -155,6 +158,53 @@ def test_frozen_means_frozen(backend: str, pictures: Path, tmp_path: Path) -> No
     changed = {name for name in after if after[name].tobytes() != initial[name].tobytes()}
     assert changed == {"fc.weight", "fc.bias"}
     assert "bn.running_mean" in after
+
+
+@pytest.mark.parametrize("backend", ALL)
+def test_the_state_within_an_epoch_is_complete(
+    backend: str, pictures: Path, tmp_path: Path
+) -> None:
+    spec = experiment(
+        pictures,
+        backbone={"name": "linear", "weights": "none"},
+        optimizer={"name": "adam", "lr": 0.01},
+        checkpoint={"every_steps": 2, "keep": 2},
+    )
+    found = run(backend, spec, tmp_path / "run")
+    store = CheckpointStore(found.folder.checkpoints)
+    assert store.index().steps == ("step-00000004", "step-00000006")
+    middle = store.load("step-00000004")
+    assert (middle.manifest["epoch"], middle.manifest["step"]) == (2, 4)
+    assert middle.manifest["metrics"]["val_loss"] is None
+
+    # Going on from there comes to the run's own end, and so does a run that saves no step.
+    model = build_model(found.spec, ENTRIES["linear"], found.backend, 3)
+    found.backend.checkpoints.import_model(model, middle.model)
+    trainer = found.backend.trainer(model, found.plan)
+    found.backend.checkpoints.import_optimizer(trainer, middle.optimizer)
+    rest = open_pictures(found.spec).training_batches(found.spec).epoch(1, start_batch=1)
+    for step, batch in enumerate(found.backend.dataset.feed(rest, normalization(found.spec)), 4):
+        trainer.fetch([trainer.train_step(batch, 0.01, step)])
+    ends = [
+        found.backend.checkpoints.export_model(model),
+        store.load("step-00000006").model,
+        store.load("last").model,
+    ]
+    plain = run(backend, {**spec, "checkpoint": {}}, tmp_path / "plain")
+    ends.append(CheckpointStore(plain.folder.checkpoints).load("last").model)
+    assert all(in_bytes(end) == in_bytes(ends[0]) for end in ends)
+
+
+@pytest.mark.parametrize("backend", FRAMEWORKS)
+def test_the_best_weights_are_restored(backend: str, pictures: Path, tmp_path: Path) -> None:
+    spec = experiment(pictures, epochs=6, optimizer={"name": "sgd", "lr": 1.0})
+    found = run(backend, spec, tmp_path)
+    assert found.best.epoch < 6, "this spec is to overshoot"
+    best = CheckpointStore(found.folder.checkpoints).load("best")
+    assert best.manifest["epoch"] == found.best.epoch
+    state = found.backend.checkpoints.export_model(found.model)
+    assert in_bytes(state) == in_bytes(best.model)
+    assert found.evaluate().accuracy == found.best.val_accuracy
 
 
 def interrupt(event: object) -> None:

@@ -16,13 +16,13 @@ from isotune.interfaces.trainer import Trainer, TrainingPlan
 from isotune.modelling import build_model, training_plan
 from isotune.plugins import Plugins
 from isotune.plugins import plugins as default_plugins
-from isotune.runs.checkpoints import Checkpoint, CheckpointStore
-from isotune.runs.events import EpochMetrics, RunFinished, RunStarted
+from isotune.runs.events import RunFinished, RunStarted
 from isotune.runs.folder import RunFolder
 from isotune.runs.run import Run
+from isotune.runs.saving import Saver
 from isotune.runs.summary import summarise
 from isotune.spec.experiment import ExperimentSpec
-from isotune.spec.loading import SpecSource, dump_spec, load_spec
+from isotune.spec.loading import SpecSource, load_spec
 from isotune.spec.resolving import resolve
 from isotune.training.freezing import freeze_plan, is_parameter
 from isotune.training.loop import TrainingLoop
@@ -95,10 +95,10 @@ class _Fit:
     notify: Callable[[str, object], None]
 
     def run(self) -> Run:
-        """Trains, keeps the best and the last checkpoint, and restores the best weights."""
-        store = CheckpointStore(self.folder.checkpoints)
+        """Trains, keeps what the spec says of it, and restores the best weights."""
         trainer = self.backend.trainer(self.model, self.plan)
-        loop = self._loop(trainer, store)
+        saver = self._saver(trainer)
+        loop = self._loop(trainer, saver)
         begin = time.perf_counter()
 
         def summary(stopped: BaseException | None = None) -> dict[str, Any]:
@@ -110,7 +110,7 @@ class _Fit:
         except BaseException as error:  # an interrupted run, too, leaves its summary
             self.folder.write_summary(summary(error))
             raise
-        self.backend.checkpoints.import_model(self.model, store.load("best").model)
+        saver.restore_best()
         self.folder.write_summary(finished := summary())
         self.notify("isotune_run_finished", RunFinished(self.folder.path, finished))
         return Run(
@@ -124,12 +124,18 @@ class _Fit:
             best=best,
         )
 
-    def _loop(self, trainer: Trainer, store: CheckpointStore) -> TrainingLoop:
-        def save(metrics: EpochMetrics, best: bool) -> None:
-            self.folder.append_metrics(metrics)
-            checkpoint = self._checkpoint(trainer, metrics)
-            store.save(f"epoch-{metrics.epoch:04d}", checkpoint, best=best)
+    def _saver(self, trainer: Trainer) -> Saver:
+        return Saver(
+            folder=self.folder,
+            spec=self.spec,
+            plan=self.plan,
+            classes=self.pictures.classes,
+            backend=self.backend,
+            model=self.model,
+            trainer=trainer,
+        )
 
+    def _loop(self, trainer: Trainer, saver: Saver) -> TrainingLoop:
         return TrainingLoop(
             spec=self.spec,
             backend=self.backend,
@@ -139,23 +145,8 @@ class _Fit:
             val=self.pictures.validation_batches(self.spec),
             freezing=self.freezing,
             notify=self.notify,
-            on_epoch=save,
-        )
-
-    def _checkpoint(self, trainer: Trainer, metrics: EpochMetrics) -> Checkpoint:
-        weights = self.plan.class_weights
-        return Checkpoint(
-            model=self.backend.checkpoints.export_model(self.model),
-            optimizer=self.backend.checkpoints.export_optimizer(trainer),
-            manifest={
-                "spec": dump_spec(self.spec),
-                "backend": self.backend.name,
-                "classes": list(self.pictures.classes),
-                "class_weights": None if weights is None else weights.tolist(),
-                "epoch": metrics.epoch,
-                "step": metrics.steps,
-                "metrics": metrics.as_json(),
-            },
+            on_epoch=saver.epoch,
+            on_step=saver.step,
         )
 
 

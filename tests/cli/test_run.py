@@ -43,6 +43,18 @@ def test_a_run_is_told_in_plain_lines(isotune, spec: Path):
     assert "  isotune predict out picture.jpg" in lines
 
 
+def test_an_epoch_without_evaluation_has_dashes(isotune, spec: Path):
+    options = ["--set", "evaluation.start=2", "--set", "checkpoint.every_steps=2"]
+    result = isotune("run", spec, "--backend", "numpy", "-o", "out", *options)
+    lines = [line.split() for line in result.stdout.splitlines()]
+    first, second = (next(line for line in lines if line[:1] == [name]) for name in ("1/2", "2/2"))
+    assert first[4:6] == ["-", "-"]
+    assert second[8:] == ["best"]
+    folders = sorted(path.name for path in Path("out/checkpoints").glob("*-*"))
+    assert folders == ["epoch-0002", "step-00000002", "step-00000004", "step-00000006"]
+    assert isotune("evaluate", "out", "-c", "step-00000004").exit_code == 0
+
+
 def test_a_pipe_gets_no_control_code(isotune, run: Path):
     calls = [["--help"], ["run", "--help"], ["backbones"], ["recipes"]]
     calls += [["compare", run, run], ["evaluate", run], ["predict", run, "pictures/val"], ["run"]]
@@ -57,37 +69,39 @@ def test_a_loss_that_is_no_number_ends_with_1_and_says_what_is_left(isotune, spe
     assert result.exit_code == 1
     first, second = result.stderr.splitlines()
     assert re.match(r"isotune: the training loss became (nan|inf|-inf) in epoch 1;", first)
-    assert second == (
-        "isotune: no epoch had ended, so there is no checkpoint yet; the run is in out"
-    )
+    assert second == "isotune: there is no checkpoint yet; the run is in out"
 
 
 class Stopping:
-    """Sends this process a signal in the second epoch."""
+    """Sends this process a signal in the second step of the second epoch."""
 
     def __init__(self, number: signal.Signals) -> None:
         self.number = number
 
     @hookimpl
     def isotune_step_ended(self, event: StepEnded) -> None:
-        if event.epoch == 2:
+        if (event.epoch, event.step) == (2, 2):
             signal.raise_signal(self.number)
             for _ in range(100):  # MindSpore, once used, passes Ctrl-C on by way of a thread
                 time.sleep(0.05)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_ctrl_c_ends_with_130_and_says_where_the_last_checkpoint_is(
-    isotune, spec: Path, number: signal.Signals
+@pytest.mark.parametrize(
+    ("number", "every", "newest"),
+    [(signal.SIGINT, 3, "epoch-0001"), (signal.SIGTERM, 4, "step-00000004")],
+)
+def test_ctrl_c_ends_with_130_and_says_where_the_newest_checkpoint_is(
+    isotune, spec: Path, number: signal.Signals, every: int, newest: str
 ):
     plugins.register(plugin := Stopping(number))
     before = signal.getsignal(signal.SIGTERM)
+    options = ["--set", f"checkpoint.every_steps={every}"]
     try:
-        result = isotune("run", spec, "--backend", "numpy", "-o", "out")
+        result = isotune("run", spec, "--backend", "numpy", "-o", "out", *options)
     finally:
         plugins.unregister(plugin)
     assert result.exit_code == 130
-    assert result.stderr == "isotune: interrupted; the last checkpoint, of epoch 1, is in out\n"
+    assert result.stderr == f"isotune: interrupted; the newest checkpoint, {newest}, is in out\n"
     assert json.loads(Path("out/summary.json").read_text())["state"] == "stopped"
     assert signal.getsignal(signal.SIGTERM) == before
 

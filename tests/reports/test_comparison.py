@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,20 @@ def test_differences_are_the_largest_of_the_common_epochs(tmp_path: Path):
     assert (found.val_accuracy_epoch, found.val_pictures) == (1, 2)
     assert curves(comparison).rows[2] == ("3", "0.500000", "-", "75.00%", "-")
     assert differences(comparison).rows[0][:3] == ("2: mindspore", "1: torch", "2")
+
+
+def test_epochs_without_evaluation_have_no_accuracy_to_differ_in(tmp_path: Path):
+    unseen = math.nan
+    first = made_run(tmp_path / "a", [(2.0, unseen), (1.0, 0.75), (0.5, 0.80)], summary={})
+    other = made_run(tmp_path / "b", [(2.0, 0.55), (0.8, unseen), (0.5, 0.75)], summary={})
+    third = made_run(tmp_path / "c", [(2.0, 0.55)], summary={})
+    comparison = compare_runs([first, other, third])
+    found, nothing = comparison.differences
+    assert (found.train_loss_epoch, found.val_accuracy_epoch, found.val_pictures) == (2, 3, 2)
+    assert (nothing.epochs, nothing.train_loss, nothing.val_accuracy) == (1, 0.0, None)
+    assert curves(comparison).rows[0][-3:] == ("-", "55.00%", "55.00%")
+    assert differences(comparison).rows[1][5:] == ("-", "-", "-")
+    json.dumps(comparison.as_json(), allow_nan=False)
 
 
 def test_an_unfinished_run_tells_what_its_checkpoints_know(tmp_path: Path):

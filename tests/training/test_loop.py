@@ -93,6 +93,7 @@ def make_loop(trainer: FakeTrainer, train: FakeBatches, **changes: Any) -> Train
         freezing=lambda epoch: FreezePlan(frozenset({"a"} if epoch < 3 else ())),
         notify=lambda hook, event: None,
         on_epoch=lambda metrics, best: None,
+        on_step=lambda metrics: None,
     )
 
 
@@ -136,6 +137,46 @@ def test_early_stopping_ends_the_run() -> None:
     loop = make_loop(FakeTrainer([1.0]), FakeBatches([0]), epochs=9, early_stopping={"patience": 2})
     assert loop.run().epoch == 1
     assert len(loop.history) == 3
+
+
+def test_epochs_are_evaluated_from_the_start_on_at_intervals_and_at_the_end() -> None:
+    trainer = FakeTrainer([1.0])
+    evaluation = {"every": 2, "start": 3}
+    loop = make_loop(trainer, FakeBatches([0]), epochs=8, evaluation=evaluation)
+    told: list[tuple[int, bool]] = []
+    loop.on_epoch = lambda metrics, best: told.append((metrics.epoch, best))
+    assert loop.run().epoch == 3
+    assert [m.epoch for m in loop.history if m.evaluated] == [3, 5, 7, 8]
+    assert trainer.fetched.count(2) == 4  # the validation's two batches
+    assert told == [(epoch, epoch == 3) for epoch in range(1, 9)]
+    unseen = loop.history[0].as_json()
+    assert (unseen["val_loss"], unseen["val_accuracy"], unseen["val_seconds"]) == (None, None, 0.0)
+    assert EpochMetrics.from_json(unseen).as_json() == unseen
+
+
+def test_early_stopping_counts_evaluated_epochs() -> None:
+    stopping = {"evaluation": {"every": 3}, "early_stopping": {"patience": 2}}
+    loop = make_loop(FakeTrainer([1.0]), FakeBatches([0]), epochs=30, **stopping)
+    assert loop.run().epoch == 1
+    assert [m.epoch for m in loop.history if m.evaluated] == [1, 4, 7]
+    assert len(loop.history) == 7
+
+
+def test_every_so_many_steps_of_the_run_the_figures_so_far_are_saved() -> None:
+    trainer = FakeTrainer([1.0, 2.0, 3.0, 6.0])
+    changes = {"epochs": 2, "checkpoint": {"every_steps": 3}}
+    loop = make_loop(trainer, FakeBatches([0, 0], [1], [0], [1]), **changes)
+    saved: list[EpochMetrics] = []
+    loop.on_step = saved.append
+    loop.run()
+    assert [(m.epoch, m.steps) for m in saved] == [(1, 3), (2, 6)]
+    assert saved[0].train_loss == pytest.approx((2 * 1 + 2 + 3) / 4)
+    assert saved[1].train_loss == pytest.approx((2 * 1 + 2) / 3)
+    assert saved[0].train_accuracy == pytest.approx(3 / 4)
+    assert not saved[0].evaluated
+    # The first step, those that save and an epoch's last wait for the device; no others do.
+    assert trainer.fetched == [1, 2, 1, 2, 2, 2, 2]
+    assert loop.history[0].train_loss == pytest.approx((2 * 1 + 2 + 3 + 6) / 5)
 
 
 @pytest.mark.parametrize("loss", [math.nan, math.inf])

@@ -35,3 +35,13 @@ def test_patience_counts_epochs_without_enough_improvement() -> None:
     assert [strict.exhausted(m) for m in EPOCHS[:4]] == [False, False, False, True]
     lenient = Patience(EarlyStopping(monitor="val_accuracy", patience=3))
     assert not any(lenient.exhausted(m) for m in EPOCHS)
+
+
+def test_epochs_without_evaluation_are_passed_over() -> None:
+    unseen = epoch(1, math.nan, math.nan)
+    best = Best("val_loss")
+    assert [best.update(m) for m in (unseen, EPOCHS[1], unseen)] == [False, True, False]
+    assert best.metrics is EPOCHS[1]
+    patience = Patience(EarlyStopping(monitor="val_loss", patience=1))
+    assert not any(patience.exhausted(m) for m in (unseen, EPOCHS[1], unseen, unseen))
+    assert patience.exhausted(EPOCHS[0])

@@ -32,7 +32,6 @@ class RunProgress:
 
     Attributes:
         folder: the run folder, once the run has started.
-        epochs_done: how many epochs have ended; each left a checkpoint.
     """
 
     def __init__(self, console: Console) -> None:
@@ -43,7 +42,6 @@ class RunProgress:
         self._steps = 0
         self._newest_loss: float | None = None
         self.folder: Path | None = None
-        self.epochs_done = 0
 
     def __enter__(self) -> RunProgress:
         return self
@@ -53,7 +51,7 @@ class RunProgress:
 
     def isotune_run_started(self, event: RunStarted) -> None:
         """Shows what will run."""
-        self.folder, self.epochs_done = event.folder, 0
+        self.folder = event.folder
         self._epochs, self._steps = event.spec.epochs, event.steps_per_epoch
         self._newest_loss = None
         show(self._console, f"{event.spec.name}: {event.backend} on {event.device}", "bold")
@@ -82,7 +80,6 @@ class RunProgress:
     def isotune_epoch_ended(self, event: EpochEnded) -> None:
         """Shows the epoch's figures."""
         self._remove_bar()
-        self.epochs_done = event.metrics.epoch
         line = epoch_line(event.metrics, self._epochs)
         if event.best:
             show(self._console, f"{line}  best", "bold")
@@ -100,12 +97,16 @@ class RunProgress:
         )
 
     def left_behind(self) -> str:
-        """Tells where a run that has been stopped left its last checkpoint."""
+        """Tells where a run that has been stopped left its newest checkpoint."""
         if self.folder is None:
             return "the run had not started; it left nothing."
-        if not self.epochs_done:
-            return f"no epoch had ended, so there is no checkpoint yet; the run is in {self.folder}"
-        return f"the last checkpoint, of epoch {self.epochs_done}, is in {self.folder}"
+        from isotune.runs.checkpoints import CheckpointStore
+        from isotune.runs.folder import RunFolder
+
+        newest = CheckpointStore(RunFolder(self.folder).checkpoints).newest()
+        if newest is None:
+            return f"there is no checkpoint yet; the run is in {self.folder}"
+        return f"the newest checkpoint, {newest}, is in {self.folder}"
 
     def _remove_bar(self) -> None:
         if self._bar is not None:

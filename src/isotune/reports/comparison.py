@@ -57,7 +57,8 @@ class Difference:
         epochs: how many epochs both have; without any, all others are None.
         train_loss: the largest ``|a - b| / max(|a|, |b|)`` of an epoch's training losses.
         train_loss_epoch: where it is.
-        val_accuracy: the largest ``|a - b|`` of validation accuracies, 0 to 1.
+        val_accuracy: the largest ``|a - b|`` of validation accuracies, 0 to 1; None if there
+            is no epoch after which both were evaluated.
         val_accuracy_epoch: where it is.
         val_pictures: the same in pictures, if both runs had equally many.
     """
@@ -130,23 +131,26 @@ def difference(first: RunFigures, other: RunFigures) -> Difference:
     pairs = list(zip(first.history, other.history, strict=False))
     if not pairs:
         return Difference(epochs=0)
-    loss, loss_epoch = max(
-        ((_relative(a.train_loss, b.train_loss), a.epoch) for a, b in pairs),
-        key=lambda found: found[0],
-    )
-    accuracy, accuracy_epoch = max(
-        ((abs(a.val_accuracy - b.val_accuracy), a.epoch) for a, b in pairs),
-        key=lambda found: found[0],
-    )
+    losses = [(_relative(a.train_loss, b.train_loss), a.epoch) for a, b in pairs]
+    loss, loss_epoch = _largest(losses)
+    evaluated = [(a, b) for a, b in pairs if a.evaluated and b.evaluated]
+    accuracies = [(abs(a.val_accuracy - b.val_accuracy), a.epoch) for a, b in evaluated]
+    accuracy, accuracy_epoch = _largest(accuracies)
     same = first.val_pictures is not None and first.val_pictures == other.val_pictures
+    counted = same and accuracy is not None
     return Difference(
         epochs=len(pairs),
         train_loss=loss,
         train_loss_epoch=loss_epoch,
         val_accuracy=accuracy,
         val_accuracy_epoch=accuracy_epoch,
-        val_pictures=round(accuracy * (first.val_pictures or 0)) if same else None,
+        val_pictures=round((accuracy or 0) * (first.val_pictures or 0)) if counted else None,
     )
+
+
+def _largest(found: Sequence[tuple[float, int]]) -> tuple[float | None, int | None]:
+    """Returns the first of the largest values, with its epoch."""
+    return max(found, key=lambda each: each[0], default=(None, None))
 
 
 def _relative(a: float, b: float) -> float:

@@ -129,6 +129,17 @@ class CheckpointStore:
         except (ValueError, AttributeError, TypeError) as error:
             raise RunError(f"{path}: is damaged: {error}.") from error
 
+    def newest(self) -> str | None:
+        """Returns the folder of the checkpoint with most training steps; None if there is none.
+
+        Raises:
+            RunError: the index or a manifest is damaged.
+        """
+        index = self.index()
+        names = [name for name in (index.last, *index.steps[-1:]) if name]
+        steps = {name: _read_manifest(self._folder / name / MANIFEST)["step"] for name in names}
+        return max(names, key=lambda name: int(steps[name]), default=None)
+
     def load(self, which: str) -> Checkpoint:
         """Reads a checkpoint and checks its hashes.
 

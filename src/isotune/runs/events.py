@@ -15,13 +15,16 @@ from isotune.spec.experiment import ExperimentSpec
 class EpochMetrics:
     """The figures of one epoch: a line of ``metrics.jsonl``.
 
+    A checkpoint within an epoch holds those of the epoch so far.
+
     Attributes:
         epoch: from 1.
         steps: training steps made so far in the run.
         learning_rate: that of the epoch's last step.
         train_loss: mean over the epoch's samples, while the weights moved.
         train_accuracy: likewise, 0 to 1.
-        val_loss: mean over the validation samples, after the epoch.
+        val_loss: mean over the validation samples, after the epoch; NaN in an epoch
+            without evaluation.
         val_accuracy: likewise, 0 to 1.
         train_seconds: wall time of the training part.
         val_seconds: wall time of the validation part.
@@ -41,6 +44,11 @@ class EpochMetrics:
     val_seconds: float
     data_seconds: float
     step_ms: float
+
+    @property
+    def evaluated(self) -> bool:
+        """Whether the model was evaluated after this epoch."""
+        return not math.isnan(self.val_loss)
 
     def as_json(self) -> dict[str, Any]:
         """Returns plain data, with null for NaN, which JSON does not have."""
@@ -94,7 +102,11 @@ class StepEnded:
 
 @dataclass(frozen=True)
 class EpochEnded:
-    """An epoch and its validation are over; `best` tells whether it is the best so far."""
+    """An epoch and its evaluation, if it has one, are over.
+
+    Attributes:
+        best: whether it is the best so far.
+    """
 
     metrics: EpochMetrics
     best: bool

@@ -33,9 +33,10 @@ class Run:
     Attributes:
         classes: class names, in label order.
         plan: how it was trained.
-        model: the native model, an ``nn.Module`` or ``nn.Cell``, with the best weights.
+        model: the native model, an ``nn.Module`` or ``nn.Cell``, with the best weights, or
+            those of the checkpoint that was opened.
         history: the metrics of every epoch.
-        best: the metrics of the best one.
+        best: the metrics of the model's epoch, up to its step.
     """
 
     folder: RunFolder

@@ -13,6 +13,7 @@ from isotune.spec.parts import (
     CheckpointSpec,
     DatasetSpec,
     EarlyStopping,
+    EvaluationSpec,
     FreezeSpec,
     HeadSpec,
     LossSpec,
@@ -79,6 +80,7 @@ class ExperimentSpec(SpecModel):
     drop_last: bool = False
     workers: Annotated[int, Field(ge=1, le=256)] | None = None
     normalization: NormalizationSpec | None = None
+    evaluation: EvaluationSpec = EvaluationSpec()
     early_stopping: EarlyStopping | None = None
     checkpoint: CheckpointSpec = CheckpointSpec()
 

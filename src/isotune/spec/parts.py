@@ -142,7 +142,35 @@ class EarlyStopping(SpecModel):
     min_delta: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
 
 
+class EvaluationSpec(SpecModel):
+    """In which epochs the model is evaluated: from `start` on in every `every`-th.
+
+    The last epoch always is, so that every run has a best one. Early stopping counts the
+    epochs that are evaluated.
+
+    Attributes:
+        start: the first epoch that is, counted from 1.
+    """
+
+    every: Annotated[int, Field(ge=1)] = 1
+    start: Annotated[int, Field(ge=1)] = 1
+
+    def due(self, epoch: int, epochs: int) -> bool:
+        """Tells whether `epoch`, from 1, is evaluated in a run of `epochs`."""
+        counted = epoch >= self.start and (epoch - self.start) % self.every == 0
+        return counted or epoch == epochs
+
+
 class CheckpointSpec(SpecModel):
-    """Which epoch is the best one: that with the first best value of `monitor`."""
+    """What is kept of a run beside its last epoch's state.
+
+    Attributes:
+        monitor: the best epoch is that with the first best value of it.
+        every_steps: after every how many training steps of the run a checkpoint is made;
+            None makes none within epochs.
+        keep: how many of those stay, the newest; the best and the last epoch's stay besides.
+    """
 
     monitor: Monitor = "val_accuracy"
+    every_steps: Annotated[int, Field(ge=1)] | None = None
+    keep: Annotated[int, Field(ge=1)] = 5

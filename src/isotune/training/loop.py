@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-import statistics
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,17 +22,7 @@ from isotune.spec.resolving import normalization
 from isotune.training.evaluation import FETCH_EVERY, evaluate
 from isotune.training.progress import Best, Patience
 from isotune.training.schedule import learning_rate
-
-
-@dataclass
-class _Tally:
-    """Sums over an epoch's training steps, and how long they took."""
-
-    loss: float = 0.0
-    correct: int = 0
-    samples: int = 0
-    newest_loss: float | None = None
-    step_seconds: list[float] = field(default_factory=list)
+from isotune.training.tally import Tally
 
 
 @dataclass
@@ -45,6 +34,8 @@ class TrainingLoop:
         notify: tells observers: name of the hook, event.
         on_epoch: called after each epoch with its metrics and whether it is the best so far;
             saves checkpoints.
+        on_step: called after every `checkpoint.every_steps` steps of the run, with the
+            figures of the epoch so far; saves a checkpoint.
         first_step_seconds: the run's first step, compilation included.
         step_seconds: seconds a step of all others, averaged between two waits for the device.
     """
@@ -58,6 +49,7 @@ class TrainingLoop:
     freezing: Callable[[int], FreezePlan]
     notify: Callable[[str, object], None]
     on_epoch: Callable[[EpochMetrics, bool], None]
+    on_step: Callable[[EpochMetrics], None]
     history: list[EpochMetrics] = field(default_factory=list)
     first_step_seconds: float = math.nan
     step_seconds: list[float] = field(default_factory=list)
@@ -90,11 +82,13 @@ class TrainingLoop:
         return best.metrics
 
     def _epoch(self, epoch: int) -> EpochMetrics:
+        tally = Tally(epoch)
+        self._train(tally)
+        self.step_seconds.extend(tally.step_seconds)
+        metrics = tally.metrics(epoch * len(self.train))
+        if not self.spec.evaluation.due(epoch, self.spec.epochs):
+            return metrics
         start = time.perf_counter()
-        tally = _Tally()
-        waiting = _Stopwatch()
-        rate = self._train(epoch, tally, waiting)
-        trained = time.perf_counter()
         result = evaluate(
             self.backend, self.trainer, self.val.epoch(0), self.normalization, self.plan
         )
@@ -103,62 +97,46 @@ class TrainingLoop:
                 f"the validation loss became {result.loss} in epoch {epoch};"
                 " a smaller optimizer.lr usually helps."
             )
-        steps = tally.step_seconds
-        self.step_seconds.extend(steps)
-        return EpochMetrics(
-            epoch=epoch,
-            steps=epoch * len(self.train),
-            learning_rate=rate,
-            train_loss=tally.loss / tally.samples,
-            train_accuracy=tally.correct / tally.samples,
+        return replace(
+            metrics,
             val_loss=result.loss,
             val_accuracy=result.accuracy,
-            train_seconds=trained - start,
-            val_seconds=time.perf_counter() - trained,
-            data_seconds=waiting.seconds,
-            step_ms=statistics.median(steps) * 1000 if steps else math.nan,
+            val_seconds=time.perf_counter() - start,
         )
 
-    def _train(self, epoch: int, tally: _Tally, waiting: _Stopwatch) -> float:
-        """Makes an epoch's training steps; returns the last learning rate."""
+    def _train(self, tally: Tally) -> None:
+        """Makes an epoch's training steps."""
         labels: list[NDArray[np.int32]] = []
         pending: list[Outputs] = []
-        step = (epoch - 1) * len(self.train)
-        rate = 0.0
+        step = (tally.epoch - 1) * len(self.train)
         mark = time.perf_counter()
-        batches = _noting(waiting.timing(self.train.epoch(epoch - 1)), labels)
+        batches = _noting(tally.waiting.timing(self.train.epoch(tally.epoch - 1)), labels)
         for number, batch in enumerate(self.backend.dataset.feed(batches, self.normalization), 1):
-            rate = learning_rate(
-                self.spec.schedule, self.spec.optimizer.lr, step, len(self.train), self.spec.epochs
-            )
-            pending.append(self.trainer.train_step(batch, rate, step))
-            self.notify("isotune_step_ended", StepEnded(epoch, number, tally.newest_loss))
-            if step == 0 or len(pending) == FETCH_EVERY or number == len(self.train):
-                self._collect(pending, labels, tally, epoch)
+            tally.learning_rate = self._learning_rate(step)
+            pending.append(self.trainer.train_step(batch, tally.learning_rate, step))
+            self.notify("isotune_step_ended", StepEnded(tally.epoch, number, tally.newest_loss))
+            full = len(pending) == FETCH_EVERY or number == len(self.train)
+            saves = self._saves_after(step)
+            if step == 0 or full or saves:
+                tally.add(self.trainer.fetch(pending), labels)
                 elapsed = time.perf_counter() - mark
                 if step == 0:
                     self.first_step_seconds = elapsed
                 else:
                     tally.step_seconds.append(elapsed / len(pending))
                 pending.clear()
+                if saves:
+                    self.on_step(tally.metrics(step + 1))
                 mark = time.perf_counter()
             step += 1
-        return rate
 
-    def _collect(
-        self, pending: list[Outputs], labels: list[NDArray[np.int32]], tally: _Tally, epoch: int
-    ) -> None:
-        for outputs in self.trainer.fetch(pending):
-            truth = labels.pop(0)
-            if not math.isfinite(outputs.loss):
-                raise TrainingError(
-                    f"the training loss became {outputs.loss} in epoch {epoch};"
-                    " a smaller optimizer.lr usually helps."
-                )
-            tally.newest_loss = outputs.loss
-            tally.loss += outputs.loss * len(truth)
-            tally.correct += int((outputs.logits.argmax(axis=1) == truth).sum())
-            tally.samples += len(truth)
+    def _learning_rate(self, step: int) -> float:
+        base, epochs = self.spec.optimizer.lr, self.spec.epochs
+        return learning_rate(self.spec.schedule, base, step, len(self.train), epochs)
+
+    def _saves_after(self, step: int) -> bool:
+        every = self.spec.checkpoint.every_steps
+        return every is not None and (step + 1) % every == 0
 
 
 def _noting(batches: Iterator[Batch], labels: list[NDArray[np.int32]]) -> Iterator[Batch]:
@@ -166,19 +144,3 @@ def _noting(batches: Iterator[Batch], labels: list[NDArray[np.int32]]) -> Iterat
     for batch in batches:
         labels.append(batch.labels)
         yield batch
-
-
-class _Stopwatch:
-    """Adds up the time spent waiting for an iterator."""
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-
-    def timing(self, batches: Iterator[Batch]) -> Iterator[Batch]:
-        while True:
-            start = time.perf_counter()
-            batch = next(batches, None)
-            self.seconds += time.perf_counter() - start
-            if batch is None:
-                return
-            yield batch

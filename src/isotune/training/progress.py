@@ -20,7 +20,7 @@ def worst(monitor: Monitor) -> float:
 
 @dataclass
 class Best:
-    """Keeps the first epoch with the best value of `monitor`."""
+    """Keeps the first epoch with the best value of `monitor`, of those that were evaluated."""
 
     monitor: Monitor
     metrics: EpochMetrics | None = None
@@ -35,7 +35,7 @@ class Best:
 
 
 class Patience:
-    """Counts epochs without improvement."""
+    """Counts evaluated epochs without improvement."""
 
     def __init__(self, spec: EarlyStopping) -> None:
         self._spec = spec
@@ -44,6 +44,8 @@ class Patience:
 
     def exhausted(self, metrics: EpochMetrics) -> bool:
         """Takes an epoch in; tells whether the run should end."""
+        if not metrics.evaluated:
+            return False
         value = getattr(metrics, self._spec.monitor)
         if improves(self._spec.monitor, value, self._best, self._spec.min_delta):
             self._best, self._waited = value, 0

@@ -1,0 +1,70 @@
+"""Writes down what a run comes to while it goes on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from isotune.interfaces.backend import Backend
+from isotune.interfaces.trainer import Trainer, TrainingPlan
+from isotune.runs.checkpoints import Checkpoint, CheckpointStore
+from isotune.runs.events import EpochMetrics
+from isotune.runs.folder import RunFolder
+from isotune.spec.experiment import ExperimentSpec
+from isotune.spec.loading import dump_spec
+
+
+@dataclass(frozen=True)
+class Saver:
+    """Saves metrics and checkpoints of a run."""
+
+    folder: RunFolder
+    spec: ExperimentSpec
+    plan: TrainingPlan
+    classes: tuple[str, ...]
+    backend: Backend
+    model: Any
+    trainer: Trainer
+
+    def epoch(self, metrics: EpochMetrics, best: bool) -> None:
+        """Saves an epoch that has ended.
+
+        Raises:
+            RunError: a file cannot be written.
+        """
+        self.folder.append_metrics(metrics)
+        name = f"epoch-{metrics.epoch:04d}"
+        self._store.save(name, self._checkpoint(metrics), best=best)
+
+    def step(self, metrics: EpochMetrics) -> None:
+        """Saves a checkpoint within an epoch.
+
+        Raises:
+            RunError: as :meth:`epoch`.
+        """
+        name, keep = f"step-{metrics.steps:08d}", self.spec.checkpoint.keep
+        self._store.save_step(name, self._checkpoint(metrics), keep=keep)
+
+    def restore_best(self) -> None:
+        """Gives the model the best epoch's weights."""
+        self.backend.checkpoints.import_model(self.model, self._store.load("best").model)
+
+    @property
+    def _store(self) -> CheckpointStore:
+        return CheckpointStore(self.folder.checkpoints)
+
+    def _checkpoint(self, metrics: EpochMetrics) -> Checkpoint:
+        weights = self.plan.class_weights
+        return Checkpoint(
+            model=self.backend.checkpoints.export_model(self.model),
+            optimizer=self.backend.checkpoints.export_optimizer(self.trainer),
+            manifest={
+                "spec": dump_spec(self.spec),
+                "backend": self.backend.name,
+                "classes": list(self.classes),
+                "class_weights": None if weights is None else weights.tolist(),
+                "epoch": metrics.epoch,
+                "step": metrics.steps,
+                "metrics": metrics.as_json(),
+            },
+        )
