@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import pickle
 import struct
-import tracemalloc
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from bounded import little_memory
 from isotune.errors import WeightsError
 from isotune.weights.pth import read_pth
 from isotune.weights.pth_legacy import MAGIC_NUMBER, PROTOCOL_VERSION
-from isotune.weights.pth_tensors import COPIES_FLOOR
 
 # A little assembler of pickles: each function returns instructions that push one object.
 
@@ -85,17 +82,6 @@ def legacy(pickled: bytes, storages: dict[str, bytes], itemsize: int = 4) -> byt
     parts += [pickled, pickle.dumps(list(storages), 2)]
     parts += [struct.pack("<q", len(v) // itemsize) + v for v in storages.values()]
     return b"".join(parts)
-
-
-@contextmanager
-def little_memory() -> Iterator[None]:
-    tracemalloc.start()
-    try:
-        yield
-        peak = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-    assert peak < 2 * COPIES_FLOOR
 
 
 FLOATS = np.arange(8, dtype="<f4")

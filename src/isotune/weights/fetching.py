@@ -62,7 +62,9 @@ def _locate_path(entry: BackboneEntry, weights: str, base: Path) -> Path:
 def _is_file(path: Path) -> bool:
     try:
         if path.exists() and not path.is_file():
-            raise WeightsError(f"'{path}' is not a file; weights are a .pth or .safetensors file.")
+            raise WeightsError(
+                f"'{path}' is not a file; weights are a .pth, .safetensors or .ckpt file."
+            )
         return path.is_file()
     except (OSError, ValueError):
         # A name too long, or with a null character: no such file.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -9,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isotune.errors import WeightsError
+from isotune.weights.ckpt import is_ckpt, read_ckpt
 from isotune.weights.files import Unreadable, opened
 from isotune.weights.pth import read_pth, without_prefix
-from isotune.weights.pth_tensors import widen_bfloat16
+from isotune.weights.pth_tensors import MAX_DIMENSIONS, widen_bfloat16
 from isotune.weights.pth_zip import MAGIC as ZIP_MAGIC
 
 PICKLE_MAGIC = b"\x80"
@@ -32,6 +34,9 @@ SAFETENSORS_DTYPES = {
     "BOOL": "?",
 }
 
+SAFETENSORS_HEADER = 100_000_000
+"""Bytes of a header, at most; a file with fewer than its header should have is cut off."""
+
 LOOKS = (
     (b"version https://git-lfs", "a Git LFS pointer; fetch the file itself with 'git lfs pull'"),
     (b"<!doctype html", "an HTML page, perhaps an error message saved by a download"),
@@ -46,28 +51,30 @@ LOOKS = (
 
 
 def read_weights(path: str | Path) -> dict[str, NDArray[Any]]:
-    """Reads a ``.pth`` or ``.safetensors`` file.
+    """Reads a ``.pth``, ``.safetensors`` or MindSpore ``.ckpt`` file.
 
     Returns:
         Contiguous arrays by name, with the file's shapes and dtypes, but bfloat16 as float32.
 
     Raises:
-        WeightsError: the file is missing, damaged, unsafe, or neither of the two.
+        WeightsError: the file is missing, damaged, unsafe, or none of the three.
     """
     path = Path(path)
     with opened(path) as file:
         head = file.read(1024)
         if _is_safetensors(head, path.stat().st_size):
             return without_prefix(_read_safetensors(file))
+        if is_ckpt(head):
+            return without_prefix(read_ckpt(file))
     if head.startswith((ZIP_MAGIC, PICKLE_MAGIC)):
         return read_pth(path)
-    raise WeightsError(f"'{path}' is not a .pth or .safetensors file: {_look(path, head)}.")
+    raise WeightsError(f"'{path}' is not a .pth, .safetensors or .ckpt file: {_look(head)}.")
 
 
 def _is_safetensors(head: bytes, file_size: int) -> bool:
     """Tells it by its header, JSON behind a length of eight bytes."""
     length = int.from_bytes(head[:8], "little")
-    return head[8:9] == b"{" and length + 8 <= file_size
+    return head[8:9] == b"{" and length < max(file_size, SAFETENSORS_HEADER)
 
 
 def _read_safetensors(file: BinaryIO) -> dict[str, NDArray[Any]]:
@@ -78,6 +85,8 @@ def _read_safetensors(file: BinaryIO) -> dict[str, NDArray[Any]]:
         parts = deserialize(file.read())  # type: ignore[no-untyped-call]
     except SafetensorError as error:
         raise Unreadable(str(error)) from error
+    if not parts:
+        raise Unreadable("it holds no tensor")
     return {name: _array(name, part) for name, part in parts}
 
 
@@ -89,10 +98,13 @@ def _array(name: str, part: dict[str, Any]) -> NDArray[Any]:
     array = array.astype(array.dtype.newbyteorder("="), copy=False)
     if dtype == "BF16":
         array = widen_bfloat16(array)
-    return array.reshape(part["shape"])
+    shape = tuple(part["shape"])
+    if len(shape) > MAX_DIMENSIONS or math.prod(side for side in shape if side) >= 1 << 59:
+        raise Unreadable(f"the shape of tensor '{name}' is too large")
+    return array.reshape(shape)
 
 
-def _look(path: Path, head: bytes) -> str:
+def _look(head: bytes) -> str:
     if not head:
         return "it is empty"
     start = head.lstrip().lower()
@@ -101,7 +113,4 @@ def _look(path: Path, head: bytes) -> str:
             return f"it looks like {description}"
     if head[257:262] == b"ustar":
         return "it looks like a tar archive; unpack it first"
-    # A MindSpore checkpoint is a protobuf whose first field is a message.
-    if path.suffix == ".ckpt" and head.startswith(b"\x0a"):
-        return "it looks like a MindSpore checkpoint, which is not read yet"
     return "its first bytes belong to no known format"
