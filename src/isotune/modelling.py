@@ -65,7 +65,8 @@ def _backbone_state(
     spec: ExperimentSpec, entry: BackboneEntry, shapes: dict[str, tuple[int, ...]]
 ) -> State:
     try:
-        path = locate_weights(entry, spec.backbone.weights)
+        chosen = spec.backbone
+        path = locate_weights(entry, chosen.weights, url=chosen.url, sha256=chosen.sha256)
     except WeightsError as error:
         raise WeightsError(f"backbone.weights: {error}") from error
     if path is None:

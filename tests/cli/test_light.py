@@ -7,7 +7,15 @@ import subprocess
 import sys
 
 FRAMEWORKS = {"torch", "torchvision", "mindspore"}
-HEAVY = FRAMEWORKS | {"numpy", "pydantic", "PIL", "pooch", "matplotlib", "sklearn", "safetensors"}
+HEAVY = FRAMEWORKS | {
+    "numpy",
+    "pydantic",
+    "PIL",
+    "requests",
+    "matplotlib",
+    "sklearn",
+    "safetensors",
+}
 
 
 def imported_by(code: str) -> set[str]:

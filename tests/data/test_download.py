@@ -2,17 +2,18 @@ from __future__ import annotations
 
 import hashlib
 import io
-import threading
+import shutil
 import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
 from isotune.data.download import ensure_dataset
+from isotune.downloading import download as downloading
 from isotune.errors import DatasetError
+from web import Site, served
 
 
 def zipped(*names: str) -> bytes:
@@ -26,51 +27,12 @@ def zipped(*names: str) -> bytes:
 ARCHIVE = zipped("bees/train/a/1.jpg", "bees/val/a/2.jpg", "__MACOSX/bees/._1.jpg")
 
 
-class Site:
-    """A web site of some files.
-
-    Attributes:
-        files: content by path; only the first half is sent of what is in `cut`.
-        together: when set, answers wait until that many are asked for.
-    """
-
-    def __init__(self) -> None:
-        self.files: dict[str, bytes] = {"/bees.zip": ARCHIVE}
-        self.cut: set[str] = set()
-        self.requests = 0
-        self.together: threading.Barrier | None = None
-        self.url = ""
-
-
 @pytest.fixture
-def site() -> Iterator[Site]:
-    state = Site()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            state.requests += 1
-            if state.together:
-                state.together.wait(10)
-            content = state.files.get(self.path)
-            if content is None:
-                self.send_error(404)
-                return
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content[: len(content) // 2] if self.path in state.cut else content)
-
-        def log_message(self, *_: object) -> None:
-            """Keeps quiet."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    state.url = f"http://127.0.0.1:{server.server_port}"
-    yield state
-    server.shutdown()
-    thread.join()
-    server.server_close()
+def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+    monkeypatch.setattr(downloading, "PAUSES", (0.0, 0.0, 0.0))
+    with served() as site:
+        site.files["/bees.zip"] = ARCHIVE
+        yield site
 
 
 def tree(folder: Path) -> list[str]:
@@ -88,7 +50,7 @@ def test_an_archive_is_downloaded_once_and_its_only_folder_stripped(
     prefix = hashlib.sha256(ARCHIVE).hexdigest()[:8]
     for _ in range(2):
         assert ensure_dataset(target, f"{site.url}/bees.zip", prefix) == target
-    assert site.requests == 1
+    assert len(site.requests) == 1
     assert tree(tmp_path / "datasets") == WHOLE
 
 
@@ -108,13 +70,10 @@ def test_without_an_address_the_error_says_where_it_looked(tmp_path: Path) -> No
 
 
 def test_what_fails_leaves_nothing_behind(site: Site, tmp_path: Path) -> None:
-    site.files["/cut.zip"] = ARCHIVE
     site.files["/page.zip"] = b"<html>not found</html>"
     site.files["/hostile.zip"] = zipped("../../evil")
-    site.cut.add("/cut.zip")
     cases = {
         f"{site.url}/gone.zip": "404",
-        f"{site.url}/cut.zip": "cannot be downloaded",
         f"{site.url}/page.zip": "neither a zip nor a tar",
         f"{site.url}/hostile.zip": "outside",
         "http://127.0.0.1:9/bees.zip": "cannot be downloaded",
@@ -127,21 +86,55 @@ def test_what_fails_leaves_nothing_behind(site: Site, tmp_path: Path) -> None:
     assert tree(tmp_path) == ["datasets"]
 
 
-@pytest.mark.parametrize("sha256", ["0" * 64, "0" * 8, "abc", "no digits"])
-def test_another_hash_is_refused(sha256: str, site: Site, tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match=sha256):
-        ensure_dataset(tmp_path / "datasets" / "bees", f"{site.url}/bees.zip", sha256)
+def test_another_hash_is_refused(site: Site, tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="should begin with 00000000"):
+        ensure_dataset(tmp_path / "datasets" / "bees", f"{site.url}/bees.zip", "0" * 8)
     assert tree(tmp_path) == ["datasets"]
 
 
-def test_runs_at_once_do_not_spoil_each_other(site: Site, tmp_path: Path) -> None:
-    site.together = threading.Barrier(4)
+def test_a_break_leaves_a_part_that_the_next_run_completes(site: Site, tmp_path: Path) -> None:
+    target = tmp_path / "datasets" / "bees"
+    site.etag, site.cuts = '"one"', [100, 0, 0, 0]
+    with pytest.raises(DatasetError, match=f"after 100 of {len(ARCHIVE)} bytes"):
+        ensure_dataset(target, f"{site.url}/bees.zip")
+    assert tree(tmp_path / "datasets") == [".bees.part", ".bees.part.json"]
+    # And that is how a run looks that was killed while it unpacked.
+    (tmp_path / "datasets" / ".bees.unpacking" / "left").mkdir(parents=True)
+    site.requests.clear()
+    ensure_dataset(target, f"{site.url}/bees.zip")
+    assert site.asked() == ["bytes=100-"]
+    assert tree(tmp_path / "datasets") == WHOLE
+
+
+def test_runs_at_once_download_once(site: Site, tmp_path: Path) -> None:
     target = tmp_path / "datasets" / "bees"
     with ThreadPoolExecutor(4) as executor:
         found = [executor.submit(ensure_dataset, target, f"{site.url}/bees.zip") for _ in range(4)]
         assert [future.result() for future in found] == [target] * 4
-    assert site.requests == 4
+    assert len(site.requests) == 1
     assert tree(tmp_path / "datasets") == WHOLE
+
+
+@pytest.mark.parametrize(
+    ("names", "wanted", "there"),
+    [
+        (["data/Canidae/train/a/1", "data/Canidae/val/a/2"], {"train", "val"}, ["train", "val"]),
+        (["data/Canidae/train/a/1", "data/README"], {"train", "val"}, ["train"]),
+        (["train/a/1"], {"train", "val"}, ["train"]),
+        (["data/train/1", "data/valid/2"], {"train", "val"}, ["train", "valid"]),
+        (["cifar-10-batches-bin/x.bin", "__MACOSX/x"], {"train", "val"}, ["x.bin"]),
+        (["a/b/c/1.jpg"], {"train", "val"}, ["b"]),
+        (["a/1", "b/2"], {"train", "val"}, ["a", "b"]),
+    ],
+)
+def test_the_folder_with_the_splits_is_the_dataset(
+    names: list[str], wanted: set[str], there: list[str], site: Site, tmp_path: Path
+) -> None:
+    site.files["/deep.zip"] = zipped(*names)
+    target = ensure_dataset(tmp_path / "deep", f"{site.url}/deep.zip", wanted=wanted)
+    assert sorted(path.name for path in target.iterdir()) == there
+    shutil.rmtree(target)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_home_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:

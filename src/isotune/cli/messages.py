@@ -23,8 +23,9 @@ class _Complaints(logging.Handler):
 
 
 def show_warnings() -> None:
-    """Shows Isotune's warnings, and with ``ISOTUNE_VERBOSE`` set all it logs."""
+    """Shows Isotune's warnings and downloads, and with ``ISOTUNE_VERBOSE`` set all it logs."""
     log = logging.getLogger("isotune")
     log.setLevel(logging.DEBUG if os.environ.get("ISOTUNE_VERBOSE") else logging.WARNING)
+    logging.getLogger("isotune.downloading").setLevel(logging.INFO)
     if not any(isinstance(handler, _Complaints) for handler in log.handlers):
         log.addHandler(_Complaints())

@@ -143,7 +143,14 @@ def dataset_folder(spec: DatasetSpec) -> Path:
     """
     path = home.datasets() / Path(spec.path).expanduser()  # an absolute path stays as it is
     try:
-        return ensure_dataset(path, spec.url, spec.sha256)
+        return ensure_dataset(path, spec.url, spec.sha256, _split_folders(spec))
     except DatasetError as error:
         beside = "" if path == Path(spec.path) else f" Nor is there a {spec.path} beside the spec."
         raise DatasetError(f"dataset.path: {error}{beside}") from error
+
+
+def _split_folders(spec: DatasetSpec) -> set[str]:
+    """Returns what is right in the folder of a dataset whose splits are folders."""
+    return {
+        part for split in (spec.splits.train, spec.splits.val) for part in Path(split).parts[:1]
+    }

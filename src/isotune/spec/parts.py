@@ -70,10 +70,15 @@ class BackboneSpec(SpecModel):
         weights: ``imagenet`` (or another published name), ``none``, or the path of a file:
             absolute, relative to the spec's file or the working directory, or under
             ``$ISOTUNE_HOME/weights``.
+        url: where to download the file of `weights` from when it is not there; it is kept
+            under that name in ``$ISOTUNE_HOME/weights``.
+        sha256: what the SHA-256 of that download begins with, eight digits at least.
     """
 
     name: str
     weights: Annotated[str, Field(min_length=1)] = "imagenet"
+    url: Url | None = None
+    sha256: Digest | None = None
 
 
 class HeadSpec(SpecModel):

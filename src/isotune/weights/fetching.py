@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
-import logging
-import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,15 +10,15 @@ from isotune import home
 from isotune.errors import WeightsError, nearest
 from isotune.interfaces.backbone import BackboneEntry, PublishedWeights
 
-logger = logging.getLogger(__name__)
 
-TIMEOUT = 30
-"""Seconds that a server may stay silent."""
-
-CHUNK = 1 << 20
-
-
-def locate_weights(entry: BackboneEntry, weights: str, base: Path | None = None) -> Path | None:
+def locate_weights(
+    entry: BackboneEntry,
+    weights: str,
+    base: Path | None = None,
+    *,
+    url: str | None = None,
+    sha256: str | None = None,
+) -> Path | None:
     """Returns the file of `weights`.
 
     Args:
@@ -30,6 +27,8 @@ def locate_weights(entry: BackboneEntry, weights: str, base: Path | None = None)
             ``$ISOTUNE_HOME/weights``, else from the package that ships it, else downloaded
             there; or a path, absolute, relative to `base` or under ``$ISOTUNE_HOME/weights``.
         base: the spec's folder; None means the current folder.
+        url: where a file that is not there is downloaded from, to ``$ISOTUNE_HOME/weights``.
+        sha256: what the SHA-256 of what `url` sends begins with; None checks nothing.
 
     Returns:
         The file, or None for ``none``.
@@ -37,23 +36,40 @@ def locate_weights(entry: BackboneEntry, weights: str, base: Path | None = None)
     Raises:
         WeightsError: there is no such file, and how to come by it; or the download failed.
     """
+    if url is not None and (weights == "none" or weights in entry.weights):
+        raise WeightsError(f"'{weights}' needs no backbone.url; {_kept()}.")
     if weights == "none":
         return None
     if published := entry.weights.get(weights):
         return _locate_published(published)
-    return _locate_path(entry, weights, base or Path.cwd())
-
-
-def _locate_path(entry: BackboneEntry, weights: str, base: Path) -> Path:
-    path = Path(weights).expanduser()
-    places = list(dict.fromkeys([(base / path).absolute(), home.weights() / path]))
+    places = _places(weights, base or Path.cwd())
     for place in places:
         if _is_file(place):
             return place
+    if url is None:
+        raise _missing(entry, weights, places)
+    if Path(weights).name != weights:
+        raise WeightsError(
+            f"'{weights}' is not there and is no file name for backbone.url; {_kept()}."
+        )
+    _download(url, sha256, home.weights() / weights)
+    return home.weights() / weights
+
+
+def _kept() -> str:
+    return f"with one, it is the file name to keep the download by in {home.weights()}"
+
+
+def _places(weights: str, base: Path) -> list[Path]:
+    path = Path(weights).expanduser()
+    return list(dict.fromkeys([(base / path).absolute(), home.weights() / path]))
+
+
+def _missing(entry: BackboneEntry, weights: str, places: Sequence[Path]) -> WeightsError:
     beside = [file.name for place in places for file in _files(place.parent)]
     published = ", ".join(sorted(entry.weights)) or "none"
-    raise WeightsError(
-        f"there are no weights '{weights}'.{nearest(path.name, [*entry.weights, *beside])}"
+    return WeightsError(
+        f"there are no weights '{weights}'.{nearest(Path(weights).name, [*entry.weights, *beside])}"
         f" Looked for {' and '.join(map(str, places))}."
         f" Published weights of {entry.name}: {published}."
     )
@@ -106,48 +122,14 @@ def _locate_packaged(published: PublishedWeights) -> Path | None:
     return None
 
 
-def _download(url: str, sha256: str, target: Path) -> None:
-    """Downloads `url` to `target`, which appears when it is whole and right, or not at all."""
-    by_hand = f"download it by hand and save it as {target}"
-    partial = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
+def _download(url: str, sha256: str | None, target: Path) -> None:
+    # Not above: what is there already needs no network.
+    from isotune.downloading.download import download
+    from isotune.downloading.errors import DownloadError
+
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        partial.touch()
-    except OSError as error:
+        download(url, target, sha256)
+    except DownloadError as error:
         raise WeightsError(
-            f"folder {target.parent} cannot be written: {error.strerror}; set ISOTUNE_HOME to one"
-            " that can."
+            f"{url} was not downloaded: {error}; download it by hand and save it as {target}."
         ) from error
-    try:
-        _get(url, partial, by_hand)
-        found = _sha256(partial)
-        if not found.startswith(sha256):
-            raise WeightsError(
-                f"what {url} sent is not the published file (its SHA-256 begins"
-                f" {found[: len(sha256)]}, not {sha256}); try again, or {by_hand}."
-            )
-        partial.replace(target)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def _get(url: str, path: Path, by_hand: str) -> None:
-    from pooch import HTTPDownloader
-
-    logger.info("downloading %s", url)
-    try:
-        HTTPDownloader(chunk_size=CHUNK, timeout=TIMEOUT)(url, str(path), None)
-    except (OSError, ValueError) as error:
-        # Errors of the network are OSErrors without a number; those of the disk have one.
-        status = getattr(getattr(error, "response", None), "status_code", None)
-        reason = getattr(error, "strerror", None) or "it cannot be reached"
-        reason = f"the server answers {status}" if status else reason
-        raise WeightsError(f"{url} was not downloaded: {reason}; {by_hand}.") from error
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
