@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from shutil import copytree
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,7 +18,7 @@ from contract.nets import ENTRIES
 from contract.subject import in_bytes
 from isotune import hookimpl
 from isotune.data.pictures import open_pictures
-from isotune.errors import TrainingError
+from isotune.errors import SpecError, TrainingError
 from isotune.interfaces.backbone import BackboneEntry
 from isotune.modelling import build_model
 from isotune.plugins import Plugins
@@ -205,6 +206,44 @@ def test_the_best_weights_are_restored(backend: str, pictures: Path, tmp_path: P
     state = found.backend.checkpoints.export_model(found.model)
     assert in_bytes(state) == in_bytes(best.model)
     assert found.evaluate().accuracy == found.best.val_accuracy
+
+
+@pytest.mark.parametrize(("made", "opened"), [FRAMEWORKS, FRAMEWORKS[::-1]])
+def test_a_single_output_tells_two_classes_apart(
+    made: str, opened: str, pictures: Path, tmp_path: Path
+) -> None:
+    two = tmp_path / "two"
+    for folder in ("train/ants", "train/bees", "val/ants", "val/bees"):
+        copytree(pictures / folder, two / folder)
+    spec = experiment(
+        two,
+        backbone={"name": "tiny_bn", "weights": "none"},
+        head={"name": "mlp", "hidden": [16], "dropout": 0.25, "outputs": "single"},
+        loss="binary_cross_entropy",
+        optimizer={"name": "adam", "lr": 0.02},
+        epochs=30,
+    )
+    found = run(made, spec, tmp_path / "run")
+    assert found.best.val_accuracy == 1.0
+    evaluation = found.evaluate()
+    assert evaluation.logits.shape == (4, 1)
+    assert evaluation.loss == pytest.approx(found.best.val_loss, abs=1e-5)
+    pytest.importorskip(opened)
+    there = isotune.open_run(found.path, backend=opened, device="cpu", plugins=plugins(opened))
+    files = sorted(two.glob("val/*/*.png"))
+    for row, prediction in zip(evaluation.probabilities, there.predict_many(files), strict=True):
+        assert dict(prediction) == pytest.approx(
+            dict(zip(found.classes, row, strict=True)), abs=1e-4
+        )
+        assert sum(share for _, share in prediction) == pytest.approx(1)
+
+
+def test_a_single_output_needs_two_classes(pictures: Path, tmp_path: Path) -> None:
+    head = {"name": "linear", "outputs": "single"}
+    spec = experiment(pictures, head=head, loss="binary_cross_entropy")
+    with pytest.raises(SpecError, match=r"head.outputs: is 'single', .* the dataset has 3"):
+        run("numpy", spec, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def interrupt(event: object) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from isotune.data.pictures import Pictures, open_pictures
+from isotune.heads import head_path
 from isotune.interfaces.backend import Backend
 from isotune.interfaces.checkpoint import State
 from isotune.interfaces.freezing import FreezePlan
@@ -68,7 +69,7 @@ def run(
     state = opened.checkpoints.export_model(model)
 
     def freezing(epoch: int) -> FreezePlan:
-        return freeze_plan(loaded.freeze, entry, state, epoch)
+        return freeze_plan(loaded.freeze, head_path(loaded.head, entry), state, epoch)
 
     freezing(1)  # a wrong pattern is told before a folder is made
     folder = RunFolder.create(loaded, opened.name, Path(output) if output else None)

@@ -5,8 +5,12 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from isotune.data.pictures import Pictures
-from isotune.errors import BackendError, WeightsError
+from isotune.errors import BackendError, SpecError, WeightsError
+from isotune.heads import head_path, is_under, new_head
 from isotune.interfaces.backbone import BackboneEntry
 from isotune.interfaces.backend import Backend
 from isotune.interfaces.checkpoint import State
@@ -15,7 +19,7 @@ from isotune.spec.experiment import ExperimentSpec
 from isotune.training.loss import class_weights
 from isotune.weights.dialects import to_canonical
 from isotune.weights.fetching import locate_weights
-from isotune.weights.initial import initial_state, linear_head
+from isotune.weights.initial import initial_state
 from isotune.weights.matching import match
 from isotune.weights.reading import read_weights
 
@@ -28,13 +32,13 @@ def build_model(spec: ExperimentSpec, entry: BackboneEntry, backend: Backend, cl
         BackendError: the backend does not have the backbone.
     """
     model = build_backbone(entry, backend)
+    path = head_path(spec.head, entry)
+    head = new_head(spec.head, spec.seed, backend.heads.in_features(model, path), classes)
+    backend.heads.replace(model, path, head)
     shapes = {name: v.shape for name, v in backend.checkpoints.export_model(model).items()}
-    state = _backbone_state(spec, entry, shapes)
-    head = linear_head(spec.seed, backend.heads.in_features(model, entry.classifier), classes)
-    backend.heads.replace(model, entry.classifier, head)
-    state[f"{entry.classifier}.weight"] = head.weight
-    state[f"{entry.classifier}.bias"] = head.bias
-    backend.checkpoints.import_model(model, state)
+    backbone = {name: shape for name, shape in shapes.items() if not is_under(path, name)}
+    state = _backbone_state(spec, entry, backbone)
+    backend.checkpoints.import_model(model, {**state, **head.state(path)})
     return model
 
 
@@ -70,21 +74,31 @@ def _backbone_state(
     except WeightsError as error:
         raise WeightsError(f"backbone.weights: {error}") from error
     if path is None:
-        state = initial_state(shapes, spec.seed)
-    else:
-        state = match(shapes, to_canonical(read_weights(path), entry, str(path)), entry, str(path))
-    return {name: value for name, value in state.items() if not entry.is_head(name)}
+        return initial_state(shapes, spec.seed)
+    return match(shapes, to_canonical(read_weights(path), entry, str(path)), entry, str(path))
 
 
 def training_plan(spec: ExperimentSpec, pictures: Pictures) -> TrainingPlan:
     """Returns what a trainer needs to know of the experiment.
 
     Raises:
-        SpecError: class weights do not fit the dataset's classes.
+        SpecError: class weights or a single output do not fit the dataset's classes.
     """
+    classes = pictures.classes
+    if spec.head.outputs == "single" and len(classes) != 2:
+        raise SpecError(
+            "head.outputs: is 'single', which tells two classes apart, but the dataset has"
+            f" {len(classes)}: use 'per_class'."
+        )
+    return plan_with(spec, class_weights(spec.loss, classes, pictures.train.labels))
+
+
+def plan_with(spec: ExperimentSpec, weights: NDArray[np.float32] | None) -> TrainingPlan:
+    """Returns what a trainer needs to know, with class weights that are known already."""
     return TrainingPlan(
         optimizer=spec.optimizer,
+        loss=spec.loss.name,
         label_smoothing=spec.loss.label_smoothing,
-        class_weights=class_weights(spec.loss, pictures.classes, pictures.train.labels),
+        class_weights=weights,
         seed=spec.seed,
     )

@@ -12,7 +12,7 @@ from contract.subject import Learner, Subject
 from contract.truth import CATALOGUE, CLASSES, SEED, TRUTH, pictures
 from contract.values import state
 from isotune.interfaces.freezing import FreezePlan
-from isotune.interfaces.head import LinearValues
+from isotune.interfaces.head import HeadValues, LinearValues
 from isotune.interfaces.trainer import TrainingPlan
 from isotune.spec.optimizer import SGDSpec
 
@@ -25,7 +25,7 @@ def with_known_weights(subject: Subject) -> Learner:
     model = subject.model()
     width = backend.heads.in_features(model, path)
     head = LinearValues(np.zeros((CLASSES, width), np.float32), np.zeros(CLASSES, np.float32))
-    backend.heads.replace(model, path, head)
+    backend.heads.replace(model, path, HeadValues(head))
     shapes = {name: v.shape for name, v in backend.checkpoints.export_model(model).items()}
     backend.checkpoints.import_model(model, state(shapes))
     trainer = backend.trainer(model, TrainingPlan(SGDSpec(), seed=SEED))

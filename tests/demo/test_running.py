@@ -70,8 +70,8 @@ def test_fine_tuning_freezes_the_batch_norms_and_nothing_else():
     names = to_canonical(read_weights(path), entry, str(path)).keys()
     layers = {n.removesuffix(".running_mean") for n in names if n.endswith(".running_mean")}
     batch_norms = {f"{layer}.{part}" for layer in layers for part in ("weight", "bias")}
-    assert freeze_plan(tuned.freeze, entry, names, 1).frozen == batch_norms
-    assert freeze_plan(fixed.freeze, entry, names, 1).frozen > batch_norms
+    assert freeze_plan(tuned.freeze, entry.classifier, names, 1).frozen == batch_norms
+    assert freeze_plan(fixed.freeze, entry.classifier, names, 1).frozen > batch_norms
 
 
 def test_a_missing_package_is_told_with_what_installs_it(monkeypatch: pytest.MonkeyPatch):

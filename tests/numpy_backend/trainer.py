@@ -32,7 +32,7 @@ class NumpyTrainer(Trainer):
 
     def train_step(self, batch: DeviceBatch, learning_rate: float, step: int) -> Outputs:
         logits = self.model(batch.images)
-        loss, logits_gradient = cross_entropy(logits, batch.labels, self.plan)
+        loss, logits_gradient = LOSSES[self.plan.loss](logits, batch.labels, self.plan)
         gradients = self.model.gradients(batch.images, logits_gradient)
         for name, parameter in self.model.parameters().items():
             if name not in self.model.frozen:
@@ -62,6 +62,24 @@ def cross_entropy(
     log_probabilities = shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
     gradient = np.exp(log_probabilities) * targets.sum(1, keepdims=True) - targets
     return -(targets * log_probabilities).sum(), gradient.astype(np.float32)
+
+
+def binary_cross_entropy(
+    logits: Array, labels: NDArray[np.int32], plan: TrainingPlan
+) -> tuple[np.float32, Array]:
+    """Returns the mean of PyTorch's ``BCEWithLogitsLoss`` and its gradient."""
+    outputs = logits.shape[1]
+    classes = max(outputs, 2)
+    weights = np.ones(classes, np.float32) if plan.class_weights is None else plan.class_weights
+    targets = np.eye(classes, dtype=np.float32)[labels][:, -outputs:] * (1 - plan.label_smoothing)
+    targets += plan.label_smoothing / classes
+    share = weights[labels][:, None] / weights[labels].sum() / outputs
+    losses = np.maximum(logits, 0) - logits * targets + np.log1p(np.exp(-np.abs(logits)))
+    gradient = (1 / (1 + np.exp(-logits.astype(np.float64))) - targets) * share
+    return (losses * share).sum(), gradient.astype(np.float32)
+
+
+LOSSES = {"cross_entropy": cross_entropy, "binary_cross_entropy": binary_cross_entropy}
 
 
 def new_slots(spec: OptimizerSpec, parameter: Array) -> Slots:

@@ -114,6 +114,32 @@ LOADING = {
         "ants.yaml:9: freeze.parameters is 'backbon', but should be 'none', 'backbone' "
         "or a list. Did you mean 'backbone'?",
     ),
+    "unknown head": (
+        "epochs: 1",
+        "epochs: 1\nhead: mpl",
+        "ants.yaml:13: head 'mpl' is not known. Did you mean 'mlp'? Known are: linear, mlp.",
+    ),
+    "key of another head": (
+        "epochs: 1",
+        "epochs: 1\nhead: {name: linear, hidden: [4]}",
+        "ants.yaml:13: head.hidden is not a known key. Allowed are: name, outputs.",
+    ),
+    "empty layer": (
+        "epochs: 1",
+        "epochs: 1\nhead: {name: mlp, hidden: [8, 0]}",
+        "ants.yaml:13: head.hidden.1 is 0, but should be at least 1.",
+    ),
+    "unknown activation": (
+        "epochs: 1",
+        "epochs: 1\nhead: {name: mlp, activation: rely}",
+        "ants.yaml:13: head.activation is 'rely', but should be 'relu', 'gelu', 'silu' or 'tanh'."
+        " Did you mean 'relu'?",
+    ),
+    "single output without its loss": (
+        "epochs: 1",
+        "epochs: 1\nhead: {name: mlp, outputs: single}",
+        "ants.yaml:13: head: a single output needs loss: binary_cross_entropy.",
+    ),
     "nesterov": (
         "momentum: 0.9",
         "nesterov: true",

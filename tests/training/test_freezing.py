@@ -7,11 +7,10 @@ from typing import Any
 import pytest
 
 from isotune.errors import SpecError
-from isotune.interfaces.backbone import BackboneEntry
 from isotune.spec.parts import FreezeSpec
 from isotune.training.freezing import freeze_plan
 
-ENTRY = BackboneEntry(name="net", classifier="head.fc")
+HEAD = "head.fc"
 PARAMETERS = {
     "conv.weight",
     "layer1.0.bn.weight",
@@ -26,7 +25,7 @@ STATE = [*sorted(PARAMETERS), "layer1.0.bn.running_mean", "layer1.0.bn.running_v
 
 def frozen(parameters: Any, epoch: int = 1, unfreeze: dict[int, Any] | None = None) -> set[str]:
     spec = FreezeSpec(parameters=parameters, unfreeze=unfreeze or {})
-    return set(freeze_plan(spec, ENTRY, STATE, epoch).frozen)
+    return set(freeze_plan(spec, HEAD, STATE, epoch).frozen)
 
 
 def test_words() -> None:
@@ -67,4 +66,4 @@ def test_statistics_are_no_parameters() -> None:
 
 def test_batch_norm_mode_goes_along() -> None:
     spec = FreezeSpec(parameters="backbone", batch_norm="train")
-    assert freeze_plan(spec, ENTRY, STATE, 1).batch_norm == "train"
+    assert freeze_plan(spec, HEAD, STATE, 1).batch_norm == "train"

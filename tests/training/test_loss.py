@@ -1,4 +1,4 @@
-"""Cross entropy and class weights."""
+"""The losses and class weights."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from isotune.errors import SpecError
 from isotune.spec.parts import LossSpec
-from isotune.training.loss import class_weights, cross_entropy, softmax
+from isotune.training.loss import binary_cross_entropy, class_weights, cross_entropy
 
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -56,9 +56,43 @@ def test_sums_of_batches_add_up(seed: int, split: int) -> None:
     assert np.sum(parts, axis=0) == pytest.approx(whole)
 
 
-def test_softmax_of_huge_logits() -> None:
-    found = softmax(np.array([[3e38, 3e38, -3e38], [0, np.log(3), -np.inf]], np.float32))
-    assert found == pytest.approx(np.array([[0.5, 0.5, 0], [0.25, 0.75, 0]]))
+@given(
+    seed=SEEDS,
+    count=st.integers(1, 9),
+    scale=st.sampled_from([0.0, 1.0, 100.0, 1e30]),
+    smoothing=st.floats(0, 0.99),
+    single=st.booleans(),
+)
+def test_binary_cross_entropy_is_pytorchs(
+    seed: int, count: int, scale: float, smoothing: float, single: bool
+) -> None:
+    torch = pytest.importorskip("torch")
+    logits, labels = samples(seed, count, scale)
+    if single:
+        logits, labels = logits[:, :1], labels % 2
+    classes = 2 if single else 4
+    hot = torch.nn.functional.one_hot(torch.from_numpy(labels).long(), classes).double()
+    hot = hot[:, 1:] if single else hot
+    expected = torch.nn.functional.binary_cross_entropy_with_logits(
+        torch.from_numpy(logits).double(), hot * (1 - smoothing) + smoothing / classes
+    )
+    total, weight = binary_cross_entropy(logits, labels, smoothing)
+    assert total / weight == pytest.approx(expected.item(), rel=1e-9, abs=1e-12)
+
+
+@given(seed=SEEDS, smoothing=st.floats(0, 0.99))
+def test_a_single_logit_is_the_second_of_two(seed: int, smoothing: float) -> None:
+    """A sigmoid is the softmax of 0 and its logit, so that both losses agree, weighted or not."""
+    logits, labels = samples(seed, 6, 3.0)
+    single, labels = logits[:, :1], labels % 2
+    pair = np.concatenate([np.zeros_like(single), single], axis=1)
+    assert binary_cross_entropy(single, labels, smoothing) == pytest.approx(
+        cross_entropy(pair, labels, smoothing)
+    )
+    weights = np.array([0.5, 2], np.float32)
+    assert binary_cross_entropy(single, labels, 0.0, weights) == pytest.approx(
+        cross_entropy(pair, labels, 0.0, weights)
+    )
 
 
 def test_balanced_weights_are_scikit_learns() -> None:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from isotune.errors import WeightsError
-from isotune.weights.initial import initial_state, linear_head
+from isotune.weights.initial import initial_state, linear_values
 from isotune.weights.normal import quantile
 
 SHAPES = {
@@ -31,7 +31,7 @@ SHAPES = {
 def test_the_promised_bytes() -> None:
     """A change of these numbers changes every experiment that was ever run."""
     state = initial_state(SHAPES, seed=7)
-    head = linear_head(7, 20, 3)
+    head = linear_values(7, "head", 20, 3)
     values = [*state.values(), head.weight, head.bias]
     assert all(value.dtype == np.float32 for value in values)
     assert crc32(b"".join(value.astype("<f4").tobytes() for value in values)) == 2363161157
@@ -48,7 +48,7 @@ def test_distributions() -> None:
             assert np.abs(values).max() <= np.float32(1 / math.sqrt(fan_in))
             assert np.abs(values).max() > 0.7 / math.sqrt(fan_in)
         assert abs(state[f"{layer}.weight"].mean()) < 0.05 / math.sqrt(fan_in)
-    head = linear_head(3, 100, 300)
+    head = linear_values(3, "head", 100, 300)
     assert (head.weight.shape, head.bias.shape) == ((300, 100), (300,))
     assert 0.099 < np.abs(head.weight).max() <= np.float32(0.1)
     assert 0.09 < np.abs(head.bias).max() <= np.float32(0.1)
@@ -67,7 +67,7 @@ def test_each_tensor_depends_on_its_name_and_the_seed_alone() -> None:
         np.testing.assert_array_equal(reversed_[name], value)
     twins = initial_state({"a.weight": (2, 9, 1), "b.weight": (2, 9, 1)}, 5)
     assert (twins["a.weight"] != twins["b.weight"]).all()
-    assert (linear_head(5, 9, 2).weight != linear_head(6, 9, 2).weight).all()
+    assert (linear_values(5, "head", 9, 2).weight != linear_values(6, "head", 9, 2).weight).all()
 
 
 def test_unknown_tensors_are_told() -> None:

@@ -1,4 +1,4 @@
-"""Head: finds and swaps the last Dense layer."""
+"""Head: finds and swaps the classifier."""
 
 from __future__ import annotations
 
@@ -6,42 +6,79 @@ import numpy as np
 from mindspore import Parameter, Tensor, nn
 
 from isotune.errors import BackendError, nearest
-from isotune.interfaces.head import Heads, LinearValues
+from isotune.interfaces.head import Activation, Heads, HeadValues, LinearValues
 from isotune_mindspore.cells import find, replace
+from isotune_mindspore.dropout import Dropout
+
+ACTIVATIONS: dict[Activation, type[nn.Cell]] = {
+    "relu": nn.ReLU,
+    "gelu": nn.GELU,
+    "silu": nn.SiLU,
+    "tanh": nn.Tanh,
+}
 
 
 class MindSporeHeads(Heads):
     """``nn.Dense`` keeps its weight as PyTorch's linear layer does: (outputs, inputs)."""
 
-    def in_features(self, model: nn.Cell, classifier: str) -> int:
-        """Returns the input width of the Dense layer at path `classifier`.
+    def in_features(self, model: nn.Cell, path: str) -> int:
+        """Returns the input width of the Dense layer at `path`, or of the first one under it.
 
         Raises:
-            BackendError: there is no Dense layer at that path.
+            BackendError: there is no Dense layer at that path or under it.
         """
-        return int(_dense(model, classifier).in_channels)
+        return int(_first_dense(model, path).in_channels)
 
-    def replace(self, model: nn.Cell, classifier: str, values: LinearValues) -> None:
-        """Puts a new Dense layer with exactly these values at path `classifier`, in place.
+    def replace(self, model: nn.Cell, path: str, head: HeadValues) -> None:
+        """Puts a Dense layer or a SequentialCell with exactly these values at `path`.
 
         Raises:
-            BackendError: there is no Dense layer at that path.
+            BackendError: there is no Dense layer at that path or under it, or of another input
+                width.
         """
-        training = _dense(model, classifier).training
-        outputs, inputs = values.weight.shape
-        dense = nn.Dense(inputs, outputs, weight_init="zeros", bias_init="zeros")
-        dense.weight = Parameter(Tensor(np.array(values.weight, np.float32)), name="weight")
-        dense.bias = Parameter(Tensor(np.array(values.bias, np.float32)), name="bias")
-        dense.set_train(training)
-        replace(model, classifier, dense)
+        old = _first_dense(model, path)
+        if head.in_features != old.in_channels:
+            raise BackendError(
+                f"a head with {head.in_features} inputs cannot replace '{path}' of"
+                f" {type(model).__name__}, which has {old.in_channels}."
+            )
+        new = _head(head)
+        new.set_train(old.training)
+        replace(model, path, new)
 
 
-def _dense(model: nn.Cell, path: str) -> nn.Dense:
-    cell = find(model, path)
-    if isinstance(cell, nn.Dense):
-        return cell
+def _head(head: HeadValues) -> nn.Cell:
+    output = _dense(head.output)
+    if not head.hidden:
+        return output
+    layers: list[nn.Cell] = []
+    for hidden in head.hidden:
+        layers.append(_dense(hidden.linear))
+        layers.append(_activation(hidden.activation))
+        layers.append(Dropout(hidden.dropout) if hidden.dropout else nn.Identity())
+    return nn.SequentialCell([*layers, output])
+
+
+def _activation(name: Activation) -> nn.Cell:
+    # MindSpore's GELU is an approximation unless told otherwise.
+    return nn.GELU(approximate=False) if name == "gelu" else ACTIVATIONS[name]()
+
+
+def _dense(values: LinearValues) -> nn.Dense:
+    outputs, inputs = values.weight.shape
+    dense = nn.Dense(inputs, outputs, weight_init="zeros", bias_init="zeros")
+    dense.weight = Parameter(Tensor(np.array(values.weight, np.float32)), name="weight")
+    dense.bias = Parameter(Tensor(np.array(values.bias, np.float32)), name="bias")
+    return dense
+
+
+def _first_dense(model: nn.Cell, path: str) -> nn.Dense:
+    block = find(model, path)
+    for _, cell in block.cells_and_names() if block else ():
+        if isinstance(cell, nn.Dense):
+            return cell
     found = [name for name, cell in model.cells_and_names() if isinstance(cell, nn.Dense)]
-    kind = type(cell).__name__ if cell else "nothing"
+    kind = type(block).__name__ if block else "nothing"
     raise BackendError(
         f"{type(model).__name__} has {kind} at '{path}' where a Dense layer is needed."
         f"{nearest(path, found)} Dense layers are at: {', '.join(found) or 'nowhere'}."

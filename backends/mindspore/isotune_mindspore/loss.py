@@ -1,4 +1,4 @@
-"""The loss: PyTorch's ``CrossEntropyLoss`` with the mean, as a cell."""
+"""The losses of :mod:`isotune.training.loss`, as cells."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import mindspore as ms
 import numpy as np
 from mindspore import Tensor, nn, ops
 from numpy.typing import NDArray
+
+from isotune.interfaces.trainer import TrainingPlan
 
 TINY = float(np.finfo(np.float32).tiny)
 
@@ -24,9 +26,7 @@ class CrossEntropy(nn.Cell):
     def __init__(self, smoothing: float, class_weights: NDArray[np.float32] | None) -> None:
         super().__init__()
         self.smoothing = smoothing
-        self.class_weights = None
-        if class_weights is not None:
-            self.class_weights = Tensor(np.array(class_weights, np.float32))
+        self.class_weights = _tensor(class_weights)
         self.cross_entropy = ops.SoftmaxCrossEntropyWithLogits()
         self.one_hot = ops.OneHot()
         self.on, self.off = Tensor(1.0, ms.float32), Tensor(0.0, ms.float32)
@@ -43,3 +43,39 @@ class CrossEntropy(nn.Cell):
         shares = weighted / ops.maximum(sums, TINY).reshape(-1, 1)
         losses = self.cross_entropy(logits, shares)[0]
         return (losses * sums).sum() / (chosen * self.class_weights).sum()
+
+
+class BinaryCrossEntropy(nn.Cell):
+    """``max(z, 0) - z * target + log(1 + exp(-|z|))``, weighted by samples and averaged."""
+
+    def __init__(self, smoothing: float, class_weights: NDArray[np.float32] | None) -> None:
+        super().__init__()
+        self.smoothing = smoothing
+        self.class_weights = _tensor(class_weights)
+        self.cross_entropy = ops.SigmoidCrossEntropyWithLogits()
+        self.one_hot = ops.OneHot()
+        self.on, self.off = Tensor(1.0, ms.float32), Tensor(0.0, ms.float32)
+
+    def construct(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Returns the scalar loss of float `logits` (N, outputs) and int32 `labels` (N,)."""
+        outputs = logits.shape[1]
+        classes = max(outputs, 2)
+        hot = self.one_hot(labels, classes, self.on, self.off)
+        # A single logit is that of the second class.
+        chosen = hot if outputs > 1 else hot[:, 1:]
+        targets = chosen * (1 - self.smoothing) + self.smoothing / classes
+        losses = self.cross_entropy(logits, targets).mean(1)
+        if self.class_weights is None:
+            return losses.mean()
+        of_samples = (hot * self.class_weights).sum(1)
+        return (losses * of_samples).sum() / of_samples.sum()
+
+
+def make_loss(plan: TrainingPlan) -> nn.Cell:
+    """Returns the plan's loss."""
+    kind = CrossEntropy if plan.loss == "cross_entropy" else BinaryCrossEntropy
+    return kind(plan.label_smoothing, plan.class_weights)
+
+
+def _tensor(class_weights: NDArray[np.float32] | None) -> Tensor | None:
+    return None if class_weights is None else Tensor(np.array(class_weights, np.float32))

@@ -16,7 +16,7 @@ from isotune.interfaces.freezing import FreezePlan
 from isotune.interfaces.trainer import HostOutputs, Outputs, Trainer, TrainingPlan
 from isotune_mindspore.dropout import dropout_cells, seeds
 from isotune_mindspore.freezing import MindSporeFreezing
-from isotune_mindspore.loss import CrossEntropy
+from isotune_mindspore.loss import make_loss
 from isotune_mindspore.names import trainable_tensors
 from isotune_mindspore.optimizer_state import OptimizerState
 from isotune_mindspore.optimizers import scalars, update_rule
@@ -54,7 +54,7 @@ class MindSporeTrainer(Trainer):
         self._model = model
         self._plan = plan
         self._freezing = MindSporeFreezing()
-        self._loss = CrossEntropy(plan.label_smoothing, plan.class_weights)
+        self._loss = make_loss(plan)
         self._dropouts = dropout_cells(model)
         self.optimizer = OptimizerState(plan.optimizer)
         self._train: Compiled | None = None

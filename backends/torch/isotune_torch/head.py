@@ -1,4 +1,4 @@
-"""Head: finds and swaps the last linear layer."""
+"""Head: finds and swaps the classifier."""
 
 from __future__ import annotations
 
@@ -8,50 +8,76 @@ import torch
 from torch import nn
 
 from isotune.errors import BackendError
-from isotune.interfaces.head import Heads, LinearValues
+from isotune.interfaces.head import Activation, Heads, HeadValues, LinearValues
 from isotune_torch.arrays import to_tensor
+
+ACTIVATIONS: dict[Activation, type[nn.Module]] = {
+    "relu": nn.ReLU,
+    "gelu": nn.GELU,
+    "silu": nn.SiLU,
+    "tanh": nn.Tanh,
+}
 
 
 class TorchHeads(Heads):
-    """Finds the classifier by its path in the module tree: ``fc``, ``classifier.1``."""
+    """Finds the classifier by its path in the module tree: ``fc``, ``classifier``."""
 
-    def in_features(self, model: nn.Module, classifier: str) -> int:
-        """Returns the input width of the ``nn.Linear`` at path `classifier`.
-
-        Raises:
-            BackendError: there is no ``nn.Linear`` at that path.
-        """
-        return int(_linear(model, classifier).in_features)
-
-    def replace(self, model: nn.Module, classifier: str, values: LinearValues) -> None:
-        """Puts a new ``nn.Linear`` with a copy of `values` at path `classifier`.
+    def in_features(self, model: nn.Module, path: str) -> int:
+        """Returns the input width of the ``nn.Linear`` at `path`, or of the first one under it.
 
         Raises:
-            BackendError: there is no ``nn.Linear`` at that path, or of another input width.
+            BackendError: there is no ``nn.Linear`` at that path or under it.
         """
-        old = _linear(model, classifier)
-        outputs, inputs = values.weight.shape
-        if inputs != old.in_features:
+        return int(_first_linear(model, path).in_features)
+
+    def replace(self, model: nn.Module, path: str, head: HeadValues) -> None:
+        """Puts an ``nn.Linear`` or ``nn.Sequential`` with copies of the values at `path`.
+
+        Raises:
+            BackendError: there is no ``nn.Linear`` at that path or under it, or of another
+                input width.
+        """
+        old = _first_linear(model, path)
+        if head.in_features != old.in_features:
             raise BackendError(
-                f"a head with {inputs} inputs cannot replace '{classifier}' of"
+                f"a head with {head.in_features} inputs cannot replace '{path}' of"
                 f" {type(model).__name__}, which has {old.in_features}."
             )
-        new = nn.utils.skip_init(nn.Linear, inputs, outputs, device=old.weight.device)
-        with torch.no_grad():
-            new.weight.copy_(to_tensor(values.weight))
-            new.bias.copy_(to_tensor(values.bias))
+        new = _head(head, old.weight.device)
         new.train(old.training)
-        parent, _, name = classifier.rpartition(".")
+        parent, _, name = path.rpartition(".")
         setattr(model.get_submodule(parent), name, new)
 
 
-def _linear(model: nn.Module, path: str) -> Any:
+def _head(head: HeadValues, device: torch.device) -> nn.Module:
+    output = _linear(head.output, device)
+    if not head.hidden:
+        return output
+    layers: list[nn.Module] = []
+    for hidden in head.hidden:
+        layers.append(_linear(hidden.linear, device))
+        layers.append(ACTIVATIONS[hidden.activation]())
+        layers.append(nn.Dropout(hidden.dropout))
+    return nn.Sequential(*layers, output)
+
+
+def _linear(values: LinearValues, device: torch.device) -> nn.Linear:
+    outputs, inputs = values.weight.shape
+    layer: nn.Linear = nn.utils.skip_init(nn.Linear, inputs, outputs, device=device)
+    with torch.no_grad():
+        layer.weight.copy_(to_tensor(values.weight))
+        layer.bias.copy_(to_tensor(values.bias))
+    return layer
+
+
+def _first_linear(model: nn.Module, path: str) -> Any:
     try:
-        layer = model.get_submodule(path) if path else None
+        block = model.get_submodule(path) if path else None
     except AttributeError:
-        layer = None
-    if isinstance(layer, nn.Linear):
-        return layer
+        block = None
+    for layer in block.modules() if block is not None else ():
+        if isinstance(layer, nn.Linear):
+            return layer
     linear = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
     raise BackendError(
         f"{type(model).__name__} has no linear layer at '{path}';"

@@ -8,15 +8,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional
 
 from isotune.errors import SpecError
 from isotune.interfaces.dataset import DeviceBatch
 from isotune.interfaces.freezing import FreezePlan
 from isotune.interfaces.trainer import HostOutputs, Outputs, Trainer, TrainingPlan
-from isotune_torch.arrays import to_tensor
 from isotune_torch.dropout import Dropouts
 from isotune_torch.freezing import TorchFreezing
+from isotune_torch.loss import make_loss
 from isotune_torch.optimizer import Slots, make_optimizer
 
 
@@ -35,9 +34,7 @@ class TorchTrainer(Trainer):
         self._memory_format = _memory_format(model)
         self._freezing = TorchFreezing()
         self._dropouts = Dropouts(model, plan.seed)
-        self._class_weights = (
-            None if plan.class_weights is None else to_tensor(plan.class_weights).to(device)
-        )
+        self._loss = make_loss(plan, device)
         self.trainable: dict[str, nn.Parameter] = dict(model.named_parameters())
         self.set_slots({})
         self.freeze(FreezePlan())
@@ -91,12 +88,7 @@ class TorchTrainer(Trainer):
             self._ready_to_train = True
         with self._dropouts.masks(step):
             logits = self._model(self._images(batch))
-        loss = functional.cross_entropy(
-            logits,
-            batch.labels,
-            weight=self._class_weights,
-            label_smoothing=self.plan.label_smoothing,
-        )
+        loss = self._loss(logits, batch.labels)
         loss.backward()
         for group in self._optimizer.param_groups:
             group["lr"] = learning_rate

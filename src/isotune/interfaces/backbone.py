@@ -40,8 +40,8 @@ class BackboneEntry:
 
     Attributes:
         name: torchvision's name where it has one.
-        classifier: canonical path of the last linear layer (``fc``, ``classifier.1``), the
-            one a new head replaces. Parameters under it are the head, all others the backbone.
+        classifier: canonical path of the last linear layer (``fc``, ``classifier.1``), which a
+            linear head replaces.
         weights: the published weights by name (``imagenet``).
         normalization: what the published weights were trained with.
         input_size: height and width of pictures, in pixels.
@@ -58,9 +58,14 @@ class BackboneEntry:
     resize_size: int = 256
     builders: Mapping[str, str] = field(default_factory=dict)
 
-    def is_head(self, parameter: str) -> bool:
-        """Tells whether a canonical parameter name belongs to the head."""
-        return parameter.startswith(f"{self.classifier}.")
+    @property
+    def classifier_block(self) -> str:
+        """Canonical path of the whole classifier, which an MLP head replaces.
+
+        It is what holds the last linear layer (``classifier`` of ``classifier.6``), or that layer
+        itself where it stands alone (``fc``).
+        """
+        return self.classifier.rpartition(".")[0] or self.classifier
 
 
 class Backbones(ABC):

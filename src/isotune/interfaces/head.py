@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+Activation = Literal["relu", "gelu", "silu", "tanh"]
+"""PyTorch's functions of these names; ``gelu`` is the exact one, by the error function."""
 
 
 @dataclass(frozen=True)
@@ -23,17 +26,63 @@ class LinearValues:
     bias: NDArray[np.float32]
 
 
+@dataclass(frozen=True)
+class HiddenValues:
+    """A hidden layer: a linear layer, then its activation, then dropout with probability p."""
+
+    linear: LinearValues
+    activation: Activation
+    dropout: float
+
+
+@dataclass(frozen=True)
+class HeadValues:
+    """A head with its values.
+
+    Without hidden layers it is one linear layer at its path. With H of them it is a sequence of
+    3 H + 1 layers (linear, activation, dropout, ..., linear), whose parameters are named
+    ``PATH.0.weight``, ``PATH.3.weight`` and so on, whether or not anything is dropped.
+    """
+
+    output: LinearValues
+    hidden: tuple[HiddenValues, ...] = ()
+
+    @property
+    def in_features(self) -> int:
+        """The width of its input."""
+        first = self.hidden[0].linear if self.hidden else self.output
+        return int(first.weight.shape[1])
+
+    def state(self, path: str) -> dict[str, NDArray[np.float32]]:
+        """Returns its tensors by canonical name, for a head at `path`."""
+        linears = [*(layer.linear for layer in self.hidden), self.output]
+        state = {}
+        for name, linear in zip(linear_paths(path, len(self.hidden)), linears, strict=True):
+            state[f"{name}.weight"], state[f"{name}.bias"] = linear.weight, linear.bias
+        return state
+
+
+def linear_paths(path: str, hidden: int) -> list[str]:
+    """Returns the paths of the linear layers of a head at `path` with `hidden` hidden layers."""
+    return [f"{path}.{3 * i}" for i in range(hidden + 1)] if hidden else [path]
+
+
 class Heads(ABC):
     """Finds and swaps the classifier of a backend's native models."""
 
     @abstractmethod
-    def in_features(self, model: Any, classifier: str) -> int:
-        """Returns the input width of the linear layer at path `classifier`.
+    def in_features(self, model: Any, path: str) -> int:
+        """Returns the input width of the linear layer at `path`, or of the first one under it.
 
         Raises:
-            BackendError: there is no linear layer at that path.
+            BackendError: there is no linear layer at that path or under it.
         """
 
     @abstractmethod
-    def replace(self, model: Any, classifier: str, values: LinearValues) -> None:
-        """Puts a new linear layer with exactly these values at path `classifier`, in place."""
+    def replace(self, model: Any, path: str, head: HeadValues) -> None:
+        """Puts a new head with exactly these values in place of what is at `path`.
+
+        Raises:
+            BackendError: there is no linear layer at that path or under it, or of another
+                input width.
+        """

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from isotune.interfaces.dataset import DeviceBatch
 from isotune.interfaces.freezing import FreezePlan
 from isotune.spec.optimizer import OptimizerSpec
+from isotune.spec.parts import LossName
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,7 @@ class TrainingPlan:
     Attributes:
         optimizer: which update rule, with its constants. Its ``lr`` is not used here: every
             step is told its learning rate.
+        loss: which loss: what each computes, :mod:`isotune.training.loss` says.
         label_smoothing: as in PyTorch's ``CrossEntropyLoss``, in [0, 1).
         class_weights: float32, shape (classes,), or None. With weights the loss is the
             weighted mean, as in PyTorch's ``CrossEntropyLoss``.
@@ -29,6 +31,7 @@ class TrainingPlan:
     """
 
     optimizer: OptimizerSpec
+    loss: LossName = "cross_entropy"
     label_smoothing: float = 0.0
     class_weights: NDArray[np.float32] | None = None
     seed: int = 0
@@ -39,7 +42,7 @@ class Outputs:
     """What a step leaves on the device; reading it there would wait for the device.
 
     Attributes:
-        logits: shape (N, classes), native.
+        logits: shape (N, classes), or (N, 1) from a single output; native.
         loss: scalar, native; None after an evaluation step.
     """
 
@@ -52,7 +55,7 @@ class HostOutputs:
     """The same on the host.
 
     Attributes:
-        logits: float32, shape (N, classes).
+        logits: float32, shape (N, classes), or (N, 1) from a single output.
         loss: NaN after an evaluation step.
     """
 

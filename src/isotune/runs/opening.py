@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from isotune.interfaces.head import LinearValues
+from isotune.heads import head_path, saved_head
 from isotune.interfaces.trainer import TrainingPlan
-from isotune.modelling import build_backbone
+from isotune.modelling import build_backbone, plan_with
 from isotune.plugins import Plugins
 from isotune.plugins import plugins as default_plugins
 from isotune.runs.checkpoints import CheckpointStore
@@ -49,10 +49,8 @@ def open_run(
     entry = find_backbone(spec.backbone.name, catalogue(plugins.backbones(name)))
     opened = plugins.open_backend(name, device)
     model = build_backbone(entry, opened)
-    head = LinearValues(
-        loaded.model[f"{entry.classifier}.weight"], loaded.model[f"{entry.classifier}.bias"]
-    )
-    opened.heads.replace(model, entry.classifier, head)
+    place = head_path(spec.head, entry)
+    opened.heads.replace(model, place, saved_head(spec.head, place, loaded.model))
     shapes = {name: v.shape for name, v in opened.checkpoints.export_model(model).items()}
     opened.checkpoints.import_model(model, match_exact(shapes, loaded.model, str(folder.path)))
     return Run(
@@ -69,9 +67,4 @@ def open_run(
 
 def _plan(spec: ExperimentSpec, manifest: dict[str, Any]) -> TrainingPlan:
     weights = manifest["class_weights"]
-    return TrainingPlan(
-        optimizer=spec.optimizer,
-        label_smoothing=spec.loss.label_smoothing,
-        class_weights=None if weights is None else np.array(weights, dtype=np.float32),
-        seed=spec.seed,
-    )
+    return plan_with(spec, None if weights is None else np.array(weights, dtype=np.float32))

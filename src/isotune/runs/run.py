@@ -20,7 +20,7 @@ from isotune.runs.folder import RunFolder
 from isotune.spec.experiment import ExperimentSpec
 from isotune.spec.resolving import normalization
 from isotune.training.evaluation import Evaluation, evaluate, predict_logits
-from isotune.training.loss import softmax
+from isotune.training.probabilities import probabilities, scores
 
 Prediction = list[tuple[str, float]]
 """Classes and their probabilities, the likeliest first."""
@@ -99,8 +99,9 @@ class Run:
             return []
         batches = evaluation_batches(source, self.spec).epoch(0)
         logits = predict_logits(self.backend, self._trainer, batches, normalization(self.spec))
-        return [self._ranked(row, top) for row in softmax(logits)]
-
-    def _ranked(self, probabilities: np.ndarray[Any, Any], top: int | None) -> Prediction:
-        order = np.argsort(-probabilities, kind="stable")[:top]
-        return [(self.classes[index], float(probabilities[index])) for index in order]
+        # By logits: probabilities close to 1 may round to the same number.
+        orders = np.argsort(-scores(logits), axis=1, kind="stable")[:, :top]
+        return [
+            [(self.classes[label], float(row[label])) for label in order]
+            for order, row in zip(orders, probabilities(logits, self.plan.loss), strict=True)
+        ]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from isotune.spec.base import Shorthand, SpecModel, meaning
+from isotune.spec.head import AnyHead, HeadSpec, LinearHeadSpec
 from isotune.spec.optimizer import OptimizerSpec
 from isotune.spec.parts import (
     BackboneSpec,
@@ -15,7 +16,6 @@ from isotune.spec.parts import (
     EarlyStopping,
     EvaluationSpec,
     FreezeSpec,
-    HeadSpec,
     LossSpec,
     NormalizationSpec,
 )
@@ -69,9 +69,9 @@ class ExperimentSpec(SpecModel):
     transforms: TransformsSpec = TransformsSpec()
     batch_size: Annotated[int, Field(ge=1)]
     backbone: Annotated[BackboneSpec, Shorthand("name")]
-    head: Annotated[HeadSpec, Shorthand("name")] = HeadSpec()
-    freeze: Annotated[FreezeSpec, Shorthand("parameters", ("string", "array"))] = FreezeSpec()
     loss: Annotated[LossSpec, Shorthand("name")] = LossSpec()
+    head: AnyHead = LinearHeadSpec()
+    freeze: Annotated[FreezeSpec, Shorthand("parameters", ("string", "array"))] = FreezeSpec()
     optimizer: Annotated[OptimizerSpec, Shorthand("name")]
     schedule: ScheduleSpec = ConstantSchedule()
     epochs: Annotated[int, Field(ge=1)]
@@ -83,6 +83,14 @@ class ExperimentSpec(SpecModel):
     evaluation: EvaluationSpec = EvaluationSpec()
     early_stopping: EarlyStopping | None = None
     checkpoint: CheckpointSpec = CheckpointSpec()
+
+    @field_validator("head")
+    @classmethod
+    def _a_single_output_is_a_sigmoid(cls, head: HeadSpec, info: ValidationInfo) -> HeadSpec:
+        loss = info.data.get("loss")
+        if head.outputs == "single" and loss is not None and loss.name != "binary_cross_entropy":
+            raise ValueError("a single output needs loss: binary_cross_entropy")
+        return head
 
     @property
     def evaluation_batch(self) -> int:

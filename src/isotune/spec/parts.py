@@ -1,4 +1,4 @@
-"""The small parts of a spec: dataset, backbone, head, freezing, loss, early stopping."""
+"""The small parts of a spec: dataset, backbone, freezing, loss, early stopping."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ Digest = Annotated[
 def _as_number(key: Any) -> Any:
     return int(key) if isinstance(key, str) and key.isdecimal() else key
 
+
+LossName = Literal["cross_entropy", "binary_cross_entropy"]
 
 Epoch = Annotated[
     int,
@@ -81,12 +83,6 @@ class BackboneSpec(SpecModel):
     sha256: Digest | None = None
 
 
-class HeadSpec(SpecModel):
-    """``linear``: a new linear layer in place of the model's last one, one output a class."""
-
-    name: Literal["linear"] = "linear"
-
-
 class FreezeSpec(SpecModel):
     """What does not train.
 
@@ -112,15 +108,17 @@ class FreezeSpec(SpecModel):
 
 
 class LossSpec(SpecModel):
-    """Cross entropy, as PyTorch's ``CrossEntropyLoss``.
+    """PyTorch's ``CrossEntropyLoss`` or ``BCEWithLogitsLoss``.
 
     Attributes:
+        name: ``cross_entropy``, whose probabilities are a softmax; ``binary_cross_entropy``,
+            whose probabilities are sigmoids: each logit says whether the picture is of its class.
         label_smoothing: share of the target spread over all classes.
         class_weights: ``none``; ``balanced`` (samples / (classes * samples of the class), as
             in scikit-learn); or a weight for every class by name.
     """
 
-    name: Literal["cross_entropy"] = "cross_entropy"
+    name: LossName = "cross_entropy"
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     class_weights: Literal["none", "balanced"] | dict[str, Positive] = "none"
 

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from isotune.interfaces.backend import Backend
 from isotune.interfaces.dataset import Batch, Normalization
 from isotune.interfaces.trainer import Trainer, TrainingPlan
-from isotune.training.loss import cross_entropy
+from isotune.training.loss import LOSSES
+from isotune.training.probabilities import predicted, probabilities
 
 FETCH_EVERY = 16
 """Steps between two waits for the device: it is not synchronised at every step."""
@@ -23,22 +24,27 @@ class Evaluation:
     """What a model makes of some labelled pictures.
 
     Attributes:
-        loss: mean cross entropy, with the experiment's smoothing and class weights.
-        accuracy: share of pictures whose highest logit is the label's, 0 to 1.
-        logits: float32, shape (N, classes), in the order of the pictures.
+        loss: the experiment's mean loss, with its smoothing and class weights.
+        accuracy: share of pictures whose likeliest class is the label's, 0 to 1.
+        logits: float32, shape (N, classes), or (N, 1) from a single output, in the order of the
+            pictures.
+        probabilities: float32, shape (N, classes).
+        predicted: labels of the likeliest classes: int64, shape (N,).
         labels: int32, shape (N,).
     """
 
     loss: float
     accuracy: float
     logits: NDArray[np.float32]
+    probabilities: NDArray[np.float32]
+    predicted: NDArray[np.int64]
     labels: NDArray[np.int32]
 
 
 def predict_logits(
     backend: Backend, trainer: Trainer, batches: Iterable[Batch], normalization: Normalization
 ) -> NDArray[np.float32]:
-    """Returns the logits of all pictures: float32, shape (N, classes), in their order."""
+    """Returns the logits of all pictures in their order: float32, shape (N, outputs)."""
     steps = (trainer.eval_step(b) for b in backend.dataset.feed(batches, normalization))
     chunks: list[NDArray[np.float32]] = []
     while pending := list(islice(steps, FETCH_EVERY)):
@@ -63,10 +69,13 @@ def evaluate(
 
     logits = predict_logits(backend, trainer, noting_labels(), normalization)
     truth = np.concatenate(labels)
-    total, weight = cross_entropy(logits, truth, plan.label_smoothing, plan.class_weights)
-    return Evaluation(total / weight, accuracy(logits, truth), logits, truth)
-
-
-def accuracy(logits: NDArray[np.float32], labels: NDArray[np.int32]) -> float:
-    """Returns the share of rows whose highest logit is the label's."""
-    return float((logits.argmax(axis=1) == labels).mean())
+    total, weight = LOSSES[plan.loss](logits, truth, plan.label_smoothing, plan.class_weights)
+    found = predicted(logits)
+    return Evaluation(
+        loss=total / weight,
+        accuracy=float((found == truth).mean()),
+        logits=logits,
+        probabilities=probabilities(logits, plan.loss),
+        predicted=found,
+        labels=truth,
+    )

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 
 from isotune.errors import SpecError, nearest
-from isotune.interfaces.backbone import BackboneEntry
+from isotune.heads import is_under
 from isotune.interfaces.freezing import FreezePlan
 from isotune.spec.parts import FreezeSpec
 
@@ -16,14 +16,12 @@ def is_parameter(state_name: str) -> bool:
     return not state_name.endswith((".running_mean", ".running_var"))
 
 
-def freeze_plan(
-    spec: FreezeSpec, entry: BackboneEntry, state_names: Iterable[str], epoch: int
-) -> FreezePlan:
+def freeze_plan(spec: FreezeSpec, head: str, state_names: Iterable[str], epoch: int) -> FreezePlan:
     """Returns what is frozen during `epoch`, counted from 1.
 
     Args:
         spec: what the experiment asks for.
-        entry: the backbone, which knows its head.
+        head: canonical path of the head.
         state_names: canonical names of the model's state.
         epoch: from 1.
 
@@ -31,7 +29,7 @@ def freeze_plan(
         SpecError: a pattern matches no parameter, or nothing is left to train.
     """
     names = [name for name in state_names if is_parameter(name)]
-    frozen = _frozen_at_start(spec, entry, names)
+    frozen = _frozen_at_start(spec, head, names)
     for start, released in sorted(spec.unfreeze.items()):
         if released == "all":
             matched = set(names)
@@ -44,18 +42,18 @@ def freeze_plan(
     return FreezePlan(frozenset(frozen), spec.batch_norm)
 
 
-def _frozen_at_start(spec: FreezeSpec, entry: BackboneEntry, names: Sequence[str]) -> set[str]:
+def _frozen_at_start(spec: FreezeSpec, head: str, names: Sequence[str]) -> set[str]:
     if spec.parameters == "none":
         return set()
     if spec.parameters == "backbone":
-        return {name for name in names if not entry.is_head(name)}
+        return {name for name in names if not is_under(head, name)}
     return _matching(spec.parameters, names, "freeze.parameters")
 
 
 def _matching(patterns: Sequence[str], names: Sequence[str], field: str) -> set[str]:
     matched: set[str] = set()
     for pattern in patterns:
-        found = {n for n in names if fnmatchcase(n, pattern) or n.startswith(f"{pattern}.")}
+        found = {n for n in names if fnmatchcase(n, pattern) or is_under(pattern, n)}
         if not found:
             parts = {n.rsplit(".", depth)[0] for n in names for depth in range(n.count(".") + 1)}
             raise SpecError(

@@ -1,14 +1,14 @@
-"""Cross entropy in NumPy: for validation, where every backend must report the same number."""
+"""The losses in NumPy: for validation, where every backend must report the same number."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from isotune.errors import SpecError, nearest
-from isotune.spec.parts import LossSpec
+from isotune.spec.parts import LossName, LossSpec
 
 
 def cross_entropy(
@@ -42,11 +42,39 @@ def cross_entropy(
     return float(total), float(weights[labels].sum())
 
 
-def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Returns probabilities: float32, shape (N, classes), rows summing to 1."""
-    scores = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
-    probabilities: NDArray[np.float32] = (scores / scores.sum(axis=1, keepdims=True)).astype("f4")
-    return probabilities
+def binary_cross_entropy(
+    logits: NDArray[np.float32],
+    labels: NDArray[np.int32],
+    label_smoothing: float = 0.0,
+    class_weights: NDArray[np.float32] | None = None,
+) -> tuple[float, float]:
+    """Returns the sums (numerator, denominator) whose quotient is the mean loss.
+
+    A sample's loss is the mean over its logits z of PyTorch's ``BCEWithLogitsLoss``,
+    ``max(z, 0) - z t + log(1 + exp(-|z|))``. The target t is 1 for the label's logit and 0 for
+    others (a single logit is that of the second class), and with smoothing s it is
+    ``(1 - s) t + s / classes``. Class weights weigh samples by their labels, as in cross entropy.
+
+    Args:
+        logits: float32, shape (N, classes), or (N, 1) for two classes.
+        labels: int32, shape (N,).
+        label_smoothing: s.
+        class_weights: float32, shape (classes,), or None.
+    """
+    z = logits.astype(np.float64)
+    outputs = z.shape[1]
+    hot = labels[:, None] == (np.arange(outputs) if outputs > 1 else 1)
+    targets = (1 - label_smoothing) * hot + label_smoothing / max(outputs, 2)
+    losses = np.maximum(z, 0) - z * targets + np.log1p(np.exp(-np.abs(z)))
+    weights = np.ones(len(labels)) if class_weights is None else class_weights[labels].astype("f8")
+    return float((losses.mean(axis=1) * weights).sum()), float(weights.sum())
+
+
+LOSSES: dict[LossName, Callable[..., tuple[float, float]]] = {
+    "cross_entropy": cross_entropy,
+    "binary_cross_entropy": binary_cross_entropy,
+}
+"""The losses by the spec's names."""
 
 
 def class_weights(

@@ -15,6 +15,7 @@ from isotune.errors import TrainingError
 from isotune.interfaces.dataset import Batch
 from isotune.interfaces.trainer import HostOutputs
 from isotune.runs.events import EpochMetrics
+from isotune.training.probabilities import predicted
 
 
 class Stopwatch:
@@ -72,7 +73,7 @@ class Tally:
                 )
             self.newest_loss = outputs.loss
             self.loss += outputs.loss * len(truth)
-            self.correct += int((outputs.logits.argmax(axis=1) == truth).sum())
+            self.correct += int((predicted(outputs.logits) == truth).sum())
             self.samples += len(truth)
 
     def metrics(self, steps: int) -> EpochMetrics:

@@ -20,7 +20,7 @@ Shape = tuple[int, ...]
 Values = NDArray[np.float32]
 
 
-def linear_head(seed: int, in_features: int, out_features: int) -> LinearValues:
+def linear_values(seed: int, name: str, in_features: int, out_features: int) -> LinearValues:
     """Returns the values of a new linear layer, as PyTorch's ``nn.Linear`` draws them.
 
     Weight and bias are uniform between -1/sqrt(in_features) and 1/sqrt(in_features)
@@ -28,14 +28,15 @@ def linear_head(seed: int, in_features: int, out_features: int) -> LinearValues:
 
     Args:
         seed: the experiment's seed.
-        in_features: width of the features.
-        out_features: number of classes.
+        name: tells its values from those of other layers: ``head``, ``head.3``.
+        in_features: width of its input.
+        out_features: width of its output.
     """
     bound = 1 / math.sqrt(in_features)
     # No parameter's path has a slash, so these streams are the head's alone.
     return LinearValues(
-        weight=_uniform(seed, "head/weight", (out_features, in_features), bound),
-        bias=_uniform(seed, "head/bias", (out_features,), bound),
+        weight=_uniform(seed, f"{name}/weight", (out_features, in_features), bound),
+        bias=_uniform(seed, f"{name}/bias", (out_features,), bound),
     )
 
 

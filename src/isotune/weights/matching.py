@@ -31,7 +31,7 @@ def match(
     the number of tensors left out is logged.
 
     Args:
-        expected: shapes by canonical name, of the whole model.
+        expected: shapes by canonical name, of the backbone alone: the head left out.
         state: arrays by canonical name.
         entry: the backbone.
         source: the file's name, for messages.
@@ -40,12 +40,11 @@ def match(
         WeightsError: a tensor of the backbone is missing, unexpected or of another shape. The
             message names all of them.
     """
-    backbone = {name: shape for name, shape in expected.items() if not entry.is_head(name)}
-    head = head_names(backbone, state, entry)
+    head = head_names(expected, state, entry)
     rest = {name: value for name, value in state.items() if name not in head}
-    _check(backbone, rest, source, f"backbone '{entry.name}'")
+    _check(expected, rest, source, f"backbone '{entry.name}'")
     logger.info("%s: %d head tensors left out: %s", source, len(head), ", ".join(head) or "none")
-    return {name: _float32(rest[name]) for name in backbone}
+    return {name: _float32(rest[name]) for name in expected}
 
 
 def match_exact(expected: Shapes, state: Arrays, source: str) -> dict[str, NDArray[np.float32]]:
@@ -69,7 +68,7 @@ def head_names(backbone: Iterable[str], state: Iterable[str], entry: BackboneEnt
         state: canonical names.
         entry: the backbone.
     """
-    parent = entry.classifier.rpartition(".")[0] or entry.classifier
+    parent = entry.classifier_block
     known = set(backbone)
     return [name for name in state if name.startswith(f"{parent}.") and name not in known]
 

@@ -15,7 +15,7 @@ from isotune.errors import BackendError
 from isotune.interfaces.backend import Backend
 from isotune.interfaces.dataset import Batch, DeviceBatch, Normalization
 from isotune.interfaces.freezing import FreezePlan
-from isotune.interfaces.head import LinearValues
+from isotune.interfaces.head import HeadValues, LinearValues
 from isotune.interfaces.trainer import Trainer, TrainingPlan
 from isotune.spec.optimizer import AdamSpec, SGDSpec
 from isotune_mindspore.step import graph_mode
@@ -137,7 +137,7 @@ def test_head_within_a_sequence_is_replaced_and_trains(
 ) -> None:
     model = nested()
     values = LinearValues(np.zeros((2, 4), np.float32), np.array([3, -3], np.float32))
-    backend.heads.replace(model, "head.1", values)
+    backend.heads.replace(model, "head.1", HeadValues(values))
     names = [p.name for p in model.get_parameters()]
     assert {"head.1.weight", "head.1.bias"} < set(names)
     assert len(names) == len(set(names))

@@ -6,7 +6,8 @@ Parameters are found in the pass by canonical name, in PyTorch's layouts.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -78,6 +79,43 @@ class ReLU(Layer):
 
     def backward(self, gradient: Array, at: Pass) -> Array:
         return gradient * self.positive
+
+
+@dataclass
+class Activation(Layer):
+    """A function of each element, with its derivative."""
+
+    function: Callable[[Array], Array]
+    derivative: Callable[[Array], Array]
+
+    def forward(self, x: Array, at: Pass) -> Array:
+        self.x = x
+        return self.function(x)
+
+    def backward(self, gradient: Array, at: Pass) -> Array:
+        return gradient * self.derivative(self.x)
+
+
+def _sigmoid(x: Array) -> Array:
+    return 1 / (1 + np.exp(-x))
+
+
+def _normal_cdf(x: Array) -> Array:
+    return np.vectorize(lambda value: (1 + math.erf(value / math.sqrt(2))) / 2)(x)
+
+
+ACTIVATIONS: dict[str, Callable[[], Layer]] = {
+    "relu": ReLU,
+    "gelu": lambda: Activation(
+        lambda x: x * _normal_cdf(x),
+        lambda x: _normal_cdf(x) + x * np.exp(-x * x / 2) / math.sqrt(2 * math.pi),
+    ),
+    "silu": lambda: Activation(
+        lambda x: x * _sigmoid(x), lambda x: _sigmoid(x) * (1 + x * (1 - _sigmoid(x)))
+    ),
+    "tanh": lambda: Activation(np.tanh, lambda x: 1 - np.tanh(x) ** 2),
+}
+"""Activations by the names that PyTorch documents their formulas under."""
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""PyTorch's ``CrossEntropyLoss`` with its gradient."""
+"""PyTorch's ``CrossEntropyLoss`` and ``BCEWithLogitsLoss`` with their gradients."""
 
 from __future__ import annotations
 
@@ -31,3 +31,32 @@ def cross_entropy(
         loss -= float(share @ np.log(p[i])) / total
         gradient[i] = (share.sum() * p[i] - share) / total
     return loss, gradient
+
+
+def binary_cross_entropy(
+    logits: Array,
+    labels: NDArray[np.int32],
+    smoothing: float = 0.0,
+    class_weights: NDArray[np.float32] | None = None,
+) -> tuple[float, Array]:
+    """Returns the loss and its gradient, shape (N, outputs).
+
+    With p the sigmoid of a logit, a logit's loss is ``-t log p - (1 - t) log(1 - p)``; a sample's
+    is the mean of its logits'; the total is their mean, weighted by ``w[label]``.
+    """
+    samples, outputs = logits.shape
+    classes = max(outputs, 2)
+    weights = np.ones(classes) if class_weights is None else class_weights.astype(np.float64)
+    p = 1 / (1 + np.exp(-logits))
+    total, loss, gradient = weights[labels].sum(), 0.0, np.zeros_like(logits)
+    for i in range(samples):
+        targets = np.full(classes, smoothing / classes)
+        targets[labels[i]] += 1 - smoothing
+        targets = targets[classes - outputs :]  # a single logit is the second class's
+        share = weights[labels[i]] / total / outputs
+        loss -= share * float((targets * np.log(p[i]) + (1 - targets) * np.log1p(-p[i])).sum())
+        gradient[i] = share * (p[i] - targets)
+    return loss, gradient
+
+
+LOSSES = {"cross_entropy": cross_entropy, "binary_cross_entropy": binary_cross_entropy}

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contract.reference.layers import Array, Layer, Pass, backward, forward
-from contract.reference.loss import cross_entropy
+from contract.reference.loss import LOSSES
 from contract.reference.optimizers import Slots, updated
 from isotune.interfaces.dataset import Batch, Normalization
 from isotune.interfaces.freezing import FreezePlan
@@ -47,7 +47,7 @@ class ReferenceTrainer:
         at = Pass(self.state, True, self.frozen, self.plan.seed, step)
         logits = forward(self.net, normalised(batch.images, self.normalization), at)
         smoothing, weights = self.plan.label_smoothing, self.plan.class_weights
-        loss, gradient = cross_entropy(logits, batch.labels, smoothing, weights)
+        loss, gradient = LOSSES[self.plan.loss](logits, batch.labels, smoothing, weights)
         backward(self.net, gradient, at)
         for name in sorted(at.gradients.keys() - self.frozen.frozen):
             slots, gradient = self.slots.get(name, {}), at.gradients[name]

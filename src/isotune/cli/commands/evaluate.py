@@ -51,7 +51,7 @@ def by_class(result: Evaluation, classes: tuple[str, ...]) -> Table:
     from isotune.reports.tables import Table
 
     table = Table(["class", "pictures", "right", "accuracy"])
-    right = result.logits.argmax(axis=1) == result.labels
+    right = result.predicted == result.labels
     for label, name in enumerate(classes):
         of_class = right[result.labels == label]
         share = float(of_class.mean()) if of_class.size else None

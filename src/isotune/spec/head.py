@@ -1,0 +1,47 @@
+"""The head of a spec."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Union
+
+from pydantic import Field
+
+from isotune.interfaces.head import Activation
+from isotune.spec.base import AsTuple, Shorthand, SpecModel
+
+Outputs = Literal["per_class", "single"]
+
+
+class LinearHeadSpec(SpecModel):
+    """A new linear layer in place of the model's last one.
+
+    Attributes:
+        outputs: ``per_class``: a logit for each class; ``single``: one logit for the second of
+            two classes, which goes with the loss ``binary_cross_entropy``.
+    """
+
+    name: Literal["linear"] = "linear"
+    outputs: Outputs = "per_class"
+
+
+class MLPHeadSpec(SpecModel):
+    """A multilayer perceptron in place of the model's whole classifier.
+
+    Attributes:
+        hidden: widths of the hidden layers.
+        activation: what follows each of them.
+        dropout: share of each one's elements that training drops.
+        outputs: as for the linear head.
+    """
+
+    name: Literal["mlp"]
+    hidden: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1), AsTuple] = (
+        256,
+    )
+    activation: Activation = "relu"
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    outputs: Outputs = "per_class"
+
+
+HeadSpec = Union[LinearHeadSpec, MLPHeadSpec]
+AnyHead = Annotated[HeadSpec, Field(discriminator="name"), Shorthand("name")]

@@ -1,0 +1,29 @@
+"""From logits to the likeliest class and to probabilities."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from isotune.training.probabilities import predicted, probabilities
+
+
+def test_softmax_of_huge_logits() -> None:
+    logits = np.array([[3e38, 3e38, -3e38], [0, np.log(3), -np.inf]], np.float32)
+    found = probabilities(logits, "cross_entropy")
+    assert found.dtype == np.float32
+    assert found == pytest.approx(np.array([[0.5, 0.5, 0], [0.25, 0.75, 0]]))
+
+
+def test_sigmoid_of_every_logit() -> None:
+    logits = np.array([[0, np.log(3), -3e38], [3e38, -np.log(3), 0]], np.float32)
+    found = probabilities(logits, "binary_cross_entropy")
+    assert found == pytest.approx(np.array([[0.5, 0.75, 0], [1, 0.25, 0.5]]))
+    assert predicted(logits).tolist() == [1, 0]
+
+
+def test_a_single_logit_says_how_likely_the_second_class_is() -> None:
+    logits = np.array([[0], [np.log(3)], [-np.log(3)], [-3e38]], np.float32)
+    found = probabilities(logits, "binary_cross_entropy")
+    assert found == pytest.approx(np.array([[0.5, 0.5], [0.25, 0.75], [0.75, 0.25], [1, 0]]))
+    assert predicted(logits).tolist() == [0, 1, 0, 0]
