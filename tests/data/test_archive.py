@@ -1,42 +1,17 @@
 from __future__ import annotations
 
-import io
 import shutil
-import stat
 import tarfile
-import zipfile
-from collections.abc import Callable
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
 
+from archives import BOMBS, HOSTILE, make_tar, make_zip, tar_bytes, zip_bytes
+from isotune.data import budget
 from isotune.data.archive import unpack
 from isotune.errors import DatasetError
-
-
-def make_zip(path: Path, entries: dict[str, str], mode: int = 0) -> Path:
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in entries.items():
-            entry = zipfile.ZipInfo(name)
-            entry.external_attr = mode << 16
-            archive.writestr(entry, content)
-    return path
-
-
-def make_tar(path: Path, *entries: tuple[str, Any], mode: str = "w:gz") -> Path:
-    """Entries are (name, content), or (name, (type, target))."""
-    with tarfile.open(path, mode) as archive:
-        for name, value in entries:
-            entry = tarfile.TarInfo(name)
-            data = b""
-            if isinstance(value, str):
-                data = value.encode()
-                entry.size = len(data)
-            else:
-                entry.type, entry.linkname = value
-            archive.addfile(entry, io.BytesIO(data))
-    return path
 
 
 def unpacked(archive: Path) -> dict[str, str]:
@@ -68,27 +43,6 @@ def test_links_to_files_of_the_archive_become_files(tmp_path: Path) -> None:
     assert unpacked(archive) == {"a/soft": "one", "b/1.jpg": "one", "a/hard": "one"}
 
 
-SOFT, HARD = tarfile.SYMTYPE, tarfile.LNKTYPE
-HOSTILE: dict[str, Callable[[Path], Path]] = {
-    "zip-parent": lambda path: make_zip(path, {"a/../../evil": "x"}),
-    "zip-absolute": lambda path: make_zip(path, {"/evil": "x"}),
-    "zip-backslash": lambda path: make_zip(path, {"..\\evil": "x"}),
-    "zip-drive": lambda path: make_zip(path, {"C:/evil": "x"}),
-    "zip-link": lambda path: make_zip(path, {"a": "/etc"}, stat.S_IFLNK | 0o777),
-    "tar-parent": lambda path: make_tar(path, ("../evil", "x")),
-    "tar-absolute": lambda path: make_tar(path, ("/evil", "x")),
-    "tar-soft-out": lambda path: make_tar(path, ("a", (SOFT, "../outside"))),
-    "tar-soft-absolute": lambda path: make_tar(path, ("a", (SOFT, "/etc/passwd"))),
-    "tar-hard-out": lambda path: make_tar(path, ("a", (HARD, "../outside"))),
-    "tar-write-through": lambda path: make_tar(path, ("a", (SOFT, "..")), ("a/evil", "x")),
-    "tar-soft-chain": lambda path: make_tar(
-        path, ("a", (SOFT, ".")), ("b", (SOFT, "a/../outside")), ("c", (SOFT, "b"))
-    ),
-    "tar-device": lambda path: make_tar(path, ("a", (tarfile.CHRTYPE, ""))),
-    "tar-pipe": lambda path: make_tar(path, ("a", (tarfile.FIFOTYPE, ""))),
-}
-
-
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_hostile_archive_is_refused_and_writes_nothing_outside(name: str, tmp_path: Path) -> None:
     (tmp_path / "outside").write_text("secret")
@@ -117,3 +71,61 @@ def test_a_truncated_archive_is_an_error(make: Any, keep: int, tmp_path: Path) -
     archive.write_bytes(archive.read_bytes()[:keep])
     with pytest.raises(DatasetError):
         unpacked(archive)
+
+
+def test_a_tar_archive_cut_between_two_entries_is_an_error(tmp_path: Path) -> None:
+    archive = make_tar(tmp_path / "data", *FILES.items(), mode="w")
+    archive.write_bytes(archive.read_bytes()[:1024])  # one header, one block of content
+    with pytest.raises(DatasetError, match="cut off"):
+        unpacked(archive)
+
+
+@pytest.mark.parametrize("mode", ["w", "w:gz", "w:bz2", "w:xz"])
+def test_a_damaged_byte_anywhere_is_noticed_or_harmless(mode: str, tmp_path: Path) -> None:
+    archive = make_tar(tmp_path / "data", *FILES.items(), mode=mode)
+    content = archive.read_bytes()
+    for position in range(0, len(content), 37 if mode == "w" else 3):
+        changed = bytearray(content)
+        changed[position] ^= 0x55
+        archive.write_bytes(changed)
+        shutil.rmtree(tmp_path / "into", ignore_errors=True)
+        try:
+            found = unpacked(archive)
+        except (DatasetError, UnicodeDecodeError):
+            continue
+        # A plain tar archive has no checksum of contents; a compressed one has.
+        assert len(found) == len(FILES)
+        assert mode == "w" or found == FILES
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_a_decompression_bomb_is_refused(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(budget, "FREE", 1 << 20)
+    monkeypatch.setattr(budget, "ENTRIES", 50)
+    content, message = BOMBS[name]
+    (tmp_path / "data").write_bytes(content())
+    with pytest.raises(DatasetError, match=message) as error:
+        unpacked(tmp_path / "data")
+    assert "\n" not in str(error.value)
+    written = sum(file.stat().st_size for file in (tmp_path / "into").rglob("*") if file.is_file())
+    assert written <= 1 << 20
+
+
+def test_an_archive_of_bitmaps_is_no_bomb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(budget, "FREE", 0)
+    entries = {f"{n}.bmp": bytes(Random(n).choices(b"\0\xff", k=30_000)) for n in range(5)}
+    for make in (zip_bytes, tar_bytes):
+        (tmp_path / "data").write_bytes(make(entries))
+        folder = tmp_path / make.__name__
+        folder.mkdir()
+        unpack(tmp_path / "data", folder)
+        assert len(list(folder.iterdir())) == 5
+
+
+def test_archives_in_an_archive_stay_files(tmp_path: Path) -> None:
+    (tmp_path / "data").write_bytes(zip_bytes({"inner.zip": zip_bytes({"a": b"x"})}))
+    (tmp_path / "into").mkdir()
+    unpack(tmp_path / "data", tmp_path / "into")
+    assert [path.name for path in (tmp_path / "into").rglob("*")] == ["inner.zip"]

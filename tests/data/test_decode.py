@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import warnings
+import zlib
 from io import BytesIO
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 import pytest
@@ -119,3 +121,56 @@ def test_a_decompression_bomb_is_refused(
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
     with pytest.raises(DatasetError, match="pixels"):
         open_rgb(tmp_path / "a.png")
+
+
+def chunk(kind: bytes, content: bytes) -> bytes:
+    body = kind + content
+    return len(content).to_bytes(4, "big") + body + crc32(body).to_bytes(4, "big")
+
+
+def png(width: int, height: int, *chunks: bytes) -> bytes:
+    """A PNG that says it is that large, and has ten bytes of pixels."""
+    header = width.to_bytes(4, "big") + height.to_bytes(4, "big") + bytes([8, 2, 0, 0, 0])
+    pixels = chunk(b"IDAT", zlib.compress(bytes(10)))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        [chunk(b"IHDR", header), *chunks, pixels, chunk(b"IEND", b"")]
+    )
+
+
+def resized(name: str, offset: int, field: bytes, after: bytes = b"") -> bytes:
+    """A small picture whose header says another size, `offset` bytes behind the end of `after`."""
+    file = BytesIO()
+    colours("RGB").save(file, name)
+    content = bytearray(file.getvalue())
+    offset += content.index(after) + len(after)
+    content[offset : offset + len(field)] = field
+    return bytes(content)
+
+
+BOMB = zlib.compress(bytes(80 << 20))
+LIES = {
+    "wide.png": png(1 << 31, 1 << 31),
+    "large.png": png(60_000, 60_000),
+    "larger-than-its-data.png": png(500, 500),
+    "no-size.png": png(0, 5),
+    "text-bomb.png": png(1, 3, chunk(b"zTXt", b"a\0\0" + BOMB)),
+    "international-text-bomb.png": png(1, 3, chunk(b"iTXt", b"a\0\1\0\0\0" + BOMB)),
+    "profile-bomb.png": png(1, 3, chunk(b"iCCP", b"a\0\0" + BOMB)),
+    "large.bmp": resized("BMP", 18, (1 << 30).to_bytes(4, "little")),
+    "larger-than-its-data.bmp": resized("BMP", 18, (700).to_bytes(4, "little") * 2),
+    "larger-than-its-data.jpg": resized("JPEG", 3, (6000).to_bytes(2, "big") * 2, b"\xff\xc0"),
+    "large.gif": resized("GIF", 6, b"\xff\xff\xff\xff"),
+    "large.ppm": b"P6 99999 99999 255 abc",
+    "larger-than-its-data.ppm": b"P6 500 500 255 abc",
+    "program.jpg": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n",
+}
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+@pytest.mark.parametrize("name", LIES)
+def test_a_header_that_lies_is_one_error(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(LIES[name])
+    with pytest.raises(DatasetError) as error:
+        open_rgb(tmp_path / name)
+    assert str(error.value).startswith(f"{tmp_path / name}: cannot be read as a picture: ")
+    assert "\n" not in str(error.value)

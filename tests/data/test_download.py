@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from archives import BOMBS, HOSTILE
+from isotune.data import budget
 from isotune.data.download import ensure_dataset
 from isotune.downloading import download as downloading
 from isotune.errors import DatasetError
@@ -89,6 +91,25 @@ def test_what_fails_leaves_nothing_behind(site: Site, tmp_path: Path) -> None:
 def test_another_hash_is_refused(site: Site, tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="should begin with 00000000"):
         ensure_dataset(tmp_path / "datasets" / "bees", f"{site.url}/bees.zip", "0" * 8)
+    assert tree(tmp_path) == ["datasets"]
+
+
+@pytest.mark.parametrize("name", [*HOSTILE, *BOMBS])
+def test_nothing_is_left_of_a_hostile_archive(
+    name: str, site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(budget, "FREE", 1 << 20)
+    monkeypatch.setattr(budget, "ENTRIES", 50)
+    if name in BOMBS:
+        site.files["/x"] = BOMBS[name][0]()
+    else:
+        site.files["/x"] = HOSTILE[name](tmp_path / "data").read_bytes()
+        (tmp_path / "data").unlink()
+    site.etag = '"one"'
+    with pytest.raises(DatasetError) as error:
+        ensure_dataset(tmp_path / "datasets" / "bees", f"{site.url}/x")
+    assert str(error.value).startswith(f"{site.url}/x: it")
+    assert "\n" not in str(error.value)
     assert tree(tmp_path) == ["datasets"]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import warnings
 
 PREFIX = "isotune: "
 
@@ -24,6 +25,8 @@ class _Complaints(logging.Handler):
 
 def show_warnings() -> None:
     """Shows Isotune's warnings and downloads, and with ``ISOTUNE_VERBOSE`` set all it logs."""
+    # Pillow's, about large pictures: Isotune refuses those with a sentence of its own.
+    warnings.filterwarnings("ignore", "Image size .* exceeds limit of .* pixels")
     log = logging.getLogger("isotune")
     log.setLevel(logging.DEBUG if os.environ.get("ISOTUNE_VERBOSE") else logging.WARNING)
     logging.getLogger("isotune.downloading").setLevel(logging.INFO)

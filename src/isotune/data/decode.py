@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 from PIL import ExifTags, Image, UnidentifiedImageError
@@ -18,6 +19,23 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 """What sets a picture upright, by its EXIF orientation (EXIF 2.32, tag 0x0112)."""
+
+
+FORMATS = (
+    "JPEG",
+    "MPO",
+    "PNG",
+    "BMP",
+    "PPM",
+    "GIF",
+    "TIFF",
+    "WEBP",
+    "AVIF",
+    "JPEG2000",
+    "DIB",
+)
+"""Pillow's formats of photographs. A name's ending does not choose among them, the content does;
+others stay out, since Pillow hands some to other programs (EPS, to Ghostscript)."""
 
 
 def open_rgb(path: Path) -> Image.Image:
@@ -37,9 +55,9 @@ def open_checked(path: Path) -> Image.Image:
     """Opens a picture file without decoding it, refusing what may be a decompression bomb.
 
     Raises:
-        Exception: whatever Pillow raises.
+        Exception: whatever Pillow raises, or a ValueError for a JPEG far too short for its size.
     """
-    image = Image.open(path)
+    image = Image.open(path, formats=_formats())
     limit = Image.MAX_IMAGE_PIXELS
     if limit is not None and image.width * image.height > limit:
         image.close()
@@ -47,7 +65,22 @@ def open_checked(path: Path) -> Image.Image:
         raise Image.DecompressionBombError(
             f"{image.width} x {image.height} pixels are more than Pillow's limit of {limit}"
         )
+    blocks = image.width * image.height // 64
+    if image.format in ("JPEG", "MPO") and path.stat().st_size * 8 < blocks:
+        # Decoders fill up with grey what is missing behind an end mark, and say nothing. But a
+        # Huffman code spends a bit at least on each block of 8 x 8 pixels.
+        image.close()
+        raise ValueError(
+            f"its header says {image.width} x {image.height} pixels, for which it is too short"
+        )
     return image
+
+
+@cache
+def _formats() -> tuple[str, ...]:
+    """Returns those of :data:`FORMATS` that this build of Pillow has."""
+    Image.init()
+    return tuple(name for name in FORMATS if name in Image.OPEN)
 
 
 def reason(error: Exception) -> str:
