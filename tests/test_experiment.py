@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from shutil import copytree
 from types import SimpleNamespace
@@ -23,9 +24,13 @@ from isotune.interfaces.backbone import BackboneEntry
 from isotune.modelling import build_model
 from isotune.plugins import Plugins
 from isotune.runs.checkpoints import CheckpointStore
+from isotune.runs.events import EpochEnded
 from isotune.runs.folder import RunFolder
 from isotune.runs.run import Run
 from isotune.spec.resolving import normalization
+from isotune.weights.dialects import to_canonical
+from isotune.weights.reading import read_weights
+from numpy_backend.plugin import LINEAR
 from tiny import experiment, make_pictures, numpy_plugins
 
 FRAMEWORKS = ["torch", "mindspore"]
@@ -244,6 +249,42 @@ def test_a_single_output_needs_two_classes(pictures: Path, tmp_path: Path) -> No
     with pytest.raises(SpecError, match=r"head.outputs: is 'single', .* the dataset has 3"):
         run("numpy", spec, tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("name", ["best.ckpt", "my best.pth", "b.safetensors"])
+def test_the_best_weights_are_kept_under_the_chosen_name(
+    name: str, pictures: Path, tmp_path: Path
+) -> None:
+    saved: list[tuple[int, bytes]] = []
+
+    def isotune_epoch_ended(event: EpochEnded) -> None:
+        saved.append((event.best, (tmp_path / name).read_bytes()))
+
+    spec = experiment(
+        pictures,
+        epochs=6,
+        optimizer={"name": "sgd", "lr": 1.0},
+        checkpoint={"save_best_as": name},
+    )
+    observer = SimpleNamespace(isotune_epoch_ended=isotune_epoch_ended)
+    found = run("numpy", spec, tmp_path, observers=[observer])
+    changes = [after != before for (_, before), (_, after) in pairwise(saved)]
+    assert changes == [best for best, _ in saved[1:]]
+    assert not all(changes)
+    best = CheckpointStore(found.folder.checkpoints).load("best").model
+    weights = to_canonical(read_weights(tmp_path / name), LINEAR, name)
+    kept = {key: value for key, value in weights.items() if key in best}
+    assert in_bytes(kept) == in_bytes(best)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "mobilenet_v2", "efficientnet_lite0", "lenet"])
+def test_the_summary_is_the_same_on_every_backend(name: str) -> None:
+    for backend in FRAMEWORKS:
+        pytest.importorskip(backend)
+    spec = {**experiment(Path("nowhere")), "backbone": name, "freeze": "backbone"}
+    one, other = (isotune.summary(spec, backend=each, classes=4) for each in FRAMEWORKS)
+    assert one == other
+    assert next(iter(one.rows[0].shapes)) == "weight"
 
 
 def interrupt(event: object) -> None:

@@ -148,9 +148,9 @@ def test_hook_isotune_run_started(observed: tuple[Observer, isotune.Run]) -> Non
     assert observer.events[0] is started
     assert (started.folder, started.backend, started.device) == (run.path, "numpy", "cpu")
     assert started.classes == ("ants", "bees", "cats")
-    assert started.sizes == {"train": 9, "val": 6}
+    assert started.counts == {"train": (3, 3, 3), "val": (2, 2, 2)}
     assert started.steps_per_epoch == 3
-    assert started.parameters == started.trainable == 3 * 8 * 8 * 3 + 3
+    assert started.model.parameters == started.model.trainable == 3 * 8 * 8 * 3 + 3
 
 
 def test_hook_isotune_step_ended(observed: tuple[Observer, isotune.Run]) -> None:

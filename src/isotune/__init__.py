@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     )
     from isotune.experiment import run
     from isotune.hookspecs import hookimpl
+    from isotune.inspection import summary
     from isotune.runs.opening import open_run
     from isotune.runs.run import Run
     from isotune.spec.experiment import ExperimentSpec
@@ -44,6 +45,7 @@ _HOMES = {
     "load_spec": "isotune.spec.loading",
     "open_run": "isotune.runs.opening",
     "run": "isotune.experiment",
+    "summary": "isotune.inspection",
 }
 
 __all__ = [
@@ -62,6 +64,7 @@ __all__ = [
     "open_run",
     "plugins",
     "run",
+    "summary",
 ]
 
 

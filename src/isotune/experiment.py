@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from isotune.data.pictures import Pictures, open_pictures
-from isotune.heads import head_path
+from isotune.inspection import describe
 from isotune.interfaces.backend import Backend
-from isotune.interfaces.checkpoint import State
 from isotune.interfaces.freezing import FreezePlan
 from isotune.interfaces.trainer import Trainer, TrainingPlan
-from isotune.modelling import build_model, training_plan
+from isotune.modelling import build_model, freezing_plans, training_plan
 from isotune.plugins import Plugins
 from isotune.plugins import plugins as default_plugins
+from isotune.reports.model_summary import ModelSummary
 from isotune.runs.events import RunFinished, RunStarted
 from isotune.runs.folder import RunFolder
 from isotune.runs.run import Run
@@ -25,7 +25,6 @@ from isotune.runs.summary import summarise
 from isotune.spec.experiment import ExperimentSpec
 from isotune.spec.loading import SpecSource, load_spec
 from isotune.spec.resolving import resolve
-from isotune.training.freezing import freeze_plan, is_parameter
 from isotune.training.loop import TrainingLoop
 from isotune.weights.catalogue import catalogue, find_backbone
 
@@ -67,19 +66,15 @@ def run(
     plan = training_plan(loaded, pictures)
     model = build_model(loaded, entry, opened, len(pictures.classes))
     state = opened.checkpoints.export_model(model)
-
-    def freezing(epoch: int) -> FreezePlan:
-        return freeze_plan(loaded.freeze, head_path(loaded.head, entry), state, epoch)
-
-    freezing(1)  # a wrong pattern is told before a folder is made
+    freezing = freezing_plans(loaded, entry, state)
+    layers = describe(loaded, state, freezing)
     folder = RunFolder.create(loaded, opened.name, Path(output) if output else None)
 
     def notify(hook: str, event: object) -> None:
         plugins.notify(hook, event, observers)
 
-    started = _started(loaded, opened, pictures, folder, state, freezing(1))
-    notify("isotune_run_started", started)
-    return _Fit(loaded, opened, pictures, model, plan, folder, freezing, notify).run()
+    notify("isotune_run_started", _started(loaded, opened, pictures, folder, layers))
+    return _Fit(loaded, opened, pictures, model, plan, folder, freezing, notify, layers).run()
 
 
 @dataclass
@@ -94,6 +89,7 @@ class _Fit:
     folder: RunFolder
     freezing: Callable[[int], FreezePlan]
     notify: Callable[[str, object], None]
+    layers: ModelSummary
 
     def run(self) -> Run:
         """Trains, keeps what the spec says of it, and restores the best weights."""
@@ -104,7 +100,9 @@ class _Fit:
 
         def summary(stopped: BaseException | None = None) -> dict[str, Any]:
             seconds = time.perf_counter() - begin
-            return summarise(self.spec, self.backend, self.pictures, loop, seconds, stopped)
+            return summarise(
+                self.spec, self.backend, self.pictures, self.layers, loop, seconds, stopped
+            )
 
         try:
             best = loop.run()
@@ -156,19 +154,16 @@ def _started(
     backend: Backend,
     pictures: Pictures,
     folder: RunFolder,
-    state: State,
-    plan: FreezePlan,
+    layers: ModelSummary,
 ) -> RunStarted:
-    sizes = {name: value.size for name, value in state.items() if is_parameter(name)}
     return RunStarted(
         folder=folder.path,
         spec=spec,
         backend=backend.name,
         device=backend.device,
         classes=pictures.classes,
-        sizes={"train": len(pictures.train), "val": len(pictures.val)},
+        counts=pictures.counts(),
         skipped=pictures.skipped,
         steps_per_epoch=len(pictures.training_batches(spec)),
-        parameters=sum(sizes.values()),
-        trainable=sum(size for name, size in sizes.items() if name not in plan.frozen),
+        model=layers,
     )

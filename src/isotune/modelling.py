@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,8 +16,11 @@ from isotune.heads import head_path, is_under, new_head
 from isotune.interfaces.backbone import BackboneEntry
 from isotune.interfaces.backend import Backend
 from isotune.interfaces.checkpoint import State
+from isotune.interfaces.freezing import FreezePlan
+from isotune.interfaces.head import HeadValues
 from isotune.interfaces.trainer import TrainingPlan
 from isotune.spec.experiment import ExperimentSpec
+from isotune.training.freezing import freeze_plan
 from isotune.training.loss import class_weights
 from isotune.weights.dialects import to_canonical
 from isotune.weights.fetching import locate_weights
@@ -31,15 +36,29 @@ def build_model(spec: ExperimentSpec, entry: BackboneEntry, backend: Backend, cl
         WeightsError: the weights are missing or do not fit.
         BackendError: the backend does not have the backbone.
     """
-    model = build_backbone(entry, backend)
-    path = head_path(spec.head, entry)
-    head = new_head(spec.head, spec.seed, backend.heads.in_features(model, path), classes)
-    backend.heads.replace(model, path, head)
+    model, path, head = build_with_head(spec, entry, backend, classes)
     shapes = {name: v.shape for name, v in backend.checkpoints.export_model(model).items()}
     backbone = {name: shape for name, shape in shapes.items() if not is_under(path, name)}
     state = _backbone_state(spec, entry, backbone)
     backend.checkpoints.import_model(model, {**state, **head.state(path)})
     return model
+
+
+def build_with_head(
+    spec: ExperimentSpec, entry: BackboneEntry, backend: Backend, classes: int
+) -> tuple[Any, str, HeadValues]:
+    """Returns the native model with its new head, the head's path and its values.
+
+    All other values of the model are arbitrary.
+
+    Raises:
+        BackendError: the backend does not have the backbone.
+    """
+    model = build_backbone(entry, backend)
+    path = head_path(spec.head, entry)
+    head = new_head(spec.head, spec.seed, backend.heads.in_features(model, path), classes)
+    backend.heads.replace(model, path, head)
+    return model, path, head
 
 
 def build_backbone(entry: BackboneEntry, backend: Backend) -> Any:
@@ -65,6 +84,24 @@ def build_backbone(entry: BackboneEntry, backend: Backend) -> Any:
     )
 
 
+def freezing_plans(
+    spec: ExperimentSpec, entry: BackboneEntry, names: Iterable[str]
+) -> Callable[[int], FreezePlan]:
+    """Returns what gives the freeze plan of an epoch, counted from 1.
+
+    Args:
+        spec: the experiment.
+        entry: its backbone.
+        names: canonical names of the model's state.
+
+    Raises:
+        SpecError: a pattern matches no parameter, or nothing is left to train.
+    """
+    plans = partial(freeze_plan, spec.freeze, head_path(spec.head, entry), tuple(names))
+    plans(1)  # every pattern is looked at, whatever the epoch
+    return plans
+
+
 def _backbone_state(
     spec: ExperimentSpec, entry: BackboneEntry, shapes: dict[str, tuple[int, ...]]
 ) -> State:
@@ -84,13 +121,22 @@ def training_plan(spec: ExperimentSpec, pictures: Pictures) -> TrainingPlan:
     Raises:
         SpecError: class weights or a single output do not fit the dataset's classes.
     """
-    classes = pictures.classes
-    if spec.head.outputs == "single" and len(classes) != 2:
+    check_outputs(spec, len(pictures.classes))
+    weights = class_weights(spec.loss, pictures.classes, pictures.train.labels)
+    return plan_with(spec, weights)
+
+
+def check_outputs(spec: ExperimentSpec, classes: int) -> None:
+    """Makes sure that the head can tell as many classes apart as the dataset has.
+
+    Raises:
+        SpecError: it cannot.
+    """
+    if spec.head.outputs == "single" and classes != 2:
         raise SpecError(
             "head.outputs: is 'single', which tells two classes apart, but the dataset has"
-            f" {len(classes)}: use 'per_class'."
+            f" {classes}: use 'per_class'."
         )
-    return plan_with(spec, class_weights(spec.loss, classes, pictures.train.labels))
 
 
 def plan_with(spec: ExperimentSpec, weights: NDArray[np.float32] | None) -> TrainingPlan:

@@ -13,7 +13,9 @@ from rich.console import Console
 from isotune.cli.progress import RunProgress
 from isotune.errors import TrainingError
 from isotune.hookspecs import hookimpl
+from isotune.interfaces.freezing import FreezePlan
 from isotune.plugins import plugins
+from isotune.reports.model_summary import summarise_model
 from isotune.runs.events import EpochEnded, RunStarted, StepEnded
 from isotune.spec.loading import load_spec
 from made_runs import epoch
@@ -24,22 +26,29 @@ def test_a_run_is_told_in_plain_lines(isotune, spec: Path):
     assert result.exit_code == 0
     assert result.stderr == ""
     lines = result.stdout.splitlines()
-    assert lines[:6] == [
+    assert lines[:13] == [
         "tiny: numpy on cpu",
         "  pictures    9 train, 6 val",
-        "  classes     3: ants, bees, cats",
+        "  classes     3",
         "  backbone    linear, weights none",
         "  training    579 of 579 parameters, 3 steps an epoch",
         "  run folder  out",
+        "",
+        "class  train  val  total",
+        "-----  -----  ---  -----",
+        "ants       3    2      5",
+        "bees       3    2      5",
+        "cats       3    2      5",
+        "total      9    6     15",
     ]
     history = [json.loads(line) for line in Path("out/metrics.jsonl").read_text().splitlines()]
     best = json.loads(Path("out/summary.json").read_text())["best"]["epoch"]
-    epochs = [line.split() for line in lines[7:10]]
+    epochs = [line.split() for line in lines[15:18]]
     for number, (words, metrics) in enumerate(zip(epochs, history, strict=True), 1):
         assert words[:3] == [f"{number}/3", "0.01", f"{metrics['train_loss']:.4f}"]
         assert words[5] == f"{100 * metrics['val_accuracy']:.1f}%"
     assert [words[8:] for words in epochs[best - 1 :]] == [["best"]] + [[]] * (3 - best)
-    assert f"in epoch {best};" in lines[10]
+    assert f"in epoch {best};" in lines[18]
     assert "  isotune predict out picture.jpg" in lines
 
 
@@ -53,6 +62,26 @@ def test_an_epoch_without_evaluation_has_dashes(isotune, spec: Path):
     folders = sorted(path.name for path in Path("out/checkpoints").glob("*-*"))
     assert folders == ["epoch-0002", "step-00000002", "step-00000004", "step-00000006"]
     assert isotune("evaluate", "out", "-c", "step-00000004").exit_code == 0
+
+
+def test_the_best_weights_are_told_and_the_layers_if_asked_for(isotune, spec: Path):
+    options = ["--summary", "--set", "checkpoint.save_best_as=best.pth"]
+    result = isotune("run", spec, "--backend", "numpy", "-o", "out", *options)
+    assert "best weights out/best.pth\n" in result.stdout
+    alone = isotune("summary", spec, "--backend", "numpy").stdout
+    assert alone.splitlines()[-1] == "579 parameters: 579 trainable, 0 frozen; 0.0 MB in float32"
+    assert alone in result.stdout
+
+
+def test_a_summary_needs_no_dataset_and_leaves_nothing(isotune, spec: Path):
+    missing = ["--set", "dataset.path=nowhere", "--set", "freeze=['fc.weight']"]
+    result = isotune("summary", spec, "-b", "numpy", "--classes", "5", *missing)
+    row = [cell.strip() for cell in result.stdout.splitlines()[2].split("  ") if cell.strip()]
+    assert row == ["fc", "linear", "weight 5x192, bias 5", "965", "weight frozen; bias trainable"]
+    assert not Path("runs").exists()
+    result = isotune("summary", spec, "-b", "numpy", *missing)
+    assert result.exit_code == 2
+    assert "dataset.path: " in result.stderr
 
 
 def test_a_pipe_gets_no_control_code(isotune, run: Path):
@@ -113,11 +142,10 @@ def started(spec: Path) -> RunStarted:
         backend="numpy",
         device="cpu",
         classes=tuple("abcdefgh"),
-        sizes={"train": 1200, "val": 6},
+        counts={"train": (150,) * 8, "val": (1,) * 8},
         skipped={"train": 2, "val": 0},
         steps_per_epoch=3,
-        parameters=579,
-        trainable=15,
+        model=summarise_model("linear", {"fc.bias": (3,)}, lambda epoch: FreezePlan()),
     )
 
 
@@ -133,7 +161,7 @@ def test_a_terminal_gets_a_bar_that_is_gone_when_the_run_is_stopped(spec: Path):
         raise TrainingError("stop")
     text = screen.getvalue()
     assert "left out as unreadable: 2 train" in text
-    assert "8: a, b, c, d, e, f, ..." in text
+    assert "1,200 train" in text
     assert "1/2 validating" in text
     assert "3/3" in text
     assert "loss 0.7500" in text

@@ -155,6 +155,23 @@ LOADING = {
         "[fc.bias], unfreeze: {1: all}",
         "ants.yaml:9: freeze.unfreeze.1 is '1', but should be the number of an epoch, 2 at least.",
     ),
+    "best weights in no format": (
+        "epochs: 1",
+        "epochs: 1\ncheckpoint: {save_best_as: best.h5}",
+        "ants.yaml:13: checkpoint.save_best_as is 'best.h5', but should be the name of a file, "
+        "without folders, that ends in .safetensors, .pth or .ckpt.",
+    ),
+    "best weights elsewhere": (
+        "epochs: 1",
+        "epochs: 1\ncheckpoint: {save_best_as: ../best.ckpt}",
+        "ants.yaml:13: checkpoint.save_best_as is '../best.ckpt', but should be the name of a "
+        "file, without folders, that ends in .safetensors, .pth or .ckpt.",
+    ),
+    "a checkpoint every no step": (
+        "epochs: 1",
+        "epochs: 1\ncheckpoint: {every_steps: 0}",
+        "ants.yaml:13: checkpoint.every_steps is 0, but should be at least 1.",
+    ),
     "unknown transform": (
         "random_resized_crop",
         "random_resize_crop",

@@ -16,6 +16,7 @@ from isotune.cli.commands.predict import predict
 from isotune.cli.commands.recipes import recipes
 from isotune.cli.commands.run import run
 from isotune.cli.commands.schema import schema
+from isotune.cli.commands.summary import summary
 from isotune.cli.group import WRONG_CALL, IsotuneGroup
 
 # Frames and colours are for people: a pipe gets plain lines, whatever the environment says.
@@ -28,7 +29,18 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for command in (run, demo, evaluate, predict, compare, backends, backbones, schema, recipes):
+for command in (
+    run,
+    summary,
+    demo,
+    evaluate,
+    predict,
+    compare,
+    backends,
+    backbones,
+    schema,
+    recipes,
+):
     app.command()(command)
 
 

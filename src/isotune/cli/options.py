@@ -21,3 +21,10 @@ Checkpoint = Annotated[
         "--checkpoint", "-c", metavar="NAME", help="best, last, or a name such as step-00001560."
     ),
 ]
+SpecName = Annotated[
+    str, typer.Argument(metavar="SPEC", help="A YAML file, or the name of a recipe.")
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", "-s", metavar="KEY=VALUE", help="Override a field: optimizer.lr=0.01"),
+]

@@ -5,16 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from isotune.cli.console import show
+from isotune.cli.console import show, show_table
 from isotune.reports.figures import count, duration, loss, number, percent, significant
+from isotune.reports.splits import split_table
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress, TaskID
 
+    from isotune.reports.tables import Table
     from isotune.runs.events import EpochEnded, EpochMetrics, RunFinished, RunStarted, StepEnded
 
-CLASSES_SHOWN = 6
 COLUMNS = (
     "  epoch",
     "        lr",
@@ -30,17 +31,23 @@ COLUMNS = (
 class RunProgress:
     """An observer of a run. Use it as a context, so that the bar is gone when the run ends.
 
+    Args:
+        console: where it shows.
+        layers: whether it shows the model's layers, too.
+
     Attributes:
         folder: the run folder, once the run has started.
     """
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, layers: bool = False) -> None:
         self._console = console
+        self._layers = layers
         self._bar: Progress | None = None
         self._task: TaskID
         self._epochs = 0
         self._steps = 0
         self._newest_loss: float | None = None
+        self._best_weights: str | None = None
         self.folder: Path | None = None
 
     def __enter__(self) -> RunProgress:
@@ -54,9 +61,15 @@ class RunProgress:
         self.folder = event.folder
         self._epochs, self._steps = event.spec.epochs, event.steps_per_epoch
         self._newest_loss = None
+        self._best_weights = event.spec.checkpoint.save_best_as
         show(self._console, f"{event.spec.name}: {event.backend} on {event.device}", "bold")
         for name, value in _facts(event).items():
             show(self._console, f"  {name:<12}{value}")
+        self._show_table(split_table(event.classes, event.counts))
+        if self._layers:
+            self._show_table(event.model.table())
+            show(self._console, event.model.totals())
+            show(self._console)
         show(self._console, "  ".join(COLUMNS), "dim")
 
     def isotune_step_ended(self, event: StepEnded) -> None:
@@ -95,6 +108,8 @@ class RunProgress:
             f" {duration(total)} in all",
             "bold",
         )
+        if self._best_weights:
+            show(self._console, f"best weights {event.folder / self._best_weights}")
 
     def left_behind(self) -> str:
         """Tells where a run that has been stopped left its newest checkpoint."""
@@ -107,6 +122,13 @@ class RunProgress:
         if newest is None:
             return f"there is no checkpoint yet; the run is in {self.folder}"
         return f"the newest checkpoint, {newest}, is in {self.folder}"
+
+    def _show_table(self, table: Table) -> None:
+        if not self._console.is_terminal:  # there, a table brings its own space
+            show(self._console)
+        show_table(self._console, table)
+        if not self._console.is_terminal:
+            show(self._console)
 
     def _remove_bar(self) -> None:
         if self._bar is not None:
@@ -150,15 +172,14 @@ def _bar(console: Console) -> Progress:
 
 
 def _facts(event: RunStarted) -> dict[str, str]:
-    spec, classes = event.spec, event.classes
-    names = ", ".join(classes[:CLASSES_SHOWN]) + (", ..." if len(classes) > CLASSES_SHOWN else "")
-    pictures = ", ".join(f"{size:,} {split}" for split, size in event.sizes.items())
+    spec, model = event.spec, event.model
+    pictures = ", ".join(f"{sum(each):,} {split}" for split, each in event.counts.items())
     left_out = ", ".join(f"{n} {split}" for split, n in event.skipped.items() if n)
     return {
         "pictures": pictures + (f"; left out as unreadable: {left_out}" if left_out else ""),
-        "classes": f"{len(classes)}: {names}",
+        "classes": f"{len(event.classes):,}",
         "backbone": f"{spec.backbone.name}, weights {spec.backbone.weights}",
-        "training": f"{event.trainable:,} of {count(event.parameters, 'parameter')},"
+        "training": f"{model.trainable:,} of {count(model.parameters, 'parameter')},"
         f" {count(event.steps_per_epoch, 'step')} an epoch",
         "run folder": str(event.folder),
     }

@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def watched(console: Console) -> Iterator[RunProgress]:
-    """Gives an observer for ``isotune.run``.
+def watched(console: Console, layers: bool = False) -> Iterator[RunProgress]:
+    """Gives an observer for ``isotune.run``, which shows the model's layers if asked to.
 
     Raises:
         typer.Exit: with 130, after Ctrl-C or SIGTERM.
     """
-    progress = RunProgress(console)
+    progress = RunProgress(console, layers)
     try:
         with _stopped_by_sigterm(), progress:
             yield progress

@@ -6,6 +6,8 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from isotune import home
 from isotune.data.batches import Batches
 from isotune.data.checking import clean
@@ -35,6 +37,14 @@ class Pictures:
     def classes(self) -> tuple[str, ...]:
         """Class names, in label order."""
         return self.train.classes
+
+    def counts(self) -> dict[str, tuple[int, ...]]:
+        """Returns by split how many pictures there are of each class, in label order."""
+        size = len(self.classes)
+        return {
+            name: tuple(np.bincount(source.labels, minlength=size).tolist())
+            for name, source in (("train", self.train), ("val", self.val))
+        }
 
     def training_batches(self, spec: ExperimentSpec) -> Batches:
         """Returns the batches of a training epoch, for a resolved spec."""

@@ -6,9 +6,12 @@ import dataclasses
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from isotune.spec.experiment import ExperimentSpec
+
+if TYPE_CHECKING:
+    from isotune.reports.model_summary import ModelSummary
 
 
 @dataclass(frozen=True)
@@ -68,9 +71,9 @@ class RunStarted:
 
     Attributes:
         folder: the run folder.
-        sizes: pictures by split.
+        counts: pictures of each class, in label order, by split.
         skipped: unreadable pictures left out, by split.
-        trainable: parameters that train in the first epoch; `parameters` counts all.
+        model: its layers and what of them trains.
     """
 
     folder: Path
@@ -78,11 +81,10 @@ class RunStarted:
     backend: str
     device: str
     classes: tuple[str, ...]
-    sizes: dict[str, int]
+    counts: dict[str, tuple[int, ...]]
     skipped: dict[str, int]
     steps_per_epoch: int
-    parameters: int
-    trainable: int
+    model: ModelSummary
 
 
 @dataclass(frozen=True)

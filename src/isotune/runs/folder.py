@@ -6,6 +6,7 @@
     metrics.jsonl      one line an epoch
     summary.json       versions, device, timings, best epoch; written when the run ends
     checkpoints/       see isotune.runs.checkpoints
+    best.ckpt          the best weights, if and as the spec's checkpoint.save_best_as names them
 """
 
 from __future__ import annotations

@@ -12,11 +12,12 @@ from isotune.runs.events import EpochMetrics
 from isotune.runs.folder import RunFolder
 from isotune.spec.experiment import ExperimentSpec
 from isotune.spec.loading import dump_spec
+from isotune.weights.writing import write_weights
 
 
 @dataclass(frozen=True)
 class Saver:
-    """Saves metrics and checkpoints of a run."""
+    """Saves metrics, checkpoints and the best weights of a run."""
 
     folder: RunFolder
     spec: ExperimentSpec
@@ -30,17 +31,21 @@ class Saver:
         """Saves an epoch that has ended.
 
         Raises:
-            RunError: a file cannot be written.
+            RunError: a checkpoint cannot be written.
+            WeightsError: the file of the best weights cannot.
         """
         self.folder.append_metrics(metrics)
-        name = f"epoch-{metrics.epoch:04d}"
-        self._store.save(name, self._checkpoint(metrics), best=best)
+        checkpoint = self._checkpoint(metrics)
+        self._store.save(f"epoch-{metrics.epoch:04d}", checkpoint, best=best)
+        if best and self.spec.checkpoint.save_best_as:
+            path = self.folder.path / self.spec.checkpoint.save_best_as
+            write_weights(path, checkpoint.model)
 
     def step(self, metrics: EpochMetrics) -> None:
         """Saves a checkpoint within an epoch.
 
         Raises:
-            RunError: as :meth:`epoch`.
+            RunError: it cannot be written.
         """
         name, keep = f"step-{metrics.steps:08d}", self.spec.checkpoint.keep
         self._store.save_step(name, self._checkpoint(metrics), keep=keep)

@@ -10,6 +10,7 @@ from typing import Any
 
 from isotune.data.pictures import Pictures
 from isotune.interfaces.backend import Backend
+from isotune.reports.model_summary import ModelSummary
 from isotune.spec.experiment import ExperimentSpec
 from isotune.training.loop import TrainingLoop
 from isotune.training.progress import Best
@@ -21,6 +22,7 @@ def summarise(
     spec: ExperimentSpec,
     backend: Backend,
     pictures: Pictures,
+    layers: ModelSummary,
     loop: TrainingLoop,
     seconds: float,
     stopped: BaseException | None = None,
@@ -31,6 +33,7 @@ def summarise(
     ``step_ms`` is the median of all other training steps.
 
     Args:
+        layers: of the model; ``trainable`` counts what trains in the first epoch.
         seconds: wall time of training and validation.
         stopped: what ended the run early, or None.
     """
@@ -54,6 +57,7 @@ def summarise(
         "classes": list(pictures.classes),
         "pictures": {"train": len(pictures.train), "val": len(pictures.val)},
         "skipped": pictures.skipped,
+        "parameters": {"all": layers.parameters, "trainable": layers.trainable},
         "epochs": len(loop.history),
         "best": best.metrics.as_json() if best.metrics else None,
         "timings": {

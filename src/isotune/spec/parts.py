@@ -164,6 +164,13 @@ class EvaluationSpec(SpecModel):
         return counted or epoch == epochs
 
 
+WeightsFile = Annotated[
+    str,
+    Field(pattern=r"^\w[\w .-]*\.(safetensors|pth|ckpt)$"),
+    meaning("the name of a file, without folders, that ends in .safetensors, .pth or .ckpt"),
+]
+
+
 class CheckpointSpec(SpecModel):
     """What is kept of a run beside its last epoch's state.
 
@@ -172,8 +179,11 @@ class CheckpointSpec(SpecModel):
         every_steps: after every how many training steps of the run a checkpoint is made;
             None makes none within epochs.
         keep: how many of those stay, the newest; the best and the last epoch's stay besides.
+        save_best_as: a file in the run folder that always holds the best weights, in the
+            format that its suffix tells: ``best.safetensors``, ``best.pth``, ``best.ckpt``.
     """
 
     monitor: Monitor = "val_accuracy"
     every_steps: Annotated[int, Field(ge=1)] | None = None
     keep: Annotated[int, Field(ge=1)] = 5
+    save_best_as: WeightsFile | None = None

@@ -7,25 +7,19 @@ from typing import Annotated
 
 import typer
 
-from isotune.cli.options import Backend, Device
+from isotune.cli.options import Backend, Device, Overrides, SpecName
 
 
 def run(
-    spec: Annotated[
-        str, typer.Argument(metavar="SPEC", help="A YAML file, or the name of a recipe.")
-    ],
+    spec: SpecName,
     backend: Backend = None,
     device: Device = "auto",
-    overrides: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set", "-s", metavar="KEY=VALUE", help="Override a field: optimizer.lr=0.01"
-        ),
-    ] = None,
+    overrides: Overrides = None,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", metavar="DIR", help="The run folder, new or empty."),
     ] = None,
+    summary: Annotated[bool, typer.Option("--summary", help="Show the model's layers.")] = False,
 ) -> None:
     """Run an experiment.
 
@@ -37,7 +31,7 @@ def run(
     from isotune.experiment import run as run_experiment
 
     console = standard_output()
-    with watched(console) as progress:
+    with watched(console, summary) as progress:
         finished = run_experiment(
             spec,
             backend=backend,

@@ -1,0 +1,37 @@
+"""``isotune summary``: the model of an experiment, layer by layer."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from isotune.cli.options import Backend, Device, Overrides, SpecName
+
+
+def summary(
+    spec: SpecName,
+    backend: Backend = None,
+    device: Device = "auto",
+    overrides: Overrides = None,
+    classes: Annotated[
+        int | None,
+        typer.Option(min=1, help="How many classes there are, so that no dataset is needed."),
+    ] = None,
+) -> None:
+    """Show the model of an experiment, layer by layer.
+
+    Tells of each layer its parameters, and whether and from which epoch on they train. Nothing
+    is trained or written.
+    """
+    from isotune.cli.console import output, show, show_table
+    from isotune.inspection import summary as summarise
+
+    found = summarise(
+        spec, backend=backend, device=device, overrides=overrides or (), classes=classes
+    )
+    console = output()
+    show_table(console, found.table())
+    if not console.is_terminal:
+        show(console)
+    show(console, found.totals())
