@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from isotune.experiment import run
     from isotune.hookspecs import hookimpl
     from isotune.inspection import summary
+    from isotune.reports.curves import show_curves
+    from isotune.reports.data import show_data
     from isotune.runs.opening import open_run
     from isotune.runs.run import Run
     from isotune.spec.experiment import ExperimentSpec
@@ -45,6 +47,8 @@ _HOMES = {
     "load_spec": "isotune.spec.loading",
     "open_run": "isotune.runs.opening",
     "run": "isotune.experiment",
+    "show_curves": "isotune.reports.curves",
+    "show_data": "isotune.reports.data",
     "summary": "isotune.inspection",
 }
 
@@ -64,6 +68,8 @@ __all__ = [
     "open_run",
     "plugins",
     "run",
+    "show_curves",
+    "show_data",
     "summary",
 ]
 

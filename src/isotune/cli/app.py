@@ -16,6 +16,7 @@ from isotune.cli.commands.predict import predict
 from isotune.cli.commands.recipes import recipes
 from isotune.cli.commands.run import run
 from isotune.cli.commands.schema import schema
+from isotune.cli.commands.show import show
 from isotune.cli.commands.summary import summary
 from isotune.cli.group import WRONG_CALL, IsotuneGroup
 
@@ -42,6 +43,8 @@ for command in (
     recipes,
 ):
     app.command()(command)
+
+app.add_typer(show, name="show")
 
 
 def _show_version(asked: bool) -> None:

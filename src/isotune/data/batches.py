@@ -89,7 +89,7 @@ class Batches:
         Raises:
             DatasetError: a picture cannot be read or is too small for a transform.
         """
-        order = self._order(epoch)
+        order = self.order(epoch)
         starts = iter(range(start_batch * self._batch_size, self.size, self._batch_size))
         stop = threading.Event()
         executor = ThreadPoolExecutor(self._workers, "isotune-data")
@@ -106,7 +106,8 @@ class Batches:
             stop.set()
             executor.shutdown(cancel_futures=True)
 
-    def _order(self, epoch: int) -> NDArray[np.int64]:
+    def order(self, epoch: int) -> NDArray[np.int64]:
+        """Returns the indices of the source's pictures as they come in an epoch, from 0."""
         if self._shuffle:
             return epoch_order(self._seed, epoch, len(self._source))
         return np.arange(len(self._source))
@@ -124,14 +125,18 @@ class Batches:
             for row in range(first, len(indices), step):
                 if stop.is_set():
                     return
-                images[row] = self._picture(epoch, int(indices[row]))
+                images[row] = self.picture(epoch, int(indices[row]))
 
         parts = min(self._workers, len(indices))
         futures = [executor.submit(fill, first, parts) for first in range(parts)]
         return _Pending(Batch(images, self._source.labels[indices]), futures)
 
-    def _picture(self, epoch: int, index: int) -> NDArray[np.uint8]:
-        """Returns picture `index` as it is in `epoch`: uint8, shape (height, width, 3)."""
+    def picture(self, epoch: int, index: int) -> NDArray[np.uint8]:
+        """Returns picture `index` as it is in `epoch`: uint8, shape (height, width, 3).
+
+        Raises:
+            DatasetError: it cannot be read or is too small for a transform.
+        """
         try:
             image = self._source.load(index)
         except DatasetError:

@@ -48,20 +48,25 @@ class Pictures:
 
     def training_batches(self, spec: ExperimentSpec) -> Batches:
         """Returns the batches of a training epoch, for a resolved spec."""
-        assert spec.transforms.train is not None, "resolve() comes first"
-        return Batches(
-            self.train,
-            spec.transforms.train,
-            spec.batch_size,
-            seed=spec.seed,
-            workers=spec.workers,
-            shuffle=True,
-            drop_last=spec.drop_last,
-        )
+        return training_batches(self.train, spec)
 
     def validation_batches(self, spec: ExperimentSpec) -> Batches:
         """Returns the batches of a validation, for a resolved spec."""
         return evaluation_batches(self.val, spec)
+
+
+def training_batches(source: ImageSource, spec: ExperimentSpec) -> Batches:
+    """Returns batches of `source` as they are trained on, for a resolved spec."""
+    assert spec.transforms.train is not None, "resolve() comes first"
+    return Batches(
+        source,
+        spec.transforms.train,
+        spec.batch_size,
+        seed=spec.seed,
+        workers=spec.workers,
+        shuffle=True,
+        drop_last=spec.drop_last,
+    )
 
 
 def evaluation_batches(source: ImageSource, spec: ExperimentSpec) -> Batches:

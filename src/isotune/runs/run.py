@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,6 +21,9 @@ from isotune.spec.experiment import ExperimentSpec
 from isotune.spec.resolving import normalization
 from isotune.training.evaluation import Evaluation, evaluate, predict_logits
 from isotune.training.probabilities import probabilities, scores
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 Prediction = list[tuple[str, float]]
 """Classes and their probabilities, the likeliest first."""
@@ -68,7 +71,10 @@ class Run:
         Raises:
             DatasetError: the pictures are missing, broken or of other classes.
         """
-        source = open_labelled(self.spec, self.classes, split, data)
+        return self.evaluate_source(open_labelled(self.spec, self.classes, split, data))
+
+    def evaluate_source(self, source: ImageSource) -> Evaluation:
+        """Evaluates the model on a source's pictures, at least one, in its order."""
         batches = evaluation_batches(source, self.spec).epoch(0)
         return evaluate(self.backend, self._trainer, batches, normalization(self.spec), self.plan)
 
@@ -105,3 +111,34 @@ class Run:
             [(self.classes[label], float(row[label])) for label in order]
             for order, row in zip(orders, probabilities(logits, self.plan.loss), strict=True)
         ]
+
+    def show_predictions(self, count: int = 16, split: str | None = None) -> Figure:
+        """Returns a figure of pictures with predictions, taken evenly from a split.
+
+        A notebook shows it as it is; ``savefig`` writes it.
+
+        Args:
+            count: how many pictures, if there are as many.
+            split: the split's name; None takes the validation split.
+        """
+        from isotune.reports.predictions import show_predictions
+
+        return show_predictions(self, count, split)
+
+    def show_mistakes(self, count: int = 16, split: str | None = None) -> Figure:
+        """Returns a figure of the mistakes on a split that the model is most confident of."""
+        from isotune.reports.mistakes import show_mistakes
+
+        return show_mistakes(self, count, split)
+
+    def show_confusion(self, split: str | None = None) -> Figure:
+        """Returns a figure of a split's confusion matrix."""
+        from isotune.reports.confusion import show_confusion
+
+        return show_confusion(self, split)
+
+    def show_curves(self) -> Figure:
+        """Returns a figure of the learning curves; ``isotune.show_curves`` takes several runs."""
+        from isotune.reports.curves import show_curves
+
+        return show_curves([self])

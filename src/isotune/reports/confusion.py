@@ -1,0 +1,212 @@
+"""The confusion matrix and its figure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isotune.reports.drawing import (
+    FAINT,
+    HEADING,
+    INK,
+    POINTS,
+    RULE,
+    check_matplotlib,
+    new_figure,
+    styled,
+    text_width,
+)
+from isotune.reports.figures import count as counted
+from isotune.reports.figures import percent
+from isotune.runs.run import Run
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+NUMBERED = 100
+"""Classes up to which cells hold numbers; beyond, there is only colour."""
+
+SIDE = 8.0
+"""Of the matrix in inches (as all lengths here), while its cells are of a sensible size."""
+
+SMALLEST, LARGEST = 0.31, 0.85
+"""Sides of a cell with numbers."""
+
+UNNUMBERED_SIDE = 12.0
+"""Of a matrix without numbers."""
+
+MARGIN, HEAD, AXIS = 0.25, 0.7, 0.42
+"""Around everything; for the heading; for an axis's name and ticks."""
+
+SMALLEST_TYPE, LARGEST_TYPE = 5.5, 9.0
+"""Of class names, in points."""
+
+
+def confusion_matrix(
+    labels: NDArray[np.int32], predicted: NDArray[np.int64], classes: int
+) -> NDArray[np.int64]:
+    """Returns how many pictures of each class (rows) were taken for each class (columns).
+
+    Args:
+        labels: shape (N,).
+        predicted: shape (N,), labels too.
+        classes: how many there are.
+
+    Returns:
+        int64, shape (classes, classes).
+    """
+    pairs = labels.astype(np.int64) * classes + predicted
+    return np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
+
+
+def show_confusion(run: Run, split: str | None = None) -> Figure:
+    """Evaluates a split and returns a figure of its confusion matrix.
+
+    Args:
+        run: whose model is evaluated.
+        split: the split's name; None takes the validation split.
+
+    Raises:
+        IsotuneError: matplotlib is not installed.
+        DatasetError: the split's pictures are missing or broken.
+    """
+    check_matplotlib()
+    found = run.evaluate(split)
+    matrix = confusion_matrix(found.labels, found.predicted, len(run.classes))
+    return confusion_figure(
+        matrix, run.classes, run.spec.name, split or run.spec.dataset.splits.val
+    )
+
+
+def confusion_figure(
+    matrix: NDArray[np.int64], classes: Sequence[str], name: str, split: str
+) -> Figure:
+    """Returns a figure of a confusion matrix: counts, row percentages as numbers and colour.
+
+    Args:
+        matrix: int64, shape (classes, classes); a row a true class.
+        classes: class names, in label order.
+        name: the experiment's name.
+        split: the split's name.
+    """
+    accuracy = float(np.trace(matrix) / max(matrix.sum(), 1))
+    pictures = counted(int(matrix.sum()), "picture")
+    detail = f"{split}: {percent(accuracy, 2)} of {pictures} right"
+    with styled():
+        return _draw(matrix, classes, f"{name}: confusion matrix", detail)
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """Where a matrix of `names` goes.
+
+    Attributes:
+        cell: a cell's side, in inches.
+        type_size: of class names, in points.
+        every: how many classes have one name: fewer than all where they would overlap.
+        rotation: of the names below, in degrees.
+    """
+
+    names: Sequence[str]
+    cell: float
+    type_size: float
+    every: int
+    rotation: int
+
+    @property
+    def side(self) -> float:
+        return self.cell * len(self.names)
+
+    @property
+    def named(self) -> range:
+        return range(0, len(self.names), self.every)
+
+    @property
+    def longest(self) -> float:
+        """The longest name's length, in inches."""
+        widths = [text_width(self.names[index], self.type_size) for index in self.named]
+        return max(widths) / POINTS
+
+    @property
+    def left(self) -> float:
+        return MARGIN + AXIS + self.longest
+
+    @property
+    def bottom(self) -> float:
+        line = self.type_size / POINTS
+        return MARGIN + AXIS + line + self.longest * math.sin(math.radians(self.rotation))
+
+
+def _layout(names: Sequence[str]) -> _Layout:
+    if len(names) > NUMBERED:
+        cell = UNNUMBERED_SIDE / len(names)
+    else:
+        cell = min(max(SIDE / len(names), SMALLEST), LARGEST)
+    type_size = min(max(cell * POINTS * 0.8, SMALLEST_TYPE), LARGEST_TYPE)
+    every = math.ceil(1.1 * type_size / (cell * POINTS))
+    fits = all(text_width(name, type_size) < cell * POINTS for name in names)
+    rotation = 0 if fits else 45 if len(names) <= 30 else 90
+    return _Layout(names, cell, type_size, every, rotation)
+
+
+def _draw(matrix: NDArray[np.int64], classes: Sequence[str], heading: str, detail: str) -> Figure:
+    from matplotlib.colors import PowerNorm
+
+    layout = _layout(classes)
+    side, left, bottom = layout.side, layout.left, layout.bottom
+    words = max(text_width(heading, HEADING, bold=True), text_width(detail, 9)) / POINTS
+    width = max(left + side, MARGIN + words) + MARGIN
+    height = bottom + side + HEAD + MARGIN
+    figure = new_figure(width, height)
+    start, top = MARGIN / width, 1 - MARGIN / height
+    figure.text(start, top, heading, va="top", fontsize=HEADING, fontweight="bold")
+    figure.text(start, top - 0.24 / height, detail, va="top", fontsize=9, color=FAINT)
+    axes = figure.add_axes((left / width, bottom / height, side / width, side / height))
+    with np.errstate(invalid="ignore"):
+        shares = matrix / matrix.sum(axis=1, keepdims=True)  # NaN: no picture of a class
+    numbered = len(classes) <= NUMBERED
+    # Without numbers small shares, which most confusions are, would not be seen.
+    scale = PowerNorm(1 if numbered else 0.5, vmin=0, vmax=1)
+    axes.imshow(shares, cmap="Blues", norm=scale, interpolation="nearest")
+    _name(axes, layout)
+    if numbered:
+        _number(axes, matrix, shares, layout.cell * POINTS)
+    return figure
+
+
+def _name(axes: Axes, layout: _Layout) -> None:
+    """Names the classes along both axes."""
+    names = [layout.names[index] for index in layout.named]
+    turned = {"rotation": layout.rotation, "rotation_mode": "anchor", "ha": "right", "va": "center"}
+    below = turned if layout.rotation else {}
+    axes.set_xticks(layout.named, names, fontsize=layout.type_size, color=INK, **below)
+    axes.set_yticks(layout.named, names, fontsize=layout.type_size, color=INK)
+    axes.set_xlabel("predicted class", color=FAINT)
+    axes.set_ylabel("true class", color=FAINT)
+    axes.tick_params(length=0, pad=4)
+    axes.grid(visible=False)
+    axes.spines[:].set_visible(True)
+    axes.spines[:].set_color(RULE)
+
+
+def _number(
+    axes: Axes, matrix: NDArray[np.int64], shares: NDArray[np.float64], cell: float
+) -> None:
+    """Writes counts and row percentages into the cells, whose sides are `cell` points."""
+    few = len(matrix) <= 10
+    for row, column in np.ndindex(matrix.shape):
+        number, share = int(matrix[row, column]), float(shares[row, column])
+        if not number and not few:
+            continue  # among many classes nearly all cells are 0
+        colour = "white" if share > 0.55 else INK if number else FAINT
+        place = {"ha": "center", "va": "center", "color": colour}
+        axes.text(column, row - 0.14, str(number), fontsize=min(11, 0.32 * cell), **place)
+        if number:
+            text = percent(share, 1 if few else 0)
+            axes.text(column, row + 0.24, text, fontsize=min(8, 0.23 * cell), **place)

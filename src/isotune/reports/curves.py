@@ -1,0 +1,173 @@
+"""Learning curves of one run or several, over each other."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Union
+
+from isotune.errors import RunError, SpecError
+from isotune.reports.comparison import RunFigures, read_figures
+from isotune.reports.drawing import (
+    FAINT,
+    HEADING,
+    INK,
+    POINTS,
+    SERIES,
+    check_matplotlib,
+    new_figure,
+    styled,
+    wrap,
+)
+from isotune.runs.run import Run
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+RunOrPath = Union[Run, str, Path]
+
+WIDTH, HEIGHT = 11.5, 3.9
+"""Of the figure in inches, but for the names of several runs."""
+
+TRAINING, VALIDATION = (0, (4, 2)), "solid"
+"""Line styles."""
+
+MARKERS = ("o", "s", "^", "D", "v")
+"""Where there are more runs than colours, each round of colours has its own."""
+
+WIDE_RANGE = 30.0
+"""A quotient of the largest and the smallest value from which on a scale is logarithmic."""
+
+
+def show_curves(runs: Sequence[RunOrPath]) -> Figure:
+    """Returns a figure of loss, accuracy and learning rate over the epochs of some runs.
+
+    An epoch without evaluation has no point in the curves of validation; a ring marks the
+    epoch of a run's best checkpoint.
+
+    Args:
+        runs: runs, or the folders of runs, finished or not; no backend is needed.
+
+    Raises:
+        IsotuneError: matplotlib is not installed.
+        RunError: a path is not a run's folder, a file in it is damaged, or no epoch has ended.
+    """
+    check_matplotlib()
+    if not runs:
+        raise SpecError("learning curves need a run or more.")
+    found = [read_figures(run.path if isinstance(run, Run) else run) for run in runs]
+    for run in found:
+        if not run.history:
+            raise RunError(f"{run.path}: no epoch has ended yet, so there is no curve.")
+    with styled():
+        return _draw(found, distinct_names([run.path for run in found]))
+
+
+def distinct_names(paths: Sequence[Path]) -> list[str]:
+    """Returns the last parts of each path: as many of all as tell different paths apart."""
+    parts = [path.resolve().parts for path in paths]
+    for depth in range(1, max(map(len, parts)) + 1):
+        names = [str(Path(*each[-depth:])) for each in parts]
+        if len(set(names)) == len(set(parts)):
+            break
+    return names
+
+
+def _draw(runs: Sequence[RunFigures], names: Sequence[str]) -> Figure:
+    several = len(runs) > 1
+    figure = new_figure(WIDTH, HEIGHT + 0.2 * len(runs) * several, layout="constrained")
+    loss, accuracy, rate = figure.subplots(1, 3)
+    for position, run in enumerate(runs):
+        looks = _looks(position)
+        training = {**looks, "linestyle": TRAINING}
+        if not several:
+            training["color"] = SERIES[1]
+        _line(loss, run, "train_loss", training)
+        _line(loss, run, "val_loss", looks)
+        _line(accuracy, run, "train_accuracy", training)
+        _line(accuracy, run, "val_accuracy", looks)
+        _line(rate, run, "learning_rate", looks)
+        _ring(accuracy, run, looks["color"])
+    for axes, title in ((loss, "loss"), (accuracy, "accuracy"), (rate, "learning rate")):
+        _finish(axes, title)
+    _in_percent(accuracy)
+    for axes in (loss, rate):
+        _scale(axes)
+    _legend(figure, names)
+    return figure
+
+
+def _looks(position: int) -> dict[str, Any]:
+    return {
+        "color": SERIES[position % len(SERIES)],
+        "linestyle": VALIDATION,
+        "marker": MARKERS[position // len(SERIES) % len(MARKERS)],
+        "markersize": 3.5,
+    }
+
+
+def _line(axes: Axes, run: RunFigures, figure: str, looks: dict[str, Any]) -> None:
+    values = [(metrics.epoch, getattr(metrics, figure)) for metrics in run.history]
+    points = [(epoch, value) for epoch, value in values if not math.isnan(value)]
+    if points:
+        axes.plot(*zip(*points, strict=True), **looks)
+
+
+def _ring(axes: Axes, run: RunFigures, colour: str) -> None:
+    if run.best and not math.isnan(run.best.val_accuracy):
+        place = [run.best.epoch], [run.best.val_accuracy]
+        axes.plot(*place, "o", markersize=9, fillstyle="none", color=colour)
+
+
+def _finish(axes: Axes, title: str) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    axes.set_title(title)
+    axes.set_xlabel("epoch", color=FAINT)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+
+
+def _in_percent(axes: Axes) -> None:
+    from matplotlib.ticker import PercentFormatter
+
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+
+
+def _scale(axes: Axes) -> None:
+    """Chooses a logarithmic scale for values far apart, else one that starts at 0."""
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+
+    drawn = [float(value) for line in axes.lines for value in line.get_ydata()]
+    if 0 < min(drawn, default=0) < max(drawn) / WIDE_RANGE:
+        axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axes.yaxis.set_minor_formatter(NullFormatter())
+    elif min(drawn, default=0) >= 0:
+        axes.set_ylim(bottom=0)
+
+
+def _legend(figure: Figure, names: Sequence[str]) -> None:
+    """Tells training from validation by the lines, and several runs by their colours."""
+    from matplotlib.lines import Line2D
+
+    several = len(names) > 1
+    ring: dict[str, Any] = {"marker": "o", "markersize": 9, "fillstyle": "none"}
+    colours = (INK, INK) if several else (SERIES[1], SERIES[0])
+    lines = [
+        Line2D([], [], color=colours[0], linestyle=TRAINING, label="training"),
+        Line2D([], [], color=colours[1], linestyle=VALIDATION, label="validation"),
+        Line2D([], [], color=colours[1], linestyle="none", **ring, label="best checkpoint"),
+    ]
+    figure.legend(handles=lines, loc="outside upper right", ncols=len(lines))
+    heading = "learning curves" if several else f"{names[0]}: learning curves"
+    heading = wrap(heading, 0.55 * WIDTH * POINTS, HEADING, bold=True)
+    figure.suptitle(heading, x=0.01, ha="left", fontsize=HEADING, fontweight="bold")
+    if several:
+        runs = [
+            Line2D([], [], **_looks(position), label=wrap(name, 0.9 * WIDTH * POINTS, 9))
+            for position, name in enumerate(names)
+        ]
+        figure.legend(handles=runs, loc="outside lower left")

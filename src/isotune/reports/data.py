@@ -1,0 +1,110 @@
+"""A figure of pictures as the network sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Literal
+
+from isotune.data.checking import clean
+from isotune.data.pictures import evaluation_batches, open_split, training_batches
+from isotune.errors import SpecError
+from isotune.plugins import Plugins
+from isotune.plugins import plugins as default_plugins
+from isotune.reports.drawing import check_matplotlib
+from isotune.reports.examples import evenly
+from isotune.reports.figures import count as counted
+from isotune.reports.grid import Tile, grid
+from isotune.spec.experiment import ExperimentSpec
+from isotune.spec.loading import SpecSource, load_spec
+from isotune.spec.resolving import resolve
+from isotune.weights.catalogue import catalogue, find_backbone
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from isotune.data.batches import Batches
+    from isotune.interfaces.dataset import ImageSource
+
+Part = Literal["train", "val"]
+
+
+def show_data(
+    spec: SpecSource,
+    *,
+    overrides: Iterable[str] = (),
+    split: Part = "train",
+    count: int = 16,
+    seed: int | None = None,
+    epoch: int = 1,
+    plugins: Plugins = default_plugins,
+) -> Figure:
+    """Returns a figure of an experiment's pictures as the network sees them, with their classes.
+
+    They are the very pixels that training hands to a backend, which then only normalises them:
+    the first pictures of an epoch, in its order and with its augmentation. Of the validation
+    split, which is in the order of its classes, they are taken evenly. No backend is needed.
+
+    Args:
+        spec: the path of a YAML file, the name of a recipe, a mapping, or a spec.
+        overrides: ``"optimizer.lr=0.01"``, as ``--set`` on the command line.
+        split: ``train`` or ``val``: the spec's training or validation pictures.
+        count: how many pictures, if there are as many.
+        seed: replaces the spec's.
+        epoch: which epoch's order and augmentation, from 1; validation is the same in all.
+        plugins: where backbones are found, whose usual transforms a spec may leave unsaid.
+
+    Raises:
+        IsotuneError: matplotlib is not installed.
+        SpecError: the spec is wrong.
+        DatasetError: the pictures are missing or broken.
+    """
+    check_matplotlib()
+    if epoch < 1 or count < 1:
+        raise SpecError(f"epoch is {epoch} and count {count}, but both should be 1 at least.")
+    loaded = load_spec(spec, [*overrides, *([] if seed is None else [f"seed={seed}"])])
+    loaded = _with_transforms(loaded, plugins)
+    source = _open(loaded, split)
+    if split == "train":
+        batches = training_batches(source, loaded)
+        chosen = batches.order(epoch - 1)[: min(count, batches.size)].tolist()
+        detail = f"epoch {epoch}, the first {len(chosen)} of {counted(batches.size, 'picture')}"
+    else:
+        batches = evaluation_batches(source, loaded)
+        epoch = 1
+        chosen = evenly(len(source), count)
+        detail = f"{len(chosen)} of {counted(len(source), 'picture')}"
+    tiles = _tiles(source, batches, epoch - 1, chosen)
+    height, width = tiles[0].image.shape[:2]
+    name = getattr(loaded.dataset.splits, split)
+    return grid(
+        tiles,
+        f"{loaded.name}: {name} as the network sees it",
+        f"{detail}; {width} x {height} pixels, seed {loaded.seed}",
+    )
+
+
+def _with_transforms(spec: ExperimentSpec, plugins: Plugins) -> ExperimentSpec:
+    if spec.transforms.train and spec.transforms.val:
+        return spec
+    return resolve(spec, find_backbone(spec.backbone.name, catalogue(plugins.backbones())))
+
+
+def _open(spec: ExperimentSpec, split: Part) -> ImageSource:
+    """Opens and checks a split as a run does: a picture left out shifts those after it."""
+    dataset = spec.dataset
+    source = open_split(dataset, dataset.splits.train)
+    if split == "val":
+        source = open_split(dataset, dataset.splits.val, source.classes)
+    return clean(source, dataset.broken, spec.workers)[0]
+
+
+def _tiles(source: ImageSource, batches: Batches, epoch: int, chosen: list[int]) -> list[Tile]:
+    if not chosen:
+        raise SpecError(
+            f"batch_size: is more than the {counted(len(source), 'picture')} there are, and"
+            " drop_last leaves out a short batch."
+        )
+    names = [source.classes[label] for label in source.labels[chosen]]
+    return [
+        Tile(batches.picture(epoch, index), name) for index, name in zip(chosen, names, strict=True)
+    ]
