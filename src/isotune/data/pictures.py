@@ -56,9 +56,13 @@ class Pictures:
 
 
 def training_batches(source: ImageSource, spec: ExperimentSpec) -> Batches:
-    """Returns batches of `source` as they are trained on, for a resolved spec."""
+    """Returns batches of `source` as they are trained on, for a resolved spec.
+
+    Raises:
+        SpecError: there is not one batch.
+    """
     assert spec.transforms.train is not None, "resolve() comes first"
-    return Batches(
+    batches = Batches(
         source,
         spec.transforms.train,
         spec.batch_size,
@@ -67,6 +71,12 @@ def training_batches(source: ImageSource, spec: ExperimentSpec) -> Batches:
         shuffle=True,
         drop_last=spec.drop_last,
     )
+    if not len(batches):
+        raise SpecError(
+            f"batch_size: is {spec.batch_size}, but there are only {len(source)} training"
+            " pictures and drop_last leaves out a short batch."
+        )
+    return batches
 
 
 def evaluation_batches(source: ImageSource, spec: ExperimentSpec) -> Batches:
@@ -99,11 +109,7 @@ def open_pictures(spec: ExperimentSpec) -> Pictures:
         for picture in broken:
             log.warning("left out %s: %s", picture.identity, picture.reason)
     pictures = Pictures(checked["train"], checked["val"], skipped)
-    if not len(pictures.training_batches(spec)):
-        raise SpecError(
-            f"batch_size: is {spec.batch_size}, but there are only {len(pictures.train)} training"
-            " pictures and drop_last leaves out a short batch."
-        )
+    pictures.training_batches(spec)  # a wrong size is told before anything is trained
     return pictures
 
 

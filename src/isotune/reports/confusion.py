@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -183,8 +183,10 @@ def _draw(matrix: NDArray[np.int64], classes: Sequence[str], heading: str, detai
 def _name(axes: Axes, layout: _Layout) -> None:
     """Names the classes along both axes."""
     names = [layout.names[index] for index in layout.named]
-    turned = {"rotation": layout.rotation, "rotation_mode": "anchor", "ha": "right", "va": "center"}
-    below = turned if layout.rotation else {}
+    below: dict[str, Any] = {}
+    if layout.rotation:
+        below = {"rotation": layout.rotation, "rotation_mode": "anchor", "ha": "right"}
+        below["va"] = "center"
     axes.set_xticks(layout.named, names, fontsize=layout.type_size, color=INK, **below)
     axes.set_yticks(layout.named, names, fontsize=layout.type_size, color=INK)
     axes.set_xlabel("predicted class", color=FAINT)
@@ -205,7 +207,7 @@ def _number(
         if not number and not few:
             continue  # among many classes nearly all cells are 0
         colour = "white" if share > 0.55 else INK if number else FAINT
-        place = {"ha": "center", "va": "center", "color": colour}
+        place: dict[str, Any] = {"ha": "center", "va": "center", "color": colour}
         axes.text(column, row - 0.14, str(number), fontsize=min(11, 0.32 * cell), **place)
         if number:
             text = percent(share, 1 if few else 0)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Union
+from typing import TYPE_CHECKING, Any, Final, Union
+
+import numpy as np
 
 from isotune.errors import RunError, SpecError
 from isotune.reports.comparison import RunFigures, read_figures
@@ -31,7 +33,8 @@ RunOrPath = Union[Run, str, Path]
 WIDTH, HEIGHT = 11.5, 3.9
 """Of the figure in inches, but for the names of several runs."""
 
-TRAINING, VALIDATION = (0, (4, 2)), "solid"
+TRAINING: Final = (0, (4, 2))
+VALIDATION: Final = "solid"
 """Line styles."""
 
 MARKERS = ("o", "s", "^", "D", "v")
@@ -139,7 +142,7 @@ def _scale(axes: Axes) -> None:
     """Chooses a logarithmic scale for values far apart, else one that starts at 0."""
     from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
-    drawn = [float(value) for line in axes.lines for value in line.get_ydata()]
+    drawn = [value for line in axes.lines for value in np.asarray(line.get_ydata(), float)]
     if 0 < min(drawn, default=0) < max(drawn) / WIDE_RANGE:
         axes.set_yscale("log")
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))

@@ -99,11 +99,6 @@ def _open(spec: ExperimentSpec, split: Part) -> ImageSource:
 
 
 def _tiles(source: ImageSource, batches: Batches, epoch: int, chosen: list[int]) -> list[Tile]:
-    if not chosen:
-        raise SpecError(
-            f"batch_size: is more than the {counted(len(source), 'picture')} there are, and"
-            " drop_last leaves out a short batch."
-        )
     names = [source.classes[label] for label in source.labels[chosen]]
     return [
         Tile(batches.picture(epoch, index), name) for index, name in zip(chosen, names, strict=True)

@@ -38,7 +38,7 @@ Output = Annotated[
     ),
 ]
 
-show = typer.Typer(help="Show data, predictions and runs as pictures.")
+show = typer.Typer()
 
 
 @show.callback(invoke_without_command=True)
@@ -111,7 +111,7 @@ def mistakes(
     device: Device = "auto",
     checkpoint: Checkpoint = "best",
 ) -> None:
-    """Show the most confident mistakes, and list them with their paths."""
+    """Show and list the most confident mistakes."""
     from isotune.cli.console import output as standard_output
     from isotune.cli.console import show, show_table
     from isotune.reports.mistakes import find_mistakes, mistakes_figure, mistakes_table, summary

@@ -1,0 +1,102 @@
+"""``isotune show``: what is written where, and what is told."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from isotune.plugins import plugins
+from isotune.reports.mistakes import find_mistakes
+from isotune.runs.opening import open_run
+
+
+def is_png(path: str | Path) -> bool:
+    with Image.open(path) as image:
+        return image.format == "PNG"
+
+
+@pytest.mark.parametrize(
+    ("call", "name"),
+    [
+        (["predictions", "--count", "2"], "predictions-val.png"),
+        (["predictions", "--split", "train", "-c", "last"], "predictions-train.png"),
+        (["mistakes"], "mistakes-val.png"),
+        (["confusion"], "confusion-val.png"),
+        (["curves"], "curves.png"),
+    ],
+)
+def test_pictures_of_a_run_go_into_its_folder(isotune, run: Path, call: list[str], name: str):
+    result = isotune("show", *call, run)
+    assert result.exit_code == 0, result.output
+    assert result.stdout.splitlines()[-1] == f"run/pictures/{name}"
+    assert is_png(f"run/pictures/{name}")
+
+
+def test_data_needs_no_backend(isotune, spec: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(plugins, "open_backend", None)
+    result = isotune("show", "data", spec, "--count", 2, "--epoch", 2, "--set", "name=other")
+    assert (result.exit_code, result.stdout) == (0, "other-data.png\n"), result.output
+    assert is_png("other-data.png")
+
+
+def test_curves_of_several_runs_go_beside_them_or_where_it_is_told(isotune, run: Path):
+    shutil.copytree(run, "again")
+    assert isotune("show", "curves", run, "again").stdout == "curves.png\n"
+    assert isotune("show", "curves", run, "again", "-o", "new/two.svg").stdout == "new/two.svg\n"
+    assert "<svg" in Path("new/two.svg").read_text()
+
+
+def test_mistakes_are_listed_with_their_paths(isotune, run: Path):
+    result = isotune("show", "mistakes", run, "--split", "train", "--count", "1")
+    found = find_mistakes(open_run(run), 1, "train")
+    lines = result.stdout.splitlines()
+    assert lines[0] == f"train: {found.count} mistakes in 9 pictures"
+    [mistake] = found.shown
+    assert lines[3].split()[1:] == [mistake.predicted, mistake.label, mistake.identity]
+
+
+@pytest.mark.parametrize(
+    ("call", "sentence"),
+    [
+        (["dota"], "No such command 'dota'."),
+        (["confusion"], "Missing argument 'RUN'."),
+        (["confusion", "nowhere"], "nowhere: is not the folder of a run"),
+        (["curves", "run", "nowhere"], "nowhere: is not the folder of a run"),
+        (["predictions", "run", "--split", "tset"], "has no split 'tset'"),
+        (["predictions", "run", "-o", "x.gif"], "x.gif: a picture's name should end in"),
+        (["predictions", "run", "--count", "0"], "Invalid value for '--count'"),
+        (["data", "tiny.yaml", "--split", "test"], "'test' is not one of"),
+    ],
+)
+def test_a_wrong_call_ends_with_2_and_leaves_nothing(
+    isotune, run: Path, call: list[str], sentence: str
+):
+    result = isotune("show", *call)
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert sentence in result.stderr
+    assert all(line.startswith("isotune: ") for line in result.stderr.splitlines())
+    assert not Path("run/pictures").exists()
+
+
+def test_a_bare_call_shows_the_help_and_ends_with_2(isotune):
+    result = isotune("show")
+    assert result.exit_code == 2
+    assert "Usage: isotune show" in result.stderr
+
+
+def test_a_missing_matplotlib_is_told_before_anything_is_done(
+    isotune, run: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    monkeypatch.setattr(plugins, "open_backend", None)
+    result = isotune("show", "confusion", run)
+    assert result.exit_code == 1
+    assert result.stderr == (
+        "isotune: pictures need matplotlib, which is not installed;"
+        ' `pip install "isotune[plot]"` installs it.\n'
+    )
