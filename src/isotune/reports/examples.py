@@ -60,6 +60,8 @@ def examples(run: Run, count: int, split: str | None = None) -> list[Example]:
     """
     source = open_labelled(run.spec, run.classes, split)
     chosen = Subset(source, evenly(len(source), count))
+    if not len(chosen):
+        return []
     return examples_at(range(len(chosen)), chosen, run.evaluate_source(chosen))
 
 
