@@ -111,7 +111,7 @@ def _backbone_state(
     except WeightsError as error:
         raise WeightsError(f"backbone.weights: {error}") from error
     if path is None:
-        return initial_state(shapes, spec.seed)
+        return initial_state(shapes, spec.seed, entry.initialization)
     return match(shapes, to_canonical(read_weights(path), entry, str(path)), entry, str(path))
 
 

@@ -60,6 +60,17 @@ def test_he_normal_by_fan_out() -> None:
     assert np.abs(values).max() > 3 * values.std()
 
 
+def test_vgg_as_torchvision_initialises_it() -> None:
+    state = initial_state({**SHAPES, "deep.weight": (64, 4, 3, 3), "deep.bias": (64,)}, 3, "vgg")
+    assert (state["bn.weight"] == 1).all() and (state["bn.running_var"] == 1).all()
+    for layer in ("biased", "deep", "fc", "bn"):
+        assert not state[f"{layer}.bias"].any()
+    assert state["deep.weight"].std() == pytest.approx(math.sqrt(2 / (64 * 9)), rel=0.05)
+    assert state["fc.weight"].std() == pytest.approx(0.01, rel=0.05)
+    for name in ("deep.weight", "fc.weight"):
+        assert np.abs(state[name]).max() > 3 * state[name].std()  # normal, not uniform
+
+
 def test_each_tensor_depends_on_its_name_and_the_seed_alone() -> None:
     whole = initial_state(SHAPES, 5)
     reversed_ = initial_state(dict(reversed(SHAPES.items())), 5)

@@ -5,12 +5,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from isotune.interfaces.dataset import Normalization
 
 IMAGENET_NORMALIZATION = Normalization(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 """ImageNet's channel statistics, as torchvision publishes them with its weights."""
+
+Initialization = Literal["default", "vgg"]
+"""How a backbone without weights starts: :func:`isotune.weights.initial.initial_state` says."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,7 @@ class BackboneEntry:
         resize_size: shorter side before the centre crop in evaluation, in pixels.
         builders: for a third party's backbone, ``"package.module:function"`` by backend
             name. The function takes no argument and returns the native model with any head.
+        initialization: how it starts when it is given no weights.
     """
 
     name: str
@@ -57,6 +61,7 @@ class BackboneEntry:
     input_size: int = 224
     resize_size: int = 256
     builders: Mapping[str, str] = field(default_factory=dict)
+    initialization: Initialization = "default"
 
     @property
     def classifier_block(self) -> str:

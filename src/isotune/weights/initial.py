@@ -6,18 +6,22 @@ Each tensor has its own stream, named after it: nothing depends on the order of 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
 from isotune.errors import WeightsError
+from isotune.interfaces.backbone import Initialization
 from isotune.interfaces.head import LinearValues
 from isotune.randomness import Purpose, named_stream
-from isotune.weights.normal import normal, uniform
+from isotune.weights.normal import Doubles, quantile, uniform
 
 Shape = tuple[int, ...]
 Values = NDArray[np.float32]
+
+_PIECE = 1 << 13
+"""Numbers drawn at once: few enough for the processor's cache."""
 
 
 def linear_values(seed: int, name: str, in_features: int, out_features: int) -> LinearValues:
@@ -40,19 +44,28 @@ def linear_values(seed: int, name: str, in_features: int, out_features: int) -> 
     )
 
 
-def initial_state(shapes: Mapping[str, Shape], seed: int) -> dict[str, Values]:
+def initial_state(
+    shapes: Mapping[str, Shape], seed: int, scheme: Initialization = "default"
+) -> dict[str, Values]:
     """Returns values for every tensor of a model that starts without pretrained weights.
 
-    - BatchNorm: weight 1, bias 0, running mean 0, running variance 1.
+    In every scheme, BatchNorm has weight 1, bias 0, running mean 0 and running variance 1.
+
+    ``default`` goes by the shapes:
+
     - A convolution without bias, which a BatchNorm follows: normal with variance 2 / fan_out,
       fan_out being output channels times kernel area, as in torchvision's ResNet, MobileNetV2
       and EfficientNet (He et al., "Delving deep into rectifiers", 2015).
     - Any other convolution or linear layer: weight and bias uniform within 1 / sqrt(fan_in),
       PyTorch's default.
 
+    ``vgg`` is that of torchvision's VGG, whose convolutions have a bias: all convolutions normal
+    with variance 2 / fan_out, linear layers normal with deviation 0.01, every bias 0.
+
     Args:
         shapes: shapes by canonical name.
         seed: the experiment's seed.
+        scheme: which of the two.
 
     Returns:
         float32 arrays by name, in the order of `shapes`.
@@ -60,22 +73,26 @@ def initial_state(shapes: Mapping[str, Shape], seed: int) -> dict[str, Values]:
     Raises:
         WeightsError: a tensor is none of these.
     """
-    return {name: _initial(name, shape, shapes, seed) for name, shape in shapes.items()}
+    return {name: _initial(name, shapes, seed, scheme) for name in shapes}
 
 
-def _initial(name: str, shape: Shape, shapes: Mapping[str, Shape], seed: int) -> Values:
+def _initial(name: str, shapes: Mapping[str, Shape], seed: int, scheme: Initialization) -> Values:
     layer, _, parameter = name.rpartition(".")
-    weight = shapes.get(f"{layer}.weight", ())
+    shape, weight = shapes[name], shapes.get(f"{layer}.weight", ())
+    biased = f"{layer}.bias" in shapes
     if parameter == "running_mean":
         return np.zeros(shape, np.float32)
     if parameter == "running_var":
         return np.ones(shape, np.float32)
     if parameter in ("weight", "bias") and len(weight) == 1:
         return np.full(shape, parameter == "weight", np.float32)
-    if parameter == "weight" and len(weight) > 2 and f"{layer}.bias" not in shapes:
+    if parameter == "bias" and len(weight) > 1 and scheme == "vgg":
+        return np.zeros(shape, np.float32)
+    if parameter == "weight" and len(weight) > 2 and (scheme == "vgg" or not biased):
         fan_out = weight[0] * math.prod(weight[2:])
-        values = normal(named_stream(seed, Purpose.INITIAL_VALUES, name), math.prod(shape))
-        return (values * math.sqrt(2 / fan_out)).astype(np.float32).reshape(shape)
+        return _normal(seed, name, shape, math.sqrt(2 / fan_out))
+    if parameter == "weight" and len(weight) == 2 and scheme == "vgg":
+        return _normal(seed, name, shape, 0.01)
     if parameter in ("weight", "bias") and len(weight) > 1:
         return _uniform(seed, name, shape, 1 / math.sqrt(math.prod(weight[1:])))
     raise WeightsError(
@@ -84,6 +101,19 @@ def _initial(name: str, shape: Shape, shapes: Mapping[str, Shape], seed: int) ->
     )
 
 
+def _normal(seed: int, name: str, shape: Shape, deviation: float) -> Values:
+    return _drawn(seed, name, shape, lambda unit: quantile(unit) * deviation)
+
+
 def _uniform(seed: int, name: str, shape: Shape, bound: float) -> Values:
-    values = uniform(named_stream(seed, Purpose.INITIAL_VALUES, name), math.prod(shape))
-    return ((2.0 * values - 1.0) * bound).astype(np.float32).reshape(shape)
+    return _drawn(seed, name, shape, lambda unit: (2.0 * unit - 1.0) * bound)
+
+
+def _drawn(seed: int, name: str, shape: Shape, value: Callable[[Doubles], Doubles]) -> Values:
+    """Returns `value` of the uniform numbers of the stream called `name`."""
+    generator = named_stream(seed, Purpose.INITIAL_VALUES, name)
+    values = np.empty(math.prod(shape), np.float32)
+    for start in range(0, values.size, _PIECE):
+        piece = values[start : start + _PIECE]
+        piece[:] = value(uniform(generator, piece.size))
+    return values.reshape(shape)

@@ -39,7 +39,6 @@ _FAR_TAIL = (
      0.59983220655588793769, 1.0),
 )
 # fmt: on
-_PIECE = 1 << 13
 _LN_2 = 0.6931471805599453
 _SQRT_HALF = 0.7071067811865476
 
@@ -48,15 +47,6 @@ def uniform(generator: np.random.Generator, size: int) -> Doubles:
     """Returns `size` doubles between 0 and 1, both excluded: odd multiples of 2**-53."""
     words = generator.bit_generator.random_raw(size)
     return ((words >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52
-
-
-def normal(generator: np.random.Generator, size: int) -> Doubles:
-    """Returns `size` doubles of the standard normal distribution, by inverting its CDF."""
-    values = uniform(generator, size)
-    # In pieces that stay in the processor's cache.
-    for start in range(0, size, _PIECE):
-        values[start : start + _PIECE] = quantile(values[start : start + _PIECE])
-    return values
 
 
 def quantile(p: Doubles) -> Doubles:
