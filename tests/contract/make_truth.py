@@ -20,11 +20,16 @@ from contract.reference.efficientnet_lite0 import EfficientNetLite0
 from contract.reference.layers import Layer, Pass, forward
 from contract.reference.nets import lenet
 from contract.reference.trainer import normalised
-from contract.truth import CLASSES, FILE, SEED, pictures, signature
+from contract.truth import CLASSES, FILE, SEED, WITH_LOGITS, pictures, signature
 from contract.values import NORMALIZATION, state
 from isotune.training.dropout import keep_mask, layer_seed
 
-TORCHVISION = {"resnet18": "fc", "resnet34": "fc", "resnet50": "fc", "mobilenet_v2": "classifier.1"}
+TORCHVISION = (
+    "alexnet",
+    "mobilenet_v2",
+    *(f"resnet{depth}" for depth in (18, 34, 50, 101, 152)),
+    *(f"vgg{depth}{suffix}" for depth in (11, 13, 16, 19) for suffix in ("", "_bn")),
+)
 LENET_SHAPES = {
     "conv1.weight": (6, 3, 5, 5),
     "conv1.bias": (6,),
@@ -45,33 +50,32 @@ Run = Callable[[Values, NDArray[np.float64], bool], tuple[NDArray[np.float64], V
 
 
 class CoreDropout(nn.Module):
-    """The only dropout layer of a net, with the core's mask of step 0."""
+    """The dropout layer of this number, with the core's mask of step 0."""
 
-    def __init__(self, p: float) -> None:
+    def __init__(self, number: int, p: float) -> None:
         super().__init__()
-        self.p = p
+        self.number, self.p = number, p
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.training:
             return x
-        keep = keep_mask(layer_seed(SEED, 0, 0), tuple(x.shape), self.p)
+        keep = keep_mask(layer_seed(SEED, 0, self.number), tuple(x.shape), self.p)
         return x * torch.from_numpy(keep / (1 - self.p))
 
 
 def by_torchvision(name: str) -> tuple[Shapes, Run]:
     build = getattr(torchvision.models, name)
-    shapes = {
-        key: tuple(value.shape)
-        for key, value in build().state_dict().items()
-        if not key.endswith("num_batches_tracked")
-    }
+    with torch.device("meta"):
+        values = build().state_dict().items()
+    shapes = {k: tuple(v.shape) for k, v in values if not k.endswith("num_batches_tracked")}
 
     def run(values: Values, x: NDArray[np.float64], training: bool) -> Any:
         model = build(num_classes=CLASSES).double()
-        for path, module in list(model.named_modules()):
-            if isinstance(module, nn.Dropout):
-                parent, _, last = path.rpartition(".")
-                setattr(model.get_submodule(parent), last, CoreDropout(module.p))
+        modules = list(model.named_modules())
+        dropouts = [(path, m.p) for path, m in modules if isinstance(m, nn.Dropout)]
+        for number, (path, p) in enumerate(dropouts):
+            parent, _, last = path.rpartition(".")
+            setattr(model.get_submodule(parent), last, CoreDropout(number, p))
         tensors = {key: torch.from_numpy(value.copy()) for key, value in values.items()}
         model.load_state_dict(tensors, strict=False)
         logits = model.train(training)(torch.from_numpy(x.copy()))
@@ -88,15 +92,32 @@ def by_reference(shapes: Shapes, layers: list[Layer]) -> tuple[Shapes, Run]:
     return shapes, run
 
 
-def describe(name: str, classifier: str, shapes: Shapes, run: Run) -> dict[str, Any]:
-    head = {f"{classifier}.weight": (CLASSES, shapes[f"{classifier}.weight"][1])}
-    values = state({**shapes, **head, f"{classifier}.bias": (CLASSES,)})
+def known(name: str) -> tuple[Shapes, Run]:
+    """Returns who knows backbone `name`."""
+    if name == "lenet":
+        return by_reference(LENET_SHAPES, lenet())
+    if name == "efficientnet_lite0":
+        lite = EfficientNetLite0()
+        return by_reference(lite.shapes, lite.layers)
+    return by_torchvision(name)
+
+
+def classifier(shapes: Shapes) -> str:
+    """Returns the path of the last linear layer."""
+    last = [key for key, shape in shapes.items() if len(shape) == 2][-1]
+    return last.removesuffix(".weight")
+
+
+def computed(name: str) -> dict[str, Any]:
+    """Returns logits, and statistics after a step, with a head of ``CLASSES`` outputs."""
+    shapes, run = known(name)
+    head = classifier(shapes)
+    width = shapes[f"{head}.weight"][1]
+    values = state({**shapes, f"{head}.weight": (CLASSES, width), f"{head}.bias": (CLASSES,)})
     x = normalised(pictures(name).images, NORMALIZATION)
     trained, after = run(values, x, True)
     kept = [key for key in shapes if key.endswith(("running_mean", "running_var"))]
     return {
-        "classifier": classifier,
-        "signature": signature(shapes),
         "eval": run(values, x, False)[0].tolist(),
         "train": trained.tolist(),
         "statistics": {key: after[key][:3].tolist() for key in kept[:2] + kept[-2:]},
@@ -104,14 +125,11 @@ def describe(name: str, classifier: str, shapes: Shapes, run: Run) -> dict[str, 
 
 
 def main() -> None:
-    lite = EfficientNetLite0()
-    truth = {
-        "efficientnet_lite0": describe(
-            "efficientnet_lite0", "classifier.1", *by_reference(lite.shapes, lite.layers)
-        ),
-        "lenet": describe("lenet", "fc3", *by_reference(LENET_SHAPES, lenet())),
-        **{n: describe(n, path, *by_torchvision(n)) for n, path in TORCHVISION.items()},
-    }
+    truth = {}
+    for name in ("efficientnet_lite0", "lenet", *TORCHVISION):
+        shapes, _ = known(name)
+        truth[name] = {"classifier": classifier(shapes), "signature": signature(shapes)}
+        truth[name].update(computed(name) if name in WITH_LOGITS else {})
     FILE.write_text(json.dumps(truth, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
 

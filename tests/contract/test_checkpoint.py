@@ -32,11 +32,15 @@ def shapes(model_state: dict[str, Any]) -> dict[str, tuple[int, ...]]:
 
 
 @pytest.mark.nets(*CATALOGUE)
-def test_names_shapes_and_values_of_the_catalogue(subject: Subject) -> None:
-    checkpoints, model = subject.backend.checkpoints, subject.model()
-    found = shapes(checkpoints.export_model(model))
+def test_names_and_shapes_of_the_catalogue(subject: Subject) -> None:
+    found = shapes(subject.backend.checkpoints.export_model(subject.model()))
     assert signature(found) == TRUTH[subject.entry.name]["signature"]
-    values = state(found, seed=1)
+
+
+@pytest.mark.nets("alexnet", "efficientnet_lite0", "lenet", "mobilenet_v2", "resnet50")
+def test_values_of_the_catalogue(subject: Subject) -> None:
+    checkpoints, model = subject.backend.checkpoints, subject.model()
+    values = state(shapes(checkpoints.export_model(model)), seed=1)
     checkpoints.import_model(model, values)
     assert in_bytes(checkpoints.export_model(model)) == in_bytes(values)
 

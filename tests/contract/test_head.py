@@ -11,7 +11,7 @@ from isotune.interfaces.head import HeadValues, LinearValues
 from isotune.interfaces.trainer import TrainingPlan
 from isotune.spec.optimizer import SGDSpec
 
-ALL = ("linear", "tiny_bn", "tiny_dropout", "lenet", "resnet18", "mobilenet_v2")
+ALL = ("linear", "tiny_bn", "tiny_dropout", "lenet", "resnet18", "mobilenet_v2", "alexnet")
 
 
 def values(inputs: int, outputs: int = 7) -> HeadValues:

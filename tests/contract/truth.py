@@ -23,6 +23,9 @@ TRUTH: dict[str, dict[str, Any]] = json.loads(FILE.read_text("utf-8")) if FILE.e
 CLASSES = 5
 SEED = 7
 
+WITH_LOGITS = ("alexnet", "efficientnet_lite0", "lenet", "mobilenet_v2", "resnet18", "vgg11_bn")
+"""The backbones whose logits are in the file, one of each kind; of others, the parameters."""
+
 CATALOGUE = {entry.name: entry for entry in BUILT_IN}
 
 

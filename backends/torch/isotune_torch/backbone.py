@@ -15,13 +15,27 @@ from isotune_torch.devices import memory_format
 from isotune_torch.models.efficientnet_lite0 import EfficientNetLite0
 from isotune_torch.models.lenet import LeNet5
 
+TORCHVISION = (
+    "alexnet",
+    "mobilenet_v2",
+    "resnet18",
+    "resnet34",
+    "resnet50",
+    "resnet101",
+    "resnet152",
+    "vgg11",
+    "vgg11_bn",
+    "vgg13",
+    "vgg13_bn",
+    "vgg16",
+    "vgg16_bn",
+    "vgg19",
+    "vgg19_bn",
+)
 BUILDERS: dict[str, Callable[[], nn.Module]] = {
     "efficientnet_lite0": EfficientNetLite0,
     "lenet": LeNet5,
-    "mobilenet_v2": torchvision.models.mobilenet_v2,
-    "resnet18": torchvision.models.resnet18,
-    "resnet34": torchvision.models.resnet34,
-    "resnet50": torchvision.models.resnet50,
+    **{name: getattr(torchvision.models, name) for name in TORCHVISION},
 }
 """Each is called without arguments; torchvision then downloads no weights."""
 
@@ -37,7 +51,7 @@ class TorchBackbones(Backbones):
         return tuple(sorted(BUILDERS))
 
     def build(self, name: str) -> nn.Module:
-        """Builds backbone `name` on the device, in the device's best memory format.
+        """Builds backbone `name` on the device, in the device's best memory format, all zeros.
 
         PyTorch's global random state is left as it was.
 
@@ -49,9 +63,13 @@ class TorchBackbones(Backbones):
                 f"torch builds no backbone '{name}'.{nearest(name, BUILDERS)}"
                 f" It builds: {', '.join(self.names())}."
             )
-        with torch.random.fork_rng(devices=[]):
+        # Without values: a VGG takes a second to draw them, and the core sets them anyway.
+        with torch.device("meta"):
             model = BUILDERS[name]()
-        return model.to(self._device, memory_format=memory_format(self._device))
+        model.to_empty(device=self._device)
+        for tensor in model.state_dict().values():
+            tensor.zero_()
+        return model.to(memory_format=memory_format(self._device))
 
     def adopt(self, model: Any) -> nn.Module:
         """Moves somebody else's model to the device.

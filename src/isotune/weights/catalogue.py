@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from isotune.errors import SpecError, nearest
 from isotune.interfaces.backbone import BackboneEntry, PublishedWeights
@@ -11,36 +12,54 @@ from isotune.interfaces.dataset import Normalization
 HALF_NORMALIZATION = Normalization(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 
 
-def _torchvision(file: str) -> PublishedWeights:
-    """Returns what torchvision publishes as `file`, whose name ends with its SHA-256's start."""
-    return PublishedWeights(
-        file=file,
-        sha256=file.rpartition("-")[2].removesuffix(".pth"),
-        url=f"https://download.pytorch.org/models/{file}",
-    )
+def _torchvision(name: str, classifier: str, *files: str, **fields: Any) -> BackboneEntry:
+    """Returns torchvision's backbone `name`.
+
+    Args:
+        name: torchvision's name.
+        classifier: path of its last layer.
+        files: the files of IMAGENET1K_V1 and, where it exists, IMAGENET1K_V2. Their names end
+            with their SHA-256's first eight digits.
+        fields: other fields of the entry.
+
+    "imagenet" is IMAGENET1K_V1, what pretrained=True used to mean and the classic tutorials'
+    figures rest on. "imagenet_v2" is IMAGENET1K_V2, trained longer; torchvision evaluates those
+    after a resize to 232 pixels, not 256.
+    """
+    weights = {
+        version: PublishedWeights(
+            file=file,
+            sha256=file.rpartition("-")[2].removesuffix(".pth"),
+            url=f"https://download.pytorch.org/models/{file}",
+        )
+        for version, file in zip(("imagenet", "imagenet_v2"), files, strict=False)
+    }
+    return BackboneEntry(name, classifier, weights, **fields)
 
 
-# "imagenet" is torchvision's IMAGENET1K_V1, what pretrained=True used to mean and the classic
-# tutorials' figures rest on. "imagenet_v2" is IMAGENET1K_V2, trained longer; torchvision
-# evaluates those after a resize to 232 pixels, not 256.
+def _vgg(file: str) -> BackboneEntry:
+    """Returns torchvision's VGG with the weights `file`, whose name starts with its own."""
+    name = file.rpartition("-")[0]
+    return _torchvision(name, "classifier.6", file, initialization="vgg")
+
+
 BUILT_IN = (
-    BackboneEntry("resnet18", "fc", {"imagenet": _torchvision("resnet18-f37072fd.pth")}),
-    BackboneEntry("resnet34", "fc", {"imagenet": _torchvision("resnet34-b627a593.pth")}),
-    BackboneEntry(
-        "resnet50",
-        "fc",
-        {
-            "imagenet": _torchvision("resnet50-0676ba61.pth"),
-            "imagenet_v2": _torchvision("resnet50-11ad3fa6.pth"),
-        },
-    ),
-    BackboneEntry(
-        "mobilenet_v2",
-        "classifier.1",
-        {
-            "imagenet": _torchvision("mobilenet_v2-b0353104.pth"),
-            "imagenet_v2": _torchvision("mobilenet_v2-7ebf99e0.pth"),
-        },
+    _torchvision("alexnet", "classifier.6", "alexnet-owt-7be5be79.pth"),
+    _vgg("vgg11-8a719046.pth"),
+    _vgg("vgg11_bn-6002323d.pth"),
+    _vgg("vgg13-19584684.pth"),
+    _vgg("vgg13_bn-abd245e5.pth"),
+    _vgg("vgg16-397923af.pth"),
+    _vgg("vgg16_bn-6c64b313.pth"),
+    _vgg("vgg19-dcbb9e9d.pth"),
+    _vgg("vgg19_bn-c79401a0.pth"),
+    _torchvision("resnet18", "fc", "resnet18-f37072fd.pth"),
+    _torchvision("resnet34", "fc", "resnet34-b627a593.pth"),
+    _torchvision("resnet50", "fc", "resnet50-0676ba61.pth", "resnet50-11ad3fa6.pth"),
+    _torchvision("resnet101", "fc", "resnet101-63fe2227.pth", "resnet101-cd907fc2.pth"),
+    _torchvision("resnet152", "fc", "resnet152-394f9c45.pth", "resnet152-f82ba261.pth"),
+    _torchvision(
+        "mobilenet_v2", "classifier.1", "mobilenet_v2-b0353104.pth", "mobilenet_v2-7ebf99e0.pth"
     ),
     # The weights are those of timm's tf_efficientnet_lite0, with its normalization.
     BackboneEntry(

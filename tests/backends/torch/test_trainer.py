@@ -11,6 +11,7 @@ import torch
 from numpy.testing import assert_allclose
 from torch import nn
 
+from contract.values import state
 from isotune.errors import SpecError
 from isotune.interfaces.dataset import Batch, DeviceBatch, Normalization
 from isotune.interfaces.freezing import FreezePlan
@@ -46,6 +47,14 @@ class Net(nn.Module):
         return self.fc(hidden.view(len(x), -1))
 
 
+def backbone(name: str) -> nn.Module:
+    """Returns a backbone with values."""
+    model = BACKEND.backbones.build(name)
+    shapes = {key: value.shape for key, value in BACKEND.checkpoints.export_model(model).items()}
+    BACKEND.checkpoints.import_model(model, state(shapes))
+    return model
+
+
 def trainer_of(model: nn.Module, optimizer: OptimizerSpec = MOMENTUM) -> TorchTrainer:
     return BACKEND.trainer(model, TrainingPlan(optimizer))
 
@@ -69,7 +78,7 @@ def test_the_model_stays_plain() -> None:
 
 def test_steps_never_read_from_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
     trainer, batch = (
-        trainer_of(BACKEND.backbones.build("mobilenet_v2"), AdamSpec(name="adam")),
+        trainer_of(backbone("mobilenet_v2"), AdamSpec(name="adam")),
         pictures(),
     )
 
@@ -90,7 +99,7 @@ def test_steps_never_read_from_the_device(monkeypatch: pytest.MonkeyPatch) -> No
 def test_thawing_goes_on_with_plain_sgd() -> None:
     """Momentum that is kept and momentum that starts anew meet in one optimizer."""
     batch, frozen = pictures(), FreezePlan(frozenset({"fc1.weight", "fc1.bias"}))
-    model = BACKEND.backbones.build("lenet")
+    model = backbone("lenet")
     twin = copy.deepcopy(model)
     trainer = trainer_of(model)
     plain = torch.optim.SGD(twin.parameters(), momentum=0.9, weight_decay=0.01, foreach=False)
@@ -112,7 +121,7 @@ def test_thawing_goes_on_with_plain_sgd() -> None:
 
 @pytest.mark.parametrize("optimizer", [MOMENTUM, AdamSpec(name="adam")])
 def test_imported_state_lies_in_memory_as_its_parameter(optimizer: OptimizerSpec) -> None:
-    model = BACKEND.backbones.build("lenet")
+    model = backbone("lenet")
     assert not model.conv1.weight.is_contiguous()
     trainer, batch = trainer_of(model, optimizer), pictures()
     trainer.train_step(batch, 0.01, 0)
@@ -137,7 +146,7 @@ def test_modes_survive_somebody_elses_evaluation() -> None:
 
 
 def test_nothing_left_to_train_is_an_error() -> None:
-    model = BACKEND.backbones.build("lenet")
+    model = backbone("lenet")
     every = frozenset(name for name, _ in model.named_parameters())
     with pytest.raises(SpecError, match="LeNet5"):
         trainer_of(model).freeze(FreezePlan(every))

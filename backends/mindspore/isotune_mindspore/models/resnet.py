@@ -107,5 +107,7 @@ RESNETS: dict[str, Callable[[], nn.Cell]] = {
     "resnet18": partial(ResNet, BasicBlock, (2, 2, 2, 2)),
     "resnet34": partial(ResNet, BasicBlock, (3, 4, 6, 3)),
     "resnet50": partial(ResNet, Bottleneck, (3, 4, 6, 3)),
+    "resnet101": partial(ResNet, Bottleneck, (3, 4, 23, 3)),
+    "resnet152": partial(ResNet, Bottleneck, (3, 8, 36, 3)),
 }
 """The family by torchvision's names."""

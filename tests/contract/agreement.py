@@ -1,0 +1,77 @@
+"""How far a backend's logits are from the truth.
+
+``PYTHONPATH=tests python -m contract.agreement [NAME ...]`` prints a table of all backbones of
+the catalogue, or of those named, for every installed backend. That takes some minutes and 4 GB.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contract.subject import Learner, Subject
+from contract.truth import CLASSES, SEED, pictures
+from contract.values import state
+from isotune.interfaces.freezing import FreezePlan
+from isotune.interfaces.head import HeadValues, LinearValues
+from isotune.interfaces.trainer import TrainingPlan
+from isotune.spec.optimizer import SGDSpec
+
+TINY_RATE = 1e-12
+"""Small enough that the weights stay as they are."""
+
+
+def with_known_weights(subject: Subject) -> Learner:
+    """Returns the backbone with a new head and the truth's values."""
+    backend, path = subject.backend, subject.entry.classifier
+    model = subject.model()
+    width = backend.heads.in_features(model, path)
+    head = LinearValues(np.zeros((CLASSES, width), np.float32), np.zeros(CLASSES, np.float32))
+    backend.heads.replace(model, path, HeadValues(head))
+    shapes = {name: v.shape for name, v in backend.checkpoints.export_model(model).items()}
+    backend.checkpoints.import_model(model, state(shapes))
+    trainer = backend.trainer(model, TrainingPlan(SGDSpec(), seed=SEED))
+    trainer.freeze(FreezePlan())
+    return Learner(backend, model, trainer)
+
+
+def logits(learner: Learner, name: str) -> dict[str, NDArray[np.float32]]:
+    """Returns the logits of the truth's pictures in evaluation and, after that, in training."""
+    data = pictures(name)
+    evaluated = learner.evaluate(data)
+    return {"eval": evaluated, "train": learner.train([data], [TINY_RATE])[0].logits}
+
+
+def distance(actual: Any, expected: Any) -> float:
+    """Returns the largest difference as a share of the largest value expected."""
+    difference = np.abs(np.subtract(actual, expected, dtype=np.float64))
+    return float(difference.max() / np.abs(expected).max())
+
+
+def main(names: list[str]) -> None:
+    from contract.installed import subjects
+    from contract.make_truth import computed
+    from contract.truth import TRUTH
+
+    print("| backbone | tensors' values | backend | evaluation | training |")
+    print("|---|--:|---|--:|--:|")
+    for name in names or sorted(TRUTH):
+        truth, elements = computed(name), TRUTH[name]["signature"]["elements"]
+        found = {}
+        for subject in subjects().values():
+            if subject.entry.name == name:
+                found[subject.backend.name] = logits(with_known_weights(subject), name)
+        rows = [(backend, found[backend], truth) for backend in found]
+        if {"torch", "mindspore"} <= found.keys():
+            rows.append(("both", found["mindspore"], found["torch"]))
+        for backend, actual, expected in rows:
+            kinds = ("eval", "train")
+            cells = [f"{distance(actual[kind], expected[kind]):.1e}" for kind in kinds]
+            print(f"| {name} | {elements:,} | {backend} | {' | '.join(cells)} |", flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
