@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from isotune import plugins
+    from isotune.data.splitting import split
     from isotune.errors import (
         BackendError,
         DatasetError,
@@ -49,6 +50,7 @@ _HOMES = {
     "run": "isotune.experiment",
     "show_curves": "isotune.reports.curves",
     "show_data": "isotune.reports.data",
+    "split": "isotune.data.splitting",
     "summary": "isotune.inspection",
 }
 
@@ -70,6 +72,7 @@ __all__ = [
     "run",
     "show_curves",
     "show_data",
+    "split",
     "summary",
 ]
 

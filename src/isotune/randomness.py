@@ -21,6 +21,7 @@ class Purpose(IntEnum):
     AUGMENTATION = 2
     INITIAL_VALUES = 3
     DROPOUT = 4
+    SPLIT = 5
 
 
 def stream(seed: int, purpose: Purpose, *position: int) -> np.random.Generator:

@@ -17,6 +17,7 @@ from isotune.cli.commands.recipes import recipes
 from isotune.cli.commands.run import run
 from isotune.cli.commands.schema import schema
 from isotune.cli.commands.show import show
+from isotune.cli.commands.split import split
 from isotune.cli.commands.summary import summary
 from isotune.cli.group import WRONG_CALL, IsotuneGroup
 
@@ -41,6 +42,7 @@ for command in (
     backbones,
     schema,
     recipes,
+    split,
 ):
     app.command()(command)
 

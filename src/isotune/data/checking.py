@@ -90,7 +90,9 @@ def find_broken(source: ImageSource, workers: int | None = None) -> list[BrokenP
     if isinstance(source, FolderSource):
         reasons = _check_folder(source, workers)
     else:
-        reasons = _map(lambda index: _check_loading(source, index), range(len(source)), workers)
+        reasons = in_threads(
+            lambda index: _check_loading(source, index), range(len(source)), workers
+        )
     return [
         BrokenPicture(index, source.identify(index), reason)
         for index, reason in enumerate(reasons)
@@ -111,9 +113,9 @@ def _check_folder(source: FolderSource, workers: int | None) -> list[str]:
         verdict = known.get(source.names[index], stamp)
         if verdict is not None:
             return stamp, verdict, False
-        return stamp, _check_file(path, status), True
+        return stamp, check_file(path, status), True
 
-    results = _map(check, range(len(source)), workers)
+    results = in_threads(check, range(len(source)), workers)
     if any(new for _, _, new in results):
         known.replace(
             {
@@ -124,7 +126,7 @@ def _check_folder(source: FolderSource, workers: int | None) -> list[str]:
     return [verdict for _, verdict, _ in results]
 
 
-def _check_file(path: Path, status: os.stat_result) -> str:
+def check_file(path: Path, status: os.stat_result) -> str:
     """Returns what is wrong with a picture file, or an empty string."""
     if not stat.S_ISREG(status.st_mode):
         return "it is not a file"  # opening a pipe would wait for ever
@@ -149,7 +151,7 @@ def _check_loading(source: ImageSource, index: int) -> str:
     return ""
 
 
-def _map(check: Callable[[int], _T], indices: range, workers: int | None) -> list[_T]:
+def in_threads(check: Callable[[int], _T], indices: range, workers: int | None) -> list[_T]:
     """Returns ``check(index)`` of all, computed in threads."""
     starts = range(0, len(indices), CHUNK)
     executor = ThreadPoolExecutor(worker_count(workers), "isotune-check")

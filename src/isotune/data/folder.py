@@ -119,7 +119,7 @@ def _index(folder: Path, classes: Sequence[str]) -> tuple[list[str], list[int]]:
     empty = []
     for name in sorted(classes):
         before = len(names)
-        names.extend(_pictures(str(folder), name))
+        names.extend(class_pictures(str(folder), name))
         labels.extend([classes.index(name)] * (len(names) - before))
         if len(names) == before:
             empty.append(name)
@@ -131,7 +131,7 @@ def _index(folder: Path, classes: Sequence[str]) -> tuple[list[str], list[int]]:
     return names, labels
 
 
-def _pictures(folder: str, name: str) -> Iterator[str]:
+def class_pictures(folder: str, name: str) -> Iterator[str]:
     """Yields the paths within `folder` of a class's pictures, folder by folder, sorted."""
     for place, files in sorted(_walk(f"{folder}{os.sep}{name}")):
         inside = place[len(folder) + 1 :]
