@@ -7,7 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from isotune.runs.events import EpochMetrics
+from tiny import experiment
 
 
 def epoch(number: int, train_loss: float, val_accuracy: float) -> EpochMetrics:
@@ -33,15 +36,17 @@ def made_run(
     *,
     summary: dict[str, Any] | None = None,
     pictures: int = 40,
+    **changes: Any,
 ) -> Path:
     """Writes a run folder whose epochs have these training losses and validation accuracies.
 
     Without `summary` the run has not ended; with it, its values replace the usual ones.
+    `changes` are those of its spec.
     """
     epochs = [epoch(number, *values) for number, values in enumerate(curve, 1)]
     folder.mkdir(parents=True)
     (folder / "checkpoints").mkdir()
-    (folder / "spec.yaml").write_text("name: made\n")
+    (folder / "spec.yaml").write_text(yaml.safe_dump(experiment(Path("pictures"), **changes)))
     lines = "".join(json.dumps(metrics.as_json()) + "\n" for metrics in epochs)
     (folder / "metrics.jsonl").write_text(lines)
     if summary is not None:
@@ -54,6 +59,7 @@ def made_run(
             "device": "cpu",
             "versions": {"torch": "2.4.0"},
             "pictures": {"train": 100, "val": pictures},
+            "parameters": {"all": 11_000, "trainable": 1_000},
             "best": best.as_json() if best else None,
             "timings": {"total": 75.0, "first_step": 1.5, "step_ms": 20.0},
         }

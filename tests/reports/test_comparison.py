@@ -40,6 +40,30 @@ def test_epochs_without_evaluation_have_no_accuracy_to_differ_in(tmp_path: Path)
     json.dumps(comparison.as_json(), allow_nan=False)
 
 
+def test_the_overview_tells_two_ways_of_training_apart(tmp_path: Path):
+    tuned = made_run(tmp_path / "a", [(2.0, 0.5), (1.0, 0.75)], summary={})
+    features = made_run(
+        tmp_path / "b",
+        [(2.0, 0.5)],
+        summary={"parameters": {"all": 11_000, "trainable": 257}},
+        freeze={"parameters": "backbone", "batch_norm": "train", "unfreeze": {3: ["fc", "*.b"]}},
+        head={"name": "mlp", "hidden": [256, 16], "outputs": "single"},
+        loss="binary_cross_entropy",
+    )
+    before = made_run(tmp_path / "c", [], summary={"parameters": {}})
+    rows = {row[0]: row[1:] for row in overview(compare_runs([tuned, features, before])).rows}
+    assert rows["frozen"] == (
+        "none",
+        "backbone; batch norm goes on; from epoch 3 trains: fc, *.b",
+        "none",
+    )
+    assert rows["head"] == ("linear", "mlp 256 16, one output", "linear")
+    assert rows["backbone"] == ("linear, none",) * 3
+    assert rows["parameters"] == ("11,000", "11,000", "-")
+    assert rows["trainable"] == ("1,000", "257", "-")
+    assert rows["seconds/epoch"] == ("1.5", "1.5", "-")
+
+
 def test_an_unfinished_run_tells_what_its_checkpoints_know(tmp_path: Path):
     run = made_run(tmp_path / "a", [(2.0, 0.50), (1.0, 0.75)])
     checkpoint = run / "checkpoints" / "epoch-0002"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from isotune.reports.wording import described_freeze, described_head
 from isotune.runs.checkpoints import MANIFEST, CheckpointStore
 from isotune.runs.events import EpochMetrics
 from isotune.runs.folder import RunFolder
@@ -22,6 +23,11 @@ class RunFigures:
         state: ``finished``; ``stopped`` (by an error or by hand); ``unfinished`` (it goes on,
             or was killed).
         stopped_by: the error that stopped it.
+        backbone: its name and weights.
+        head: which, with the widths of hidden layers.
+        freeze: what does not train, and from when on it does.
+        parameters: how many the model has.
+        trainable: how many of them train in the first epoch.
         history: the metrics of every epoch.
         best: those of the best one.
         first_step: seconds of the first training step, compilation included.
@@ -35,6 +41,11 @@ class RunFigures:
     stopped_by: str | None
     backend: str | None
     device: str | None
+    backbone: str
+    head: str
+    freeze: str
+    parameters: int | None
+    trainable: int | None
     versions: dict[str, str]
     history: tuple[EpochMetrics, ...]
     best: EpochMetrics | None
@@ -110,12 +121,19 @@ def read_figures(path: str | Path) -> RunFigures:
     timings = summary.get("timings", {})
     manifest = {} if summary else _best_manifest(folder)
     best = summary.get("best") or manifest.get("metrics")
+    spec = folder.spec()
+    parameters = summary.get("parameters", {})
     return RunFigures(
         path=folder.path,
         state=summary.get("state", "unfinished"),
         stopped_by=summary.get("stopped_by"),
         backend=summary.get("backend") or manifest.get("backend"),
         device=summary.get("device"),
+        backbone=f"{spec.backbone.name}, {spec.backbone.weights}",
+        head=described_head(spec.head),
+        freeze=described_freeze(spec.freeze),
+        parameters=parameters.get("all"),
+        trainable=parameters.get("trainable"),
         versions=summary.get("versions", {}),
         history=tuple(folder.history()),
         best=EpochMetrics.from_json(best) if best else None,

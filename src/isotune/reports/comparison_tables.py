@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from statistics import median
 
 from isotune.reports.comparison import Comparison, RunFigures
 from isotune.reports.figures import NONE, duration, loss, number, percent, significant
@@ -12,6 +13,11 @@ _ROWS: dict[str, Callable[[RunFigures], str]] = {
     "backend": lambda run: run.backend or NONE,
     "device": lambda run: run.device or NONE,
     "state": lambda run: run.state,
+    "backbone": lambda run: run.backbone,
+    "head": lambda run: run.head,
+    "frozen": lambda run: run.freeze,
+    "parameters": lambda run: _number(run.parameters),
+    "trainable": lambda run: _number(run.trainable),
     "epochs": lambda run: str(len(run.history)),
     "best val accuracy": lambda run: percent(run.best.val_accuracy if run.best else None, 2),
     "best epoch": lambda run: str(run.best.epoch) if run.best else NONE,
@@ -19,8 +25,19 @@ _ROWS: dict[str, Callable[[RunFigures], str]] = {
     "final val loss": lambda run: loss(run.final.val_loss if run.final else None, 6),
     "first step": lambda run: duration(run.first_step),
     "ms/step": lambda run: number(run.step_ms, 1),
+    "seconds/epoch": lambda run: number(_epoch_seconds(run), 1),
     "total": lambda run: duration(run.seconds),
 }
+
+
+def _number(value: int | None) -> str:
+    return NONE if value is None else f"{value:,}"
+
+
+def _epoch_seconds(run: RunFigures) -> float | None:
+    """Returns the median: the first epoch also compiles."""
+    seconds = [metrics.train_seconds + metrics.val_seconds for metrics in run.history]
+    return median(seconds) if seconds else None
 
 
 def labels(comparison: Comparison) -> list[str]:
