@@ -70,7 +70,16 @@ def test_the_schema_is_a_json_schema_that_takes_the_recipes(isotune):
 
 
 def test_recipes_are_listed_and_printed(isotune):
-    assert [line.split()[0] for line in isotune("recipes").stdout.splitlines()] == names()
+    entries = isotune("recipes").stdout.split("\n\n")
+    assert [entry.split()[0] for entry in entries] == names()
+    assert entries[0].splitlines() == [
+        "ants-and-bees",
+        "  Ants and bees, fine-tuned: the PyTorch transfer-learning tutorial, first scenario.",
+        '  source   "Transfer Learning for Computer Vision Tutorial", PyTorch,'
+        " https://pytorch.org/tutorials/beginner/transfer_learning_tutorial.html",
+        "  reaches  best validation accuracy 0.9085, as published for this setting.",
+        "  command  isotune run ants-and-bees",
+    ]
     assert isotune("recipes", "ants-and-bees").stdout == text("ants-and-bees")
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from isotune.recipes import Recipe
 
 
 def recipes(
@@ -12,15 +15,17 @@ def recipes(
         str | None, typer.Argument(metavar="[NAME]", help="The recipe to print.")
     ] = None,
 ) -> None:
-    """List the recipes, or print one as YAML."""
+    """List the recipes, or print one as YAML.
+
+    Tells of each where it comes from, the accuracy to expect and the command that runs it.
+    """
     from isotune import recipes as shipped
+    from isotune.cli.console import output, show
     from isotune.errors import SpecError, nearest
 
     names = shipped.names()
     if name is None:
-        width = max(map(len, names), default=0)
-        for each in names:
-            typer.echo(f"{each:<{width}}  {_opening(shipped.text(each))}".rstrip())
+        show(output(), "\n\n".join(_told(shipped.describe(each)) for each in names))
         return
     if name not in names:
         raise SpecError(
@@ -29,7 +34,13 @@ def recipes(
     typer.echo(shipped.text(name), nl=False)
 
 
-def _opening(text: str) -> str:
-    # A recipe opens with a comment that says what it is.
-    first = text.splitlines()[0]
-    return first.removeprefix("#").strip() if first.startswith("#") else ""
+def _told(recipe: Recipe) -> str:
+    return "\n".join(
+        (
+            recipe.name,
+            f"  {recipe.description}",
+            f"  source   {recipe.source}",
+            f"  reaches  {recipe.reaches}",
+            f"  command  {recipe.command}",
+        )
+    )
