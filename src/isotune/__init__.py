@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from isotune.runs.run import Run
     from isotune.spec.experiment import ExperimentSpec
     from isotune.spec.loading import json_schema, load_spec
+    from isotune.weights.converting import convert
 
 _HOMES = {
     "BackendError": "isotune.errors",
@@ -43,6 +44,7 @@ _HOMES = {
     "SpecError": "isotune.errors",
     "TrainingError": "isotune.errors",
     "WeightsError": "isotune.errors",
+    "convert": "isotune.weights.converting",
     "hookimpl": "isotune.hookspecs",
     "json_schema": "isotune.spec.loading",
     "load_spec": "isotune.spec.loading",
@@ -64,6 +66,7 @@ __all__ = [
     "SpecError",
     "TrainingError",
     "WeightsError",
+    "convert",
     "hookimpl",
     "json_schema",
     "load_spec",

@@ -22,11 +22,9 @@ from isotune.interfaces.trainer import TrainingPlan
 from isotune.spec.experiment import ExperimentSpec
 from isotune.training.freezing import freeze_plan
 from isotune.training.loss import class_weights
-from isotune.weights.dialects import to_canonical
 from isotune.weights.fetching import locate_weights
 from isotune.weights.initial import initial_state
-from isotune.weights.matching import match
-from isotune.weights.reading import read_weights
+from isotune.weights.loading import load_backbone
 
 
 def build_model(spec: ExperimentSpec, entry: BackboneEntry, backend: Backend, classes: int) -> Any:
@@ -112,7 +110,7 @@ def _backbone_state(
         raise WeightsError(f"backbone.weights: {error}") from error
     if path is None:
         return initial_state(shapes, spec.seed, entry.initialization)
-    return match(shapes, to_canonical(read_weights(path), entry, str(path)), entry, str(path))
+    return load_backbone(path, entry, shapes)
 
 
 def training_plan(spec: ExperimentSpec, pictures: Pictures) -> TrainingPlan:

@@ -67,7 +67,7 @@ def test_fine_tuning_freezes_the_batch_norms_and_nothing_else():
     entry = find_backbone(fixed.backbone.name, catalogue())
     path = locate_weights(entry, fixed.backbone.weights)
     assert path is not None
-    names = to_canonical(read_weights(path), entry, str(path)).keys()
+    names = to_canonical(read_weights(path), entry, str(path), {}).tensors.keys()
     layers = {n.removesuffix(".running_mean") for n in names if n.endswith(".running_mean")}
     batch_norms = {f"{layer}.{part}" for layer in layers for part in ("weight", "bias")}
     assert freeze_plan(tuned.freeze, entry.classifier, names, 1).frozen == batch_norms

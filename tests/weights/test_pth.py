@@ -76,14 +76,14 @@ def test_module_state_dict_with_shared_storages_and_attributes(
     assert_reads(save(state, tmp_path / "a.pth", is_zip), state)
 
 
-@pytest.mark.parametrize("key", ["state_dict", "model", "model_state_dict"])
-def test_looks_through_wrappers_and_prefixes(tmp_path: Path, is_zip: bool, key: str) -> None:
+@pytest.mark.parametrize("key", ["state_dict", "model", "model_state_dict", "network"])
+def test_looks_through_wrappers(tmp_path: Path, is_zip: bool, key: str) -> None:
     weight = torch.randn(2, 2)
     wrapped = {
         "epoch": 3,
         "best": np.float64(0.5),
         "args": argparse.Namespace(lr=0.1),
-        key: {"module.fc.weight": weight, "module.fc.bias": torch.ones(2)},
+        key: {"fc.weight": weight, "fc.bias": torch.ones(2)},
         "optimizer": {"state": {0: {"step": 1, "exp": torch.ones(9)}}, "lrs": [0.1, (1, None)]},
     }
     path = save(wrapped, tmp_path / "a.pth", is_zip)

@@ -21,7 +21,7 @@ def test_safetensors(tmp_path: Path) -> None:
         "c": np.array(True),
         "d": np.zeros((0, 3), np.float16),
     }
-    save_file({f"module.{name}": value for name, value in state.items()}, path)
+    save_file(state, path)
     found = read_weights(path)
     assert found.keys() == state.keys()
     for name, value in state.items():

@@ -10,6 +10,7 @@ import typer
 from isotune.cli.commands.backbones import backbones
 from isotune.cli.commands.backends import backends
 from isotune.cli.commands.compare import compare
+from isotune.cli.commands.convert import convert
 from isotune.cli.commands.demo import demo
 from isotune.cli.commands.evaluate import evaluate
 from isotune.cli.commands.predict import predict
@@ -38,6 +39,7 @@ for command in (
     evaluate,
     predict,
     compare,
+    convert,
     backends,
     backbones,
     schema,

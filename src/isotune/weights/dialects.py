@@ -1,123 +1,129 @@
 """Other people's parameter names, renamed into the canonical ones, which are torchvision's.
 
-A dialect is a row of :data:`DIALECTS`. All rows that recognise a file apply, in order, so that
-one row may rename the layers and another the parameters of a layer.
+The dialects themselves are rows of :mod:`isotune.weights.dialect_tables`. All rows that recognise
+a file apply, in order, each to what those before it made of the names: one row may take off a
+prefix, another rename the layers, a third the parameters of a layer.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Container, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from numpy.typing import NDArray
 
 from isotune.errors import WeightsError
 from isotune.interfaces.backbone import BackboneEntry
+from isotune.weights.adapting import adapt
+from isotune.weights.dialect_tables import DIALECTS, HEAD, Dialect
 from isotune.weights.files import printable
+from isotune.weights.not_weights import is_no_weight
 
 DROPPED = "num_batches_tracked"
 """PyTorch's count of the batches a BatchNorm has seen; it decides nothing (see ``State``)."""
 
+PREFIXES = ("module.", "_orig_mod.", "state_dict.", "model.", "network.", "net.", "_backbone.")
+"""What wrappers put before every name: DataParallel, torch.compile, Lightning, and MindSpore's
+cells around a network (``TrainOneStepCell``, ``WithLossCell``)."""
+
+LISTED = 5
+
 
 @dataclass(frozen=True)
-class Dialect:
-    """One way to name parameters. A name is a layer's path, a dot, and a parameter.
+class Canonical:
+    """A weights file's tensors under canonical names.
 
     Attributes:
-        mark: pattern that is found in some name if, and only if, the dialect is spoken.
-        layers: canonical path by path in the dialect; others stay.
-        parameters: canonical parameter by parameter in the dialect; others stay.
-        backbones: the backbones that `layers` is about; empty for all.
+        tensors: arrays by canonical name.
+        dialects: the dialects that were recognised; empty when the names were canonical.
+        dropped: names in the file that are no weights.
+        notes: sentences on what else was changed, or is different in the file's own model.
     """
 
-    mark: str
-    layers: Mapping[str, str] = field(default_factory=dict)
-    parameters: Mapping[str, str] = field(default_factory=dict)
-    backbones: frozenset[str] = frozenset()
-
-    def recognises(self, names: Mapping[str, Any], backbone: str) -> bool:
-        """Tells whether `names` speak this dialect."""
-        if self.backbones and backbone not in self.backbones:
-            return False
-        mark = re.compile(self.mark)
-        return any(mark.search(name) for name in names)
-
-    def rename(self, name: str) -> str:
-        """Returns the canonical name."""
-        layer, dot, parameter = name.rpartition(".")
-        layer = self.layers.get(layer, layer)
-        return f"{layer}{dot}{self.parameters.get(parameter, parameter)}"
-
-
-def _efficientnet_pytorch_layers(repeats: tuple[int, ...]) -> dict[str, str]:
-    """Returns the layers of an EfficientNet whose first stage does not expand.
-
-    Args:
-        repeats: blocks by stage.
-    """
-    last = len(repeats) + 1
-    layers = {
-        "_conv_stem": "features.0.0",
-        "_bn0": "features.0.1",
-        "_conv_head": f"features.{last}.0",
-        "_bn1": f"features.{last}.1",
-        "_fc": "classifier.1",
-    }
-    blocks = [(stage, b) for stage, count in enumerate(repeats, 1) for b in range(count)]
-    for number, (stage, b) in enumerate(blocks):
-        parts = [("_expand_conv", "_bn0"), ("_depthwise_conv", "_bn1"), ("_project_conv", "_bn2")]
-        for k, (conv, norm) in enumerate(parts[1:] if stage == 1 else parts):
-            layers[f"_blocks.{number}.{conv}"] = f"features.{stage}.{b}.block.{k}.0"
-            layers[f"_blocks.{number}.{norm}"] = f"features.{stage}.{b}.block.{k}.1"
-    return layers
-
-
-DIALECTS: Mapping[str, Dialect] = {
-    "MindSpore": Dialect(
-        mark=r"\.(gamma|moving_mean)$",
-        parameters={
-            "gamma": "weight",
-            "beta": "bias",
-            "moving_mean": "running_mean",
-            "moving_variance": "running_var",
-        },
-    ),
-    "EfficientNet-PyTorch": Dialect(
-        mark=r"^_conv_stem\.",
-        layers=_efficientnet_pytorch_layers((1, 2, 2, 3, 3, 4, 1)),
-        backbones=frozenset({"efficientnet_lite0"}),
-    ),
-}
+    tensors: dict[str, NDArray[Any]]
+    dialects: tuple[str, ...]
+    dropped: tuple[str, ...]
+    notes: tuple[str, ...]
 
 
 def to_canonical(
-    state: Mapping[str, NDArray[Any]], entry: BackboneEntry, source: str
-) -> dict[str, NDArray[Any]]:
-    """Returns `state` under canonical names, without ``num_batches_tracked``.
+    state: Mapping[str, NDArray[Any]],
+    entry: BackboneEntry,
+    source: str,
+    expected: Mapping[str, tuple[int, ...]],
+) -> Canonical:
+    """Renames a file's tensors, and leaves out what is no weight.
 
-    Names that no dialect knows stay as they are; :func:`isotune.weights.matching.match` tells.
+    Names that the backbone itself has, and names that no dialect knows, stay as they are;
+    :func:`isotune.weights.matching.match` tells the latter.
 
     Args:
         state: arrays by name, as read.
         entry: the backbone they are for.
         source: the file's name, for messages.
+        expected: the backbone's own shapes by canonical name.
 
     Raises:
         WeightsError: two names mean the same parameter.
     """
-    spoken = [d for d in DIALECTS.values() if d.recognises(state, entry.name)]
-    canonical: dict[str, NDArray[Any]] = {}
+    kept = {n: v for n, v in state.items() if n in expected or not is_no_weight(n, state)}
+    dropped = tuple(name for name in state if name not in kept)
+    bare = _without_prefix(kept, expected)
+    names, dialects = _renamed(list(bare), entry, expected)
+    tensors: dict[str, NDArray[Any]] = {}
     origins: dict[str, str] = {}
-    for original, value in state.items():
-        name = original
-        for dialect in spoken:
-            name = dialect.rename(name)
+    for (original, value), name in zip(bare.items(), names, strict=True):
         if name.rpartition(".")[2] == DROPPED:
             continue
-        if name in canonical:
-            names = printable(f"'{origins[name]}' and '{original}' are both '{name}'", 300)
-            raise WeightsError(f"'{source}': {names} of {entry.name}.")
-        canonical[name], origins[name] = value, original
-    return canonical
+        if name in tensors:
+            both = printable(f"'{origins[name]}' and '{original}' are both '{name}'", 300)
+            raise WeightsError(f"'{source}': {both} of {entry.name}.")
+        tensors[name], origins[name] = value, original
+    tensors, notes = adapt(tensors, expected, entry)
+    notes += [dialect.note for dialect in dialects if dialect.note]
+    return Canonical(tensors, tuple(d.name for d in dialects), dropped, tuple(notes))
+
+
+def _without_prefix(
+    state: Mapping[str, NDArray[Any]], expected: Container[str]
+) -> Mapping[str, NDArray[Any]]:
+    """Returns `state` without the :data:`PREFIXES` that all its names have."""
+    for prefix in PREFIXES:
+        if state and all(n.startswith(prefix) and n not in expected for n in state):
+            return _without_prefix({n[len(prefix) :]: v for n, v in state.items()}, expected)
+    return state
+
+
+def _renamed(
+    names: list[str], entry: BackboneEntry, expected: Container[str]
+) -> tuple[list[str], list[Dialect]]:
+    """Returns the canonical names and the dialects that were spoken."""
+    spoken = []
+    for dialect in DIALECTS:
+        if not re.fullmatch(dialect.backbones, entry.name) or not _speak(names, dialect, expected):
+            continue
+        spoken.append(dialect)
+        names = [name if name in expected else _rename(name, dialect, entry) for name in names]
+    return names, spoken
+
+
+def _speak(names: Iterable[str], dialect: Dialect, expected: Container[str]) -> bool:
+    mark = re.compile(dialect.mark)
+    return any(name not in expected and mark.search(name) for name in names)
+
+
+def _rename(name: str, dialect: Dialect, entry: BackboneEntry) -> str:
+    for pattern, replacement in dialect.rules:
+        name = re.sub(pattern, replacement.replace(HEAD, entry.classifier), name)
+    layer, dot, parameter = name.rpartition(".")
+    return f"{dialect.layers.get(layer, layer)}{dot}{parameter}"
+
+
+def describe_dropped(names: tuple[str, ...]) -> str:
+    """Returns a sentence on tensors that are no weights."""
+    listed = ", ".join(printable(name, 60) for name in names[:LISTED])
+    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+    are = "tensor is no weight and was" if len(names) == 1 else "tensors are no weights and were"
+    return f"{len(names)} {are} left out: {listed}{more}"

@@ -73,7 +73,18 @@ def head_names(backbone: Iterable[str], state: Iterable[str], entry: BackboneEnt
     return [name for name in state if name.startswith(f"{parent}.") and name not in known]
 
 
+def fits(expected: Shapes, state: Arrays, entry: BackboneEntry) -> bool:
+    """Tells whether :func:`match` would take `state`; `expected` is the backbone's alone."""
+    head = set(head_names(expected, state, entry))
+    return not _faults(expected, {n: v for n, v in state.items() if n not in head})
+
+
 def _check(expected: Shapes, state: Arrays, source: str, model: str) -> None:
+    if found := _faults(expected, state):
+        raise WeightsError(f"'{source}' does not fit {model}: {'; '.join(found)}.")
+
+
+def _faults(expected: Shapes, state: Arrays) -> list[str]:
     def shape_pair(name: str) -> str:
         return f"{_line(name)} {tuple(state[name].shape)} for {tuple(expected[name])}"
 
@@ -91,8 +102,7 @@ def _check(expected: Shapes, state: Arrays, source: str, model: str) -> None:
         ),
         _listed("not floating point", [n for n in shared if state[n].dtype.kind != "f"], type_of),
     ]
-    if found := [fault for fault in faults if fault]:
-        raise WeightsError(f"'{source}' does not fit {model}: {'; '.join(found)}.")
+    return [fault for fault in faults if fault]
 
 
 def _line(name: str) -> str:

@@ -13,11 +13,8 @@ from isotune.weights.pth_legacy import LegacyFormat
 from isotune.weights.pth_tensors import Tensor
 from isotune.weights.pth_zip import ZipFormat
 
-WRAPPERS = ("state_dict", "model", "model_state_dict")
+WRAPPERS = ("state_dict", "model", "model_state_dict", "network", "net")
 """Keys under which training scripts keep the state dict, beside the epoch and such."""
-
-PREFIXES = ("module.", "_orig_mod.")
-"""What DataParallel and torch.compile put before every name."""
 
 
 def read_pth(path: str | Path) -> dict[str, NDArray[Any]]:
@@ -36,16 +33,8 @@ def read_pth(path: str | Path) -> dict[str, NDArray[Any]]:
     """
     with opened(Path(path)) as file:
         archive = _archive(file)
-        tensors = without_prefix(_state_dict(archive.root))
+        tensors = _state_dict(archive.root)
         return {name: archive.array(tensor) for name, tensor in tensors.items()}
-
-
-def without_prefix(state: dict[str, Any]) -> dict[str, Any]:
-    """Returns `state` without the one of :data:`PREFIXES` that all its names have."""
-    for prefix in PREFIXES:
-        if state and all(name.startswith(prefix) for name in state):
-            return without_prefix({name[len(prefix) :]: value for name, value in state.items()})
-    return state
 
 
 def _archive(file: BinaryIO) -> ZipFormat | LegacyFormat:

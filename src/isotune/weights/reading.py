@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from isotune.errors import WeightsError
 from isotune.weights.ckpt import is_ckpt, read_ckpt
 from isotune.weights.files import Unreadable, opened
-from isotune.weights.pth import read_pth, without_prefix
+from isotune.weights.pth import read_pth
 from isotune.weights.pth_tensors import MAX_DIMENSIONS, widen_bfloat16
 from isotune.weights.pth_zip import MAGIC as ZIP_MAGIC
 
@@ -63,9 +64,9 @@ def read_weights(path: str | Path) -> dict[str, NDArray[Any]]:
     with opened(path) as file:
         head = file.read(1024)
         if _is_safetensors(head, path.stat().st_size):
-            return without_prefix(_read_safetensors(file))
+            return _read_safetensors(file)
         if is_ckpt(head):
-            return without_prefix(read_ckpt(file))
+            return read_ckpt(file)
     if head.startswith((ZIP_MAGIC, PICKLE_MAGIC)):
         return read_pth(path)
     raise WeightsError(f"'{path}' is not a .pth, .safetensors or .ckpt file: {_look(head)}.")
@@ -87,7 +88,8 @@ def _read_safetensors(file: BinaryIO) -> dict[str, NDArray[Any]]:
         raise Unreadable(str(error)) from error
     if not parts:
         raise Unreadable("it holds no tensor")
-    return {name: _array(name, part) for name, part in parts}
+    # They come in any order, another one each time.
+    return {name: _array(name, part) for name, part in sorted(parts, key=itemgetter(0))}
 
 
 def _array(name: str, part: dict[str, Any]) -> NDArray[Any]:

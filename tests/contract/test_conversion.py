@@ -1,0 +1,74 @@
+"""What one framework saves, `convert` makes another load, and the logits are the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import permutations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import isotune
+from contract.installed import subjects
+from contract.natively import FORMATS
+from contract.subject import Learner, Subject, in_bytes
+from contract.truth import pictures
+from contract.values import state
+from isotune.interfaces.freezing import FreezePlan
+from isotune.interfaces.trainer import TrainingPlan
+from isotune.spec.optimizer import SGDSpec
+
+NAMES = ("efficientnet_lite0", "lenet", "mobilenet_v2", "resnet18")
+RELATIVE = 1e-5
+"""How far logits may be apart, for the largest of them."""
+
+
+def pairs(names: tuple[str, ...]) -> Iterator[Any]:
+    for name in names:
+        able = [
+            subject
+            for subject in subjects().values()
+            if subject.entry.name == name and subject.backend.name in FORMATS
+        ]
+        for first, second in permutations(able, 2):
+            way = f"{name}-{first.backend.name}-{second.backend.name}"
+            yield pytest.param(first, second, id=way)
+
+
+def logits(subject: Subject, model: Any) -> NDArray[np.float32]:
+    trainer = subject.backend.trainer(model, TrainingPlan(SGDSpec()))
+    trainer.freeze(FreezePlan())
+    return Learner(subject.backend, model, trainer).evaluate(pictures(subject.entry.name))
+
+
+def difference(first: Subject, second: Subject, folder: Path) -> float:
+    """Takes weights from the first to the second backend and back; returns how far logits are."""
+    checkpoints, model = first.backend.checkpoints, first.model()
+    values = state({name: v.shape for name, v in checkpoints.export_model(model).items()})
+    checkpoints.import_model(model, values)
+    there, back = FORMATS[second.backend.name], FORMATS[first.backend.name]
+    paths = [
+        folder / f"{name}.{kind.suffix}" for name, kind in (("a", back), ("b", there), ("c", back))
+    ]
+    back.save(model, paths[0])
+    assert isotune.convert(paths[0], paths[1]).backbone == first.entry.name
+
+    other = second.model()
+    there.load(other, paths[1])
+    expected, found = logits(first, model), logits(second, other)
+
+    isotune.convert(paths[1], paths[2])
+    again = first.model()
+    back.load(again, paths[2])
+    assert in_bytes(checkpoints.export_model(again)) == in_bytes(values)
+    return float(np.abs(found - expected).max() / np.abs(expected).max())
+
+
+@pytest.mark.parametrize(("first", "second"), pairs(NAMES))
+def test_logits_survive_the_way_there_and_back(
+    first: Subject, second: Subject, tmp_path: Path
+) -> None:
+    assert difference(first, second, tmp_path) < RELATIVE
