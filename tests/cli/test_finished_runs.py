@@ -1,4 +1,4 @@
-"""What is asked of a run that is there: ``evaluate``, ``predict``, ``compare``."""
+"""What is asked of a run that is there: ``evaluate``, ``compare``."""
 
 from __future__ import annotations
 
@@ -44,37 +44,6 @@ def test_evaluate_takes_other_pictures_of_the_same_classes(isotune, run: Path):
     result = isotune("evaluate", run, "--data", "others")
     assert result.exit_code == 2
     assert "cats" in result.stderr
-
-
-def test_predict_takes_pictures_and_folders(isotune, run: Path):
-    picture = Path("pictures/train/bees/0.png")
-    result = isotune("predict", run, picture, "pictures/val/ants", "--top", "2")
-    assert result.exit_code == 0
-    lines = [line.split() for line in result.stdout.splitlines()]
-    assert [line[0] for line in lines] == [
-        str(picture),
-        "pictures/val/ants/0.png",
-        "pictures/val/ants/1.png",
-    ]
-    (first, share), (second, less) = open_run(run).predict(picture, top=2)
-    assert lines[0][1:] == [first, f"{share:.4f}", second, f"{less:.4f}"]
-
-
-def test_predict_passes_over_what_it_cannot_read_and_ends_with_1(isotune, run: Path):
-    Path("broken.png").write_text("not a picture")
-    result = isotune("predict", run, "missing.png", "broken.png", "pictures/val/ants/0.png")
-    assert result.exit_code == 1
-    assert result.stdout.split()[0] == "pictures/val/ants/0.png"
-    missing, broken = result.stderr.splitlines()
-    assert missing == "isotune: missing.png: there is no such picture."
-    assert broken.startswith("isotune: broken.png: cannot be read as a picture: ")
-
-
-def test_predict_refuses_a_folder_without_pictures(isotune, run: Path):
-    Path("empty").mkdir()
-    result = isotune("predict", run, "empty")
-    assert result.exit_code == 2
-    assert "empty: there is no picture in it" in result.stderr
 
 
 def test_compare_shows_the_runs_and_their_differences(isotune, run: Path):

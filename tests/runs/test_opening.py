@@ -71,6 +71,23 @@ def test_predictions(run: Run) -> None:
         again.predict("bee.png")
 
 
+def test_predictions_depend_neither_on_their_neighbours_nor_on_what_cannot_be_read(
+    run: Run, tmp_path: Path
+) -> None:
+    (tmp_path / "broken.png").write_text("not a picture")
+    some = pictures(run)
+    mixed = [tmp_path / "broken.png", *some * 12, tmp_path / "missing.png", some[0], some[0]]
+    assert len(mixed) > 2 * run.spec.evaluation_batch
+    found = list(opened(run).predict_each(mixed))
+    errors = [each for each in found if isinstance(each, DatasetError)]
+    assert [found.index(error) for error in errors] == [0, len(mixed) - 3]
+    assert "broken.png: cannot be read as a picture" in str(errors[0])
+    for picture, prediction in zip(mixed, found, strict=True):
+        if not isinstance(prediction, DatasetError):
+            alone = dict(run.predict(picture))
+            assert dict(prediction) == pytest.approx(alone, rel=1e-5)
+
+
 def test_evaluating_another_split_and_another_folder(run: Run, tmp_path: Path) -> None:
     assert len(run.evaluate("train").labels) == 9
     make_pictures(tmp_path, train=1, val=1)

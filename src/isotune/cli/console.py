@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -13,17 +13,18 @@ if TYPE_CHECKING:
 PLAIN_WIDTH = 400
 
 
-def output() -> Console:
-    """Returns a console on standard output.
+def output(stream: TextIO | None = None) -> Console:
+    """Returns a console on standard output, or on another stream.
 
     Only a real terminal is one: variables such as ``FORCE_COLOR`` put no control codes into
     a pipe or a file.
     """
     from rich.console import Console
 
-    terminal = sys.stdout.isatty()
+    stream = stream or sys.stdout
+    terminal = stream.isatty()
     return Console(
-        file=sys.stdout,
+        file=stream,
         force_terminal=terminal,
         width=None if terminal else PLAIN_WIDTH,
         highlight=False,

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from isotune.data.files import FileSource
 from isotune.data.pictures import evaluation_batches, open_labelled
+from isotune.data.readable import Outcomes, readable_batches
+from isotune.errors import DatasetError
 from isotune.interfaces.backend import Backend
 from isotune.interfaces.dataset import ImageSource
 from isotune.interfaces.trainer import Trainer, TrainingPlan
@@ -19,7 +23,7 @@ from isotune.runs.events import EpochMetrics
 from isotune.runs.folder import RunFolder
 from isotune.spec.experiment import ExperimentSpec
 from isotune.spec.resolving import normalization
-from isotune.training.evaluation import Evaluation, evaluate, predict_logits
+from isotune.training.evaluation import Evaluation, evaluate, logits_by_batch
 from isotune.training.probabilities import probabilities, scores
 
 if TYPE_CHECKING:
@@ -97,20 +101,36 @@ class Run:
         self, pictures: Sequence[str | Path], top: int | None = None
     ) -> list[Prediction]:
         """Predicts the classes of several pictures, in batches; as :meth:`predict` for each."""
-        return self.predict_source(FileSource(pictures, self.classes), top)
+        found = []
+        for prediction in self.predict_each(pictures, top):
+            if isinstance(prediction, DatasetError):
+                raise prediction
+            found.append(prediction)
+        return found
 
-    def predict_source(self, source: ImageSource, top: int | None = None) -> list[Prediction]:
-        """Predicts the classes of a source's pictures, in its order; its labels are not used."""
-        if not len(source):
-            return []
-        batches = evaluation_batches(source, self.spec).epoch(0)
-        logits = predict_logits(self.backend, self._trainer, batches, normalization(self.spec))
+    def predict_each(
+        self, pictures: Sequence[str | Path], top: int | None = None
+    ) -> Iterator[Prediction | DatasetError]:
+        """Yields the predictions of any number of pictures, batch by batch.
+
+        For a picture that cannot be read it yields the error, and goes on.
+        """
+        outcomes: Outcomes = deque()
+        batches = readable_batches(FileSource(pictures, self.classes), self.spec, outcomes)
+        for logits in logits_by_batch(
+            self.backend, self._trainer, batches, normalization(self.spec), fetch_every=1
+        ):
+            for prediction in self._ranked(logits, top):
+                while error := outcomes.popleft():
+                    yield error
+                yield prediction
+        yield from (error for error in outcomes if error)
+
+    def _ranked(self, logits: NDArray[np.float32], top: int | None) -> Iterator[Prediction]:
         # By logits: probabilities close to 1 may round to the same number.
         orders = np.argsort(-scores(logits), axis=1, kind="stable")[:, :top]
-        return [
-            [(self.classes[label], float(row[label])) for label in order]
-            for order, row in zip(orders, probabilities(logits, self.plan.loss), strict=True)
-        ]
+        for order, row in zip(orders, probabilities(logits, self.plan.loss), strict=True):
+            yield [(self.classes[label], float(row[label])) for label in order]
 
     def show_predictions(self, count: int = 16, split: str | None = None) -> Figure:
         """Returns a figure of pictures with predictions, taken evenly from a split.

@@ -41,15 +41,26 @@ class Evaluation:
     labels: NDArray[np.int32]
 
 
-def predict_logits(
-    backend: Backend, trainer: Trainer, batches: Iterable[Batch], normalization: Normalization
-) -> NDArray[np.float32]:
-    """Returns the logits of all pictures in their order: float32, shape (N, outputs)."""
+def logits_by_batch(
+    backend: Backend,
+    trainer: Trainer,
+    batches: Iterable[Batch],
+    normalization: Normalization,
+    fetch_every: int = FETCH_EVERY,
+) -> Iterator[NDArray[np.float32]]:
+    """Yields the logits of each batch: float32, shape (N, outputs).
+
+    Args:
+        backend: whose model is asked.
+        trainer: holds the model.
+        batches: the pictures.
+        normalization: of the pictures.
+        fetch_every: steps between two waits for the device; so many batches' logits come at once.
+    """
     steps = (trainer.eval_step(b) for b in backend.dataset.feed(batches, normalization))
-    chunks: list[NDArray[np.float32]] = []
-    while pending := list(islice(steps, FETCH_EVERY)):
-        chunks.extend(outputs.logits for outputs in trainer.fetch(pending))
-    return np.concatenate(chunks)
+    while pending := list(islice(steps, fetch_every)):
+        for outputs in trainer.fetch(pending):
+            yield outputs.logits
 
 
 def evaluate(
@@ -67,7 +78,7 @@ def evaluate(
             labels.append(batch.labels)
             yield batch
 
-    logits = predict_logits(backend, trainer, noting_labels(), normalization)
+    logits = np.concatenate(list(logits_by_batch(backend, trainer, noting_labels(), normalization)))
     truth = np.concatenate(labels)
     total, weight = LOSSES[plan.loss](logits, truth, plan.label_smoothing, plan.class_weights)
     found = predicted(logits)

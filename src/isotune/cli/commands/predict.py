@@ -2,85 +2,136 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from enum import Enum
+from io import TextIOWrapper
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
 from isotune.cli.options import Backend, Checkpoint, Device, RunPath
 
+if TYPE_CHECKING:
+    from isotune.cli.prediction_writers import PredictionWriter
+    from isotune.runs.run import Run
+
 SOME_UNREADABLE = 1
+
+
+class Format(str, Enum):
+    """How predictions are written."""
+
+    TABLE = "table"
+    CSV = "csv"
+    JSONL = "jsonl"
 
 
 def predict(
     run: RunPath,
     pictures: Annotated[
-        list[Path], typer.Argument(metavar="PICTURES", help="Pictures, or folders of pictures.")
+        list[Path],
+        typer.Argument(
+            metavar="PICTURES", help="Pictures, folders of pictures, patterns such as 'a/**/*.jpg'."
+        ),
     ],
     top: Annotated[int, typer.Option("--top", "-k", min=1, help="How many classes to name.")] = 1,
+    form: Annotated[
+        Format | None,
+        typer.Option("--format", "-f", help="By default as FILE is called, or table."),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="A file instead of standard output."),
+    ] = None,
     backend: Backend = None,
     device: Device = "auto",
     checkpoint: Checkpoint = "best",
 ) -> None:
     """Predict the classes of pictures.
 
-    Prints a line a picture: its path, its likeliest classes and their probabilities.
+    Writes for each picture its path, its likeliest classes and their probabilities.
     """
-    from isotune.cli.console import output, show
+    from isotune.data.files import find_pictures
     from isotune.runs.opening import open_run
 
-    opened = open_run(run, backend=backend, device=device, checkpoint=checkpoint)
-    readable, all_readable = _readable(expand(pictures), opened.classes)
-    console = output()
-    width = max((len(str(path)) for path in readable), default=0)
-    batch = opened.spec.evaluation_batch
-    for start in range(0, len(readable), batch):  # lines appear while later pictures wait
-        paths = readable[start : start + batch]
-        for path, prediction in zip(paths, opened.predict_many(paths, top), strict=True):
-            likeliest = "  ".join(f"{name} {share:.4f}" for name, share in prediction)
-            show(console, f"{path!s:<{width}}  {likeliest}")
-    if not all_readable:
+    paths = find_pictures(pictures)
+    with _destination(output) as stream:
+        opened = open_run(run, backend=backend, device=device, checkpoint=checkpoint)
+        top = min(top, len(opened.classes))
+        chosen = form or _format_of(output)
+        writer = _writer(chosen, stream, [str(path) for path in paths], opened.classes, top)
+        unreadable = _write_all(opened, paths, top, writer)
+    if output is not None:
+        from isotune.reports.figures import count
+
+        typer.echo(f"{output}: {count(len(paths) - unreadable, 'prediction')}")
+    if unreadable:
         raise typer.Exit(SOME_UNREADABLE)
 
 
-def expand(paths: Sequence[Path]) -> list[Path]:
-    """Returns the pictures named: a folder stands for all in it, however deep, sorted.
-
-    Raises:
-        DatasetError: a folder holds no picture.
-    """
-    from isotune.data.folder import EXTENSIONS
+def _write_all(run: Run, paths: Sequence[Path], top: int, writer: PredictionWriter) -> int:
+    """Writes what becomes of each picture; returns how many cannot be read."""
+    from isotune.cli.messages import complain
     from isotune.errors import DatasetError
 
-    found: list[Path] = []
-    for path in paths:
-        if not path.is_dir():
-            found.append(path)
-            continue
-        inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in EXTENSIONS)
-        if not inside:
-            raise DatasetError(
-                f"{path}: there is no picture in it; names of pictures end in"
-                f" {', '.join(EXTENSIONS)}."
-            )
-        found.extend(inside)
-    return found
+    unreadable = 0
+    for path, prediction in zip(paths, run.predict_each(paths, top), strict=True):
+        if isinstance(prediction, DatasetError):
+            complain(str(prediction))
+            writer.write_error(str(path), prediction)
+            unreadable += 1
+        else:
+            writer.write(str(path), prediction)
+    return unreadable
 
 
-def _readable(paths: Sequence[Path], classes: tuple[str, ...]) -> tuple[list[Path], bool]:
-    """Complains of each picture that cannot be read; returns the others, and if that is all."""
-    from isotune.cli.messages import complain
-    from isotune.data.checking import find_broken
-    from isotune.data.files import FileSource
+def _format_of(output: Path | None) -> Format:
+    suffix = output.suffix.lower() if output else ""
+    return {".csv": Format.CSV, ".jsonl": Format.JSONL}.get(suffix, Format.TABLE)
 
-    there = [path for path in paths if path.is_file()]
-    for path in paths:
-        if not path.is_file():
-            complain(f"{path}: there is no such picture.")
-    broken = find_broken(FileSource(there, classes))
-    for picture in broken:
-        complain(f"{picture.reason}.")
-    left_out = {picture.index for picture in broken}
-    readable = [path for index, path in enumerate(there) if index not in left_out]
-    return readable, len(readable) == len(paths)
+
+def _writer(
+    chosen: Format, stream: TextIO, paths: Sequence[str], classes: Sequence[str], top: int
+) -> PredictionWriter:
+    from isotune.cli import prediction_writers as writers
+    from isotune.cli.console import output
+
+    if chosen is Format.CSV:
+        return writers.CSV(stream, top)
+    if chosen is Format.JSONL:
+        return writers.JSONLines(stream)
+    return writers.Lines(output(stream), paths, classes, top)
+
+
+@contextmanager
+def _destination(output: Path | None) -> Iterator[TextIO]:
+    """Gives standard output, or a file that is there under its name only when it is whole.
+
+    Raises:
+        RunError: the file cannot be written.
+    """
+    from isotune.errors import RunError
+
+    if output is None:
+        # Names of files are bytes; those that are no text come out as they are.
+        if isinstance(sys.stdout, TextIOWrapper):
+            sys.stdout.reconfigure(errors="surrogateescape")
+        yield sys.stdout
+        return
+    beside = output.with_name(f".{output.name}.{os.getpid()}")
+    try:
+        if output.is_dir():
+            raise RunError(f"{output}: is a folder; name a file.")
+        output.parent.mkdir(parents=True, exist_ok=True)
+        with beside.open("w", encoding="utf-8", errors="surrogateescape") as stream:
+            yield stream
+        beside.replace(output)
+    except OSError as error:
+        raise RunError(f"{output}: cannot be written: {error.strerror}.") from error
+    finally:
+        with suppress(OSError):
+            beside.unlink()

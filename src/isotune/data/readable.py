@@ -1,0 +1,63 @@
+"""Batches of those pictures that can be read, where the others are no reason to stop."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isotune.data.batches import AHEAD
+from isotune.data.pictures import evaluation_batches
+from isotune.data.workers import worker_count
+from isotune.errors import DatasetError
+from isotune.interfaces.dataset import Batch, ImageSource
+from isotune.spec.experiment import ExperimentSpec
+
+Outcomes = deque["DatasetError | None"]
+"""What became of pictures, in the source's order: None for one that is in a batch."""
+
+
+def readable_batches(
+    source: ImageSource, spec: ExperimentSpec, outcomes: Outcomes
+) -> Iterator[Batch]:
+    """Yields the pictures of `source` as they are evaluated, but for those that cannot be read.
+
+    Each is decoded once, by threads, :data:`AHEAD` batches in advance; all batches but the last
+    are full. When a batch is yielded, `outcomes` has an entry for each of its pictures and for
+    all before them.
+
+    Args:
+        source: the pictures.
+        spec: a resolved spec.
+        outcomes: is appended to; the reader may take entries off its front.
+    """
+    batches, size = evaluation_batches(source, spec), spec.evaluation_batch
+    indices = iter(range(len(source)))
+    pending: deque[Future[NDArray[np.uint8]]] = deque()
+    rows: list[NDArray[np.uint8]] = []
+    executor = ThreadPoolExecutor(worker_count(spec.workers), "isotune-data")
+    try:
+        while True:
+            while len(pending) < AHEAD * size and (index := next(indices, None)) is not None:
+                pending.append(executor.submit(batches.picture, 0, index))
+            if not pending:
+                break
+            try:
+                rows.append(pending.popleft().result())
+                outcomes.append(None)
+            except DatasetError as error:
+                outcomes.append(error)
+            if len(rows) == size:
+                yield _batch(rows)
+                rows = []
+        if rows:
+            yield _batch(rows)
+    finally:
+        executor.shutdown(cancel_futures=True)
+
+
+def _batch(rows: list[NDArray[np.uint8]]) -> Batch:
+    return Batch(np.stack(rows), np.zeros(len(rows), dtype=np.int32))
