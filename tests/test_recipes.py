@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
+from pathlib import Path
 
 import pytest
 
+import isotune
+from cifar import make_cifar10
 from isotune.recipes import describe, names, text
+from isotune.runs.checkpoints import CheckpointStore
+from isotune.spec.experiment import ExperimentSpec
 from isotune.spec.loading import load_spec
 from isotune.weights.catalogue import catalogue, find_backbone
+from tiny import CLASSES, make_pictures
 
 EXPERIMENTS = {
     "ants-and-bees",
@@ -53,3 +60,39 @@ def test_what_a_recipe_says_to_set_can_be_set(name: str):
     comment = " ".join(line[1:].strip() for line in text(name).splitlines() if line[:1] == "#")
     overrides = [word.rstrip("`.") for word in re.findall(r"--set (\S+)", comment)]
     assert load_spec(name, overrides) != load_spec(name) or not overrides
+
+
+def small_dataset(spec: ExperimentSpec, root: Path) -> Path:
+    """Writes a few pictures in the format and the splits of a spec: of two classes, or CIFAR's."""
+    if spec.dataset.format == "cifar10":
+        return make_cifar10(root, records=1)
+    make_pictures(root, train=2, val=1, size=40)
+    for split in ("train", "val"):
+        shutil.rmtree(root / split / max(CLASSES))
+        (root / split).rename(root / getattr(spec.dataset.splits, split))
+    return root
+
+
+@pytest.mark.parametrize("name", names())
+def test_a_recipe_runs(name: str, tmp_path: Path):
+    """With a smaller backbone without weights, and saved after every step if ever within epochs."""
+    pytest.importorskip("torch")
+    recipe = load_spec(name)
+    small = "lenet" if recipe.backbone.name == "lenet" else "mobilenet_v2"
+    overrides = {
+        "dataset.path": small_dataset(recipe, tmp_path / "pictures"),
+        "backbone": f"{{name: {small}, weights: none}}",
+        "batch_size": 2,
+        "epochs": 1,
+        "checkpoint.every_steps": 1 if recipe.checkpoint.every_steps else "null",
+    }
+    settings = [f"{key}={value}" for key, value in overrides.items()]
+    run = isotune.run(
+        name, backend="torch", device="cpu", overrides=settings, output=tmp_path / "run"
+    )
+    assert run.best.epoch == 1
+    assert run.evaluate().accuracy == run.best.val_accuracy
+    kept = CheckpointStore(run.folder.checkpoints).index().steps
+    assert bool(kept) == bool(recipe.checkpoint.every_steps)
+    if best := recipe.checkpoint.save_best_as:
+        assert (run.path / best).stat().st_size > 1_000_000
