@@ -40,7 +40,6 @@ def summarise(
     best = Best(spec.checkpoint.monitor)
     for metrics in loop.history:
         best.update(metrics)
-    steps = loop.step_seconds
     return {
         "name": spec.name,
         "state": "finished" if stopped is None else "stopped",
@@ -60,14 +59,19 @@ def summarise(
         "parameters": {"all": layers.parameters, "trainable": layers.trainable},
         "epochs": len(loop.history),
         "best": best.metrics.as_json() if best.metrics else None,
-        "timings": {
-            "total": seconds,
-            "train": sum(m.train_seconds for m in loop.history),
-            "val": sum(m.val_seconds for m in loop.history),
-            "data_wait": sum(m.data_seconds for m in loop.history),
-            "first_step": loop.first_step_seconds if loop.history else None,
-            "step_ms": statistics.median(steps) * 1000 if steps else None,
-        },
+        "timings": _timings(loop, seconds),
+    }
+
+
+def _timings(loop: TrainingLoop, seconds: float) -> dict[str, float | None]:
+    steps = loop.step_seconds
+    return {
+        "total": seconds,
+        "train": sum(m.train_seconds for m in loop.history),
+        "val": sum(m.val_seconds for m in loop.history),
+        "data_wait": sum(m.data_seconds for m in loop.history),
+        "first_step": loop.first_step_seconds if loop.history else None,
+        "step_ms": statistics.median(steps) * 1000 if steps else None,
     }
 
 
