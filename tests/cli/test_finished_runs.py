@@ -38,6 +38,16 @@ def test_a_checkpoint_is_named_by_its_folder_or_those_there_are_are_listed(isotu
         )
 
 
+def test_evaluate_gives_the_confusion_matrix_as_json(isotune, run: Path):
+    result = isotune("evaluate", run, "--split", "train", "--json")
+    found = json.loads(result.stdout)
+    truth = open_run(run).evaluate("train")
+    assert (found["split"], found["pictures"], found["loss"]) == ("train", 9, truth.loss)
+    assert found["classes"] == ["ants", "bees", "cats"]
+    pairs = list(zip(truth.labels.tolist(), truth.predicted.tolist(), strict=True))
+    assert found["confusion"] == [[pairs.count((a, b)) for b in range(3)] for a in range(3)]
+
+
 def test_evaluate_takes_other_pictures_of_the_same_classes(isotune, run: Path):
     shutil.copytree("pictures", "others")
     shutil.rmtree("others/val/cats")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -25,16 +26,25 @@ def evaluate(
     backend: Backend = None,
     device: Device = "auto",
     checkpoint: Checkpoint = "best",
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON, with the confusion matrix.")
+    ] = False,
 ) -> None:
     """Evaluate a run's model on labelled pictures."""
+    import json
+
     from isotune.cli.console import output, show, show_table
     from isotune.reports import figures
     from isotune.runs.opening import open_run
 
     opened = open_run(run, backend=backend, device=device, checkpoint=checkpoint)
     result = opened.evaluate(split, data)
-    console = output()
     name = split or opened.spec.dataset.splits.val
+    if as_json:
+        plain = {"run": str(run), "split": name, **plain_data(result, opened.classes)}
+        typer.echo(json.dumps(plain, indent=2, allow_nan=False))
+        return
+    console = output()
     pictures = figures.count(len(result.labels), "picture")
     show(console, f"{run}: {opened.backend.name} on {opened.backend.device}", "bold")
     show(console, f"  split     {name}, {pictures}")
@@ -57,3 +67,20 @@ def by_class(result: Evaluation, classes: tuple[str, ...]) -> Table:
         share = float(of_class.mean()) if of_class.size else None
         table.add(name, of_class.size, int(of_class.sum()), percent(share))
     return table
+
+
+def plain_data(result: Evaluation, classes: tuple[str, ...]) -> dict[str, Any]:
+    """Returns an evaluation for JSON, with null for a loss that is no number.
+
+    A row of ``confusion`` is a true class, a column a predicted one, in the order of ``classes``.
+    """
+    from isotune.reports.confusion import confusion_matrix
+
+    matrix = confusion_matrix(result.labels, result.predicted, len(classes))
+    return {
+        "pictures": len(result.labels),
+        "loss": result.loss if math.isfinite(result.loss) else None,
+        "accuracy": result.accuracy,
+        "classes": list(classes),
+        "confusion": matrix.tolist(),
+    }

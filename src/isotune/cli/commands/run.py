@@ -42,7 +42,12 @@ def run(
         )
     show(console, f"run folder {finished.path}")
     show(console, "next:")
-    for command in ("predict {} picture.jpg", "evaluate {}", "compare {} ANOTHER_RUN"):
+    for command in (
+        "show predictions {}",
+        "predict {} picture.jpg",
+        "evaluate {}",
+        "compare {} ANOTHER_RUN",
+    ):
         show(console, f"  isotune {command.format(quoted(finished.path))}")
 
 
