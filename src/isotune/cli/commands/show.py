@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from isotune.cli.group import WRONG_CALL
-from isotune.cli.options import Backend, Checkpoint, Device, RunPath
+from isotune.cli.options import Backend, Checkpoint, Device, Overrides, RunPath, SpecName
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -54,13 +54,8 @@ def needs_a_command(context: typer.Context) -> None:
 
 @show.command()
 def data(
-    spec: Annotated[
-        str, typer.Argument(metavar="SPEC", help="A YAML file, or the name of a recipe.")
-    ],
-    overrides: Annotated[
-        list[str] | None,
-        typer.Option("--set", "-s", metavar="KEY=VALUE", help="Override a field: batch_size=8"),
-    ] = None,
+    spec: SpecName,
+    overrides: Overrides = None,
     split: Annotated[Part, typer.Option(help="Training or validation pictures.")] = Part.TRAIN,
     count: Count = 16,
     seed: Annotated[int | None, typer.Option(min=0, help="Another seed than the spec's.")] = None,
