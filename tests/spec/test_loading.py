@@ -52,6 +52,7 @@ FULL: dict[str, Any] = {
     "normalization": {"mean": [0, 0.5, 1], "std": [1, 1, 1]},
     "early_stopping": {"patience": 2},
     "checkpoint": {"monitor": "val_loss"},
+    "cache": {"pictures": "off", "memory": 0, "disk": 100},
 }
 SHORTHANDS: list[dict[str, Any]] = [
     {"backbone": "resnet18"},

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from pydantic import Field, ValidationInfo, field_validator
 
 from isotune.spec.base import Shorthand, SpecModel, meaning
+from isotune.spec.caching import CacheSpec
 from isotune.spec.head import AnyHead, HeadSpec, LinearHeadSpec
 from isotune.spec.optimizer import OptimizerSpec
 from isotune.spec.parts import (
@@ -83,6 +84,7 @@ class ExperimentSpec(SpecModel):
     evaluation: EvaluationSpec = EvaluationSpec()
     early_stopping: EarlyStopping | None = None
     checkpoint: CheckpointSpec = CheckpointSpec()
+    cache: CacheSpec = CacheSpec()
 
     @field_validator("head")
     @classmethod
