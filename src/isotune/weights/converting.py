@@ -92,13 +92,14 @@ def convert(
         taken = _of_run(source, checkpoint, plugins)
     else:
         taken = _of_file(source, backbone, plugins)
-    write_weights(target, _in_order(taken))
+    tensors = _in_order(taken)
+    write_weights(target, tensors)
     return Conversion(
         target=target,
         backbone=taken.backbone,
         dialects=taken.dialects,
-        tensors=len(taken.tensors),
-        head={name: taken.tensors[name].shape for name in taken.head},
+        tensors=len(tensors),
+        head={name: value.shape for name, value in tensors.items() if name in taken.head},
         notes=taken.notes,
     )
 
