@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from mindspore import Parameter, Tensor, dtype_to_nptype, ops
+from mindspore import Parameter, Tensor, ops
 from numpy.typing import NDArray
 
 
@@ -20,7 +20,7 @@ def set_parameter(parameter: Parameter, value: NDArray[Any]) -> None:
     ``set_data`` would give it another memory, which optimizers of MindSpore do not notice in
     PyNative mode.
     """
-    shared = np.require(value, dtype_to_nptype(parameter.dtype), ["C", "W"])
+    shared = np.require(value, parameter.asnumpy().dtype, ["C", "W"])
     ops.assign(parameter, Tensor.from_numpy(shared))
     # The assignment may still be to come, and the caller is free to change `value`: wait.
     parameter.asnumpy()

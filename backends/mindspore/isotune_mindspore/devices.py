@@ -41,11 +41,14 @@ def use_device(device: str) -> None:
     try:
         if device == "cpu":
             ms.set_device("CPU")
-            avoid_reference_convolutions()
         else:
             ms.set_device("Ascend", int(device.removeprefix("ascend:")))
     except RuntimeError as error:
-        raise BackendError(_one_device(device, "another one")) from error
+        # MindSpore has computed here before; on the CPU, unless it was told otherwise.
+        if device != "cpu" or ms.get_context("device_target") != "CPU":
+            raise BackendError(_one_device(device, "another one")) from error
+    if device == "cpu":
+        avoid_reference_convolutions()
     _in_use = device
 
 

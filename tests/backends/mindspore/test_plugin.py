@@ -34,6 +34,16 @@ def test_a_fresh_process_that_opens_the_cpu_prints_nothing() -> None:
     assert (done.stdout, done.stderr) == ("", "")
 
 
+def test_a_process_that_has_computed_already_can_open_the_cpu() -> None:
+    code = (
+        "import mindspore as ms\n"
+        "print((ms.Tensor([1.0]) + 1).asnumpy()[0])\n"
+        "from isotune_mindspore.plugin import MindSporeOffer as Offer\n"
+        "print(Offer().open('cpu').device)"
+    )
+    assert python(code).stdout.split() == ["2.0", "cpu"]
+
+
 def test_numpy_2_is_refused_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(np, "__version__", "2.1.0")
     with pytest.raises(ImportError, match=r"numpy<2, but NumPy 2\.1\.0"):
