@@ -1,0 +1,178 @@
+"""One experiment, run by hand-written code and by Isotune: each time in a new process."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from processes import Ended, run
+
+HERE = Path(__file__).resolve().parent
+Record = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Case:
+    """An experiment.
+
+    Attributes:
+        data: a folder with train/ and val/.
+        weights: a .pth file with torchvision's names, or None for random weights.
+        workers: of the hand-written loop: what decodes its pictures.
+        sets: overrides of the spec, KEY=VALUE; the hand-written loop knows nothing of them.
+        warm: whether Isotune's runs share a home, and so what an earlier one left there.
+        device: as for ``isotune run``.
+    """
+
+    backend: str
+    model: str
+    batch: int
+    epochs: int
+    frozen: bool
+    size: int
+    data: str
+    weights: str | None
+    workers: int
+    sets: tuple[str, ...]
+    warm: bool
+    device: str
+
+    def settings(self) -> Record:
+        """Returns what two results must have in common to be put together."""
+        return {
+            **asdict(self),
+            "data": Path(self.data).name,
+            "weights": Path(self.weights).name if self.weights else None,
+            "sets": list(self.sets),
+        }
+
+    def native(self, seed: int, work: Path, part: str = "train") -> Record:
+        """Runs the hand-written loop."""
+        command = self._native_command(part, ["--data", self.data, "--seed", str(seed)])
+        if self.weights:
+            command += ["--weights", self._native_weights(work)]
+        if self.frozen:
+            command.append("--frozen")
+        ended = run(command, {"GLOG_v": "3"})
+        figures = json.loads(ended.last_line)
+        epochs = [sum(seconds.values()) for seconds in figures["epochs"]]
+        return record(ended, epochs, figures)
+
+    def isotune(self, seed: int, work: Path, stop: str = "") -> Record:
+        """Runs ``isotune run``, in an empty home unless it is to be warm."""
+        with tempfile.TemporaryDirectory(dir=work) as folder:
+            spec, times = Path(folder) / "spec.json", Path(folder) / "times.json"
+            spec.write_text(json.dumps(self.experiment(seed)), "utf-8")
+            home = work / "home" if self.warm else Path(folder) / "home"
+            home.mkdir(exist_ok=True)
+            command = [sys.executable, str(HERE / "timed_run.py"), str(times), "run", str(spec)]
+            command += ["--backend", self.backend, "--device", self.device]
+            command += ["--output", str(Path(folder) / "run")]
+            for each in self.sets:
+                command += ["--set", each]
+            ended = run(command, {"ISOTUNE_HOME": str(home), "BENCHMARK_STOP": stop})
+            figures = json.loads(times.read_text("utf-8"))
+        return record(ended, figures["epochs"], figures)
+
+    def native_step(self, steps: int) -> Record:
+        """Times the hand-written training step alone."""
+        command = self._native_command("step", ["--steps", str(steps)])
+        if self.frozen:
+            command.append("--frozen")
+        ended = run(command, {"GLOG_v": "3"})
+        return step_record(ended)
+
+    def isotune_step(self, steps: int, backend: str | None = None) -> Record:
+        """Times Isotune's training step alone, of another backend if one is named."""
+        setting = {
+            "backend": backend or self.backend,
+            "device": self.device,
+            "model": self.model,
+            "batch": self.batch,
+            "size": self.size,
+            "mode": "frozen" if self.frozen else "finetune",
+            "steps": steps,
+        }
+        command = [sys.executable, "-m", "isotune.bench.worker", "step", json.dumps(setting)]
+        return step_record(run(command))
+
+    def experiment(self, seed: int) -> Record:
+        """Returns the spec: the PyTorch tutorial's, with what this case says."""
+        return {
+            "name": "target",
+            "dataset": {"path": self.data},
+            "transforms": {
+                "train": [{"random_resized_crop": self.size}, "random_horizontal_flip"],
+                "val": [{"resize": self.size * 256 // 224}, {"center_crop": self.size}],
+            },
+            "batch_size": self.batch,
+            "backbone": {"name": self.model, "weights": self.weights or "none"},
+            "freeze": "backbone" if self.frozen else "none",
+            "optimizer": {"name": "sgd", "lr": 0.001, "momentum": 0.9},
+            "schedule": {"name": "step", "every": 5, "gamma": 0.1},
+            "epochs": self.epochs,
+            "seed": seed,
+        }
+
+    def _native_command(self, part: str, more: list[str]) -> list[str]:
+        command = [sys.executable, str(HERE / "native" / f"{self.backend}_loop.py")]
+        command += ["--part", part, "--model", self.model, "--batch", str(self.batch)]
+        command += ["--epochs", str(self.epochs), "--size", str(self.size)]
+        device = "cpu" if self.device == "auto" else self.device
+        return [*command, "--workers", str(self.workers), "--device", device, *more]
+
+    def _native_weights(self, work: Path) -> str:
+        """Returns the weights as the framework has them, converted once."""
+        assert self.weights
+        if self.backend == "torch":
+            return self.weights
+        converted = work / f"{Path(self.weights).stem}.ckpt"
+        if not converted.exists():
+            command = ["convert", self.weights, str(converted), "--backbone", self.model]
+            run([sys.executable, "-c", "import isotune.cli as c; c.main()", *command])
+        return str(converted)
+
+
+def record(ended: Ended, epochs: list[float], figures: Record) -> Record:
+    """Returns a run's figures: seconds, MiB, and a share for the accuracy."""
+    later = epochs[1:]
+    return {
+        "wall": ended.wall,
+        "peak_mib": ended.peak_mib,
+        "epochs": epochs,
+        "epoch": statistics.median(later) if later else None,
+        "training": sum(epochs) or None,
+        "to_first_step": figures["to_first_step"],
+        "best_val_accuracy": figures.get("best_val_accuracy"),
+        "slow_steps": figures.get("slow_steps"),
+        "timings": figures.get("timings"),
+    }
+
+
+def step_record(ended: Ended) -> Record:
+    """Returns the figures of training steps alone."""
+    figures = json.loads(ended.last_line)
+    if "error" in figures:
+        raise SystemExit(figures["error"])
+    kept = ("first_step", "step_ms", "step_ms_iqr")
+    return {
+        "wall": ended.wall,
+        "peak_mib": ended.peak_mib,
+        **{name: figures[name] for name in kept},
+    }
+
+
+def faster_workers(case_with: Callable[[int], Case], work: Path) -> int:
+    """Returns 0 or 2: with how many workers the hand-written loop's run is shorter.
+
+    Args:
+        case_with: returns the case for a number of workers.
+        work: a folder for intermediate files.
+    """
+    return min((0, 2), key=lambda workers: case_with(workers).native(0, work)["wall"])

@@ -1,0 +1,117 @@
+"""A dataset of very many tiny pictures: how long its index takes, and what training it needs."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+import time
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from struct import pack
+from typing import Any
+
+from cases import HERE
+from pairs import Part, Record
+from processes import run
+
+CLASSES = 10
+SIDE = 8
+BATCH = 256
+SIZE = 32
+
+
+def part(backend: str, device: str, many: int, work: Path, sets: Sequence[str]) -> Part:
+    """Returns the measurement of a dataset of `many` pictures beside one of a tenth of them."""
+    few = many // 10
+
+    def measured(count: int) -> Record:
+        folder = dataset(work / f"pictures-{count}", count)
+        return {**indexed(folder), **trained(folder, backend, device, work, sets)}
+
+    return Part(
+        name=f"4-many-{backend}",
+        title=f"{many:,} pictures beside {few:,}: LeNet, batch {BATCH}, {backend}",
+        settings={"backend": backend, "device": device, "many": many, "sets": list(sets)},
+        first=lambda _: measured(few),
+        second=lambda _: measured(many),
+        ratios={"index": None, "check": None, "peak_mib": 1.05, "wall": None},
+        names=(f"{few:,}", f"{many:,}"),
+    )
+
+
+def dataset(folder: Path, count: int) -> Path:
+    """Makes a dataset of `count` training pictures and a few others, unless it is there."""
+    done = folder / "done"
+    if not done.exists():
+        for split, pictures in (("train", count), ("val", 10 * CLASSES)):
+            for name in range(CLASSES):
+                (folder / split / f"class{name}").mkdir(parents=True, exist_ok=True)
+            for i in range(pictures):
+                path = folder / split / f"class{i % CLASSES}" / f"{i:06d}.png"
+                path.write_bytes(picture(i))
+        done.touch()
+    return folder
+
+
+def picture(number: int) -> bytes:
+    """Returns a PNG file of one colour, which `number` decides."""
+    colour = bytes(((number * 37) % 256, (number * 101) % 256, (number * 173) % 256))
+    rows = (b"\0" + colour * SIDE) * SIDE
+    header = pack(">IIBBBBB", SIDE, SIDE, 8, 2, 0, 0, 0)
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(*chunk) for chunk in chunks)
+
+
+def _chunk(kind: bytes, content: bytes) -> bytes:
+    return pack(">I", len(content)) + kind + content + pack(">I", zlib.crc32(kind + content))
+
+
+def indexed(folder: Path) -> Record:
+    """Times the index, and the look at every picture that a first run takes, in a new process."""
+    command = [sys.executable, str(Path(__file__).resolve()), str(folder)]
+    with tempfile.TemporaryDirectory() as home:
+        return dict(json.loads(run(command, {"ISOTUNE_HOME": home}).last_line))
+
+
+def trained(folder: Path, backend: str, device: str, work: Path, sets: Sequence[str]) -> Record:
+    """Trains for an epoch; returns wall time and peak resident size."""
+    experiment: dict[str, Any] = {
+        "name": "many",
+        "dataset": {"path": str(folder)},
+        "transforms": {name: [{"resize": {"size": [SIZE, SIZE]}}] for name in ("train", "val")},
+        "batch_size": BATCH,
+        "drop_last": True,
+        "backbone": {"name": "lenet", "weights": "none"},
+        "optimizer": {"name": "sgd", "lr": 0.01},
+        "epochs": 1,
+    }
+    with tempfile.TemporaryDirectory(dir=work) as place:
+        spec = Path(place) / "spec.json"
+        spec.write_text(json.dumps(experiment), "utf-8")
+        command = [sys.executable, str(HERE / "timed_run.py"), str(Path(place) / "times.json")]
+        command += ["run", str(spec), "--backend", backend, "--device", device]
+        command += ["--output", str(Path(place) / "run")]
+        for each in sets:
+            command += ["--set", each]
+        ended = run(command, {"ISOTUNE_HOME": place})
+    return {"wall": ended.wall, "peak_mib": ended.peak_mib}
+
+
+def main(folder: Path) -> None:
+    from isotune.data.checking import clean
+    from isotune.data.pictures import open_split
+    from isotune.spec.parts import DatasetSpec
+
+    begin = time.perf_counter()
+    source = open_split(DatasetSpec(path=str(folder)), "train")
+    index = time.perf_counter() - begin
+    begin = time.perf_counter()
+    clean(source, "error", None)
+    check = time.perf_counter() - begin
+    print(json.dumps({"index": index, "check": check, "pictures": len(source)}))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

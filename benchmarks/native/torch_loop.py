@@ -1,0 +1,191 @@
+"""Transfer learning in plain PyTorch, as its tutorial has one write it.
+
+python benchmarks/native/torch_loop.py --data hymenoptera_data --model resnet18 --batch 4
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+from argparse import Namespace
+from pathlib import Path
+
+import torch
+from reporting import Clock, arguments, report
+from torch import Tensor, nn, optim
+from torch.utils.data import DataLoader
+from torchvision import datasets, models, transforms
+
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+def main() -> None:
+    options = arguments(__doc__ or "")
+    torch.manual_seed(options.seed)
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    if options.part == "data":
+        report(options, **drained(loaders(options)))
+        return
+    clock = Clock()
+    if options.part == "step":
+        model = build_model(options, options.classes)
+        repeat_steps(options, model, clock)
+        report(options, **clock.figures())
+        return
+    data = loaders(options)
+    model = build_model(options, len(data["train"].dataset.classes))
+    best = train(options, model, data, clock)
+    report(options, best_val_accuracy=best, **clock.figures())
+
+
+def loaders(options: Namespace) -> dict[str, DataLoader]:
+    """Returns batches of the training and validation pictures."""
+    pipelines = {
+        "train": [
+            transforms.RandomResizedCrop(options.size),
+            transforms.RandomHorizontalFlip(),
+        ],
+        "val": [
+            transforms.Resize(options.size * 256 // 224),
+            transforms.CenterCrop(options.size),
+        ],
+    }
+    finish = [transforms.ToTensor(), transforms.Normalize(MEAN, STD)]
+    return {
+        phase: DataLoader(
+            datasets.ImageFolder(
+                str(Path(options.data) / phase), transforms.Compose([*pipeline, *finish])
+            ),
+            batch_size=options.batch,
+            shuffle=True,
+            num_workers=options.workers,
+        )
+        for phase, pipeline in pipelines.items()
+    }
+
+
+def build_model(options: Namespace, classes: int) -> nn.Module:
+    """Returns a pretrained model with a new head for `classes` classes."""
+    model = models.get_model(options.model, weights=None)
+    if options.weights:
+        state = torch.load(options.weights, map_location="cpu", weights_only=True)
+        missing, unexpected = model.load_state_dict(state, strict=False)
+        assert not unexpected, unexpected
+        assert all(name.startswith(("fc.", "classifier.")) for name in missing), missing
+    if options.frozen:
+        for parameter in model.parameters():
+            parameter.requires_grad = False
+    if hasattr(model, "fc"):
+        model.fc = nn.Linear(model.fc.in_features, classes)
+    else:
+        model.classifier[-1] = nn.Linear(model.classifier[-1].in_features, classes)
+    return model.to(options.device)
+
+
+def training_parts(model: nn.Module) -> tuple[nn.Module, optim.Optimizer]:
+    """Returns the loss and the optimizer of what trains."""
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    return nn.CrossEntropyLoss(), optim.SGD(trained, lr=1e-3, momentum=0.9)
+
+
+def train(options: Namespace, model: nn.Module, data: dict[str, DataLoader], clock: Clock) -> float:
+    """Trains and validates for some epochs; returns the best validation accuracy."""
+    criterion, optimizer = training_parts(model)
+    scheduler = optim.lr_scheduler.StepLR(optimizer, step_size=5, gamma=0.1)
+    best, best_state = 0.0, copy.deepcopy(model.state_dict())
+    for _ in range(options.epochs):
+        seconds = {}
+        for phase in ("train", "val"):
+            start = time.perf_counter()
+            updating = optimizer if phase == "train" else None
+            loss, accuracy = one_pass(options, model, data[phase], criterion, updating, clock)
+            if phase == "train":
+                scheduler.step()
+            print(f"{phase}: loss {loss:.4f}, accuracy {accuracy:.4f}", flush=True)
+            if phase == "val" and accuracy > best:
+                best, best_state = accuracy, copy.deepcopy(model.state_dict())
+            seconds[phase] = time.perf_counter() - start
+            if options.part == "first-step":
+                return best
+        clock.epochs.append(seconds)
+    model.load_state_dict(best_state)
+    return best
+
+
+def one_pass(
+    options: Namespace,
+    model: nn.Module,
+    batches: DataLoader,
+    criterion: nn.Module,
+    optimizer: optim.Optimizer | None,
+    clock: Clock,
+) -> tuple[float, float]:
+    """Goes through the pictures once, training if there is an optimizer: loss and accuracy."""
+    training = optimizer is not None
+    model.train(training)
+    total_loss, correct = 0.0, 0
+    for images, labels in batches:
+        begin = time.perf_counter()
+        images, labels = images.to(options.device), labels.to(options.device)
+        if training:
+            optimizer.zero_grad()
+        with torch.set_grad_enabled(training):
+            outputs = model(images)
+            predicted = outputs.argmax(1)
+            loss = criterion(outputs, labels)
+            if training:
+                loss.backward()
+                optimizer.step()
+        total_loss += loss.item() * len(labels)
+        correct += (predicted == labels).sum().item()
+        if training:
+            clock.step(time.perf_counter() - begin)
+            if options.part == "first-step":
+                break
+    size = len(batches.dataset)
+    return total_loss / size, correct / size
+
+
+def repeat_steps(options: Namespace, model: nn.Module, clock: Clock) -> None:
+    """Trains on one batch that is there already, as often as asked."""
+    criterion, optimizer = training_parts(model)
+    images = torch.randn(options.batch, 3, options.size, options.size)
+    labels = torch.arange(options.batch) % options.classes
+    images, labels = images.to(options.device), labels.to(options.device)
+    model.train()
+    for _ in range(options.steps + 1):
+        begin = time.perf_counter()
+        one_step(model, images, labels, criterion, optimizer)
+        clock.step(time.perf_counter() - begin)
+
+
+def one_step(
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    criterion: nn.Module,
+    optimizer: optim.Optimizer,
+) -> tuple[float, int]:
+    """Makes a training step; returns its loss and how many pictures were right."""
+    optimizer.zero_grad()
+    outputs = model(images)
+    predicted = outputs.argmax(1)
+    loss = criterion(outputs, labels)
+    loss.backward()
+    optimizer.step()
+    return loss.item(), int((predicted == labels).sum().item())
+
+
+def drained(data: dict[str, DataLoader]) -> dict[str, object]:
+    """Returns the pictures a second of each phase, without any model."""
+    rates = {}
+    for phase, batches in data.items():
+        start = time.perf_counter()
+        pictures = sum(len(labels) for _, labels in batches)
+        rates[phase] = pictures / (time.perf_counter() - start)
+    return {"images_per_second": rates}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,134 @@
+"""Paired measurements: kept in a JSON file as they come, so that a later call goes on."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from isotune.bench.machine import describe_machine
+from isotune.runs.summary import versions
+
+Record = dict[str, Any]
+RESULTS = Path(__file__).resolve().parent / "results"
+
+
+@dataclass(frozen=True)
+class Part:
+    """Two things that are measured in turn.
+
+    Attributes:
+        name: of the result's file.
+        title: what is measured, for a table.
+        first: measures the one that is compared with, given the number of the pair.
+        second: measures the other one.
+        ratios: metrics whose ratio second / first is told, with the limit it should keep.
+        differences: the same for differences second - first, whose median should be at least
+            the limit.
+        names: what `first` and `second` are called.
+    """
+
+    name: str
+    title: str
+    settings: Record
+    first: Callable[[int], Record]
+    second: Callable[[int], Record]
+    ratios: dict[str, float | None]
+    differences: dict[str, float] = field(default_factory=dict)
+    names: tuple[str, str] = ("native", "isotune")
+
+    @property
+    def path(self) -> Path:
+        return RESULTS / f"{self.name}.json"
+
+
+class Deadline:
+    """Tells whether there is time for another pair."""
+
+    def __init__(self, minutes: float) -> None:
+        self.end = time.monotonic() + minutes * 60
+        self.longest = 0.0
+
+    def allows_another(self) -> bool:
+        return time.monotonic() + self.longest < self.end
+
+    def timed(self, work: Callable[[], Record]) -> Record:
+        begin = time.monotonic()
+        result = work()
+        self.longest = max(self.longest, time.monotonic() - begin)
+        return result
+
+
+def measure(part: Part, pairs: int, deadline: Deadline, fresh: bool = False) -> Record:
+    """Measures until there are `pairs` pairs or no time is left; returns all there are.
+
+    Raises:
+        SystemExit: the file holds results of other settings.
+    """
+    result = _opened(part, fresh)
+    while len(result["pairs"]) < pairs and deadline.allows_another():
+        number = len(result["pairs"])
+        result["pairs"].append(deadline.timed(lambda n=number: _pair(part, n)))
+        part.path.parent.mkdir(parents=True, exist_ok=True)
+        beside = part.path.with_suffix(".part")
+        beside.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
+        beside.replace(part.path)
+        print(f"{part.name}: pair {number + 1} of {pairs}", flush=True)
+    return result
+
+
+def _pair(part: Part, number: int) -> Record:
+    # Whoever comes second finds a machine that is warmer, so they take turns.
+    both = [(part.names[0], part.first), (part.names[1], part.second)]
+    order = both if number % 2 == 0 else both[::-1]
+    return {name: side(number) for name, side in order}
+
+
+def _opened(part: Part, fresh: bool) -> Record:
+    new = {
+        "title": part.title,
+        "settings": part.settings,
+        "names": list(part.names),
+        "ratios": part.ratios,
+        "differences": part.differences,
+        "machine": describe_machine(),
+        "versions": versions(),
+        "pairs": [],
+    }
+    if fresh or not part.path.exists():
+        return new
+    old = json.loads(part.path.read_text("utf-8"))
+    for name in ("settings", "machine", "versions"):
+        if old[name] != new[name]:
+            raise SystemExit(
+                f"{part.path.name}: has results with other {name}; --fresh starts it anew."
+            )
+    return {**new, "pairs": old["pairs"]}
+
+
+def ratios(result: Record, metric: str) -> list[float]:
+    """Returns second / first of every pair that has the metric."""
+    first, second = result["names"]
+    both = [(pair[first].get(metric), pair[second].get(metric)) for pair in result["pairs"]]
+    return [b / a for a, b in both if a and b]
+
+
+def differences(result: Record, metric: str) -> list[float]:
+    """Returns second - first of every pair."""
+    first, second = result["names"]
+    return [pair[second][metric] - pair[first][metric] for pair in result["pairs"]]
+
+
+def medians(result: Record, metric: str) -> tuple[float, float] | None:
+    """Returns the median of the metric on each side."""
+    sides = []
+    for name in result["names"]:
+        values = [pair[name][metric] for pair in result["pairs"] if pair[name].get(metric)]
+        if not values:
+            return None
+        sides.append(statistics.median(values))
+    return sides[0], sides[1]

@@ -1,0 +1,61 @@
+"""Runs a command as a process of its own and measures it from outside."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+UNIT = 1 if sys.platform == "darwin" else 1024
+"""Bytes in what ``ru_maxrss`` counts."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A process that ended well.
+
+    Attributes:
+        wall: seconds from its start to its end, interpreter and imports included.
+        peak_mib: the largest resident size of it, or of one of its own processes, in MiB.
+        output: its standard output.
+    """
+
+    wall: float
+    peak_mib: float
+    output: str
+
+    @property
+    def last_line(self) -> str:
+        return self.output.rstrip().rpartition("\n")[2]
+
+
+def run(command: Sequence[str], environment: Mapping[str, str] | None = None) -> Ended:
+    """Runs a command and waits for it.
+
+    Raises:
+        SystemExit: it failed; the message ends with what it said last.
+    """
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+        born = time.time()
+        # This process must stay small: until it becomes another program, a child counts as large
+        # as its parent.
+        process = subprocess.Popen(
+            list(command),
+            stdout=out,
+            stderr=err,
+            env={**os.environ, **(environment or {}), "BENCHMARK_BORN": repr(born)},
+        )
+        _, status, usage = os.wait4(process.pid, 0)
+        wall = time.time() - born
+        process.returncode = os.waitstatus_to_exitcode(status)
+        out.seek(0)
+        err.seek(0)
+        output = out.read()
+        if process.returncode:
+            said = (err.read() or output)[-2000:]
+            raise SystemExit(f"{' '.join(command)}\nended with {process.returncode}:\n{said}")
+    return Ended(wall, usage.ru_maxrss * UNIT / 2**20, output)

@@ -1,0 +1,234 @@
+"""Measures the speed targets as paired runs: hand-written and Isotune, in turn.
+
+    python benchmarks/targets.py --target 1 --model resnet18 --batch 4 --backend torch --home DIR
+
+Every pair is kept in benchmarks/results/ as soon as it is there; the same call goes on where
+the last one stopped, so that `--minutes` may be short. README.md beside this file tells more.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import many_pictures
+from cases import Case, faster_workers
+from pairs import Deadline, Part, measure
+from tables import part_table
+
+STEPS = 20
+"""Training steps of one measurement of the bare step."""
+
+
+def main() -> None:
+    options = arguments()
+    work = Path(options.work or tempfile.mkdtemp(prefix="isotune-targets-"))
+    work.mkdir(parents=True, exist_ok=True)
+    deadline = Deadline(options.minutes)
+    for part in parts(options, work):
+        result = measure(part, options.pairs, deadline, options.fresh)
+        print(f"\n{part.title}\n\n{part_table(result)}\n", flush=True)
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--target", choices=sorted(TARGETS), required=True)
+    parser.add_argument("--backend", default="torch", choices=("torch", "mindspore"))
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--model", help="by default resnet18; mobilenet_v2 for target 2")
+    parser.add_argument("--batch", type=int)
+    parser.add_argument("--epochs", type=int)
+    parser.add_argument("--size", type=int, default=224)
+    parser.add_argument("--pairs", type=int, default=5, help="how many there should be in all")
+    parser.add_argument("--steps", type=int, default=STEPS, help="for the bare step")
+    parser.add_argument(
+        "--minutes", type=float, default=60, help="no pair is begun that would end later"
+    )
+    home = os.environ.get("ISOTUNE_HOME", str(Path.home() / ".cache" / "isotune"))
+    parser.add_argument("--home", default=home, help="where datasets/ and weights/ are")
+    parser.add_argument("--data", default="hymenoptera_data", help="in datasets/, or a folder")
+    parser.add_argument(
+        "--weights",
+        help="a .pth in weights/, or its path; 'none' for random ones. By default MobileNetV2 has"
+        " mobilenet_v2-features-imagenet.pth and others have none",
+    )
+    parser.add_argument(
+        "--native-workers", default="0", help="of the hand-written loop; 'best' tries 0 and 2"
+    )
+    parser.add_argument(
+        "--set", "-s", action="append", default=[], dest="sets", help="a field of Isotune's spec"
+    )
+    parser.add_argument("--warm", action="store_true", help="let Isotune's runs share a home")
+    parser.add_argument("--fresh", action="store_true", help="begin results anew")
+    parser.add_argument("--work", help="a folder for intermediate files")
+    parser.add_argument("--many", type=int, default=100_000, help="pictures of target 4-many")
+    return parser.parse_args()
+
+
+def make_case(options: argparse.Namespace, work: Path, **defaults: object) -> Case:
+    """Returns the experiment the options describe; `defaults` are a target's own."""
+    chosen = {
+        name: value if (value := getattr(options, name, None)) is not None else default
+        for name, default in {"model": "resnet18", "batch": 4, "epochs": 2, **defaults}.items()
+        if name != "frozen"
+    }
+    home = Path(options.home).resolve()
+    case = Case(
+        backend=options.backend,
+        frozen=bool(defaults.get("frozen")),
+        size=options.size,
+        data=str(home / "datasets" / options.data),
+        weights=weights_file(options.weights, str(chosen["model"]), home),
+        workers=0,
+        sets=tuple(options.sets),
+        warm=options.warm,
+        device=options.device,
+        **chosen,
+    )
+    if options.native_workers == "best":
+        return replace(case, workers=stored_choice(case, work))
+    return replace(case, workers=int(options.native_workers))
+
+
+def stored_choice(case: Case, work: Path) -> int:
+    """Returns the faster number of workers, tried once for a case and then remembered."""
+    path = work / f"workers-{case.backend}-{case.model}-b{case.batch}-{case.frozen}"
+    if not path.exists():
+        short = replace(case, epochs=1)
+        path.write_text(str(faster_workers(lambda n: replace(short, workers=n), work)), "utf-8")
+    return int(path.read_text("utf-8"))
+
+
+def weights_file(chosen: str | None, model: str, home: Path) -> str | None:
+    if chosen is None:
+        chosen = "mobilenet_v2-features-imagenet.pth" if model == "mobilenet_v2" else "none"
+    return None if chosen == "none" else str(home / "weights" / chosen)
+
+
+def parts(options: argparse.Namespace, work: Path) -> list[Part]:
+    """Returns what a target measures."""
+    return TARGETS[options.target](options, work)
+
+
+def epochs(options: argparse.Namespace, work: Path) -> list[Part]:
+    """Target 1: an epoch, and the whole run, of fine-tuning; target 4: its memory."""
+    case = make_case(options, work)
+    return [
+        _runs(
+            "1-epoch", "fine-tuning, decoding and validation included", case, work,
+            {"epoch": 0.90, "training": None, "wall": 0.90, "peak_mib": 1.15},
+        )
+    ]  # fmt: skip
+
+
+def step(options: argparse.Namespace, work: Path) -> list[Part]:
+    """Target 1: the bare training step."""
+    case = make_case(options, work)
+    return [
+        Part(
+            name=_name("1-step", case),
+            title=f"the bare training step: {_described(case)}",
+            settings={**case.settings(), "steps": options.steps},
+            first=lambda _: case.native_step(options.steps),
+            second=lambda _: case.isotune_step(options.steps),
+            ratios={"step_ms": 1.02, "first_step": None, "peak_mib": None},
+        )
+    ]
+
+
+def features(options: argparse.Namespace, work: Path) -> list[Part]:
+    """Target 2: fixed features, ten epochs, fresh augmentation in each."""
+    case = make_case(options, work, model="mobilenet_v2", epochs=10, frozen=True)
+    return [_features("2-fresh", "fresh augmentation every epoch", 0.5, case, work)]
+
+
+def views(options: argparse.Namespace, work: Path) -> list[Part]:
+    """Target 2: fixed features, ten epochs, of one augmented view."""
+    case = make_case(options, work, model="mobilenet_v2", epochs=10, frozen=True)
+    case = replace(case, sets=("cache.views=1", *case.sets))
+    return [_features("2-views", "one augmented view of each picture", 0.12, case, work)]
+
+
+def _features(name: str, what: str, limit: float, case: Case, work: Path) -> Part:
+    part = _runs(
+        name, f"fixed features, {what}", case, work,
+        {"training": limit, "wall": limit, "peak_mib": 1.15},
+    )  # fmt: skip
+    return replace(part, differences={"best_val_accuracy": -0.01})
+
+
+def frameworks(options: argparse.Namespace, work: Path) -> list[Part]:
+    """Target 3: mindspore's step beside torch's."""
+    case = make_case(options, work, model="resnet50", batch=8)
+    return [
+        Part(
+            name=f"3-step-{case.model}-b{case.batch}",
+            title=f"Isotune's training step in both backends: {case.model}, batch {case.batch}",
+            settings={**case.settings(), "backend": "both", "steps": options.steps},
+            first=lambda _: case.isotune_step(options.steps, "torch"),
+            second=lambda _: case.isotune_step(options.steps, "mindspore"),
+            ratios={"step_ms": 1.30, "first_step": None, "peak_mib": None},
+            names=("torch", "mindspore"),
+        )
+    ]
+
+
+def first_step(options: argparse.Namespace, work: Path) -> list[Part]:
+    """Target 5: from the start of the process to the end of the first training step."""
+    case = make_case(options, work)
+    return [
+        Part(
+            name=_name("5-start", case),
+            title=f"start to first finished step: {_described(case)}",
+            settings=case.settings(),
+            first=lambda seed: case.native(seed, work, "first-step"),
+            second=lambda seed: case.isotune(seed, work, "first-step"),
+            ratios={"to_first_step": 1.15},
+        )
+    ]
+
+
+def many(options: argparse.Namespace, work: Path) -> list[Part]:
+    """Target 4: a dataset of very many files beside one of a tenth of them."""
+    return [many_pictures.part(options.backend, options.device, options.many, work, options.sets)]
+
+
+def _runs(name: str, what: str, case: Case, work: Path, limits: dict[str, float | None]) -> Part:
+    return Part(
+        name=_name(name, case),
+        title=f"{what}: {_described(case)}",
+        settings=case.settings(),
+        first=lambda seed: case.native(seed, work),
+        second=lambda seed: case.isotune(seed, work),
+        ratios=limits,
+    )
+
+
+def _name(target: str, case: Case) -> str:
+    sets = "".join(f"-{each.replace('=', '-')}" for each in case.sets)
+    warm = "-warm" if case.warm else ""
+    return f"{target}-{case.backend}-{case.model}-b{case.batch}{sets}{warm}"
+
+
+def _described(case: Case) -> str:
+    return f"{case.backend}, {case.model}, batch {case.batch}, {case.size} px"
+
+
+TARGETS: dict[str, Callable[[argparse.Namespace, Path], list[Part]]] = {
+    "1": lambda options, work: [*epochs(options, work), *step(options, work)],
+    "1-epoch": epochs,
+    "1-step": step,
+    "2-fresh": features,
+    "2-views": views,
+    "3": frameworks,
+    "4-many": many,
+    "5": first_step,
+}
+
+
+if __name__ == "__main__":
+    main()

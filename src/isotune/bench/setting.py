@@ -1,0 +1,80 @@
+"""What is measured: a value for each thing that decides how long a step takes."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, get_args
+
+from isotune.errors import SpecError, nearest
+
+Mode = Literal["finetune", "frozen"]
+"""``finetune``: every parameter trains; ``frozen``: the head alone does."""
+
+MODES: tuple[str, ...] = get_args(Mode)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One measurement.
+
+    Attributes:
+        backend: the backend's name.
+        device: as for ``isotune.run``.
+        model: a backbone of the catalogue; its weights are random, which costs the same.
+        batch: pictures a step.
+        mode: what trains.
+        precision: ``fp32``, or another that the spec knows.
+        size: side of a picture, in pixels.
+        classes: outputs of the head.
+        steps: training steps that count; the first one comes before them.
+        group: steps between two waits for the device; times are means over a group.
+    """
+
+    backend: str
+    device: str = "auto"
+    model: str = "resnet18"
+    batch: int = 32
+    mode: str = "finetune"
+    precision: str = "fp32"
+    size: int = 224
+    classes: int = 2
+    steps: int = 20
+    group: int = 1
+
+    def __post_init__(self) -> None:
+        if self.mode not in MODES:
+            raise SpecError(
+                f"there is no mode '{self.mode}'.{nearest(self.mode, MODES)}"
+                f" There are: {', '.join(MODES)}."
+            )
+        for name in ("batch", "size", "classes", "steps", "group"):
+            if getattr(self, name) < 1:
+                raise SpecError(f"{name}: is {getattr(self, name)}, but should be 1 at least.")
+
+    def as_json(self) -> dict[str, Any]:
+        """Returns plain data."""
+        return asdict(self)
+
+    def experiment(self, data: str | None = None) -> dict[str, Any]:
+        """Returns an experiment of this setting, as a YAML file would have it.
+
+        Args:
+            data: a dataset's folder; without one the experiment can give a model, but no
+                pictures.
+        """
+        experiment: dict[str, Any] = {
+            "name": "bench",
+            "dataset": {"path": data or "none"},
+            "transforms": {
+                "train": [{"random_resized_crop": self.size}, "random_horizontal_flip"],
+                "val": [{"resize": max(self.size * 256 // 224, 1)}, {"center_crop": self.size}],
+            },
+            "batch_size": self.batch,
+            "backbone": {"name": self.model, "weights": "none"},
+            "freeze": "backbone" if self.mode == "frozen" else "none",
+            "optimizer": {"name": "sgd", "lr": 0.001, "momentum": 0.9},
+            "epochs": 2,
+        }
+        if self.precision != "fp32":
+            experiment["precision"] = self.precision
+        return experiment

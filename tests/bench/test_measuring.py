@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from isotune.bench.measuring import measure_data, measure_step
+from isotune.bench.setting import Setting
+from isotune.errors import BackendError, SpecError
+from numpy_backend.trainer import NumpyTrainer
+from tiny import make_pictures, numpy_plugins
+
+TINY = Setting(backend="numpy", model="linear", batch=3, size=8, steps=5, group=2)
+
+
+def test_every_step_is_counted_and_the_first_stands_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    numbers, waits = [], []
+    step, fetch = NumpyTrainer.train_step, NumpyTrainer.fetch
+
+    def counted_step(self, batch, learning_rate, number):
+        numbers.append((number, batch.size))
+        return step(self, batch, learning_rate, number)
+
+    def counted_fetch(self, outputs):
+        waits.append(len(outputs))
+        return fetch(self, outputs)
+
+    monkeypatch.setattr(NumpyTrainer, "train_step", counted_step)
+    monkeypatch.setattr(NumpyTrainer, "fetch", counted_fetch)
+    figures = measure_step(TINY, numpy_plugins())
+    assert numbers == [(number, 3) for number in range(6)]
+    assert waits == [1, 2, 2, 1]
+    assert figures["images_per_second"] == pytest.approx(3000 / figures["step_ms"])
+    assert figures["device"] == "cpu" and figures["peak_memory_mib"] > 0
+
+
+def test_the_data_pipeline_is_measured_without_a_backend(tmp_path: Path) -> None:
+    setting = Setting(backend="none", model="resnet18", batch=4, size=8)
+    figures = measure_data(setting, make_pictures(tmp_path / "pictures"))
+    assert set(figures["images_per_second"]) == {"first", "second"}
+
+
+def test_a_setting_that_cannot_be_is_told() -> None:
+    with pytest.raises(SpecError, match=r"no mode 'frosen'\. Did you mean 'frozen'"):
+        Setting(backend="numpy", mode="frosen")
+    with pytest.raises(SpecError, match="batch: is 0, but should be 1 at least"):
+        Setting(backend="numpy", batch=0)
+    with pytest.raises(BackendError, match="no backend 'numpie'"):
+        measure_step(Setting(backend="numpie", model="linear", size=8), numpy_plugins())
