@@ -109,6 +109,8 @@ class _Fit:
         except BaseException as error:  # an interrupted run, too, leaves its summary
             self.folder.write_summary(summary(error))
             raise
+        finally:
+            self.pictures.kept.close()
         saver.restore_best()
         self.folder.write_summary(finished := summary())
         self.notify("isotune_run_finished", RunFinished(self.folder.path, finished))

@@ -12,6 +12,7 @@ from isotune.data import batches as module
 from isotune.data.batches import AHEAD, Batches
 from isotune.data.checking import clean
 from isotune.data.folder import FolderSource
+from isotune.data.pixels import PixelStore
 from isotune.data.transforms import transform
 from isotune.errors import DatasetError, SpecError
 from isotune.interfaces.dataset import Batch, ImageSource
@@ -23,6 +24,7 @@ from isotune.spec.transforms import (
     RandomHorizontalFlipSpec,
     RandomResizedCropSpec,
     ResizeSpec,
+    TransformSpec,
 )
 
 RANDOM = (RandomResizedCropSpec(size=(6, 8)), RandomHorizontalFlipSpec(), ColorJitterSpec(hue=0.2))
@@ -128,6 +130,29 @@ def test_without_shuffling_the_order_is_the_sources() -> None:
     batches = Batches(source, PLAIN, 3, seed=1, workers=1, shuffle=False)
     assert np.concatenate([b.labels for b in batches.epoch(4)]).tolist() == [0, 1, 2, 0, 1, 2, 0]
     assert source.loaded == list(range(7))
+
+
+@pytest.mark.parametrize("bounds", [(10**6, 0), (0, 10**6), (2000, 3000)])
+@pytest.mark.parametrize(
+    "pipeline", [RANDOM, PLAIN, (ResizeSpec(size=9), RandomCropSpec(size=8), *RANDOM)]
+)
+def test_keeping_pictures_changes_nothing(
+    pipeline: tuple[TransformSpec, ...], bounds: tuple[int, int]
+) -> None:
+    source = NoiseSource(23)
+    store = PixelStore(23, *bounds)
+    kept, plain = (
+        Batches(source, pipeline, 4, seed=1, workers=3, shuffle=True, store=each)
+        for each in (store, None)
+    )
+    for epoch in range(3):
+        assert_equal(list(kept.epoch(epoch)), list(plain.epoch(epoch)))
+    source.loaded.clear()
+    list(kept.epoch(3))
+    assert len(source.loaded) == sum(store.get(index) is None for index in range(23))
+    assert len(source.loaded) < 23
+    if sum(bounds) == 10**6:
+        assert source.loaded == []
 
 
 def test_a_pipeline_that_draws_nothing_makes_no_stream(monkeypatch: pytest.MonkeyPatch) -> None:

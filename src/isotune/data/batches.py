@@ -10,8 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
-from isotune.data.transforms import is_random, transform
+from isotune.data.pixels import PixelStore
+from isotune.data.transforms import fixed_part, transform
 from isotune.data.workers import worker_count
 from isotune.errors import DatasetError, SpecError
 from isotune.interfaces.dataset import Batch, ImageSource
@@ -37,6 +39,8 @@ class Batches:
         workers: decoding threads; None takes the CPUs there are, up to eight.
         shuffle: whether every epoch has its own order, or all have the source's.
         drop_last: whether a smaller last batch is left out.
+        store: where pictures are kept as they are before the first random transform, by their
+            index; it may be shared by others of the same source whose pipelines begin alike.
 
     Raises:
         SpecError: pictures would come out in different sizes.
@@ -52,13 +56,15 @@ class Batches:
         workers: int | None = None,
         shuffle: bool,
         drop_last: bool = False,
+        store: PixelStore | None = None,
     ) -> None:
         size = output_size(tuple(pipeline))
         if size is None:
             raise SpecError("the transforms must end in pictures of one size, as center_crop does.")
         self._source = source
-        self._pipeline = tuple(pipeline)
-        self._random = is_random(self._pipeline)
+        fixed = fixed_part(pipeline)
+        self._fixed, self._rest = tuple(pipeline[:fixed]), tuple(pipeline[fixed:])
+        self._store = store
         self._height, self._width = size
         self._batch_size = batch_size
         self._seed = seed
@@ -137,6 +143,17 @@ class Batches:
         Raises:
             DatasetError: it cannot be read or is too small for a transform.
         """
+        pixels = self._store.get(index) if self._store is not None else None
+        if pixels is not None and not self._rest:
+            return pixels
+        image = self._prepared(index) if pixels is None else Image.fromarray(pixels)
+        if not self._rest:
+            return np.asarray(image)
+        rng = stream(self._seed, Purpose.AUGMENTATION, epoch, index)
+        return np.asarray(self._transformed(index, image, self._rest, rng))
+
+    def _prepared(self, index: int) -> Image.Image:
+        """Decodes and transforms a picture as far as that is not random, and keeps it."""
         try:
             image = self._source.load(index)
         except DatasetError:
@@ -144,9 +161,20 @@ class Batches:
         except Exception as error:
             name = self._source.identify(index)
             raise DatasetError(f"{name}: cannot be read as a picture: {error}.") from error
-        rng = stream(self._seed, Purpose.AUGMENTATION, epoch, index) if self._random else None
+        image = self._transformed(index, image, self._fixed, None)
+        if self._store is not None:
+            self._store.put(index, np.asarray(image))
+        return image
+
+    def _transformed(
+        self,
+        index: int,
+        image: Image.Image,
+        pipeline: tuple[TransformSpec, ...],
+        rng: np.random.Generator | None,
+    ) -> Image.Image:
         try:
-            return np.asarray(transform(image, self._pipeline, rng))
+            return transform(image, pipeline, rng)
         except Exception as error:
             name = self._source.identify(index)
             raise DatasetError(f"{name}: cannot be transformed: {error}") from error

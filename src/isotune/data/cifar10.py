@@ -50,6 +50,7 @@ class Cifar10Source(ImageSource):
     """
 
     always_readable = True
+    cheap = True
 
     def __init__(
         self, root: str | Path, split: str, classes: tuple[str, ...] | None = None

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from isotune import home
 from isotune.data.batches import Batches
+from isotune.data.caching import Kept, open_stores
 from isotune.data.checking import clean
 from isotune.data.download import ensure_dataset
+from isotune.data.pixels import PixelStore
 from isotune.data.sources import FORMATS
 from isotune.errors import DatasetError, SpecError
 from isotune.interfaces.dataset import ImageSource
@@ -27,11 +29,13 @@ class Pictures:
 
     Attributes:
         skipped: unreadable pictures left out, by split.
+        kept: where they are kept between epochs; of use for one spec only.
     """
 
     train: ImageSource
     val: ImageSource
     skipped: dict[str, int]
+    kept: Kept = field(default_factory=Kept)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -48,15 +52,22 @@ class Pictures:
 
     def training_batches(self, spec: ExperimentSpec) -> Batches:
         """Returns the batches of a training epoch, for a resolved spec."""
-        return training_batches(self.train, spec)
+        return training_batches(self.train, spec, self.kept.train)
 
     def validation_batches(self, spec: ExperimentSpec) -> Batches:
         """Returns the batches of a validation, for a resolved spec."""
-        return evaluation_batches(self.val, spec)
+        return evaluation_batches(self.val, spec, self.kept.val)
 
 
-def training_batches(source: ImageSource, spec: ExperimentSpec) -> Batches:
+def training_batches(
+    source: ImageSource, spec: ExperimentSpec, store: PixelStore | None = None
+) -> Batches:
     """Returns batches of `source` as they are trained on, for a resolved spec.
+
+    Args:
+        source: the pictures.
+        spec: the resolved spec.
+        store: where they are kept between epochs.
 
     Raises:
         SpecError: there is not one batch.
@@ -70,6 +81,7 @@ def training_batches(source: ImageSource, spec: ExperimentSpec) -> Batches:
         workers=spec.workers,
         shuffle=True,
         drop_last=spec.drop_last,
+        store=store,
     )
     if not len(batches):
         raise SpecError(
@@ -79,8 +91,16 @@ def training_batches(source: ImageSource, spec: ExperimentSpec) -> Batches:
     return batches
 
 
-def evaluation_batches(source: ImageSource, spec: ExperimentSpec) -> Batches:
-    """Returns batches of `source` as they are evaluated, in its order, for a resolved spec."""
+def evaluation_batches(
+    source: ImageSource, spec: ExperimentSpec, store: PixelStore | None = None
+) -> Batches:
+    """Returns batches of `source` as they are evaluated, in its order, for a resolved spec.
+
+    Args:
+        source: the pictures.
+        spec: the resolved spec.
+        store: where they are kept between evaluations.
+    """
     assert spec.transforms.val is not None, "resolve() comes first"
     return Batches(
         source,
@@ -89,6 +109,7 @@ def evaluation_batches(source: ImageSource, spec: ExperimentSpec) -> Batches:
         seed=spec.seed,
         workers=spec.workers,
         shuffle=False,
+        store=store,
     )
 
 
@@ -108,7 +129,8 @@ def open_pictures(spec: ExperimentSpec) -> Pictures:
         skipped[name] = len(broken)
         for picture in broken:
             log.warning("left out %s: %s", picture.identity, picture.reason)
-    pictures = Pictures(checked["train"], checked["val"], skipped)
+    kept = open_stores(spec, checked["train"], checked["val"])
+    pictures = Pictures(checked["train"], checked["val"], skipped, kept)
     pictures.training_batches(spec)  # a wrong size is told before anything is trained
     return pictures
 

@@ -20,6 +20,7 @@ class Subset(ImageSource):
         self._source = source
         self._indices = np.asarray(indices, dtype=np.int64)
         self.always_readable = source.always_readable
+        self.cheap = source.cheap
         self.classes = source.classes
         self.labels = source.labels[self._indices]
 

@@ -49,7 +49,7 @@ def transform(
     Args:
         image: an RGB picture; it stays as it was.
         pipeline: the transforms, in order.
-        rng: the picture's stream; may be None where :func:`is_random` is false.
+        rng: the picture's stream; may be None where no transform is random.
 
     Raises:
         DatasetError: the picture is too small for a transform.
@@ -59,9 +59,9 @@ def transform(
     return image
 
 
-def is_random(pipeline: Sequence[TransformSpec]) -> bool:
-    """Tells whether a pipeline draws numbers."""
-    return any(spec.random for spec in pipeline)
+def fixed_part(pipeline: Sequence[TransformSpec]) -> int:
+    """Returns how many transforms there are before the first one that draws numbers."""
+    return next((i for i, spec in enumerate(pipeline) if spec.random), len(pipeline))
 
 
 def draw(spec: TransformSpec, rng: np.random.Generator | None, size: tuple[int, int]) -> Operation:

@@ -61,9 +61,11 @@ class ImageSource(ABC):
         labels: int32, shape (len(self),).
         always_readable: whether there is no picture that could turn out to be broken, so that
             none need be decoded to find out.
+        cheap: whether loading a picture costs so little that none need be kept.
     """
 
     always_readable: bool = False
+    cheap: bool = False
     classes: tuple[str, ...]
     labels: NDArray[np.int32]
 
