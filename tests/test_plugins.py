@@ -291,9 +291,11 @@ def test_the_public_register_is_the_default_plugins() -> None:
 
 
 def test_a_backend_says_which_backbones_it_has(tmp_path: Path) -> None:
-    spec = experiment(make_pictures(tmp_path / "p"), backbone={"name": "lenet", "weights": "none"})
+    spec = experiment(
+        make_pictures(tmp_path / "p"), backbone={"name": "resnet18", "weights": "none"}
+    )
     with pytest.raises(
-        BackendError, match="'numpy' does not have backbone 'lenet'; it has: linear"
+        BackendError, match="'numpy' does not have backbone 'resnet18'; it has: linear"
     ):
         isotune.run(spec, backend="numpy", output=tmp_path / "run", plugins=numpy_plugins())
     with pytest.raises(SpecError, match="there is no backbone 'linear'"):

@@ -43,6 +43,26 @@ def test_weights_are_torchvisions(name: str) -> None:
     assert classifier.out_features == 1000
 
 
+@pytest.mark.parametrize("name", sorted(catalogue()))
+def test_pictures_of_the_sizes_told_fit_and_others_do_not(name: str) -> None:
+    torch = pytest.importorskip("torch")
+    from isotune_torch.backbone import BUILDERS
+
+    entry = catalogue()[name]
+    with torch.device("meta"):
+        model = BUILDERS[name]().eval()
+
+        def fits(side: int) -> bool:
+            try:
+                return model(torch.empty(1, 3, side, side)).ndim == 2
+            except RuntimeError:
+                return False
+
+        assert fits(entry.smallest) and fits(entry.largest or 300)
+        assert entry.smallest == 1 or not fits(entry.smallest - 1)
+        assert not entry.largest or not fits(entry.largest + 1)
+
+
 def test_extra_backbones_are_added_and_doubles_are_told() -> None:
     mine = BackboneEntry("mine", "head")
     assert catalogue([mine])["mine"] is mine

@@ -49,6 +49,8 @@ class BackboneEntry:
         normalization: what the published weights were trained with.
         input_size: height and width of pictures, in pixels.
         resize_size: shorter side before the centre crop in evaluation, in pixels.
+        smallest: least height and width of pictures, in pixels.
+        largest: greatest height and width of pictures, in pixels, or None for any.
         builders: for a third party's backbone, ``"package.module:function"`` by backend
             name. The function takes no argument and returns the native model with any head.
         initialization: how it starts when it is given no weights.
@@ -60,6 +62,8 @@ class BackboneEntry:
     normalization: Normalization = IMAGENET_NORMALIZATION
     input_size: int = 224
     resize_size: int = 256
+    smallest: int = 1
+    largest: int | None = None
     builders: Mapping[str, str] = field(default_factory=dict)
     initialization: Initialization = "default"
 

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from isotune.errors import SpecError
 from isotune.interfaces.backbone import BackboneEntry
 from isotune.interfaces.dataset import Normalization
 from isotune.spec.experiment import ExperimentSpec, TransformsSpec
 from isotune.spec.parts import NormalizationSpec
+from isotune.spec.transforms import output_size
 
 
 def resolve(spec: ExperimentSpec, entry: BackboneEntry) -> ExperimentSpec:
-    """Returns `spec` with nothing left open that depends on the backbone `entry`."""
+    """Returns `spec` with nothing left open that depends on the backbone `entry`.
+
+    Raises:
+        SpecError: the transforms end in pictures too small or too large for the backbone.
+    """
     usual = TransformsSpec.model_validate(
         {
             "train": [{"random_resized_crop": entry.input_size}, "random_horizontal_flip"],
@@ -19,6 +25,7 @@ def resolve(spec: ExperimentSpec, entry: BackboneEntry) -> ExperimentSpec:
     transforms = TransformsSpec(
         train=spec.transforms.train or usual.train, val=spec.transforms.val or usual.val
     )
+    _check_sizes(transforms, entry)
     usual_normalization = NormalizationSpec(
         mean=entry.normalization.mean, std=entry.normalization.std
     )
@@ -28,6 +35,19 @@ def resolve(spec: ExperimentSpec, entry: BackboneEntry) -> ExperimentSpec:
             "normalization": spec.normalization or usual_normalization,
         }
     )
+
+
+def _check_sizes(transforms: TransformsSpec, entry: BackboneEntry) -> None:
+    least, most = entry.smallest, entry.largest
+    for split, pipeline in (("train", transforms.train), ("val", transforms.val)):
+        size = output_size(pipeline or ())
+        if size is None or (least <= min(size) and max(size) <= (most or max(size))):
+            continue
+        limits = f"{least} to {most}" if most else f"at least {least}"
+        raise SpecError(
+            f"transforms.{split}: ends in pictures of {size[0]} x {size[1]} pixels, but"
+            f" '{entry.name}' takes {limits} pixels a side."
+        )
 
 
 def normalization(spec: ExperimentSpec) -> Normalization:

@@ -40,11 +40,11 @@ def _torchvision(name: str, classifier: str, *files: str, **fields: Any) -> Back
 def _vgg(file: str) -> BackboneEntry:
     """Returns torchvision's VGG with the weights `file`, whose name starts with its own."""
     name = file.rpartition("-")[0]
-    return _torchvision(name, "classifier.6", file, initialization="vgg")
+    return _torchvision(name, "classifier.6", file, initialization="vgg", smallest=32)
 
 
 BUILT_IN = (
-    _torchvision("alexnet", "classifier.6", "alexnet-owt-7be5be79.pth"),
+    _torchvision("alexnet", "classifier.6", "alexnet-owt-7be5be79.pth", smallest=63),
     _vgg("vgg11-8a719046.pth"),
     _vgg("vgg11_bn-6002323d.pth"),
     _vgg("vgg13-19584684.pth"),
@@ -76,7 +76,15 @@ BUILT_IN = (
         },
         normalization=HALF_NORMALIZATION,
     ),
-    BackboneEntry("lenet", "fc3", normalization=HALF_NORMALIZATION, input_size=32, resize_size=32),
+    BackboneEntry(
+        "lenet",
+        "fc3",
+        normalization=HALF_NORMALIZATION,
+        input_size=32,
+        resize_size=32,
+        smallest=32,
+        largest=35,
+    ),
 )
 
 
