@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -112,12 +113,48 @@ def test_a_verdict_holds_until_the_file_changes(folder: Path, opened: list[str])
     assert [picture.index for picture in again] == [0, 1, 2]
 
 
-@pytest.mark.parametrize("content", ["", "nonsense", "[]", '{"files": 3}', '{"files": {"a": 1}}'])
+def test_a_new_file_is_all_that_is_read_again(folder: Path, save: Save, opened: list[str]) -> None:
+    find_broken(FolderSource(folder, "train"))
+    opened.clear()
+    save("d/train/a/0.png")
+    (folder / "train/b/4.png").unlink()
+    (folder / "train/b/5.png").symlink_to("nowhere")
+    for _ in range(2):
+        found = find_broken(FolderSource(folder, "train"))
+        assert [Path(picture.identity).name for picture in found] == ["2.jpg", "3.png", "5.png"]
+        assert "no such file" in found[2].reason
+    assert opened == ["0.png"]
+
+
+@pytest.mark.parametrize("content", ["", "nonsense", "[]", '{"names": 3}'])
 def test_a_damaged_memory_is_ignored(folder: Path, home: Path, content: str) -> None:
     first = find_broken(FolderSource(folder, "train"))
     (memory,) = (home / "cache/checked").iterdir()
     memory.write_text(content)
     assert find_broken(FolderSource(folder, "train")) == first
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"pillow": "1.0"},
+        {"names": 3},
+        {"names": "a"},
+        {"stamps": [1, 2, 3]},
+        {"stamps": [2**70] * 8},
+        {"stamps": None},
+        {"broken": ["a"]},
+    ],
+)
+def test_a_memory_with_a_damaged_part_is_ignored(
+    folder: Path, home: Path, opened: list[str], change: dict[str, Any]
+) -> None:
+    first = find_broken(FolderSource(folder, "train"))
+    (memory,) = (home / "cache/checked").iterdir()
+    memory.write_text(json.dumps({**json.loads(memory.read_text()), **change}))
+    opened.clear()
+    assert find_broken(FolderSource(folder, "train")) == first
+    assert sorted(opened) == ["1.jpg", "2.jpg", "3.png", "4.png"]
 
 
 def test_a_home_that_cannot_be_written_only_forgets(folder: Path, home: Path) -> None:

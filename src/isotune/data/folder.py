@@ -54,7 +54,7 @@ class FolderSource(ImageSource):
 
     def path(self, index: int) -> Path:
         """Returns the path of picture `index`."""
-        return self.folder / self.names[index]
+        return Path(self.identify(index))
 
     def load(self, index: int) -> Image.Image:
         """Decodes picture `index` to RGB, upright.
@@ -66,7 +66,7 @@ class FolderSource(ImageSource):
 
     def identify(self, index: int) -> str:
         """Returns the path of picture `index`."""
-        return str(self.path(index))
+        return f"{self.folder}{os.sep}{self.names[index]}"
 
 
 def _split_folder(root: Path, split: str) -> Path:

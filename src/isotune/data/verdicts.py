@@ -11,15 +11,17 @@ import hashlib
 import json
 import os
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import PIL
+from numpy.typing import NDArray
 
 from isotune import home
 
-Stamp = tuple[int, int]
-"""A file's size in bytes and its time of modification in nanoseconds."""
+Stamps = NDArray[np.int64]
+"""Of each file its size in bytes and its time of modification in nanoseconds: shape (N, 2)."""
 
 
 class Verdicts:
@@ -32,30 +34,48 @@ class Verdicts:
     def __init__(self, folder: Path) -> None:
         digest = hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()
         self._file = home.home() / "cache" / "checked" / f"{digest[:32]}.json"
-        self._known = self._read()
 
-    def get(self, name: str, stamp: Stamp) -> str | None:
-        """Returns what is wrong with a file, ``""`` if nothing is, None if it is not known."""
-        match self._known.get(name):
-            case [int(size), int(modified), str(reason)] if (size, modified) == stamp:
-                return reason
-        return None
-
-    def replace(self, verdicts: dict[str, tuple[Stamp, str]]) -> None:
-        """Forgets everything and remembers `verdicts`, on disk if that can be."""
-        self._known = {name: [*stamp, reason] for name, (stamp, reason) in verdicts.items()}
-        with contextlib.suppress(OSError):
-            self._write(json.dumps({"pillow": PIL.__version__, "files": self._known}))
-
-    def _read(self) -> dict[str, Any]:
+    def recall(self, names: Sequence[str], stamps: Stamps) -> list[str | None]:
+        """Returns what is wrong with each file, ``""`` if nothing is, None if it is not known."""
         try:
-            content = json.loads(self._file.read_bytes())
-        except (OSError, ValueError):
-            return {}
-        if not isinstance(content, dict) or content.get("pillow") != PIL.__version__:
-            return {}
-        files = content.get("files")
-        return files if isinstance(files, dict) else {}
+            known, then, broken = self._read()
+        except Exception:  # damaged files make many kinds of them
+            return [None] * len(names)
+        if known == names:
+            same = (then == stamps).all(axis=1).tolist()
+        else:
+            stamp = dict(zip(known, map(tuple, then.tolist()), strict=True))
+            found = map(tuple, stamps.tolist())
+            same = [stamp.get(name) == now for name, now in zip(names, found, strict=True)]
+        return [
+            broken.get(name, "") if is_same else None
+            for name, is_same in zip(names, same, strict=True)
+        ]
+
+    def replace(self, names: Sequence[str], stamps: Stamps, reasons: Sequence[str]) -> None:
+        """Forgets everything and remembers these verdicts, on disk if that can be."""
+        content = {
+            "pillow": PIL.__version__,
+            # In one piece, which is read much faster than a hundred thousand.
+            "names": "\0".join(names),
+            "stamps": stamps.reshape(-1).tolist(),
+            "broken": {name: reason for name, reason in zip(names, reasons, strict=True) if reason},
+        }
+        with contextlib.suppress(OSError):
+            self._write(json.dumps(content))
+
+    def _read(self) -> tuple[list[str], Stamps, dict[str, str]]:
+        """Returns the names, stamps and what is wrong with those that are broken.
+
+        Raises:
+            Exception: there is no such file, or it is damaged.
+        """
+        content = json.loads(self._file.read_bytes())
+        if content["pillow"] != PIL.__version__:
+            raise ValueError("another decoder's verdicts")
+        names = content["names"].split("\0")
+        stamps = np.array(content["stamps"], dtype=np.int64).reshape(len(names), 2)
+        return names, stamps, {name: str(reason) for name, reason in content["broken"].items()}
 
     def _write(self, text: str) -> None:
         self._file.parent.mkdir(parents=True, exist_ok=True)
