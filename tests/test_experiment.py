@@ -138,6 +138,32 @@ def test_a_run_opened_on_the_other_backend_predicts_the_same(
     assert there.evaluate().loss == pytest.approx(here.best.val_loss, abs=1e-4)
 
 
+@pytest.mark.parametrize("backend", ["mindspore", "numpy"])
+def test_a_device_that_lacks_a_precision_says_so_at_once(
+    backend: str, pictures: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(SpecError) as caught:
+        run(backend, experiment(pictures, precision="bf16"), tmp_path / "run")
+    assert str(caught.value) == (
+        f"precision: backend '{backend}' has no 'bf16' on cpu; it has: fp32."
+    )
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("opened", FRAMEWORKS)
+def test_a_run_in_lower_precision_opens_on_any_device(
+    opened: str, lenets: Callable[[str], Run], pictures: Path, tmp_path: Path
+) -> None:
+    made = run("torch", {**lenet(pictures), "precision": "bf16"}, tmp_path)
+    exact = lenets("torch")
+    assert made.best.val_loss != exact.best.val_loss
+    assert made.best.val_loss == pytest.approx(exact.best.val_loss, abs=0.05)
+    pytest.importorskip(opened)
+    there = isotune.open_run(made.path, backend=opened, device="cpu")
+    same = opened == "torch"
+    assert there.evaluate().loss == pytest.approx(made.best.val_loss, abs=1e-6 if same else 0.05)
+
+
 @pytest.mark.parametrize("backend", ALL)
 def test_somebodys_own_backbone_trains_alike(backend: str, pictures: Path, tmp_path: Path) -> None:
     spec = experiment(pictures, epochs=3, optimizer={"name": "adam", "lr": 0.01})

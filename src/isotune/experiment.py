@@ -13,7 +13,7 @@ from isotune.inspection import describe
 from isotune.interfaces.backend import Backend
 from isotune.interfaces.freezing import FreezePlan
 from isotune.interfaces.trainer import Trainer, TrainingPlan
-from isotune.modelling import build_model, freezing_plans, training_plan
+from isotune.modelling import build_model, check_precision, freezing_plans, training_plan
 from isotune.plugins import Plugins
 from isotune.plugins import plugins as default_plugins
 from isotune.reports.model_summary import ModelSummary
@@ -62,6 +62,7 @@ def run(
     entry = find_backbone(loaded.backbone.name, catalogue(plugins.backbones(backend)))
     loaded = resolve(loaded, entry)
     opened = plugins.open_backend(backend, device)
+    check_precision(loaded, opened)
     pictures = open_pictures(loaded)
     plan = training_plan(loaded, pictures)
     model = build_model(loaded, entry, opened, len(pictures.classes))

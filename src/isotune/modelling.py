@@ -124,6 +124,20 @@ def training_plan(spec: ExperimentSpec, pictures: Pictures) -> TrainingPlan:
     return plan_with(spec, weights)
 
 
+def check_precision(spec: ExperimentSpec, backend: Backend) -> None:
+    """Makes sure that the device can compute in the experiment's precision.
+
+    Raises:
+        SpecError: it cannot.
+    """
+    precisions = backend.precisions()
+    if spec.precision not in precisions:
+        raise SpecError(
+            f"precision: backend '{backend.name}' has no '{spec.precision}' on {backend.device};"
+            f" it has: {', '.join(precisions)}."
+        )
+
+
 def check_outputs(spec: ExperimentSpec, classes: int) -> None:
     """Makes sure that the head can tell as many classes apart as the dataset has.
 
@@ -145,4 +159,6 @@ def plan_with(spec: ExperimentSpec, weights: NDArray[np.float32] | None) -> Trai
         label_smoothing=spec.loss.label_smoothing,
         class_weights=weights,
         seed=spec.seed,
+        precision=spec.precision,
+        compile=spec.compile,
     )

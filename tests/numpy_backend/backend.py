@@ -6,6 +6,7 @@ import os
 
 from isotune.interfaces.backend import Backend
 from isotune.interfaces.trainer import TrainingPlan
+from isotune.spec.parts import Precision
 from numpy_backend.backbone import LinearNet, NumpyBackbones
 from numpy_backend.checkpoint import NumpyCheckpoints
 from numpy_backend.dataset import NumpyDataset
@@ -29,6 +30,9 @@ class NumpyBackend(Backend):
 
     def trainer(self, model: LinearNet, plan: TrainingPlan) -> NumpyTrainer:
         return NumpyTrainer(model, plan)
+
+    def precisions(self) -> tuple[Precision, ...]:
+        return ("fp32",)
 
     def threads(self) -> int:
         return os.cpu_count() or 1

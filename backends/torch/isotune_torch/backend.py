@@ -7,9 +7,11 @@ from torch import nn
 
 from isotune.interfaces.backend import Backend
 from isotune.interfaces.trainer import TrainingPlan
+from isotune.spec.parts import Precision
 from isotune_torch.backbone import TorchBackbones
 from isotune_torch.checkpoint import TorchCheckpoints
 from isotune_torch.dataset import TorchDatasetAdapter
+from isotune_torch.devices import precisions
 from isotune_torch.freezing import TorchFreezing
 from isotune_torch.head import TorchHeads
 from isotune_torch.trainer import TorchTrainer
@@ -32,6 +34,10 @@ class TorchBackend(Backend):
     def trainer(self, model: nn.Module, plan: TrainingPlan) -> TorchTrainer:
         """Returns a trainer for `model`, which is on the device already."""
         return TorchTrainer(model, plan, self._device)
+
+    def precisions(self) -> tuple[Precision, ...]:
+        """Returns what models can compute in on the device; ``fp32`` is the first."""
+        return precisions(self._device)
 
     def threads(self) -> int:
         """Returns the number of threads within one operation on the CPU."""

@@ -14,6 +14,8 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
+from isotune.spec.parts import Precision
+
 T = TypeVar("T")
 Transfer = Callable[[T], tuple[Tensor, Tensor]]
 
@@ -53,6 +55,23 @@ def memory_format(device: torch.device) -> torch.memory_format:
     ResNet-18 32@64, .190 / .203. Other devices keep PyTorch's default.
     """
     return torch.channels_last if device.type == "cpu" else torch.contiguous_format
+
+
+def precisions(device: torch.device) -> tuple[Precision, ...]:
+    """Returns what models can compute in on `device`.
+
+    TF32 and bfloat16 came with NVIDIA's compute capability 8. A CPU has no float16: PyTorch
+    computes it in float32, and every conversion costs.
+    """
+    if device.type == "cuda":
+        ampere = torch.cuda.get_device_capability(device) >= (8, 0)
+        return ("fp32", "tf32", "bf16", "fp16") if ampere else ("fp32", "fp16")
+    of_kinds: dict[str, tuple[Precision, ...]] = {
+        "cpu": ("fp32", "bf16"),
+        "npu": ("fp32", "bf16", "fp16"),
+        "mps": ("fp32", "fp16"),
+    }
+    return of_kinds.get(device.type, ("fp32",))
 
 
 def has_fused_optimizers(device: torch.device) -> bool:

@@ -14,10 +14,13 @@ import torch
 from torch import Tensor, nn
 
 from isotune.training.dropout import layer_seed, threshold
+from isotune_torch.devices import host_to_device
 
 
-def keep_mask(word: int, shape: tuple[int, ...], p: float, device: torch.device) -> Tensor:
+def keep_mask(word: int | Tensor, shape: tuple[int, ...], p: float, device: torch.device) -> Tensor:
     """Returns :func:`isotune.training.dropout.keep_mask` as a bool tensor on `device`.
+
+    `word` may be an int64 scalar on the device.
 
     PyTorch computes with few unsigned types, so that 32-bit words lie in int64. There the
     first product is below 2**63, and so is the size of the second, whose multiplier is taken
@@ -40,18 +43,27 @@ class Dropouts:
     of ``named_modules``.
     """
 
-    def __init__(self, model: nn.Module, seed: int) -> None:
+    def __init__(self, model: nn.Module, seed: int, device: torch.device) -> None:
         self._seed = seed
+        self._device = device
         self._layers = [m for m in model.modules() if isinstance(m, nn.Dropout) and m.p > 0]
+        # A tensor, since a compiled model takes a number for a constant.
+        self._words = torch.zeros(len(self._layers), dtype=torch.int64, device=device)
+        self._hooks = [_Mask(word) for word in self._words]
 
     @contextmanager
     def masks(self, step: int) -> Iterator[None]:
         """Makes the layers drop by the masks of `step`; nothing is left on them afterwards."""
-        hooks = []
-        for number, layer in enumerate(self._layers):
-            hook = _Mask(layer_seed(self._seed, step, number))
-            # First, so that a user's own hooks see what comes out of the layer.
-            hooks.append(layer.register_forward_hook(hook, prepend=True))
+        if not self._layers:
+            yield
+            return
+        words = [layer_seed(self._seed, step, number) for number in range(len(self._layers))]
+        self._words.copy_(host_to_device(torch.tensor(words), self._device))
+        # First, so that a user's own hooks see what comes out of the layer.
+        handles = [
+            layer.register_forward_hook(hook, prepend=True)
+            for layer, hook in zip(self._layers, self._hooks, strict=True)
+        ]
         modes = [layer.training for layer in self._layers]
         try:
             for layer in self._layers:
@@ -60,14 +72,14 @@ class Dropouts:
         finally:
             for layer, mode in zip(self._layers, modes, strict=True):
                 layer.training = mode
-            for handle in hooks:
+            for handle in handles:
                 handle.remove()
 
 
 class _Mask:
     """A forward hook that drops elements of a layer's output."""
 
-    def __init__(self, word: int) -> None:
+    def __init__(self, word: Tensor) -> None:
         self._word = word
 
     def __call__(self, layer: Any, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:

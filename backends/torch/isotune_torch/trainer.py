@@ -13,10 +13,12 @@ from isotune.errors import SpecError
 from isotune.interfaces.dataset import DeviceBatch
 from isotune.interfaces.freezing import FreezePlan
 from isotune.interfaces.trainer import HostOutputs, Outputs, Trainer, TrainingPlan
+from isotune_torch.compiling import CompiledModel
 from isotune_torch.dropout import Dropouts
 from isotune_torch.freezing import TorchFreezing
 from isotune_torch.loss import make_loss
 from isotune_torch.optimizer import Slots, make_optimizer
+from isotune_torch.precision import Computing
 
 
 class TorchTrainer(Trainer):
@@ -33,7 +35,9 @@ class TorchTrainer(Trainer):
         self._model = model
         self._memory_format = _memory_format(model)
         self._freezing = TorchFreezing()
-        self._dropouts = Dropouts(model, plan.seed)
+        self._dropouts = Dropouts(model, plan.seed, device)
+        self._computing = Computing(plan.precision, device)
+        self._forward = CompiledModel(model) if plan.compile else model
         self._loss = make_loss(plan, device)
         self.trainable: dict[str, nn.Parameter] = dict(model.named_parameters())
         self.set_slots({})
@@ -86,14 +90,12 @@ class TorchTrainer(Trainer):
         if not (self._ready_to_train and self._model.training):
             self._freezing.training_mode(self._model, self._freeze_plan)
             self._ready_to_train = True
-        with self._dropouts.masks(step):
-            logits = self._model(self._images(batch))
-        loss = self._loss(logits, batch.labels)
-        loss.backward()
-        for group in self._optimizer.param_groups:
-            group["lr"] = learning_rate
-        self._optimizer.step()
-        self._optimizer.zero_grad(set_to_none=True)
+        with self._computing.step():
+            with self._dropouts.masks(step):
+                logits = self._logits(batch)
+            loss = self._loss(logits, batch.labels)
+            self._computing.scaler.scale(loss).backward()
+            self._update(learning_rate)
         return Outputs(logits.detach(), loss.detach())
 
     def eval_step(self, batch: DeviceBatch) -> Outputs:
@@ -101,8 +103,8 @@ class TorchTrainer(Trainer):
         if self._ready_to_train or self._model.training:
             self._model.eval()
             self._ready_to_train = False
-        with torch.inference_mode():
-            return Outputs(self._model(self._images(batch)))
+        with torch.inference_mode(), self._computing.step():
+            return Outputs(self._logits(batch))
 
     def fetch(self, outputs: Sequence[Outputs]) -> list[HostOutputs]:
         """Brings everything to the host in one copy."""
@@ -122,8 +124,18 @@ class TorchTrainer(Trainer):
             fetched.append(HostOutputs(logits, loss))
         return fetched
 
-    def _images(self, batch: DeviceBatch) -> Tensor:
-        return batch.images.contiguous(memory_format=self._memory_format)
+    def _logits(self, batch: DeviceBatch) -> Tensor:
+        images = batch.images.contiguous(memory_format=self._memory_format)
+        with self._computing.forward():
+            logits: Tensor = self._forward(images)
+        return logits.float()
+
+    def _update(self, learning_rate: float) -> None:
+        for group in self._optimizer.param_groups:
+            group["lr"] = learning_rate
+        self._computing.scaler.step(self._optimizer)
+        self._computing.scaler.update()
+        self._optimizer.zero_grad(set_to_none=True)
 
 
 def _memory_format(model: nn.Module) -> torch.memory_format:

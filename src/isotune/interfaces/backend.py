@@ -12,6 +12,7 @@ from isotune.interfaces.dataset import DatasetAdapter
 from isotune.interfaces.freezing import Freezing
 from isotune.interfaces.head import Heads
 from isotune.interfaces.trainer import Trainer, TrainingPlan
+from isotune.spec.parts import Precision
 
 
 class Backend(ABC):
@@ -33,6 +34,10 @@ class Backend(ABC):
     @abstractmethod
     def trainer(self, model: Any, plan: TrainingPlan) -> Trainer:
         """Returns a trainer for `model`; every parameter trains until ``freeze`` is called."""
+
+    @abstractmethod
+    def precisions(self) -> tuple[Precision, ...]:
+        """Returns what models can compute in on the device; ``fp32`` is the first."""
 
     @abstractmethod
     def threads(self) -> int:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from isotune.interfaces.dataset import DeviceBatch
 from isotune.interfaces.freezing import FreezePlan
 from isotune.spec.optimizer import OptimizerSpec
-from isotune.spec.parts import LossName
+from isotune.spec.parts import LossName, Precision
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,9 @@ class TrainingPlan:
         class_weights: float32, shape (classes,), or None. With weights the loss is the
             weighted mean, as in PyTorch's ``CrossEntropyLoss``.
         seed: the experiment's seed, from which dropout masks follow.
+        precision: what the model computes in, one of the backend's ``precisions()``; parameters,
+            loss and optimizer are float32 all the same.
+        compile: whether to compile the model where that is a choice.
     """
 
     optimizer: OptimizerSpec
@@ -35,6 +38,8 @@ class TrainingPlan:
     label_smoothing: float = 0.0
     class_weights: NDArray[np.float32] | None = None
     seed: int = 0
+    precision: Precision = "fp32"
+    compile: bool = False
 
 
 @dataclass(frozen=True)

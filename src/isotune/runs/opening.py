@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from isotune.heads import head_path, saved_head
+from isotune.interfaces.backend import Backend
 from isotune.interfaces.trainer import TrainingPlan
 from isotune.modelling import build_backbone, plan_with
 from isotune.plugins import Plugins
@@ -30,6 +32,8 @@ def open_run(
     plugins: Plugins = default_plugins,
 ) -> Run:
     """Opens a run folder.
+
+    The model computes in the run's precision, or in fp32 on a device that lacks it.
 
     Args:
         path: the run folder.
@@ -57,7 +61,7 @@ def open_run(
         folder=folder,
         spec=spec,
         classes=tuple(manifest["classes"]),
-        plan=_plan(spec, manifest),
+        plan=_plan(spec, manifest, opened),
         backend=opened,
         model=model,
         history=tuple(folder.history()),
@@ -65,6 +69,8 @@ def open_run(
     )
 
 
-def _plan(spec: ExperimentSpec, manifest: dict[str, Any]) -> TrainingPlan:
+def _plan(spec: ExperimentSpec, manifest: dict[str, Any], backend: Backend) -> TrainingPlan:
     weights = manifest["class_weights"]
-    return plan_with(spec, None if weights is None else np.array(weights, dtype=np.float32))
+    plan = plan_with(spec, None if weights is None else np.array(weights, dtype=np.float32))
+    has_it = plan.precision in backend.precisions()
+    return plan if has_it else replace(plan, precision="fp32")

@@ -19,6 +19,7 @@ from isotune.spec.parts import (
     FreezeSpec,
     LossSpec,
     NormalizationSpec,
+    Precision,
 )
 from isotune.spec.schedule import ConstantSchedule, ScheduleSpec
 from isotune.spec.transforms import Pipeline, output_size
@@ -59,6 +60,12 @@ class ExperimentSpec(SpecModel):
         drop_last: leaves out a short last training batch.
         workers: decoding threads; None chooses.
         normalization: None takes what the backbone's weights were trained with.
+        precision: what the model computes in, in training and evaluation: ``fp32`` (on GPUs
+            without TF32, too), ``tf32`` (convolutions and matrix products may round their inputs
+            to TF32), ``bf16`` or ``fp16`` (mixed precision). Parameters, loss, optimizer and
+            checkpoints are float32 in all of them.
+        compile: compiles the model (``torch.compile``), which takes a while before the first
+            step. MindSpore compiles every step whatever this says.
     """
 
     name: Annotated[
@@ -81,6 +88,8 @@ class ExperimentSpec(SpecModel):
     drop_last: bool = False
     workers: Annotated[int, Field(ge=1, le=256)] | None = None
     normalization: NormalizationSpec | None = None
+    precision: Precision = "fp32"
+    compile: bool = False
     evaluation: EvaluationSpec = EvaluationSpec()
     early_stopping: EarlyStopping | None = None
     checkpoint: CheckpointSpec = CheckpointSpec()

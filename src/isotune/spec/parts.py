@@ -21,6 +21,7 @@ def _as_number(key: Any) -> Any:
 
 
 LossName = Literal["cross_entropy", "binary_cross_entropy"]
+Precision = Literal["fp32", "tf32", "bf16", "fp16"]
 
 Epoch = Annotated[
     int,

@@ -30,7 +30,7 @@ def test_masks_equal_the_reference(word: int, shape: tuple[int, ...], p: float) 
 def test_elements_count_in_logical_order_whatever_the_memory_format() -> None:
     layer = nn.Dropout(0.5)
     ones = torch.ones(2, 6, 5, 4)
-    with Dropouts(layer, seed=3).masks(step=8):
+    with Dropouts(layer, seed=3, device=CPU).masks(step=8):
         dropped = layer(ones.contiguous(memory_format=torch.channels_last))
     word = reference.layer_seed(3, 8, 0)
     assert_array_equal(dropped.numpy(), 2.0 * reference.keep_mask(word, (2, 6, 5, 4), 0.5))
@@ -39,7 +39,7 @@ def test_elements_count_in_logical_order_whatever_the_memory_format() -> None:
 def test_layers_without_dropout_have_no_number() -> None:
     model = nn.Sequential(nn.Dropout(0.0), nn.Dropout(0.5), nn.Dropout(1.0))
     first, last = model[1], model[2]
-    with Dropouts(model, seed=1).masks(step=0):
+    with Dropouts(model, seed=1, device=CPU).masks(step=0):
         kept = first(torch.ones(64)).numpy() > 0
         assert not last(torch.ones(64)).any()
     assert_array_equal(kept, reference.keep_mask(reference.layer_seed(1, 0, 0), (64,), 0.5))

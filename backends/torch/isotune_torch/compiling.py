@@ -1,0 +1,34 @@
+"""The model, compiled beside itself: its own ``forward`` and attributes stay as they are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from isotune.errors import BackendError
+
+
+class CompiledModel:
+    """A model behind ``torch.compile``: one graph a mode, and a new one for another batch size."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self._name = type(model).__name__
+        self._compiled: Any = torch.compile(model)
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Returns the model's logits.
+
+        Raises:
+            BackendError: PyTorch cannot compile the model here, for want of a C++ compiler, say.
+        """
+        try:
+            logits: Tensor = self._compiled(images)
+        except torch._dynamo.exc.TorchDynamoException as error:
+            reason = " ".join(str(error).split())[:300]
+            raise BackendError(
+                f"PyTorch cannot compile {self._name} here; 'compile: false' runs it as it is."
+                f" The reason: {reason}"
+            ) from error
+        return logits

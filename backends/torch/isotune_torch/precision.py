@@ -1,0 +1,48 @@
+"""Precision: what the model computes in. Parameters, loss and optimizer are float32 always."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+
+import torch
+from torch.amp.grad_scaler import GradScaler
+
+from isotune.spec.parts import Precision
+
+HALF: dict[Precision, torch.dtype] = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+class Computing:
+    """A precision on a device.
+
+    Attributes:
+        scaler: keeps float16 gradients from vanishing; in other precisions it does nothing.
+    """
+
+    def __init__(self, precision: Precision, device: torch.device) -> None:
+        self._precision = precision
+        self._device = device.type
+        self.scaler = GradScaler(self._device, enabled=precision == "fp16")
+
+    def step(self) -> AbstractContextManager[None]:
+        """Surrounds a whole step, gradients included."""
+        return _tf32(self._precision == "tf32") if self._device == "cuda" else nullcontext()
+
+    def forward(self) -> AbstractContextManager[None]:
+        """Surrounds the forward pass."""
+        if (dtype := HALF.get(self._precision)) is None:
+            return nullcontext()
+        return torch.autocast(self._device, dtype)
+
+
+@contextmanager
+def _tf32(allowed: bool) -> Iterator[None]:
+    """Allows or forbids TF32, then restores what the process had: PyTorch allows it to cuDNN."""
+    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = matmul.allow_tf32, cudnn.allow_tf32
+    matmul.allow_tf32 = cudnn.allow_tf32 = allowed
+    try:
+        yield
+    finally:
+        matmul.allow_tf32, cudnn.allow_tf32 = before
