@@ -161,4 +161,5 @@ def plan_with(spec: ExperimentSpec, weights: NDArray[np.float32] | None) -> Trai
         seed=spec.seed,
         precision=spec.precision,
         compile=spec.compile,
+        accumulate=spec.accumulate,
     )

@@ -24,21 +24,36 @@ class NumpyTrainer(Trainer):
         self.model = model
         self.plan = plan
         self.slots: dict[str, Slots] = {}
+        self.sums: dict[str, Array] = {}
         self.freeze(FreezePlan())
 
     def freeze(self, plan: FreezePlan) -> None:
         NumpyFreezing().apply(self.model, plan)
         self.slots = {name: s for name, s in self.slots.items() if name not in plan.frozen}
 
-    def train_step(self, batch: DeviceBatch, learning_rate: float, step: int) -> Outputs:
+    def train_step(
+        self,
+        batch: DeviceBatch,
+        learning_rate: float,
+        step: int,
+        share: float = 1.0,
+        update: bool = True,
+    ) -> Outputs:
         logits = self.model(batch.images)
         loss, logits_gradient = LOSSES[self.plan.loss](logits, batch.labels, self.plan)
-        gradients = self.model.gradients(batch.images, logits_gradient)
+        gradients = self.model.gradients(batch.images, logits_gradient * np.float32(share))
+        for name, gradient in gradients.items():
+            self.sums[name] = self.sums.get(name, np.float32(0)) + gradient
+        if update:
+            self._update(learning_rate)
+        return Outputs(logits, loss)
+
+    def _update(self, learning_rate: float) -> None:
         for name, parameter in self.model.parameters().items():
             if name not in self.model.frozen:
                 slots = self.slots.setdefault(name, new_slots(self.plan.optimizer, parameter))
-                update(self.plan.optimizer, parameter, gradients[name], slots, learning_rate)
-        return Outputs(logits, loss)
+                move(self.plan.optimizer, parameter, self.sums[name], slots, learning_rate)
+        self.sums = {}
 
     def eval_step(self, batch: DeviceBatch) -> Outputs:
         return Outputs(self.model(batch.images))
@@ -90,7 +105,7 @@ def new_slots(spec: OptimizerSpec, parameter: Array) -> Slots:
     return {**averages, "step": np.zeros((), np.float32)}
 
 
-def update(
+def move(
     spec: OptimizerSpec, parameter: Array, gradient: Array, slots: Slots, learning_rate: float
 ) -> None:
     """Makes one update, in place."""

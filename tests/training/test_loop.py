@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from isotune.errors import TrainingError
 from isotune.interfaces.dataset import Batch, DatasetAdapter, DeviceBatch, Normalization
@@ -43,13 +44,22 @@ class FakeTrainer(Trainer):
     logit: float = 1.0
     plans: list[FreezePlan] = field(default_factory=list)
     steps: list[tuple[int, float]] = field(default_factory=list)
+    parts: list[tuple[float, bool]] = field(default_factory=list)
     fetched: list[int] = field(default_factory=list)
 
     def freeze(self, plan: FreezePlan) -> None:
         self.plans.append(plan)
 
-    def train_step(self, batch: DeviceBatch, learning_rate: float, step: int) -> Outputs:
+    def train_step(
+        self,
+        batch: DeviceBatch,
+        learning_rate: float,
+        step: int,
+        share: float = 1.0,
+        update: bool = True,
+    ) -> Outputs:
         self.steps.append((step, learning_rate))
+        self.parts.append((share, update))
         return Outputs(self._logits(batch), self.losses[step % len(self.losses)])
 
     def eval_step(self, batch: DeviceBatch) -> Outputs:
@@ -69,13 +79,16 @@ class FakeBatches:
     """Batches of given labels, the same in every epoch."""
 
     def __init__(self, *labels: Sequence[int]) -> None:
-        self.labels = [np.array(group, np.int32) for group in labels]
+        self.groups = [np.array(group, np.int32) for group in labels]
 
     def __len__(self) -> int:
-        return len(self.labels)
+        return len(self.groups)
+
+    def labels(self, epoch: int) -> list[NDArray[np.int32]]:
+        return self.groups
 
     def epoch(self, epoch: int) -> Iterator[Batch]:
-        for labels in self.labels:
+        for labels in self.groups:
             yield Batch(np.zeros((len(labels), 8, 8, 3), np.uint8), labels)
 
 
@@ -125,6 +138,26 @@ def test_steps_and_rates_run_through_the_epochs() -> None:
     assert [step for step, _ in trainer.steps] == list(range(6))
     rates = [rate for _, rate in trainer.steps]
     assert rates == pytest.approx([0.01, 0.01, 0.005, 0.005, 0.0025, 0.0025])
+
+
+def test_batches_join_in_updates_within_an_epoch_and_checkpoints_wait_for_them() -> None:
+    trainer = FakeTrainer([1.0])
+    changes = {"epochs": 2, "accumulate": 3, "checkpoint": {"every_steps": 2}}
+    loop = make_loop(
+        trainer, FakeBatches([0], [1], [2, 2], [0], [1, 1, 1]), schedule="cosine", **changes
+    )
+    saved: list[int] = []
+    loop.on_step = lambda metrics: saved.append(metrics.steps)
+    loop.run()
+    assert trainer.parts[:5] == trainer.parts[5:]
+    assert trainer.parts[:5] == [
+        (pytest.approx(share), last)
+        for share, last in [(1 / 4, False), (1 / 4, False), (1 / 2, True), (1 / 4, False)]
+    ] + [(pytest.approx(3 / 4), True)]
+    assert saved == [3, 5, 8, 10]
+    rates = [rate for _, rate in trainer.steps]
+    assert [rates.index(rate) for rate in rates] == [0, 0, 0, 3, 3, 5, 5, 5, 8, 8]
+    assert [step for step, _ in trainer.steps] == list(range(10))
 
 
 def test_freezing_happens_when_the_plan_changes() -> None:

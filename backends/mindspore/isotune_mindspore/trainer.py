@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from isotune.errors import BackendError
 from isotune.interfaces.dataset import DeviceBatch
 from isotune.interfaces.freezing import FreezePlan
 from isotune.interfaces.trainer import HostOutputs, Outputs, Trainer, TrainingPlan
+from isotune_mindspore.accumulation import Accumulation, Update, sums_for
 from isotune_mindspore.dropout import dropout_cells, seeds
 from isotune_mindspore.freezing import MindSporeFreezing
 from isotune_mindspore.loss import make_loss
@@ -31,16 +33,16 @@ class Compiled:
         self.set_modes = set_modes
         self._shapes: set[tuple[int, ...]] = set()
 
-    def __call__(self, images: Tensor, *others: Tensor) -> Any:
-        """Runs the step, compiling it first for a new shape of `images`."""
-        if images.shape not in self._shapes:
+    def __call__(self, first: Tensor, *others: Tensor) -> Any:
+        """Runs the step, compiling it before for a new shape of its first input."""
+        if first.shape not in self._shapes:
             if not self._shapes:
                 # Later, the end of another compiled cell would have this one compiled again.
                 gc.collect()
             self.set_modes()
-            self._shapes.add(images.shape)
+            self._shapes.add(first.shape)
         with graph_mode():
-            return self.cell(images, *others)
+            return self.cell(first, *others)
 
 
 class MindSporeTrainer(Trainer):
@@ -58,6 +60,7 @@ class MindSporeTrainer(Trainer):
         self._dropouts = dropout_cells(model)
         self.optimizer = OptimizerState(plan.optimizer)
         self._train: Compiled | None = None
+        self._update: Compiled | None = None
         self._eval = Compiled(EvalStep(model), lambda: model.set_train(False))
         self.freeze(FreezePlan())
 
@@ -82,14 +85,25 @@ class MindSporeTrainer(Trainer):
         self.optimizer.load(state)
         self._train = None
 
-    def train_step(self, batch: DeviceBatch, learning_rate: float, step: int) -> Outputs:
-        """Makes one optimizer step, without waiting for the device."""
+    def train_step(
+        self,
+        batch: DeviceBatch,
+        learning_rate: float,
+        step: int,
+        share: float = 1.0,
+        update: bool = True,
+    ) -> Outputs:
+        """Makes one step, without waiting for the device."""
         if self._train is None:
-            self._train = self._new_train_step()
+            self._train, self._update = self._new_steps()
         told = scalars(self._plan.optimizer, learning_rate, self.optimizer.group_updates())
         words = seeds(self._plan.seed, step, len(self._dropouts))
-        loss, logits = self._train(batch.images, batch.labels, Tensor(told), words)
-        self.optimizer.advance()
+        first = told if self._update is None else np.array([share], np.float32)
+        loss, logits = self._train(batch.images, batch.labels, Tensor(first), words)
+        if update:
+            if self._update is not None:
+                self._update(Tensor(told))
+            self.optimizer.advance()
         return Outputs(logits, loss)
 
     def eval_step(self, batch: DeviceBatch) -> Outputs:
@@ -106,12 +120,21 @@ class MindSporeTrainer(Trainer):
             for output in outputs
         ]
 
-    def _new_train_step(self) -> Compiled:
+    def _new_steps(self) -> tuple[Compiled, Compiled | None]:
         if not self._trained:
             raise BackendError("every parameter is frozen, so that there is nothing to train.")
         parameters = list(self._trained.values())
         slots = [self.optimizer.slots[name] for name in self._trained]
         update = update_rule(self._plan.optimizer, parameters, slots, self.optimizer.groups())
         weights = ParameterTuple(parameters)
-        cell = TrainStep(self._model, self._loss, weights, update, self._dropouts)
-        return Compiled(cell, lambda: self._freezing.training_mode(self._model, self._freeze_plan))
+
+        def training_step(rule: nn.Cell) -> Compiled:
+            cell = TrainStep(self._model, self._loss, weights, rule, self._dropouts)
+            set_modes = partial(self._freezing.training_mode, self._model, self._freeze_plan)
+            return Compiled(cell, set_modes)
+
+        if self._plan.accumulate == 1:
+            return training_step(update), None
+        sums = sums_for(parameters)
+        updating = Compiled(Update(sums, update), lambda: None)
+        return training_step(Accumulation(sums)), updating

@@ -85,7 +85,14 @@ class TorchTrainer(Trainer):
             {self.trainable[name]: values for name, values in slots.items() if values},
         )
 
-    def train_step(self, batch: DeviceBatch, learning_rate: float, step: int) -> Outputs:
+    def train_step(
+        self,
+        batch: DeviceBatch,
+        learning_rate: float,
+        step: int,
+        share: float = 1.0,
+        update: bool = True,
+    ) -> Outputs:
         """Makes one step; the outputs are those before the update."""
         if not (self._ready_to_train and self._model.training):
             self._freezing.training_mode(self._model, self._freeze_plan)
@@ -94,8 +101,9 @@ class TorchTrainer(Trainer):
             with self._dropouts.masks(step):
                 logits = self._logits(batch)
             loss = self._loss(logits, batch.labels)
-            self._computing.scaler.scale(loss).backward()
-            self._update(learning_rate)
+            self._computing.scaler.scale(loss if share == 1 else loss * share).backward()
+            if update:
+                self._update(learning_rate)
         return Outputs(logits.detach(), loss.detach())
 
     def eval_step(self, batch: DeviceBatch) -> Outputs:

@@ -112,6 +112,11 @@ class Batches:
             stop.set()
             executor.shutdown(cancel_futures=True)
 
+    def labels(self, epoch: int) -> list[NDArray[np.int32]]:
+        """Returns the labels of each batch of an epoch, from 0."""
+        labels = self._source.labels[self.order(epoch)[: self.size]]
+        return [labels[i : i + self._batch_size] for i in range(0, self.size, self._batch_size)]
+
     def order(self, epoch: int) -> NDArray[np.int64]:
         """Returns the indices of the source's pictures as they come in an epoch, from 0."""
         if self._shuffle:

@@ -31,6 +31,7 @@ class TrainingPlan:
         precision: what the model computes in, one of the backend's ``precisions()``; parameters,
             loss and optimizer are float32 all the same.
         compile: whether to compile the model where that is a choice.
+        accumulate: how many training steps contribute to an update, at most.
     """
 
     optimizer: OptimizerSpec
@@ -40,6 +41,7 @@ class TrainingPlan:
     seed: int = 0
     precision: Precision = "fp32"
     compile: bool = False
+    accumulate: int = 1
 
 
 @dataclass(frozen=True)
@@ -83,11 +85,26 @@ class Trainer(ABC):
         """
 
     @abstractmethod
-    def train_step(self, batch: DeviceBatch, learning_rate: float, step: int) -> Outputs:
-        """Makes one optimizer step, without waiting for the device.
+    def train_step(
+        self,
+        batch: DeviceBatch,
+        learning_rate: float,
+        step: int,
+        share: float = 1.0,
+        update: bool = True,
+    ) -> Outputs:
+        """Computes the gradients of a batch and makes an update, without waiting for the device.
 
-        `step` counts from 0 over the whole run and, with the seed, decides dropout
-        (see :mod:`isotune.training.dropout`). The outputs are those before the update.
+        The outputs are those before the update.
+
+        Args:
+            batch: the pictures.
+            learning_rate: of the update.
+            step: counts from 0 over the whole run and, with the seed, decides dropout (see
+                :mod:`isotune.training.dropout`).
+            share: what the gradients are multiplied by; not the loss that is returned.
+            update: whether the parameters move, by the sum of the gradients since they last did.
+                Always, unless the plan accumulates.
         """
 
     @abstractmethod

@@ -66,6 +66,9 @@ class ExperimentSpec(SpecModel):
             checkpoints are float32 in all of them.
         compile: compiles the model (``torch.compile``), which takes a while before the first
             step. MindSpore compiles every step whatever this says.
+        accumulate: batches an update: the weights move after every so many training steps, and
+            at the end of an epoch, by the mean over all their samples. Everything else goes on
+            counting batches as steps; an update has the learning rate of its first.
     """
 
     name: Annotated[
@@ -90,6 +93,7 @@ class ExperimentSpec(SpecModel):
     normalization: NormalizationSpec | None = None
     precision: Precision = "fp32"
     compile: bool = False
+    accumulate: Annotated[int, Field(ge=1)] = 1
     evaluation: EvaluationSpec = EvaluationSpec()
     early_stopping: EarlyStopping | None = None
     checkpoint: CheckpointSpec = CheckpointSpec()

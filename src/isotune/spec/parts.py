@@ -177,8 +177,8 @@ class CheckpointSpec(SpecModel):
 
     Attributes:
         monitor: the best epoch is that with the first best value of it.
-        every_steps: after every how many training steps of the run a checkpoint is made;
-            None makes none within epochs.
+        every_steps: after every how many training steps of the run a checkpoint is made, or
+            with the next update where they accumulate; None makes none within epochs.
         keep: how many of those stay, the newest; the best and the last epoch's stay besides.
         save_best_as: a file in the run folder that always holds the best weights, in the
             format that its suffix tells: ``best.safetensors``, ``best.pth``, ``best.ckpt``.

@@ -19,6 +19,7 @@ from isotune.interfaces.trainer import Outputs, Trainer, TrainingPlan
 from isotune.runs.events import EpochEnded, EpochMetrics, StepEnded
 from isotune.spec.experiment import ExperimentSpec
 from isotune.spec.resolving import normalization
+from isotune.training.accumulation import Part, parts
 from isotune.training.evaluation import FETCH_EVERY, evaluate
 from isotune.training.progress import Best, Patience
 from isotune.training.schedule import learning_rate
@@ -108,15 +109,17 @@ class TrainingLoop:
         """Makes an epoch's training steps."""
         labels: list[NDArray[np.int32]] = []
         pending: list[Outputs] = []
-        step = (tally.epoch - 1) * len(self.train)
+        begin = step = (tally.epoch - 1) * len(self.train)
+        roles = self._parts(tally.epoch - 1)
         mark = time.perf_counter()
         batches = _noting(tally.waiting.timing(self.train.epoch(tally.epoch - 1)), labels)
         for number, batch in enumerate(self.backend.dataset.feed(batches, self.normalization), 1):
-            tally.learning_rate = self._learning_rate(step)
-            pending.append(self.trainer.train_step(batch, tally.learning_rate, step))
+            part = roles[number - 1]
+            rate = tally.learning_rate = self._learning_rate(begin + part.first)
+            pending.append(self.trainer.train_step(batch, rate, step, part.share, part.last))
             self.notify("isotune_step_ended", StepEnded(tally.epoch, number, tally.newest_loss))
             full = len(pending) == FETCH_EVERY or number == len(self.train)
-            saves = self._saves_after(step)
+            saves = part.last and self._saves_between(begin + part.first, step)
             if step == 0 or full or saves:
                 tally.add(self.trainer.fetch(pending), labels)
                 elapsed = time.perf_counter() - mark
@@ -134,9 +137,15 @@ class TrainingLoop:
         base, epochs = self.spec.optimizer.lr, self.spec.epochs
         return learning_rate(self.spec.schedule, base, step, len(self.train), epochs)
 
-    def _saves_after(self, step: int) -> bool:
+    def _parts(self, epoch: int) -> list[Part]:
+        if self.spec.accumulate == 1:
+            return [Part(number, 1.0, True) for number in range(len(self.train))]
+        return parts(self.train.labels(epoch), self.spec.accumulate, self.plan.class_weights)
+
+    def _saves_between(self, first: int, step: int) -> bool:
+        # Between updates there is no state to save: a checkpoint due there waits for the next.
         every = self.spec.checkpoint.every_steps
-        return every is not None and (step + 1) % every == 0
+        return every is not None and (step + 1) // every > first // every
 
 
 def _noting(batches: Iterator[Batch], labels: list[NDArray[np.int32]]) -> Iterator[Batch]:

@@ -1,0 +1,46 @@
+"""Gradient accumulation: sums of gradients, and the update by them, as compiled cells."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
+
+from isotune_mindspore.arrays import zeros_like
+
+
+def sums_for(parameters: Sequence[Parameter]) -> ParameterTuple:
+    """Returns a sum for each parameter, zero."""
+    return ParameterTuple([zeros_like(p, f"{p.name}/sum") for p in parameters])
+
+
+class Accumulation(nn.Cell):
+    """Takes the place of an update rule. `scalars`: what the gradients are multiplied by."""
+
+    def __init__(self, sums: ParameterTuple) -> None:
+        super().__init__(auto_prefix=False)
+        self.sums = sums
+        self.assign_add = ops.AssignAdd()
+
+    def construct(self, gradients: tuple[Tensor, ...], scalars: tuple[Tensor, ...]) -> None:
+        """Adds the gradients to the sums."""
+        for i, total in enumerate(self.sums):
+            self.assign_add(total, gradients[i] * scalars[0])
+
+
+class Update(nn.Cell):
+    """Updates by the sums, which are then zero again."""
+
+    def __init__(self, sums: ParameterTuple, update: nn.Cell) -> None:
+        super().__init__(auto_prefix=False)
+        self.sums = sums
+        self.update = update
+        self.unstack, self.assign = ops.Unstack(), ops.Assign()
+        self.zeros_like = ops.ZerosLike()
+
+    def construct(self, scalars: Tensor) -> Tensor:
+        """Makes the update; returns the optimizer's `scalars` as they came."""
+        self.update(self.sums, self.unstack(scalars))
+        for total in self.sums:
+            self.assign(total, self.zeros_like(total))
+        return scalars
