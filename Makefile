@@ -1,4 +1,4 @@
-# On a fresh machine with Python 3.10 to 3.12, pip and make: `make demo`, `make test`.
+# On a fresh machine with Python 3.10 to 3.12, pip and make: `make demo`, `make test`, `make bench`.
 
 PYTHON ?= $(shell for p in python3 python3.12 python3.11 python3.10; do \
 	$$p -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 13))' 2>/dev/null \
@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 EXTRAS := torch,mindspore,demo,plot,dev
 
-.PHONY: demo test lint format clean
+.PHONY: demo test lint format bench clean
 
 demo: $(INSTALLED)
 	$(BIN)/isotune demo
@@ -24,6 +24,11 @@ lint: $(INSTALLED)
 format: $(INSTALLED)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# Some minutes; `isotune bench --help` and benchmarks/README.md tell what else can be measured.
+bench: $(INSTALLED)
+	$(BIN)/isotune bench --output benchmarks/results/bench.json --plot benchmarks/results/bench.png
+	$(BIN)/python benchmarks/report.py
 
 clean:
 	rm -rf $(VENV)

@@ -37,6 +37,7 @@ def part(backend: str, device: str, many: int, work: Path, sets: Sequence[str]) 
         first=lambda _: measured(few),
         second=lambda _: measured(many),
         ratios={"index": None, "check": None, "peak_mib": 1.05, "wall": None},
+        bounds={"index": 5.0},
         names=(f"{few:,}", f"{many:,}"),
     )
 

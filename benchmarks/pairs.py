@@ -29,6 +29,7 @@ class Part:
         ratios: metrics whose ratio second / first is told, with the limit it should keep.
         differences: the same for differences second - first, whose median should be at least
             the limit.
+        bounds: what the median of `second` itself should not exceed.
         names: what `first` and `second` are called.
     """
 
@@ -39,11 +40,8 @@ class Part:
     second: Callable[[int], Record]
     ratios: dict[str, float | None]
     differences: dict[str, float] = field(default_factory=dict)
+    bounds: dict[str, float] = field(default_factory=dict)
     names: tuple[str, str] = ("native", "isotune")
-
-    @property
-    def path(self) -> Path:
-        return RESULTS / f"{self.name}.json"
 
 
 class Deadline:
@@ -63,20 +61,30 @@ class Deadline:
         return result
 
 
-def measure(part: Part, pairs: int, deadline: Deadline, fresh: bool = False) -> Record:
+def measure(
+    part: Part, pairs: int, deadline: Deadline, fresh: bool = False, folder: Path = RESULTS
+) -> Record:
     """Measures until there are `pairs` pairs or no time is left; returns all there are.
+
+    Args:
+        part: what is measured.
+        pairs: how many there should be, those of earlier calls included.
+        deadline: when no other pair may begin.
+        fresh: whether to forget those of earlier calls.
+        folder: where results are kept.
 
     Raises:
         SystemExit: the file holds results of other settings.
     """
-    result = _opened(part, fresh)
+    path = folder / f"{part.name}.json"
+    result = _opened(part, path, fresh)
     while len(result["pairs"]) < pairs and deadline.allows_another():
         number = len(result["pairs"])
         result["pairs"].append(deadline.timed(lambda n=number: _pair(part, n)))
-        part.path.parent.mkdir(parents=True, exist_ok=True)
-        beside = part.path.with_suffix(".part")
+        folder.mkdir(parents=True, exist_ok=True)
+        beside = path.with_suffix(".part")
         beside.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
-        beside.replace(part.path)
+        beside.replace(path)
         print(f"{part.name}: pair {number + 1} of {pairs}", flush=True)
     return result
 
@@ -88,25 +96,24 @@ def _pair(part: Part, number: int) -> Record:
     return {name: side(number) for name, side in order}
 
 
-def _opened(part: Part, fresh: bool) -> Record:
+def _opened(part: Part, path: Path, fresh: bool) -> Record:
     new = {
         "title": part.title,
         "settings": part.settings,
         "names": list(part.names),
         "ratios": part.ratios,
         "differences": part.differences,
+        "bounds": part.bounds,
         "machine": describe_machine(),
         "versions": versions(),
         "pairs": [],
     }
-    if fresh or not part.path.exists():
+    if fresh or not path.exists():
         return new
-    old = json.loads(part.path.read_text("utf-8"))
+    old = json.loads(path.read_text("utf-8"))
     for name in ("settings", "machine", "versions"):
         if old[name] != new[name]:
-            raise SystemExit(
-                f"{part.path.name}: has results with other {name}; --fresh starts it anew."
-            )
+            raise SystemExit(f"{path.name}: has results with other {name}; --fresh starts it anew.")
     return {**new, "pairs": old["pairs"]}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from collections.abc import Sequence
 
 from pairs import Record, differences, medians, ratios
 
@@ -33,18 +34,28 @@ def part_table(result: Record) -> str:
         if sides is None or not found:
             continue
         median = statistics.median(found)
+        bound = result["bounds"].get(metric)
         table.add(
             UNITS.get(metric, metric),
             *(number(side, digits(side)) for side in sides),
             number(median, 3),
             f"{min(found):.3f} to {max(found):.3f}",
             len(found),
-            NONE if limit is None else number(limit, 2),
-            verdict(limit is None, limit is not None and median <= limit),
+            *(_bounded(bound, sides[1]) if bound else _limited(limit, median)),
         )
     for metric, least in result["differences"].items():
         _add_difference(table, result, metric, least)
     return table.markdown()
+
+
+def _limited(limit: float | None, ratio: float) -> tuple[str, str]:
+    if limit is None:
+        return NONE, NONE
+    return number(limit, 2), verdict(ratio <= limit)
+
+
+def _bounded(bound: float, value: float) -> tuple[str, str]:
+    return f"{bound:g} in all", verdict(value <= bound)
 
 
 def _add_difference(table: Table, result: Record, metric: str, least: float) -> None:
@@ -59,7 +70,7 @@ def _add_difference(table: Table, result: Record, metric: str, least: float) -> 
         f"{min(found):+.4f} to {max(found):+.4f}",
         len(found),
         f"{least:+.2f}",
-        verdict(False, mean >= least),
+        verdict(mean >= least),
     )
 
 
@@ -68,5 +79,28 @@ def digits(value: float) -> int:
     return 0 if value >= 100 else 1 if value >= 10 else 2
 
 
-def verdict(no_limit: bool, kept: bool) -> str:
-    return NONE if no_limit else "yes" if kept else "no"
+def verdict(kept: bool) -> str:
+    return "yes" if kept else "no"
+
+
+def overview(results: Sequence[Record]) -> str:
+    """Returns a Markdown table of all limits: a line each, with what was reached."""
+    columns = ["what", "figure", "median ratio", "limit", "kept"]
+    table = Table(columns, ["left", "left", "right", "right", "right"])
+    for result in results:
+        for metric, limit in result["ratios"].items():
+            found = ratios(result, metric)
+            if limit is not None and found:
+                median = statistics.median(found)
+                label, kept = UNITS.get(metric, metric), verdict(median <= limit)
+                table.add(result["title"], label, number(median, 3), number(limit, 2), kept)
+        for metric, bound in result["bounds"].items():
+            if sides := medians(result, metric):
+                label = f"{UNITS.get(metric, metric)} (no ratio)"
+                table.add(result["title"], label, number(sides[1], 2), *_bounded(bound, sides[1]))
+        for metric, least in result["differences"].items():
+            if found := differences(result, metric):
+                mean, label = statistics.fmean(found), UNITS.get(metric, metric)
+                kept = verdict(mean >= least)
+                table.add(result["title"], label, f"{mean:+.4f}", f"{least:+.2f}", kept)
+    return table.markdown()

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import many_pictures
 from cases import Case, faster_workers
-from pairs import Deadline, Part, measure
+from pairs import RESULTS, Deadline, Part, measure
 from tables import part_table
 
 STEPS = 20
@@ -30,7 +30,7 @@ def main() -> None:
     work.mkdir(parents=True, exist_ok=True)
     deadline = Deadline(options.minutes)
     for part in parts(options, work):
-        result = measure(part, options.pairs, deadline, options.fresh)
+        result = measure(part, options.pairs, deadline, options.fresh, options.results)
         print(f"\n{part.title}\n\n{part_table(result)}\n", flush=True)
 
 
@@ -64,6 +64,7 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--warm", action="store_true", help="let Isotune's runs share a home")
     parser.add_argument("--fresh", action="store_true", help="begin results anew")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="where results are kept")
     parser.add_argument("--work", help="a folder for intermediate files")
     parser.add_argument("--many", type=int, default=100_000, help="pictures of target 4-many")
     return parser.parse_args()

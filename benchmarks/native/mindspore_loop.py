@@ -26,7 +26,8 @@ HEADS = ("fc.", "classifier.")
 def main() -> None:
     options = arguments(__doc__ or "")
     ms.set_context(mode=ms.GRAPH_MODE)
-    ms.set_device({"cpu": "CPU", "ascend": "Ascend"}[options.device])
+    kind, _, index = options.device.partition(":")
+    ms.set_device({"cpu": "CPU", "ascend": "Ascend"}[kind], int(index or 0))
     ms.set_seed(options.seed)
     if options.threads:
         ms.runtime.dispatch_threads_num(options.threads)

@@ -11,6 +11,7 @@ import statistics
 import sys
 import time
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 BORN = float(os.environ.get("BENCHMARK_BORN", time.time()))
 """When the process was started: seconds since 1970, told by whoever started it."""
@@ -90,13 +91,20 @@ def versions() -> dict[str, str]:
     return found
 
 
+def peak_memory_mib() -> float:
+    """Returns the largest resident size of this process so far, in MiB."""
+    if sys.platform == "linux":  # getrusage would begin with the size of the parent
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)
+
+
 def report(options: argparse.Namespace, **figures: object) -> None:
     """Prints everything as one JSON object, in the last line of the output."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    unit = 1 if sys.platform == "darwin" else 1024
     answer = {
         **figures,
-        "peak_memory_mib": peak * unit / 2**20,
+        "peak_memory_mib": peak_memory_mib(),
         "wall": time.time() - BORN,
         "options": vars(options),
         "versions": versions(),

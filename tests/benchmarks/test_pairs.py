@@ -7,15 +7,9 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
-import pairs
 from pairs import Deadline, Part, measure, ratios
+from report import render
 from tables import part_table
-
-
-@pytest.fixture(autouse=True)
-def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(pairs, "RESULTS", tmp_path)
-    return tmp_path
 
 
 def part(order: list[tuple[str, int]], **settings: object) -> Part:
@@ -32,26 +26,36 @@ def part(order: list[tuple[str, int]], **settings: object) -> Part:
     )  # fmt: skip
 
 
-def test_sides_take_turns_and_a_later_call_goes_on(results: Path) -> None:
+def test_sides_take_turns_and_a_later_call_goes_on(tmp_path: Path) -> None:
     order: list[tuple[str, int]] = []
-    measure(part(order), 1, Deadline(60))
-    result = measure(part(order), 3, Deadline(60))
+    measure(part(order), 1, Deadline(60), folder=tmp_path)
+    result = measure(part(order), 3, Deadline(60), folder=tmp_path)
     assert order == [
         ("native", 0), ("isotune", 0), ("isotune", 1), ("native", 1), ("native", 2), ("isotune", 2)
     ]  # fmt: skip
     assert ratios(result, "wall") == [5 / 10, 6 / 11, 7 / 12]
-    assert json.loads((results / "tiny.json").read_text())["pairs"] == result["pairs"]
+    assert json.loads((tmp_path / "tiny.json").read_text())["pairs"] == result["pairs"]
     table = part_table(result)
     assert "| 0.545 | 0.500 to 0.583 | 3 | 0.50 | no |" in table
     assert "| +0.0000 | +0.0000 to +0.0000 | 3 | -0.01 | yes |" in table
 
 
-def test_nothing_is_measured_without_time() -> None:
-    assert measure(part([]), 1, Deadline(0))["pairs"] == []
+def test_nothing_is_measured_without_time(tmp_path: Path) -> None:
+    assert measure(part([]), 1, Deadline(0), folder=tmp_path)["pairs"] == []
 
 
-def test_results_of_other_settings_are_not_mixed() -> None:
-    measure(part([], batch=4), 1, Deadline(60))
+def test_results_of_other_settings_are_not_mixed(tmp_path: Path) -> None:
+    measure(part([], batch=4), 1, Deadline(60), folder=tmp_path)
     with pytest.raises(SystemExit, match="other settings; --fresh"):
-        measure(part([], batch=8), 1, Deadline(60))
-    assert len(measure(part([], batch=8), 1, Deadline(60), fresh=True)["pairs"]) == 1
+        measure(part([], batch=8), 1, Deadline(60), folder=tmp_path)
+    again = measure(part([], batch=8), 1, Deadline(60), fresh=True, folder=tmp_path)
+    assert len(again["pairs"]) == 1
+
+
+def test_the_page_tells_every_limit_and_is_made_of_the_files_alone(tmp_path: Path) -> None:
+    measure(part([], epochs=10, sets=["cache.views=1"]), 1, Deadline(60), folder=tmp_path)
+    page = render(tmp_path)
+    assert "| tiny | the whole process, s | 0.500 | 0.50 | yes |" in page
+    assert "| tiny | score | +0.0000 | -0.01 | yes |" in page
+    assert "epochs: 10; set: cache.views=1." in page
+    assert str(tmp_path) not in page and render(tmp_path) == page

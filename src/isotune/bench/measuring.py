@@ -91,7 +91,9 @@ def timed_steps(
     return first, seconds
 
 
-def measure_data(setting: Setting, data: Path) -> dict[str, Any]:
+def measure_data(
+    setting: Setting, data: Path, plugins: Plugins = default_plugins
+) -> dict[str, Any]:
     """Measures the data pipeline alone: pictures decoded and augmented, no backend.
 
     Returns:
@@ -102,7 +104,9 @@ def measure_data(setting: Setting, data: Path) -> dict[str, Any]:
         IsotuneError: the pictures cannot be read.
     """
     loaded = load_spec(setting.experiment(str(data)))
-    spec = resolve(loaded, find_backbone(setting.model, catalogue(default_plugins.backbones())))
+    spec = resolve(
+        loaded, find_backbone(setting.model, catalogue(plugins.backbones(setting.backend)))
+    )
     batches = open_pictures(spec).training_batches(spec)
     rates = {}
     for epoch, name in enumerate(("first", "second")):

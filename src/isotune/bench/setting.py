@@ -7,8 +7,9 @@ from typing import Any, Literal, get_args
 
 from isotune.errors import SpecError, nearest
 
-Mode = Literal["finetune", "frozen"]
-"""``finetune``: every parameter trains; ``frozen``: the head alone does."""
+Mode = Literal["finetune", "frozen", "cached"]
+"""``finetune``: every parameter trains; ``frozen``: the head alone does, and the backbone runs in
+every step; ``cached``: the head alone does, on features that were computed once."""
 
 MODES: tuple[str, ...] = get_args(Mode)
 
@@ -51,6 +52,11 @@ class Setting:
             if getattr(self, name) < 1:
                 raise SpecError(f"{name}: is {getattr(self, name)}, but should be 1 at least.")
 
+    @property
+    def is_classic(self) -> bool:
+        """Whether a tutorial's loop does the same: float32, and no features kept."""
+        return self.precision == "fp32" and self.mode in ("finetune", "frozen")
+
     def as_json(self) -> dict[str, Any]:
         """Returns plain data."""
         return asdict(self)
@@ -71,10 +77,13 @@ class Setting:
             },
             "batch_size": self.batch,
             "backbone": {"name": self.model, "weights": "none"},
-            "freeze": "backbone" if self.mode == "frozen" else "none",
+            "freeze": "none" if self.mode == "finetune" else "backbone",
             "optimizer": {"name": "sgd", "lr": 0.001, "momentum": 0.9},
             "epochs": 2,
         }
+        if self.mode == "cached":
+            experiment["cache"] = {"features": "auto", "views": 1}
+            experiment["epochs"] = 3
         if self.precision != "fp32":
             experiment["precision"] = self.precision
         return experiment

@@ -1,30 +1,50 @@
 """A measurement in a process of its own: ``python -m isotune.bench.worker KIND JSON [DATA]``.
 
+KIND is ``step``, ``cached`` or ``data``; JSON is a setting; DATA is a dataset's folder.
+
 The last line of its output is a JSON object: the figures, or ``{"error": SENTENCE}``.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+from isotune.bench.cached import measure_cached
 from isotune.bench.measuring import measure_data, measure_step
 from isotune.bench.setting import Setting
-from isotune.errors import IsotuneError
+from isotune.errors import IsotuneError, SpecError
+
+MEASURES = {"data": measure_data, "cached": measure_cached}
 
 
 def main(arguments: list[str]) -> None:
     """Measures and prints."""
-    kind, setting = arguments[0], Setting(**json.loads(arguments[1]))
     try:
-        figures: dict[str, Any] = (
-            measure_data(setting, Path(arguments[2])) if kind == "data" else measure_step(setting)
-        )
+        figures = measure(arguments[0], Setting(**json.loads(arguments[1])), arguments[2:])
     except IsotuneError as error:
         figures = {"error": str(error)}
     print(json.dumps(figures), flush=True)
+
+
+def measure(kind: str, setting: Setting, data: list[str]) -> dict[str, Any]:
+    """Returns the figures of a measurement.
+
+    Raises:
+        IsotuneError: it cannot be measured.
+    """
+    if kind == "step":
+        return measure_step(setting)
+    if not data:
+        raise SpecError(f"'{kind}' needs pictures: name them with --data, or generate some.")
+    # What it keeps for later runs would make the next measurement another one.
+    with TemporaryDirectory(prefix="isotune-bench-") as home:
+        os.environ["ISOTUNE_HOME"] = home
+        return MEASURES[kind](setting, Path(data[0]))
 
 
 if __name__ == "__main__":

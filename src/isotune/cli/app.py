@@ -9,6 +9,7 @@ import typer
 
 from isotune.cli.commands.backbones import backbones
 from isotune.cli.commands.backends import backends
+from isotune.cli.commands.bench import bench
 from isotune.cli.commands.compare import compare
 from isotune.cli.commands.convert import convert
 from isotune.cli.commands.demo import demo
@@ -49,6 +50,7 @@ for command in (
     app.command()(command)
 
 app.add_typer(show, name="show")
+app.add_typer(bench, name="bench")
 
 
 def _show_version(asked: bool) -> None:

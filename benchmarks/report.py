@@ -1,0 +1,92 @@
+"""Makes the results page from the files in benchmarks/results/.
+
+python benchmarks/report.py
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+from pairs import RESULTS, Record
+from tables import overview, part_table
+
+from isotune.bench.results import machine, markdown, read_results
+
+HEADINGS = {
+    "1-epoch": "Fine-tuning, decoding and validation included",
+    "1-step": "The bare training step",
+    "2-fresh": "Fixed features, fresh augmentation every epoch",
+    "2-views": "Fixed features, one augmented view",
+    "3-step": "Both backends, the same step",
+    "4-many": "Very many pictures",
+    "5-start": "Start to first finished training step",
+}
+
+
+def main(folder: Path) -> None:
+    page = folder / "README.md"
+    page.write_text(render(folder), "utf-8")
+    print(f"wrote {page}")
+
+
+def render(folder: Path) -> str:
+    """Returns the page: the targets, then what ``isotune bench`` measured."""
+    paired: dict[str, dict[str, Record]] = defaultdict(dict)
+    benches: list[Path] = []
+    for path in sorted(folder.glob("*.json")):
+        result = json.loads(path.read_text("utf-8"))
+        if "pairs" in result:
+            paired["-".join(path.stem.split("-")[:2])][path.stem] = result
+        else:
+            benches.append(path)
+    parts = [
+        "# Results",
+        "Made by `python benchmarks/report.py` from the JSON files beside it;"
+        " [how to measure](../README.md).",
+    ]
+    everything = [result for results in paired.values() for result in results.values()]
+    if everything:
+        parts += ["## Targets", _about(everything), overview(everything)]
+    for target, results in paired.items():
+        parts.append(f"## {HEADINGS.get(target, target)}")
+        for name, result in results.items():
+            parts += [f"### {result['title']}", f"[{name}.json]({name}.json)", part_table(result)]
+            parts += _settings(result)
+    for path in benches:
+        parts += [f"## isotune bench: {path.stem}", markdown(read_results(path)).rstrip()]
+        if path.with_suffix(".png").exists():
+            parts.append(f"![training steps]({path.stem}.png)")
+    return "\n\n".join(parts) + "\n"
+
+
+def _about(results: list[Record]) -> str:
+    machines = sorted({machine(result) for result in results})
+    versions = sorted(
+        {", ".join(f"{name} {v}" for name, v in r["versions"].items()) for r in results}
+    )
+    return (
+        f"Measured on {' and '.join(machines)}, with {' and '.join(versions)}. A ratio is Isotune's"
+        " figure over the hand-written loop's (or as the columns are named), the median of the"
+        " pairs'; below 1 is less time or memory."
+    )
+
+
+def _settings(result: Record) -> list[str]:
+    """Returns a line with what the title does not say."""
+    settings = result["settings"]
+    told = {
+        "epochs": settings.get("epochs"),
+        "weights": settings.get("weights"),
+        "decoding workers of the hand-written loop": settings.get("workers"),
+        "set": ", ".join(settings.get("sets", [])) or None,
+        "home kept between runs": settings.get("warm") or None,
+    }
+    line = "; ".join(f"{name}: {value}" for name, value in told.items() if value is not None)
+    return [f"{line}."] if line else []
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else RESULTS)

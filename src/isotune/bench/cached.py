@@ -1,0 +1,71 @@
+"""Training steps on features that were computed once: the last epoch of a short run."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from itertools import pairwise
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from isotune.bench.measuring import spread
+from isotune.bench.memory import peak_memory_mib
+from isotune.bench.setting import Setting
+from isotune.experiment import run
+from isotune.plugins import Plugins
+from isotune.plugins import plugins as default_plugins
+from isotune.runs.events import StepEnded
+from isotune.runs.summary import versions
+
+
+class _Steps:
+    """Notes when the steps of each epoch ended."""
+
+    def __init__(self) -> None:
+        self.ends: dict[int, list[float]] = {}
+
+    def isotune_step_ended(self, event: StepEnded) -> None:
+        self.ends.setdefault(event.epoch, []).append(time.perf_counter())
+
+
+def measure_cached(
+    setting: Setting, data: Path, plugins: Plugins = default_plugins
+) -> dict[str, Any]:
+    """Runs three epochs of one augmented view and measures the last one.
+
+    Its steps are timed from the end of one to the end of the next, so that the feeding of
+    features is part of them.
+
+    Returns:
+        Plain data as of :func:`isotune.bench.measuring.measure_step`; ``first_step`` is that of
+        the run, and ``images_per_second`` is that of the whole last epoch.
+
+    Raises:
+        IsotuneError: the setting cannot be, or the pictures cannot be read.
+    """
+    steps = _Steps()
+    with TemporaryDirectory(prefix="isotune-bench-") as folder:
+        finished = run(
+            setting.experiment(str(data)),
+            backend=setting.backend,
+            device=setting.device,
+            output=Path(folder) / "run",
+            observers=[steps],
+            plugins=plugins,
+        )
+        summary = finished.folder.summary()
+    last = finished.history[-1]
+    ends = steps.ends[last.epoch]
+    seconds = [after - before for before, after in pairwise(ends)]
+    seconds = seconds or [last.train_seconds]
+    return {
+        "device": finished.backend.device,
+        "threads": finished.backend.threads(),
+        "first_step": summary["timings"]["first_step"],
+        "step_ms": statistics.median(seconds) * 1e3,
+        "step_ms_iqr": spread(seconds) * 1e3,
+        "images_per_second": summary["pictures"]["train"] / last.train_seconds,
+        "peak_memory_mib": peak_memory_mib(),
+        "versions": versions(),
+    }

@@ -1,0 +1,114 @@
+"""Runs each measurement in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from isotune.bench.setting import Setting
+from isotune.errors import IsotuneError
+
+LOOPS = Path("benchmarks", "native")
+"""Where a checkout has its hand-written loops."""
+
+STEP_FIGURES = ("first_step", "step_ms", "step_ms_iqr", "peak_memory_mib", "versions")
+"""What is kept of a hand-written loop's answer: no path of the machine."""
+
+
+def isotune_figures(kind: str, setting: Setting, data: Path | None = None) -> dict[str, Any]:
+    """Measures Isotune; see :mod:`isotune.bench.measuring` for the figures.
+
+    Args:
+        kind: ``step``, ``cached`` or ``data``.
+        setting: what to measure.
+        data: a dataset's folder.
+
+    Raises:
+        IsotuneError: it cannot be measured.
+    """
+    command = [sys.executable, "-m", "isotune.bench.worker", kind, json.dumps(setting.as_json())]
+    figures = last_object([*command, str(data)] if data else command)
+    if "error" in figures:
+        raise IsotuneError(str(figures["error"]))
+    return figures
+
+
+def native_loop(folder: Path, setting: Setting) -> Path | None:
+    """Returns the hand-written loop to measure beside a setting, or None.
+
+    It is ``BACKEND_loop.py`` in `folder`; nothing is written by hand for what the tutorials do
+    not have: another precision, or features that are computed once.
+    """
+    script = folder / f"{setting.backend}_loop.py"
+    return script if setting.is_classic and script.is_file() else None
+
+
+def native_figures(script: Path, setting: Setting, device: str) -> dict[str, Any]:
+    """Measures a hand-written loop's training step, or its data pipeline.
+
+    Args:
+        script: the loop.
+        setting: what to measure.
+        device: the device that Isotune took.
+
+    Raises:
+        IsotuneError: it fails.
+    """
+    command = [sys.executable, str(script), "--part", "step", "--device", device]
+    command += ["--model", setting.model, "--batch", str(setting.batch)]
+    command += ["--size", str(setting.size), "--classes", str(setting.classes)]
+    command += ["--steps", str(setting.steps)]
+    if setting.mode == "frozen":
+        command.append("--frozen")
+    found = last_object(command)
+    return {
+        "device": device,
+        **{name: found[name] for name in STEP_FIGURES},
+        "images_per_second": 1e3 * setting.batch / found["step_ms"],
+    }
+
+
+def native_data(script: Path, setting: Setting, data: Path, workers: int) -> dict[str, Any]:
+    """Measures a hand-written loop's data pipeline alone, over the training pictures.
+
+    Raises:
+        IsotuneError: it fails.
+    """
+    command = [sys.executable, str(script), "--part", "data", "--data", str(data)]
+    command += ["--batch", str(setting.batch), "--size", str(setting.size)]
+    found = last_object([*command, "--workers", str(workers)])
+    return {
+        "workers": workers,
+        "images_per_second": {"first": found["images_per_second"]["train"]},
+        "peak_memory_mib": found["peak_memory_mib"],
+    }
+
+
+def last_object(command: Sequence[str]) -> dict[str, Any]:
+    """Runs a command and returns the JSON object in the last line of its output.
+
+    Raises:
+        IsotuneError: it fails, or prints no such line.
+    """
+    done = subprocess.run(list(command), capture_output=True, text=True, check=False)
+    lines = done.stdout.strip().splitlines()
+    try:
+        if done.returncode == 0:
+            return dict(json.loads(lines[-1]))
+    except (IndexError, ValueError, TypeError):
+        pass
+    said = (done.stderr.strip() or done.stdout.strip()).splitlines()
+    raise IsotuneError(
+        f"a measurement failed: `{' '.join(command[1:4])} ...` ended with {done.returncode}:"
+        f" {said[-1] if said else 'it said nothing'}"
+    )
+
+
+def checkout_loops() -> Path | None:
+    """Returns the hand-written loops of the checkout that Isotune runs from, or None."""
+    folder = Path(__file__).resolve().parents[3] / LOOPS
+    return folder if folder.is_dir() else None

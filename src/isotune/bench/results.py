@@ -1,0 +1,119 @@
+"""Reads the files that ``isotune bench`` writes, and makes tables of them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from isotune.bench.suite import FORMAT
+from isotune.errors import RunError
+from isotune.reports.figures import NONE, number
+from isotune.reports.tables import Table
+
+Results = dict[str, Any]
+Key = tuple[Any, ...]
+
+KEY = ("model", "batch", "size", "mode", "precision", "backend")
+"""Fields of a setting that tell measurements apart, from the coarsest on."""
+
+
+def read_results(path: Path) -> Results:
+    """Reads a file of results.
+
+    Raises:
+        RunError: it is missing, or none that ``isotune bench`` wrote.
+    """
+    try:
+        results = json.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise RunError(f"{path}: cannot be read: {error.strerror}.") from error
+    except ValueError as error:
+        raise RunError(f"{path}: is no JSON file: {error}.") from error
+    if not isinstance(results, dict) or results.get("format") != FORMAT:
+        raise RunError(f"{path}: is not a file that this version of `isotune bench` wrote.")
+    return results
+
+
+def figures(results: Results, kind: str) -> dict[Key, dict[str, Any]]:
+    """Returns the figures of all good measurements of a kind, in order.
+
+    The key is the setting's :data:`KEY`, then the device that was asked for, then who was
+    measured: ``isotune`` or ``native``.
+    """
+    return {
+        (*key(measurement["setting"]), measurement["by"]): measurement["figures"]
+        for measurement in results["measurements"]
+        if measurement["kind"] == kind and "figures" in measurement
+    }
+
+
+def key(setting: dict[str, Any]) -> Key:
+    """Returns what tells a setting from others."""
+    return (*(setting[name] for name in KEY), setting["device"])
+
+
+def step_table(results: Results) -> Table:
+    """Returns a line a measured training step; the ratio is Isotune's step to the native one."""
+    columns = [*KEY, "device", "by", "first step s", "ms/step", "IQR", "images/s", "peak MiB"]
+    left = ["left", "right", "right", "left", "left", "left", "left", "left"]
+    table = Table([*columns, "ratio"], [*left, *["right"] * 6])
+    found = figures(results, "step")
+    for (*setting, device, by), step in found.items():
+        native = found.get((*setting, device, "native")) if by == "isotune" else None
+        table.add(
+            *setting,
+            step.get("device", device),
+            by,
+            number(step["first_step"], 2),
+            number(step["step_ms"], 1),
+            number(step.get("step_ms_iqr"), 1),
+            number(step["images_per_second"], 1),
+            number(step.get("peak_memory_mib"), 0),
+            number(step["step_ms"] / native["step_ms"], 3) if native else NONE,
+        )
+    return table
+
+
+def data_table(results: Results) -> Table:
+    """Returns a line a measured data pipeline."""
+    columns = ["data pipeline", "size", "batch", "images/s, first epoch", "images/s, second"]
+    table = Table([*columns, "peak MiB"])
+    for (_, batch, size, _, _, backend, _, by), found in figures(results, "data").items():
+        rates = found["images_per_second"]
+        table.add(
+            "isotune" if by == "isotune" else f"native {backend}",
+            size,
+            batch,
+            number(rates["first"], 0),
+            number(rates.get("second"), 0),
+            number(found.get("peak_memory_mib"), 0),
+        )
+    return table
+
+
+def markdown(results: Results) -> str:
+    """Returns a page of the results."""
+    versions = ", ".join(f"{name} {version}" for name, version in results["versions"].items())
+    parts = [f"Measured {results['measured']} on {machine(results)}, with {versions}."]
+    parts += [table.markdown() for table in tables(results)]
+    problems = [
+        f"- {m['by']} {m['kind']}, {m['setting']['backend']}, {m['setting']['model']}: {m['error']}"
+        for m in results["measurements"]
+        if "error" in m
+    ]
+    if problems:
+        parts.append("\n".join(["Not measured:", "", *problems]))
+    return "\n\n".join(parts) + "\n"
+
+
+def tables(results: Results) -> list[Table]:
+    """Returns the tables that have a line at least."""
+    return [table for table in (step_table(results), data_table(results)) if table.rows]
+
+
+def machine(results: Results) -> str:
+    """Returns a machine in words."""
+    about = results["machine"]
+    memory = f", {about['memory_gib']:.0f} GiB" if about.get("memory_gib") else ""
+    return f"{about['cpu']}, {about['cpus']} CPUs{memory}, {about['system']}"

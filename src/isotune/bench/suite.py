@@ -1,0 +1,161 @@
+"""All measurements of a call, one after the other."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from isotune.bench.machine import describe_machine
+from isotune.bench.processes import (
+    isotune_figures,
+    native_data,
+    native_figures,
+    native_loop,
+)
+from isotune.bench.setting import Setting
+from isotune.bench.synthetic import make_dataset
+from isotune.errors import DatasetError, IsotuneError
+from isotune.runs.summary import versions
+
+Measurement = dict[str, Any]
+"""``kind``, ``by``, ``setting`` and either ``figures`` or an ``error``."""
+
+FORMAT = 1
+"""Of the file that is written."""
+
+
+@dataclass(frozen=True)
+class Suite:
+    """What a call measures.
+
+    Attributes:
+        settings: the training steps.
+        data: a dataset's folder for the data pipeline and for cached features, or None.
+        native: a folder with hand-written loops, ``BACKEND_loop.py``, or None.
+        native_workers: how many processes decode the hand-written loops' pictures.
+    """
+
+    settings: Sequence[Setting]
+    data: Path | None = None
+    native: Path | None = None
+    native_workers: int = 2
+
+    def run(self, tell: Callable[[str], None] = lambda _: None) -> dict[str, Any]:
+        """Measures everything and returns plain data: what ``isotune bench`` writes.
+
+        A measurement that fails is told and kept as an ``error``; the others go on.
+
+        Args:
+            tell: shows a line.
+
+        Raises:
+            IsotuneError: nothing could be measured.
+        """
+        measurements = []
+        for measurement in self._measurements():
+            measurements.append(measurement)
+            tell(line(measurement))
+        if all("error" in measurement for measurement in measurements):
+            raise IsotuneError("nothing could be measured.")
+        return {
+            "format": FORMAT,
+            "measured": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            "machine": describe_machine(),
+            "versions": versions(),
+            "measurements": measurements,
+        }
+
+    def _measurements(self) -> Iterator[Measurement]:
+        for setting in self.settings:
+            yield from self._steps(setting)
+        if self.data is not None:
+            yield from self._data(self.data)
+
+    def _steps(self, setting: Setting) -> Iterator[Measurement]:
+        kind = "cached" if setting.mode == "cached" else "step"
+        measure = partial(isotune_figures, kind, setting, self.data)
+        yield (found := measured("step", "isotune", setting, measure))
+        if "figures" in found and (script := self._loop(setting)):
+            measure = partial(native_figures, script, setting, found["figures"]["device"])
+            yield measured("step", "native", setting, measure)
+
+    def _data(self, data: Path) -> Iterator[Measurement]:
+        first = replace(self.settings[0], mode="finetune", precision="fp32")
+        yield measured("data", "isotune", first, partial(isotune_figures, "data", first, data))
+        for backend in dict.fromkeys(setting.backend for setting in self.settings):
+            setting = replace(first, backend=backend)
+            if script := self._loop(setting):
+                measure = partial(native_data, script, setting, data, self.native_workers)
+                yield measured("data", "native", setting, measure)
+
+    def _loop(self, setting: Setting) -> Path | None:
+        return native_loop(self.native, setting) if self.native else None
+
+
+def measured(
+    kind: str, by: str, setting: Setting, measure: Callable[[], dict[str, Any]]
+) -> Measurement:
+    """Returns a measurement as plain data, with its figures or with the error."""
+    about = {"kind": kind, "by": by, "setting": setting.as_json()}
+    try:
+        return {**about, "figures": measure()}
+    except IsotuneError as error:
+        return {**about, "error": str(error)}
+
+
+def line(measurement: Measurement) -> str:
+    """Returns a line about a measurement that is done."""
+    setting = measurement["setting"]
+    about = f"{measurement['by']} {measurement['kind']}: {setting['backend']}, {setting['model']}"
+    about += f", batch {setting['batch']}, {setting['mode']}, {setting['precision']}"
+    if "error" in measurement:
+        return f"{about}: {measurement['error']}"
+    figures = measurement["figures"]
+    if measurement["kind"] == "step":
+        return f"{about}: {figures['step_ms']:.1f} ms"
+    return f"{about}: {figures['images_per_second']['first']:.0f} images/s"
+
+
+def pictures_of(data: Path | None, generated: int, stack: ExitStack) -> Path | None:
+    """Returns a dataset's folder: `data`, or one of generated pictures, or None for neither.
+
+    Args:
+        data: a dataset's folder.
+        generated: how many training pictures to generate where there is no `data`.
+        stack: takes away what was generated, in the end.
+
+    Raises:
+        DatasetError: `data` is no such folder.
+    """
+    if data is not None:
+        if not (data / "train").is_dir():
+            raise DatasetError(f"{data}: should be a folder with train/ and val/.")
+        return data.resolve()
+    if not generated:
+        return None
+    folder = Path(stack.enter_context(TemporaryDirectory(prefix="isotune-bench-")))
+    return make_dataset(folder / "pictures", -(-generated // 2), -(-generated // 8))
+
+
+def settings(
+    backends: Sequence[str],
+    models: Sequence[str],
+    batches: Sequence[int],
+    modes: Sequence[str],
+    precisions: Sequence[str],
+    base: Setting,
+) -> list[Setting]:
+    """Returns a setting for every combination; all else is as in `base`."""
+    return [
+        replace(base, backend=backend, model=model, batch=batch, mode=mode, precision=precision)
+        for model, batch, mode, precision, backend in itertools.product(
+            models, batches, modes, precisions, backends
+        )
+    ]

@@ -1,0 +1,164 @@
+"""``isotune bench``: what a training step costs on this machine."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from isotune.cli.options import Device
+
+if TYPE_CHECKING:
+    from isotune.bench.results import Results
+
+MODELS = ("resnet18",)
+BATCHES = (8,)
+MODES = ("finetune", "frozen")
+PRECISIONS = ("fp32",)
+
+bench = typer.Typer()
+
+
+@bench.callback(invoke_without_command=True)
+def measure(
+    context: typer.Context,
+    backends: Annotated[
+        list[str] | None,
+        typer.Option("--backend", "-b", metavar="NAME", help="By default all that can be used."),
+    ] = None,
+    device: Device = "auto",
+    models: Annotated[
+        list[str] | None,
+        typer.Option("--model", metavar="NAME", help="A backbone; resnet18 by default."),
+    ] = None,
+    batches: Annotated[
+        list[int] | None, typer.Option("--batch", min=1, help="Pictures a step; 8 by default.")
+    ] = None,
+    modes: Annotated[
+        list[str] | None, typer.Option("--mode", help="finetune and frozen by default; or cached.")
+    ] = None,
+    precisions: Annotated[
+        list[str] | None,
+        typer.Option("--precision", help="fp32 by default; or tf32, bf16, fp16."),
+    ] = None,
+    size: Annotated[int, typer.Option(min=1, help="Side of a picture, in pixels.")] = 224,
+    steps: Annotated[int, typer.Option(min=1, help="Steps after the first one.")] = 10,
+    group: Annotated[int, typer.Option(min=1, help="Steps between two waits for the device.")] = 1,
+    data: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Pictures: train/CLASS and val/CLASS; else generated."),
+    ] = None,
+    pictures: Annotated[
+        int, typer.Option(min=0, help="How many to generate; 0: no data pipeline.")
+    ] = 128,
+    native: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Hand-written loops; by default a checkout's."),
+    ] = None,
+    no_native: Annotated[bool, typer.Option("--no-native", help="Measure Isotune alone.")] = False,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FILE", help="A .json; and a .md beside it.")
+    ] = Path("bench.json"),
+    plot: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A plot: a .png, .pdf or .svg.")
+    ] = None,
+) -> None:
+    """Measure training steps and the data pipeline.
+
+    Every measurement is a process of its own, the hand-written loop's after Isotune's. Options
+    that name a backend, model, batch, mode or precision may be repeated.
+    """
+    if context.invoked_subcommand is not None:
+        return
+    check_files(output, plot)
+    from isotune.bench.processes import checkout_loops
+    from isotune.bench.setting import Setting
+    from isotune.bench.suite import Suite, pictures_of, settings
+    from isotune.cli.messages import complain
+    from isotune.plugins import plugins
+
+    base = Setting("any", device=device, size=size, steps=steps, group=group)
+    found = settings(
+        backends or [report.name for report in plugins.reports() if report.problem is None],
+        models or MODELS,
+        batches or BATCHES,
+        modes or MODES,
+        precisions or PRECISIONS,
+        base,
+    )
+    loops = None if no_native else native or checkout_loops()
+    with ExitStack() as stack:
+        folder = pictures_of(data, pictures, stack)
+        write(Suite(found, folder, loops).run(complain), output, plot)
+
+
+@bench.command()
+def compare(
+    first: Annotated[Path, typer.Argument(metavar="A.json", help="What is compared with.")],
+    second: Annotated[Path, typer.Argument(metavar="B.json", help="The other results.")],
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print a Markdown table.")] = False,
+) -> None:
+    """Compare two machines or versions: B's figures over A's.
+
+    A ratio of times below 1 means that B is faster.
+    """
+    from isotune.bench.comparing import comparison_table
+    from isotune.bench.results import machine, read_results
+    from isotune.cli.console import output as standard_output
+    from isotune.cli.console import show, show_table
+
+    a, b = read_results(first), read_results(second)
+    table = comparison_table(a, b, (first.stem, second.stem))
+    console = standard_output()
+    if markdown:
+        show(console, table.markdown())
+        return
+    show(console, f"{first.stem}: {machine(a)}")
+    show(console, f"{second.stem}: {machine(b)}")
+    show_table(console, table)
+
+
+def check_files(output: Path, plot: Path | None) -> None:
+    """Makes sure that results can be written, before anything is measured.
+
+    Raises:
+        SpecError: a file's name ends wrongly.
+        IsotuneError: matplotlib is needed and not installed.
+    """
+    from isotune.errors import SpecError
+
+    if output.suffix != ".json":
+        raise SpecError(f"{output}: the name of the results should end in .json.")
+    if plot is not None:
+        from isotune.reports.drawing import check_matplotlib, check_picture
+
+        check_picture(plot)
+        check_matplotlib()
+
+
+def write(results: Results, output: Path, plot: Path | None) -> None:
+    """Writes the results, their page and their plot, and shows the tables."""
+    import json
+
+    from isotune.bench.results import markdown, tables
+    from isotune.cli.console import output as standard_output
+    from isotune.cli.console import show, show_table
+    from isotune.runs.folder import write_atomically
+
+    output.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(output, json.dumps(results, indent=1, allow_nan=False) + "\n")
+    write_atomically(page := output.with_suffix(".md"), markdown(results))
+    written = [output, page]
+    if plot is not None:
+        from isotune.bench.plotting import plot as draw
+        from isotune.reports.drawing import write_figure
+
+        written.append(write_figure(draw(results), plot))
+    console = standard_output()
+    for table in tables(results):
+        show_table(console, table)
+        show(console)
+    for path in written:
+        show(console, f"wrote {path}")
