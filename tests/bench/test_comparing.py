@@ -38,7 +38,7 @@ def test_what_both_measured_is_compared() -> None:
     first = results(resnet18=100.0, resnet50=50.0, lenet=1.0)
     second = results(resnet50=200.0, resnet18=100.0, alexnet=2.0)
     table = comparison_table(first, second, ("old", "new"))
-    assert [(row[0], row[9], row[10]) for row in table.rows] == [
+    assert [(row[0], row[10], row[11]) for row in table.rows] == [
         ("resnet18", "1.000", "1.000"),
         ("resnet50", "4.000", "0.250"),
         ("geometric mean", "2.000", ""),

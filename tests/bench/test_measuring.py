@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,9 +18,9 @@ def test_every_step_is_counted_and_the_first_stands_apart(monkeypatch: pytest.Mo
     numbers, waits = [], []
     step, fetch = NumpyTrainer.train_step, NumpyTrainer.fetch
 
-    def counted_step(self, batch, learning_rate, number):
+    def counted_step(self, batch, learning_rate, number, *more):
         numbers.append((number, batch.size))
-        return step(self, batch, learning_rate, number)
+        return step(self, batch, learning_rate, number, *more)
 
     def counted_fetch(self, outputs):
         waits.append(len(outputs))
@@ -45,5 +46,7 @@ def test_a_setting_that_cannot_be_is_told() -> None:
         Setting(backend="numpy", mode="frosen")
     with pytest.raises(SpecError, match="batch: is 0, but should be 1 at least"):
         Setting(backend="numpy", batch=0)
+    with pytest.raises(SpecError, match="'bf16'"):
+        measure_step(replace(TINY, precision="bf16"), numpy_plugins())
     with pytest.raises(BackendError, match="no backend 'numpie'"):
         measure_step(Setting(backend="numpie", model="linear", size=8), numpy_plugins())

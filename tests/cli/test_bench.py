@@ -25,7 +25,7 @@ def test_results_a_page_and_a_plot(
     assert "native step: numpy, linear, batch 4, finetune, fp32: 10.0 ms" in result.stderr
     assert len(json.loads(Path("out/a.json").read_text())["measurements"]) == 4
     page = Path("out/a.md").read_text()
-    assert "| linear | 4 | 8 | finetune | fp32 | numpy | cpu | native | 0.50 | 10.0 |" in page
+    assert "| linear | 4 | 8 | finetune | fp32 | no | numpy | cpu | native | 0.50 | 10.0 |" in page
     assert Path("out/a.svg").read_text().startswith("<?xml")
 
     compared = isotune("bench", "compare", "out/a.json", "out/a.json")

@@ -26,7 +26,7 @@ def comparison_table(first: Results, second: Results, names: tuple[str, str]) ->
         raise RunError(f"{names[0]} and {names[1]} have no measured training step in common.")
     table = Table(
         [*KEY, "by", *(f"ms/step {name}" for name in names), "ratio", "images/s", "peak MiB"],
-        ["left", "right", "right", "left", "left", "left", "left", *["right"] * 5],
+        ["left", "right", "right", *["left"] * (len(KEY) - 2), *["right"] * 5],
     )
     ratios = []
     for (*setting, _, by), a, b in pairs:

@@ -16,7 +16,7 @@ from isotune.data.pictures import open_pictures
 from isotune.interfaces.backend import Backend
 from isotune.interfaces.dataset import Batch, DeviceBatch
 from isotune.interfaces.trainer import Trainer
-from isotune.modelling import build_model, freezing_plans, plan_with
+from isotune.modelling import build_model, check_precision, freezing_plans, plan_with
 from isotune.plugins import Plugins
 from isotune.plugins import plugins as default_plugins
 from isotune.runs.summary import versions
@@ -59,6 +59,7 @@ def prepare(setting: Setting, plugins: Plugins) -> tuple[ExperimentSpec, Backend
     entry = find_backbone(setting.model, catalogue(plugins.backbones(setting.backend)))
     spec = resolve(loaded, entry)
     backend = plugins.open_backend(setting.backend, setting.device)
+    check_precision(spec, backend)
     model = build_model(spec, entry, backend, setting.classes)
     names = backend.checkpoints.export_model(model)
     trainer = backend.trainer(model, plan_with(spec, None))

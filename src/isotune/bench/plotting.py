@@ -64,5 +64,6 @@ def _whisker(step: dict[str, Any]) -> float:
 
 
 def _label(key: tuple[Any, ...]) -> str:
-    model, batch, _, mode, precision, backend, *_ = key
-    return f"{backend}, {model}, {batch}, {mode}, {precision}"
+    model, batch, _, mode, precision, compiled, backend, *_ = key
+    how = f"{precision}, compiled" if compiled == "yes" else precision
+    return f"{backend}, {model}, {batch}, {mode}, {how}"

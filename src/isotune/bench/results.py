@@ -14,7 +14,7 @@ from isotune.reports.tables import Table
 Results = dict[str, Any]
 Key = tuple[Any, ...]
 
-KEY = ("model", "batch", "size", "mode", "precision", "backend")
+KEY = ("model", "batch", "size", "mode", "precision", "compile", "backend")
 """Fields of a setting that tell measurements apart, from the coarsest on."""
 
 
@@ -50,13 +50,14 @@ def figures(results: Results, kind: str) -> dict[Key, dict[str, Any]]:
 
 def key(setting: dict[str, Any]) -> Key:
     """Returns what tells a setting from others."""
-    return (*(setting[name] for name in KEY), setting["device"])
+    compiled = "yes" if setting["compile"] else "no"
+    return (*(setting[n] if n != "compile" else compiled for n in KEY), setting["device"])
 
 
 def step_table(results: Results) -> Table:
     """Returns a line a measured training step; the ratio is Isotune's step to the native one."""
     columns = [*KEY, "device", "by", "first step s", "ms/step", "IQR", "images/s", "peak MiB"]
-    left = ["left", "right", "right", "left", "left", "left", "left", "left"]
+    left = ["left", "right", "right", *["left"] * 6]
     table = Table([*columns, "ratio"], [*left, *["right"] * 6])
     found = figures(results, "step")
     for (*setting, device, by), step in found.items():
@@ -79,7 +80,7 @@ def data_table(results: Results) -> Table:
     """Returns a line a measured data pipeline."""
     columns = ["data pipeline", "size", "batch", "images/s, first epoch", "images/s, second"]
     table = Table([*columns, "peak MiB"])
-    for (_, batch, size, _, _, backend, _, by), found in figures(results, "data").items():
+    for (_, batch, size, _, _, _, backend, _, by), found in figures(results, "data").items():
         rates = found["images_per_second"]
         table.add(
             "isotune" if by == "isotune" else f"native {backend}",

@@ -24,7 +24,8 @@ class Setting:
         model: a backbone of the catalogue; its weights are random, which costs the same.
         batch: pictures a step.
         mode: what trains.
-        precision: ``fp32``, or another that the spec knows.
+        precision: what the model computes in, as in a spec.
+        compile: whether the model is compiled, as in a spec.
         size: side of a picture, in pixels.
         classes: outputs of the head.
         steps: training steps that count; the first one comes before them.
@@ -37,6 +38,7 @@ class Setting:
     batch: int = 32
     mode: str = "finetune"
     precision: str = "fp32"
+    compile: bool = False
     size: int = 224
     classes: int = 2
     steps: int = 20
@@ -54,8 +56,8 @@ class Setting:
 
     @property
     def is_classic(self) -> bool:
-        """Whether a tutorial's loop does the same: float32, and no features kept."""
-        return self.precision == "fp32" and self.mode in ("finetune", "frozen")
+        """Whether a tutorial's loop does the same: float32, not compiled, no features kept."""
+        return self.precision == "fp32" and not self.compile and self.mode != "cached"
 
     def as_json(self) -> dict[str, Any]:
         """Returns plain data."""
@@ -79,11 +81,10 @@ class Setting:
             "backbone": {"name": self.model, "weights": "none"},
             "freeze": "none" if self.mode == "finetune" else "backbone",
             "optimizer": {"name": "sgd", "lr": 0.001, "momentum": 0.9},
-            "epochs": 2,
+            "epochs": 3,
+            "precision": self.precision,
+            "compile": self.compile,
         }
         if self.mode == "cached":
             experiment["cache"] = {"features": "auto", "views": 1}
-            experiment["epochs"] = 3
-        if self.precision != "fp32":
-            experiment["precision"] = self.precision
         return experiment

@@ -43,6 +43,9 @@ def measure(
         list[str] | None,
         typer.Option("--precision", help="fp32 by default; or tf32, bf16, fp16."),
     ] = None,
+    compiled: Annotated[
+        bool, typer.Option("--compile", help="Compile models where that is a choice.")
+    ] = False,
     size: Annotated[int, typer.Option(min=1, help="Side of a picture, in pixels.")] = 224,
     steps: Annotated[int, typer.Option(min=1, help="Steps after the first one.")] = 10,
     group: Annotated[int, typer.Option(min=1, help="Steps between two waits for the device.")] = 1,
@@ -79,7 +82,7 @@ def measure(
     from isotune.cli.messages import complain
     from isotune.plugins import plugins
 
-    base = Setting("any", device=device, size=size, steps=steps, group=group)
+    base = Setting("any", device=device, size=size, steps=steps, group=group, compile=compiled)
     found = settings(
         backends or [report.name for report in plugins.reports() if report.problem is None],
         models or MODELS,
