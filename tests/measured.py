@@ -13,7 +13,7 @@ given = dict(zip(sys.argv[1::2], sys.argv[2::2]))
 if given["--part"] == "step":
     figures = {"first_step": 0.5, "step_ms": 10.0, "step_ms_iqr": 1.0, "versions": {}}
 else:
-    figures = {"images_per_second": {"train": 50.0, "val": 60.0}}
+    figures = {"images_per_second": {"train": 50.0 + int(given["--workers"]), "val": 60.0}}
 print("hello")
 print(json.dumps({**figures, "peak_memory_mib": 100.0, "options": given}))
 """

@@ -36,6 +36,7 @@ def test_isotune_is_measured_beside_the_hand_written_loop(
     assert len(told) == 4
     text = json.dumps(results, allow_nan=False)
     assert str(tmp_path) not in text, "results tell no path of the machine"
+    assert results["measurements"][3]["figures"]["images_per_second"] == {"first": 52.0}
     isotune, native = results["measurements"][:2]
     ratio = f"{isotune['figures']['step_ms'] / native['figures']['step_ms']:.3f}"
     rows = step_table(results).rows

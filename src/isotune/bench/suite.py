@@ -39,13 +39,11 @@ class Suite:
         settings: the training steps.
         data: a dataset's folder for the data pipeline and for cached features, or None.
         native: a folder with hand-written loops, ``BACKEND_loop.py``, or None.
-        native_workers: how many processes decode the hand-written loops' pictures.
     """
 
     settings: Sequence[Setting]
     data: Path | None = None
     native: Path | None = None
-    native_workers: int = 2
 
     def run(self, tell: Callable[[str], None] = lambda _: None) -> dict[str, Any]:
         """Measures everything and returns plain data: what ``isotune bench`` writes.
@@ -92,7 +90,7 @@ class Suite:
         for backend in dict.fromkeys(setting.backend for setting in self.settings):
             setting = replace(first, backend=backend)
             if script := self._loop(setting):
-                measure = partial(native_data, script, setting, data, self.native_workers)
+                measure = partial(native_data, script, setting, data)
                 yield measured("data", "native", setting, measure)
 
     def _loop(self, setting: Setting) -> Path | None:
