@@ -66,9 +66,9 @@ def run(
     pictures = open_pictures(loaded)
     plan = training_plan(loaded, pictures)
     model = build_model(loaded, entry, opened, len(pictures.classes))
-    state = opened.checkpoints.export_model(model)
-    freezing = freezing_plans(loaded, entry, state)
-    layers = describe(loaded, state, freezing)
+    shapes = opened.checkpoints.model_shapes(model)
+    freezing = freezing_plans(loaded, entry, shapes)
+    layers = describe(loaded, shapes, freezing)
     folder = RunFolder.create(loaded, opened.name, Path(output) if output else None)
 
     def notify(hook: str, event: object) -> None:

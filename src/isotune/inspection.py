@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
-
-from numpy.typing import NDArray
 
 from isotune.data.pictures import open_split
 from isotune.interfaces.freezing import FreezePlan
@@ -52,22 +49,21 @@ def summary(
         classes = len(open_split(loaded.dataset, loaded.dataset.splits.train).classes)
     check_outputs(loaded, classes)
     model, _, _ = build_with_head(loaded, entry, opened, classes)
-    state = opened.checkpoints.export_model(model)
-    return describe(loaded, state, freezing_plans(loaded, entry, state))
+    shapes = opened.checkpoints.model_shapes(model)
+    return describe(loaded, shapes, freezing_plans(loaded, entry, shapes))
 
 
 def describe(
     spec: ExperimentSpec,
-    state: Mapping[str, NDArray[Any]],
+    shapes: Mapping[str, tuple[int, ...]],
     freezing: Callable[[int], FreezePlan],
 ) -> ModelSummary:
     """Returns the summary of an experiment's model.
 
     Args:
         spec: the experiment.
-        state: the model's, in its order.
+        shapes: of the model's state, in its order.
         freezing: the freeze plan of an epoch, counted from 1.
     """
-    shapes = {name: value.shape for name, value in state.items()}
     changes = [epoch for epoch in spec.freeze.unfreeze if epoch <= spec.epochs]
     return summarise_model(spec.backbone.name, shapes, freezing, changes)

@@ -35,7 +35,7 @@ def build_model(spec: ExperimentSpec, entry: BackboneEntry, backend: Backend, cl
         BackendError: the backend does not have the backbone.
     """
     model, path, head = build_with_head(spec, entry, backend, classes)
-    shapes = {name: v.shape for name, v in backend.checkpoints.export_model(model).items()}
+    shapes = backend.checkpoints.model_shapes(model)
     backbone = {name: shape for name, shape in shapes.items() if not is_under(path, name)}
     state = _backbone_state(spec, entry, backbone)
     backend.checkpoints.import_model(model, {**state, **head.state(path)})

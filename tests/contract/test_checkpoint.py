@@ -33,7 +33,7 @@ def shapes(model_state: dict[str, Any]) -> dict[str, tuple[int, ...]]:
 
 @pytest.mark.nets(*CATALOGUE)
 def test_names_and_shapes_of_the_catalogue(subject: Subject) -> None:
-    found = shapes(subject.backend.checkpoints.export_model(subject.model()))
+    found = subject.backend.checkpoints.model_shapes(subject.model())
     assert signature(found) == TRUTH[subject.entry.name]["signature"]
 
 
@@ -43,6 +43,7 @@ def test_values_of_the_catalogue(subject: Subject) -> None:
     values = state(shapes(checkpoints.export_model(model)), seed=1)
     checkpoints.import_model(model, values)
     assert in_bytes(checkpoints.export_model(model)) == in_bytes(values)
+    assert list(checkpoints.model_shapes(model)) == list(checkpoints.export_model(model))
 
 
 @pytest.mark.nets(*SHAPES)

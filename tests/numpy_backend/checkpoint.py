@@ -17,6 +17,9 @@ from numpy_backend.trainer import NumpyTrainer, Slots
 class NumpyCheckpoints(Checkpoints):
     """Copies arrays out and in."""
 
+    def model_shapes(self, model: LinearNet) -> dict[str, tuple[int, ...]]:
+        return {name: parameter.shape for name, parameter in model.parameters().items()}
+
     def export_model(self, model: LinearNet) -> State:
         return {name: parameter.copy() for name, parameter in model.parameters().items()}
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 from mindspore import Parameter, Tensor, ops
+from mindspore import dtype as mstype
 from numpy.typing import NDArray
 
 
@@ -14,16 +16,21 @@ def from_parameter(parameter: Parameter) -> NDArray[Any]:
     return np.array(parameter.asnumpy())
 
 
-def set_parameter(parameter: Parameter, value: NDArray[Any]) -> None:
-    """Writes `value` into the parameter's own memory.
+def set_parameters(values: Iterable[tuple[Parameter, NDArray[Any]]]) -> None:
+    """Writes values into the parameters' own memory.
 
-    ``set_data`` would give it another memory, which optimizers of MindSpore do not notice in
+    ``set_data`` would give them another memory, which optimizers of MindSpore do not notice in
     PyNative mode.
     """
-    shared = np.require(value, parameter.asnumpy().dtype, ["C", "W"])
-    ops.assign(parameter, Tensor.from_numpy(shared))
-    # The assignment may still be to come, and the caller is free to change `value`: wait.
-    parameter.asnumpy()
+    assigned = []
+    for parameter, value in values:
+        shared = np.require(value, mstype.dtype_to_nptype(parameter.dtype), ["C", "W"])
+        ops.assign(parameter, Tensor.from_numpy(shared))
+        assigned.append(parameter)
+    # Assignments may still be to come, and the caller is free to change the values: wait. Only
+    # now, for each wait takes a millisecond.
+    for parameter in assigned:
+        parameter.asnumpy()
 
 
 def zeros_like(parameter: Parameter, name: str) -> Parameter:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from isotune.interfaces.checkpoint import Checkpoints, State
 from isotune.interfaces.trainer import Trainer
-from isotune_mindspore.arrays import from_parameter, set_parameter
+from isotune_mindspore.arrays import from_parameter, set_parameters
 from isotune_mindspore.names import all_tensors
 from isotune_mindspore.trainer import MindSporeTrainer
 
@@ -19,14 +19,18 @@ from isotune_mindspore.trainer import MindSporeTrainer
 class MindSporeCheckpoints(Checkpoints):
     """Parameters are set in place, so that compiled steps and optimizers go on with them."""
 
+    def model_shapes(self, model: nn.Cell) -> dict[str, tuple[int, ...]]:
+        """Returns the shapes of all parameters and BatchNorm statistics, by canonical name."""
+        return {name: tuple(value.shape) for name, value in all_tensors(model).items()}
+
     def export_model(self, model: nn.Cell) -> State:
         """Returns copies of all parameters and BatchNorm statistics, by canonical name."""
         return {name: from_parameter(value) for name, value in all_tensors(model).items()}
 
     def import_model(self, model: nn.Cell, state: Mapping[str, NDArray[Any]]) -> None:
         """Sets them all."""
-        for name, parameter in all_tensors(model).items():
-            set_parameter(parameter, np.asarray(state[name]))
+        tensors = all_tensors(model)
+        set_parameters((each, np.asarray(state[name])) for name, each in tensors.items())
 
     def export_optimizer(self, trainer: Trainer) -> State:
         """Returns copies of the optimizer's state; empty before the first step."""

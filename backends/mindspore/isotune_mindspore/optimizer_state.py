@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from isotune.interfaces.checkpoint import State
 from isotune.spec.optimizer import OptimizerSpec, SGDSpec
-from isotune_mindspore.arrays import from_parameter, set_parameter, zeros_like
+from isotune_mindspore.arrays import from_parameter, set_parameters, zeros_like
 from isotune_mindspore.optimizers import slot_names
 
 
@@ -65,6 +65,7 @@ class OptimizerState:
 
     def load(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Sets all slots; what `state` lacks becomes zero."""
+        values: list[tuple[Parameter, NDArray[Any]]] = []
         for name, slots in self.slots.items():
             found = [f"{name}/{slot}" in state for slot in slots]
             self.updates[name] = int(any(found))
@@ -72,7 +73,8 @@ class OptimizerState:
                 self.updates[name] = int(state.get(f"{name}/step", 0))
             for slot, parameter in slots.items():
                 zero = np.zeros(parameter.shape, np.float32)
-                set_parameter(parameter, np.asarray(state.get(f"{name}/{slot}", zero)))
+                values.append((parameter, np.asarray(state.get(f"{name}/{slot}", zero))))
+        set_parameters(values)
 
     def _zeros(self, name: str, parameter: Parameter) -> dict[str, Parameter]:
         return {slot: zeros_like(parameter, f"{name}/{slot}") for slot in self._names}

@@ -20,6 +20,10 @@ from isotune_torch.trainer import TorchTrainer
 class TorchCheckpoints(Checkpoints):
     """PyTorch's names and layouts are the canonical ones."""
 
+    def model_shapes(self, model: nn.Module) -> dict[str, tuple[int, ...]]:
+        """Returns the shapes of the ``state_dict`` without ``num_batches_tracked``."""
+        return {name: tuple(value.shape) for name, value in _state(model).items()}
+
     def export_model(self, model: nn.Module) -> State:
         """Returns copies of the ``state_dict`` without ``num_batches_tracked``."""
         return {name: to_array(value) for name, value in _state(model).items()}

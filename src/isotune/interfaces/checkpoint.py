@@ -24,6 +24,10 @@ class Checkpoints(ABC):
     """Moves state between a backend's native objects and NumPy."""
 
     @abstractmethod
+    def model_shapes(self, model: Any) -> dict[str, tuple[int, ...]]:
+        """Returns the shapes of what :meth:`export_model` exports, in its order; copies nothing."""
+
+    @abstractmethod
     def export_model(self, model: Any) -> State:
         """Returns copies of all parameters and BatchNorm statistics."""
 

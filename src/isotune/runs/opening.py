@@ -55,7 +55,7 @@ def open_run(
     model = build_backbone(entry, opened)
     place = head_path(spec.head, entry)
     opened.heads.replace(model, place, saved_head(spec.head, place, loaded.model))
-    shapes = {name: v.shape for name, v in opened.checkpoints.export_model(model).items()}
+    shapes = opened.checkpoints.model_shapes(model)
     opened.checkpoints.import_model(model, match_exact(shapes, loaded.model, str(folder.path)))
     return Run(
         folder=folder,

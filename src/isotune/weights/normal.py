@@ -46,7 +46,11 @@ _SQRT_HALF = 0.7071067811865476
 def uniform(generator: np.random.Generator, size: int) -> Doubles:
     """Returns `size` doubles between 0 and 1, both excluded: odd multiples of 2**-53."""
     words = generator.bit_generator.random_raw(size)
-    return ((words >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52
+    words >>= np.uint64(12)
+    values: Doubles = words.astype(np.float64)
+    values += 0.5
+    values *= 2.0**-52
+    return values
 
 
 def quantile(p: Doubles) -> Doubles:
@@ -61,8 +65,10 @@ def quantile(p: Doubles) -> Doubles:
     outer = np.flatnonzero(np.abs(q) > 0.425)
     tail = np.minimum(p[outer], 1.0 - p[outer])
     r = np.sqrt(-_log(tail))
-    far = r > 5.0
-    size = np.where(far, _ratio(_FAR_TAIL, r - 5.0), _ratio(_TAIL, r - 1.6))
+    size = _ratio(_TAIL, r - 1.6)
+    far = np.flatnonzero(r > 5.0)
+    if far.size:  # about one number in 3.6e10
+        size[far] = _ratio(_FAR_TAIL, r[far] - 5.0)
     values[outer] = np.copysign(size, q[outer])
     return values
 
