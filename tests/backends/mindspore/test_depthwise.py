@@ -9,7 +9,7 @@ from mindspore import Tensor, nn
 from numpy.testing import assert_allclose
 
 from isotune.interfaces.backend import Backend
-from isotune_mindspore.arrays import set_parameter
+from isotune_mindspore.arrays import set_parameters
 from isotune_mindspore.models.depthwise import DepthwiseConv2d
 from isotune_mindspore.step import graph_mode
 
@@ -32,7 +32,7 @@ def test_depthwise_is_a_grouped_convolution(
     weight = random.standard_normal((6, 1, kernel, kernel)).astype(np.float32)
     for kind in (nn.Conv2d, DepthwiseConv2d):
         conv = kind(6, 6, kernel, stride, **options)
-        set_parameter(conv.weight, weight)
+        set_parameters([(conv.weight, weight)])
         gradients = ms.grad(lambda x, conv=conv: (conv(x) ** 2).sum(), 0, [conv.weight])(x)
         with graph_mode():
             results.append([conv(x), gradients[0], gradients[1][0]])

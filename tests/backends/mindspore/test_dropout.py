@@ -12,7 +12,7 @@ from numpy.testing import assert_array_equal
 
 from isotune.interfaces.backend import Backend
 from isotune.training.dropout import keep_mask
-from isotune_mindspore.arrays import set_parameter
+from isotune_mindspore.arrays import set_parameters
 from isotune_mindspore.dropout import Dropout
 from isotune_mindspore.step import graph_mode
 
@@ -21,7 +21,7 @@ WORDS = [0, 1, 0x7FFFFFFF, 0x80000000, 0xDEADBEEF, 0xFFFFFFFF]
 
 
 def drop(cell: Dropout, word: int) -> np.ndarray:
-    set_parameter(cell.seed, np.array([word], np.uint32).view(np.int32))
+    set_parameters([(cell.seed, np.array([word], np.uint32).view(np.int32))])
     return cell(Tensor(np.ones(SHAPE, np.float32))).asnumpy()
 
 
