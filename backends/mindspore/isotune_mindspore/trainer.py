@@ -22,6 +22,7 @@ from isotune_mindspore.loss import make_loss
 from isotune_mindspore.names import trainable_tensors
 from isotune_mindspore.optimizer_state import OptimizerState
 from isotune_mindspore.optimizers import scalars, update_rule
+from isotune_mindspore.padding import Padding
 from isotune_mindspore.step import EvalStep, TrainStep, graph_mode
 
 
@@ -59,8 +60,10 @@ class MindSporeTrainer(Trainer):
         self._loss = make_loss(plan)
         self._dropouts = dropout_cells(model)
         self.optimizer = OptimizerState(plan.optimizer)
+        self._freeze_plan: FreezePlan | None = None
         self._train: Compiled | None = None
         self._update: Compiled | None = None
+        self._padding = Padding(model)
         self._eval = Compiled(EvalStep(model), lambda: model.set_train(False))
         self.freeze(FreezePlan())
 
@@ -71,6 +74,8 @@ class MindSporeTrainer(Trainer):
             BackendError: the plan names a parameter that the model does not have.
         """
         self._freezing.apply(self._model, plan)
+        if plan == self._freeze_plan:
+            return  # what is compiled holds
         self._freeze_plan = plan
         self._trained = {
             name: parameter
@@ -108,7 +113,8 @@ class MindSporeTrainer(Trainer):
 
     def eval_step(self, batch: DeviceBatch) -> Outputs:
         """Computes the logits in evaluation mode; nothing of the model changes."""
-        return Outputs(self._eval(batch.images))
+        logits = self._eval(self._padding.pad(batch.images))
+        return Outputs(logits if len(logits) == batch.size else logits[: batch.size])
 
     def fetch(self, outputs: Sequence[Outputs]) -> list[HostOutputs]:
         """Brings the results of some steps to the host."""
