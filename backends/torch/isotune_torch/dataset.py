@@ -9,7 +9,7 @@ from torch import Tensor
 
 from isotune.interfaces.dataset import Batch, DatasetAdapter, DeviceBatch, Normalization
 from isotune_torch.arrays import to_tensor
-from isotune_torch.devices import host_to_device, memory_format, transferred
+from isotune_torch.devices import host_to_device, transferred
 
 
 class TorchDatasetAdapter(DatasetAdapter):
@@ -22,7 +22,7 @@ class TorchDatasetAdapter(DatasetAdapter):
         """Yields `batches` as float32 pictures (N, 3, H, W) and int64 labels (N,).
 
         Pixels are ``(pixel / 255 - mean) / std`` in float32, each operation rounded once. They
-        lie in memory as convolutions on the device like it best.
+        lie in memory as they came, channels last; the trainer orders them as its model is.
         """
         transfer = _Transfer(self._device, normalization)
         for images, labels in transferred(batches, transfer, self._device):
@@ -46,10 +46,7 @@ class _Transfer:
         # Whole rows, for an inner loop of 3 channels would take three times as long.
         values.view(-1, width * 3).div_(255).sub_(mean).div_(std)
         images = values.view(-1, height, width, 3).permute(0, 3, 1, 2)
-        return (
-            images.contiguous(memory_format=memory_format(self._device)),
-            labels.to(torch.int64),
-        )
+        return images, labels.to(torch.int64)
 
     def _constants(self, width: int) -> tuple[Tensor, Tensor]:
         """Returns mean and std for a row of `width` pixels, float32 (width * 3,)."""

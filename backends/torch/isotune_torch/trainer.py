@@ -14,6 +14,7 @@ from isotune.interfaces.dataset import DeviceBatch
 from isotune.interfaces.freezing import FreezePlan
 from isotune.interfaces.trainer import HostOutputs, Outputs, Trainer, TrainingPlan
 from isotune_torch.compiling import CompiledModel
+from isotune_torch.devices import memory_format
 from isotune_torch.dropout import Dropouts
 from isotune_torch.freezing import TorchFreezing
 from isotune_torch.loss import make_loss
@@ -33,7 +34,7 @@ class TorchTrainer(Trainer):
     def __init__(self, model: nn.Module, plan: TrainingPlan, device: torch.device) -> None:
         self.plan = plan
         self._model = model
-        self._memory_format = _memory_format(model)
+        self._memory_format = _order(model, memory_format(device, plan.precision))
         self._freezing = TorchFreezing()
         self._dropouts = Dropouts(model, plan.seed, device)
         self._computing = Computing(plan.precision, device)
@@ -146,8 +147,13 @@ class TorchTrainer(Trainer):
         self._optimizer.zero_grad(set_to_none=True)
 
 
-def _memory_format(model: nn.Module) -> torch.memory_format:
-    """Returns the memory format of the model's convolutions."""
+def _order(model: nn.Module, best: torch.memory_format) -> torch.memory_format:
+    """Gives the model's convolutions the `best` memory format; returns the one they then have.
+
+    Somebody else's model stays as it is: code that uses ``view`` may rely on it.
+    """
+    if type(model).__module__.startswith(("torchvision.", "isotune_torch.")):
+        model.to(memory_format=best)
     for parameter in model.parameters():
         channels_last = parameter.dim() == 4 and parameter.is_contiguous(
             memory_format=torch.channels_last

@@ -10,6 +10,7 @@ from types import ModuleType, SimpleNamespace
 import pytest
 import torch
 
+from isotune.spec.parts import Precision
 from isotune_torch import devices
 
 
@@ -87,3 +88,29 @@ def test_on_cuda_one_batch_is_copied_ahead_and_waited_for_by_its_own_event(
         for i in range(3)
     ]
     assert log == ["copy 0", "copy 1", *taken[0], "copy 2", *taken[1], *taken[2]]
+
+
+@pytest.mark.parametrize(
+    ("kind", "precision", "last"),
+    [
+        ("cpu", "fp32", True),
+        ("cuda", "fp32", False),
+        ("cuda", "tf32", True),
+        ("cuda", "bf16", True),
+        ("mps", "fp16", False),
+    ],
+)
+def test_convolutions_lie_as_the_device_computes_them(
+    kind: str, precision: Precision, last: bool
+) -> None:
+    found = devices.memory_format(torch.device(kind), precision)
+    assert (found == torch.channels_last) == last
+
+
+def test_precisions_follow_the_capability_of_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    cuda = torch.device("cuda:0")
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
+    assert devices.precisions(cuda) == ("fp32", "tf32", "bf16", "fp16")
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (7, 5))
+    assert devices.precisions(cuda) == ("fp32", "fp16")
+    assert devices.precisions(torch.device("cpu")) == ("fp32", "bf16")

@@ -1,0 +1,44 @@
+"""What a step asks PyTorch for, in each precision; devices that are not here are pretended."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from isotune.spec.parts import Precision
+from isotune_torch.precision import Computing
+
+CUDA, CPU = torch.device("cuda:0"), torch.device("cpu")
+
+
+def flags() -> tuple[bool, bool]:
+    return torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+
+
+@pytest.mark.parametrize(("precision", "allowed"), [("fp32", False), ("tf32", True)])
+def test_tf32_is_allowed_or_forbidden_within_a_step_alone(
+    precision: Precision, allowed: bool
+) -> None:
+    before = flags()
+    with Computing(precision, CUDA).step():
+        assert flags() == (allowed, allowed)
+    assert flags() == before
+    with pytest.raises(KeyError), Computing(precision, CUDA).step():
+        raise KeyError
+    assert flags() == before
+
+
+def test_only_float16_scales_its_gradients() -> None:
+    loss = torch.ones(())
+    for precision in ("fp32", "bf16"):
+        assert Computing(precision, CPU).scaler.scale(loss) is loss
+    assert Computing("fp16", CPU).scaler.scale(loss) > 1
+
+
+def test_half_precision_holds_in_the_forward_pass_alone() -> None:
+    square = torch.ones(2, 2)
+    computing = Computing("bf16", CPU)
+    with computing.step():
+        with computing.forward():
+            assert (square @ square).dtype == torch.bfloat16
+        assert (square @ square).dtype == torch.float32
