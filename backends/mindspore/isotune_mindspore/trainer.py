@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from mindspore import ParameterTuple, Tensor, nn
+from mindspore import Parameter, ParameterTuple, Tensor, nn
 from numpy.typing import NDArray
 
 from isotune.errors import BackendError
@@ -60,7 +60,8 @@ class MindSporeTrainer(Trainer):
         self._loss = make_loss(plan)
         self._dropouts = dropout_cells(model)
         self.optimizer = OptimizerState(plan.optimizer)
-        self._freeze_plan: FreezePlan | None = None
+        self._freeze_plan = FreezePlan()
+        self._trained: dict[str, Parameter] = {}
         self._train: Compiled | None = None
         self._update: Compiled | None = None
         self._padding = Padding(model)
@@ -74,7 +75,7 @@ class MindSporeTrainer(Trainer):
             BackendError: the plan names a parameter that the model does not have.
         """
         self._freezing.apply(self._model, plan)
-        if plan == self._freeze_plan:
+        if plan == self._freeze_plan and self._trained:
             return  # what is compiled holds
         self._freeze_plan = plan
         self._trained = {
