@@ -51,8 +51,8 @@ def binary_cross_entropy(
     """Returns the sums (numerator, denominator) whose quotient is the mean loss.
 
     A sample's loss is the mean over its logits z of PyTorch's ``BCEWithLogitsLoss``,
-    ``max(z, 0) - z t + log(1 + exp(-|z|))``. The target t is 1 for the label's logit and 0 for
-    others (a single logit is that of the second class), and with smoothing s it is
+    ``(1 - t) z + max(-z, 0) + log(1 + exp(-|z|))``. The target t is 1 for the label's logit and 0
+    for others (a single logit is that of the second class), and with smoothing s it is
     ``(1 - s) t + s / classes``. Class weights weigh samples by their labels, as in cross entropy.
 
     Args:
@@ -65,7 +65,7 @@ def binary_cross_entropy(
     outputs = z.shape[1]
     hot = labels[:, None] == (np.arange(outputs) if outputs > 1 else 1)
     targets = (1 - label_smoothing) * hot + label_smoothing / max(outputs, 2)
-    losses = np.maximum(z, 0) - z * targets + np.log1p(np.exp(-np.abs(z)))
+    losses = (1 - targets) * z + np.maximum(-z, 0) + np.log1p(np.exp(-np.abs(z)))
     weights = np.ones(len(labels)) if class_weights is None else class_weights[labels].astype("f8")
     return float((losses.mean(axis=1) * weights).sum()), float(weights.sum())
 
