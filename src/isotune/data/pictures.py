@@ -98,7 +98,7 @@ def evaluation_batches(
 
     They are as few as ``spec.evaluation_batch`` allows, and as even as so few can be: of 101
     pictures not 32, 32, 32 and 5, but 26, 26, 26 and 23. A backend that compiles a step for each
-    batch size then meets none that is not soon filled up.
+    batch size can then fill up the last one cheaply, most of the time.
 
     Args:
         source: the pictures.
