@@ -2,8 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+import pytest
 from hypothesis import settings
 
 # How long an example takes says nothing on a busy machine; timings are for benchmarks.
 settings.register_profile("isotune", deadline=None)
 settings.load_profile("isotune")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keeps what tests cache out of the user's own ``$ISOTUNE_HOME``."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ISOTUNE_HOME", str(tmp_path_factory.mktemp("home")))
+        yield

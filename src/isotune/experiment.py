@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from isotune.data.pictures import Pictures, open_pictures
+from isotune.features.planning import Feeds, plan_feeds
 from isotune.inspection import describe
 from isotune.interfaces.backend import Backend
 from isotune.interfaces.freezing import FreezePlan
-from isotune.interfaces.trainer import Trainer, TrainingPlan
+from isotune.interfaces.trainer import TrainingPlan
 from isotune.modelling import build_model, check_precision, freezing_plans, training_plan
 from isotune.plugins import Plugins
 from isotune.plugins import plugins as default_plugins
@@ -25,6 +26,7 @@ from isotune.runs.summary import summarise
 from isotune.spec.experiment import ExperimentSpec
 from isotune.spec.loading import SpecSource, load_spec
 from isotune.spec.resolving import resolve
+from isotune.training.learner import Learner
 from isotune.training.loop import TrainingLoop
 from isotune.weights.catalogue import catalogue, find_backbone
 
@@ -68,14 +70,18 @@ def run(
     model = build_model(loaded, entry, opened, len(pictures.classes))
     shapes = opened.checkpoints.model_shapes(model)
     freezing = freezing_plans(loaded, entry, shapes)
+    feeds = plan_feeds(loaded, entry, opened, model, plan, pictures, freezing(1))
     layers = describe(loaded, shapes, freezing)
     folder = RunFolder.create(loaded, opened.name, Path(output) if output else None)
 
     def notify(hook: str, event: object) -> None:
         plugins.notify(hook, event, observers)
 
-    notify("isotune_run_started", _started(loaded, opened, pictures, folder, layers))
-    return _Fit(loaded, opened, pictures, model, plan, folder, freezing, notify, layers).run()
+    notify("isotune_run_started", _started(loaded, opened, pictures, folder, layers, feeds))
+    learner = Learner(opened, feeds)
+    return _Fit(
+        loaded, opened, pictures, model, plan, learner, folder, freezing, notify, layers
+    ).run()
 
 
 @dataclass
@@ -87,6 +93,7 @@ class _Fit:
     pictures: Pictures
     model: Any
     plan: TrainingPlan
+    learner: Learner
     folder: RunFolder
     freezing: Callable[[int], FreezePlan]
     notify: Callable[[str, object], None]
@@ -94,9 +101,8 @@ class _Fit:
 
     def run(self) -> Run:
         """Trains, keeps what the spec says of it, and restores the best weights."""
-        trainer = self.backend.trainer(self.model, self.plan)
-        saver = self._saver(trainer)
-        loop = self._loop(trainer, saver)
+        saver = self._saver()
+        loop = self._loop(saver)
         begin = time.perf_counter()
 
         def summary(stopped: BaseException | None = None) -> dict[str, Any]:
@@ -112,7 +118,8 @@ class _Fit:
             raise
         finally:
             self.pictures.kept.close()
-        saver.restore_best()
+            self.learner.close()
+        saver.restore_best(self.model)
         self.folder.write_summary(finished := summary())
         self.notify("isotune_run_finished", RunFinished(self.folder.path, finished))
         return Run(
@@ -126,25 +133,22 @@ class _Fit:
             best=best,
         )
 
-    def _saver(self, trainer: Trainer) -> Saver:
+    def _saver(self) -> Saver:
         return Saver(
             folder=self.folder,
             spec=self.spec,
             plan=self.plan,
             classes=self.pictures.classes,
             backend=self.backend,
-            model=self.model,
-            trainer=trainer,
+            learner=self.learner,
         )
 
-    def _loop(self, trainer: Trainer, saver: Saver) -> TrainingLoop:
+    def _loop(self, saver: Saver) -> TrainingLoop:
         return TrainingLoop(
             spec=self.spec,
-            backend=self.backend,
-            trainer=trainer,
+            learner=self.learner,
             plan=self.plan,
             train=self.pictures.training_batches(self.spec),
-            val=self.pictures.validation_batches(self.spec),
             freezing=self.freezing,
             notify=self.notify,
             on_epoch=saver.epoch,
@@ -158,6 +162,7 @@ def _started(
     pictures: Pictures,
     folder: RunFolder,
     layers: ModelSummary,
+    feeds: Feeds,
 ) -> RunStarted:
     return RunStarted(
         folder=folder.path,
@@ -169,4 +174,5 @@ def _started(
         skipped=pictures.skipped,
         steps_per_epoch=len(pictures.training_batches(spec)),
         model=layers,
+        features=feeds.described,
     )

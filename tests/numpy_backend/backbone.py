@@ -21,18 +21,21 @@ class Linear:
 
 
 class LinearNet:
-    """Flattens pictures and applies one linear layer, ``fc``."""
+    """Flattens pictures and applies one linear layer, ``fc``, unless that was taken out."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
-        self.fc = Linear(np.zeros((outputs, inputs), np.float32), np.zeros(outputs, np.float32))
+        self.fc: Linear | None = Linear(
+            np.zeros((outputs, inputs), np.float32), np.zeros(outputs, np.float32)
+        )
         self.frozen: frozenset[str] = frozenset()
 
     def parameters(self) -> dict[str, Array]:
         """Returns the parameters by canonical name; they are updated in place."""
-        return {"fc.weight": self.fc.weight, "fc.bias": self.fc.bias}
+        return {"fc.weight": self.fc.weight, "fc.bias": self.fc.bias} if self.fc else {}
 
     def __call__(self, images: Array) -> Array:
-        return images.reshape(len(images), -1) @ self.fc.weight.T + self.fc.bias
+        features = images.reshape(len(images), -1)
+        return features @ self.fc.weight.T + self.fc.bias if self.fc else features
 
     def gradients(self, images: Array, logits_gradient: Array) -> dict[str, Array]:
         """Returns the gradient of each parameter, given that of the logits."""

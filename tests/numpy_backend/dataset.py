@@ -6,7 +6,13 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from isotune.interfaces.dataset import Batch, DatasetAdapter, DeviceBatch, Normalization
+from isotune.interfaces.dataset import (
+    Batch,
+    DatasetAdapter,
+    DeviceBatch,
+    FeatureBatch,
+    Normalization,
+)
 
 
 class NumpyDataset(DatasetAdapter):
@@ -18,3 +24,7 @@ class NumpyDataset(DatasetAdapter):
         for batch in batches:
             scaled = (batch.images.astype(np.float32) / 255 - mean) / std
             yield DeviceBatch(scaled.transpose(0, 3, 1, 2), batch.labels, len(batch))
+
+    def feed_features(self, batches: Iterable[FeatureBatch]) -> Iterator[DeviceBatch]:
+        for batch in batches:
+            yield DeviceBatch(batch.features, batch.labels, len(batch))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import copy
+
 from isotune.errors import BackendError
 from isotune.interfaces.head import Heads, HeadValues
 from numpy_backend.backbone import Linear, LinearNet
@@ -23,6 +25,15 @@ class NumpyHeads(Heads):
                 f" {old.weight.shape[1]}."
             )
         setattr(model, path, Linear(new.weight.copy(), new.bias.copy()))
+
+    def detach(self, model: LinearNet, path: str) -> LinearNet:
+        self._find(model, path)
+        head = copy(model)
+        model.fc = None
+        return head
+
+    def attach(self, model: LinearNet, path: str, head: LinearNet) -> None:
+        model.fc = head.fc
 
     def _find(self, model: LinearNet, path: str) -> Linear:
         layer = getattr(model, path, None)

@@ -13,13 +13,22 @@ import pytest
 from numpy.typing import NDArray
 
 from isotune.errors import TrainingError
-from isotune.interfaces.dataset import Batch, DatasetAdapter, DeviceBatch, Normalization
+from isotune.interfaces.dataset import (
+    Batch,
+    DatasetAdapter,
+    DeviceBatch,
+    FeatureBatch,
+    Normalization,
+)
 from isotune.interfaces.freezing import FreezePlan
 from isotune.interfaces.trainer import HostOutputs, Outputs, Trainer, TrainingPlan
 from isotune.runs.events import EpochMetrics, StepEnded
 from isotune.spec.loading import load_spec
 from isotune.spec.optimizer import SGDSpec
+from isotune.spec.resolving import normalization
 from isotune.training.evaluation import FETCH_EVERY
+from isotune.training.feeding import PictureFeed
+from isotune.training.learner import Learner
 from isotune.training.loop import TrainingLoop
 from numpy_backend.backend import NumpyBackend
 from tiny import experiment
@@ -33,6 +42,9 @@ class EagerDataset(DatasetAdapter):
     def feed(self, batches: Iterable[Batch], normalization: Normalization) -> Iterator[DeviceBatch]:
         for batch in list(batches):
             yield DeviceBatch(batch.images, batch.labels, len(batch))
+
+    def feed_features(self, batches: Iterable[FeatureBatch]) -> Iterator[DeviceBatch]:
+        raise NotImplementedError
 
 
 @dataclass
@@ -96,13 +108,17 @@ def make_loop(trainer: FakeTrainer, train: FakeBatches, **changes: Any) -> Train
     spec = load_spec(experiment(Path("pictures"), normalization=NORMALIZATION, **changes))
     backend = NumpyBackend("cpu")
     backend.dataset = EagerDataset()
+
+    def make_feed() -> PictureFeed:
+        val = FakeBatches([0, 0, 1], [2])
+        plan = TrainingPlan(SGDSpec())
+        return PictureFeed(backend, None, trainer, plan, train, val, normalization(spec))  # type: ignore[arg-type]
+
     return TrainingLoop(
         spec=spec,
-        backend=backend,
-        trainer=trainer,
+        learner=Learner(backend, lambda plan: make_feed),
         plan=TrainingPlan(SGDSpec()),
         train=train,  # type: ignore[arg-type]
-        val=FakeBatches([0, 0, 1], [2]),  # type: ignore[arg-type]
         freezing=lambda epoch: FreezePlan(frozenset({"a"} if epoch < 3 else ())),
         notify=lambda hook, event: None,
         on_epoch=lambda metrics, best: None,

@@ -8,7 +8,13 @@ import mindspore as ms
 import numpy as np
 from mindspore import Tensor
 
-from isotune.interfaces.dataset import Batch, DatasetAdapter, DeviceBatch, Normalization
+from isotune.interfaces.dataset import (
+    Batch,
+    DatasetAdapter,
+    DeviceBatch,
+    FeatureBatch,
+    Normalization,
+)
 
 
 class MindSporeDatasetAdapter(DatasetAdapter):
@@ -25,5 +31,14 @@ class MindSporeDatasetAdapter(DatasetAdapter):
         for batch in batches:
             pixels = Tensor.from_numpy(np.ascontiguousarray(batch.images)).astype(ms.float32)
             images = (pixels * scale + shift).transpose(0, 3, 1, 2)
-            labels = Tensor.from_numpy(np.ascontiguousarray(batch.labels, dtype=np.int32))
-            yield DeviceBatch(images, labels, len(batch))
+            yield DeviceBatch(images, _labels(batch), len(batch))
+
+    def feed_features(self, batches: Iterable[FeatureBatch]) -> Iterator[DeviceBatch]:
+        """Yields `batches` as float32 (N, ...) features and int32 (N,) labels."""
+        for batch in batches:
+            features = Tensor.from_numpy(np.ascontiguousarray(batch.features))
+            yield DeviceBatch(features, _labels(batch), len(batch))
+
+
+def _labels(batch: Batch | FeatureBatch) -> Tensor:
+    return Tensor.from_numpy(np.ascontiguousarray(batch.labels, dtype=np.int32))

@@ -1,6 +1,8 @@
-"""Head: finds and swaps the classifier."""
+"""Head: finds, swaps and takes out the classifier."""
 
 from __future__ import annotations
+
+from collections import OrderedDict
 
 import numpy as np
 from mindspore import Parameter, Tensor, nn
@@ -9,6 +11,7 @@ from isotune.errors import BackendError, nearest
 from isotune.interfaces.head import Activation, Heads, HeadValues, LinearValues
 from isotune_mindspore.cells import find, replace
 from isotune_mindspore.dropout import Dropout
+from isotune_mindspore.names import rename_by_path
 
 ACTIVATIONS: dict[Activation, type[nn.Cell]] = {
     "relu": nn.ReLU,
@@ -45,6 +48,27 @@ class MindSporeHeads(Heads):
         new = _head(head)
         new.set_train(old.training)
         replace(model, path, new)
+
+    def detach(self, model: nn.Cell, path: str) -> nn.Cell:
+        """Puts an ``nn.Identity`` at `path`.
+
+        Returns:
+            A SequentialCell that holds what was there, under the same path.
+
+        Raises:
+            BackendError: there is no Dense layer at that path or under it.
+        """
+        _first_dense(model, path)
+        head = find(model, path)
+        replace(model, path, nn.Identity())
+        for name in reversed(path.split(".")):
+            head = nn.SequentialCell(OrderedDict([(name, head)]))
+        rename_by_path(head)
+        return head
+
+    def attach(self, model: nn.Cell, path: str, head: nn.Cell) -> None:
+        """Puts what :meth:`detach` took from `path` there again."""
+        replace(model, path, find(head, path))
 
 
 def _head(head: HeadValues) -> nn.Cell:

@@ -7,7 +7,13 @@ from collections.abc import Iterable, Iterator
 import torch
 from torch import Tensor
 
-from isotune.interfaces.dataset import Batch, DatasetAdapter, DeviceBatch, Normalization
+from isotune.interfaces.dataset import (
+    Batch,
+    DatasetAdapter,
+    DeviceBatch,
+    FeatureBatch,
+    Normalization,
+)
 from isotune_torch.arrays import to_tensor
 from isotune_torch.devices import host_to_device, transferred
 
@@ -27,6 +33,16 @@ class TorchDatasetAdapter(DatasetAdapter):
         transfer = _Transfer(self._device, normalization)
         for images, labels in transferred(batches, transfer, self._device):
             yield DeviceBatch(images, labels, len(labels))
+
+    def feed_features(self, batches: Iterable[FeatureBatch]) -> Iterator[DeviceBatch]:
+        """Yields `batches` as float32 features (N, ...) and int64 labels (N,)."""
+        for features, labels in transferred(batches, self._transfer_features, self._device):
+            yield DeviceBatch(features, labels, len(labels))
+
+    def _transfer_features(self, batch: FeatureBatch) -> tuple[Tensor, Tensor]:
+        features = host_to_device(to_tensor(batch.features), self._device)
+        labels = host_to_device(to_tensor(batch.labels), self._device)
+        return features, labels.to(torch.int64)
 
 
 class _Transfer:

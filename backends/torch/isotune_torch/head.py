@@ -1,7 +1,8 @@
-"""Head: finds and swaps the classifier."""
+"""Head: finds, swaps and takes out the classifier."""
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import Any
 
 import torch
@@ -45,8 +46,32 @@ class TorchHeads(Heads):
             )
         new = _head(head, old.weight.device)
         new.train(old.training)
-        parent, _, name = path.rpartition(".")
-        setattr(model.get_submodule(parent), name, new)
+        _put(model, path, new)
+
+    def detach(self, model: nn.Module, path: str) -> nn.Module:
+        """Puts an ``nn.Identity`` at `path`.
+
+        Returns:
+            An ``nn.Sequential`` that holds what was there, under the same path.
+
+        Raises:
+            BackendError: there is no ``nn.Linear`` at that path or under it.
+        """
+        _first_linear(model, path)
+        head = model.get_submodule(path)
+        _put(model, path, nn.Identity().train(head.training))
+        for name in reversed(path.split(".")):
+            head = nn.Sequential(OrderedDict([(name, head)]))
+        return head
+
+    def attach(self, model: nn.Module, path: str, head: nn.Module) -> None:
+        """Puts what :meth:`detach` took from `path` there again."""
+        _put(model, path, head.get_submodule(path))
+
+
+def _put(model: nn.Module, path: str, module: nn.Module) -> None:
+    parent, _, name = path.rpartition(".")
+    setattr(model.get_submodule(parent), name, module)
 
 
 def _head(head: HeadValues, device: torch.device) -> nn.Module:

@@ -16,7 +16,7 @@ from isotune.experiment import run
 from isotune.plugins import Plugins
 from isotune.plugins import plugins as default_plugins
 from isotune.runs.events import StepEnded
-from isotune.runs.summary import versions
+from isotune.runs.versions import versions
 
 
 class _Steps:

@@ -19,7 +19,7 @@ from isotune.interfaces.trainer import Trainer
 from isotune.modelling import build_model, check_precision, freezing_plans, plan_with
 from isotune.plugins import Plugins
 from isotune.plugins import plugins as default_plugins
-from isotune.runs.summary import versions
+from isotune.runs.versions import versions
 from isotune.spec.experiment import ExperimentSpec
 from isotune.spec.loading import load_spec
 from isotune.spec.resolving import normalization, resolve

@@ -175,11 +175,13 @@ def _facts(event: RunStarted) -> dict[str, str]:
     spec, model = event.spec, event.model
     pictures = ", ".join(f"{sum(each):,} {split}" for split, each in event.counts.items())
     left_out = ", ".join(f"{n} {split}" for split, n in event.skipped.items() if n)
+    features = {"features": event.features} if event.features else {}
     return {
         "pictures": pictures + (f"; left out as unreadable: {left_out}" if left_out else ""),
         "classes": f"{len(event.classes):,}",
         "backbone": f"{spec.backbone.name}, weights {spec.backbone.weights}",
         "training": f"{model.trainable:,} of {count(model.parameters, 'parameter')},"
         f" {count(event.steps_per_epoch, 'step')} an epoch",
+        **features,
         "run folder": str(event.folder),
     }

@@ -6,6 +6,7 @@ import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -72,6 +73,7 @@ class Batches:
         self._shuffle = shuffle
         whole, rest = divmod(len(source), batch_size)
         self._count = whole + bool(rest and not drop_last)
+        self._size = min(self._count * batch_size, len(source))
 
     def __len__(self) -> int:
         """Returns the number of batches in an epoch."""
@@ -80,9 +82,38 @@ class Batches:
     @property
     def size(self) -> int:
         """The number of pictures in an epoch."""
-        return min(self._count * self._batch_size, len(self._source))
+        return self._size
 
-    def epoch(self, epoch: int, start_batch: int = 0) -> Iterator[Batch]:
+    @property
+    def random(self) -> bool:
+        """Whether a picture is another one in every epoch."""
+        return bool(self._rest)
+
+    @property
+    def source(self) -> ImageSource:
+        """All the pictures, in their own order."""
+        return self._source
+
+    @property
+    def pipeline(self) -> tuple[TransformSpec, ...]:
+        """What is done to each picture."""
+        return self._fixed + self._rest
+
+    def regrouped(self, batch_size: int) -> Batches:
+        """Returns the same pictures in the same order, in batches of another size."""
+        other = copy(self)
+        other._batch_size, other._count = batch_size, -(-self._size // batch_size)
+        return other
+
+    def unshuffled(self) -> Batches:
+        """Returns all pictures of the source in its order, none left out."""
+        other = copy(self)
+        other._shuffle, other._size = False, len(self._source)
+        return other.regrouped(self._batch_size)
+
+    def epoch(
+        self, epoch: int, start_batch: int = 0, *, order: int | None = None
+    ) -> Iterator[Batch]:
         """Yields the batches of an epoch.
 
         Threads work while the iterator is in use, :data:`AHEAD` batches in advance; closing
@@ -91,11 +122,12 @@ class Batches:
         Args:
             epoch: the epoch, from 0.
             start_batch: the first batch, from 0; those before it are not decoded.
+            order: the epoch whose order the pictures come in, if not their own.
 
         Raises:
             DatasetError: a picture cannot be read or is too small for a transform.
         """
-        order = self.order(epoch)
+        places = self.order(epoch if order is None else order)
         starts = iter(range(start_batch * self._batch_size, self.size, self._batch_size))
         stop = threading.Event()
         executor = ThreadPoolExecutor(self._workers, "isotune-data")
@@ -103,7 +135,7 @@ class Batches:
         try:
             while True:
                 while len(pending) <= AHEAD and (start := next(starts, None)) is not None:
-                    indices = order[start : min(start + self._batch_size, self.size)]
+                    indices = places[start : min(start + self._batch_size, self.size)]
                     pending.append(self._submit(executor, stop, epoch, indices))
                 if not pending:
                     return

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from isotune.data.stamps import file_stamps
 from isotune.errors import DatasetError
 from isotune.interfaces.dataset import ImageSource
 
@@ -82,6 +83,10 @@ class Cifar10Source(ImageSource):
         """Returns the file of picture `index` and its position in it, from 0."""
         file, row = self._place(index)
         return f"{self._paths[file]}[{row}]"
+
+    def stamps(self) -> list[str] | None:
+        """Returns each data file's path, size and time of modification."""
+        return file_stamps(self._paths)
 
     def _place(self, index: int) -> tuple[int, int]:
         file = int(np.searchsorted(self._ends, index, side="right"))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NoReturn
 import numpy as np
 
 from isotune.data.decode import open_rgb
+from isotune.data.stamps import file_stamps
 from isotune.errors import DatasetError, nearest
 from isotune.interfaces.dataset import ImageSource
 
@@ -67,6 +68,10 @@ class FolderSource(ImageSource):
     def identify(self, index: int) -> str:
         """Returns the path of picture `index`."""
         return f"{self.folder}{os.sep}{self.names[index]}"
+
+    def stamps(self) -> list[str] | None:
+        """Returns each file's path, size and time of modification; None if one is not there."""
+        return file_stamps(self.folder / name for name in self.names)
 
 
 def _split_folder(root: Path, split: str) -> Path:

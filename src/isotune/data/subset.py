@@ -31,3 +31,8 @@ class Subset(ImageSource):
     def identify(self, index: int) -> str:
         """Names picture `index` of the subset."""
         return self._source.identify(int(self._indices[index]))
+
+    def stamps(self) -> list[str] | None:
+        """Returns what changes with the source, and which of its pictures these are."""
+        stamps = self._source.stamps()
+        return None if stamps is None else [*stamps, *map(str, self._indices.tolist())]

@@ -31,11 +31,27 @@ class Batch:
 
 
 @dataclass(frozen=True)
+class FeatureBatch:
+    """Some samples as a model's head takes them.
+
+    Attributes:
+        features: float32, shape (N, width), or another that begins with N.
+        labels: int32, shape (N,).
+    """
+
+    features: NDArray[np.float32]
+    labels: NDArray[np.int32]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True)
 class DeviceBatch:
     """The same samples on a device, in the backend's own tensor type.
 
     Attributes:
-        images: float32, shape (N, 3, height, width), normalised.
+        images: float32, shape (N, 3, height, width), normalised; or features as they are.
         labels: integers, shape (N,).
         size: N.
     """
@@ -84,6 +100,13 @@ class ImageSource(ABC):
     def identify(self, index: int) -> str:
         """Returns what a person would look for to find picture `index`: its path, usually."""
 
+    def stamps(self) -> list[str] | None:
+        """Returns what changes whenever a picture or their order does; None if none can tell.
+
+        It is what tells whether something computed from the pictures still holds.
+        """
+        return None
+
 
 class DatasetAdapter(ABC):
     """A backend's half of the dataset."""
@@ -91,3 +114,7 @@ class DatasetAdapter(ABC):
     @abstractmethod
     def feed(self, batches: Iterable[Batch], normalization: Normalization) -> Iterator[DeviceBatch]:
         """Yields `batches` on the device, normalised there, in the same order and sizes."""
+
+    @abstractmethod
+    def feed_features(self, batches: Iterable[FeatureBatch]) -> Iterator[DeviceBatch]:
+        """Yields `batches` on the device, their values as they are."""

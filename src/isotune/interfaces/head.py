@@ -68,7 +68,7 @@ def linear_paths(path: str, hidden: int) -> list[str]:
 
 
 class Heads(ABC):
-    """Finds and swaps the classifier of a backend's native models."""
+    """Finds, swaps and takes out the classifier of a backend's native models."""
 
     @abstractmethod
     def in_features(self, model: Any, path: str) -> int:
@@ -86,3 +86,23 @@ class Heads(ABC):
             BackendError: there is no linear layer at that path or under it, or of another
                 input width.
         """
+
+    @abstractmethod
+    def detach(self, model: Any, path: str) -> Any:
+        """Takes what is at `path`, the last thing in `model`, out of it.
+
+        `model` then returns the features that would have gone into it, and holds everything else
+        as before.
+
+        Returns:
+            A native model of what was taken out alone, from features to logits. Its tensors are
+            those of the whole model, by the same canonical names, so that it can be trained,
+            saved and frozen as that part of it.
+
+        Raises:
+            BackendError: there is no linear layer at that path or under it.
+        """
+
+    @abstractmethod
+    def attach(self, model: Any, path: str, head: Any) -> None:
+        """Undoes :meth:`detach`, which returned `head`: nothing of it is left on `model`."""

@@ -74,6 +74,7 @@ class RunStarted:
         counts: pictures of each class, in label order, by split.
         skipped: unreadable pictures left out, by split.
         model: its layers and what of them trains.
+        features: how features are kept, in words; None where they are not.
     """
 
     folder: Path
@@ -85,6 +86,7 @@ class RunStarted:
     skipped: dict[str, int]
     steps_per_epoch: int
     model: ModelSummary
+    features: str | None = None
 
 
 @dataclass(frozen=True)

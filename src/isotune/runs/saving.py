@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from isotune.interfaces.backend import Backend
-from isotune.interfaces.trainer import Trainer, TrainingPlan
+from isotune.interfaces.trainer import TrainingPlan
 from isotune.runs.checkpoints import Checkpoint, CheckpointStore
 from isotune.runs.events import EpochMetrics
 from isotune.runs.folder import RunFolder
 from isotune.spec.experiment import ExperimentSpec
 from isotune.spec.loading import dump_spec
+from isotune.training.learner import Learner
 from isotune.weights.writing import write_weights
 
 
@@ -24,8 +25,7 @@ class Saver:
     plan: TrainingPlan
     classes: tuple[str, ...]
     backend: Backend
-    model: Any
-    trainer: Trainer
+    learner: Learner
 
     def epoch(self, metrics: EpochMetrics, best: bool) -> None:
         """Saves an epoch that has ended.
@@ -50,9 +50,9 @@ class Saver:
         name, keep = f"step-{metrics.steps:08d}", self.spec.checkpoint.keep
         self._store.save_step(name, self._checkpoint(metrics), keep=keep)
 
-    def restore_best(self) -> None:
+    def restore_best(self, model: Any) -> None:
         """Gives the model the best epoch's weights."""
-        self.backend.checkpoints.import_model(self.model, self._store.load("best").model)
+        self.backend.checkpoints.import_model(model, self._store.load("best").model)
 
     @property
     def _store(self) -> CheckpointStore:
@@ -61,8 +61,8 @@ class Saver:
     def _checkpoint(self, metrics: EpochMetrics) -> Checkpoint:
         weights = self.plan.class_weights
         return Checkpoint(
-            model=self.backend.checkpoints.export_model(self.model),
-            optimizer=self.backend.checkpoints.export_optimizer(self.trainer),
+            model=self.learner.model_state(),
+            optimizer=self.learner.optimizer_state(),
             manifest={
                 "spec": dump_spec(self.spec),
                 "backend": self.backend.name,

@@ -5,17 +5,15 @@ from __future__ import annotations
 import os
 import platform
 import statistics
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from isotune.data.pictures import Pictures
 from isotune.interfaces.backend import Backend
 from isotune.reports.model_summary import ModelSummary
+from isotune.runs.versions import versions
 from isotune.spec.experiment import ExperimentSpec
 from isotune.training.loop import TrainingLoop
 from isotune.training.progress import Best
-
-PACKAGES = ("isotune", "numpy", "pillow", "torch", "torchvision", "mindspore")
 
 
 def summarise(
@@ -73,14 +71,3 @@ def _timings(loop: TrainingLoop, seconds: float) -> dict[str, float | None]:
         "first_step": loop.first_step_seconds if loop.history else None,
         "step_ms": statistics.median(steps) * 1000 if steps else None,
     }
-
-
-def versions() -> dict[str, str]:
-    """Returns the installed versions of the packages that can change a result."""
-    found = {}
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found

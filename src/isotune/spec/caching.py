@@ -1,10 +1,10 @@
-"""What a run keeps so as not to compute it again; whether it does changes no result."""
+"""What a run keeps so as not to compute it again; only `views` changes what is computed."""
 
 from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from isotune.spec.base import SpecModel
 
@@ -17,10 +17,26 @@ class CacheSpec(SpecModel):
     Attributes:
         pictures: ``auto`` keeps decoded pictures, transformed as far as that is not random,
             where they come from files; ``off`` decodes them anew in every epoch.
-        memory: MiB of their pixels that are kept in memory.
-        disk: MiB of those that memory has no room for, kept in a temporary file.
+        memory: MiB of their pixels that are kept in memory; and a quarter as much of features.
+        disk: MiB of those that memory has no room for, kept in a temporary file; and as much
+            of features, which later runs find again in ``$ISOTUNE_HOME/cache/features``.
+        features: ``auto``: while all layers before the classifier are frozen, they run apart from
+            it, in evaluation, and what comes out of them is kept where it will be the same
+            again, unless precision is ``fp16`` and layers are unfrozen later; ``off``: every
+            step runs all layers.
+        views: with random transforms, how many different views of a training picture there are:
+            epoch e, from 0, takes that of epoch e modulo `views`, so that its features are kept.
+            None takes a new view in every epoch.
     """
 
     pictures: Literal["auto", "off"] = "auto"
     memory: Mebibytes = 1024
     disk: Mebibytes = 8192
+    features: Literal["auto", "off"] = "auto"
+    views: Annotated[int, Field(ge=1)] | None = None
+
+    @model_validator(mode="after")
+    def _views_are_kept_as_features(self) -> CacheSpec:
+        if self.views is not None and self.features == "off":
+            raise ValueError("views needs features: auto, but features is 'off'")
+        return self

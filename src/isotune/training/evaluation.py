@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isotune.interfaces.backend import Backend
-from isotune.interfaces.dataset import Batch, Normalization
+from isotune.interfaces.dataset import Batch, DeviceBatch, Normalization
 from isotune.interfaces.trainer import Trainer, TrainingPlan
 from isotune.training.loss import LOSSES
 from isotune.training.probabilities import predicted, probabilities
@@ -57,7 +57,14 @@ def logits_by_batch(
         normalization: of the pictures.
         fetch_every: steps between two waits for the device; so many batches' logits come at once.
     """
-    steps = (trainer.eval_step(b) for b in backend.dataset.feed(batches, normalization))
+    return logits_of(trainer, backend.dataset.feed(batches, normalization), fetch_every)
+
+
+def logits_of(
+    trainer: Trainer, fed: Iterable[DeviceBatch], fetch_every: int = FETCH_EVERY
+) -> Iterator[NDArray[np.float32]]:
+    """Yields the logits of each batch that is on the device: float32, shape (N, outputs)."""
+    steps = (trainer.eval_step(batch) for batch in fed)
     while pending := list(islice(steps, fetch_every)):
         for outputs in trainer.fetch(pending):
             yield outputs.logits
@@ -79,7 +86,17 @@ def evaluate(
             yield batch
 
     logits = np.concatenate(list(logits_by_batch(backend, trainer, noting_labels(), normalization)))
-    truth = np.concatenate(labels)
+    return assess(logits, np.concatenate(labels), plan)
+
+
+def assess(logits: NDArray[np.float32], truth: NDArray[np.int32], plan: TrainingPlan) -> Evaluation:
+    """Returns what logits come to.
+
+    Args:
+        logits: float32, shape (N, outputs).
+        truth: the labels, int32, shape (N,).
+        plan: says which loss.
+    """
     total, weight = LOSSES[plan.loss](logits, truth, plan.label_smoothing, plan.class_weights)
     found = predicted(logits)
     return Evaluation(

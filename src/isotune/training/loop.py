@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-
-import numpy as np
-from numpy.typing import NDArray
 
 from isotune.data.batches import Batches
 from isotune.errors import TrainingError
-from isotune.interfaces.backend import Backend
-from isotune.interfaces.dataset import Batch
 from isotune.interfaces.freezing import FreezePlan
-from isotune.interfaces.trainer import Outputs, Trainer, TrainingPlan
+from isotune.interfaces.trainer import Outputs, TrainingPlan
 from isotune.runs.events import EpochEnded, EpochMetrics, StepEnded
 from isotune.spec.experiment import ExperimentSpec
-from isotune.spec.resolving import normalization
 from isotune.training.accumulation import Part, parts
-from isotune.training.evaluation import FETCH_EVERY, evaluate
+from isotune.training.evaluation import FETCH_EVERY
+from isotune.training.feeding import Labels
+from isotune.training.learner import Learner
 from isotune.training.progress import Best, Patience
 from isotune.training.schedule import learning_rate
 from isotune.training.tally import Tally
@@ -31,6 +27,8 @@ class TrainingLoop:
     """Trains a model epoch by epoch.
 
     Attributes:
+        learner: the model in training.
+        train: the batches that it is trained on.
         freezing: the freeze plan of an epoch, counted from 1.
         notify: tells observers: name of the hook, event.
         on_epoch: called after each epoch with its metrics and whether it is the best so far;
@@ -42,11 +40,9 @@ class TrainingLoop:
     """
 
     spec: ExperimentSpec
-    backend: Backend
-    trainer: Trainer
+    learner: Learner
     plan: TrainingPlan
     train: Batches
-    val: Batches
     freezing: Callable[[int], FreezePlan]
     notify: Callable[[str, object], None]
     on_epoch: Callable[[EpochMetrics, bool], None]
@@ -54,9 +50,6 @@ class TrainingLoop:
     history: list[EpochMetrics] = field(default_factory=list)
     first_step_seconds: float = math.nan
     step_seconds: list[float] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.normalization = normalization(self.spec)
 
     def run(self) -> EpochMetrics:
         """Runs all epochs, or until early stopping; returns the best one's metrics.
@@ -70,7 +63,7 @@ class TrainingLoop:
         for epoch in range(1, self.spec.epochs + 1):
             plan = self.freezing(epoch)
             if plan != current:
-                self.trainer.freeze(plan)
+                self.learner.freeze(plan)
                 current = plan
             metrics = self._epoch(epoch)
             self.history.append(metrics)
@@ -90,9 +83,7 @@ class TrainingLoop:
         if not self.spec.evaluation.due(epoch, self.spec.epochs):
             return metrics
         start = time.perf_counter()
-        result = evaluate(
-            self.backend, self.trainer, self.val.epoch(0), self.normalization, self.plan
-        )
+        result = self.learner.feed.evaluate()
         if not math.isfinite(result.loss):
             raise TrainingError(
                 f"the validation loss became {result.loss} in epoch {epoch};"
@@ -107,21 +98,22 @@ class TrainingLoop:
 
     def _train(self, tally: Tally) -> None:
         """Makes an epoch's training steps."""
-        labels: list[NDArray[np.int32]] = []
+        labels = Labels()
         pending: list[Outputs] = []
         begin = step = (tally.epoch - 1) * len(self.train)
         roles = self._parts(tally.epoch - 1)
         mark = time.perf_counter()
-        batches = _noting(tally.waiting.timing(self.train.epoch(tally.epoch - 1)), labels)
-        for number, batch in enumerate(self.backend.dataset.feed(batches, self.normalization), 1):
+        feed = self.learner.feed
+        batches = feed.training(tally.epoch - 1, tally.waiting, labels)
+        for number, batch in enumerate(batches, 1):
             part = roles[number - 1]
             rate = tally.learning_rate = self._learning_rate(begin + part.first)
-            pending.append(self.trainer.train_step(batch, rate, step, part.share, part.last))
+            pending.append(feed.trainer.train_step(batch, rate, step, part.share, part.last))
             self.notify("isotune_step_ended", StepEnded(tally.epoch, number, tally.newest_loss))
             full = len(pending) == FETCH_EVERY or number == len(self.train)
             saves = part.last and self._saves_between(begin + part.first, step)
             if step == 0 or full or saves:
-                tally.add(self.trainer.fetch(pending), labels)
+                tally.add(feed.trainer.fetch(pending), labels)
                 elapsed = time.perf_counter() - mark
                 if step == 0:
                     self.first_step_seconds = elapsed
@@ -146,10 +138,3 @@ class TrainingLoop:
         # Between updates there is no state to save: a checkpoint due there waits for the next.
         every = self.spec.checkpoint.every_steps
         return every is not None and (step + 1) // every > first // every
-
-
-def _noting(batches: Iterator[Batch], labels: list[NDArray[np.int32]]) -> Iterator[Batch]:
-    # A feed may run ahead of the step, so labels queue up until their outputs are fetched.
-    for batch in batches:
-        labels.append(batch.labels)
-        yield batch

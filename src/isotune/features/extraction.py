@@ -1,0 +1,96 @@
+"""Runs pictures through what comes before the classifier."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+
+from isotune.interfaces.backend import Backend
+from isotune.interfaces.dataset import Batch, FeatureBatch, Normalization
+from isotune.interfaces.trainer import TrainingPlan
+from isotune.training.evaluation import logits_by_batch
+
+
+def even_batch(pictures: int, largest: int) -> int:
+    """Returns the size up to `largest` of batches that `pictures` fill evenly, or nearly so."""
+    return -(-pictures // -(-pictures // largest))
+
+
+class Extractor:
+    """Computes features in evaluation mode.
+
+    Args:
+        backend: the model's.
+        model: native, its classifier taken out.
+        plan: how the experiment trains.
+        normalization: of the pictures.
+        batch_size: pictures a batch. Smaller ones are filled up, since a backend may compile a
+            step for every size.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        model: Any,
+        plan: TrainingPlan,
+        normalization: Normalization,
+        batch_size: int,
+    ) -> None:
+        self._backend = backend
+        self._trainer = backend.trainer(model, plan)
+        self._normalization = normalization
+        self.batch_size = batch_size
+
+    def features(self, batches: Iterable[Batch]) -> Iterator[FeatureBatch]:
+        """Yields the features of each batch, at most `batch_size` pictures, in order."""
+        labels = []
+
+        def filled_up() -> Iterator[Batch]:
+            for batch in batches:
+                labels.append(batch.labels)
+                yield _filled_up(batch, self.batch_size)
+
+        rows = logits_by_batch(
+            self._backend, self._trainer, filled_up(), self._normalization, fetch_every=1
+        )
+        for features in rows:
+            truth = labels.pop(0)
+            yield FeatureBatch(features[: len(truth)], truth)
+
+
+def _filled_up(batch: Batch, size: int) -> Batch:
+    missing = size - len(batch)
+    if missing == 0:
+        return batch
+    return Batch(
+        np.concatenate([batch.images, np.repeat(batch.images[-1:], missing, 0)]),
+        np.concatenate([batch.labels, np.repeat(batch.labels[-1:], missing)]),
+    )
+
+
+def regrouped(batches: Iterable[FeatureBatch], size: int) -> Iterator[FeatureBatch]:
+    """Yields the same samples in batches of `size`; the last one may be smaller."""
+    parts: list[FeatureBatch] = []
+    waiting = 0
+    for batch in batches:
+        parts.append(batch)
+        waiting += len(batch)
+        if waiting >= size:
+            joined = _joined(parts)
+            whole = waiting // size * size
+            for start in range(0, whole, size):
+                yield _part(joined, start, start + size)
+            parts, waiting = [_part(joined, whole, waiting)], waiting - whole
+    if waiting:
+        yield _joined(parts)
+
+
+def _joined(parts: list[FeatureBatch]) -> FeatureBatch:
+    features = np.concatenate([part.features for part in parts])
+    return FeatureBatch(features, np.concatenate([part.labels for part in parts]))
+
+
+def _part(batch: FeatureBatch, start: int, end: int) -> FeatureBatch:
+    return FeatureBatch(batch.features[start:end], batch.labels[start:end])
