@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,15 @@ def test_isotune_is_measured_beside_the_hand_written_loop(
     rows = step_table(results).rows
     assert (rows[0][-1], rows[1][-1]) == (ratio, "-")
     assert rows[1][9:14] == ("0.50", "10.0", "1.0", "400.0", "100")
+
+
+def test_data_pipelines_stand_side_by_side_whatever_models_compute_in(
+    numpy_installed: None, loops: Path, tmp_path: Path
+) -> None:
+    data = make_pictures(tmp_path / "pictures")
+    results = Suite([replace(TINY, precision="bf16", compile=True)], data, loops).run()
+    good = [(m["kind"], m["by"]) for m in results["measurements"] if "figures" in m]
+    assert good == [("data", "isotune"), ("data", "native")]
 
 
 def test_what_cannot_be_measured_is_kept_as_an_error(numpy_installed: None) -> None:

@@ -85,7 +85,7 @@ class Suite:
             yield measured("step", "native", setting, measure)
 
     def _data(self, data: Path) -> Iterator[Measurement]:
-        first = replace(self.settings[0], mode="finetune", precision="fp32")
+        first = replace(self.settings[0], mode="finetune", precision="fp32", compile=False)
         yield measured("data", "isotune", first, partial(isotune_figures, "data", first, data))
         for backend in dict.fromkeys(setting.backend for setting in self.settings):
             setting = replace(first, backend=backend)
