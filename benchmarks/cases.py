@@ -27,7 +27,7 @@ class Case:
         workers: of the hand-written loop: what decodes its pictures.
         sets: overrides of the spec, KEY=VALUE; the hand-written loop knows nothing of them.
         warm: whether Isotune's runs share a home, and so what an earlier one left there.
-        device: as for ``isotune run``.
+        device: as for ``isotune run``, but not ``auto``: both sides are to use the same one.
     """
 
     backend: str
@@ -124,8 +124,7 @@ class Case:
         command = [sys.executable, str(HERE / "native" / f"{self.backend}_loop.py")]
         command += ["--part", part, "--model", self.model, "--batch", str(self.batch)]
         command += ["--epochs", str(self.epochs), "--size", str(self.size)]
-        device = "cpu" if self.device == "auto" else self.device
-        return [*command, "--workers", str(self.workers), "--device", device, *more]
+        return [*command, "--workers", str(self.workers), "--device", self.device, *more]
 
     def _native_weights(self, work: Path) -> str:
         """Returns the weights as the framework has them, converted once."""

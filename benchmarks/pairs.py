@@ -27,8 +27,8 @@ class Part:
         first: measures the one that is compared with, given the number of the pair.
         second: measures the other one.
         ratios: metrics whose ratio second / first is told, with the limit it should keep.
-        differences: the same for differences second - first, whose median should be at least
-            the limit.
+        differences: the same for differences second - first, whose mean should be at least the
+            limit.
         bounds: what the median of `second` itself should not exceed.
         names: what `first` and `second` are called.
     """

@@ -67,7 +67,10 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--results", type=Path, default=RESULTS, help="where results are kept")
     parser.add_argument("--work", help="a folder for intermediate files")
     parser.add_argument("--many", type=int, default=100_000, help="pictures of target 4-many")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.device == "auto":
+        parser.error("--device auto: both sides are to use the same; name it.")
+    return options
 
 
 def make_case(options: argparse.Namespace, work: Path, **defaults: object) -> Case:
