@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from mindspore import Parameter, Tensor, ops
-from mindspore import dtype as mstype
 from numpy.typing import NDArray
 
 
@@ -24,7 +23,8 @@ def set_parameters(values: Iterable[tuple[Parameter, NDArray[Any]]]) -> None:
     """
     assigned = []
     for parameter, value in values:
-        shared = np.require(value, mstype.dtype_to_nptype(parameter.dtype), ["C", "W"])
+        # A dtype's name is NumPy's but for its case; dtype_to_nptype is deprecated since 2.7.
+        shared = np.require(value, str(parameter.dtype).lower(), ["C", "W"])
         ops.assign(parameter, Tensor.from_numpy(shared))
         assigned.append(parameter)
     # Assignments may still be to come, and the caller is free to change the values: wait. Only
