@@ -58,7 +58,10 @@ class TorchOffer(BackendOffer):
                 f" Usable are: {', '.join(usable)}."
             )
         from isotune_torch.backend import TorchBackend
+        from isotune_torch.memory import keep_freed_memory
 
+        if device == "cpu":
+            keep_freed_memory()
         return TorchBackend(device)
 
 
