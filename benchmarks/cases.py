@@ -28,6 +28,9 @@ class Case:
         sets: overrides of the spec, KEY=VALUE; the hand-written loop knows nothing of them.
         warm: whether Isotune's runs share a home, and so what an earlier one left there.
         device: as for ``isotune run``, but not ``auto``: both sides are to use the same one.
+        precision: of the bare step: fp32, or bf16, for which the hand-written loop is given
+            autocast and channels_last.
+        compile: whether the bare step's model is compiled.
     """
 
     backend: str
@@ -42,6 +45,8 @@ class Case:
     sets: tuple[str, ...]
     warm: bool
     device: str
+    precision: str = "fp32"
+    compile: bool = False
 
     def settings(self) -> Record:
         """Returns what two results must have in common to be put together."""
@@ -85,8 +90,11 @@ class Case:
         command = self._native_command("step", ["--steps", str(steps)])
         if self.frozen:
             command.append("--frozen")
-        ended = run(command, {"GLOG_v": "3"})
-        return step_record(ended)
+        if self.precision == "bf16":
+            command += ["--bf16", "--channels-last"]
+        if self.compile:
+            command.append("--compile")
+        return step_record(run(command, {"GLOG_v": "3"}), self.batch)
 
     def isotune_step(self, steps: int, backend: str | None = None) -> Record:
         """Times Isotune's training step alone, of another backend if one is named."""
@@ -97,10 +105,12 @@ class Case:
             "batch": self.batch,
             "size": self.size,
             "mode": "frozen" if self.frozen else "finetune",
+            "precision": self.precision,
+            "compile": self.compile,
             "steps": steps,
         }
         command = [sys.executable, "-m", "isotune.bench.worker", "step", json.dumps(setting)]
-        return step_record(run(command))
+        return step_record(run(command), self.batch)
 
     def experiment(self, seed: int) -> Record:
         """Returns the spec: the PyTorch tutorial's, with what this case says."""
@@ -154,7 +164,7 @@ def record(ended: Ended, epochs: list[float], figures: Record) -> Record:
     }
 
 
-def step_record(ended: Ended) -> Record:
+def step_record(ended: Ended, batch: int) -> Record:
     """Returns the figures of training steps alone."""
     figures = json.loads(ended.last_line)
     if "error" in figures:
@@ -163,6 +173,7 @@ def step_record(ended: Ended) -> Record:
     return {
         "wall": ended.wall,
         "peak_mib": ended.peak_mib,
+        "images_per_second": batch / figures["step_ms"] * 1e3,
         **{name: figures[name] for name in kept},
     }
 

@@ -61,23 +61,25 @@ class Deadline:
         return result
 
 
-def measure(
-    part: Part, pairs: int, deadline: Deadline, fresh: bool = False, folder: Path = RESULTS
-) -> Record:
+def forget(part: Part, folder: Path = RESULTS) -> None:
+    """Removes what earlier calls measured."""
+    (folder / f"{part.name}.json").unlink(missing_ok=True)
+
+
+def measure(part: Part, pairs: int, deadline: Deadline, folder: Path = RESULTS) -> Record:
     """Measures until there are `pairs` pairs or no time is left; returns all there are.
 
     Args:
         part: what is measured.
         pairs: how many there should be, those of earlier calls included.
         deadline: when no other pair may begin.
-        fresh: whether to forget those of earlier calls.
         folder: where results are kept.
 
     Raises:
         SystemExit: the file holds results of other settings.
     """
     path = folder / f"{part.name}.json"
-    result = _opened(part, path, fresh)
+    result = _opened(part, path)
     while len(result["pairs"]) < pairs and deadline.allows_another():
         number = len(result["pairs"])
         result["pairs"].append(deadline.timed(lambda n=number: _pair(part, n)))
@@ -96,7 +98,7 @@ def _pair(part: Part, number: int) -> Record:
     return {name: side(number) for name, side in order}
 
 
-def _opened(part: Part, path: Path, fresh: bool) -> Record:
+def _opened(part: Part, path: Path) -> Record:
     new = {
         "title": part.title,
         "settings": part.settings,
@@ -108,7 +110,7 @@ def _opened(part: Part, path: Path, fresh: bool) -> Record:
         "versions": versions(),
         "pairs": [],
     }
-    if fresh or not path.exists():
+    if not path.exists():
         return new
     old = json.loads(path.read_text("utf-8"))
     for name in ("settings", "machine", "versions"):

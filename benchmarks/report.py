@@ -23,6 +23,8 @@ HEADINGS = {
     "3-step": "Both backends, the same step",
     "4-many": "Very many pictures",
     "5-start": "Start to first finished training step",
+    "6-bf16": "A GPU in bfloat16",
+    "6-compile": "A GPU in bfloat16, compiled",
 }
 
 

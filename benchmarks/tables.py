@@ -21,6 +21,7 @@ UNITS = {
     "best_val_accuracy": "best validation accuracy",
     "index": "indexing, s",
     "check": "checking every picture, s",
+    "images_per_second": "images a second",
 }
 COLUMNS = ("", "median ratio", "smallest to largest", "pairs", "limit", "kept")
 

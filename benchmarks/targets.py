@@ -9,6 +9,7 @@ the last one stopped, so that `--minutes` may be short. README.md beside this fi
 from __future__ import annotations
 
 import argparse
+import functools
 import os
 import tempfile
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from pathlib import Path
 
 import many_pictures
 from cases import Case, faster_workers
-from pairs import RESULTS, Deadline, Part, measure
+from pairs import RESULTS, Deadline, Part, Record, forget, measure
 from tables import part_table
 
 STEPS = 20
@@ -28,10 +29,20 @@ def main() -> None:
     options = arguments()
     work = Path(options.work or tempfile.mkdtemp(prefix="isotune-targets-"))
     work.mkdir(parents=True, exist_ok=True)
+    for result in measure_all(parts(options, work), options):
+        print(f"\n{result['title']}\n\n{part_table(result)}\n", flush=True)
+
+
+def measure_all(chosen: list[Part], options: argparse.Namespace) -> list[Record]:
+    """Returns the results; the parts take turns, so that each pair finds the same machine."""
     deadline = Deadline(options.minutes)
-    for part in parts(options, work):
-        result = measure(part, options.pairs, deadline, options.fresh, options.results)
-        print(f"\n{part.title}\n\n{part_table(result)}\n", flush=True)
+    if options.fresh:
+        for part in chosen:
+            forget(part, options.results)
+    for pairs in range(1, options.pairs):
+        for part in chosen:
+            measure(part, pairs, deadline, options.results)
+    return [measure(part, options.pairs, deadline, options.results) for part in chosen]
 
 
 def arguments() -> argparse.Namespace:
@@ -145,24 +156,27 @@ def step(options: argparse.Namespace, work: Path) -> list[Part]:
 
 
 def features(options: argparse.Namespace, work: Path) -> list[Part]:
-    """Target 2: fixed features, ten epochs, fresh augmentation in each."""
+    """Target 2: fixed features, ten epochs, of fresh views in each and of one view.
+
+    Both are compared with the same hand-written runs.
+    """
     case = make_case(options, work, model="mobilenet_v2", epochs=10, frozen=True)
-    return [_features("2-fresh", "fresh augmentation every epoch", 0.5, case, work)]
+    once = replace(case, sets=("cache.views=1", *case.sets))
+    native = functools.cache(lambda seed: case.native(seed, work))
+    return [
+        _features("2-fresh", "fresh augmentation every epoch", 0.5, case, work, native),
+        _features("2-views", "one augmented view of each picture", 0.12, once, work, native),
+    ]
 
 
-def views(options: argparse.Namespace, work: Path) -> list[Part]:
-    """Target 2: fixed features, ten epochs, of one augmented view."""
-    case = make_case(options, work, model="mobilenet_v2", epochs=10, frozen=True)
-    case = replace(case, sets=("cache.views=1", *case.sets))
-    return [_features("2-views", "one augmented view of each picture", 0.12, case, work)]
-
-
-def _features(name: str, what: str, limit: float, case: Case, work: Path) -> Part:
+def _features(
+    name: str, what: str, limit: float, case: Case, work: Path, native: Callable[[int], Record]
+) -> Part:
     part = _runs(
         name, f"fixed features, {what}", case, work,
         {"training": limit, "wall": limit, "peak_mib": 1.15},
     )  # fmt: skip
-    return replace(part, differences={"best_val_accuracy": -0.01})
+    return replace(part, first=native, differences={"best_val_accuracy": -0.01})
 
 
 def frameworks(options: argparse.Namespace, work: Path) -> list[Part]:
@@ -179,6 +193,27 @@ def frameworks(options: argparse.Namespace, work: Path) -> list[Part]:
             names=("torch", "mindspore"),
         )
     ]
+
+
+def accelerated(options: argparse.Namespace, work: Path) -> list[Part]:
+    """Target 6: the bare step on a GPU in bfloat16, as it is and compiled."""
+    case = replace(make_case(options, work, model="resnet50", batch=256), precision="bf16")
+    compiled = replace(case, compile=True)
+    return [
+        _accelerated("6-bf16", "bf16, channels_last", case, options.steps),
+        _accelerated("6-compile", "bf16, channels_last, torch.compile", compiled, options.steps),
+    ]
+
+
+def _accelerated(name: str, what: str, case: Case, steps: int) -> Part:
+    return Part(
+        name=_name(name, case),
+        title=f"the bare training step in {what}: {_described(case)}",
+        settings={**case.settings(), "steps": steps},
+        first=lambda _: case.native_step(steps),
+        second=lambda _: case.isotune_step(steps),
+        ratios={"step_ms": None, "images_per_second": None, "first_step": None},
+    )
 
 
 def first_step(options: argparse.Namespace, work: Path) -> list[Part]:
@@ -226,11 +261,11 @@ TARGETS: dict[str, Callable[[argparse.Namespace, Path], list[Part]]] = {
     "1": lambda options, work: [*epochs(options, work), *step(options, work)],
     "1-epoch": epochs,
     "1-step": step,
-    "2-fresh": features,
-    "2-views": views,
+    "2": features,
     "3": frameworks,
     "4-many": many,
     "5": first_step,
+    "6": accelerated,
 }
 
 

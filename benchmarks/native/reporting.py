@@ -10,6 +10,7 @@ import resource
 import statistics
 import sys
 import time
+from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -19,8 +20,10 @@ BORN = float(os.environ.get("BENCHMARK_BORN", time.time()))
 PACKAGES = ("numpy", "pillow", "torch", "torchvision", "mindspore")
 
 
-def arguments(description: str) -> argparse.Namespace:
-    """Returns the options, which are the same for every framework."""
+def arguments(
+    description: str, add: Callable[[argparse.ArgumentParser], None] = lambda _: None
+) -> argparse.Namespace:
+    """Returns the options: the same for every framework, and those that `add` adds."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--model", default="resnet18", help="resnet18, resnet50 or mobilenet_v2")
     parser.add_argument("--data", help="a folder with train/ and val/, in each a folder per class")
@@ -41,6 +44,7 @@ def arguments(description: str) -> argparse.Namespace:
         help="everything; up to the first step; steps on one batch; the data pipeline alone",
     )
     parser.add_argument("--steps", type=int, default=20, help="for --part step")
+    add(parser)
     options = parser.parse_args()
     if options.part != "step" and not options.data:
         parser.error("--data is needed but for --part step")

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from isotune.bench.cached import measure_cached
 from isotune.bench.measuring import measure_data, measure_step
 from isotune.bench.setting import Setting
 from isotune.errors import BackendError, SpecError
+from isotune_torch.dataset import TorchDatasetAdapter
 from numpy_backend.trainer import NumpyTrainer
 from tiny import make_pictures, numpy_plugins
 
@@ -39,6 +41,24 @@ def test_the_data_pipeline_is_measured_without_a_backend(tmp_path: Path) -> None
     setting = Setting(backend="numpy", model="linear", batch=4, size=8)
     figures = measure_data(setting, make_pictures(tmp_path / "pictures"), numpy_plugins())
     assert set(figures["images_per_second"]) == {"first", "second"}
+
+
+def test_cached_steps_are_those_on_kept_features(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fed, feed = [], TorchDatasetAdapter.feed_features
+
+    def counted(self, batches):
+        for batch in feed(self, batches):
+            fed.append(batch.size)
+            yield batch
+
+    monkeypatch.setattr(TorchDatasetAdapter, "feed_features", counted)
+    setting = Setting(backend="torch", model="lenet", batch=2, size=32, mode="cached")
+    figures = measure_cached(setting, make_pictures(tmp_path / "pictures"))
+    assert fed == [2, 2, 2, 2, 1, 6] * 3, "the nine training pictures, then the six others"
+    assert figures["step_ms"] > 0 and figures["images_per_second"] > 0
+    assert figures["first_step"] > 0 and figures["device"]
 
 
 def test_a_setting_that_cannot_be_is_told() -> None:

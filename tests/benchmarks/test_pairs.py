@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
-from pairs import Deadline, Part, measure, ratios
+from pairs import Deadline, Part, forget, measure, ratios
 from report import render
 from tables import part_table
 
@@ -48,7 +48,8 @@ def test_results_of_other_settings_are_not_mixed(tmp_path: Path) -> None:
     measure(part([], batch=4), 1, Deadline(60), folder=tmp_path)
     with pytest.raises(SystemExit, match="other settings; --fresh"):
         measure(part([], batch=8), 1, Deadline(60), folder=tmp_path)
-    again = measure(part([], batch=8), 1, Deadline(60), fresh=True, folder=tmp_path)
+    forget(part([], batch=8), tmp_path)
+    again = measure(part([], batch=8), 1, Deadline(60), folder=tmp_path)
     assert len(again["pairs"]) == 1
 
 
