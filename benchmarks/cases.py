@@ -13,6 +13,8 @@ from typing import Any
 
 from processes import Ended, run
 
+from isotune.spec.loading import load_spec
+
 HERE = Path(__file__).resolve().parent
 Record = dict[str, Any]
 
@@ -56,6 +58,11 @@ class Case:
             "weights": Path(self.weights).name if self.weights else None,
             "sets": list(self.sets),
         }
+
+    def caches(self) -> float:
+        """Returns the stated bound of what Isotune's caches hold in memory, in MiB."""
+        memory = load_spec(self.experiment(0), self.sets).cache.memory
+        return memory * 1.25 if self.frozen else memory
 
     def native(self, seed: int, work: Path, part: str = "train") -> Record:
         """Runs the hand-written loop."""

@@ -29,6 +29,7 @@ class Part:
         ratios: metrics whose ratio second / first is told, with the limit it should keep.
         differences: the same for differences second - first, whose mean should be at least the
             limit.
+        allowances: what the second may have of a metric beside its limit: a cache, in MiB.
         bounds: what the median of `second` itself should not exceed.
         names: what `first` and `second` are called.
     """
@@ -40,6 +41,7 @@ class Part:
     second: Callable[[int], Record]
     ratios: dict[str, float | None]
     differences: dict[str, float] = field(default_factory=dict)
+    allowances: dict[str, float] = field(default_factory=dict)
     bounds: dict[str, float] = field(default_factory=dict)
     names: tuple[str, str] = ("native", "isotune")
 
@@ -105,6 +107,7 @@ def _opened(part: Part, path: Path) -> Record:
         "names": list(part.names),
         "ratios": part.ratios,
         "differences": part.differences,
+        "allowances": part.allowances,
         "bounds": part.bounds,
         "machine": describe_machine(),
         "versions": versions(),
@@ -119,11 +122,11 @@ def _opened(part: Part, path: Path) -> Record:
     return {**new, "pairs": old["pairs"]}
 
 
-def ratios(result: Record, metric: str) -> list[float]:
-    """Returns second / first of every pair that has the metric."""
+def ratios(result: Record, metric: str, allowance: float = 0) -> list[float]:
+    """Returns second / first of every pair that has the metric, `allowance` taken off second."""
     first, second = result["names"]
     both = [(pair[first].get(metric), pair[second].get(metric)) for pair in result["pairs"]]
-    return [b / a for a, b in both if a and b]
+    return [(b - allowance) / a for a, b in both if a and b]
 
 
 def differences(result: Record, metric: str) -> list[float]:

@@ -42,17 +42,19 @@ def part_table(result: Record) -> str:
             number(median, 3),
             f"{min(found):.3f} to {max(found):.3f}",
             len(found),
-            *(_bounded(bound, sides[1]) if bound else _limited(limit, median)),
+            *(_bounded(bound, sides[1]) if bound else _limited(result, metric, limit)),
         )
     for metric, least in result["differences"].items():
         _add_difference(table, result, metric, least)
     return table.markdown()
 
 
-def _limited(limit: float | None, ratio: float) -> tuple[str, str]:
+def _limited(result: Record, metric: str, limit: float | None) -> tuple[str, str]:
     if limit is None:
         return NONE, NONE
-    return number(limit, 2), verdict(ratio <= limit)
+    allowance = result["allowances"].get(metric, 0)
+    told = f"{number(limit, 2)} and {allowance:g}" if allowance else number(limit, 2)
+    return told, verdict(statistics.median(ratios(result, metric, allowance)) <= limit)
 
 
 def _bounded(bound: float, value: float) -> tuple[str, str]:
@@ -92,9 +94,8 @@ def overview(results: Sequence[Record]) -> str:
         for metric, limit in result["ratios"].items():
             found = ratios(result, metric)
             if limit is not None and found:
-                median = statistics.median(found)
-                label, kept = UNITS.get(metric, metric), verdict(median <= limit)
-                table.add(result["title"], label, number(median, 3), number(limit, 2), kept)
+                told = number(statistics.median(found), 3), *_limited(result, metric, limit)
+                table.add(result["title"], UNITS.get(metric, metric), *told)
         for metric, bound in result["bounds"].items():
             if sides := medians(result, metric):
                 label = f"{UNITS.get(metric, metric)} (no ratio)"

@@ -244,6 +244,7 @@ def _runs(name: str, what: str, case: Case, work: Path, limits: dict[str, float 
         first=lambda seed: case.native(seed, work),
         second=lambda seed: case.isotune(seed, work),
         ratios=limits,
+        allowances={"peak_mib": case.caches()},
     )
 
 

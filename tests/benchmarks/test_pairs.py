@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,16 @@ def test_sides_take_turns_and_a_later_call_goes_on(tmp_path: Path) -> None:
     table = part_table(result)
     assert "| 0.545 | 0.500 to 0.583 | 3 | 0.50 | no |" in table
     assert "| +0.0000 | +0.0000 to +0.0000 | 3 | -0.01 | yes |" in table
+
+
+def test_what_a_cache_may_hold_is_no_excess(tmp_path: Path) -> None:
+    """The first is 10, the second 7, of which 2 are a cache's."""
+    tiny = replace(part([]), second=lambda number: {"wall": 7.0, "score": 0.5})
+    for allowance, row in ((0.0, "| 0.50 | no |"), (2.0, "| 0.50 and 2 | yes |")):
+        forget(tiny, tmp_path)
+        allowed = replace(tiny, allowances={"wall": allowance})
+        table = part_table(measure(allowed, 1, Deadline(60), tmp_path))
+        assert f"| 0.700 | 0.700 to 0.700 | 1 {row}" in table
 
 
 def test_nothing_is_measured_without_time(tmp_path: Path) -> None:
