@@ -142,17 +142,22 @@ def epochs(options: argparse.Namespace, work: Path) -> list[Part]:
 
 def step(options: argparse.Namespace, work: Path) -> list[Part]:
     """Target 1: the bare training step."""
+    limits = {"step_ms": 1.02, "first_step": None, "peak_mib": None}
     case = make_case(options, work)
-    return [
-        Part(
-            name=_name("1-step", case),
-            title=f"the bare training step: {_described(case)}",
-            settings={**case.settings(), "steps": options.steps},
-            first=lambda _: case.native_step(options.steps),
-            second=lambda _: case.isotune_step(options.steps),
-            ratios={"step_ms": 1.02, "first_step": None, "peak_mib": None},
-        )
-    ]
+    return [_bare_step("1-step", "the bare training step", case, options.steps, limits)]
+
+
+def _bare_step(
+    name: str, what: str, case: Case, steps: int, limits: dict[str, float | None]
+) -> Part:
+    return Part(
+        name=_name(name, case),
+        title=f"{what}: {_described(case)}",
+        settings={**case.settings(), "steps": steps},
+        first=lambda _: case.native_step(steps),
+        second=lambda _: case.isotune_step(steps),
+        ratios=limits,
+    )
 
 
 def features(options: argparse.Namespace, work: Path) -> list[Part]:
@@ -199,21 +204,12 @@ def accelerated(options: argparse.Namespace, work: Path) -> list[Part]:
     """Target 6: the bare step on a GPU in bfloat16, as it is and compiled."""
     case = replace(make_case(options, work, model="resnet50", batch=256), precision="bf16")
     compiled = replace(case, compile=True)
+    what = "the bare training step in bf16, channels_last"
+    told: dict[str, float | None] = {"step_ms": None, "images_per_second": None, "first_step": None}
     return [
-        _accelerated("6-bf16", "bf16, channels_last", case, options.steps),
-        _accelerated("6-compile", "bf16, channels_last, torch.compile", compiled, options.steps),
+        _bare_step("6-bf16", what, case, options.steps, told),
+        _bare_step("6-compile", f"{what}, torch.compile", compiled, options.steps, told),
     ]
-
-
-def _accelerated(name: str, what: str, case: Case, steps: int) -> Part:
-    return Part(
-        name=_name(name, case),
-        title=f"the bare training step in {what}: {_described(case)}",
-        settings={**case.settings(), "steps": steps},
-        first=lambda _: case.native_step(steps),
-        second=lambda _: case.isotune_step(steps),
-        ratios={"step_ms": None, "images_per_second": None, "first_step": None},
-    )
 
 
 def first_step(options: argparse.Namespace, work: Path) -> list[Part]:

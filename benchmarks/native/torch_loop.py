@@ -99,9 +99,13 @@ def on_device(options: Namespace, images: Tensor, labels: Tensor) -> tuple[Tenso
     return images.to(options.device, memory_format=layout), labels.to(options.device)
 
 
-def computing(options: Namespace) -> torch.autocast:
-    """Returns the precision of a forward pass, to be entered."""
-    return torch.autocast(torch.device(options.device).type, torch.bfloat16, options.bf16)
+def forward(
+    options: Namespace, model: nn.Module, criterion: nn.Module, images: Tensor, labels: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Returns the logits of a batch and its loss."""
+    with torch.autocast(torch.device(options.device).type, torch.bfloat16, options.bf16):
+        outputs = model(images)
+        return outputs, criterion(outputs, labels)
 
 
 def training_parts(model: nn.Module) -> tuple[nn.Module, optim.Optimizer]:
@@ -152,9 +156,7 @@ def one_pass(
         if training:
             optimizer.zero_grad()
         with torch.set_grad_enabled(training):
-            with computing(options):
-                outputs = model(images)
-                loss = criterion(outputs, labels)
+            outputs, loss = forward(options, model, criterion, images, labels)
             predicted = outputs.argmax(1)
             if training:
                 loss.backward()
@@ -192,9 +194,7 @@ def one_step(
 ) -> tuple[float, int]:
     """Makes a training step; returns its loss and how many pictures were right."""
     optimizer.zero_grad()
-    with computing(options):
-        outputs = model(images)
-        loss = criterion(outputs, labels)
+    outputs, loss = forward(options, model, criterion, images, labels)
     predicted = outputs.argmax(1)
     loss.backward()
     optimizer.step()
