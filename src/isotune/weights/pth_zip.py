@@ -91,6 +91,7 @@ def _directory(file: BinaryIO) -> dict[str, zipfile.ZipInfo]:
     try:
         with zipfile.ZipFile(file) as archive:
             return {entry.filename: entry for entry in archive.infolist()}
+    # NotImplementedError is zipfile's word for an archive of a version it does not know.
     except (zipfile.BadZipFile, NotImplementedError, ValueError, struct.error, OSError) as error:
         raise Unreadable("its zip directory is damaged, or its end is cut off") from error
 
