@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -68,29 +68,35 @@ def forget(part: Part, folder: Path = RESULTS) -> None:
     (folder / f"{part.name}.json").unlink(missing_ok=True)
 
 
-def measure(part: Part, pairs: int, deadline: Deadline, folder: Path = RESULTS) -> Record:
-    """Measures until there are `pairs` pairs or no time is left; returns all there are.
+def measure(
+    parts: Sequence[Part], pairs: int, deadline: Deadline, folder: Path = RESULTS
+) -> list[Record]:
+    """Measures until there are `pairs` pairs of each part or no time is left; returns all results.
 
     Args:
-        part: what is measured.
+        parts: what is measured; they take turns, so that each pair finds the same machine.
         pairs: how many there should be, those of earlier calls included.
         deadline: when no other pair may begin.
         folder: where results are kept.
 
     Raises:
-        SystemExit: the file holds results of other settings.
+        SystemExit: a file holds results of other settings.
     """
-    path = folder / f"{part.name}.json"
-    result = _opened(part, path)
-    while len(result["pairs"]) < pairs and deadline.allows_another():
-        number = len(result["pairs"])
-        result["pairs"].append(deadline.timed(lambda n=number: _pair(part, n)))
-        folder.mkdir(parents=True, exist_ok=True)
-        beside = path.with_suffix(".part")
-        beside.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
-        beside.replace(path)
-        print(f"{part.name}: pair {number + 1} of {pairs}", flush=True)
-    return result
+    results = [_opened(part, folder / f"{part.name}.json") for part in parts]
+    for number in range(pairs):
+        for part, result in zip(parts, results, strict=True):
+            if len(result["pairs"]) == number and deadline.allows_another():
+                result["pairs"].append(deadline.timed(lambda p=part, n=number: _pair(p, n)))
+                _keep(result, folder / f"{part.name}.json")
+                print(f"{part.name}: pair {number + 1} of {pairs}", flush=True)
+    return results
+
+
+def _keep(result: Record, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_suffix(".part")
+    beside.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
+    beside.replace(path)
 
 
 def _pair(part: Part, number: int) -> Record:

@@ -29,20 +29,12 @@ def main() -> None:
     options = arguments()
     work = Path(options.work or tempfile.mkdtemp(prefix="isotune-targets-"))
     work.mkdir(parents=True, exist_ok=True)
-    for result in measure_all(parts(options, work), options):
-        print(f"\n{result['title']}\n\n{part_table(result)}\n", flush=True)
-
-
-def measure_all(chosen: list[Part], options: argparse.Namespace) -> list[Record]:
-    """Returns the results; the parts take turns, so that each pair finds the same machine."""
-    deadline = Deadline(options.minutes)
+    chosen = parts(options, work)
     if options.fresh:
         for part in chosen:
             forget(part, options.results)
-    for pairs in range(1, options.pairs):
-        for part in chosen:
-            measure(part, pairs, deadline, options.results)
-    return [measure(part, options.pairs, deadline, options.results) for part in chosen]
+    for result in measure(chosen, options.pairs, Deadline(options.minutes), options.results):
+        print(f"\n{result['title']}\n\n{part_table(result)}\n", flush=True)
 
 
 def arguments() -> argparse.Namespace:
