@@ -40,7 +40,7 @@ class Grey(ImageSource):
 
 
 def spec(tmp: str = "nowhere"):
-    return load_spec(experiment(tmp, eval_batch_size=SIZE))  # type: ignore[arg-type]
+    return load_spec(experiment(tmp))  # type: ignore[arg-type]
 
 
 @given(st.lists(st.booleans(), max_size=30))
@@ -48,7 +48,7 @@ def test_the_readable_are_batched_in_order_and_the_others_told(readable: list[bo
     outcomes: Outcomes = deque()
     source = Grey(readable)
     batches, known = [], 0
-    for batch in readable_batches(source, spec(), outcomes):
+    for batch in readable_batches(source, spec(), SIZE, outcomes):
         batches.append(batch)
         known += len(batch)
         assert sum(outcome is None for outcome in outcomes) == known
@@ -62,7 +62,7 @@ def test_the_readable_are_batched_in_order_and_the_others_told(readable: list[bo
 
 def test_no_more_is_read_than_a_few_batches_ahead():
     source = Grey([True] * 100)
-    batches = readable_batches(source, spec(), deque())
+    batches = readable_batches(source, spec(), SIZE, deque())
     next(batches)
     batches.close()
     assert len(source.loaded) <= (1 + AHEAD) * SIZE

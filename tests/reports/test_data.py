@@ -53,7 +53,7 @@ def test_validation_pictures_are_of_all_classes_and_as_they_are_validated(spec: 
     loaded = load_spec(spec)
     figure = isotune.show_data(spec, split="val", count=3)
     assert titles(figure) == ["ants", "bees", "cats"]
-    [batch] = open_pictures(loaded).validation_batches(loaded).epoch(0)
+    [batch] = open_pictures(loaded).validation_batches(loaded, 32).epoch(0)
     assert (shown(figure)[1] == batch.images[3]).all()
 
 

@@ -54,9 +54,9 @@ class Pictures:
         """Returns the batches of a training epoch, for a resolved spec."""
         return training_batches(self.train, spec, self.kept.train)
 
-    def validation_batches(self, spec: ExperimentSpec) -> Batches:
-        """Returns the batches of a validation, for a resolved spec."""
-        return evaluation_batches(self.val, spec, self.kept.val)
+    def validation_batches(self, spec: ExperimentSpec, size: int) -> Batches:
+        """Returns the batches of a validation, of `size` at most, for a resolved spec."""
+        return evaluation_batches(self.val, spec, size, self.kept.val)
 
 
 def training_batches(
@@ -92,21 +92,22 @@ def training_batches(
 
 
 def evaluation_batches(
-    source: ImageSource, spec: ExperimentSpec, store: PixelStore | None = None
+    source: ImageSource, spec: ExperimentSpec, size: int, store: PixelStore | None = None
 ) -> Batches:
     """Returns batches of `source` as they are evaluated, in its order, for a resolved spec.
 
-    They are as few as ``spec.evaluation_batch`` allows, and as even as so few can be: of 101
-    pictures not 32, 32, 32 and 5, but 26, 26, 26 and 23. A backend that compiles a step for each
-    batch size can then fill up the last one cheaply, most of the time.
+    They are as few as `size` allows, and as even as so few can be: of 101 pictures not 32, 32, 32
+    and 5, but 26, 26, 26 and 23. A backend that compiles a step for each batch size can then fill
+    up the last one cheaply, most of the time.
 
     Args:
         source: the pictures.
         spec: the resolved spec.
+        size: pictures a batch, at most.
         store: where they are kept between evaluations.
     """
     assert spec.transforms.val is not None, "resolve() comes first"
-    count = max(-(-len(source) // spec.evaluation_batch), 1)
+    count = max(-(-len(source) // size), 1)
     return Batches(
         source,
         spec.transforms.val,

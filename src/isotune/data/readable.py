@@ -21,7 +21,7 @@ Outcomes = deque["DatasetError | None"]
 
 
 def readable_batches(
-    source: ImageSource, spec: ExperimentSpec, outcomes: Outcomes
+    source: ImageSource, spec: ExperimentSpec, size: int, outcomes: Outcomes
 ) -> Iterator[Batch]:
     """Yields the pictures of `source` as they are evaluated, but for those that cannot be read.
 
@@ -32,9 +32,10 @@ def readable_batches(
     Args:
         source: the pictures.
         spec: a resolved spec.
+        size: pictures a batch.
         outcomes: is appended to; the reader may take entries off its front.
     """
-    batches, size = evaluation_batches(source, spec), spec.evaluation_batch
+    batches = evaluation_batches(source, spec, size)
     indices = iter(range(len(source)))
     pending: deque[Future[NDArray[np.uint8]]] = deque()
     rows: list[NDArray[np.uint8]] = []

@@ -16,6 +16,7 @@ from isotune.interfaces.freezing import FreezePlan
 from isotune.interfaces.trainer import TrainingPlan
 from isotune.spec.experiment import ExperimentSpec
 from isotune.spec.resolving import normalization
+from isotune.training.evaluation import evaluation_size
 from isotune.training.feeding import PictureFeed
 from isotune.training.learner import MakeFeed
 
@@ -69,7 +70,8 @@ def plan_feeds(
     Raises:
         SpecError: ``cache.views`` would have no effect.
     """
-    train, val = pictures.training_batches(spec), pictures.validation_batches(spec)
+    train = pictures.training_batches(spec)
+    val = pictures.validation_batches(spec, evaluation_size(spec, backend))
     cut = Cut.of(entry, backend.checkpoints.model_shapes(model))
     # Somebody else's code may be random, or change from run to run, and leave no sign of it.
     foreign = backend.name in entry.builders

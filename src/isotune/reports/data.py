@@ -69,7 +69,7 @@ def show_data(
         chosen = batches.order(epoch - 1)[: min(count, batches.size)].tolist()
         detail = f"epoch {epoch}, the first {len(chosen)} of {counted(batches.size, 'picture')}"
     else:
-        batches = evaluation_batches(source, loaded)
+        batches = evaluation_batches(source, loaded, loaded.batch_size)
         epoch = 1
         chosen = evenly(len(source), count)
         detail = f"{len(chosen)} of {counted(len(source), 'picture')}"

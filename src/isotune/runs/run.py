@@ -23,7 +23,7 @@ from isotune.runs.events import EpochMetrics
 from isotune.runs.folder import RunFolder
 from isotune.spec.experiment import ExperimentSpec
 from isotune.spec.resolving import normalization
-from isotune.training.evaluation import Evaluation, evaluate, logits_by_batch
+from isotune.training.evaluation import Evaluation, evaluate, evaluation_size, logits_by_batch
 from isotune.training.probabilities import probabilities, scores
 
 if TYPE_CHECKING:
@@ -65,6 +65,10 @@ class Run:
         # One for all calls: a backend may have to compile its evaluation step.
         return self.backend.trainer(self.model, self.plan)
 
+    @property
+    def _evaluation_size(self) -> int:
+        return evaluation_size(self.spec, self.backend)
+
     def evaluate(self, split: str | None = None, data: str | Path | None = None) -> Evaluation:
         """Evaluates the model on labelled pictures.
 
@@ -79,7 +83,7 @@ class Run:
 
     def evaluate_source(self, source: ImageSource) -> Evaluation:
         """Evaluates the model on a source's pictures, at least one, in its order."""
-        batches = evaluation_batches(source, self.spec).epoch(0)
+        batches = evaluation_batches(source, self.spec, self._evaluation_size).epoch(0)
         return evaluate(self.backend, self._trainer, batches, normalization(self.spec), self.plan)
 
     def predict(self, picture: str | Path, top: int | None = None) -> Prediction:
@@ -116,7 +120,8 @@ class Run:
         For a picture that cannot be read it yields the error, and goes on.
         """
         outcomes: Outcomes = deque()
-        batches = readable_batches(FileSource(pictures, self.classes), self.spec, outcomes)
+        source = FileSource(pictures, self.classes)
+        batches = readable_batches(source, self.spec, self._evaluation_size, outcomes)
         for logits in logits_by_batch(
             self.backend, self._trainer, batches, normalization(self.spec), fetch_every=1
         ):

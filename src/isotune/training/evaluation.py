@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from isotune.interfaces.backend import Backend
 from isotune.interfaces.dataset import Batch, DeviceBatch, Normalization
 from isotune.interfaces.trainer import Trainer, TrainingPlan
+from isotune.spec.experiment import ExperimentSpec
 from isotune.training.loss import LOSSES
 from isotune.training.probabilities import predicted, probabilities
 
@@ -39,6 +40,11 @@ class Evaluation:
     probabilities: NDArray[np.float32]
     predicted: NDArray[np.int64]
     labels: NDArray[np.int32]
+
+
+def evaluation_size(spec: ExperimentSpec, backend: Backend) -> int:
+    """Returns how many pictures an evaluation step takes, at most."""
+    return spec.eval_batch_size or backend.inference_batch()
 
 
 def logits_by_batch(
