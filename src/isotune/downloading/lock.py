@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import sys
 import time
@@ -11,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from isotune.downloading.errors import DownloadError
+from isotune.locks import try_lock
 
 POLL = 0.1
 """Seconds between two looks whether the lock is free."""
@@ -82,19 +82,9 @@ def _is_still(handle: int, path: Path) -> bool:
 
 def _try_lock(handle: int, path: Path) -> bool:
     try:
-        if sys.platform == "win32":
-            import msvcrt
-
-            msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
-        else:
-            import fcntl
-
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return try_lock(handle)
     except OSError as error:
-        if error.errno in (errno.EAGAIN, errno.EACCES, errno.EDEADLK):
-            return False
         raise DownloadError(
             f"folder {path.parent} is on a file system without locks ({error.strerror});"
             " ISOTUNE_HOME may name another"
         ) from error
-    return True
