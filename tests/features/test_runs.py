@@ -15,12 +15,10 @@ import isotune
 from contract.subject import assert_states_close, in_bytes
 from isotune.data.batches import Batches
 from isotune.errors import SpecError
-from isotune.features.planning import spec_obstacle
 from isotune.interfaces.dataset import Batch
 from isotune.runs.checkpoints import CheckpointStore
 from isotune.runs.events import RunStarted
 from isotune.runs.run import Run
-from isotune.spec.loading import load_spec
 from tiny import experiment, make_pictures
 
 LINEAR: dict[str, Any] = {"head": "linear"}
@@ -144,13 +142,6 @@ def test_the_model_stays_frozen_after_the_run(pictures: Path, tmp_path: Path) ->
     model = run(lenet(pictures), tmp_path / "run").model
     trains = {name for name, p in model.named_parameters() if p.requires_grad}
     assert trains == {"fc3.weight", "fc3.bias"}
-
-
-def test_float16_that_unfreezes_keeps_no_features() -> None:
-    unfreezing = {"precision": "fp16", "freeze": UNFREEZING}
-    for changes, keeps in (({"precision": "fp16"}, True), (unfreezing, False), ({}, True)):
-        spec = load_spec(lenet(Path("pictures"), **changes))
-        assert (spec_obstacle(spec) is None) == keeps
 
 
 def test_views_are_seen_in_turn(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
@@ -15,6 +16,9 @@ from isotune.interfaces.trainer import Trainer
 from isotune_torch.arrays import to_array, to_tensor
 from isotune_torch.optimizer import Slots, new_slot, slot_names
 from isotune_torch.trainer import TorchTrainer
+
+SCALER = "grad_scaler"
+"""Stands in a parameter's place for the scale of float16 gradients."""
 
 
 class TorchCheckpoints(Checkpoints):
@@ -44,12 +48,18 @@ class TorchCheckpoints(Checkpoints):
                 own[name].copy_(to_tensor(value))
 
     def export_optimizer(self, trainer: Trainer) -> State:
-        """Returns copies of the state of trainable parameters, ``PARAMETER/SLOT``."""
-        return {
+        """Returns copies of the state of trainable parameters, ``PARAMETER/SLOT``.
+
+        In float16 the gradients' scale is among it, ``grad_scaler/...``.
+        """
+        trainer = _own(trainer)
+        state = {
             f"{name}/{slot}": to_array(value)
-            for name, slots in _own(trainer).slots().items()
+            for name, slots in trainer.slots().items()
             for slot, value in slots.items()
         }
+        scaler = trainer.computing.scaler_state()
+        return state | {f"{SCALER}/{k}": np.array(v, np.float32) for k, v in scaler.items()}
 
     def import_optimizer(self, trainer: Trainer, state: Mapping[str, NDArray[Any]]) -> None:
         """Replaces the optimizer's state; trainable parameters that have none start anew.
@@ -61,15 +71,19 @@ class TorchCheckpoints(Checkpoints):
         """
         trainer = _own(trainer)
         slots: dict[str, Slots] = {}
+        scaler: dict[str, float] = {}
         for key, value in state.items():
             name, _, slot = key.rpartition("/")
-            if name not in trainer.frozen:
+            if name == SCALER:
+                scaler[slot] = float(value)
+            elif name not in trainer.frozen:
                 slots.setdefault(name, {})[slot] = _slot(trainer, name, slot, value)
         expected = set(slot_names(trainer.plan.optimizer))
         for name, values in slots.items():
             if missing := sorted(expected - values.keys()):
                 raise BackendError(f"the optimizer state of '{name}' lacks '{missing[0]}'.")
         trainer.set_slots(slots)
+        trainer.computing.load_scaler(scaler)
 
 
 def _state(model: nn.Module) -> dict[str, torch.Tensor]:

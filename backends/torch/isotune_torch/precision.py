@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
@@ -11,6 +11,9 @@ from torch.amp.grad_scaler import GradScaler
 from isotune.spec.parts import Precision
 
 HALF: dict[Precision, torch.dtype] = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+SCALER = {"scale": "scale", "growth_tracker": "_growth_tracker"}
+"""What of a ``GradScaler``'s state changes, by the name it has in a checkpoint."""
 
 
 class Computing:
@@ -24,6 +27,17 @@ class Computing:
         self._precision = precision
         self._device = device.type
         self.scaler = GradScaler(self._device, enabled=precision == "fp16")
+
+    def scaler_state(self) -> dict[str, float]:
+        """Returns what the scaler remembers; empty where it does nothing."""
+        state = self.scaler.state_dict()
+        return {name: float(state[key]) for name, key in SCALER.items()} if state else {}
+
+    def load_scaler(self, state: Mapping[str, float]) -> None:
+        """Sets what the scaler remembers, of a precision that has one."""
+        if self.scaler.is_enabled() and state:
+            values = {"scale": state["scale"], "_growth_tracker": int(state["growth_tracker"])}
+            self.scaler.load_state_dict({**self.scaler.state_dict(), **values})
 
     def step(self) -> AbstractContextManager[None]:
         """Surrounds a whole step, gradients included."""

@@ -29,6 +29,7 @@ class TorchTrainer(Trainer):
         plan: what the trainer was told once.
         trainable: the parameters that train, by canonical name.
         frozen: canonical names of the others.
+        computing: the precision, and the scaler of gradients that goes with it.
     """
 
     def __init__(self, model: nn.Module, plan: TrainingPlan, device: torch.device) -> None:
@@ -37,7 +38,7 @@ class TorchTrainer(Trainer):
         self._memory_format = _order(model, memory_format(device, plan.precision))
         self._freezing = TorchFreezing()
         self._dropouts = Dropouts(model, plan.seed, device)
-        self._computing = Computing(plan.precision, device)
+        self.computing = Computing(plan.precision, device)
         self._forward = CompiledModel(model) if plan.compile else model
         self._loss = make_loss(plan, device)
         self.trainable: dict[str, nn.Parameter] = dict(model.named_parameters())
@@ -98,11 +99,11 @@ class TorchTrainer(Trainer):
         if not (self._ready_to_train and self._model.training):
             self._freezing.training_mode(self._model, self._freeze_plan)
             self._ready_to_train = True
-        with self._computing.step():
+        with self.computing.step():
             with self._dropouts.masks(step):
                 logits = self._logits(batch)
             loss = self._loss(logits, batch.labels)
-            self._computing.scaler.scale(loss if share == 1 else loss * share).backward()
+            self.computing.scaler.scale(loss if share == 1 else loss * share).backward()
             if update:
                 self._update(learning_rate)
         return Outputs(logits.detach(), loss.detach())
@@ -112,7 +113,7 @@ class TorchTrainer(Trainer):
         if self._ready_to_train or self._model.training:
             self._model.eval()
             self._ready_to_train = False
-        with torch.inference_mode(), self._computing.step():
+        with torch.inference_mode(), self.computing.step():
             return Outputs(self._logits(batch))
 
     def fetch(self, outputs: Sequence[Outputs]) -> list[HostOutputs]:
@@ -135,15 +136,15 @@ class TorchTrainer(Trainer):
 
     def _logits(self, batch: DeviceBatch) -> Tensor:
         images = batch.images.contiguous(memory_format=self._memory_format)
-        with self._computing.forward():
+        with self.computing.forward():
             logits: Tensor = self._forward(images)
         return logits.float()
 
     def _update(self, learning_rate: float) -> None:
         for group in self._optimizer.param_groups:
             group["lr"] = learning_rate
-        self._computing.scaler.step(self._optimizer)
-        self._computing.scaler.update()
+        self.computing.scaler.step(self._optimizer)
+        self.computing.scaler.update()
         self._optimizer.zero_grad(set_to_none=True)
 
 

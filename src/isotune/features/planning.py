@@ -95,8 +95,6 @@ def spec_obstacle(spec: ExperimentSpec) -> str | None:
     """Tells why an experiment keeps no features, whatever its model; None if it may."""
     if spec.cache.features == "off":
         return "features is 'off'"
-    if spec.precision == "fp16" and spec.freeze.unfreeze:
-        return "with precision fp16 the scale of gradients would begin anew at freeze.unfreeze"
     return None
 
 

@@ -16,7 +16,9 @@ State = dict[str, NDArray[Any]]
 A model's names and layouts are torchvision's, without ``num_batches_tracked`` (it decides
 nothing while BatchNorm has a momentum). An optimizer's are ``PARAMETER/SLOT`` with PyTorch's
 slot names: ``momentum_buffer`` (SGD); ``exp_avg``, ``exp_avg_sq`` (shaped as the parameter)
-and ``step`` (float32 scalar: updates made so far) for Adam and AdamW.
+and ``step`` (float32 scalar: updates made so far) for Adam and AdamW. Where float16 gradients
+are scaled, ``grad_scaler/scale`` and ``grad_scaler/growth_tracker`` (float32 scalars) stand
+among them, which a backend without such a scale passes over.
 """
 
 

@@ -35,6 +35,17 @@ def test_only_float16_scales_its_gradients() -> None:
     assert Computing("fp16", CPU).scaler.scale(loss) > 1
 
 
+def test_the_scale_of_float16_gradients_is_remembered() -> None:
+    computing, told = Computing("fp16", CPU), {"scale": 512.0, "growth_tracker": 3.0}
+    for _ in range(2):  # before its first use, and after it
+        computing.load_scaler(told)
+        assert computing.scaler_state() == told
+        assert computing.scaler.scale(torch.ones(())) == 512
+    exact = Computing("fp32", CPU)
+    exact.load_scaler(told)
+    assert exact.scaler_state() == {}
+
+
 def test_half_precision_holds_in_the_forward_pass_alone() -> None:
     square = torch.ones(2, 2)
     computing = Computing("bf16", CPU)
