@@ -18,7 +18,6 @@ import isotune
 from contract.nets import ENTRIES
 from contract.subject import in_bytes
 from isotune import hookimpl
-from isotune.data.pictures import open_pictures
 from isotune.errors import SpecError, TrainingError
 from isotune.interfaces.backbone import BackboneEntry
 from isotune.modelling import build_model
@@ -27,7 +26,6 @@ from isotune.runs.checkpoints import CheckpointStore
 from isotune.runs.events import EpochEnded
 from isotune.runs.folder import RunFolder
 from isotune.runs.run import Run
-from isotune.spec.resolving import normalization
 from isotune.weights.dialects import to_canonical
 from isotune.weights.reading import read_weights
 from numpy_backend.plugin import LINEAR
@@ -190,41 +188,6 @@ def test_frozen_means_frozen(backend: str, pictures: Path, tmp_path: Path) -> No
     changed = {name for name in after if after[name].tobytes() != initial[name].tobytes()}
     assert changed == {"fc.weight", "fc.bias"}
     assert "bn.running_mean" in after
-
-
-@pytest.mark.parametrize("backend", ALL)
-def test_the_state_within_an_epoch_is_complete(
-    backend: str, pictures: Path, tmp_path: Path
-) -> None:
-    spec = experiment(
-        pictures,
-        backbone={"name": "linear", "weights": "none"},
-        optimizer={"name": "adam", "lr": 0.01},
-        checkpoint={"every_steps": 2, "keep": 2},
-    )
-    found = run(backend, spec, tmp_path / "run")
-    store = CheckpointStore(found.folder.checkpoints)
-    assert store.index().steps == ("step-00000004", "step-00000006")
-    middle = store.load("step-00000004")
-    assert (middle.manifest["epoch"], middle.manifest["step"]) == (2, 4)
-    assert middle.manifest["metrics"]["val_loss"] is None
-
-    # Going on from there comes to the run's own end, and so does a run that saves no step.
-    model = build_model(found.spec, ENTRIES["linear"], found.backend, 3)
-    found.backend.checkpoints.import_model(model, middle.model)
-    trainer = found.backend.trainer(model, found.plan)
-    found.backend.checkpoints.import_optimizer(trainer, middle.optimizer)
-    rest = open_pictures(found.spec).training_batches(found.spec).epoch(1, start_batch=1)
-    for step, batch in enumerate(found.backend.dataset.feed(rest, normalization(found.spec)), 4):
-        trainer.fetch([trainer.train_step(batch, 0.01, step)])
-    ends = [
-        found.backend.checkpoints.export_model(model),
-        store.load("step-00000006").model,
-        store.load("last").model,
-    ]
-    plain = run(backend, {**spec, "checkpoint": {}}, tmp_path / "plain")
-    ends.append(CheckpointStore(plain.folder.checkpoints).load("last").model)
-    assert all(in_bytes(end) == in_bytes(ends[0]) for end in ends)
 
 
 @pytest.mark.parametrize("backend", FRAMEWORKS)

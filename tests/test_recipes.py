@@ -92,7 +92,8 @@ def test_a_recipe_runs(name: str, tmp_path: Path):
     )
     assert run.best.epoch == 1
     assert run.evaluate().accuracy == run.best.val_accuracy
-    kept = CheckpointStore(run.folder.checkpoints).index().steps
+    names = CheckpointStore(run.folder.checkpoints).index().kept
+    kept = [name for name in names if name.startswith("step-")]
     assert bool(kept) == bool(recipe.checkpoint.every_steps)
     if best := recipe.checkpoint.save_best_as:
         assert (run.path / best).stat().st_size > 1_000_000

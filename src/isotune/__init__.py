@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         IsotuneError,
         RunError,
         SpecError,
+        StoppedError,
         TrainingError,
         WeightsError,
     )
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from isotune.inspection import summary
     from isotune.reports.curves import show_curves
     from isotune.reports.data import show_data
+    from isotune.resuming import resume
     from isotune.runs.opening import open_run
     from isotune.runs.run import Run
     from isotune.spec.experiment import ExperimentSpec
@@ -42,6 +44,7 @@ _HOMES = {
     "Run": "isotune.runs.run",
     "RunError": "isotune.errors",
     "SpecError": "isotune.errors",
+    "StoppedError": "isotune.errors",
     "TrainingError": "isotune.errors",
     "WeightsError": "isotune.errors",
     "convert": "isotune.weights.converting",
@@ -49,6 +52,7 @@ _HOMES = {
     "json_schema": "isotune.spec.loading",
     "load_spec": "isotune.spec.loading",
     "open_run": "isotune.runs.opening",
+    "resume": "isotune.resuming",
     "run": "isotune.experiment",
     "show_curves": "isotune.reports.curves",
     "show_data": "isotune.reports.data",
@@ -64,6 +68,7 @@ __all__ = [
     "Run",
     "RunError",
     "SpecError",
+    "StoppedError",
     "TrainingError",
     "WeightsError",
     "convert",
@@ -72,6 +77,7 @@ __all__ = [
     "load_spec",
     "open_run",
     "plugins",
+    "resume",
     "run",
     "show_curves",
     "show_data",

@@ -50,6 +50,12 @@ class TrainingError(IsotuneError):
     """A run had to stop: the loss became NaN, say."""
 
 
+class StoppedError(IsotuneError):
+    """A run was asked to stop, by Ctrl-C or a signal, and is saved: it can be resumed."""
+
+    exit_code = 130
+
+
 def nearest(name: str, names: Iterable[str]) -> str:
     """Returns `` Did you mean 'NAME'?`` for the closest of `names`, or an empty string."""
     by_lower = {known.lower(): known for known in names}

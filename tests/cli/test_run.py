@@ -60,7 +60,7 @@ def test_an_epoch_without_evaluation_has_dashes(isotune, spec: Path):
     assert first[4:6] == ["-", "-"]
     assert second[8:] == ["best"]
     folders = sorted(path.name for path in Path("out/checkpoints").glob("*-*"))
-    assert folders == ["epoch-0002", "step-00000002", "step-00000004", "step-00000006"]
+    assert folders == ["epoch-0002", "step-00000004"]
     assert isotune("evaluate", "out", "-c", "step-00000004").exit_code == 0
 
 
@@ -115,24 +115,27 @@ class Stopping:
                 time.sleep(0.05)
 
 
-@pytest.mark.parametrize(
-    ("number", "every", "newest"),
-    [(signal.SIGINT, 3, "epoch-0001"), (signal.SIGTERM, 4, "step-00000004")],
-)
-def test_ctrl_c_ends_with_130_and_says_where_the_newest_checkpoint_is(
-    isotune, spec: Path, number: signal.Signals, every: int, newest: str
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_with_130_and_the_run_goes_on_from_there(
+    isotune, spec: Path, number: signal.Signals
 ):
     plugins.register(plugin := Stopping(number))
-    before = signal.getsignal(signal.SIGTERM)
-    options = ["--set", f"checkpoint.every_steps={every}"]
+    before = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
     try:
-        result = isotune("run", spec, "--backend", "numpy", "-o", "out", *options)
+        result = isotune("run", spec, "--backend", "numpy", "-o", "out")
     finally:
         plugins.unregister(plugin)
     assert result.exit_code == 130
-    assert result.stderr == f"isotune: interrupted; the newest checkpoint, {newest}, is in out\n"
+    asked, stopped, command = result.stderr.splitlines()
+    assert asked.endswith(": stopping after the next step; once more stops at once.")
+    assert re.match(r"isotune: stopped by SIG(INT|TERM) after step 5, in epoch 2 of 2;", stopped)
+    assert command == "isotune: To go on: isotune resume out"
     assert json.loads(Path("out/summary.json").read_text())["state"] == "stopped"
-    assert signal.getsignal(signal.SIGTERM) == before
+    assert [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)] == before
+    result = isotune("resume", "out", "--device", "cpu")
+    assert result.exit_code == 0
+    assert "goes on     after step 5, in epoch 2" in result.stdout
+    assert len(Path("out/metrics.jsonl").read_text().splitlines()) == 2
 
 
 def started(spec: Path) -> RunStarted:

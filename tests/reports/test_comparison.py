@@ -68,7 +68,9 @@ def test_an_unfinished_run_tells_what_its_checkpoints_know(tmp_path: Path):
     run = made_run(tmp_path / "a", [(2.0, 0.50), (1.0, 0.75)])
     checkpoint = run / "checkpoints" / "epoch-0002"
     checkpoint.mkdir()
-    (run / "checkpoints" / "index.json").write_text('{"best": "epoch-0002"}')
+    (run / "checkpoints" / "index.json").write_text(
+        '{"best": "epoch-0002", "kept": ["epoch-0002"]}'
+    )
     manifest = {"backend": "torch", "metrics": epoch(2, 1.0, 0.75).as_json()}
     (checkpoint / "checkpoint.json").write_text(json.dumps(manifest))
     (figures,) = compare_runs([run]).runs

@@ -1,8 +1,9 @@
-"""Checkpoints on disk: whole or not there, best and last only, damage found and named."""
+"""Checkpoints on disk: whole or not there, the best and the newest, damage found and named."""
 
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -14,14 +15,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from isotune.errors import RunError
-from isotune.runs.checkpoints import Checkpoint, CheckpointStore
+from isotune.runs.checkpoint_files import Checkpoint
+from isotune.runs.checkpoints import CheckpointStore, Index
 
 
 def checkpoint(value: int) -> Checkpoint:
     return Checkpoint(
         model={"fc.weight": np.full((2, 3), value, np.float32)},
         optimizer={"fc.weight/step": np.array(value, np.float32)},
-        manifest={"epoch": value, "metrics": {"val_loss": 0.1}, "classes": ["ä", "b"]},
+        manifest={"epoch": value, "step": value, "classes": ["ä", "b"]},
     )
 
 
@@ -38,8 +40,8 @@ def values(store: CheckpointStore) -> tuple[int, int]:
 def store(tmp_path: Path) -> CheckpointStore:
     """A store with epoch 1 the best and epoch 2 the last."""
     store = CheckpointStore(tmp_path)
-    store.save("epoch-0001", checkpoint(1), best=True)
-    store.save("epoch-0002", checkpoint(2), best=False)
+    store.save("epoch-0001", checkpoint(1), keep=1, best=True)
+    store.save("epoch-0002", checkpoint(2), keep=1, best=False)
     return store
 
 
@@ -49,58 +51,56 @@ def folders(path: Path) -> list[str]:
 
 def test_best_and_last_are_kept(store: CheckpointStore, tmp_path: Path) -> None:
     assert values(store) == (1, 2)
-    store.save("epoch-0003", checkpoint(3), best=False)
+    store.save("epoch-0003", checkpoint(3), keep=1, best=False)
     assert values(store) == (1, 3)
     assert folders(tmp_path) == ["epoch-0001", "epoch-0003", "index.json"]
-    store.save("epoch-0004", checkpoint(4), best=True)
+    store.save("epoch-0004", checkpoint(4), keep=1, best=True)
     assert values(store) == (4, 4)
     assert folders(tmp_path) == ["epoch-0004", "index.json"]
     assert json.loads((tmp_path / "index.json").read_text()) == {
         "best": "epoch-0004",
-        "last": "epoch-0004",
+        "kept": ["epoch-0004"],
     }
 
 
-def test_of_the_steps_the_newest_are_kept_beside_best_and_last(
-    store: CheckpointStore, tmp_path: Path
-) -> None:
+def test_the_newest_are_kept_beside_the_best(store: CheckpointStore, tmp_path: Path) -> None:
     for step in (10, 20, 30):
-        store.save_step(f"step-{step:08d}", checkpoint(step), keep=2)
-    epochs, steps = ["epoch-0001", "epoch-0002"], ["step-00000020", "step-00000030"]
-    assert folders(tmp_path) == [*epochs, "index.json", *steps]
-    assert values(store) == (1, 2)
+        store.save(f"step-{step:08d}", checkpoint(step), keep=2)
+    steps = ["step-00000020", "step-00000030"]
+    assert folders(tmp_path) == ["epoch-0001", "index.json", *steps]
+    assert values(store) == (1, 30)
     assert store.load(steps[0]).manifest["epoch"] == 20
-    store.save("epoch-0003", checkpoint(3), best=True)
-    assert folders(tmp_path) == ["epoch-0003", "index.json", *steps]
     with pytest.raises(
-        RunError, match=r"no checkpoint 'step-10'.*best \(epoch-0003\).*step-00000030"
+        RunError, match=r"no checkpoint 'step-10'.*best \(epoch-0001\), last \(step-00000030\)"
     ):
         store.load("step-10")
-    store.save_step("step-00000040", checkpoint(40), keep=1)
-    assert folders(tmp_path) == ["epoch-0003", "index.json", "step-00000040"]
+    store.save("epoch-0040", checkpoint(40), keep=1, best=True)
+    assert folders(tmp_path) == ["epoch-0040", "index.json"]
 
 
-def test_an_older_step_goes_only_when_the_newer_is_whole(tmp_path: Path) -> None:
+def test_newer_ones_are_forgotten_the_best_too(tmp_path: Path) -> None:
     store = CheckpointStore(tmp_path)
-    store.save_step("step-00000001", checkpoint(1), keep=1)
+    for step in (10, 20, 30):
+        store.save(f"step-{step:08d}", checkpoint(step), keep=3, best=step == 20)
+    store.forget_after("step-00000020")
+    assert store.index() == Index("step-00000020", ("step-00000010", "step-00000020"))
+    store.forget_after("step-00000010")
+    assert store.index() == Index(None, ("step-00000010",))
+    assert folders(tmp_path) == ["index.json", "step-00000010"]
+
+
+def test_an_older_one_goes_only_when_the_newer_is_whole(tmp_path: Path) -> None:
+    store = CheckpointStore(tmp_path)
+    store.save("step-00000001", checkpoint(1), keep=1)
     with pytest.MonkeyPatch.context() as monkeypatch:
         disk = FullDisk(monkeypatch, fails_at=0)
-        store.save_step("step-00000001", checkpoint(1), keep=1)
+        store.save("step-00000001", checkpoint(1), keep=1)
     for fails_at in range(1, disk.calls + 1):
         with pytest.MonkeyPatch.context() as monkeypatch:
             FullDisk(monkeypatch, fails_at)
             with pytest.raises(RunError, match="step-00000002: cannot be written"):
-                store.save_step("step-00000002", checkpoint(2), keep=1)
+                store.save("step-00000002", checkpoint(2), keep=1)
         assert store.load("step-00000001").manifest["epoch"] == 1
-
-
-def test_an_index_from_before_there_were_steps_is_read(tmp_path: Path) -> None:
-    store = CheckpointStore(tmp_path)
-    store.save("epoch-0001", checkpoint(1), best=True)
-    (tmp_path / "index.json").write_text('{"best": "epoch-0001", "last": "epoch-0001"}\n')
-    assert values(store) == (1, 1)
-    store.save_step("step-00000002", checkpoint(2), keep=1)
-    assert values(store) == (1, 1)
 
 
 def test_scalars_dtypes_and_layouts_survive(tmp_path: Path) -> None:
@@ -111,7 +111,7 @@ def test_scalars_dtypes_and_layouts_survive(tmp_path: Path) -> None:
         "counts": np.arange(3),
     }
     store = CheckpointStore(tmp_path)
-    store.save("epoch-0001", Checkpoint(state, {}, {}), best=True)
+    store.save("epoch-0001", Checkpoint(state, {}, {}), keep=1, best=True)
     found = store.load("best").model
     assert found.keys() == state.keys()
     for name, value in state.items():
@@ -149,16 +149,16 @@ def test_a_failure_at_any_write_leaves_the_state_before(
 ) -> None:
     with pytest.MonkeyPatch.context() as monkeypatch:
         disk = FullDisk(monkeypatch, fails_at=0)
-        store.save("epoch-0003", checkpoint(3), best=True)
+        store.save("epoch-0003", checkpoint(3), keep=1, best=True)
     writes = disk.calls
     assert writes > 8
 
     for fails_at in range(1, writes + 1):
-        store.save("epoch-0004", checkpoint(4), best=True)
+        store.save("epoch-0004", checkpoint(4), keep=1, best=True)
         with pytest.MonkeyPatch.context() as monkeypatch:
             FullDisk(monkeypatch, fails_at)
             with pytest.raises(RunError, match=r"epoch-0005: cannot be written: No space left"):
-                store.save("epoch-0005", checkpoint(5), best=True)
+                store.save("epoch-0005", checkpoint(5), keep=1, best=True)
         assert values(store) == (4, 4)
         assert not [name for name in folders(tmp_path) if name.startswith(".")]
 
@@ -171,10 +171,10 @@ def test_a_kill_between_the_writes_leaves_the_state_before(
 
     monkeypatch.setattr("isotune.runs.checkpoints.write_atomically", die)
     with pytest.raises(KeyboardInterrupt):
-        store.save("epoch-0003", checkpoint(3), best=True)
+        store.save("epoch-0003", checkpoint(3), keep=1, best=True)
     monkeypatch.undo()
     assert values(store) == (1, 2)
-    store.save("epoch-0003", checkpoint(3), best=True)
+    store.save("epoch-0003", checkpoint(3), keep=1, best=True)
     assert values(store) == (3, 3)
     assert folders(tmp_path) == ["epoch-0003", "index.json"]
 
@@ -215,11 +215,38 @@ def test_a_missing_file_is_named(store: CheckpointStore, tmp_path: Path, name: s
         store.load("last")
 
 
+def test_a_manifest_that_lies_about_shapes(store: CheckpointStore, tmp_path: Path) -> None:
+    path = tmp_path / "epoch-0002/checkpoint.json"
+    manifest = json.loads(path.read_text())
+    manifest["tensors"]["model.safetensors"]["fc.weight"] = [3, 2]
+    del manifest["sha256"]["checkpoint.json"]
+    honest_hash = hashlib.sha256(json.dumps(manifest).encode()).hexdigest()
+    manifest["sha256"]["checkpoint.json"] = honest_hash
+    path.write_text(json.dumps(manifest))
+    with pytest.raises(
+        RunError,
+        match=r"model.safetensors: is damaged: 'fc.weight' has shape \[2, 3\], but \[3, 2\] in"
+        r" checkpoint.json\. epoch-0001 is whole: --checkpoint epoch-0001",
+    ):
+        store.load("last")
+
+
+def test_a_damaged_best_is_forgotten_with_a_warning(
+    store: CheckpointStore, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "epoch-0001/model.safetensors").write_bytes(b"")
+    store.forget_after("epoch-0002")
+    assert store.index() == Index(None, ("epoch-0002",))
+    assert "epoch-0001: is damaged, and no longer the best." in caplog.text
+
+
 def test_other_damage(store: CheckpointStore, tmp_path: Path) -> None:
     manifest = tmp_path / "epoch-0001/checkpoint.json"
-    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "format": 2}))
+    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "format": 3}))
     with pytest.raises(
-        RunError, match=r"checkpoint.json: has format 2; this Isotune reads format 1"
+        RunError,
+        match=r"checkpoint.json: has format 3; this Isotune reads format 2\."
+        r" epoch-0002 is whole: --checkpoint epoch-0002 takes it\.",
     ):
         store.load("best")
     (tmp_path / "index.json").write_text("[]")

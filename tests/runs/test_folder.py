@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,17 @@ def test_a_folder_of_its_own_for_every_run(tmp_path: Path, monkeypatch: pytest.M
     assert len(made) == 3
     assert {path.parent for path in made} == {Path("runs")}
     assert all(path.name.startswith("tiny-numpy-") for path in made)
+
+
+def test_one_process_at_a_time(tmp_path: Path) -> None:
+    mine = RunFolder.create(SPEC, "numpy", tmp_path)
+    again = RunFolder.existing(tmp_path)
+    with pytest.raises(RunError, match=f"process {os.getpid()} is training there"):
+        again.claim()
+    mine.release()
+    again.claim()
+    with pytest.raises(RunError, match="is training there"):
+        mine.claim()
 
 
 def test_damage_is_named(tmp_path: Path) -> None:

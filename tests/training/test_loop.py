@@ -30,6 +30,7 @@ from isotune.training.evaluation import FETCH_EVERY
 from isotune.training.feeding import PictureFeed
 from isotune.training.learner import Learner
 from isotune.training.loop import TrainingLoop
+from isotune.training.saving import Snapshot
 from numpy_backend.backend import NumpyBackend
 from tiny import experiment
 
@@ -99,8 +100,8 @@ class FakeBatches:
     def labels(self, epoch: int) -> list[NDArray[np.int32]]:
         return self.groups
 
-    def epoch(self, epoch: int) -> Iterator[Batch]:
-        for labels in self.groups:
+    def epoch(self, epoch: int, start_batch: int = 0) -> Iterator[Batch]:
+        for labels in self.groups[start_batch:]:
             yield Batch(np.zeros((len(labels), 8, 8, 3), np.uint8), labels)
 
 
@@ -121,8 +122,8 @@ def make_loop(trainer: FakeTrainer, train: FakeBatches, **changes: Any) -> Train
         train=train,  # type: ignore[arg-type]
         freezing=lambda epoch: FreezePlan(frozenset({"a"} if epoch < 3 else ())),
         notify=lambda hook, event: None,
-        on_epoch=lambda metrics, best: None,
-        on_step=lambda metrics: None,
+        log=lambda metrics: None,
+        save=lambda snapshot: None,
     )
 
 
@@ -163,7 +164,7 @@ def test_batches_join_in_updates_within_an_epoch_and_checkpoints_wait_for_them()
         trainer, FakeBatches([0], [1], [2, 2], [0], [1, 1, 1]), schedule="cosine", **changes
     )
     saved: list[int] = []
-    loop.on_step = lambda metrics: saved.append(metrics.steps)
+    loop.save = lambda snapshot: saved.append(snapshot.metrics.steps)
     loop.run()
     assert trainer.parts[:5] == trainer.parts[5:]
     assert trainer.parts[:5] == [
@@ -193,7 +194,7 @@ def test_epochs_are_evaluated_from_the_start_on_at_intervals_and_at_the_end() ->
     evaluation = {"every": 2, "start": 3}
     loop = make_loop(trainer, FakeBatches([0]), epochs=8, evaluation=evaluation)
     told: list[tuple[int, bool]] = []
-    loop.on_epoch = lambda metrics, best: told.append((metrics.epoch, best))
+    loop.save = lambda snapshot: told.append((snapshot.metrics.epoch, snapshot.is_best))
     assert loop.run().epoch == 3
     assert [m.epoch for m in loop.history if m.evaluated] == [3, 5, 7, 8]
     assert trainer.fetched.count(2) == 4  # the validation's two batches
@@ -201,6 +202,29 @@ def test_epochs_are_evaluated_from_the_start_on_at_intervals_and_at_the_end() ->
     unseen = loop.history[0].as_json()
     assert (unseen["val_loss"], unseen["val_accuracy"], unseen["val_seconds"]) == (None, None, 0.0)
     assert EpochMetrics.from_json(unseen).as_json() == unseen
+
+
+@pytest.mark.parametrize(
+    ("checkpoint", "saved"),
+    [
+        ({}, [(1, 2), (2, 4), (3, 6)]),
+        ({"every_epochs": 2}, [(1, 2), (2, 4), (3, 6)]),
+        ({"every_epochs": None}, [(1, 2), (3, 6)]),
+        ({"every_epochs": None, "every_steps": 2}, [(1, 2), (2, 4), (3, 6)]),
+        ({"every_epochs": None, "every_steps": 3}, [(1, 2), (2, 3), (3, 6)]),
+        ({"every_minutes": 1e-9}, [(1, 1), (1, 2), (2, 3), (2, 4), (3, 5), (3, 6)]),
+    ],
+)
+def test_checkpoints_come_by_epochs_steps_and_minutes(
+    checkpoint: dict[str, Any], saved: list[tuple[int, int]]
+) -> None:
+    """The best epoch is the first of three."""
+    trainer = FakeTrainer([1.0])
+    loop = make_loop(trainer, FakeBatches([0], [1]), epochs=3, checkpoint=checkpoint)
+    found: list[tuple[int, int]] = []
+    loop.save = lambda snapshot: found.append((snapshot.metrics.epoch, snapshot.metrics.steps))
+    loop.run()
+    assert found == saved
 
 
 def test_early_stopping_counts_evaluated_epochs() -> None:
@@ -215,9 +239,10 @@ def test_every_so_many_steps_of_the_run_the_figures_so_far_are_saved() -> None:
     trainer = FakeTrainer([1.0, 2.0, 3.0, 6.0])
     changes = {"epochs": 2, "checkpoint": {"every_steps": 3}}
     loop = make_loop(trainer, FakeBatches([0, 0], [1], [0], [1]), **changes)
-    saved: list[EpochMetrics] = []
-    loop.on_step = saved.append
+    snapshots: list[Snapshot] = []
+    loop.save = snapshots.append
     loop.run()
+    saved = [snapshot.metrics for snapshot in snapshots if snapshot.tally]
     assert [(m.epoch, m.steps) for m in saved] == [(1, 3), (2, 6)]
     assert saved[0].train_loss == pytest.approx((2 * 1 + 2 + 3) / 4)
     assert saved[1].train_loss == pytest.approx((2 * 1 + 2) / 3)
@@ -232,7 +257,7 @@ def test_every_so_many_steps_of_the_run_the_figures_so_far_are_saved() -> None:
 def test_a_training_loss_that_is_no_number_ends_the_run(loss: float) -> None:
     loop = make_loop(FakeTrainer([1.0, 1.0, 1.0, loss]), FakeBatches([0], [0]), epochs=5)
     saved: list[EpochMetrics] = []
-    loop.on_epoch = lambda metrics, best: saved.append(metrics)
+    loop.log = saved.append
     with pytest.raises(TrainingError, match=r"training loss became \w+ in epoch 2; .*optimizer.lr"):
         loop.run()
     assert [metrics.epoch for metrics in saved] == [1]

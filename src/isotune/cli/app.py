@@ -16,6 +16,7 @@ from isotune.cli.commands.demo import demo
 from isotune.cli.commands.evaluate import evaluate
 from isotune.cli.commands.predict import predict
 from isotune.cli.commands.recipes import recipes
+from isotune.cli.commands.resume import resume
 from isotune.cli.commands.run import run
 from isotune.cli.commands.schema import schema
 from isotune.cli.commands.show import show
@@ -35,6 +36,7 @@ app = typer.Typer(
 
 for command in (
     run,
+    resume,
     summary,
     demo,
     evaluate,

@@ -6,6 +6,8 @@ import sys
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rich.console import Console
 
     from isotune.reports.tables import Table
@@ -43,3 +45,10 @@ def show_table(console: Console, table: Table) -> None:
 def show(console: Console, text: str = "", style: str | None = None) -> None:
     """Shows text as it is, however long: brackets are not markup, lines are not wrapped."""
     console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+
+
+def quoted(path: Path) -> str:
+    """Returns a path as a shell takes it."""
+    from shlex import quote
+
+    return quote(str(path))

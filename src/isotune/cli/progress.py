@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from isotune.cli.console import show, show_table
+from isotune.cli.console import quoted, show, show_table
 from isotune.reports.figures import count, duration, loss, number, percent, significant
 from isotune.reports.splits import split_table
 
@@ -118,10 +118,14 @@ class RunProgress:
         from isotune.runs.checkpoints import CheckpointStore
         from isotune.runs.folder import RunFolder
 
-        newest = CheckpointStore(RunFolder(self.folder).checkpoints).newest()
+        newest = CheckpointStore(RunFolder(self.folder).checkpoints).index().last
         if newest is None:
             return f"there is no checkpoint yet; the run is in {self.folder}"
         return f"the newest checkpoint, {newest}, is in {self.folder}"
+
+    def how_to_go_on(self) -> str:
+        """Returns the command that continues the run; empty before it started."""
+        return "" if self.folder is None else f"isotune resume {quoted(self.folder)}"
 
     def _show_table(self, table: Table) -> None:
         if not self._console.is_terminal:  # there, a table brings its own space
@@ -176,6 +180,8 @@ def _facts(event: RunStarted) -> dict[str, str]:
     pictures = ", ".join(f"{sum(each):,} {split}" for split, each in event.counts.items())
     left_out = ", ".join(f"{n} {split}" for split, n in event.skipped.items() if n)
     features = {"features": event.features} if event.features else {}
+    epoch = event.steps // event.steps_per_epoch + 1
+    begun = {"goes on": f"after step {event.steps}, in epoch {epoch}"} if event.steps else {}
     return {
         "pictures": pictures + (f"; left out as unreadable: {left_out}" if left_out else ""),
         "classes": f"{len(event.classes):,}",
@@ -183,5 +189,6 @@ def _facts(event: RunStarted) -> dict[str, str]:
         "training": f"{model.trainable:,} of {count(model.parameters, 'parameter')},"
         f" {count(event.steps_per_epoch, 'step')} an epoch",
         **features,
+        **begun,
         "run folder": str(event.folder),
     }

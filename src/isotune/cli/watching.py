@@ -12,7 +12,7 @@ import typer
 from isotune.cli.group import INTERRUPTED
 from isotune.cli.messages import complain
 from isotune.cli.progress import RunProgress
-from isotune.errors import TrainingError
+from isotune.errors import StoppedError, TrainingError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -29,8 +29,12 @@ def watched(console: Console, layers: bool = False) -> Iterator[RunProgress]:
     try:
         with _stopped_by_sigterm(), progress:
             yield progress
+    except StoppedError as error:
+        raise StoppedError(f"{error}\nTo go on: {progress.how_to_go_on()}") from error
     except KeyboardInterrupt:
         complain(f"interrupted; {progress.left_behind()}")
+        if command := progress.how_to_go_on():
+            complain(f"To go on: {command}")
         raise typer.Exit(INTERRUPTED) from None
     except TrainingError as error:
         raise TrainingError(f"{error}\n{progress.left_behind()}") from error

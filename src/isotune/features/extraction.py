@@ -87,6 +87,14 @@ def regrouped(batches: Iterable[FeatureBatch], size: int) -> Iterator[FeatureBat
         yield _joined(parts)
 
 
+def without_first(batches: Iterator[FeatureBatch], count: int) -> Iterator[FeatureBatch]:
+    """Yields `batches`, the first of them without its first `count` samples."""
+    for batch in batches:
+        if count < len(batch):
+            yield _part(batch, count, len(batch))
+        count = max(count - len(batch), 0)
+
+
 def _joined(parts: list[FeatureBatch]) -> FeatureBatch:
     features = np.concatenate([part.features for part in parts])
     return FeatureBatch(features, np.concatenate([part.labels for part in parts]))

@@ -10,7 +10,7 @@ import numpy as np
 
 from isotune.data.batches import Batches
 from isotune.features.cut import Cut
-from isotune.features.extraction import Extractor, even_batch, regrouped
+from isotune.features.extraction import Extractor, even_batch, regrouped, without_first
 from isotune.features.kept import KeptFeatures
 from isotune.features.key import FeatureKeys
 from isotune.features.store import FeatureStore, Rows
@@ -75,15 +75,17 @@ class FeatureFeed(Feed):
         self._freezing = plan
         self.trainer.freeze(self._settings.cut.inside(plan))
 
-    def training(self, epoch: int, waiting: Stopwatch, labels: Labels) -> Iterator[DeviceBatch]:
-        """Yields the features of an epoch's pictures, from 0, in the epoch's order."""
-        view = self._view(epoch)
+    def training(
+        self, epoch: int, start: int, waiting: Stopwatch, labels: Labels
+    ) -> Iterator[DeviceBatch]:
+        """Yields the features of an epoch's pictures, in its order, from batch `start` on."""
+        view, first = self._view(epoch), start * self._settings.spec.batch_size
         rows = None if view is None else self._train.view(view, waiting)
         if rows is None:
-            batches = self._computed(epoch if view is None else view, epoch, waiting)
+            batches = self._computed(epoch if view is None else view, epoch, first, waiting)
         else:
             order = self._settings.train.order(epoch)[: self._settings.train.size]
-            batches = self._gathered(rows, order)
+            batches = self._gathered(rows, order[first:])
         return self._backend.dataset.feed_features(noting(batches, labels))
 
     def evaluate(self) -> Evaluation:
@@ -116,11 +118,16 @@ class FeatureFeed(Feed):
         views = self._settings.spec.cache.views
         return None if views is None else epoch % views
 
-    def _computed(self, view: int, epoch: int, waiting: Stopwatch) -> Iterator[FeatureBatch]:
-        train = self._settings.train
-        pictures = train.regrouped(self._extractor.batch_size).epoch(view, order=epoch)
+    def _computed(
+        self, view: int, epoch: int, first: int, waiting: Stopwatch
+    ) -> Iterator[FeatureBatch]:
+        # A picture is always computed in the same batch, as its features may depend, in their
+        # last bits, on its place there.
+        size = self._extractor.batch_size
+        whole, passed = divmod(first, size)
+        pictures = self._settings.train.regrouped(size).epoch(view, whole, order=epoch)
         features = self._extractor.features(waiting.timing(pictures))
-        return regrouped(features, self._settings.spec.batch_size)
+        return regrouped(without_first(features, passed), self._settings.spec.batch_size)
 
     def _gathered(self, rows: Rows, order: np.ndarray[Any, Any]) -> Iterator[FeatureBatch]:
         size, labels = self._settings.spec.batch_size, self._settings.train.source.labels

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from isotune.reports.wording import described_freeze, described_head
-from isotune.runs.checkpoints import MANIFEST, CheckpointStore
+from isotune.runs.checkpoint_files import MANIFEST
+from isotune.runs.checkpoints import CheckpointStore
 from isotune.runs.events import EpochMetrics
 from isotune.runs.folder import RunFolder
 
@@ -119,7 +120,7 @@ def read_figures(path: str | Path) -> RunFigures:
     folder = RunFolder.existing(path)
     summary = folder.summary()
     timings = summary.get("timings", {})
-    manifest = {} if summary else _best_manifest(folder)
+    manifest = {} if timings else _best_manifest(folder)
     best = summary.get("best") or manifest.get("metrics")
     spec = folder.spec()
     parameters = summary.get("parameters", {})

@@ -75,6 +75,7 @@ class RunStarted:
         skipped: unreadable pictures left out, by split.
         model: its layers and what of them trains.
         features: how features are kept, in words; None where they are not.
+        steps: training steps that were made before, in the run that now goes on.
     """
 
     folder: Path
@@ -87,6 +88,7 @@ class RunStarted:
     steps_per_epoch: int
     model: ModelSummary
     features: str | None = None
+    steps: int = 0
 
 
 @dataclass(frozen=True)

@@ -4,25 +4,30 @@
 
     spec.yaml          the resolved spec
     metrics.jsonl      one line an epoch
-    summary.json       versions, device, timings, best epoch; written when the run ends
+    summary.json       versions, device, timings, best epoch; but for the device when it ends
     checkpoints/       see isotune.runs.checkpoints
     best.ckpt          the best weights, if and as the spec's checkpoint.save_best_as names them
+    .lock              locked by the process that trains
 """
 
 from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import yaml
 
 from isotune.errors import RunError
+from isotune.locks import try_lock
 from isotune.runs.events import EpochMetrics
 from isotune.spec.experiment import ExperimentSpec
 from isotune.spec.loading import dump_spec, load_spec
+
+LOCK = ".lock"
 
 
 class RunFolder:
@@ -31,27 +36,66 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.checkpoints = path / "checkpoints"
+        self._lock: IO[str] | None = None
 
     @classmethod
     def create(cls, spec: ExperimentSpec, backend: str, path: Path | None = None) -> RunFolder:
         """Makes a new folder: `path`, or ``runs/NAME-BACKEND-TIME`` in the working directory.
+
+        It is this process's until :meth:`release`.
 
         Raises:
             RunError: the folder exists and is not empty, or cannot be written.
         """
         stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
         wanted = path or Path("runs") / f"{spec.name}-{backend}-{stamp}"
-        if wanted.exists() and (not wanted.is_dir() or any(wanted.iterdir())):
-            if path is not None:
-                raise RunError(f"{wanted}: is there already; name a new or empty folder.")
+        if path is None and _is_used(wanted):
             wanted = _free(wanted)
         folder = cls(wanted)
+        _refuse_used(wanted)
         try:
             folder.checkpoints.mkdir(parents=True, exist_ok=True)
-            write_atomically(wanted / "spec.yaml", yaml.safe_dump(dump_spec(spec), sort_keys=False))
         except OSError as error:
-            raise RunError(f"{wanted}: cannot be written: {error.strerror}.") from error
+            raise _unwritable(wanted, error) from error
+        folder.claim()
+        try:
+            if (wanted / "spec.yaml").exists():  # another process was as quick
+                _refuse_used(wanted)
+            folder.write_spec(spec)
+        except RunError:
+            folder.release()
+            raise
         return folder
+
+    def claim(self) -> None:
+        """Makes the folder this process's, until :meth:`release` or the end of the process.
+
+        Raises:
+            RunError: another process that lives has it, it cannot be written, or its file system
+                has no locks.
+        """
+        try:
+            lock = (self.path / LOCK).open("a+", encoding="utf-8")
+            if try_lock(lock.fileno()):
+                lock.truncate(0)
+                lock.write(f"{os.getpid()}\n")
+                lock.flush()
+                self._lock = lock
+                return
+        except OSError as error:
+            raise _unwritable(self.path, error) from error
+        with lock:
+            lock.seek(0)
+            owner = lock.read().strip()
+        raise RunError(
+            f"{self.path}: process {owner} is training there; wait for its end, or stop it."
+        )
+
+    def release(self) -> None:
+        """Lets others have the folder."""
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
 
     @classmethod
     def existing(cls, path: str | Path) -> RunFolder:
@@ -73,11 +117,34 @@ class RunFolder:
         """Reads the run's resolved spec."""
         return load_spec(self.path / "spec.yaml")
 
+    def write_spec(self, spec: ExperimentSpec) -> None:
+        """Writes ``spec.yaml``.
+
+        Raises:
+            RunError: it cannot be written.
+        """
+        self._write("spec.yaml", yaml.safe_dump(dump_spec(spec), sort_keys=False))
+
     def append_metrics(self, metrics: EpochMetrics) -> None:
-        """Adds an epoch's line to ``metrics.jsonl``."""
-        line = json.dumps(metrics.as_json())
-        with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
-            file.write(line + "\n")
+        """Adds an epoch's line to ``metrics.jsonl``.
+
+        Raises:
+            RunError: it cannot be written.
+        """
+        path = self.path / "metrics.jsonl"
+        try:
+            with path.open("a", encoding="utf-8") as file:
+                file.write(_line(metrics))
+        except OSError as error:
+            raise _unwritable(path, error) from error
+
+    def write_metrics(self, history: Iterable[EpochMetrics]) -> None:
+        """Replaces ``metrics.jsonl`` by the lines of these epochs.
+
+        Raises:
+            RunError: it cannot be written.
+        """
+        self._write("metrics.jsonl", "".join(map(_line, history)))
 
     def history(self) -> list[EpochMetrics]:
         """Reads all epochs' metrics.
@@ -96,12 +163,15 @@ class RunFolder:
         return history
 
     def write_summary(self, summary: dict[str, Any]) -> None:
-        """Writes ``summary.json``."""
-        text = json.dumps(summary, indent=2, allow_nan=False)
-        write_atomically(self.path / "summary.json", text + "\n")
+        """Writes ``summary.json``.
+
+        Raises:
+            RunError: it cannot be written.
+        """
+        self._write("summary.json", json.dumps(summary, indent=2, allow_nan=False) + "\n")
 
     def summary(self) -> dict[str, Any]:
-        """Reads ``summary.json``; empty while the run has not ended.
+        """Reads ``summary.json``, whose ``state`` is unfinished, stopped or finished.
 
         Raises:
             RunError: the file is damaged.
@@ -113,6 +183,20 @@ class RunFolder:
             return dict(json.loads(path.read_text("utf-8")))
         except ValueError as error:
             raise RunError(f"{path}: is not valid JSON: {error}.") from error
+
+    def _write(self, name: str, text: str) -> None:
+        try:
+            write_atomically(self.path / name, text)
+        except OSError as error:
+            raise _unwritable(self.path / name, error) from error
+
+
+def _unwritable(path: Path, error: OSError) -> RunError:
+    return RunError(f"{path}: cannot be written: {error.strerror or error}.")
+
+
+def _line(metrics: EpochMetrics) -> str:
+    return json.dumps(metrics.as_json()) + "\n"
 
 
 def write_atomically(path: Path, text: str) -> None:
@@ -128,8 +212,19 @@ def write_atomically(path: Path, text: str) -> None:
         beside.unlink(missing_ok=True)
 
 
+def _is_used(path: Path) -> bool:
+    return path.exists() and (
+        not path.is_dir() or any(entry.name != LOCK for entry in path.iterdir())
+    )
+
+
+def _refuse_used(path: Path) -> None:
+    if _is_used(path):
+        raise RunError(f"{path}: is there already; name a new or empty folder.")
+
+
 def _free(path: Path) -> Path:
     number = 2
-    while (candidate := path.with_name(f"{path.name}-{number}")).exists():
+    while _is_used(candidate := path.with_name(f"{path.name}-{number}")):
         number += 1
     return candidate

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 
 from isotune.heads import head_path, saved_head
+from isotune.interfaces.backbone import BackboneEntry
 from isotune.interfaces.backend import Backend
+from isotune.interfaces.checkpoint import State
 from isotune.interfaces.trainer import TrainingPlan
 from isotune.modelling import build_backbone, plan_with
 from isotune.plugins import Plugins
@@ -52,11 +54,7 @@ def open_run(
     name = backend or manifest["backend"]
     entry = find_backbone(spec.backbone.name, catalogue(plugins.backbones(name)))
     opened = plugins.open_backend(name, device)
-    model = build_backbone(entry, opened)
-    place = head_path(spec.head, entry)
-    opened.heads.replace(model, place, saved_head(spec.head, place, loaded.model))
-    shapes = opened.checkpoints.model_shapes(model)
-    opened.checkpoints.import_model(model, match_exact(shapes, loaded.model, str(folder.path)))
+    model = rebuild(spec, entry, opened, loaded.model, str(folder.path))
     return Run(
         folder=folder,
         spec=spec,
@@ -67,6 +65,26 @@ def open_run(
         history=tuple(folder.history()),
         best=EpochMetrics.from_json(manifest["metrics"]),
     )
+
+
+def rebuild(
+    spec: ExperimentSpec, entry: BackboneEntry, backend: Backend, state: State, where: str
+) -> Any:
+    """Returns the native model of an experiment with the values of a checkpoint.
+
+    Args:
+        where: names the checkpoint in an error.
+
+    Raises:
+        BackendError: the backend does not have the backbone.
+        WeightsError: names or shapes are not those of the model.
+    """
+    model = build_backbone(entry, backend)
+    place = head_path(spec.head, entry)
+    backend.heads.replace(model, place, saved_head(spec.head, place, state))
+    shapes = backend.checkpoints.model_shapes(model)
+    backend.checkpoints.import_model(model, match_exact(shapes, state, where))
+    return model
 
 
 def _plan(spec: ExperimentSpec, manifest: dict[str, Any], backend: Backend) -> TrainingPlan:

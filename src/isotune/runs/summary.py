@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import statistics
@@ -13,7 +14,16 @@ from isotune.reports.model_summary import ModelSummary
 from isotune.runs.versions import versions
 from isotune.spec.experiment import ExperimentSpec
 from isotune.training.loop import TrainingLoop
-from isotune.training.progress import Best
+
+
+def started(spec: ExperimentSpec, backend: Backend) -> dict[str, Any]:
+    """Returns the summary of a run until it ends, which tells who to resume it with."""
+    return {
+        "name": spec.name,
+        "state": "unfinished",
+        "backend": backend.name,
+        "device": backend.device,
+    }
 
 
 def summarise(
@@ -35,9 +45,7 @@ def summarise(
         seconds: wall time of training and validation.
         stopped: what ended the run early, or None.
     """
-    best = Best(spec.checkpoint.monitor)
-    for metrics in loop.history:
-        best.update(metrics)
+    best = loop.best
     return {
         "name": spec.name,
         "state": "finished" if stopped is None else "stopped",
@@ -68,6 +76,6 @@ def _timings(loop: TrainingLoop, seconds: float) -> dict[str, float | None]:
         "train": sum(m.train_seconds for m in loop.history),
         "val": sum(m.val_seconds for m in loop.history),
         "data_wait": sum(m.data_seconds for m in loop.history),
-        "first_step": loop.first_step_seconds if loop.history else None,
+        "first_step": None if math.isnan(loop.first_step_seconds) else loop.first_step_seconds,
         "step_ms": statistics.median(steps) * 1000 if steps else None,
     }

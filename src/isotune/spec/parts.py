@@ -173,18 +173,24 @@ WeightsFile = Annotated[
 
 
 class CheckpointSpec(SpecModel):
-    """What is kept of a run beside its last epoch's state.
+    """When a run's state is saved, and what is kept of it. The best epoch's always is.
 
     Attributes:
         monitor: the best epoch is that with the first best value of it.
+        every_epochs: after every how many epochs a checkpoint is made; None makes one after the
+            best and the last epoch alone.
         every_steps: after every how many training steps of the run a checkpoint is made, or
-            with the next update where they accumulate; None makes none within epochs.
-        keep: how many of those stay, the newest; the best and the last epoch's stay besides.
+            with the next update where they accumulate; None makes none for their number.
+        every_minutes: after how many minutes without a checkpoint one is made, with the next
+            update; None makes none for the time.
+        keep: how many stay, the newest; the best epoch's stays besides.
         save_best_as: a file in the run folder that always holds the best weights, in the
             format that its suffix tells: ``best.safetensors``, ``best.pth``, ``best.ckpt``.
     """
 
     monitor: Monitor = "val_accuracy"
+    every_epochs: Annotated[int, Field(ge=1)] | None = 1
     every_steps: Annotated[int, Field(ge=1)] | None = None
-    keep: Annotated[int, Field(ge=1)] = 5
+    every_minutes: Annotated[float, Field(gt=0)] | None = None
+    keep: Annotated[int, Field(ge=1)] = 2
     save_best_as: WeightsFile | None = None

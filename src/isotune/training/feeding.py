@@ -36,11 +36,14 @@ class Feed(ABC):
         """Trains everything but ``plan.frozen`` from the next step on."""
 
     @abstractmethod
-    def training(self, epoch: int, waiting: Stopwatch, labels: Labels) -> Iterator[DeviceBatch]:
+    def training(
+        self, epoch: int, start: int, waiting: Stopwatch, labels: Labels
+    ) -> Iterator[DeviceBatch]:
         """Yields the batches of a training epoch.
 
         Args:
             epoch: from 0.
+            start: the first batch, from 0; the same ones follow as without it.
             waiting: measures how long it waits for pictures.
             labels: takes the labels of each batch, int32 (N,). They may run ahead.
         """
@@ -83,9 +86,11 @@ class PictureFeed(Feed):
         """Trains everything but ``plan.frozen`` from the next step on."""
         self.trainer.freeze(plan)
 
-    def training(self, epoch: int, waiting: Stopwatch, labels: Labels) -> Iterator[DeviceBatch]:
-        """Yields the pictures of an epoch, from 0."""
-        batches = noting(waiting.timing(self._train.epoch(epoch)), labels)
+    def training(
+        self, epoch: int, start: int, waiting: Stopwatch, labels: Labels
+    ) -> Iterator[DeviceBatch]:
+        """Yields the pictures of an epoch from batch `start` on."""
+        batches = noting(waiting.timing(self._train.epoch(epoch, start)), labels)
         return self._backend.dataset.feed(batches, self._normalization)
 
     def evaluate(self) -> Evaluation:

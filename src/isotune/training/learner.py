@@ -19,11 +19,18 @@ class Learner:
         backend: whose model it is.
         feeds: returns what makes the feed for a freeze plan; the same for plans that follow one
             another without a change of feed.
+        optimizer: the optimizer's state to go on from.
     """
 
-    def __init__(self, backend: Backend, feeds: Callable[[FreezePlan], MakeFeed]) -> None:
+    def __init__(
+        self,
+        backend: Backend,
+        feeds: Callable[[FreezePlan], MakeFeed],
+        optimizer: State | None = None,
+    ) -> None:
         self._backend = backend
         self._feeds = feeds
+        self._begun = optimizer
         self._made_by: MakeFeed | None = None
         self._feed: Feed | None = None
 
@@ -38,7 +45,8 @@ class Learner:
 
         The optimizer's state of what goes on training is kept, whatever feeds it.
         """
-        make, optimizer = self._feeds(plan), None
+        make, optimizer = self._feeds(plan), self._begun
+        self._begun = None
         if make is not self._made_by:
             if self._feed is not None:
                 optimizer = self.optimizer_state()

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from isotune.data.batches import Batches
-from isotune.errors import TrainingError
+from isotune.errors import StoppedError, TrainingError
 from isotune.interfaces.freezing import FreezePlan
 from isotune.interfaces.trainer import Outputs, TrainingPlan
 from isotune.runs.events import EpochEnded, EpochMetrics, StepEnded
@@ -17,8 +17,10 @@ from isotune.training.accumulation import Part, parts
 from isotune.training.evaluation import FETCH_EVERY
 from isotune.training.feeding import Labels
 from isotune.training.learner import Learner
-from isotune.training.progress import Best, Patience
+from isotune.training.progress import Begun, Best, Patience
+from isotune.training.saving import SavePoints, Snapshot
 from isotune.training.schedule import learning_rate
+from isotune.training.stopping import Stop
 from isotune.training.tally import Tally
 
 
@@ -31,11 +33,13 @@ class TrainingLoop:
         train: the batches that it is trained on.
         freezing: the freeze plan of an epoch, counted from 1.
         notify: tells observers: name of the hook, event.
-        on_epoch: called after each epoch with its metrics and whether it is the best so far;
-            saves checkpoints.
-        on_step: called after every `checkpoint.every_steps` steps of the run, with the
-            figures of the epoch so far; saves a checkpoint.
-        first_step_seconds: the run's first step, compilation included.
+        log: takes the metrics of an epoch that has ended.
+        save: saves a checkpoint of the state as it is.
+        begun: how far the run had come before; its state is the learner's already.
+        stop: asks for the run to be stopped, saved, at its next update.
+        history: the metrics of the epochs that have ended.
+        best: the best of them.
+        first_step_seconds: this process's first step, compilation included.
         step_seconds: seconds a step of all others, averaged between two waits for the device.
     """
 
@@ -45,38 +49,58 @@ class TrainingLoop:
     train: Batches
     freezing: Callable[[int], FreezePlan]
     notify: Callable[[str, object], None]
-    on_epoch: Callable[[EpochMetrics, bool], None]
-    on_step: Callable[[EpochMetrics], None]
-    history: list[EpochMetrics] = field(default_factory=list)
+    log: Callable[[EpochMetrics], None]
+    save: Callable[[Snapshot], None]
+    begun: Begun = field(default_factory=Begun)
+    stop: Stop = field(default_factory=Stop)
+    history: list[EpochMetrics] = field(init=False)
+    best: Best = field(init=False)
     first_step_seconds: float = math.nan
     step_seconds: list[float] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        self.history = list(self.begun.history)
+        self.best = Best(self.spec.checkpoint.monitor, self.begun.best)
+        self._points = SavePoints(self.spec.checkpoint)
+        self._owed = False
+
     def run(self) -> EpochMetrics:
-        """Runs all epochs, or until early stopping; returns the best one's metrics.
+        """Runs all epochs that are left, or until early stopping; returns the best one's metrics.
 
         Raises:
             TrainingError: the loss is no longer a finite number.
+            StoppedError: it was asked to stop, and is saved.
         """
-        best = Best(self.spec.checkpoint.monitor)
-        patience = Patience(self.spec.early_stopping) if self.spec.early_stopping else None
+        patience = Patience(self.spec.early_stopping)
+        if not any(patience.exhausted(metrics) for metrics in self.history):
+            self._epochs(patience)
+        assert self.best.metrics is not None  # the first finite epoch is better than none
+        return self.best.metrics
+
+    def _epochs(self, patience: Patience) -> None:
         current: FreezePlan | None = None
-        for epoch in range(1, self.spec.epochs + 1):
+        tally = self.begun.tally
+        for epoch in range(len(self.history) + 1, self.spec.epochs + 1):
             plan = self.freezing(epoch)
             if plan != current:
                 self.learner.freeze(plan)
                 current = plan
-            metrics = self._epoch(epoch)
+            metrics = self._epoch(tally or Tally(epoch))
+            tally = None
             self.history.append(metrics)
-            is_best = best.update(metrics)
-            self.on_epoch(metrics, is_best)
+            self.log(metrics)
+            is_best = self.best.update(metrics)
+            last = patience.exhausted(metrics) or epoch == self.spec.epochs
+            stopping = self.stop.requested and not last
+            if stopping or self._owed or self._points.epoch_is_due(epoch, last, is_best):
+                self._save(metrics, None, is_best)
             self.notify("isotune_epoch_ended", EpochEnded(metrics, is_best))
-            if patience and patience.exhausted(metrics):
-                break
-        assert best.metrics is not None  # the first finite epoch is better than none
-        return best.metrics
+            if last:
+                return
+            self._stop_if_asked(metrics)
 
-    def _epoch(self, epoch: int) -> EpochMetrics:
-        tally = Tally(epoch)
+    def _epoch(self, tally: Tally) -> EpochMetrics:
+        epoch = tally.epoch
         self._train(tally)
         self.step_seconds.extend(tally.step_seconds)
         metrics = tally.metrics(epoch * len(self.train))
@@ -97,33 +121,49 @@ class TrainingLoop:
         )
 
     def _train(self, tally: Tally) -> None:
-        """Makes an epoch's training steps."""
+        """Makes the training steps of an epoch, or what is left of it."""
         labels = Labels()
         pending: list[Outputs] = []
-        begin = step = (tally.epoch - 1) * len(self.train)
+        begin = (tally.epoch - 1) * len(self.train)
         roles = self._parts(tally.epoch - 1)
         mark = time.perf_counter()
         feed = self.learner.feed
-        batches = feed.training(tally.epoch - 1, tally.waiting, labels)
-        for number, batch in enumerate(batches, 1):
-            part = roles[number - 1]
+        batches = feed.training(tally.epoch - 1, tally.steps, tally.waiting, labels)
+        for number, batch in enumerate(batches, tally.steps):
+            part, step = roles[number], begin + number
             rate = tally.learning_rate = self._learning_rate(begin + part.first)
             pending.append(feed.trainer.train_step(batch, rate, step, part.share, part.last))
-            self.notify("isotune_step_ended", StepEnded(tally.epoch, number, tally.newest_loss))
-            full = len(pending) == FETCH_EVERY or number == len(self.train)
-            saves = part.last and self._saves_between(begin + part.first, step)
-            if step == 0 or full or saves:
+            self.notify("isotune_step_ended", StepEnded(tally.epoch, number + 1, tally.newest_loss))
+            ends = number + 1 == len(self.train)
+            self._owed = part.last and self._is_due(begin + part.first, step)
+            saves = self._owed and not ends  # then it comes with the epoch's end
+            first = math.isnan(self.first_step_seconds)
+            if first or saves or ends or len(pending) == FETCH_EVERY:
                 tally.add(feed.trainer.fetch(pending), labels)
                 elapsed = time.perf_counter() - mark
-                if step == 0:
+                if first:
                     self.first_step_seconds = elapsed
                 else:
                     tally.step_seconds.append(elapsed / len(pending))
                 pending.clear()
                 if saves:
-                    self.on_step(tally.metrics(step + 1))
+                    self._save(tally.metrics(step + 1), tally)
+                    self._stop_if_asked(tally.metrics(step + 1))
                 mark = time.perf_counter()
-            step += 1
+
+    def _is_due(self, first: int, step: int) -> bool:
+        return self.stop.requested or self._points.steps_are_due(first, step)
+
+    def _save(self, metrics: EpochMetrics, tally: Tally | None, is_best: bool = False) -> None:
+        self.save(Snapshot(metrics, tally, tuple(self.history), self.best.metrics, is_best))
+        self._points.saved()
+
+    def _stop_if_asked(self, metrics: EpochMetrics) -> None:
+        if self.stop.requested:
+            raise StoppedError(
+                f"stopped by {self.stop.reason} after step {metrics.steps}, in epoch"
+                f" {metrics.epoch} of {self.spec.epochs}; everything is saved."
+            )
 
     def _learning_rate(self, step: int) -> float:
         base, epochs = self.spec.optimizer.lr, self.spec.epochs
@@ -133,8 +173,3 @@ class TrainingLoop:
         if self.spec.accumulate == 1:
             return [Part(number, 1.0, True) for number in range(len(self.train))]
         return parts(self.train.labels(epoch), self.spec.accumulate, self.plan.class_weights)
-
-    def _saves_between(self, first: int, step: int) -> bool:
-        # Between updates there is no state to save: a checkpoint due there waits for the next.
-        every = self.spec.checkpoint.every_steps
-        return every is not None and (step + 1) // every > first // every

@@ -6,6 +6,22 @@ from dataclasses import dataclass
 
 from isotune.runs.events import EpochMetrics
 from isotune.spec.parts import EarlyStopping, Monitor
+from isotune.training.tally import Tally
+
+
+@dataclass(frozen=True)
+class Begun:
+    """How far an earlier process came with a run.
+
+    Attributes:
+        history: the metrics of the epochs that have ended, from the first on.
+        best: those of the best of them whose weights are still there; None if they are not.
+        tally: of an epoch that had begun; None between epochs.
+    """
+
+    history: tuple[EpochMetrics, ...] = ()
+    best: EpochMetrics | None = None
+    tally: Tally | None = None
 
 
 def improves(monitor: Monitor, value: float, best: float, min_delta: float = 0.0) -> bool:
@@ -35,16 +51,16 @@ class Best:
 
 
 class Patience:
-    """Counts evaluated epochs without improvement."""
+    """Counts evaluated epochs without improvement; without a spec it is never exhausted."""
 
-    def __init__(self, spec: EarlyStopping) -> None:
+    def __init__(self, spec: EarlyStopping | None) -> None:
         self._spec = spec
-        self._best = worst(spec.monitor)
+        self._best = worst(spec.monitor) if spec else 0.0
         self._waited = 0
 
     def exhausted(self, metrics: EpochMetrics) -> bool:
         """Takes an epoch in; tells whether the run should end."""
-        if not metrics.evaluated:
+        if self._spec is None or not metrics.evaluated:
             return False
         value = getattr(metrics, self._spec.monitor)
         if improves(self._spec.monitor, value, self._best, self._spec.min_delta):

@@ -7,6 +7,7 @@ import statistics
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,8 +22,8 @@ from isotune.training.probabilities import predicted
 class Stopwatch:
     """Adds up the time spent waiting for an iterator."""
 
-    def __init__(self) -> None:
-        self.seconds = 0.0
+    def __init__(self, seconds: float = 0.0) -> None:
+        self.seconds = seconds
 
     def timing(self, batches: Iterator[Batch]) -> Iterator[Batch]:
         """Yields `batches`."""
@@ -46,6 +47,7 @@ class Tally:
         newest_loss: that of the newest step; None before the first.
         step_seconds: seconds a step, averaged between two waits for the device.
         waiting: for pictures.
+        steps: training steps whose outputs have been taken in.
     """
 
     epoch: int
@@ -57,6 +59,31 @@ class Tally:
     step_seconds: list[float] = field(default_factory=list)
     waiting: Stopwatch = field(default_factory=Stopwatch)
     begin: float = field(default_factory=time.perf_counter)
+    steps: int = 0
+
+    def as_json(self) -> dict[str, Any]:
+        """Returns the sums as plain data, from which another process goes on with the epoch."""
+        return {
+            "epoch": self.epoch,
+            "steps": self.steps,
+            "samples": self.samples,
+            "loss": self.loss,
+            "correct": self.correct,
+            "learning_rate": self.learning_rate,
+            "newest_loss": self.newest_loss,
+            "seconds": time.perf_counter() - self.begin,
+            "data_seconds": self.waiting.seconds,
+        }
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Tally:
+        """The inverse of :meth:`as_json`; the clock goes on from where it was."""
+        same = ("epoch", "steps", "samples", "loss", "correct", "learning_rate", "newest_loss")
+        return cls(
+            **{name: values[name] for name in same},
+            waiting=Stopwatch(values["data_seconds"]),
+            begin=time.perf_counter() - values["seconds"],
+        )
 
     def add(self, fetched: Sequence[HostOutputs], labels: list[NDArray[np.int32]]) -> None:
         """Takes in the outputs of some steps, and as many batches of `labels` from its front.
@@ -75,6 +102,7 @@ class Tally:
             self.loss += outputs.loss * len(truth)
             self.correct += int((predicted(outputs.logits) == truth).sum())
             self.samples += len(truth)
+            self.steps += 1
 
     def metrics(self, steps: int) -> EpochMetrics:
         """Returns the figures of the epoch so far, without evaluation.

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from isotune.cli.options import Backend, Device, Overrides, SpecName
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 def run(
@@ -26,7 +29,6 @@ def run(
     Trains, validates after each epoch, and keeps the best and the last checkpoint.
     """
     from isotune.cli.console import output as standard_output
-    from isotune.cli.console import show
     from isotune.cli.watching import watched
     from isotune.experiment import run as run_experiment
 
@@ -40,7 +42,14 @@ def run(
             output=output,
             observers=[progress],
         )
-    show(console, f"run folder {finished.path}")
+    tell_what_next(console, finished.path)
+
+
+def tell_what_next(console: Console, folder: Path) -> None:
+    """Shows commands for a run that has ended."""
+    from isotune.cli.console import quoted, show
+
+    show(console, f"run folder {folder}")
     show(console, "next:")
     for command in (
         "show predictions {}",
@@ -48,11 +57,4 @@ def run(
         "evaluate {}",
         "compare {} ANOTHER_RUN",
     ):
-        show(console, f"  isotune {command.format(quoted(finished.path))}")
-
-
-def quoted(path: Path) -> str:
-    """Returns a path as a shell takes it."""
-    from shlex import quote
-
-    return quote(str(path))
+        show(console, f"  isotune {command.format(quoted(folder))}")
