@@ -5,16 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from isotune.data.pictures import open_pictures
-from isotune.fitting import Fit, Start
-from isotune.modelling import build_model, check_precision, training_plan
+from isotune.fitting import Fit, Setup, Start
 from isotune.plugins import Plugins
 from isotune.plugins import plugins as default_plugins
 from isotune.runs.folder import RunFolder
 from isotune.runs.run import Run
 from isotune.spec.loading import SpecSource, load_spec
-from isotune.spec.resolving import resolve
-from isotune.weights.catalogue import catalogue, find_backbone
 
 
 def run(
@@ -46,16 +42,9 @@ def run(
         IsotuneError: one of its kinds, with a sentence that says what to change.
     """
     loaded = load_spec(spec, overrides)
-    backend = backend or plugins.only_usable()
-    entry = find_backbone(loaded.backbone.name, catalogue(plugins.backbones(backend)))
-    loaded = resolve(loaded, entry)
-    opened = plugins.open_backend(backend, device)
-    check_precision(loaded, opened)
-    pictures = open_pictures(loaded)
-    plan = training_plan(loaded, pictures)
-    model = build_model(loaded, entry, opened, len(pictures.classes))
-    fit = Fit.prepare(loaded, entry, opened, pictures, model, plan, Start())
-    folder = RunFolder.create(loaded, opened.name, Path(output) if output else None)
+    setup = Setup.open(loaded, backend or plugins.only_usable(), device, plugins)
+    fit = Fit.prepare(setup, setup.new_model(), Start())
+    folder = RunFolder.create(setup.spec, setup.backend.name, Path(output) if output else None)
     try:
         return fit.run(folder, lambda hook, event: plugins.notify(hook, event, observers))
     finally:

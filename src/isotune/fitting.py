@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from isotune.data.pictures import Pictures
+from isotune.data.pictures import Pictures, open_pictures
 from isotune.errors import RunError
 from isotune.features.planning import Feeds, plan_feeds
 from isotune.inspection import describe
@@ -17,7 +17,8 @@ from isotune.interfaces.backend import Backend
 from isotune.interfaces.checkpoint import State
 from isotune.interfaces.freezing import FreezePlan
 from isotune.interfaces.trainer import TrainingPlan
-from isotune.modelling import freezing_plans
+from isotune.modelling import build_model, check_precision, freezing_plans, training_plan
+from isotune.plugins import Plugins
 from isotune.reports.model_summary import ModelSummary
 from isotune.runs.events import RunFinished, RunStarted
 from isotune.runs.folder import RunFolder
@@ -25,10 +26,12 @@ from isotune.runs.run import Run
 from isotune.runs.saving import Saver, Segment
 from isotune.runs.summary import started, summarise
 from isotune.spec.experiment import ExperimentSpec
+from isotune.spec.resolving import resolve
 from isotune.training.learner import Learner
 from isotune.training.loop import TrainingLoop
 from isotune.training.progress import Begun
 from isotune.training.stopping import Stop, stop_on_signals
+from isotune.weights.catalogue import catalogue, find_backbone
 
 Notify = Callable[[str, object], None]
 
@@ -50,6 +53,45 @@ class Start:
     segments: tuple[Segment, ...] = ()
 
 
+@dataclass(frozen=True)
+class Setup:
+    """What an experiment needs before it has a model.
+
+    Attributes:
+        spec: resolved.
+        entry: its backbone.
+    """
+
+    spec: ExperimentSpec
+    entry: BackboneEntry
+    backend: Backend
+    pictures: Pictures
+    plan: TrainingPlan
+
+    @classmethod
+    def open(cls, spec: ExperimentSpec, backend: str, device: str, plugins: Plugins) -> Setup:
+        """Opens the backend, and finds and checks the pictures.
+
+        Raises:
+            IsotuneError: one of its kinds, with a sentence that says what to change.
+        """
+        entry = find_backbone(spec.backbone.name, catalogue(plugins.backbones(backend)))
+        spec = resolve(spec, entry)
+        opened = plugins.open_backend(backend, device)
+        check_precision(spec, opened)
+        pictures = open_pictures(spec)
+        return cls(spec, entry, opened, pictures, training_plan(spec, pictures))
+
+    def new_model(self) -> Any:
+        """Returns the native model at its first step.
+
+        Raises:
+            WeightsError: the weights are missing or do not fit.
+            BackendError: the backend does not have the backbone.
+        """
+        return build_model(self.spec, self.entry, self.backend, len(self.pictures.classes))
+
+
 @dataclass
 class Fit:
     """A run whose every part is ready.
@@ -58,38 +100,27 @@ class Fit:
         model: native, with the values that training begins with.
     """
 
-    spec: ExperimentSpec
-    backend: Backend
-    pictures: Pictures
+    setup: Setup
     model: Any
-    plan: TrainingPlan
     freezing: Callable[[int], FreezePlan]
     feeds: Feeds
     layers: ModelSummary
     start: Start
 
     @classmethod
-    def prepare(
-        cls,
-        spec: ExperimentSpec,
-        entry: BackboneEntry,
-        backend: Backend,
-        pictures: Pictures,
-        model: Any,
-        plan: TrainingPlan,
-        start: Start,
-    ) -> Fit:
+    def prepare(cls, setup: Setup, model: Any, start: Start) -> Fit:
         """Makes the parts that follow from others.
 
         Raises:
             SpecError: a pattern matches no parameter, nothing is left to train, or
                 ``cache.views`` would have no effect.
         """
+        spec, entry, backend = setup.spec, setup.entry, setup.backend
         shapes = backend.checkpoints.model_shapes(model)
         freezing = freezing_plans(spec, entry, shapes)
-        feeds = plan_feeds(spec, entry, backend, model, plan, pictures, freezing(1))
-        layers = describe(spec, shapes, freezing)
-        return cls(spec, backend, pictures, model, plan, freezing, feeds, layers, start)
+        pictures, first = setup.pictures, freezing(1)
+        feeds = plan_feeds(spec, entry, backend, model, setup.plan, pictures, first)
+        return cls(setup, model, freezing, feeds, describe(spec, shapes, freezing), start)
 
     def run(self, folder: RunFolder, notify: Notify) -> Run:
         """Trains, and restores the best weights.
@@ -103,9 +134,9 @@ class Fit:
             TrainingError: the loss is no longer a finite number.
             RunError: the folder cannot be written.
         """
-        folder.write_summary(started(self.spec, self.backend))
+        folder.write_summary(started(self.setup.spec, self.setup.backend))
         notify("isotune_run_started", self._started(folder))
-        learner = Learner(self.backend, self.feeds, self.start.optimizer)
+        learner = Learner(self.setup.backend, self.feeds, self.start.optimizer)
         saver = self._saver(folder, learner)
         begin = time.perf_counter()
         with stop_on_signals() as stop:
@@ -114,7 +145,13 @@ class Fit:
             def summary(stopped: BaseException | None = None) -> dict[str, Any]:
                 seconds = time.perf_counter() - begin
                 return summarise(
-                    self.spec, self.backend, self.pictures, self.layers, loop, seconds, stopped
+                    self.setup.spec,
+                    self.setup.backend,
+                    self.setup.pictures,
+                    self.layers,
+                    loop,
+                    seconds,
+                    stopped,
                 )
 
             try:
@@ -124,31 +161,31 @@ class Fit:
                     folder.write_summary(summary(error))
                 raise
             finally:
-                self.pictures.kept.close()
+                self.setup.pictures.kept.close()
                 learner.close()
         saver.restore_best(self.model)
         folder.write_summary(finished := summary())
         notify("isotune_run_finished", RunFinished(folder.path, finished))
         return Run(
             folder=folder,
-            spec=self.spec,
-            classes=self.pictures.classes,
-            plan=self.plan,
-            backend=self.backend,
+            spec=self.setup.spec,
+            classes=self.setup.pictures.classes,
+            plan=self.setup.plan,
+            backend=self.setup.backend,
             model=self.model,
             history=tuple(loop.history),
             best=best,
         )
 
     def _saver(self, folder: RunFolder, learner: Learner) -> Saver:
-        backend = self.backend
+        backend = self.setup.backend
         here = {"step": self.start.steps, "backend": backend.name, "device": backend.device}
         return Saver(
             folder=folder,
-            spec=self.spec,
-            plan=self.plan,
-            classes=self.pictures.classes,
-            pictures=len(self.pictures.train),
+            spec=self.setup.spec,
+            plan=self.setup.plan,
+            classes=self.setup.pictures.classes,
+            pictures=len(self.setup.pictures.train),
             backend=backend,
             learner=learner,
             segments=(*self.start.segments, here),
@@ -158,10 +195,10 @@ class Fit:
         self, folder: RunFolder, learner: Learner, saver: Saver, notify: Notify, stop: Stop
     ) -> TrainingLoop:
         return TrainingLoop(
-            spec=self.spec,
+            spec=self.setup.spec,
             learner=learner,
-            plan=self.plan,
-            train=self.pictures.training_batches(self.spec),
+            plan=self.setup.plan,
+            train=self.setup.pictures.training_batches(self.setup.spec),
             freezing=self.freezing,
             notify=notify,
             log=folder.append_metrics,
@@ -173,13 +210,13 @@ class Fit:
     def _started(self, folder: RunFolder) -> RunStarted:
         return RunStarted(
             folder=folder.path,
-            spec=self.spec,
-            backend=self.backend.name,
-            device=self.backend.device,
-            classes=self.pictures.classes,
-            counts=self.pictures.counts(),
-            skipped=self.pictures.skipped,
-            steps_per_epoch=len(self.pictures.training_batches(self.spec)),
+            spec=self.setup.spec,
+            backend=self.setup.backend.name,
+            device=self.setup.backend.device,
+            classes=self.setup.pictures.classes,
+            counts=self.setup.pictures.counts(),
+            skipped=self.setup.pictures.skipped,
+            steps_per_epoch=len(self.setup.pictures.training_batches(self.setup.spec)),
             model=self.layers,
             features=self.feeds.described,
             steps=self.start.steps,

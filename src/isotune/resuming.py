@@ -6,10 +6,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from isotune.data.pictures import Pictures, open_pictures
+from isotune.data.pictures import Pictures
 from isotune.errors import RunError
-from isotune.fitting import Fit, Start
-from isotune.modelling import build_model, check_precision, training_plan
+from isotune.fitting import Fit, Setup, Start
 from isotune.plugins import Plugins
 from isotune.plugins import plugins as default_plugins
 from isotune.runs.changes import check_changes
@@ -22,10 +21,8 @@ from isotune.runs.run import Run
 from isotune.runs.saving import checkpoint_name
 from isotune.spec.experiment import ExperimentSpec
 from isotune.spec.loading import load_spec
-from isotune.spec.resolving import resolve
 from isotune.training.progress import Begun, Patience
 from isotune.training.tally import Tally
-from isotune.weights.catalogue import catalogue, find_backbone
 from isotune.weights.writing import write_weights
 
 
@@ -85,20 +82,16 @@ def _prepared(
     device: str,
     plugins: Plugins,
 ) -> Fit:
-    entry = find_backbone(spec.backbone.name, catalogue(plugins.backbones(backend)))
-    spec = resolve(spec, entry)
-    opened = plugins.open_backend(backend, device)
-    check_precision(spec, opened)
-    pictures = open_pictures(spec)
-    plan = training_plan(spec, pictures)
+    setup = Setup.open(spec, backend, device, plugins)
     if found is None:
-        model, start = build_model(spec, entry, opened, len(pictures.classes)), Start()
+        model, start = setup.new_model(), Start()
     else:
-        _check_pictures(folder.path, found.manifest, pictures)
-        model = rebuild(spec, entry, opened, found.model, str(folder.path))
-        start = _start(folder, store, spec, found)
-    fit = Fit.prepare(spec, entry, opened, pictures, model, plan, start)
-    folder.write_spec(spec)
+        _check_pictures(folder.path, found.manifest, setup.pictures)
+        where = str(folder.path)
+        model = rebuild(setup.spec, setup.entry, setup.backend, found.model, where)
+        start = _start(folder, store, setup.spec, found)
+    fit = Fit.prepare(setup, model, start)
+    folder.write_spec(setup.spec)
     folder.write_metrics(start.begun.history)
     return fit
 
