@@ -36,8 +36,9 @@ class Computing:
     def load_scaler(self, state: Mapping[str, float]) -> None:
         """Sets what the scaler remembers, of a precision that has one."""
         if self.scaler.is_enabled() and state:
-            values = {"scale": state["scale"], "_growth_tracker": int(state["growth_tracker"])}
-            self.scaler.load_state_dict({**self.scaler.state_dict(), **values})
+            now = self.scaler.state_dict()
+            told = {key: type(now[key])(state[name]) for name, key in SCALER.items()}
+            self.scaler.load_state_dict({**now, **told})
 
     def step(self) -> AbstractContextManager[None]:
         """Surrounds a whole step, gradients included."""

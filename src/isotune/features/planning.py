@@ -76,7 +76,8 @@ def plan_feeds(
     # Somebody else's code may be random, or change from run to run, and leave no sign of it.
     foreign = backend.name in entry.builders
     settings = FeatureSettings(spec, plan, cut, train, val, reusable=not foreign)
-    obstacle = spec_obstacle(spec) or cut.obstacle(first)
+    off = spec.cache.features == "off"
+    obstacle = "features is 'off'" if off else cut.obstacle(first)
     if obstacle is None and foreign and not _works(backend, model, settings, first):
         obstacle = f"with this backbone '{cut.path}' cannot be trained apart from the rest"
     check_views(spec.cache, obstacle)
@@ -89,13 +90,6 @@ def plan_feeds(
         return Feeds(whole, None, cut, None)
     described = _describe(train.random, spec.cache.views)
     return Feeds(whole, partial(FeatureFeed, backend, model, settings), cut, described)
-
-
-def spec_obstacle(spec: ExperimentSpec) -> str | None:
-    """Tells why an experiment keeps no features, whatever its model; None if it may."""
-    if spec.cache.features == "off":
-        return "features is 'off'"
-    return None
 
 
 def _works(backend: Backend, model: Any, settings: FeatureSettings, first: FreezePlan) -> bool:

@@ -18,8 +18,7 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from isotune.errors import RunError, nearest
@@ -81,11 +80,6 @@ class CheckpointStore:
         Raises:
             RunError: it cannot be written; those before it are untouched.
         """
-
-        def saved(index: Index) -> Index:
-            kept = (*index.kept, name)[-keep:]
-            return Index(best=name if best else index.best, kept=kept)
-
         beside = self._folder / f".{name}.{os.getpid()}"
         try:
             shutil.rmtree(beside, ignore_errors=True)
@@ -95,7 +89,9 @@ class CheckpointStore:
             shutil.rmtree(final, ignore_errors=True)  # a kill left it before it was indexed
             beside.replace(final)
             flush_folder(self._folder)
-            self._change(saved)
+            index = self.index()
+            kept = (*index.kept, name)[-keep:]
+            self._write_index(Index(best=name if best else index.best, kept=kept))
         except OSError as error:
             shutil.rmtree(beside, ignore_errors=True)
             raise RunError(
@@ -123,7 +119,7 @@ class CheckpointStore:
         if best is not None and best not in kept and self._step(best) > self._step(name):
             best = None
         try:
-            self._change(lambda index: replace(index, best=best, kept=kept))
+            self._write_index(Index(best, kept))
         except OSError as error:
             raise RunError(f"{self._folder}: cannot be written: {error.strerror}.") from error
 
@@ -176,8 +172,7 @@ class CheckpointStore:
     def _step(self, name: str) -> int:
         return int(read_manifest(self._folder / name)["step"])
 
-    def _change(self, change: Callable[[Index], Index]) -> None:
-        index = change(self.index())
+    def _write_index(self, index: Index) -> None:
         told = {"best": index.best} if index.best else {}
         text = json.dumps({**told, "kept": list(index.kept)}) + "\n"
         write_atomically(self._folder / "index.json", text)

@@ -147,8 +147,9 @@ class TrainingLoop:
                     tally.step_seconds.append(elapsed / len(pending))
                 pending.clear()
                 if saves:
-                    self._save(tally.metrics(step + 1), tally)
-                    self._stop_if_asked(tally.metrics(step + 1))
+                    metrics = tally.metrics(step + 1)
+                    self._save(metrics, tally)
+                    self._stop_if_asked(metrics)
                 mark = time.perf_counter()
 
     def _is_due(self, first: int, step: int) -> bool:
