@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import yaml
 
+from contract.subject import in_bytes
 from isotune.runs.checkpoints import CheckpointStore
 from tiny import make_pictures
 
@@ -66,10 +66,6 @@ def outcome(folder: Path) -> dict[str, Any]:
 def is_finished(folder: Path) -> bool:
     summary = folder / "summary.json"
     return summary.exists() and json.loads(summary.read_text("utf-8"))["state"] == "finished"
-
-
-def in_bytes(state: dict[str, np.ndarray[Any, Any]]) -> dict[str, bytes]:
-    return {name: value.tobytes() for name, value in state.items()}
 
 
 @dataclass

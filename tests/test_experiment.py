@@ -17,11 +17,8 @@ import pytest
 import isotune
 from contract.nets import ENTRIES
 from contract.subject import in_bytes
-from isotune import hookimpl
 from isotune.errors import SpecError, TrainingError
-from isotune.interfaces.backbone import BackboneEntry
 from isotune.modelling import build_model
-from isotune.plugins import Plugins
 from isotune.runs.checkpoints import CheckpointStore
 from isotune.runs.events import EpochEnded
 from isotune.runs.folder import RunFolder
@@ -29,43 +26,14 @@ from isotune.runs.run import Run
 from isotune.weights.dialects import to_canonical
 from isotune.weights.reading import read_weights
 from numpy_backend.plugin import LINEAR
-from tiny import experiment, make_pictures, numpy_plugins
-
-FRAMEWORKS = ["torch", "mindspore"]
-ALL = [*FRAMEWORKS, "numpy"]
+from tiny import experiment, make_pictures
+from zoo import ALL, FRAMEWORKS, plugins, run
 
 
 @cache
-def plugins(backend: str) -> Plugins:
-    """Returns plugins among which somebody offers backbones of their own."""
-
-    class Zoo:
-        @hookimpl
-        def isotune_backbones(self) -> list[BackboneEntry]:
-            own = {"linear"} if backend == "numpy" else set()
-            return [entry for name, entry in ENTRIES.items() if name not in own]
-
-    found = numpy_plugins() if backend == "numpy" else Plugins()
-    found.register(Zoo())
-    return found
-
-
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_pictures(tmp_path_factory.mktemp("pictures"), size=12)
-
-
-def run(backend: str, spec: dict[str, Any], output: Path, **arguments: Any) -> Run:
-    if backend in FRAMEWORKS:
-        pytest.importorskip(backend)
-    return isotune.run(
-        spec,
-        backend=backend,
-        device="cpu",
-        output=output,
-        plugins=plugins(backend),
-        **arguments,
-    )
 
 
 def lenet(pictures: Path) -> dict[str, Any]:

@@ -17,19 +17,14 @@ import pytest
 import yaml
 
 import isotune
-from contract.nets import ENTRIES
-from isotune import hookimpl
 from isotune.errors import IsotuneError, RunError, StoppedError
-from isotune.interfaces.backbone import BackboneEntry
-from isotune.plugins import Plugins
 from isotune.runs.checkpoints import CheckpointStore
 from isotune.runs.events import StepEnded
 from isotune.runs.run import Run
 from killing import Killer, demanding_experiment, outcome
-from tiny import experiment, make_pictures, numpy_plugins
+from tiny import experiment, make_pictures
+from zoo import ALL, FRAMEWORKS, plugins, run
 
-FRAMEWORKS = ["torch", "mindspore"]
-ALL = [*FRAMEWORKS, "numpy"]
 OPTIMIZERS: list[dict[str, Any]] = [
     {"name": "sgd", "lr": 0.01, "momentum": 0.9},
     {"name": "adam", "lr": 0.001},
@@ -58,17 +53,6 @@ class InterruptAt(StopAt):
             raise KeyboardInterrupt
 
 
-def plugins(backend: str) -> Plugins:
-    class Zoo:
-        @hookimpl
-        def isotune_backbones(self) -> list[BackboneEntry]:
-            return [entry for name, entry in ENTRIES.items() if name != "linear"]
-
-    found = numpy_plugins() if backend == "numpy" else Plugins()
-    found.register(Zoo())
-    return found
-
-
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_pictures(tmp_path_factory.mktemp("pictures"), size=12)
@@ -87,15 +71,6 @@ def demanding(backend: str, pictures: Path, **changes: Any) -> dict[str, Any]:
         **head,
     )
     return {**spec, **changes}
-
-
-def run(backend: str, spec: dict[str, Any], output: Path, **arguments: Any) -> Run:
-    if backend in FRAMEWORKS:
-        pytest.importorskip(backend)
-    found = plugins(backend)
-    return isotune.run(
-        spec, backend=backend, device="cpu", output=output, plugins=found, **arguments
-    )
 
 
 def resume(backend: str, folder: Path, **arguments: Any) -> Run:
