@@ -104,7 +104,8 @@ def test_a_killed_run_comes_to_the_same_bytes(backend: str, tmp_path: Path) -> N
     """``python tests/killing.py`` kills more often."""
     pytest.importorskip(backend)
     spec = tmp_path / "spec.yaml"
-    experiment = demanding_experiment(make_pictures(tmp_path / "pictures", 6, 2, 40), epochs=3)
+    # 24 pictures: BatchNorm on a last batch of two may blow gradients up, by their rounding.
+    experiment = demanding_experiment(make_pictures(tmp_path / "pictures", 8, 2, 40), epochs=3)
     spec.write_text(yaml.safe_dump(experiment))
     killer = Killer(spec, backend, random.Random(0))
     seconds = killer.undisturbed(tmp_path / "whole")
