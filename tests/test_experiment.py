@@ -30,7 +30,6 @@ from tiny import experiment, make_pictures
 from zoo import ALL, FRAMEWORKS, plugins, run
 
 
-@cache
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_pictures(tmp_path_factory.mktemp("pictures"), size=12)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ FRAMEWORKS = ["torch", "mindspore"]
 ALL = [*FRAMEWORKS, "numpy"]
 
 
+@cache
 def plugins(backend: str) -> Plugins:
     """Returns plugins among which somebody offers backbones of their own."""
 
