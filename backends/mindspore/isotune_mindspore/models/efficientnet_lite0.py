@@ -6,10 +6,13 @@ with the names of torchvision's EfficientNets. Every convolution pads as TensorF
 
 from __future__ import annotations
 
+from functools import partial
+
 from mindspore import Tensor, nn
 
 from isotune_mindspore.dropout import Dropout
-from isotune_mindspore.models.layers import GlobalMean, batch_norm, conv, depthwise_conv, linear
+from isotune_mindspore.models.blocks import conv_norm
+from isotune_mindspore.models.layers import GlobalMean, batch_norm, linear
 
 STAGES = (
     (1, 16, 1, 1, 3),
@@ -25,11 +28,9 @@ STAGES = (
 STEM, LAST = 32, 1280
 
 
-def normalized(layer: nn.Cell, channels: int, activate: bool = True) -> nn.SequentialCell:
-    """Returns a convolution with BatchNorm and, unless told otherwise, ReLU6."""
-    # TensorFlow's momentum of 0.99 is PyTorch's 0.01.
-    layers = [layer, batch_norm(channels, eps=1e-3, momentum=0.01)]
-    return nn.SequentialCell([*layers, nn.ReLU6()] if activate else layers)
+# TensorFlow's momentum of 0.99 is PyTorch's 0.01.
+norm = partial(batch_norm, eps=1e-3, momentum=0.01)
+convolve = partial(conv_norm, activation=nn.ReLU6, norm=norm, padding="same")
 
 
 class Block(nn.Cell):
@@ -38,10 +39,10 @@ class Block(nn.Cell):
     def __init__(self, inputs: int, outputs: int, expansion: int, stride: int, kernel: int) -> None:
         super().__init__()
         width = inputs * expansion
-        layers = [normalized(depthwise_conv(width, kernel, stride, "same"), width)]
+        layers = [convolve(width, width, kernel, stride, groups=width)]
         if expansion != 1:
-            layers.insert(0, normalized(conv(inputs, width, 1, padding="same"), width))
-        layers.append(normalized(conv(width, outputs, 1, padding="same"), outputs, activate=False))
+            layers.insert(0, convolve(inputs, width, 1))
+        layers.append(convolve(width, outputs, 1, activation=None))
         self.block = nn.SequentialCell(layers)
         self.residual = stride == 1 and inputs == outputs
 
@@ -64,12 +65,12 @@ class EfficientNetLite0(nn.Cell):
 
     def __init__(self, classes: int = 1000) -> None:
         super().__init__()
-        layers = [normalized(conv(3, STEM, 3, 2, padding="same"), STEM)]
+        layers: list[nn.Cell] = [convolve(3, STEM, 3, 2)]
         inputs = STEM
         for expansion, channels, repeats, stride, kernel in STAGES:
             layers.append(stage(inputs, expansion, channels, repeats, stride, kernel))
             inputs = channels
-        layers.append(normalized(conv(inputs, LAST, 1, padding="same"), LAST))
+        layers.append(convolve(inputs, LAST, 1))
         self.features = nn.SequentialCell(layers)
         self.avgpool = GlobalMean()
         self.classifier = nn.SequentialCell([Dropout(0.2), linear(LAST, classes)])

@@ -2,54 +2,62 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Union
 
-from mindspore import Tensor, nn, ops
+import numpy as np
+from mindspore import Parameter, Tensor, nn, ops
 
 from isotune_mindspore.devices import has_fast_depthwise
 from isotune_mindspore.models.depthwise import DepthwiseConv2d, Padding
+
+Sides = Union[int, tuple[int, int]]
+"""A number of rows and of columns, or one number for both."""
 
 
 def conv(
     inputs: int,
     outputs: int,
-    kernel: int,
+    kernel: Sides,
     stride: int = 1,
-    padding: Padding = 0,
+    padding: Padding | Sides = 0,
     bias: bool = False,
+    groups: int = 1,
 ) -> nn.Conv2d:
-    """Returns a convolution with a square kernel."""
-    return nn.Conv2d(
+    """Returns a convolution; one with a group for each channel is the fastest there is.
+
+    Args:
+        inputs: channels.
+        outputs: channels.
+        kernel: its height and width, or one number for both.
+        stride: in both directions.
+        padding: rows above and below and columns on either side, one number for both, or
+            ``"same"``: TensorFlow's SAME.
+        bias: whether it has one.
+        groups: of channels.
+    """
+    depthwise = groups == inputs == outputs and isinstance(kernel, int)
+    kind = DepthwiseConv2d if depthwise and not has_fast_depthwise() else nn.Conv2d
+    return kind(
         inputs,
         outputs,
         kernel,
         stride,
         **_sides(padding),
+        group=groups,
         has_bias=bias,
         weight_init="zeros",
         bias_init="zeros",
     )
 
 
-def _sides(padding: Padding) -> dict[str, Any]:
+def _sides(padding: Padding | Sides) -> dict[str, Any]:
     """Returns `padding` as ``nn.Conv2d`` takes it."""
     if padding == "same":
         return {"pad_mode": "same", "padding": 0}
+    if isinstance(padding, tuple):
+        down, across = padding
+        return {"pad_mode": "pad", "padding": (down, down, across, across)}
     return {"pad_mode": "pad", "padding": padding}
-
-
-def depthwise_conv(channels: int, kernel: int, stride: int, padding: Padding) -> nn.Conv2d:
-    """Returns a depthwise convolution with a square kernel and no bias."""
-    kind = nn.Conv2d if has_fast_depthwise() else DepthwiseConv2d
-    return kind(
-        channels,
-        channels,
-        kernel,
-        stride,
-        **_sides(padding),
-        group=channels,
-        weight_init="zeros",
-    )
 
 
 def batch_norm(channels: int, eps: float = 1e-5, momentum: float = 0.1) -> nn.BatchNorm2d:
@@ -57,18 +65,59 @@ def batch_norm(channels: int, eps: float = 1e-5, momentum: float = 0.1) -> nn.Ba
     return nn.BatchNorm2d(channels, eps=eps, momentum=1 - momentum)
 
 
-def linear(inputs: int, outputs: int) -> nn.Dense:
-    """Returns a linear layer with a bias."""
-    return nn.Dense(inputs, outputs, weight_init="zeros", bias_init="zeros")
+def linear(inputs: int, outputs: int, bias: bool = True) -> nn.Dense:
+    """Returns a linear layer."""
+    return nn.Dense(inputs, outputs, has_bias=bias, weight_init="zeros", bias_init="zeros")
+
+
+def layer_norm(width: int, eps: float = 1e-5) -> nn.LayerNorm:
+    """Returns a LayerNorm over the last axis."""
+    return nn.LayerNorm([width], epsilon=eps)
+
+
+def gelu() -> nn.GELU:
+    """Returns the exact GELU, by the error function."""
+    return nn.GELU(approximate=False)
+
+
+def zeros(shape: tuple[int, ...], name: str) -> Parameter:
+    """Returns a parameter that is no layer's weight."""
+    return Parameter(Tensor(np.zeros(shape, np.float32)), name=name)
 
 
 class GlobalMean(nn.Cell):
     """The mean of each map."""
 
-    def __init__(self) -> None:
+    def __init__(self, keep_dims: bool = False) -> None:
         super().__init__()
-        self.mean = ops.ReduceMean()
+        self.mean = ops.ReduceMean(keep_dims)
 
     def construct(self, x: Tensor) -> Tensor:
-        """Returns (N, channels) of `x`: (N, channels, height, width)."""
+        """Returns (N, channels), or (N, channels, 1, 1), of `x`: (N, channels, height, width)."""
         return self.mean(x, (2, 3))
+
+
+class Permute(nn.Cell):
+    """Puts axes in another order."""
+
+    def __init__(self, *axes: int) -> None:
+        super().__init__()
+        self.axes = axes
+        self.transpose = ops.Transpose()
+
+    def construct(self, x: Tensor) -> Tensor:
+        """Returns `x` with its axes in the order of ``axes``."""
+        return self.transpose(x, self.axes)
+
+
+class LayerNorm2d(nn.LayerNorm):
+    """A LayerNorm over the channels of maps."""
+
+    def __init__(self, channels: int, eps: float = 1e-6) -> None:
+        super().__init__([channels], epsilon=eps)
+        self.transpose = ops.Transpose()
+
+    def construct(self, x: Tensor) -> Tensor:
+        """Returns (N, channels, height, width), normalized over the channels."""
+        x = self.layer_norm(self.transpose(x, (0, 2, 3, 1)), self.gamma, self.beta)[0]
+        return self.transpose(x, (0, 3, 1, 2))

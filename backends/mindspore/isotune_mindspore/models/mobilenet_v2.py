@@ -5,7 +5,8 @@ from __future__ import annotations
 from mindspore import Tensor, nn
 
 from isotune_mindspore.dropout import Dropout
-from isotune_mindspore.models.layers import GlobalMean, batch_norm, conv, depthwise_conv, linear
+from isotune_mindspore.models.blocks import conv_norm
+from isotune_mindspore.models.layers import GlobalMean, batch_norm, conv, linear
 
 STAGES = (
     (1, 16, 1, 1),
@@ -21,23 +22,16 @@ STAGES = (
 LAST = 1280
 
 
-def activated(layer: nn.Cell, channels: int) -> nn.SequentialCell:
-    """Returns a convolution with BatchNorm and ReLU6."""
-    return nn.SequentialCell([layer, batch_norm(channels), nn.ReLU6()])
-
-
 class InvertedResidual(nn.Cell):
     """Expand, convolve each channel, project without an activation."""
 
     def __init__(self, inputs: int, outputs: int, stride: int, expansion: int) -> None:
         super().__init__()
         width = inputs * expansion
-        layers: list[nn.Cell] = []
+        layers = [conv_norm(width, width, 3, stride, nn.ReLU6, groups=width)]
         if expansion != 1:
-            layers.append(activated(conv(inputs, width, 1), width))
-        layers.append(activated(depthwise_conv(width, 3, stride, 1), width))
-        layers += [conv(width, outputs, 1), batch_norm(outputs)]
-        self.conv = nn.SequentialCell(layers)
+            layers.insert(0, conv_norm(inputs, width, 1, activation=nn.ReLU6))
+        self.conv = nn.SequentialCell([*layers, conv(width, outputs, 1), batch_norm(outputs)])
         self.residual = stride == 1 and inputs == outputs
 
     def construct(self, x: Tensor) -> Tensor:
@@ -50,14 +44,14 @@ class MobileNetV2(nn.Cell):
 
     def __init__(self, classes: int = 1000) -> None:
         super().__init__()
-        layers: list[nn.Cell] = [activated(conv(3, 32, 3, 2, padding=1), 32)]
+        layers: list[nn.Cell] = [conv_norm(3, 32, 3, 2, nn.ReLU6)]
         inputs = 32
         for expansion, channels, repeats, stride in STAGES:
             for block in range(repeats):
                 first = stride if block == 0 else 1
                 layers.append(InvertedResidual(inputs, channels, first, expansion))
                 inputs = channels
-        layers.append(activated(conv(inputs, LAST, 1), LAST))
+        layers.append(conv_norm(inputs, LAST, 1, activation=nn.ReLU6))
         self.features = nn.SequentialCell(layers)
         self.avgpool = GlobalMean()
         self.classifier = nn.SequentialCell([Dropout(0.2), linear(LAST, classes)])

@@ -1,0 +1,94 @@
+"""Blocks that several families have in common, with torchvision's names inside."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from mindspore import Tensor, nn, ops
+
+from isotune_mindspore.models.depthwise import Padding
+from isotune_mindspore.models.layers import GlobalMean, batch_norm, conv, linear
+
+Norm = Callable[[int], nn.Cell]
+"""Makes a normalization of so many channels."""
+Activation = Callable[[], nn.Cell]
+
+
+def conv_norm(
+    inputs: int,
+    outputs: int,
+    kernel: int = 3,
+    stride: int = 1,
+    activation: Activation | None = nn.ReLU,
+    norm: Norm = batch_norm,
+    groups: int = 1,
+    padding: Padding | None = None,
+    bias: bool = False,
+) -> nn.SequentialCell:
+    """Returns a convolution, its normalization and, unless that is None, its activation.
+
+    Args:
+        inputs: channels.
+        outputs: channels.
+        kernel: its height and width.
+        stride: in both directions.
+        activation: makes the activation.
+        norm: makes the normalization.
+        groups: of channels.
+        padding: on all sides; None keeps the size of maps, but for the stride.
+        bias: whether the convolution has one.
+    """
+    sides = kernel // 2 if padding is None else padding
+    layers = [conv(inputs, outputs, kernel, stride, sides, bias, groups), norm(outputs)]
+    return nn.SequentialCell([*layers, activation()] if activation else layers)
+
+
+class SqueezeExcitation(nn.Cell):
+    """Weighs each map by what a small network makes of the means of all (Hu et al., 2017)."""
+
+    def __init__(
+        self,
+        channels: int,
+        squeezed: int,
+        activation: Activation = nn.ReLU,
+        scale: Activation = nn.Sigmoid,
+    ) -> None:
+        super().__init__()
+        self.avgpool = GlobalMean(keep_dims=True)
+        self.fc1 = conv(channels, squeezed, 1, bias=True)
+        self.fc2 = conv(squeezed, channels, 1, bias=True)
+        self.activation = activation()
+        self.scale = scale()
+
+    def construct(self, x: Tensor) -> Tensor:
+        """Returns `x`, (N, channels, height, width), weighed."""
+        return x * self.scale(self.fc2(self.activation(self.fc1(self.avgpool(x)))))
+
+
+class Mlp(nn.SequentialCell):
+    """Two linear layers around an activation, at places 0 and 3: dropout would be at 2."""
+
+    def __init__(self, width: int, hidden: int, activation: Activation) -> None:
+        layers = [linear(width, hidden), activation(), nn.Identity(), linear(hidden, width)]
+        super().__init__(layers)
+
+
+class Concat(nn.Cell):
+    """Puts maps one behind the other."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.concat = ops.Concat(1)
+
+    def construct(self, *maps: Tensor) -> Tensor:
+        """Returns (N, the sum of their channels, height, width)."""
+        return self.concat(maps)
+
+
+def make_divisible(width: float, divisor: int = 8) -> int:
+    """Returns the multiple of `divisor` next to `width`, and not below nine tenths of it.
+
+    As all of the MobileNets round (Sandler et al., 2018, their published code).
+    """
+    rounded = max(divisor, int(width + divisor / 2) // divisor * divisor)
+    return rounded + divisor if rounded < 0.9 * width else rounded
