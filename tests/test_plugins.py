@@ -17,6 +17,7 @@ from isotune.interfaces.backbone import BackboneEntry
 from isotune.interfaces.backend import Backend, BackendOffer
 from isotune.plugins import Plugins
 from isotune.runs.events import EpochEnded, RunFinished, RunStarted, StepEnded
+from numpy_backend.plugin import NumpyOffer
 from tiny import experiment, make_pictures, numpy_plugins
 
 
@@ -196,6 +197,29 @@ def test_a_backend_without_its_framework(only: Plugins, framework: Callable[[], 
     reports = {report.name: report for report in only.reports()}
     assert reports["jax"].problem == str(caught.value)
     assert reports["paddle"].problem is None
+
+
+def test_models_of_a_library(only: Plugins) -> None:
+    class Library:
+        @hookimpl
+        def isotune_backends(self) -> list[BackendOffer]:
+            class Offer(NumpyOffer):
+                name = "other"
+                libraries = ("zoo",)
+
+                def library_backbone(self, library: str, model: str) -> BackboneEntry:
+                    return BackboneEntry(f"{library}:{model}", "fc")
+
+            return [Offer(), NumpyOffer()]
+
+    only.register(Library())
+    assert only.library_backbone("other", "zoo:net").name == "zoo:net"
+    for name, says in {
+        "zoo:net": r"does not have backbone 'zoo:net'; models of zoo run on: other\.",
+        "park:net": r"'park:net'; no backend knows a library 'park'\.",
+    }.items():
+        with pytest.raises(BackendError, match=says):
+            only.library_backbone("numpy", name)
 
 
 def test_devices_are_chosen_before_a_backend_opens(only: Plugins) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from isotune.data.pictures import Pictures, open_pictures
 from isotune.errors import RunError
 from isotune.features.planning import Feeds, plan_feeds
+from isotune.heads import head_path
 from isotune.inspection import describe
 from isotune.interfaces.backbone import BackboneEntry
 from isotune.interfaces.backend import Backend
@@ -31,7 +32,7 @@ from isotune.training.learner import Learner
 from isotune.training.loop import TrainingLoop
 from isotune.training.progress import Begun
 from isotune.training.stopping import Stop, stop_on_signals
-from isotune.weights.catalogue import catalogue, find_backbone
+from isotune.weights.catalogue import chosen_backbone
 
 Notify = Callable[[str, object], None]
 
@@ -75,12 +76,12 @@ class Setup:
         Raises:
             IsotuneError: one of its kinds, with a sentence that says what to change.
         """
-        entry = find_backbone(spec.backbone.name, catalogue(plugins.backbones(backend)))
+        entry = chosen_backbone(spec.backbone, backend, plugins)
         spec = resolve(spec, entry)
         opened = plugins.open_backend(backend, device)
         check_precision(spec, opened)
         pictures = open_pictures(spec)
-        return cls(spec, entry, opened, pictures, training_plan(spec, pictures))
+        return cls(spec, entry, opened, pictures, training_plan(spec, entry, pictures))
 
     def new_model(self) -> Any:
         """Returns the native model at its first step.
@@ -98,6 +99,7 @@ class Fit:
 
     Attributes:
         model: native, with the values that training begins with.
+        head: canonical path of its head.
     """
 
     setup: Setup
@@ -105,6 +107,7 @@ class Fit:
     freezing: Callable[[int], FreezePlan]
     feeds: Feeds
     layers: ModelSummary
+    head: str
     start: Start
 
     @classmethod
@@ -120,7 +123,8 @@ class Fit:
         freezing = freezing_plans(spec, entry, shapes)
         pictures, first = setup.pictures, freezing(1)
         feeds = plan_feeds(spec, entry, backend, model, setup.plan, pictures, first)
-        return cls(setup, model, freezing, feeds, describe(spec, shapes, freezing), start)
+        layers = describe(spec, shapes, freezing)
+        return cls(setup, model, freezing, feeds, layers, head_path(spec.head, entry), start)
 
     def run(self, folder: RunFolder, notify: Notify) -> Run:
         """Trains, and restores the best weights.
@@ -173,6 +177,7 @@ class Fit:
             plan=self.setup.plan,
             backend=self.setup.backend,
             model=self.model,
+            head=self.head,
             history=tuple(loop.history),
             best=best,
         )

@@ -28,7 +28,9 @@ def is_under(path: str, name: str) -> bool:
     return name.startswith(f"{path}.")
 
 
-def new_head(spec: HeadSpec, seed: int, in_features: int, classes: int) -> HeadValues:
+def new_head(
+    spec: HeadSpec, seed: int, in_features: int, classes: int, convolutional: bool = False
+) -> HeadValues:
     """Returns a head with its initial values: the same bytes for every backend.
 
     Args:
@@ -36,17 +38,38 @@ def new_head(spec: HeadSpec, seed: int, in_features: int, classes: int) -> HeadV
         seed: the experiment's seed.
         in_features: width of the features.
         classes: how many the dataset has.
+        convolutional: whether it classifies each place of maps.
     """
-    outputs = 1 if spec.outputs == "single" else classes
+    outputs = outputs_of(spec, classes)
     if isinstance(spec, LinearHeadSpec):
-        return HeadValues(linear_values(seed, "head", in_features, outputs))
+        values = linear_values(seed, "head", in_features, outputs)
+        return HeadValues(values, convolutional=convolutional)
     widths = (in_features, *spec.hidden, outputs)
     names = linear_paths("head", len(spec.hidden))
     *hidden, output = [
         linear_values(seed, name, inputs, width)
         for name, (inputs, width) in zip(names, pairwise(widths), strict=True)
     ]
-    return _mlp(spec, hidden, output)
+    return _mlp(spec, hidden, output, convolutional)
+
+
+def outputs_of(spec: HeadSpec, classes: int) -> int:
+    """Returns how many logits a head has for so many classes."""
+    return 1 if spec.outputs == "single" else classes
+
+
+def auxiliary_head(seed: int, path: str, in_features: int, outputs: int) -> HeadValues:
+    """Returns the new last layer of an auxiliary classifier, at `path`."""
+    return HeadValues(linear_values(seed, f"auxiliary/{path}", in_features, outputs))
+
+
+def saved_auxiliary_head(path: str, state: Mapping[str, NDArray[Any]]) -> HeadValues:
+    """Returns the last layer of an auxiliary classifier of a saved model.
+
+    Raises:
+        RunError: `state` has no such layer.
+    """
+    return saved_head(LinearHeadSpec(), path, state)
 
 
 def saved_head(spec: HeadSpec, path: str, state: Mapping[str, NDArray[Any]]) -> HeadValues:
@@ -55,19 +78,21 @@ def saved_head(spec: HeadSpec, path: str, state: Mapping[str, NDArray[Any]]) -> 
     Raises:
         RunError: `state` has no such head.
     """
-    depth = 0 if isinstance(spec, LinearHeadSpec) else len(spec.hidden)
+    names = linear_paths(path, 0 if isinstance(spec, LinearHeadSpec) else len(spec.hidden))
     try:
-        *hidden, output = [
-            LinearValues(state[f"{name}.weight"], state[f"{name}.bias"])
-            for name in linear_paths(path, depth)
-        ]
+        weights = [state[f"{name}.weight"] for name in names]
+        biases = [state[f"{name}.bias"] for name in names]
     except KeyError as error:
         raise RunError(f"the checkpoint's model has no tensor {error}, part of its head.") from None
-    return _mlp(spec, hidden, output)
+    flat = [weight.reshape(weight.shape[:2]) for weight in weights]
+    *hidden, output = map(LinearValues, flat, biases)
+    return _mlp(spec, hidden, output, weights[0].ndim == 4)
 
 
-def _mlp(spec: HeadSpec, hidden: list[LinearValues], output: LinearValues) -> HeadValues:
+def _mlp(
+    spec: HeadSpec, hidden: list[LinearValues], output: LinearValues, convolutional: bool
+) -> HeadValues:
     if isinstance(spec, LinearHeadSpec):
-        return HeadValues(output)
+        return HeadValues(output, convolutional=convolutional)
     layers = (HiddenValues(linear, spec.activation, spec.dropout) for linear in hidden)
-    return HeadValues(output, tuple(layers))
+    return HeadValues(output, tuple(layers), convolutional)

@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterable, Mapping
 
 from isotune.data.pictures import open_split
 from isotune.interfaces.freezing import FreezePlan
-from isotune.modelling import build_with_head, check_outputs, freezing_plans
+from isotune.modelling import build_with_heads, check_outputs, freezing_plans
 from isotune.plugins import Plugins
 from isotune.plugins import plugins as default_plugins
 from isotune.reports.model_summary import ModelSummary, summarise_model
 from isotune.spec.experiment import ExperimentSpec
 from isotune.spec.loading import SpecSource, load_spec
-from isotune.weights.catalogue import catalogue, find_backbone
+from isotune.weights.catalogue import chosen_backbone
 
 
 def summary(
@@ -43,12 +43,12 @@ def summary(
     """
     loaded = load_spec(spec, overrides)
     backend = backend or plugins.only_usable()
-    entry = find_backbone(loaded.backbone.name, catalogue(plugins.backbones(backend)))
+    entry = chosen_backbone(loaded.backbone, backend, plugins)
     opened = plugins.open_backend(backend, device)
     if classes is None:
         classes = len(open_split(loaded.dataset, loaded.dataset.splits.train).classes)
     check_outputs(loaded, classes)
-    model, _, _ = build_with_head(loaded, entry, opened, classes)
+    model, _ = build_with_heads(loaded, entry, opened, classes)
     shapes = opened.checkpoints.model_shapes(model)
     return describe(loaded, shapes, freezing_plans(loaded, entry, shapes))
 

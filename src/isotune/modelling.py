@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Iterable
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 
 from isotune.data.pictures import Pictures
 from isotune.errors import BackendError, SpecError, WeightsError
-from isotune.heads import head_path, is_under, new_head
+from isotune.heads import auxiliary_head, head_path, new_head, outputs_of
 from isotune.interfaces.backbone import BackboneEntry
 from isotune.interfaces.backend import Backend
 from isotune.interfaces.checkpoint import State
@@ -34,29 +33,34 @@ def build_model(spec: ExperimentSpec, entry: BackboneEntry, backend: Backend, cl
         WeightsError: the weights are missing or do not fit.
         BackendError: the backend does not have the backbone.
     """
-    model, path, head = build_with_head(spec, entry, backend, classes)
+    model, heads = build_with_heads(spec, entry, backend, classes)
+    new = {k: v for path, head in heads.items() for k, v in head.state(path).items()}
     shapes = backend.checkpoints.model_shapes(model)
-    backbone = {name: shape for name, shape in shapes.items() if not is_under(path, name)}
+    backbone = {name: shape for name, shape in shapes.items() if name not in new}
     state = _backbone_state(spec, entry, backbone)
-    backend.checkpoints.import_model(model, {**state, **head.state(path)})
+    backend.checkpoints.import_model(model, {**state, **new})
     return model
 
 
-def build_with_head(
+def build_with_heads(
     spec: ExperimentSpec, entry: BackboneEntry, backend: Backend, classes: int
-) -> tuple[Any, str, HeadValues]:
-    """Returns the native model with its new head, the head's path and its values.
+) -> tuple[Any, dict[str, HeadValues]]:
+    """Returns the native model with its new head, and the values of what is new, by path.
 
-    All other values of the model are arbitrary.
+    New are also the last layers of auxiliary classifiers. All other values are arbitrary.
 
     Raises:
         BackendError: the backend does not have the backbone.
     """
     model = build_backbone(entry, backend)
-    path = head_path(spec.head, entry)
-    head = new_head(spec.head, spec.seed, backend.heads.in_features(model, path), classes)
-    backend.heads.replace(model, path, head)
-    return model, path, head
+    path, width = head_path(spec.head, entry), backend.heads.in_features
+    head = new_head(spec.head, spec.seed, width(model, path), classes, entry.convolutional)
+    heads, outputs = {path: head}, outputs_of(spec.head, classes)
+    for each in entry.auxiliary:
+        heads[each] = auxiliary_head(spec.seed, each, width(model, each), outputs)
+    for place, values in heads.items():
+        backend.heads.replace(model, place, values)
+    return model, heads
 
 
 def build_backbone(entry: BackboneEntry, backend: Backend) -> Any:
@@ -75,7 +79,7 @@ def build_backbone(entry: BackboneEntry, backend: Backend) -> Any:
             ) from error
         return backend.backbones.adopt(build())
     if entry.name in backend.backbones.names():
-        return backend.backbones.build(entry.name)
+        return backend.backbones.build(entry.name, entry.preprocessing.input_size)
     raise BackendError(
         f"backend '{backend.name}' does not have backbone '{entry.name}';"
         f" it has: {', '.join(backend.backbones.names())}."
@@ -95,9 +99,13 @@ def freezing_plans(
     Raises:
         SpecError: a pattern matches no parameter, or nothing is left to train.
     """
-    plans = partial(freeze_plan, spec.freeze, head_path(spec.head, entry), tuple(names))
-    plans(1)  # every pattern is looked at, whatever the epoch
-    return plans
+    head, state_names = head_path(spec.head, entry), tuple(names)
+
+    def plan(epoch: int) -> FreezePlan:
+        return freeze_plan(spec.freeze, head, state_names, epoch, entry.stages)
+
+    plan(1)  # every pattern is looked at, whatever the epoch
+    return plan
 
 
 def _backbone_state(
@@ -113,15 +121,16 @@ def _backbone_state(
     return load_backbone(path, entry, shapes)
 
 
-def training_plan(spec: ExperimentSpec, pictures: Pictures) -> TrainingPlan:
+def training_plan(spec: ExperimentSpec, entry: BackboneEntry, pictures: Pictures) -> TrainingPlan:
     """Returns what a trainer needs to know of the experiment.
 
     Raises:
-        SpecError: class weights or a single output do not fit the dataset's classes.
+        SpecError: class weights or a single output do not fit the dataset's classes, or the
+            backbone has no stages that learning rates could go by.
     """
     check_outputs(spec, len(pictures.classes))
     weights = class_weights(spec.loss, pictures.classes, pictures.train.labels)
-    return plan_with(spec, weights)
+    return plan_with(spec, entry, weights)
 
 
 def check_precision(spec: ExperimentSpec, backend: Backend) -> None:
@@ -151,8 +160,14 @@ def check_outputs(spec: ExperimentSpec, classes: int) -> None:
         )
 
 
-def plan_with(spec: ExperimentSpec, weights: NDArray[np.float32] | None) -> TrainingPlan:
-    """Returns what a trainer needs to know, with class weights that are known already."""
+def plan_with(
+    spec: ExperimentSpec, entry: BackboneEntry, weights: NDArray[np.float32] | None
+) -> TrainingPlan:
+    """Returns what a trainer needs to know, with class weights that are known already.
+
+    Raises:
+        SpecError: the backbone has no stages that learning rates could go by.
+    """
     return TrainingPlan(
         optimizer=spec.optimizer,
         loss=spec.loss.name,
@@ -162,4 +177,28 @@ def plan_with(spec: ExperimentSpec, weights: NDArray[np.float32] | None) -> Trai
         precision=spec.precision,
         compile=spec.compile,
         accumulate=spec.accumulate,
+        rate_factors=rate_factors(spec.optimizer.lr_decay_per_stage, entry),
+        auxiliary=tuple(path.rpartition(".")[0] for path in entry.auxiliary),
+        auxiliary_weight=entry.auxiliary_weight,
     )
+
+
+def rate_factors(decay: float, entry: BackboneEntry) -> dict[str, float]:
+    """Returns what learning rates are multiplied by, by the path of a part of the backbone.
+
+    1 for the last stage, which is the head, and for each stage before it once more `decay`.
+
+    Raises:
+        SpecError: the backbone has no stages.
+    """
+    if decay == 1:
+        return {}
+    if not entry.stages:
+        raise SpecError(
+            f"optimizer.lr_decay_per_stage: backbone '{entry.name}' names no stages; leave it out."
+        )
+    return {
+        path: decay**number
+        for number, paths in enumerate(reversed([*entry.stages.values()]))
+        for path in paths
+    }

@@ -110,6 +110,30 @@ class Plugins:
             self._offer(backend)
         return self._collect("isotune_backbones", BackboneEntry)
 
+    def library_backbone(self, backend: str, name: str) -> BackboneEntry:
+        """Returns the backbone that `backend` builds from a library, such as ``timm:resnet18``.
+
+        Raises:
+            BackendError: it knows no such library, which is not installed or has no such model.
+        """
+        library, _, model = name.partition(":")
+        offer = self._offer(backend)
+        if library in offer.libraries:
+            return offer.library_backbone(library, model)
+        others = [n for n in self.backend_names() if library in self._libraries(n)]
+        known = (
+            f"models of {library} run on: {', '.join(others)}"
+            if others
+            else (f"no backend knows a library '{library}'")
+        )
+        raise BackendError(f"backend '{backend}' does not have backbone '{name}'; {known}.")
+
+    def _libraries(self, backend: str) -> tuple[str, ...]:
+        try:
+            return self._offer(backend).libraries
+        except BackendError:  # a broken plugin
+            return ()
+
     def notify(self, hook: str, event: object, observers: Sequence[object] = ()) -> None:
         """Tells all observers of an event; one that fails is reported and passed over.
 

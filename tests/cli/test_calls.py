@@ -107,6 +107,26 @@ def test_backbones_tells_which_a_backend_has(isotune):
     assert has["resnet18"] == "no"
 
 
+def test_backbones_are_filtered_and_sorted(isotune):
+    def names(*options: str) -> list[str]:
+        lines = isotune("backbones", *options).stdout.splitlines()[2:]
+        return [line.split()[0] for line in lines]
+
+    assert names("resnet1*") == ["resnet101", "resnet152", "resnet18"]
+    small = names("--smaller", "3", "--better", "65", "--sort", "accuracy")
+    assert small == ["shufflenet_v2_x1_0", "mnasnet0_5", "mobilenet_v3_small"]
+    assert names("--family", "swin", "--sort", "parameters") == ["swin_t", "swin_s", "swin_b"]
+    row = isotune("backbones", "resnet50").stdout.splitlines()[2]
+    assert re.split(r"  +", row) == [
+        "resnet50", "25.6 M", "224 px", "2,048", "imagenet, imagenet_v2", "76.1%, 80.9%"
+    ]  # fmt: skip
+    result = isotune("backbones", "resnet_50")
+    assert result.exit_code == 2
+    assert "there is no such backbone. Did you mean 'resnet50'? Families are: alexnet" in (
+        result.stderr
+    )
+
+
 def test_warnings_are_shown_as_messages(isotune, spec: Path):
     (spec.parent / "pictures" / "train" / "bees" / "broken.png").write_text("not a picture")
     result = isotune("run", spec, "-b", "numpy", "--set", "dataset.broken=skip")

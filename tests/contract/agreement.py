@@ -28,12 +28,20 @@ def with_known_weights(subject: Subject) -> Learner:
     """Returns the backbone with a new head and the truth's values."""
     backend, path = subject.backend, subject.entry.classifier
     model = subject.model()
-    width = backend.heads.in_features(model, path)
-    head = LinearValues(np.zeros((CLASSES, width), np.float32), np.zeros(CLASSES, np.float32))
-    backend.heads.replace(model, path, HeadValues(head))
+    for place in (path, *subject.entry.auxiliary):
+        width = backend.heads.in_features(model, place)
+        head = LinearValues(np.zeros((CLASSES, width), np.float32), np.zeros(CLASSES, np.float32))
+        convolutional = subject.entry.convolutional
+        backend.heads.replace(model, place, HeadValues(head, convolutional=convolutional))
     shapes = {name: v.shape for name, v in backend.checkpoints.export_model(model).items()}
     backend.checkpoints.import_model(model, state(shapes))
-    trainer = backend.trainer(model, TrainingPlan(SGDSpec(), seed=SEED))
+    plan = TrainingPlan(
+        SGDSpec(),
+        seed=SEED,
+        auxiliary=tuple(path.rpartition(".")[0] for path in subject.entry.auxiliary),
+        auxiliary_weight=subject.entry.auxiliary_weight,
+    )
+    trainer = backend.trainer(model, plan)
     trainer.freeze(FreezePlan())
     return Learner(backend, model, trainer)
 
@@ -41,8 +49,8 @@ def with_known_weights(subject: Subject) -> Learner:
 def logits(learner: Learner, name: str) -> dict[str, NDArray[np.float32]]:
     """Returns the logits of the truth's pictures in evaluation and, after that, in training."""
     data = pictures(name)
-    evaluated = learner.evaluate(data)
-    return {"eval": evaluated, "train": learner.train([data], [TINY_RATE])[0].logits}
+    evaluated, trained = learner.evaluate(data), learner.train([data], [TINY_RATE])[0]
+    return {"eval": evaluated, "train": trained.logits, "loss": np.array([trained.loss])}
 
 
 def distance(actual: Any, expected: Any) -> float:
@@ -56,8 +64,8 @@ def main(names: list[str]) -> None:
     from contract.make_truth import computed
     from contract.truth import TRUTH
 
-    print("| backbone | tensors' values | backend | evaluation | training |")
-    print("|---|--:|---|--:|--:|")
+    print("| backbone | tensors' values | backend | evaluation | training | loss |")
+    print("|---|--:|---|--:|--:|--:|")
     for name in names or sorted(TRUTH):
         truth, elements = computed(name), TRUTH[name]["signature"]["elements"]
         found = {}
@@ -68,7 +76,7 @@ def main(names: list[str]) -> None:
         if {"torch", "mindspore"} <= found.keys():
             rows.append(("both", found["mindspore"], found["torch"]))
         for backend, actual, expected in rows:
-            kinds = ("eval", "train")
+            kinds = ("eval", "train", "loss")
             cells = [f"{distance(actual[kind], expected[kind]):.1e}" for kind in kinds]
             print(f"| {name} | {elements:,} | {backend} | {' | '.join(cells)} |", flush=True)
 

@@ -1,7 +1,7 @@
 """Writes ``truth.json``: ``PYTHONPATH=tests python -m contract.make_truth``.
 
 The truth is computed in float64: by torchvision's own models where it has them, else by the
-NumPy reference. No backend takes part.
+NumPy reference.
 """
 
 from __future__ import annotations
@@ -12,24 +12,21 @@ from typing import Any
 
 import numpy as np
 import torch
-import torchvision
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+from torchvision.ops import StochasticDepth
 
 from contract.reference.efficientnet_lite0 import EfficientNetLite0
 from contract.reference.layers import Layer, Pass, forward
 from contract.reference.nets import lenet
 from contract.reference.trainer import normalised
-from contract.truth import CLASSES, FILE, SEED, WITH_LOGITS, pictures, signature
+from contract.truth import CATALOGUE, CLASSES, FILE, SEED, WITH_LOGITS, pictures, signature
 from contract.values import NORMALIZATION, state
-from isotune.training.dropout import keep_mask, layer_seed
+from isotune.interfaces.checkpoint import NO_STATE
+from isotune.training.dropout import keep_mask, layer_seed, next_word
+from isotune_torch.backbone import BUILDERS, WithoutRandomValues
 
-TORCHVISION = (
-    "alexnet",
-    "mobilenet_v2",
-    *(f"resnet{depth}" for depth in (18, 34, 50, 101, 152)),
-    *(f"vgg{depth}{suffix}" for depth in (11, 13, 16, 19) for suffix in ("", "_bn")),
-)
 LENET_SHAPES = {
     "conv1.weight": (6, 3, 5, 5),
     "conv1.bias": (6,),
@@ -45,49 +42,68 @@ LENET_SHAPES = {
 
 Shapes = Mapping[str, tuple[int, ...]]
 Values = Mapping[str, NDArray[Any]]
-Run = Callable[[Values, NDArray[np.float64], bool], tuple[NDArray[np.float64], Values]]
-"""Returns the logits of a state and pictures, in training mode or not, and the state after."""
+Run = Callable[[Values, NDArray[np.float64], bool], tuple[list[NDArray[np.float64]], Values]]
+"""Returns the logits of a state and pictures, in training mode or not, and the state after.
+
+Behind the logits are those of auxiliary classifiers.
+"""
 
 
 class CoreDropout(nn.Module):
-    """The dropout layer of this number, with the core's mask of step 0."""
+    """The layer of dropout or stochastic depth at `path`, with the core's masks of step 0."""
 
-    def __init__(self, number: int, p: float) -> None:
+    def __init__(self, path: str, layer: nn.Module) -> None:
         super().__init__()
-        self.number, self.p = number, p
+        self.path, self.p, self.samples = path, layer.p, isinstance(layer, StochasticDepth)
+        self.word = layer_seed(SEED, 0, path)
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.training:
             return x
-        keep = keep_mask(layer_seed(SEED, 0, self.number), tuple(x.shape), self.p)
+        shape = (len(x),) + (1,) * (x.ndim - 1) if self.samples else tuple(x.shape)
+        keep = keep_mask(self.word, shape, self.p)
+        self.word = next_word(self.word)
         return x * torch.from_numpy(keep / (1 - self.p))
 
 
 def by_torchvision(name: str) -> tuple[Shapes, Run]:
-    build = getattr(torchvision.models, name)
-    with torch.device("meta"):
-        values = build().state_dict().items()
-    shapes = {k: tuple(v.shape) for k, v in values if not k.endswith("num_batches_tracked")}
+    with WithoutRandomValues():
+        values = BUILDERS[name]().state_dict().items()
+    shapes = {k: tuple(v.shape) for k, v in values if k.rpartition(".")[2] not in NO_STATE}
 
     def run(values: Values, x: NDArray[np.float64], training: bool) -> Any:
-        model = build(num_classes=CLASSES).double()
-        modules = list(model.named_modules())
-        dropouts = [(path, m.p) for path, m in modules if isinstance(m, nn.Dropout)]
-        for number, (path, p) in enumerate(dropouts):
-            parent, _, last = path.rpartition(".")
-            setattr(model.get_submodule(parent), last, CoreDropout(number, p))
-        tensors = {key: torch.from_numpy(value.copy()) for key, value in values.items()}
-        model.load_state_dict(tensors, strict=False)
-        logits = model.train(training)(torch.from_numpy(x.copy()))
-        return logits.detach().numpy(), {k: v.numpy() for k, v in model.state_dict().items()}
+        model = BUILDERS[name](num_classes=CLASSES).double()
+        put(model, classifier(shapes), with_bias(model.get_submodule(classifier(shapes))))
+        for path, layer in list(model.named_modules()):
+            if isinstance(layer, (nn.Dropout, StochasticDepth)) and layer.p > 0:
+                put(model, path, CoreDropout(path, layer))
+        tensors = model.state_dict()
+        for key, value in values.items():
+            tensors[key].copy_(torch.from_numpy(value.copy()))
+        outputs = model.train(training)(torch.from_numpy(x.copy()))
+        each = [outputs] if isinstance(outputs, Tensor) else outputs
+        after = {k: v.numpy() for k, v in model.state_dict().items()}
+        return [logits.detach().numpy() for logits in each], after
 
     return shapes, run
+
+
+def put(model: nn.Module, path: str, layer: nn.Module) -> None:
+    parent, _, last = path.rpartition(".")
+    setattr(model.get_submodule(parent), last, layer)
+
+
+def with_bias(layer: nn.Module) -> nn.Module:
+    """Returns a last layer as ours is: MaxViT's own has no bias."""
+    if layer.bias is not None:
+        return layer
+    return nn.Linear(layer.in_features, layer.out_features, dtype=torch.float64)
 
 
 def by_reference(shapes: Shapes, layers: list[Layer]) -> tuple[Shapes, Run]:
     def run(values: Values, x: NDArray[np.float64], training: bool) -> Any:
         after = {name: value.astype(np.float64) for name, value in values.items()}
-        return forward(layers, x, Pass(after, training, seed=SEED)), after
+        return [forward(layers, x, Pass(after, training, seed=SEED))], after
 
     return shapes, run
 
@@ -103,30 +119,33 @@ def known(name: str) -> tuple[Shapes, Run]:
 
 
 def classifier(shapes: Shapes) -> str:
-    """Returns the path of the last linear layer."""
-    last = [key for key, shape in shapes.items() if len(shape) == 2][-1]
-    return last.removesuffix(".weight")
+    """Returns the path of the last layer."""
+    return [key for key, shape in shapes.items() if len(shape) > 1][-1].removesuffix(".weight")
 
 
 def computed(name: str) -> dict[str, Any]:
     """Returns logits, and statistics after a step, with a head of ``CLASSES`` outputs."""
     shapes, run = known(name)
-    head = classifier(shapes)
-    width = shapes[f"{head}.weight"][1]
-    values = state({**shapes, f"{head}.weight": (CLASSES, width), f"{head}.bias": (CLASSES,)})
+    heads = [classifier(shapes), *CATALOGUE[name].auxiliary]
+    fewer = {f"{head}.weight": (CLASSES, *shapes[f"{head}.weight"][1:]) for head in heads}
+    values = state({**shapes, **fewer, **{f"{head}.bias": (CLASSES,) for head in heads}})
     x = normalised(pictures(name).images, NORMALIZATION)
-    trained, after = run(values, x, True)
+    (trained, *auxiliary), after = run(values, x, True)
+    labels = torch.from_numpy(pictures(name).labels).long()
+    losses = [cross_entropy(torch.from_numpy(each), labels) for each in (trained, *auxiliary)]
+    weight = CATALOGUE[name].auxiliary_weight
     kept = [key for key in shapes if key.endswith(("running_mean", "running_var"))]
     return {
-        "eval": run(values, x, False)[0].tolist(),
+        "eval": run(values, x, False)[0][0].tolist(),
         "train": trained.tolist(),
+        "loss": [float(losses[0] + weight * sum(losses[1:]))],
         "statistics": {key: after[key][:3].tolist() for key in kept[:2] + kept[-2:]},
     }
 
 
 def main() -> None:
     truth = {}
-    for name in ("efficientnet_lite0", "lenet", *TORCHVISION):
+    for name in BUILDERS:
         shapes, _ = known(name)
         truth[name] = {"classifier": classifier(shapes), "signature": signature(shapes)}
         truth[name].update(computed(name) if name in WITH_LOGITS else {})

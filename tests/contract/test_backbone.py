@@ -14,7 +14,7 @@ def test_logits_and_statistics_are_those_of_the_truth(subject: Subject) -> None:
     name = subject.entry.name
     learner = with_known_weights(subject)
     found, truth = logits(learner, name), TRUTH[name]
-    for kind in ("eval", "train"):
+    for kind in ("eval", "train", "loss"):
         assert distance(found[kind], truth[kind]) < 1e-4
     after = learner.state() if truth["statistics"] else {}
     for key, values in truth["statistics"].items():
@@ -28,5 +28,5 @@ def test_the_catalogue_knows_every_classifier() -> None:
 
 @pytest.mark.nets(*WITH_LOGITS)
 def test_an_adopted_model_is_the_one_that_was_given(subject: Subject) -> None:
-    model = subject.backend.backbones.build(subject.entry.name)
+    model = subject.backend.backbones.build(subject.entry.name, 224)
     assert subject.backend.backbones.adopt(model) is model

@@ -11,7 +11,7 @@ import pytest
 from contract.installed import subjects
 from contract.nets import SHAPES
 from contract.subject import Learner, Subject, assert_states_close, in_bytes
-from contract.truth import CATALOGUE, TRUTH, signature
+from contract.truth import TRUTH, WITH_LOGITS, signature
 from contract.values import batch, batches, state
 from isotune.interfaces.freezing import FreezePlan
 from isotune.interfaces.trainer import TrainingPlan
@@ -31,7 +31,7 @@ def shapes(model_state: dict[str, Any]) -> dict[str, tuple[int, ...]]:
     return {name: value.shape for name, value in model_state.items()}
 
 
-@pytest.mark.nets(*CATALOGUE)
+@pytest.mark.nets(*WITH_LOGITS)
 def test_names_and_shapes_of_the_catalogue(subject: Subject) -> None:
     found = subject.backend.checkpoints.model_shapes(subject.model())
     assert signature(found) == TRUTH[subject.entry.name]["signature"]

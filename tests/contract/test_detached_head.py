@@ -60,7 +60,7 @@ def steps(trainer: Trainer, batches: Sequence[Any]) -> list[HostOutputs]:
     return trainer.fetch([*outputs, trainer.eval_step(batches[0])])
 
 
-@pytest.mark.nets("linear", "lenet")
+@pytest.mark.nets("linear", "lenet", "efficientnet_b0")
 def test_a_linear_head_by_itself_trains_as_within_the_model(subject: Subject) -> None:
     check_steps(subject, LinearHeadSpec())
 

@@ -11,12 +11,22 @@ from isotune.interfaces.head import HeadValues, LinearValues
 from isotune.interfaces.trainer import TrainingPlan
 from isotune.spec.optimizer import SGDSpec
 
-ALL = ("linear", "tiny_bn", "tiny_dropout", "lenet", "resnet18", "mobilenet_v2", "alexnet")
+ALL = (
+    "linear",
+    "tiny_bn",
+    "tiny_dropout",
+    "lenet",
+    "resnet18",
+    "mobilenet_v2",
+    "alexnet",
+    "convnext_tiny",
+    "squeezenet1_1",
+)
 
 
-def values(inputs: int, outputs: int = 7) -> HeadValues:
+def values(inputs: int, outputs: int = 7, convolutional: bool = False) -> HeadValues:
     weight, bias = uniform("w", (outputs, inputs), -1, 1), uniform("b", (outputs,), -1, 1)
-    return HeadValues(LinearValues(weight, bias))
+    return HeadValues(LinearValues(weight, bias), convolutional=convolutional)
 
 
 @pytest.mark.nets(*ALL)
@@ -26,7 +36,7 @@ def test_replaced_head_has_the_given_bytes_and_nothing_else_changes(subject: Sub
     before = export(model)
     width = heads.in_features(model, path)
     assert before[f"{path}.weight"].shape[1] == width
-    new = values(width)
+    new = values(width, convolutional=subject.entry.convolutional)
     heads.replace(model, path, new)
     expected = {**before, **new.state(path)}
     assert in_bytes(export(model)) == in_bytes(expected)

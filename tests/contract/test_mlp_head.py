@@ -81,7 +81,7 @@ def test_mlp_head_with_dropout(subject: Subject, activation: str) -> None:
             subject.backend.heads.replace(subject.model(), "fc", new_head(mlp("relu"), 5, 192, 2))
         return
     head = new_head(mlp(activation), 5, 192, 2)
-    layers = [Linear("fc.0"), ACTIVATIONS[activation](), Dropout(0, 0.5), Linear("fc.3")]
+    layers = [Linear("fc.0"), ACTIVATIONS[activation](), Dropout("fc.2", 0.5), Linear("fc.3")]
     learner = learner_with(subject, head, PLANS["plain"])
     reference = reference_with(layers, head, PLANS["plain"])
     data = [batch(f"mlp/{i}", 4, classes=2) for i in range(len(RATES))]

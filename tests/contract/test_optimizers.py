@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -37,6 +39,11 @@ REGULARISED = {
 }
 
 
+def slower(name: str) -> TrainingPlan:
+    """Returns a plan whose convolution learns at half the rate and whose BatchNorm at a fifth."""
+    return replace(REGULARISED[name], rate_factors={"conv": 0.5, "bn": 0.2, "fc": 1.0})
+
+
 def rates(optimizer: OptimizerSpec) -> list[float]:
     """Returns a learning rate that differs at each step."""
     base = 0.05 if isinstance(optimizer, SGDSpec) else 0.01
@@ -64,3 +71,12 @@ def test_update_rule_with_decay_smoothing_and_class_weights(subject: Subject, na
 @pytest.mark.nets("tiny_bn", "tiny_dropout")
 def test_gradients_through_every_layer(subject: Subject) -> None:
     check(subject, REGULARISED["momentum"])
+
+
+@pytest.mark.nets("tiny_bn")
+@pytest.mark.parametrize("name", REGULARISED)
+def test_each_part_has_its_own_learning_rate(subject: Subject, name: str) -> None:
+    plan = slower(name)
+    learner, reference = subject.learner(plan), subject.reference(plan)
+    data = batches("rates", [4] * 4)
+    assert_same_steps(learner, reference, data, rates(plan.optimizer)[:4])

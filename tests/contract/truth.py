@@ -23,15 +23,43 @@ TRUTH: dict[str, dict[str, Any]] = json.loads(FILE.read_text("utf-8")) if FILE.e
 CLASSES = 5
 SEED = 7
 
-WITH_LOGITS = ("alexnet", "efficientnet_lite0", "lenet", "mobilenet_v2", "resnet18", "vgg11_bn")
+WITH_LOGITS = (
+    "alexnet",
+    "convnext_tiny",
+    "densenet121",
+    "efficientnet_b0",
+    "efficientnet_lite0",
+    "efficientnet_v2_s",
+    "googlenet",
+    "inception_v3",
+    "lenet",
+    "maxvit_t",
+    "mnasnet0_5",
+    "mobilenet_v2",
+    "mobilenet_v3_small",
+    "regnet_x_400mf",
+    "regnet_y_400mf",
+    "resnet18",
+    "resnext50_32x4d",
+    "shufflenet_v2_x0_5",
+    "squeezenet1_1",
+    "swin_t",
+    "swin_v2_t",
+    "vgg11_bn",
+    "vit_b_32",
+)
 """The backbones whose logits are in the file, one of each kind; of others, the parameters."""
 
 CATALOGUE = {entry.name: entry for entry in BUILT_IN}
 
 
 def pictures(name: str) -> Batch:
-    """Returns the two pictures that a backbone's truth is about."""
-    return batch("truth", 2, side=32 if name == "lenet" else 64, classes=CLASSES)
+    """Returns the two pictures that a backbone's truth is about: small ones, if it takes them."""
+    entry = CATALOGUE[name]
+    side = max(64, entry.smallest)
+    if entry.largest is not None and entry.largest < side:
+        side = entry.smallest
+    return batch("truth", 2, side=side, classes=CLASSES)
 
 
 def signature(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, int]:

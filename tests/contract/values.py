@@ -33,11 +33,11 @@ def state(shapes: Mapping[str, tuple[int, ...]], seed: int = 0) -> dict[str, NDA
     values = {}
     for name, shape in shapes.items():
         kind = name.rsplit(".", 1)[-1]
-        if kind == "weight" and len(shape) > 1:
+        if kind.endswith("weight") and len(shape) > 1:
             bound = float(np.sqrt(6 / np.prod(shape[1:])))
             low, high = -bound, bound
         else:
-            low, high = {"weight": (0.5, 1.5), "running_var": (0.5, 2.0)}.get(kind, (-0.2, 0.2))
+            low, high = {"weight": (0.25, 0.75), "running_var": (0.5, 2.0)}.get(kind, (-0.2, 0.2))
         values[name] = uniform(f"{seed}/{name}", shape, low, high)
     return values
 

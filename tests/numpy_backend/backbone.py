@@ -49,7 +49,7 @@ class NumpyBackbones(Backbones):
     def names(self) -> tuple[str, ...]:
         return ("linear",)
 
-    def build(self, name: str) -> LinearNet:
+    def build(self, name: str, image_size: int) -> LinearNet:
         return LinearNet(inputs=3 * 8 * 8, outputs=3)
 
     def adopt(self, model: LinearNet) -> LinearNet:

@@ -7,10 +7,15 @@ from collections.abc import Mapping
 import numpy as np
 
 from isotune.hookspecs import hookimpl
-from isotune.interfaces.backbone import BackboneEntry
+from isotune.interfaces.backbone import BackboneEntry, Preprocessing
 from isotune.interfaces.backend import Backend, BackendOffer
 
-LINEAR = BackboneEntry(name="linear", classifier="fc", input_size=8, resize_size=8)
+LINEAR = BackboneEntry(
+    name="linear",
+    classifier="fc",
+    preprocessing=Preprocessing(input_size=8, resize_size=8),
+    stages={"stem": ("hidden", "conv"), "head": ("fc",)},
+)
 
 
 class NumpyOffer(BackendOffer):

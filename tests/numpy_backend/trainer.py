@@ -52,7 +52,8 @@ class NumpyTrainer(Trainer):
         for name, parameter in self.model.parameters().items():
             if name not in self.model.frozen:
                 slots = self.slots.setdefault(name, new_slots(self.plan.optimizer, parameter))
-                move(self.plan.optimizer, parameter, self.sums[name], slots, learning_rate)
+                rate = learning_rate * self.plan.rate_factor(name)
+                move(self.plan.optimizer, parameter, self.sums[name], slots, rate)
         self.sums = {}
 
     def eval_step(self, batch: DeviceBatch) -> Outputs:

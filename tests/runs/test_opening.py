@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import isotune
@@ -86,6 +87,19 @@ def test_predictions_depend_neither_on_their_neighbours_nor_on_what_cannot_be_re
         if not isinstance(prediction, DatasetError):
             alone = dict(run.predict(picture))
             assert dict(prediction) == pytest.approx(alone, rel=1e-5)
+
+
+def test_features_are_what_the_head_classifies(run: Run) -> None:
+    some = pictures(run)
+    found = run.features(some)
+    state = run.backend.checkpoints.export_model(run.model)
+    logits = found @ state["fc.weight"].T + state["fc.bias"]
+    classes = [run.classes[label] for label in logits.argmax(1)]
+    assert classes == [prediction[0][0] for prediction in run.predict_many(some)]
+    assert found.dtype == np.float32
+    with pytest.raises(DatasetError, match="there is no such picture"):
+        run.features([*some, "missing.png"])
+    assert run.predict(some[0])  # the head is there again
 
 
 def test_evaluating_another_split_and_another_folder(run: Run, tmp_path: Path) -> None:

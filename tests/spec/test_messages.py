@@ -42,7 +42,7 @@ LOADING = {
         "momentum",
         "momentun",
         "ants.yaml:10: optimizer.momentun is not a known key. Did you mean 'momentum'? "
-        "Allowed are: name, lr, momentum, nesterov, weight_decay.",
+        "Allowed are: name, lr, momentum, nesterov, weight_decay, lr_decay_per_stage.",
     ),
     "unknown key": (
         "epochs: 1",
@@ -53,9 +53,9 @@ LOADING = {
         "lr: 0.001",
         "rate: 1, Lr: 0.001",
         "ants.yaml:10: optimizer.rate is not a known key. Allowed are: name, lr, "
-        "momentum, nesterov, weight_decay.\nants.yaml:10: optimizer.Lr is not a known "
-        "key. Did you mean 'lr'? Allowed are: name, lr, momentum, nesterov, "
-        "weight_decay.",
+        "momentum, nesterov, weight_decay, lr_decay_per_stage.\n"
+        "ants.yaml:10: optimizer.Lr is not a known key. Did you mean 'lr'? Allowed are: "
+        "name, lr, momentum, nesterov, weight_decay, lr_decay_per_stage.",
     ),
     "missing key": (
         "epochs: 1\n",
@@ -288,12 +288,12 @@ RUNNING = {
     "freeze pattern": (
         "freeze.parameters=[fc.biass]",
         "freeze.parameters: 'fc.biass' matches no parameter. Did you mean 'fc.bias'?"
-        " Parameters are named like fc.weight and fc.bias.",
+        " Parameters are named like fc.weight and fc.bias. Stages are: stem, head.",
     ),
     "unfreeze pattern": (
         "freeze.unfreeze.2=[layer4]",
         "freeze.unfreeze.2: 'layer4' matches no parameter."
-        " Parameters are named like fc.weight and fc.bias.",
+        " Parameters are named like fc.weight and fc.bias. Stages are: stem, head.",
     ),
     "all frozen": (
         "freeze.parameters=['*']",

@@ -8,6 +8,7 @@ import pytest
 
 from isotune.errors import SpecError
 from isotune.spec.experiment import ExperimentSpec
+from isotune.spec.loading import dump_spec, load_spec
 from isotune.spec.resolving import resolve
 from isotune.weights.catalogue import catalogue
 from tiny import experiment
@@ -43,3 +44,28 @@ def test_the_usual_transforms_fit(name: str) -> None:
     del made["transforms"]
     resolved = resolve(ExperimentSpec.model_validate(made), catalogue()[name])
     assert resolved.transforms.train and resolved.transforms.val
+
+
+def test_weights_decide_what_a_spec_leaves_open() -> None:
+    spec = load_spec(
+        {
+            "name": "swag",
+            "dataset": {"path": "none"},
+            "batch_size": 2,
+            "backbone": {"name": "vit_b_16", "weights": "imagenet_swag"},
+            "optimizer": "sgd",
+            "epochs": 1,
+        }
+    )
+    entry = catalogue()["vit_b_16"].with_weights(spec.backbone.weights)
+    found = dump_spec(resolve(spec, entry))["transforms"]
+    assert found["val"][0] == {
+        "name": "resize",
+        "size": 384,
+        "interpolation": "bicubic",
+        "max_size": None,
+    }
+    assert found["val"][1]["size"] == found["train"][0]["size"] == 384
+    smaller = spec.model_copy(update={"transforms": resolve(spec, catalogue()["lenet"]).transforms})
+    with pytest.raises(SpecError, match=r"32 x 32 pixels, but 'vit_b_16' takes 384 pixels a side"):
+        resolve(smaller, entry)

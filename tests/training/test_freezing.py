@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from isotune.errors import SpecError
+from isotune.interfaces.freezing import FreezePlan
 from isotune.spec.parts import FreezeSpec
 from isotune.training.freezing import freeze_plan
 
@@ -42,6 +43,41 @@ def test_patterns() -> None:
         "layer1.0.bn.bias",
         "layer10.weight",
     }
+
+
+STAGES = {"stem": ("conv",), "stage1": ("layer1", "layer10"), "head": ("head",)}
+
+
+def test_stages_are_named_like_patterns() -> None:
+    def by_stage(parameters: Any, epoch: int = 1, unfreeze: Any = None) -> set[str]:
+        spec = FreezeSpec(parameters=parameters, unfreeze=unfreeze or {})
+        return set(freeze_plan(spec, HEAD, STATE, epoch, STAGES).frozen)
+
+    assert by_stage(["stem", "stage1"]) == frozen(["conv", "layer1", "layer10"])
+    gradual = {2: "stage1", 4: ["stem"]}
+    assert by_stage("backbone", 1, gradual) == frozen("backbone")
+    assert by_stage("backbone", 2, gradual) == {"conv.weight", "head.norm.weight"}
+    assert by_stage("backbone", 4, gradual) == {"head.norm.weight"}
+    with pytest.raises(
+        SpecError,
+        match=r"unfreeze.2: 'stage2' .* Did you mean 'stage1'\? .* Stages are: stem, stage1, head",
+    ):
+        by_stage("backbone", 1, {2: "stage2"})
+
+
+def test_a_frozen_prefix_drops_nothing() -> None:
+    names = ["stem.w", "a.0.w", "a.0.b", "a.1.w", "head.w"]
+
+    def drops(path: str, *trains: str, **how: Any) -> bool:
+        return FreezePlan(frozenset(names) - {*trains}, **how).drops(path, names)
+
+    assert not drops("a.0.drop", "head.w") and not drops("a.1.drop", "head.w")
+    assert drops("head.drop", "head.w")  # a dropout of the head
+    assert drops("drop", "head.w")  # of no block: it may come behind anything
+    assert drops("a.1.drop", "a.0.w") and drops("a.0.drop", "a.0.b")
+    assert not drops("a.0.drop", "a.1.w")
+    assert drops("a.0.drop", "head.w", batch_norm="train")
+    assert drops("a.0.drop", *names)
 
 
 def test_unfreezing_lasts() -> None:

@@ -1,65 +1,108 @@
-"""The catalogue tells what torchvision publishes."""
+"""The catalogue tells what torchvision publishes, and what is true of its models."""
 
 from __future__ import annotations
+
+import json
+from functools import partial
 
 import pytest
 
 from isotune.errors import SpecError
-from isotune.interfaces.backbone import BackboneEntry
-from isotune.weights.catalogue import catalogue, find_backbone
+from isotune.interfaces.backbone import BackboneEntry, Preprocessing
+from isotune.spec.parts import BackboneSpec
+from isotune.weights.catalogue import OWN, catalogue, chosen_backbone, find_backbone
 
-VERSIONS = {"imagenet": "IMAGENET1K_V1", "imagenet_v2": "IMAGENET1K_V2"}
-
-
-OTHERS = {"efficientnet_lite0", "lenet"}
-"""What torchvision does not have."""
+TORCHVISION = sorted(catalogue().keys() - {entry.name for entry in OWN})
+LIMITED = [name for name, e in sorted(catalogue().items()) if e.smallest > 1 or e.largest]
 
 
-@pytest.mark.parametrize("name", sorted(catalogue().keys() - OTHERS))
+def test_it_has_every_classifier_of_torchvision() -> None:
+    models = pytest.importorskip("torchvision").models
+    assert models.list_models(module=models) == TORCHVISION
+
+
+@pytest.mark.parametrize("name", TORCHVISION)
 def test_weights_are_torchvisions(name: str) -> None:
     models = pytest.importorskip("torchvision").models
-    entry = catalogue()[name]
-    # VGG-16's third file has no classifier and another normalization.
-    published = {
-        member.name: member
-        for member in models.get_model_weights(name)
-        if member.name != "IMAGENET1K_FEATURES"
-    }
-    assert {VERSIONS[key] for key in entry.weights} == published.keys()
-    for key, weights in entry.weights.items():
-        theirs = published[VERSIONS[key]]
-        assert weights.url == theirs.url
-        assert weights.url.endswith(f"/{weights.file}")
+    from weights.make_catalogue import FILE, published
+
+    entry, own_file = catalogue()[name], json.loads(FILE.read_text("utf-8"))[name]
+    assert own_file["weights"] == published(name)
+    for weights in entry.weights.values():
+        assert weights.url == f"https://download.pytorch.org/models/{weights.file}"
         assert weights.file.endswith(f"-{weights.sha256}.pth")
-        assert len(weights.sha256) == 8
-        preset = theirs.transforms()
-        assert tuple(preset.mean) == entry.normalization.mean
-        assert tuple(preset.std) == entry.normalization.std
-        assert preset.crop_size == [entry.input_size]
-    preset = published["IMAGENET1K_V1"].transforms()
-    assert preset.resize_size == [entry.resize_size]
-    with pytest.importorskip("torch").device("meta"):
-        classifier = models.get_model(name).get_submodule(entry.classifier)
-    assert classifier.out_features == 1000
+        assert len(weights.sha256) >= 8
+    counts = {member.meta["num_params"] for member in models.get_model_weights(name)}
+    # With pictures of another size there are other positions, and without auxiliary classifiers
+    # fewer parameters.
+    special = entry.sized or entry.auxiliary
+    assert entry.parameters in counts if not special else entry.parameters >= min(counts)
 
 
-@pytest.mark.parametrize("name", sorted(catalogue()))
+@pytest.mark.parametrize("name", [n for n in TORCHVISION if not n.startswith("regnet")])
+def test_structure_is_torchvisions(name: str) -> None:
+    """RegNets cannot be built without memory, and all are alike."""
+    torch = pytest.importorskip("torch")
+    from isotune_torch.backbone import BUILDERS
+    from weights.make_catalogue import classifier
+
+    entry = catalogue()[name]
+    with torch.device("meta"):
+        model = BUILDERS[name]()
+    assert (entry.classifier, entry.features) == classifier(model)
+    assert entry.parameters == sum(parameter.numel() for parameter in model.parameters())
+    check_stages(entry, [key for key, _ in model.named_parameters()])
+    for path in (entry.classifier, entry.classifier_block, *entry.auxiliary):
+        model.get_submodule(path)
+    if entry.dropout:
+        assert model.get_submodule(entry.dropout).p > 0
+
+
+@pytest.mark.parametrize("name", ["regnet_x_400mf", "regnet_y_400mf", *(e.name for e in OWN)])
+def test_structure_of_others(name: str) -> None:
+    pytest.importorskip("torch")
+    from isotune_torch.backbone import BUILDERS
+
+    entry, model = catalogue()[name], BUILDERS[name]()
+    assert entry.parameters == sum(parameter.numel() for parameter in model.parameters())
+    assert entry.features == model.get_submodule(entry.classifier).in_features
+    check_stages(entry, [key for key, _ in model.named_parameters()])
+
+
+def check_stages(entry: BackboneEntry, names: list[str]) -> None:
+    """Every parameter is in one stage, the head's in the last, which are in the model's order."""
+    paths = [(stage, path) for stage, found in entry.stages.items() for path in found]
+    stages = []
+    for name in names:
+        inside = [stage for stage, path in paths if f"{name}.".startswith(f"{path}.")]
+        assert len(inside) == 1, name
+        stages += inside
+    order = [*entry.stages]
+    assert (order[0], order[-1]) == ("stem", "head")
+    assert set(stages) == set(entry.stages)
+    if not entry.auxiliary:  # these stand in the middle, and belong to the head
+        assert [order.index(stage) for stage in stages] == sorted(map(order.index, stages))
+
+
+@pytest.mark.parametrize("name", LIMITED)
 def test_pictures_of_the_sizes_told_fit_and_others_do_not(name: str) -> None:
     torch = pytest.importorskip("torch")
     from isotune_torch.backbone import BUILDERS
 
     entry = catalogue()[name]
     with torch.device("meta"):
-        model = BUILDERS[name]().eval()
+        # Auxiliary classifiers, which may need larger pictures, compute in training only.
+        model = BUILDERS[name]().train(bool(entry.auxiliary))
 
         def fits(side: int) -> bool:
             try:
-                return model(torch.empty(1, 3, side, side)).ndim == 2
-            except RuntimeError:
+                return model(torch.empty(2, 3, side, side)) is not None
+            except (RuntimeError, AssertionError, ValueError):
                 return False
 
         assert fits(entry.smallest) and fits(entry.largest or 300)
-        assert entry.smallest == 1 or not fits(entry.smallest - 1)
+        # A row of pixels less may round to maps of the same size.
+        assert entry.sized or not fits(entry.smallest - 1)
         assert not entry.largest or not fits(entry.largest + 1)
 
 
@@ -73,6 +116,32 @@ def test_extra_backbones_are_added_and_doubles_are_told() -> None:
 
 def test_an_unknown_backbone_is_told_with_the_nearest() -> None:
     entries = catalogue()
-    assert find_backbone("lenet", entries).input_size == 32
+    assert find_backbone("lenet", entries).preprocessing.input_size == 32
     with pytest.raises(SpecError, match=r"Did you mean 'resnet18'\?.* lenet, .*resnet50"):
         find_backbone("resnet_18", entries)
+
+
+def test_weights_bring_what_they_were_trained_with() -> None:
+    resnet = catalogue()["resnet50"]
+    sizes = partial(Preprocessing, resnet.preprocessing.normalization, 224)
+    assert resnet.with_weights("imagenet").preprocessing == sizes(256)
+    assert resnet.with_weights("imagenet_v2").preprocessing == sizes(232)
+    assert resnet.with_weights("mine.pth") is resnet
+    vit = catalogue()["vit_b_16"]
+    assert (vit.smallest, vit.largest) == (224, 224)
+    larger = vit.with_weights("imagenet_swag")
+    assert (larger.smallest, larger.largest, larger.preprocessing.input_size) == (384, 384, 384)
+    assert larger.preprocessing.interpolation == "bicubic"
+
+
+def test_a_library_is_asked_for_its_model_on_a_backend() -> None:
+    from isotune.plugins import Plugins
+
+    class Asked(Plugins):
+        def library_backbone(self, backend: str, name: str) -> BackboneEntry:
+            return BackboneEntry(f"{backend} {name}", "fc")
+
+    spec = BackboneSpec(name="timm:resnet18")
+    assert chosen_backbone(spec, "torch", Asked()).name == "torch timm:resnet18"
+    with pytest.raises(SpecError, match="there is no backbone 'timm:resnet18'"):
+        chosen_backbone(spec, None, Asked())

@@ -94,3 +94,26 @@ def test_quantiles_are_those_of_the_normal_distribution(word: int) -> None:
     assert quantile(np.array([p / 2**20]))[0] == pytest.approx(
         NormalDist().inv_cdf(p / 2**20), rel=1e-14
     )
+
+
+def test_transformers() -> None:
+    shapes = {
+        "class_token": (1, 1, 8),
+        "conv.weight": (64, 3, 4, 4),
+        "conv.bias": (64,),
+        "norm.weight": (64,),
+        "norm.bias": (64,),
+        "attn.in_proj_weight": (192, 64),
+        "attn.in_proj_bias": (192,),
+        "attn.relative_position_bias_table": (169, 30),
+        "attn.logit_scale": (4, 1, 1),
+        "pos_embedding": (1, 50, 64),
+        "layer_scale": (64, 1, 1),
+    }
+    state = initial_state(shapes, 3, "transformer")
+    for name in ("class_token", "conv.bias", "norm.bias", "attn.in_proj_bias"):
+        assert not state[name].any()
+    assert (state["norm.weight"] == 1).all() and (state["layer_scale"] == np.float32(1e-6)).all()
+    assert (state["attn.logit_scale"] == np.float32(math.log(10))).all()
+    for name in ("conv.weight", "attn.in_proj_weight", "attn.relative_position_bias_table"):
+        assert state[name].std() == pytest.approx(0.02, rel=0.05)

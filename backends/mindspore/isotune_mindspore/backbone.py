@@ -11,6 +11,7 @@ from isotune.interfaces.backbone import Backbones
 from isotune_mindspore.cells import replace
 from isotune_mindspore.dropout import Dropout
 from isotune_mindspore.models import MODELS
+from isotune_mindspore.models.vision_transformer import VISION_TRANSFORMERS
 from isotune_mindspore.names import rename_by_path
 
 
@@ -21,9 +22,10 @@ class MindSporeBackbones(Backbones):
         """Returns the catalogue names this backend builds by itself, sorted."""
         return tuple(sorted(MODELS))
 
-    def build(self, name: str) -> nn.Cell:
+    def build(self, name: str, image_size: int) -> nn.Cell:
         """Builds a backbone of :meth:`names` with its original head; most values are zero."""
-        return self.adopt(MODELS[name]())
+        sizes = {"image_size": image_size} if name in VISION_TRANSFORMERS else {}
+        return self.adopt(MODELS[name](**sizes))
 
     def adopt(self, model: Any) -> nn.Cell:
         """Makes a cell that somebody else built fit to train here, in place, and returns it.

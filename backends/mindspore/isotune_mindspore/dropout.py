@@ -6,11 +6,13 @@ interrupted run would not continue to the same bytes.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import mindspore as ms
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
-from isotune.training.dropout import layer_seed, threshold
+from isotune.training.dropout import FACTOR, INCREMENT, layer_seed, threshold
 
 
 class Dropout(nn.Cell):
@@ -19,7 +21,7 @@ class Dropout(nn.Cell):
     Attributes:
         p: the share of elements that is dropped, in [0, 1).
         seed: int32, shape (1,): the bits of the word of this layer and step. The trainer sets
-            it; each use also moves it on, for those who train the model without Isotune.
+            it; each use moves it on to the next word, as the core defines it.
     """
 
     def __init__(self, p: float) -> None:
@@ -29,8 +31,7 @@ class Dropout(nn.Cell):
         self.bits = HashBits()
         self.threshold = int32(threshold(p))
         self.scale = Tensor(1 / (1 - p), ms.float32)
-        # Linear congruence of Numerical Recipes (Press et al., 3rd edition, section 7.1.4).
-        self.factor, self.increment = int32(1664525), int32(1013904223)
+        self.factor, self.increment = int32(FACTOR), int32(INCREMENT)
         self.assign = ops.Assign()
         self.cast = ops.Cast()
         self.greater_equal = ops.GreaterEqual()
@@ -40,14 +41,28 @@ class Dropout(nn.Cell):
         """Returns `x` (any shape) with the survivors multiplied by 1 / (1 - p)."""
         if not self.training:
             return x
-        keep = self.greater_equal(self.bits(x.size, self.seed), self.threshold)
+        return self.mul(x, self.cast(self.factors(x.size), x.dtype).reshape(x.shape))
+
+    def factors(self, count: int) -> Tensor:
+        """Returns by what so many elements are multiplied: float32 (count,)."""
+        keep = self.greater_equal(self.bits(count, self.seed), self.threshold)
         self.assign(self.seed, self.add(self.mul(self.seed, self.factor), self.increment))
-        factors = self.mul(self.cast(keep, ms.float32), self.scale)
-        return self.mul(x, self.cast(factors, x.dtype).reshape(x.shape))
+        return self.mul(self.cast(keep, ms.float32), self.scale)
 
     def extend_repr(self) -> str:
         """Returns what stands between the brackets when the cell is printed."""
         return f"p={self.p}"
+
+
+class StochasticDepth(Dropout):
+    """Drops whole samples of a residual branch; with p = 0 none, as in evaluation."""
+
+    def construct(self, x: Tensor) -> Tensor:
+        """Returns `x` (N, ...) with the surviving samples multiplied by 1 / (1 - p)."""
+        if not self.training or self.p == 0:
+            return x
+        factors = self.factors(x.shape[0]).reshape((x.shape[0],) + (1,) * (x.ndim - 1))
+        return self.mul(x, self.cast(factors, x.dtype))
 
 
 class HashBits(nn.Cell):
@@ -86,12 +101,12 @@ def int32(word: int) -> Tensor:
     return Tensor(word - (1 << 32) if word >= 1 << 31 else word, ms.int32)
 
 
-def dropout_cells(model: nn.Cell) -> list[Dropout]:
-    """Returns the dropout layers in the order of their definition, which numbers them."""
-    return [cell for _, cell in model.cells_and_names() if isinstance(cell, Dropout)]
+def dropout_cells(model: nn.Cell) -> dict[str, Dropout]:
+    """Returns what drops anything, by its path."""
+    return {p: c for p, c in model.cells_and_names() if isinstance(c, Dropout) and c.p > 0}
 
 
-def seeds(seed: int, step: int, layers: int) -> Tensor:
-    """Returns the words of all layers for one step: int32, shape (max(layers, 1), 1)."""
-    words = [layer_seed(seed, step, layer) for layer in range(layers)] or [0]
+def seeds(seed: int, step: int, paths: Iterable[str]) -> Tensor:
+    """Returns the words of all layers for one step: int32, shape (layers, 1), or (1, 1)."""
+    words = [layer_seed(seed, step, path) for path in paths] or [0]
     return Tensor(np.array(words, dtype=np.uint32).view(np.int32)[:, None])

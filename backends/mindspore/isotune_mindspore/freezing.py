@@ -6,6 +6,7 @@ from mindspore import nn
 
 from isotune.errors import BackendError, nearest
 from isotune.interfaces.freezing import FreezePlan, Freezing
+from isotune_mindspore.dropout import Dropout
 from isotune_mindspore.names import AFFINE, BATCH_NORMS, join, trainable_tensors
 
 
@@ -28,7 +29,7 @@ class MindSporeFreezing(Freezing):
             parameter.requires_grad = name not in plan.frozen
 
     def training_mode(self, model: nn.Cell, plan: FreezePlan) -> None:
-        """Calls ``set_train()``, then ``set_train(False)`` on the frozen BatchNorm layers.
+        """Calls ``set_train()``, then ``set_train(False)`` on the layers that the plan says.
 
         Holds for a graph that is compiled next, with `model` inside another cell: each layer's
         own flag is what the compiler reads, and only the outermost cell's flag decides whether
@@ -37,8 +38,11 @@ class MindSporeFreezing(Freezing):
         model.set_train(True)
         if plan.batch_norm == "train":
             return
+        parameters = list(trainable_tensors(model))
         for path, cell in model.cells_and_names():
             if isinstance(cell, BATCH_NORMS):
                 names = {join(path, name) for name in AFFINE.values()}
                 if names <= plan.frozen:
                     cell.set_train(False)
+            elif isinstance(cell, Dropout) and not plan.drops(path, parameters):
+                cell.set_train(False)

@@ -11,6 +11,7 @@ from isotune.errors import BackendError, nearest
 from isotune.interfaces.head import Activation, Heads, HeadValues, LinearValues
 from isotune_mindspore.cells import find, replace
 from isotune_mindspore.dropout import Dropout
+from isotune_mindspore.models.layers import conv
 from isotune_mindspore.names import rename_by_path
 
 ACTIVATIONS: dict[Activation, type[nn.Cell]] = {
@@ -26,6 +27,8 @@ class MindSporeHeads(Heads):
 
     def in_features(self, model: nn.Cell, path: str) -> int:
         """Returns the input width of the Dense layer at `path`, or of the first one under it.
+
+        A Conv2d of 1 x 1 at `path` itself counts as one.
 
         Raises:
             BackendError: there is no Dense layer at that path or under it.
@@ -72,12 +75,13 @@ class MindSporeHeads(Heads):
 
 
 def _head(head: HeadValues) -> nn.Cell:
-    output = _dense(head.output)
+    linear = _convolution if head.convolutional else _dense
+    output = linear(head.output)
     if not head.hidden:
         return output
     layers: list[nn.Cell] = []
     for hidden in head.hidden:
-        layers.append(_dense(hidden.linear))
+        layers.append(linear(hidden.linear))
         layers.append(_activation(hidden.activation))
         layers.append(Dropout(hidden.dropout) if hidden.dropout else nn.Identity())
     return nn.SequentialCell([*layers, output])
@@ -96,8 +100,19 @@ def _dense(values: LinearValues) -> nn.Dense:
     return dense
 
 
-def _first_dense(model: nn.Cell, path: str) -> nn.Dense:
+def _convolution(values: LinearValues) -> nn.Conv2d:
+    outputs, inputs = values.weight.shape
+    convolution = conv(inputs, outputs, 1, bias=True)
+    weight = np.array(values.weight[:, :, None, None], np.float32)
+    convolution.weight = Parameter(Tensor(weight), name="weight")
+    convolution.bias = Parameter(Tensor(np.array(values.bias, np.float32)), name="bias")
+    return convolution
+
+
+def _first_dense(model: nn.Cell, path: str) -> nn.Dense | nn.Conv2d:
     block = find(model, path)
+    if isinstance(block, nn.Conv2d) and block.kernel_size == (1, 1):
+        return block
     for _, cell in block.cells_and_names() if block else ():
         if isinstance(cell, nn.Dense):
             return cell

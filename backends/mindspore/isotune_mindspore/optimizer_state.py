@@ -10,9 +10,10 @@ from mindspore import Parameter
 from numpy.typing import NDArray
 
 from isotune.interfaces.checkpoint import State
-from isotune.spec.optimizer import OptimizerSpec, SGDSpec
+from isotune.interfaces.trainer import TrainingPlan
+from isotune.spec.optimizer import SGDSpec
 from isotune_mindspore.arrays import from_parameter, set_parameters, zeros_like
-from isotune_mindspore.optimizers import slot_names
+from isotune_mindspore.optimizers import GroupKey, slot_names
 
 
 class OptimizerState:
@@ -23,9 +24,10 @@ class OptimizerState:
         updates: by canonical name.
     """
 
-    def __init__(self, spec: OptimizerSpec) -> None:
-        self._names = slot_names(spec)
-        self._counts = not isinstance(spec, SGDSpec)
+    def __init__(self, plan: TrainingPlan) -> None:
+        self._plan = plan
+        self._names = slot_names(plan.optimizer)
+        self._counts = not isinstance(plan.optimizer, SGDSpec)
         self.slots: dict[str, dict[str, Parameter]] = {}
         self.updates: dict[str, int] = {}
 
@@ -43,13 +45,19 @@ class OptimizerState:
             self.updates[name] += 1
 
     def groups(self) -> list[list[int]]:
-        """Returns the places of the parameters that have had the same number of updates."""
-        counts = list(self.updates.values())
-        return [[i for i, n in enumerate(counts) if n == count] for count in sorted(set(counts))]
+        """Returns the places of the parameters that go by the same :meth:`group_keys`."""
+        keys = self._keys()
+        return [[i for i, k in enumerate(keys) if k == key] for key in sorted(set(keys))]
 
-    def group_updates(self) -> list[int]:
-        """Returns the number of updates of each of :meth:`groups`."""
-        return sorted(set(self.updates.values()))
+    def group_keys(self) -> list[GroupKey]:
+        """Returns the number of updates, where it matters, and the factor of each group."""
+        return sorted(set(self._keys()))
+
+    def _keys(self) -> list[GroupKey]:
+        return [
+            (count if self._counts else 0, self._plan.rate_factor(name))
+            for name, count in self.updates.items()
+        ]
 
     def export(self) -> State:
         """Returns copies of all slots of the parameters that have been updated."""

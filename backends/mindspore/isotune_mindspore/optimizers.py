@@ -21,6 +21,13 @@ from isotune.spec.optimizer import AdamSpec, AdamWSpec, OptimizerSpec, SGDSpec
 Slots = Mapping[str, Parameter]
 """State of one parameter, by PyTorch's name of the slot."""
 
+GroupKey = tuple[int, float]
+"""How many updates parameters have had before this one, where it matters, and what the learning
+rate is multiplied by for them."""
+
+Groups = Sequence[Sequence[int]]
+"""The places of the parameters that share a key."""
+
 
 def slot_names(spec: OptimizerSpec) -> tuple[str, ...]:
     """Returns the slots that each parameter has: tensors of the parameter's shape."""
@@ -29,39 +36,54 @@ def slot_names(spec: OptimizerSpec) -> tuple[str, ...]:
     return ("exp_avg", "exp_avg_sq")
 
 
-class PlainSGD(nn.Cell):
-    """``p -= lr * (g + decay * p)``. `scalars`: lr."""
+def group_of_each(groups: Groups) -> tuple[int, ...]:
+    """Returns the group of each parameter."""
+    places = {i: number for number, group in enumerate(groups) for i in group}
+    return tuple(places[i] for i in range(len(places)))
 
-    def __init__(self, spec: SGDSpec, parameters: Sequence[Parameter]) -> None:
+
+class PlainSGD(nn.Cell):
+    """``p -= lr * (g + decay * p)``. `scalars`: lr for each group."""
+
+    def __init__(self, spec: SGDSpec, parameters: Sequence[Parameter], groups: Groups) -> None:
         super().__init__(auto_prefix=False)
         self.parameters = ParameterTuple(parameters)
+        self.groups = group_of_each(groups)
         self.decay = spec.weight_decay
         self.map, self.partial = ops.HyperMap(), ops.Partial()
         self.assign_sub = ops.AssignSub()
 
     def construct(self, gradients: tuple[Tensor, ...], scalars: tuple[Tensor, ...]) -> None:
         """Updates all parameters."""
-        self.map(self.partial(self.update, scalars[0]), self.parameters, gradients)
+        update = self.partial(self.update, scalars)
+        self.map(update, self.groups, self.parameters, gradients)
 
-    def update(self, rate: Tensor, parameter: Parameter, gradient: Tensor) -> None:
+    def update(
+        self, scalars: tuple[Tensor, ...], group: int, parameter: Parameter, gradient: Tensor
+    ) -> None:
         """Updates one parameter."""
         if self.decay:
             gradient = gradient + parameter * self.decay
-        self.assign_sub(parameter, gradient * rate)
+        self.assign_sub(parameter, gradient * scalars[group])
 
 
 class MomentumSGD(nn.Cell):
     """``b = momentum * b + g; p -= lr * b``, or ``lr * (g + momentum * b)`` (Nesterov).
 
     PyTorch's first step sets ``b = g``: the same, since `b` starts from zero and PyTorch's
-    dampening is zero. `scalars`: lr.
+    dampening is zero. `scalars`: lr for each group.
     """
 
     def __init__(
-        self, spec: SGDSpec, parameters: Sequence[Parameter], slots: Sequence[Slots]
+        self,
+        spec: SGDSpec,
+        parameters: Sequence[Parameter],
+        slots: Sequence[Slots],
+        groups: Groups,
     ) -> None:
         super().__init__(auto_prefix=False)
         self.parameters = ParameterTuple(parameters)
+        self.groups = group_of_each(groups)
         self.buffers = ParameterTuple([slot["momentum_buffer"] for slot in slots])
         self.momentum = spec.momentum
         self.nesterov = spec.nesterov
@@ -72,13 +94,19 @@ class MomentumSGD(nn.Cell):
 
     def construct(self, gradients: tuple[Tensor, ...], scalars: tuple[Tensor, ...]) -> None:
         """Updates all parameters and their buffers."""
-        update = self.partial(self.update, scalars[0])
-        self.map(update, self.parameters, self.buffers, gradients)
+        update = self.partial(self.update, scalars)
+        self.map(update, self.groups, self.parameters, self.buffers, gradients)
 
     def update(
-        self, rate: Tensor, parameter: Parameter, buffer: Parameter, gradient: Tensor
+        self,
+        scalars: tuple[Tensor, ...],
+        group: int,
+        parameter: Parameter,
+        buffer: Parameter,
+        gradient: Tensor,
     ) -> None:
         """Updates one parameter and its buffer."""
+        rate = scalars[group]
         if self.decay:
             gradient = gradient + parameter * self.decay
         if self.nesterov:
@@ -91,7 +119,7 @@ class MomentumSGD(nn.Cell):
 
 
 class Adam(nn.Cell):
-    """Adam and AdamW; `groups` are the parameters (their places) with equal numbers of updates.
+    """Adam and AdamW.
 
     The primitive computes ``p -= lr' * m / (sqrt(v) + eps')`` when its powers of beta are zero.
     With ``lr' = lr * c / (1 - beta1**t)``, ``eps' = eps * c`` and ``c = sqrt(1 - beta2**t)``
@@ -104,14 +132,13 @@ class Adam(nn.Cell):
         spec: AdamSpec | AdamWSpec,
         parameters: Sequence[Parameter],
         slots: Sequence[Slots],
-        groups: Sequence[Sequence[int]],
+        groups: Groups,
     ) -> None:
         super().__init__(auto_prefix=False)
         self.parameters = ParameterTuple(parameters)
         self.means = ParameterTuple([slot["exp_avg"] for slot in slots])
         self.squares = ParameterTuple([slot["exp_avg_sq"] for slot in slots])
-        places = {i: number for number, group in enumerate(groups) for i in group}
-        self.groups = tuple(places[i] for i in range(len(parameters)))
+        self.groups = group_of_each(groups)
         self.beta1, self.beta2 = spec.betas
         self.decoupled = isinstance(spec, AdamWSpec)
         self.decay = spec.weight_decay
@@ -148,32 +175,33 @@ def update_rule(
     spec: OptimizerSpec,
     parameters: Sequence[Parameter],
     slots: Sequence[Slots],
-    groups: Sequence[Sequence[int]],
+    groups: Groups,
 ) -> nn.Cell:
     """Returns the cell that updates `parameters` from their gradients and :func:`scalars`."""
     if not isinstance(spec, SGDSpec):
         return Adam(spec, parameters, slots, groups)
     if spec.momentum:
-        return MomentumSGD(spec, parameters, slots)
-    return PlainSGD(spec, parameters)
+        return MomentumSGD(spec, parameters, slots, groups)
+    return PlainSGD(spec, parameters, groups)
 
 
-def scalars(spec: OptimizerSpec, rate: float, updates: Sequence[int]) -> NDArray[np.float32]:
+def scalars(spec: OptimizerSpec, rate: float, keys: Sequence[GroupKey]) -> NDArray[np.float32]:
     """Returns what the cell is told at each step, computed in float64.
 
     Args:
         spec: the optimizer.
         rate: the learning rate.
-        updates: for each group, how many updates its parameters have had before this one.
+        keys: of the groups.
     """
     if isinstance(spec, SGDSpec):
-        return np.array([rate], dtype=np.float32)
+        return np.array([rate * factor for _, factor in keys], dtype=np.float32)
     # The primitive averages with float32 betas, and 1 - float32(0.999) is 1.3e-5 off 0.001: only
     # with the same ones do the corrections cancel.
     beta1, beta2 = (float(np.float32(beta)) for beta in spec.betas)
     values = []
-    for t in (count + 1 for count in updates):
+    for count, factor in keys:
+        t, own = count + 1, rate * factor
         correction = (1 - beta2**t) ** 0.5
-        values += [rate * correction / (1 - beta1**t), spec.eps * correction]
-        values.append(1 - rate * spec.weight_decay)
+        values += [own * correction / (1 - beta1**t), spec.eps * correction]
+        values.append(1 - own * spec.weight_decay)
     return np.array(values, dtype=np.float32)

@@ -7,7 +7,7 @@ compiled with.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 import mindspore as ms
@@ -17,7 +17,17 @@ from isotune_mindspore.dropout import Dropout
 
 
 class TrainStep(nn.Cell):
-    """Forward pass, loss, gradients of `weights` alone, and their update."""
+    """Forward pass, loss, gradients of `weights` alone, and their update.
+
+    Args:
+        model: returns logits; or, with `auxiliary`, those of auxiliary classifiers behind them.
+        loss: of logits and labels.
+        weights: what trains.
+        update: takes their gradients and scalars.
+        dropouts: the model's.
+        auxiliary: what the losses of auxiliary classifiers are multiplied by; None if there are
+            none.
+    """
 
     def __init__(
         self,
@@ -25,20 +35,28 @@ class TrainStep(nn.Cell):
         loss: nn.Cell,
         weights: ParameterTuple,
         update: nn.Cell,
-        dropouts: Sequence[Dropout],
+        dropouts: Iterable[Dropout],
+        auxiliary: float | None = None,
     ) -> None:
         super().__init__(auto_prefix=False)
         self.model = model
         self.loss = loss
         self.update = update
+        self.auxiliary = auxiliary
         self.seeds = ParameterTuple([dropout.seed for dropout in dropouts])
         self.assign, self.unstack = ops.Assign(), ops.Unstack()
         self.with_gradients = ms.value_and_grad(self.forward, None, weights, has_aux=True)
 
     def forward(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Returns the scalar loss and the logits (N, classes)."""
-        logits = self.model(images)
-        return self.loss(logits, labels), logits
+        outputs = self.model(images)
+        if self.auxiliary is None:
+            return self.loss(outputs, labels), outputs
+        loss = self.loss(outputs[0], labels)
+        if self.auxiliary > 0:
+            for logits in outputs[1:]:
+                loss = loss + self.auxiliary * self.loss(logits, labels)
+        return loss, outputs[0]
 
     def construct(
         self, images: Tensor, labels: Tensor, scalars: Tensor, words: Tensor

@@ -16,6 +16,7 @@ from isotune.interfaces.dataset import DeviceBatch
 from isotune.interfaces.freezing import FreezePlan
 from isotune.interfaces.trainer import HostOutputs, Outputs, Trainer, TrainingPlan
 from isotune_mindspore.accumulation import Accumulation, Update, sums_for
+from isotune_mindspore.cells import find
 from isotune_mindspore.dropout import dropout_cells, seeds
 from isotune_mindspore.freezing import MindSporeFreezing
 from isotune_mindspore.loss import make_loss
@@ -59,7 +60,7 @@ class MindSporeTrainer(Trainer):
         self._freezing = MindSporeFreezing()
         self._loss = make_loss(plan)
         self._dropouts = dropout_cells(model)
-        self.optimizer = OptimizerState(plan.optimizer)
+        self.optimizer = OptimizerState(plan)
         self._freeze_plan = FreezePlan()
         self._trained: dict[str, Parameter] = {}
         self._train: Compiled | None = None
@@ -102,8 +103,8 @@ class MindSporeTrainer(Trainer):
         """Makes one step, without waiting for the device."""
         if self._train is None:
             self._train, self._update = self._new_steps()
-        told = scalars(self._plan.optimizer, learning_rate, self.optimizer.group_updates())
-        words = seeds(self._plan.seed, step, len(self._dropouts))
+        told = scalars(self._plan.optimizer, learning_rate, self.optimizer.group_keys())
+        words = seeds(self._plan.seed, step, self._dropouts)
         first = told if self._update is None else np.array([share], np.float32)
         loss, logits = self._train(batch.images, batch.labels, Tensor(first), words)
         if update:
@@ -127,6 +128,12 @@ class MindSporeTrainer(Trainer):
             for output in outputs
         ]
 
+    def _auxiliary(self) -> float | None:
+        """Returns what auxiliary losses are multiplied by; None if the model has none."""
+        if not any(find(self._model, path) for path in self._plan.auxiliary):
+            return None
+        return self._plan.auxiliary_loss(self._trained)
+
     def _new_steps(self) -> tuple[Compiled, Compiled | None]:
         if not self._trained:
             raise BackendError("every parameter is frozen, so that there is nothing to train.")
@@ -136,7 +143,9 @@ class MindSporeTrainer(Trainer):
         weights = ParameterTuple(parameters)
 
         def training_step(rule: nn.Cell) -> Compiled:
-            cell = TrainStep(self._model, self._loss, weights, rule, self._dropouts)
+            dropouts = self._dropouts.values()
+            auxiliary = self._auxiliary()
+            cell = TrainStep(self._model, self._loss, weights, rule, dropouts, auxiliary)
             set_modes = partial(self._freezing.training_mode, self._model, self._freeze_plan)
             return Compiled(cell, set_modes)
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
 import torchvision
-from torch import nn
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+from torchvision.models import list_models
 
 from isotune.errors import BackendError, nearest
 from isotune.interfaces.backbone import Backbones
@@ -15,29 +18,33 @@ from isotune_torch.devices import memory_format
 from isotune_torch.models.efficientnet_lite0 import EfficientNetLite0
 from isotune_torch.models.lenet import LeNet5
 
-TORCHVISION = (
-    "alexnet",
-    "mobilenet_v2",
-    "resnet18",
-    "resnet34",
-    "resnet50",
-    "resnet101",
-    "resnet152",
-    "vgg11",
-    "vgg11_bn",
-    "vgg13",
-    "vgg13_bn",
-    "vgg16",
-    "vgg16_bn",
-    "vgg19",
-    "vgg19_bn",
-)
-BUILDERS: dict[str, Callable[[], nn.Module]] = {
+BUILDERS: dict[str, Callable[..., nn.Module]] = {
+    **{
+        name: torchvision.models.get_model_builder(name) for name in list_models(torchvision.models)
+    },
+    # Unless told so, these two draw their values slowly, and warn of it.
+    "googlenet": partial(torchvision.models.googlenet, init_weights=False),
+    "inception_v3": partial(torchvision.models.inception_v3, init_weights=False),
     "efficientnet_lite0": EfficientNetLite0,
     "lenet": LeNet5,
-    **{name: getattr(torchvision.models, name) for name in TORCHVISION},
 }
-"""Each is called without arguments; torchvision then downloads no weights."""
+"""Called without ``weights``, torchvision's download none."""
+
+
+class WithoutRandomValues(TorchFunctionMode):
+    """Has layers made within it begin with zeros where they would draw numbers.
+
+    To draw the values of a large model takes seconds, and the core sets them anyway. Zeros and
+    not whatever lies in memory: PyTorch draws until all numbers are within bounds.
+    """
+
+    DRAWING = frozenset((Tensor.normal_, Tensor.uniform_, Tensor.erfinv_))
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        """Calls `func`, unless it draws numbers or is a part of that."""
+        return args[0].zero_() if func in self.DRAWING else func(*args, **(kwargs or {}))
 
 
 class TorchBackbones(Backbones):
@@ -50,7 +57,7 @@ class TorchBackbones(Backbones):
         """Returns the names of :data:`BUILDERS`, sorted."""
         return tuple(sorted(BUILDERS))
 
-    def build(self, name: str) -> nn.Module:
+    def build(self, name: str, image_size: int) -> nn.Module:
         """Builds backbone `name` on the device, in the device's best memory format, all zeros.
 
         PyTorch's global random state is left as it was.
@@ -63,12 +70,12 @@ class TorchBackbones(Backbones):
                 f"torch builds no backbone '{name}'.{nearest(name, BUILDERS)}"
                 f" It builds: {', '.join(self.names())}."
             )
-        # Without values: a VGG takes a second to draw them, and the core sets them anyway.
-        with torch.device("meta"):
-            model = BUILDERS[name]()
-        model.to_empty(device=self._device)
-        for tensor in model.state_dict().values():
-            tensor.zero_()
+        sizes = {"image_size": image_size} if name.startswith("vit_") else {}
+        with WithoutRandomValues(), torch.device(self._device):
+            model = BUILDERS[name](**sizes)
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.zero_()
         return model.to(memory_format=memory_format(self._device))
 
     def adopt(self, model: Any) -> nn.Module:

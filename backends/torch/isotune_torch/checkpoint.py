@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from isotune.errors import BackendError, nearest
-from isotune.interfaces.checkpoint import Checkpoints, State
+from isotune.interfaces.checkpoint import NO_STATE, Checkpoints, State
 from isotune.interfaces.trainer import Trainer
 from isotune_torch.arrays import to_array, to_tensor
 from isotune_torch.optimizer import Slots, new_slot, slot_names
@@ -25,11 +25,11 @@ class TorchCheckpoints(Checkpoints):
     """PyTorch's names and layouts are the canonical ones."""
 
     def model_shapes(self, model: nn.Module) -> dict[str, tuple[int, ...]]:
-        """Returns the shapes of the ``state_dict`` without ``num_batches_tracked``."""
+        """Returns the shapes of the ``state_dict`` without ``NO_STATE``."""
         return {name: tuple(value.shape) for name, value in _state(model).items()}
 
     def export_model(self, model: nn.Module) -> State:
-        """Returns copies of the ``state_dict`` without ``num_batches_tracked``."""
+        """Returns copies of the ``state_dict`` without ``NO_STATE``."""
         return {name: to_array(value) for name, value in _state(model).items()}
 
     def import_model(self, model: nn.Module, state: Mapping[str, NDArray[Any]]) -> None:
@@ -88,7 +88,7 @@ class TorchCheckpoints(Checkpoints):
 
 def _state(model: nn.Module) -> dict[str, torch.Tensor]:
     values = model.state_dict()
-    return {n: v for n, v in values.items() if n.rpartition(".")[2] != "num_batches_tracked"}
+    return {name: v for name, v in values.items() if name.rpartition(".")[2] not in NO_STATE}
 
 
 def _slot(trainer: TorchTrainer, name: str, slot: str, value: NDArray[Any]) -> torch.Tensor:

@@ -17,18 +17,17 @@ class CompiledModel:
         self._name = type(model).__name__
         self._compiled: Any = torch.compile(model)
 
-    def __call__(self, images: Tensor) -> Tensor:
-        """Returns the model's logits.
+    def __call__(self, images: Tensor) -> Any:
+        """Returns what the model does.
 
         Raises:
             BackendError: PyTorch cannot compile the model here, for want of a C++ compiler, say.
         """
         try:
-            logits: Tensor = self._compiled(images)
+            return self._compiled(images)
         except torch._dynamo.exc.TorchDynamoException as error:
             reason = " ".join(str(error).split())[:300]
             raise BackendError(
                 f"PyTorch cannot compile {self._name} here; 'compile: false' runs it as it is."
                 f" The reason: {reason}"
             ) from error
-        return logits

@@ -12,8 +12,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torchvision.ops import StochasticDepth
 
-from isotune.training.dropout import layer_seed, threshold
+from isotune.training.dropout import FACTOR, INCREMENT, layer_seed, threshold
 from isotune_torch.devices import host_to_device
 
 
@@ -37,52 +38,72 @@ def keep_mask(word: int | Tensor, shape: tuple[int, ...], p: float, device: torc
 
 
 class Dropouts:
-    """The dropout layers of a model.
-
-    A layer's number is its position among the ``nn.Dropout`` modules with p > 0, in the order
-    of ``named_modules``.
-    """
+    """The layers of a model that drop anything: ``nn.Dropout`` and ``StochasticDepth``, p > 0."""
 
     def __init__(self, model: nn.Module, seed: int, device: torch.device) -> None:
         self._seed = seed
         self._device = device
-        self._layers = [m for m in model.modules() if isinstance(m, nn.Dropout) and m.p > 0]
+        self._layers: dict[str, Any] = {
+            path: module for path, module in model.named_modules() if drops(module)
+        }
         # A tensor, since a compiled model takes a number for a constant.
         self._words = torch.zeros(len(self._layers), dtype=torch.int64, device=device)
         self._hooks = [_Mask(word) for word in self._words]
 
     @contextmanager
     def masks(self, step: int) -> Iterator[None]:
-        """Makes the layers drop by the masks of `step`; nothing is left on them afterwards."""
+        """Makes the layers drop by the masks of `step`; nothing is left on them afterwards.
+
+        Those in evaluation mode drop nothing.
+        """
         if not self._layers:
             yield
             return
-        words = [layer_seed(self._seed, step, number) for number in range(len(self._layers))]
+        words = [layer_seed(self._seed, step, path) for path in self._layers]
         self._words.copy_(host_to_device(torch.tensor(words), self._device))
-        # First, so that a user's own hooks see what comes out of the layer.
-        handles = [
-            layer.register_forward_hook(hook, prepend=True)
-            for layer, hook in zip(self._layers, self._hooks, strict=True)
+        training = [
+            (layer, hook)
+            for layer, hook in zip(self._layers.values(), self._hooks, strict=True)
+            if layer.training
         ]
-        modes = [layer.training for layer in self._layers]
+        # First, so that a user's own hooks see what comes out of the layer.
+        handles = [layer.register_forward_hook(hook, prepend=True) for layer, hook in training]
         try:
-            for layer in self._layers:
+            for layer, hook in training:
+                hook.uses = 0
                 layer.training = False  # it then passes its input on and draws nothing
             yield
         finally:
-            for layer, mode in zip(self._layers, modes, strict=True):
-                layer.training = mode
+            for layer, _ in training:
+                layer.training = True
             for handle in handles:
                 handle.remove()
 
 
+def drops(module: nn.Module) -> bool:
+    """Tells whether a layer drops anything in training."""
+    return isinstance(module, (nn.Dropout, StochasticDepth)) and module.p > 0
+
+
 class _Mask:
-    """A forward hook that drops elements of a layer's output."""
+    """A forward hook that drops elements, or samples, of a layer's output.
+
+    Attributes:
+        uses: of the layer in this step.
+    """
 
     def __init__(self, word: Tensor) -> None:
         self._word = word
+        self.uses = 0
 
     def __call__(self, layer: Any, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
-        keep = keep_mask(self._word, tuple(output.shape), layer.p, output.device)
+        word = self._word
+        for _ in range(self.uses):
+            word = (word * FACTOR + INCREMENT) & 0xFFFFFFFF
+        self.uses += 1
+        shape = tuple(output.shape)
+        if isinstance(layer, StochasticDepth):
+            shape = (shape[0],) + (1,) * (len(shape) - 1)
+        keep = keep_mask(word, shape, layer.p, output.device)
         scale = 1 / (1 - layer.p) if layer.p < 1 else 0.0
         return output * (keep * scale).to(output.dtype)

@@ -7,6 +7,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from isotune.errors import BackendError, nearest
 from isotune.interfaces.freezing import FreezePlan, Freezing
+from isotune_torch.dropout import drops
 
 
 class TorchFreezing(Freezing):
@@ -28,15 +29,18 @@ class TorchFreezing(Freezing):
             parameter.requires_grad_(name not in plan.frozen)
 
     def training_mode(self, model: nn.Module, plan: FreezePlan) -> None:
-        """Calls ``model.train()``, then ``eval()`` on the frozen BatchNorm layers of the plan.
+        """Calls ``model.train()``, then ``eval()`` on the layers that the plan says.
 
         A BatchNorm layer without parameters is never frozen.
         """
         model.train()
         if plan.batch_norm == "train":
             return
+        parameters = [name for name, _ in model.named_parameters()]
         for path, module in model.named_modules():
             if isinstance(module, _BatchNorm):
                 names = {f"{path}.{name}" for name, _ in module.named_parameters()}
                 if names and names <= plan.frozen:
                     module.eval()
+            elif drops(module) and not plan.drops(path, parameters):
+                module.eval()

@@ -26,10 +26,12 @@ class TorchHeads(Heads):
     def in_features(self, model: nn.Module, path: str) -> int:
         """Returns the input width of the ``nn.Linear`` at `path`, or of the first one under it.
 
+        An ``nn.Conv2d`` of 1 x 1 at `path` itself counts as one.
+
         Raises:
             BackendError: there is no ``nn.Linear`` at that path or under it.
         """
-        return int(_first_linear(model, path).in_features)
+        return _width(_first_linear(model, path))
 
     def replace(self, model: nn.Module, path: str, head: HeadValues) -> None:
         """Puts an ``nn.Linear`` or ``nn.Sequential`` with copies of the values at `path`.
@@ -39,10 +41,10 @@ class TorchHeads(Heads):
                 input width.
         """
         old = _first_linear(model, path)
-        if head.in_features != old.in_features:
+        if head.in_features != _width(old):
             raise BackendError(
                 f"a head with {head.in_features} inputs cannot replace '{path}' of"
-                f" {type(model).__name__}, which has {old.in_features}."
+                f" {type(model).__name__}, which has {_width(old)}."
             )
         new = _head(head, old.weight.device)
         new.train(old.training)
@@ -75,12 +77,13 @@ def _put(model: nn.Module, path: str, module: nn.Module) -> None:
 
 
 def _head(head: HeadValues, device: torch.device) -> nn.Module:
-    output = _linear(head.output, device)
+    linear = _convolution if head.convolutional else _linear
+    output = linear(head.output, device)
     if not head.hidden:
         return output
     layers: list[nn.Module] = []
     for hidden in head.hidden:
-        layers.append(_linear(hidden.linear, device))
+        layers.append(linear(hidden.linear, device))
         layers.append(ACTIVATIONS[hidden.activation]())
         layers.append(nn.Dropout(hidden.dropout))
     return nn.Sequential(*layers, output)
@@ -95,11 +98,26 @@ def _linear(values: LinearValues, device: torch.device) -> nn.Linear:
     return layer
 
 
+def _convolution(values: LinearValues, device: torch.device) -> nn.Conv2d:
+    outputs, inputs = values.weight.shape
+    layer: nn.Conv2d = nn.utils.skip_init(nn.Conv2d, inputs, outputs, 1, device=device)
+    with torch.no_grad():
+        layer.weight.copy_(to_tensor(values.weight[:, :, None, None]))
+        layer.bias.copy_(to_tensor(values.bias))
+    return layer
+
+
+def _width(layer: nn.Linear | nn.Conv2d) -> int:
+    return int(layer.in_features if isinstance(layer, nn.Linear) else layer.in_channels)
+
+
 def _first_linear(model: nn.Module, path: str) -> Any:
     try:
         block = model.get_submodule(path) if path else None
     except AttributeError:
         block = None
+    if isinstance(block, nn.Conv2d) and block.kernel_size == (1, 1):
+        return block
     for layer in block.modules() if block is not None else ():
         if isinstance(layer, nn.Linear):
             return layer

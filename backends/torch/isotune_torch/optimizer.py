@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from isotune.interfaces.trainer import TrainingPlan
 from isotune.spec.optimizer import AdamWSpec, OptimizerSpec, SGDSpec
 from isotune_torch.devices import has_fused_optimizers
 
@@ -23,24 +24,35 @@ def slot_names(spec: OptimizerSpec) -> tuple[str, ...]:
 
 
 def make_optimizer(
-    spec: OptimizerSpec,
-    parameters: Sequence[nn.Parameter],
+    plan: TrainingPlan,
+    parameters: Mapping[str, nn.Parameter],
     slots: Mapping[nn.Parameter, Slots],
 ) -> torch.optim.Optimizer:
-    """Returns the optimizer of `spec` for `parameters`, all on one device.
+    """Returns the plan's optimizer for `parameters`, all on one device.
+
+    Before each step the learning rate of each group is to be set, to the step's times the group's
+    ``rate_factor``.
 
     Args:
-        spec: its constants; the learning rate is to be set before each step.
-        parameters: at least one.
+        plan: says which optimizer, and the factors.
+        parameters: at least one, by canonical name.
         slots: where to go on from; a parameter that is not among them starts anew.
     """
-    started = [parameter for parameter in parameters if parameter in slots]
-    fresh = [parameter for parameter in parameters if parameter not in slots]
-    # Apart, since fused SGD makes the momentum buffers of a whole group or none.
-    groups = [{"params": group} for group in (started, fresh) if group]
-    optimizer = _optimizer(spec, groups, fused=has_fused_optimizers(parameters[0].device))
-    for parameter in started:
-        optimizer.state[parameter] = slots[parameter]
+    members: dict[tuple[bool, float], list[nn.Parameter]] = {}
+    for name, parameter in parameters.items():
+        # Those that go on are apart, since fused SGD makes the momentum buffers of a whole group
+        # or none.
+        key = (parameter not in slots, plan.rate_factor(name))
+        members.setdefault(key, []).append(parameter)
+    groups = [
+        {"params": group, "rate_factor": factor}
+        for (_, factor), group in sorted(members.items(), key=lambda item: item[0])
+    ]
+    first = next(iter(parameters.values()))
+    optimizer = _optimizer(plan.optimizer, groups, fused=has_fused_optimizers(first.device))
+    for parameter in parameters.values():
+        if parameter in slots:
+            optimizer.state[parameter] = slots[parameter]
     return optimizer
 
 
@@ -54,7 +66,7 @@ def new_slot(parameter: nn.Parameter, slot: str, value: Tensor) -> Tensor:
 
 
 def _optimizer(
-    spec: OptimizerSpec, groups: list[dict[str, list[Any]]], fused: bool
+    spec: OptimizerSpec, groups: list[dict[str, Any]], fused: bool
 ) -> torch.optim.Optimizer:
     # None leaves the choice to PyTorch; False would rule out its other fast kernels.
     kernels = {"fused": True if fused else None, "weight_decay": spec.weight_decay}

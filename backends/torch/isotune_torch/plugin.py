@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from isotune.errors import BackendError, nearest
 from isotune.hookspecs import hookimpl
+from isotune.interfaces.backbone import BackboneEntry
 from isotune.interfaces.backend import BackendOffer
 from isotune.memory import keep_freed_memory
 
@@ -19,6 +20,7 @@ class TorchOffer(BackendOffer):
 
     name = "torch"
     install = 'pip install "isotune[torch]"'
+    libraries = ("timm",)
 
     def versions(self) -> Mapping[str, str]:
         """Imports PyTorch and returns versions by package; of torch_npu where it is installed.
@@ -63,6 +65,20 @@ class TorchOffer(BackendOffer):
         if device == "cpu":
             keep_freed_memory()
         return TorchBackend(device)
+
+    def library_backbone(self, library: str, model: str) -> BackboneEntry:
+        """Returns timm's model of that name; imports PyTorch.
+
+        Raises:
+            BackendError: timm is not installed, or has no such model.
+        """
+        try:
+            from isotune_torch import timm_models
+        except ImportError as error:
+            raise BackendError(
+                f"backbone 'timm:{model}' needs timm: pip install timm ({error})."
+            ) from error
+        return timm_models.entry(model)
 
 
 @hookimpl

@@ -65,6 +65,7 @@ class TorchTrainer(Trainer):
             raise SpecError(f"nothing of {type(self._model).__name__} is left to train.")
         for parameter in self._model.parameters():
             parameter.grad = None
+        self._auxiliary_weight = self.plan.auxiliary_loss(self.trainable)
         self.set_slots(self.slots())
 
     def slots(self) -> dict[str, Slots]:
@@ -82,8 +83,8 @@ class TorchTrainer(Trainer):
         Parameters that are not among them start anew.
         """
         self._optimizer = make_optimizer(
-            self.plan.optimizer,
-            list(self.trainable.values()),
+            self.plan,
+            self.trainable,
             {self.trainable[name]: values for name, values in slots.items() if values},
         )
 
@@ -101,8 +102,11 @@ class TorchTrainer(Trainer):
             self._ready_to_train = True
         with self.computing.step():
             with self._dropouts.masks(step):
-                logits = self._logits(batch)
+                logits, auxiliary = self._logits(batch)
             loss = self._loss(logits, batch.labels)
+            if self._auxiliary_weight:
+                losses = [self._loss(each, batch.labels) for each in auxiliary]
+                loss = loss + self._auxiliary_weight * torch.stack(losses).sum()
             self.computing.scaler.scale(loss if share == 1 else loss * share).backward()
             if update:
                 self._update(learning_rate)
@@ -114,7 +118,7 @@ class TorchTrainer(Trainer):
             self._model.eval()
             self._ready_to_train = False
         with torch.inference_mode(), self.computing.step():
-            return Outputs(self._logits(batch))
+            return Outputs(self._logits(batch)[0])
 
     def fetch(self, outputs: Sequence[Outputs]) -> list[HostOutputs]:
         """Brings everything to the host in one copy."""
@@ -134,15 +138,19 @@ class TorchTrainer(Trainer):
             fetched.append(HostOutputs(logits, loss))
         return fetched
 
-    def _logits(self, batch: DeviceBatch) -> Tensor:
+    def _logits(self, batch: DeviceBatch) -> tuple[Tensor, list[Tensor]]:
+        """Returns the model's logits, and those of its auxiliary classifiers."""
         images = batch.images.contiguous(memory_format=self._memory_format)
         with self.computing.forward():
-            logits: Tensor = self._forward(images)
-        return logits.float()
+            outputs: Tensor | tuple[Tensor, ...] = self._forward(images)
+        if isinstance(outputs, Tensor):
+            return outputs.float(), []
+        logits, *auxiliary = outputs
+        return logits.float(), [each.float() for each in auxiliary]
 
     def _update(self, learning_rate: float) -> None:
         for group in self._optimizer.param_groups:
-            group["lr"] = learning_rate
+            group["lr"] = learning_rate * group["rate_factor"]
         self.computing.scaler.step(self._optimizer)
         self.computing.scaler.update()
         self._optimizer.zero_grad(set_to_none=True)

@@ -23,7 +23,7 @@ from isotune.runs.versions import versions
 from isotune.spec.experiment import ExperimentSpec
 from isotune.spec.loading import load_spec
 from isotune.spec.resolving import normalization, resolve
-from isotune.weights.catalogue import catalogue, find_backbone
+from isotune.weights.catalogue import chosen_backbone
 
 
 def measure_step(setting: Setting, plugins: Plugins = default_plugins) -> dict[str, Any]:
@@ -56,13 +56,13 @@ def measure_step(setting: Setting, plugins: Plugins = default_plugins) -> dict[s
 def prepare(setting: Setting, plugins: Plugins) -> tuple[ExperimentSpec, Backend, Trainer]:
     """Returns the experiment of a setting and a trainer ready for its first step."""
     loaded = load_spec(setting.experiment())
-    entry = find_backbone(setting.model, catalogue(plugins.backbones(setting.backend)))
+    entry = chosen_backbone(loaded.backbone, setting.backend, plugins)
     spec = resolve(loaded, entry)
     backend = plugins.open_backend(setting.backend, setting.device)
     check_precision(spec, backend)
     model = build_model(spec, entry, backend, setting.classes)
     names = backend.checkpoints.model_shapes(model)
-    trainer = backend.trainer(model, plan_with(spec, None))
+    trainer = backend.trainer(model, plan_with(spec, entry, None))
     trainer.freeze(freezing_plans(spec, entry, names)(1))
     return spec, backend, trainer
 
@@ -105,9 +105,7 @@ def measure_data(
         IsotuneError: the pictures cannot be read.
     """
     loaded = load_spec(setting.experiment(str(data)))
-    spec = resolve(
-        loaded, find_backbone(setting.model, catalogue(plugins.backbones(setting.backend)))
-    )
+    spec = resolve(loaded, chosen_backbone(loaded.backbone, setting.backend, plugins))
     batches = open_pictures(spec).training_batches(spec)
     rates = {}
     for epoch, name in enumerate(("first", "second")):

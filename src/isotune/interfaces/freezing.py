@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -23,6 +24,22 @@ class FreezePlan:
     frozen: frozenset[str] = frozenset()
     batch_norm: BatchNormMode = "eval"
 
+    def drops(self, path: str, parameters: Sequence[str]) -> bool:
+        """Tells whether a layer of dropout or stochastic depth drops anything in training.
+
+        It does not where everything up to the end of the block that it is in is frozen: what
+        comes before the first part that trains runs as in evaluation, unless ``batch_norm`` says
+        otherwise.
+
+        Args:
+            path: the layer's canonical path.
+            parameters: canonical names of all parameters, in the model's order.
+        """
+        block = f"{path.rpartition('.')[0]}."
+        within = [i for i, name in enumerate(parameters) if block == "." or name.startswith(block)]
+        before = parameters[: within[-1] + 1] if within else parameters
+        return self.batch_norm == "train" or not self.frozen.issuperset(before)
+
 
 class Freezing(ABC):
     """Applies a :class:`FreezePlan` to a backend's native models."""
@@ -33,4 +50,7 @@ class Freezing(ABC):
 
     @abstractmethod
     def training_mode(self, model: Any, plan: FreezePlan) -> None:
-        """Puts `model` in training mode, its frozen BatchNorm layers in that of the plan."""
+        """Puts `model` in training mode, its frozen BatchNorm layers in that of the plan.
+
+        Layers that drop nothing by :meth:`FreezePlan.drops` are put in evaluation mode.
+        """

@@ -42,10 +42,15 @@ class HeadValues:
     Without hidden layers it is one linear layer at its path. With H of them it is a sequence of
     3 H + 1 layers (linear, activation, dropout, ..., linear), whose parameters are named
     ``PATH.0.weight``, ``PATH.3.weight`` and so on, whether or not anything is dropped.
+
+    Attributes:
+        convolutional: whether its linear layers are convolutions of 1 x 1, which classify each
+            place of maps; their weights have shape (outputs, inputs, 1, 1).
     """
 
     output: LinearValues
     hidden: tuple[HiddenValues, ...] = ()
+    convolutional: bool = False
 
     @property
     def in_features(self) -> int:
@@ -58,7 +63,8 @@ class HeadValues:
         linears = [*(layer.linear for layer in self.hidden), self.output]
         state = {}
         for name, linear in zip(linear_paths(path, len(self.hidden)), linears, strict=True):
-            state[f"{name}.weight"], state[f"{name}.bias"] = linear.weight, linear.bias
+            weight = linear.weight[:, :, None, None] if self.convolutional else linear.weight
+            state[f"{name}.weight"], state[f"{name}.bias"] = weight, linear.bias
         return state
 
 
@@ -73,6 +79,8 @@ class Heads(ABC):
     @abstractmethod
     def in_features(self, model: Any, path: str) -> int:
         """Returns the input width of the linear layer at `path`, or of the first one under it.
+
+        A convolution of 1 x 1 at `path` itself counts as one.
 
         Raises:
             BackendError: there is no linear layer at that path or under it.

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -32,6 +32,12 @@ class TrainingPlan:
             loss and optimizer are float32 all the same.
         compile: whether to compile the model where that is a choice.
         accumulate: how many training steps contribute to an update, at most.
+        rate_factors: by the path of a part of the model, what the learning rate is multiplied by
+            for its parameters; 1 for all others.
+        auxiliary: paths of auxiliary classifiers, whose logits the model returns in training
+            behind its own.
+        auxiliary_weight: what their losses, of the same kind, are multiplied by, as long as
+            anything of them trains.
     """
 
     optimizer: OptimizerSpec
@@ -42,6 +48,21 @@ class TrainingPlan:
     precision: Precision = "fp32"
     compile: bool = False
     accumulate: int = 1
+    rate_factors: Mapping[str, float] = field(default_factory=dict)
+    auxiliary: tuple[str, ...] = ()
+    auxiliary_weight: float = 0.0
+
+    def rate_factor(self, parameter: str) -> float:
+        """Returns what the learning rate is multiplied by for a parameter's canonical name."""
+        for path, factor in self.rate_factors.items():
+            if parameter == path or parameter.startswith(f"{path}."):
+                return factor
+        return 1.0
+
+    def auxiliary_loss(self, training: Iterable[str]) -> float:
+        """Returns what auxiliary losses are multiplied by while these parameters train."""
+        prefixes = tuple(f"{path}." for path in self.auxiliary)
+        return self.auxiliary_weight if any(n.startswith(prefixes) for n in training) else 0.0
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from isotune.reports.grid import Tile, grid
 from isotune.spec.experiment import ExperimentSpec
 from isotune.spec.loading import SpecSource, load_spec
 from isotune.spec.resolving import resolve
-from isotune.weights.catalogue import catalogue, find_backbone
+from isotune.weights.catalogue import chosen_backbone
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -86,7 +86,7 @@ def show_data(
 def _with_transforms(spec: ExperimentSpec, plugins: Plugins) -> ExperimentSpec:
     if spec.transforms.train and spec.transforms.val:
         return spec
-    return resolve(spec, find_backbone(spec.backbone.name, catalogue(plugins.backbones())))
+    return resolve(spec, chosen_backbone(spec.backbone, None, plugins))
 
 
 def _open(spec: ExperimentSpec, split: Part) -> ImageSource:

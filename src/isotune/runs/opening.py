@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from isotune.heads import head_path, saved_head
+from isotune.heads import head_path, saved_auxiliary_head, saved_head
 from isotune.interfaces.backbone import BackboneEntry
 from isotune.interfaces.backend import Backend
 from isotune.interfaces.checkpoint import State
@@ -21,7 +21,7 @@ from isotune.runs.events import EpochMetrics
 from isotune.runs.folder import RunFolder
 from isotune.runs.run import Run
 from isotune.spec.experiment import ExperimentSpec
-from isotune.weights.catalogue import catalogue, find_backbone
+from isotune.weights.catalogue import chosen_backbone
 from isotune.weights.matching import match_exact
 
 
@@ -52,16 +52,17 @@ def open_run(
     loaded = CheckpointStore(folder.checkpoints).load(checkpoint)
     spec, manifest = folder.spec(), loaded.manifest
     name = backend or manifest["backend"]
-    entry = find_backbone(spec.backbone.name, catalogue(plugins.backbones(name)))
+    entry = chosen_backbone(spec.backbone, name, plugins)
     opened = plugins.open_backend(name, device)
     model = rebuild(spec, entry, opened, loaded.model, str(folder.path))
     return Run(
         folder=folder,
         spec=spec,
         classes=tuple(manifest["classes"]),
-        plan=_plan(spec, manifest, opened),
+        plan=_plan(spec, entry, manifest, opened),
         backend=opened,
         model=model,
+        head=head_path(spec.head, entry),
         history=tuple(folder.history()),
         best=EpochMetrics.from_json(manifest["metrics"]),
     )
@@ -82,13 +83,17 @@ def rebuild(
     model = build_backbone(entry, backend)
     place = head_path(spec.head, entry)
     backend.heads.replace(model, place, saved_head(spec.head, place, state))
+    for path in entry.auxiliary:
+        backend.heads.replace(model, path, saved_auxiliary_head(path, state))
     shapes = backend.checkpoints.model_shapes(model)
     backend.checkpoints.import_model(model, match_exact(shapes, state, where))
     return model
 
 
-def _plan(spec: ExperimentSpec, manifest: dict[str, Any], backend: Backend) -> TrainingPlan:
+def _plan(
+    spec: ExperimentSpec, entry: BackboneEntry, manifest: dict[str, Any], backend: Backend
+) -> TrainingPlan:
     weights = manifest["class_weights"]
-    plan = plan_with(spec, None if weights is None else np.array(weights, dtype=np.float32))
+    plan = plan_with(spec, entry, None if weights is None else np.array(weights, dtype=np.float32))
     has_it = plan.precision in backend.precisions()
     return plan if has_it else replace(plan, precision="fp32")

@@ -42,6 +42,7 @@ class Run:
         plan: how it was trained.
         model: the native model, an ``nn.Module`` or ``nn.Cell``, with the best weights, or
             those of the checkpoint that was opened.
+        head: canonical path of its head.
         history: the metrics of every epoch.
         best: the metrics of the model's epoch, up to its step.
     """
@@ -52,6 +53,7 @@ class Run:
     plan: TrainingPlan
     backend: Backend
     model: Any
+    head: str
     history: tuple[EpochMetrics, ...]
     best: EpochMetrics
 
@@ -130,6 +132,29 @@ class Run:
                     yield error
                 yield prediction
         yield from (error for error in outcomes if error)
+
+    def features(self, pictures: Sequence[str | Path]) -> NDArray[np.float32]:
+        """Returns what the model makes of pictures before its head classifies it.
+
+        Args:
+            pictures: their paths, at least one.
+
+        Returns:
+            float32, shape (N, width), in the order of the pictures: the head's input, in
+            evaluation mode. Where the head classifies places of maps, their means.
+
+        Raises:
+            DatasetError: a picture cannot be read.
+        """
+        source = FileSource(pictures, self.classes)
+        batches = evaluation_batches(source, self.spec, self._evaluation_size).epoch(0)
+        head = self.backend.heads.detach(self.model, self.head)
+        try:
+            trainer = self.backend.trainer(self.model, self.plan)
+            found = list(logits_by_batch(self.backend, trainer, batches, normalization(self.spec)))
+        finally:
+            self.backend.heads.attach(self.model, self.head, head)
+        return np.concatenate(found)
 
     def _ranked(self, logits: NDArray[np.float32], top: int | None) -> Iterator[Prediction]:
         # By logits: probabilities close to 1 may round to the same number.

@@ -12,6 +12,10 @@ LearningRate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Decay = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Betas = Annotated[tuple[Fraction, Fraction], AsTuple]
+StageDecay = Annotated[float, Field(gt=0, le=1)]
+"""What the learning rate of each stage is multiplied by, compared with that of the next one towards
+the logits: the head has the full rate, the stage before it this share, the one before that its
+square. 1 is the same rate for all."""
 
 
 class SGDSpec(SpecModel):
@@ -22,6 +26,7 @@ class SGDSpec(SpecModel):
     momentum: Fraction = 0.0
     nesterov: bool = False
     weight_decay: Decay = 0.0
+    lr_decay_per_stage: StageDecay = 1.0
 
     @model_validator(mode="after")
     def _nesterov_needs_momentum(self) -> SGDSpec:
@@ -38,6 +43,7 @@ class AdamSpec(SpecModel):
     betas: Betas = (0.9, 0.999)
     eps: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1e-8
     weight_decay: Decay = 0.0
+    lr_decay_per_stage: StageDecay = 1.0
 
 
 class AdamWSpec(SpecModel):
@@ -48,6 +54,7 @@ class AdamWSpec(SpecModel):
     betas: Betas = (0.9, 0.999)
     eps: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1e-8
     weight_decay: Decay = 0.01
+    lr_decay_per_stage: StageDecay = 1.0
 
 
 OptimizerSpec = Annotated[Union[SGDSpec, AdamSpec, AdamWSpec], Field(discriminator="name")]

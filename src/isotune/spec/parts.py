@@ -84,22 +84,29 @@ class BackboneSpec(SpecModel):
     sha256: Digest | None = None
 
 
+def _as_list(patterns: Any) -> Any:
+    return [patterns] if isinstance(patterns, str) else patterns
+
+
+Patterns = Annotated[list[str], Field(min_length=1), BeforeValidator(_as_list)]
+
+
 class FreezeSpec(SpecModel):
     """What does not train.
 
     Attributes:
-        parameters: ``none``, ``backbone`` (all but the head), or patterns over canonical
-            parameter names: ``layer1`` (everything under it), ``*.bias``.
+        parameters: ``none``, ``backbone`` (all but the head), or patterns: names of stages
+            (``stem``, ``stage1``) and patterns over canonical parameter names: ``layer1``
+            (everything under it), ``*.bias``.
         batch_norm: ``eval``: frozen BatchNorm runs on its stored statistics and keeps them;
             ``train``: it goes on updating them, as the classic tutorials do.
-        unfreeze: from which epoch on (counted from 1) what is released: patterns, or ``all``.
+        unfreeze: from which epoch on (counted from 1) what is released: a pattern, several, or
+            ``all``.
     """
 
     parameters: Literal["none", "backbone"] | Annotated[list[str], Field(min_length=1)] = "none"
     batch_norm: Literal["eval", "train"] = "eval"
-    unfreeze: dict[Epoch, Literal["all"] | Annotated[list[str], Field(min_length=1)]] = Field(
-        default_factory=dict
-    )
+    unfreeze: dict[Epoch, Literal["all"] | Patterns] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _nothing_to_unfreeze(self) -> FreezeSpec:

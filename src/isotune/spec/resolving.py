@@ -16,10 +16,14 @@ def resolve(spec: ExperimentSpec, entry: BackboneEntry) -> ExperimentSpec:
     Raises:
         SpecError: the transforms end in pictures too small or too large for the backbone.
     """
+    usually = entry.preprocessing
     usual = TransformsSpec.model_validate(
         {
-            "train": [{"random_resized_crop": entry.input_size}, "random_horizontal_flip"],
-            "val": [{"resize": entry.resize_size}, {"center_crop": entry.input_size}],
+            "train": [{"random_resized_crop": usually.input_size}, "random_horizontal_flip"],
+            "val": [
+                {"resize": {"size": usually.resize_size, "interpolation": usually.interpolation}},
+                {"center_crop": usually.input_size},
+            ],
         }
     )
     transforms = TransformsSpec(
@@ -27,7 +31,7 @@ def resolve(spec: ExperimentSpec, entry: BackboneEntry) -> ExperimentSpec:
     )
     _check_sizes(transforms, entry)
     usual_normalization = NormalizationSpec(
-        mean=entry.normalization.mean, std=entry.normalization.std
+        mean=usually.normalization.mean, std=usually.normalization.std
     )
     return spec.model_copy(
         update={
@@ -43,7 +47,9 @@ def _check_sizes(transforms: TransformsSpec, entry: BackboneEntry) -> None:
         size = output_size(pipeline or ())
         if size is None or (least <= min(size) and max(size) <= (most or max(size))):
             continue
-        limits = f"{least} to {most}" if most else f"at least {least}"
+        limits = f"at least {least}"
+        if most is not None:
+            limits = f"{least}" if least == most else f"{least} to {most}"
         raise SpecError(
             f"transforms.{split}: ends in pictures of {size[0]} x {size[1]} pixels, but"
             f" '{entry.name}' takes {limits} pixels a side."

@@ -1,5 +1,7 @@
 """Dropout as every backend must compute it: the same mask for the same (seed, step, layer).
 
+Stochastic depth is dropout of whole samples: of an array (N,).
+
 A mask is an integer hash of each element's position, so that a device makes it by itself from
 one number per layer and step, in any framework, with nothing to save and nothing to restore.
 The hash is C. Wellons' ``lowbias32`` (public domain,
@@ -9,26 +11,39 @@ by 15, times 0x846ca68b, by 16, all on unsigned 32-bit integers.
 
 from __future__ import annotations
 
+from zlib import crc32
+
 import numpy as np
 from numpy.typing import NDArray
 
 from isotune.randomness import Purpose, stream
 
+FACTOR, INCREMENT = 1664525, 1013904223
+"""Lead from the word of a layer's use to that of its next use within a step: the linear congruence
+of Numerical Recipes (Press et al., 3rd edition, section 7.1.4), modulo 2**32."""
+
 RESOLUTION = 1 << 24
 """Masks compare the hash's upper 24 bits with ``round(p * RESOLUTION)``."""
 
 
-def layer_seed(seed: int, step: int, layer: int) -> int:
-    """Returns the 32-bit word for one dropout layer in one step.
+def layer_seed(seed: int, step: int, path: str) -> int:
+    """Returns the 32-bit word of a layer of dropout or stochastic depth for one step.
+
+    It goes by the layer's name, so that a part of a model that runs by itself drops as in the
+    whole. A layer that is used again within the step goes on to :func:`next_word`.
 
     Args:
         seed: the experiment's seed.
         step: the training step, from 0 over the whole run.
-        layer: the position of the layer among the model's dropout layers, in the order of
-            their canonical paths in the model's definition.
+        path: the layer's canonical path in the model: ``classifier.0``.
     """
-    word = stream(seed, Purpose.DROPOUT, step, layer).bit_generator.random_raw()
-    return int(word) & 0xFFFFFFFF
+    position = (step, crc32(path.encode()))
+    return int(stream(seed, Purpose.DROPOUT, *position).bit_generator.random_raw()) & 0xFFFFFFFF
+
+
+def next_word(word: int) -> int:
+    """Returns the word of a layer's next use within a step."""
+    return (word * FACTOR + INCREMENT) & 0xFFFFFFFF
 
 
 def threshold(p: float) -> int:

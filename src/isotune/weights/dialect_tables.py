@@ -214,6 +214,18 @@ DIALECTS: tuple[Dialect, ...] = (
         backbones="mobilenet_v2",
     ),
     Dialect(
+        name="torchvision's DenseNet before 0.3",
+        mark=r"\.denselayer\d+\.(norm|conv)\.[12]\.",
+        rules=((r"(\.denselayer\d+\.(?:norm|conv))\.([12])\.", r"\1\2."),),
+        backbones=r"densenet\d+",
+    ),
+    Dialect(
+        name="torchvision's Vision Transformer before 0.14",
+        mark=r"\.mlp\.linear_[12]\.",
+        rules=((r"\.mlp\.linear_1\.", ".mlp.0."), (r"\.mlp\.linear_2\.", ".mlp.3.")),
+        backbones=r"vit_\w+",
+    ),
+    Dialect(
         name="MindSpore model zoo's VGG",
         mark=r"^layers\.0\.",
         rules=((r"^layers\.", "features."),),

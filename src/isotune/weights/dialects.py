@@ -16,13 +16,11 @@ from numpy.typing import NDArray
 
 from isotune.errors import WeightsError
 from isotune.interfaces.backbone import BackboneEntry
+from isotune.interfaces.checkpoint import NO_STATE
 from isotune.weights.adapting import adapt
 from isotune.weights.dialect_tables import DIALECTS, HEAD, Dialect
 from isotune.weights.files import printable
 from isotune.weights.not_weights import is_no_weight
-
-DROPPED = "num_batches_tracked"
-"""PyTorch's count of the batches a BatchNorm has seen; it decides nothing (see ``State``)."""
 
 PREFIXES = ("module.", "_orig_mod.", "state_dict.", "model.", "network.", "net.", "_backbone.")
 """What wrappers put before every name: DataParallel, torch.compile, Lightning, and MindSpore's
@@ -75,7 +73,7 @@ def to_canonical(
     tensors: dict[str, NDArray[Any]] = {}
     origins: dict[str, str] = {}
     for (original, value), name in zip(bare.items(), names, strict=True):
-        if name.rpartition(".")[2] == DROPPED:
+        if name.rpartition(".")[2] in NO_STATE:
             continue
         if name in tensors:
             both = printable(f"'{origins[name]}' and '{original}' are both '{name}'", 300)

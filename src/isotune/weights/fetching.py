@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
@@ -95,6 +96,10 @@ def _files(folder: Path) -> Sequence[Path]:
 
 
 def _locate_published(published: PublishedWeights) -> Path:
+    if published.locator is not None:
+        module, _, function = published.locator.partition(":")
+        found: Path = getattr(importlib.import_module(module), function)(published.argument)
+        return found
     target = home.weights() / published.file
     if _is_file(target):
         return target

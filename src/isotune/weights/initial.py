@@ -62,13 +62,18 @@ def initial_state(
     - Any other convolution or linear layer: weight and bias uniform within 1 / sqrt(fan_in),
       PyTorch's default.
 
+    ``transformer`` is for Vision Transformers and models like them: weights of linear layers and
+    convolutions, positions and biases of positions normal with deviation 0.02, as in BERT (Devlin
+    et al., 2018); other biases and the class token 0; LayerScale 1e-6 (Liu et al., "A ConvNet for
+    the 2020s", 2022), the logarithm of a logit scale ln 10 ("Swin Transformer V2", 2022).
+
     ``vgg`` is that of torchvision's VGG, whose convolutions have a bias: all convolutions normal
     with variance 2 / fan_out, linear layers normal with deviation 0.01, every bias 0.
 
     Args:
         shapes: shapes by canonical name.
         seed: the experiment's seed.
-        scheme: which of the two.
+        scheme: which of the three.
 
     Returns:
         float32 arrays by name, in the order of `shapes`.
@@ -91,6 +96,8 @@ def _initial(name: str, shapes: Mapping[str, Shape], seed: int, scheme: Initiali
         return np.ones(shape, np.float32)
     if parameter in ("weight", "bias") and len(weight) == 1:
         return np.full(shape, parameter == "weight", np.float32)
+    if scheme == "transformer":
+        return _transformer(name, shape, seed)
     if parameter == "bias" and len(weight) > 1 and scheme == "vgg":
         return np.zeros(shape, np.float32)
     if parameter == "weight" and len(weight) > 2 and (scheme == "vgg" or not biased):
@@ -104,6 +111,23 @@ def _initial(name: str, shapes: Mapping[str, Shape], seed: int, scheme: Initiali
         f"tensor '{name}' of shape {tuple(shape)} has no initial value of its own; give the"
         " backbone weights instead of 'none'."
     )
+
+
+TRANSFORMER_CONSTANTS = {
+    "bias": 0.0,
+    "in_proj_bias": 0.0,
+    "class_token": 0.0,
+    "layer_scale": 1e-6,
+    "logit_scale": math.log(10),
+}
+"""By the last part of a name. All else is drawn."""
+
+
+def _transformer(name: str, shape: Shape, seed: int) -> Values:
+    constant = TRANSFORMER_CONSTANTS.get(name.rpartition(".")[2])
+    if constant is None:
+        return _normal(seed, name, shape, 0.02)
+    return np.full(shape, constant, np.float32)
 
 
 def _normal(seed: int, name: str, shape: Shape, deviation: float) -> Values:

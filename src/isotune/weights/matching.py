@@ -61,16 +61,16 @@ def head_names(backbone: Iterable[str], state: Iterable[str], entry: BackboneEnt
     """Returns the names in `state` that belong to some head, not to the backbone.
 
     They are those under the classifier, and those beside it that the backbone does not have: a
-    classifier of several layers, say.
+    classifier of several layers, say; and the last layers of auxiliary classifiers.
 
     Args:
         backbone: canonical names of the backbone's tensors.
         state: canonical names.
         entry: the backbone.
     """
-    parent = entry.classifier_block
+    parents = tuple(f"{path}." for path in (entry.classifier_block, *entry.auxiliary))
     known = set(backbone)
-    return [name for name in state if name.startswith(f"{parent}.") and name not in known]
+    return [name for name in state if name.startswith(parents) and name not in known]
 
 
 def fits(expected: Shapes, state: Arrays, entry: BackboneEntry) -> bool:

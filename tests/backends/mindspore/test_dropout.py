@@ -11,9 +11,9 @@ from mindspore import Tensor
 from numpy.testing import assert_array_equal
 
 from isotune.interfaces.backend import Backend
-from isotune.training.dropout import keep_mask
+from isotune.training.dropout import keep_mask, next_word
 from isotune_mindspore.arrays import set_parameters
-from isotune_mindspore.dropout import Dropout
+from isotune_mindspore.dropout import Dropout, StochasticDepth
 from isotune_mindspore.step import graph_mode
 
 SHAPE = (3, 5, 7)
@@ -34,6 +34,19 @@ def test_mask_is_the_reference_in_both_modes(backend: Backend, p: float) -> None
         assert_array_equal(drop(cell, word), expected)
         with graph_mode():
             assert_array_equal(drop(cell, word), expected)
+
+
+def test_stochastic_depth_drops_samples_and_a_second_use_others(backend: Backend) -> None:
+    cell, x = StochasticDepth(0.4), Tensor(np.ones((50, 3, 2), np.float32))
+    cell.set_train(True)
+    set_parameters([(cell.seed, np.array([WORDS[4]], np.uint32).view(np.int32))])
+    word = WORDS[4]
+    for _ in range(3):
+        kept = keep_mask(word, (50, 1, 1), 0.4) * np.float32(1 / 0.6)
+        assert_array_equal(cell(x).asnumpy(), np.broadcast_to(kept, (50, 3, 2)))
+        word = next_word(word)
+    cell.set_train(False)
+    assert_array_equal(cell(x).asnumpy(), x.asnumpy())
 
 
 def test_mask_moves_on_without_a_trainer(backend: Backend) -> None:

@@ -26,10 +26,10 @@ def test_many_parameters_compile_and_move(backend: Backend, spec: OptimizerSpec)
     parameters = [Parameter(Tensor(np.ones(1, np.float32)), name=f"p{i}") for i in range(MANY)]
     slots = [{s: zeros_like(p, f"{p.name}/{s}") for s in slot_names(spec)} for p in parameters]
     groups = [list(range(0, MANY, 2)), list(range(1, MANY, 2))]
-    updates = [0] * len(groups)
+    keys = [(0, 1.0)] * len(groups)
     cell = update_rule(spec, parameters, slots, groups)
     gradients = tuple(Tensor(np.full(1, 0.5 + i, np.float32)) for i in range(MANY))
-    told = tuple(Tensor(value) for value in scalars(spec, 0.25, updates))
+    told = tuple(Tensor(value) for value in scalars(spec, 0.25, keys))
     with graph_mode():
         cell(gradients, told)
     moved = 0.25 * (np.arange(MANY) + 0.5) if isinstance(spec, SGDSpec) else np.full(MANY, 0.25)

@@ -8,6 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 from torch import nn
+from torchvision.ops import StochasticDepth
 
 from isotune.training import dropout as reference
 from isotune_torch.dropout import Dropouts, keep_mask
@@ -32,15 +33,33 @@ def test_elements_count_in_logical_order_whatever_the_memory_format() -> None:
     ones = torch.ones(2, 6, 5, 4)
     with Dropouts(layer, seed=3, device=CPU).masks(step=8):
         dropped = layer(ones.contiguous(memory_format=torch.channels_last))
-    word = reference.layer_seed(3, 8, 0)
+    word = reference.layer_seed(3, 8, "")
     assert_array_equal(dropped.numpy(), 2.0 * reference.keep_mask(word, (2, 6, 5, 4), 0.5))
 
 
-def test_layers_without_dropout_have_no_number() -> None:
+def test_layers_go_by_their_names() -> None:
     model = nn.Sequential(nn.Dropout(0.0), nn.Dropout(0.5), nn.Dropout(1.0))
     first, last = model[1], model[2]
     with Dropouts(model, seed=1, device=CPU).masks(step=0):
         kept = first(torch.ones(64)).numpy() > 0
         assert not last(torch.ones(64)).any()
-    assert_array_equal(kept, reference.keep_mask(reference.layer_seed(1, 0, 0), (64,), 0.5))
+    assert_array_equal(kept, reference.keep_mask(reference.layer_seed(1, 0, "1"), (64,), 0.5))
     assert 0 < np.count_nonzero(kept) < 64
+
+
+def test_stochastic_depth_drops_samples_and_a_second_use_others() -> None:
+    layer, ones = StochasticDepth(0.4, "row"), torch.ones(50, 3, 2)
+    with Dropouts(nn.Sequential(layer), seed=2, device=CPU).masks(step=5):
+        found = [layer(ones).numpy() for _ in range(3)]
+    word = reference.layer_seed(2, 5, "0")
+    for dropped in found:
+        kept = reference.keep_mask(word, (50, 1, 1), 0.4) / np.float32(0.6)
+        assert_array_equal(dropped, np.broadcast_to(kept.astype(np.float32), dropped.shape))
+        word = reference.next_word(word)
+
+
+def test_layers_in_evaluation_mode_drop_nothing() -> None:
+    layer, ones = nn.Dropout(0.5).eval(), torch.ones(64)
+    with Dropouts(layer, seed=1, device=CPU).masks(step=0):
+        assert_array_equal(layer(ones).numpy(), ones.numpy())
+    assert not layer.training

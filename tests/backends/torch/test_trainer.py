@@ -49,7 +49,7 @@ class Net(nn.Module):
 
 def backbone(name: str) -> nn.Module:
     """Returns a backbone with values."""
-    model = BACKEND.backbones.build(name)
+    model = BACKEND.backbones.build(name, 32)
     shapes = {key: value.shape for key, value in BACKEND.checkpoints.export_model(model).items()}
     BACKEND.checkpoints.import_model(model, state(shapes))
     return model

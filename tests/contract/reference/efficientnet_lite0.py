@@ -68,7 +68,7 @@ class EfficientNetLite0:
                 inputs = outputs
         self.layers += self._unit("features.8", inputs, 1280)
         self.shapes |= {"classifier.1.weight": (1000, 1280), "classifier.1.bias": (1000,)}
-        self.layers += [Pool(), Dropout(0, 0.2), Linear("classifier.1")]
+        self.layers += [Pool(), Dropout("classifier.0", 0.2), Linear("classifier.1")]
 
     def _block(
         self, path: str, inputs: int, outputs: int, expansion: int, kernel: int, stride: int

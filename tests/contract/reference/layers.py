@@ -120,15 +120,15 @@ ACTIVATIONS: dict[str, Callable[[], Layer]] = {
 
 @dataclass
 class Dropout(Layer):
-    """Dropout layer number `position`, with :func:`isotune.training.dropout.keep_mask`."""
+    """The dropout layer at `path`, with :func:`isotune.training.dropout.keep_mask`."""
 
-    position: int
+    path: str
     p: float
 
     def forward(self, x: Array, at: Pass) -> Array:
         self.scale = np.ones_like(x)
         if at.training:
-            word = layer_seed(at.seed, at.step, self.position)
+            word = layer_seed(at.seed, at.step, self.path)
             self.scale = keep_mask(word, x.shape, self.p) / (1 - self.p)
         return x * self.scale
 

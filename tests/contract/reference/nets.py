@@ -34,10 +34,10 @@ def tiny_bn() -> list[Layer]:
 def tiny_dropout() -> list[Layer]:
     return [
         Flatten(),
-        Dropout(0, 0.5),
+        Dropout("drop1", 0.5),
         Linear("hidden"),
         ReLU(),
-        Dropout(1, 0.25),
+        Dropout("drop2", 0.25),
         Linear("fc"),
     ]
 

@@ -52,7 +52,11 @@ class ReferenceTrainer:
         for name in sorted(at.gradients.keys() - self.frozen.frozen):
             slots, gradient = self.slots.get(name, {}), at.gradients[name]
             self.state[name], self.slots[name] = updated(
-                self.plan.optimizer, self.state[name], gradient, slots, rate
+                self.plan.optimizer,
+                self.state[name],
+                gradient,
+                slots,
+                rate * self.plan.rate_factor(name),
             )
         return logits, loss
 

@@ -2,30 +2,39 @@
 
 from __future__ import annotations
 
+from typing import Annotated, Literal
+
+import typer
+
 from isotune.cli.options import Backend
 
 
-def backbones(backend: Backend = None) -> None:
+def backbones(
+    pattern: Annotated[
+        str, typer.Argument(metavar="[PATTERN]", help="Of names: 'resnet*', '*_v2_*'.")
+    ] = "*",
+    family: Annotated[str | None, typer.Option(help="Of one family only: resnet, swin.")] = None,
+    smaller: Annotated[
+        float | None, typer.Option(metavar="M", help="Of less than so many million parameters.")
+    ] = None,
+    better: Annotated[
+        float | None, typer.Option(metavar="%", help="Of more than this ImageNet accuracy.")
+    ] = None,
+    sort: Annotated[
+        Literal["name", "parameters", "accuracy"], typer.Option(help="The order of the list.")
+    ] = "name",
+    backend: Backend = None,
+) -> None:
     """List the backbones and their weights.
 
     With --backend it tells which of them that backend has.
     """
     from isotune.cli.console import output, show_table
     from isotune.plugins import plugins
-    from isotune.reports.figures import NONE
-    from isotune.reports.tables import Table
+    from isotune.reports.backbones import backbone_table, chosen
     from isotune.weights.catalogue import catalogue
 
     opened = plugins.open_backend(backend, "auto") if backend else None
-    table = Table(
-        ["name", "weights", "input", "classifier", *([opened.name] if opened else [])],
-        ["left", "left", "right", "left", *(["left"] if opened else [])],
-    )
-    own = set(opened.backbones.names()) if opened else set()
-    for entry in sorted(catalogue(plugins.backbones()).values(), key=lambda entry: entry.name):
-        weights = ", ".join(entry.weights) or NONE
-        row = [entry.name, weights, f"{entry.input_size} px", entry.classifier]
-        if opened:
-            row.append("yes" if entry.name in own or opened.name in entry.builders else "no")
-        table.add(*row)
-    show_table(output(), table)
+    known = catalogue(plugins.backbones()).values()
+    limits = {"smaller": smaller and smaller * 1e6, "better": better and better / 100}
+    show_table(output(), backbone_table(chosen(known, pattern, family, sort, **limits), opened))
