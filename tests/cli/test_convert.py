@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 
 from contract.values import state
-from isotune.weights.layouts import LAYOUTS
+from isotune.weights.layouts import layout
 from isotune.weights.reading import read_weights
 from isotune.weights.writing import write_weights
 
 
 def test_it_tells_what_was_recognised_and_written(isotune, tmp_path: Path):
-    tensors = state(LAYOUTS["mobilenet_v2"]())
+    tensors = state(layout("mobilenet_v2") or {})
     write_weights("in.ckpt", {**tensors, "global_step": np.array(3)})
     done = isotune("convert", "in.ckpt", "out.pth")
     assert done.exit_code == 0, done.output

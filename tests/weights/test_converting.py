@@ -13,13 +13,13 @@ import isotune
 from contract.values import state
 from isotune.errors import RunError, SpecError, WeightsError
 from isotune.interfaces.backbone import BackboneEntry
-from isotune.weights.layouts import LAYOUTS
+from isotune.weights.layouts import layout
 from isotune.weights.reading import read_weights
 from isotune.weights.writing import write_weights
 from tiny import experiment, make_pictures, numpy_plugins
 
-LENET = state(LAYOUTS["lenet"]())
-MOBILENET = state(LAYOUTS["mobilenet_v2"]())
+LENET = state(layout("lenet") or {})
+MOBILENET = state(layout("mobilenet_v2") or {})
 SUFFIXES = ("pth", "ckpt", "safetensors")
 
 

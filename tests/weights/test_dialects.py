@@ -13,7 +13,7 @@ from isotune.interfaces.backbone import BackboneEntry
 from isotune.weights.catalogue import catalogue
 from isotune.weights.dialects import to_canonical
 from isotune.weights.fetching import locate_weights
-from isotune.weights.layouts import LAYOUTS
+from isotune.weights.layouts import layout
 from isotune.weights.not_weights import is_no_weight
 from isotune.weights.reading import read_weights
 
@@ -167,7 +167,7 @@ SPOKEN: list[tuple[str, list[str], Rules, list[str]]] = [
 def test_dialects_are_recognised_and_renamed(
     name: str, dialects: list[str], rules: Rules, real: list[str]
 ) -> None:
-    expected = LAYOUTS[name]()
+    expected = layout(name) or {}
     theirs = renamed(list(expected), rules, "MindSpore" in dialects)
     assert set(real) <= set(theirs)
     values = {key: np.zeros(1, np.float32) for key in theirs}
@@ -215,7 +215,7 @@ MOBILE_NAMES = {
 def test_mobilenets_whose_layers_are_counted_otherwise(dialect: str) -> None:
     names = dict(MOBILE_NAMES[dialect])
     state = dict.fromkeys(names, ONE)
-    found = to_canonical(state, entry("mobilenet_v2"), "a", LAYOUTS["mobilenet_v2"]())
+    found = to_canonical(state, entry("mobilenet_v2"), "a", (layout("mobilenet_v2") or {}))
     assert found.dialects == (dialect,)
     assert set(found.tensors) == set(names.values())
 
@@ -225,7 +225,7 @@ def test_efficientnet_lite0_of_the_package() -> None:
     known = catalogue()["efficientnet_lite0"]
     path = locate_weights(known, "imagenet")
     assert path is not None
-    expected = LAYOUTS["efficientnet_lite0"]()
+    expected = layout("efficientnet_lite0") or {}
     found = to_canonical(read_weights(path), known, path.name, expected)
     assert found.dialects == ("EfficientNet-PyTorch",)
     assert {name: value.shape for name, value in found.tensors.items()} == expected
@@ -299,3 +299,39 @@ def test_dropped_names_are_listed() -> None:
     state = {"conv1.weight": ONE, "moments.conv1.weight": ONE, "global_step": ONE}
     found = to_canonical(state, entry("resnet18"), "a", {})
     assert found.dropped == ("moments.conv1.weight", "global_step")
+
+
+@pytest.mark.parametrize(
+    ("backbone", "theirs", "ours"),
+    [
+        (
+            "densenet121",
+            "features.denseblock1.denselayer2.norm.1.weight",
+            "features.denseblock1.denselayer2.norm1.weight",
+        ),
+        (
+            "densenet201",
+            "features.denseblock4.denselayer32.conv.2.weight",
+            "features.denseblock4.denselayer32.conv2.weight",
+        ),
+        (
+            "vit_b_16",
+            "encoder.layers.encoder_layer_3.mlp.linear_2.bias",
+            "encoder.layers.encoder_layer_3.mlp.3.bias",
+        ),
+    ],
+)
+def test_names_from_before_torchvision_changed_them(backbone: str, theirs: str, ours: str) -> None:
+    found = to_canonical({theirs: ONE}, catalogue()[backbone], "file", {ours: (1,)})
+    assert [*found.tensors] == [ours]
+
+
+def test_constants_of_an_architecture_are_no_weights() -> None:
+    path = "features.1.0.attn"
+    state = {
+        f"{path}.relative_position_bias_table": ONE,
+        f"{path}.relative_position_index": np.ones(1, np.int64),
+        f"{path}.relative_coords_table": ONE,
+    }
+    found = to_canonical(state, catalogue()["swin_v2_t"], "file", {})
+    assert [*found.tensors] == [f"{path}.relative_position_bias_table"]

@@ -15,7 +15,7 @@ from isotune.heads import is_under
 from isotune.interfaces.backbone import BackboneEntry
 from isotune.weights.catalogue import BUILT_IN
 from isotune.weights.dialects import Canonical, describe_dropped, to_canonical
-from isotune.weights.layouts import LAYOUTS, Shapes
+from isotune.weights.layouts import Shapes, layout
 from isotune.weights.matching import fits, match
 from isotune.weights.reading import read_weights
 
@@ -62,9 +62,9 @@ def fitting(state: Mapping[str, NDArray[Any]]) -> list[BackboneEntry]:
     """Returns the built-in backbones that a file's tensors fit by name and shape."""
     found = []
     for entry in BUILT_IN:
-        if entry.name not in LAYOUTS:
-            continue
         expected = without_head(entry)
+        if expected is None:
+            continue
         try:
             tensors = to_canonical(state, entry, "", expected).tensors
         except WeightsError:
@@ -74,7 +74,9 @@ def fitting(state: Mapping[str, NDArray[Any]]) -> list[BackboneEntry]:
     return found
 
 
-def without_head(entry: BackboneEntry) -> Shapes:
-    """Returns the shapes of a built-in backbone's tensors but its last layer's."""
-    shapes = LAYOUTS[entry.name]()
+def without_head(entry: BackboneEntry) -> Shapes | None:
+    """Returns the shapes of a built-in backbone's tensors but its last layer's; else None."""
+    shapes = layout(entry.name)
+    if shapes is None:
+        return None
     return {n: shape for n, shape in shapes.items() if not is_under(entry.classifier, n)}
