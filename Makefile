@@ -6,9 +6,9 @@ PYTHON ?= $(shell for p in python3 python3.12 python3.11 python3.10; do \
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
-EXTRAS := torch,mindspore,demo,plot,dev
+EXTRAS := torch,mindspore,timm,demo,plot,dev
 
-.PHONY: demo test lint format bench clean
+.PHONY: demo test lint format bench backbones clean
 
 demo: $(INSTALLED)
 	$(BIN)/isotune demo

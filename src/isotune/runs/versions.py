@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib.metadata import PackageNotFoundError, version
 
-PACKAGES = ("isotune", "numpy", "pillow", "torch", "torchvision", "mindspore")
+PACKAGES = ("isotune", "numpy", "pillow", "torch", "torchvision", "timm", "mindspore")
 
 
 def versions() -> dict[str, str]:
