@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
-from isotune.interfaces.backbone import BackboneEntry
+from typing import Any
+
+from isotune.interfaces.backbone import BackboneEntry, Preprocessing
 from numpy_backend.plugin import LINEAR
 
 FRAMEWORKS = ("torch", "mindspore")
 
 
-def entry(name: str) -> BackboneEntry:
+def entry(name: str, **fields: Any) -> BackboneEntry:
     builders = {framework: f"contract.nets_{framework}:{name}" for framework in FRAMEWORKS}
-    return BackboneEntry(name, LINEAR.classifier, input_size=8, resize_size=8, builders=builders)
+    return BackboneEntry(
+        name,
+        LINEAR.classifier,
+        preprocessing=Preprocessing(input_size=8, resize_size=8),
+        builders=builders,
+        **fields,
+    )
 
 
-ENTRIES = {name: entry(name) for name in ("linear", "tiny_bn", "tiny_dropout")}
+ENTRIES = {
+    "linear": entry("linear"),
+    "tiny_bn": entry("tiny_bn", stages={"stem": ("conv", "bn"), "head": ("fc",)}),
+    "tiny_dropout": entry("tiny_dropout"),
+}
 """``linear`` the NumPy backend also builds by itself."""
 
 SHAPES: dict[str, dict[str, tuple[int, ...]]] = {
