@@ -1,0 +1,274 @@
+"""Holds both backends to each other with every backbone of the catalogue, and times them.
+
+    python benchmarks/every_backbone.py --work DIR [NAME ...]
+
+Each backbone runs in a process of its own for each backend, with the same random weights, whose
+BatchNorm statistics and LayerScale are not trivial either, a new head of 7 classes and the same
+batch. What a process found stays in DIR, so that the same call goes on where the last one stopped.
+The table goes to benchmarks/results/backbones.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isotune.bench.machine import describe_machine
+from isotune.interfaces.backbone import BackboneEntry
+from isotune.interfaces.backend import Backend
+from isotune.interfaces.dataset import Batch
+from isotune.interfaces.freezing import FreezePlan
+from isotune.modelling import build_with_heads, freezing_plans, plan_with
+from isotune.plugins import plugins
+from isotune.randomness import Purpose, named_stream
+from isotune.runs.versions import versions
+from isotune.spec.experiment import ExperimentSpec
+from isotune.weights.catalogue import BUILT_IN
+from isotune.weights.initial import initial_state
+from isotune.weights.normal import uniform
+
+RESULTS = Path(__file__).resolve().parent / "results"
+BACKENDS = ("torch", "mindspore")
+CLASSES, PICTURES, SIZE = 7, 2, 224
+SQUARE = 32
+"""Pixels along a side."""
+TIMES = 5
+RANGES = {
+    "weight": (0.1, 0.3),
+    "bias": (0.2, 0.6),
+    "running_mean": (-0.2, 0.2),
+    "running_var": (0.5, 2.0),
+    "layer_scale": (0.25, 0.75),
+}
+"""What vectors are drawn from, by the last part of their names.
+
+Blocks then add little to their shortcuts and most units are active, as in trained networks. With
+BatchNorm's weights of 1 and biases of 0 a random network amplifies rounding at every layer: for
+ResNet-50, PyTorch's own gradient of the head in float32 is 2e-4 from that in float64, and with
+these values 6e-7.
+"""
+TOLERANCE = 1e-4
+"""Of the largest value, for logits, losses and gradients."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", help="backbones; by default all")
+    parser.add_argument("--work", type=Path, required=True, help="where findings are kept")
+    parser.add_argument("--results", type=Path, default=RESULTS / "backbones.md")
+    parser.add_argument("--one", metavar="BACKEND", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    entries = {entry.name: entry for entry in BUILT_IN}
+    if options.one:
+        found = examined(entries[options.names[0]], options.one)
+        np.savez(options.work / f"{options.names[0]}-{options.one}.npz", **found)
+        return
+    options.work.mkdir(parents=True, exist_ok=True)
+    failed = []
+    for entry in sorted(entries.values(), key=lambda entry: entry.parameters or 0):
+        if entry.name in options.names or not options.names:
+            try:
+                print(json.dumps(row(entry, options.work)), flush=True)
+            except subprocess.CalledProcessError as error:
+                failed.append(f"{entry.name}: {error}")
+    rows = [row(entry, options.work, run=False) for entry in entries.values()]
+    options.results.write_text(page([each for each in rows if each]), "utf-8")
+    if failed:
+        sys.exit("\n".join(failed))
+
+
+def row(entry: BackboneEntry, work: Path, run: bool = True) -> dict[str, Any] | None:
+    """Returns how far the backends are apart with a backbone; None if it was not run."""
+    found = {}
+    for backend in BACKENDS:
+        path = work / f"{entry.name}-{backend}.npz"
+        if not path.exists():
+            if not run:
+                return None
+            command = [sys.executable, __file__, entry.name, "--one", backend, "--work", str(work)]
+            subprocess.run(command, check=True)
+        found[backend] = dict(np.load(path))
+    first, second = (found[backend] for backend in BACKENDS)
+    same = all(bool(np.array_equal(first[key], second[key])) for key in ("names", "shapes"))
+    apart = {key: distance(second[key], first[key]) for key in ("logits", "loss", "gradient")}
+    counted = int(first["parameters"]) == int(second["parameters"]) == entry.parameters
+    return {
+        "name": entry.name,
+        "parameters": entry.parameters,
+        "pixels": size_of(entry),
+        **apart,
+        "agrees": same and counted and max(apart.values()) < TOLERANCE,
+        **{
+            f"{backend} {key}": float(found[backend][key])
+            for backend in BACKENDS
+            for key in ("forward_ms", "step_ms")
+        },
+    }
+
+
+def examined(entry: BackboneEntry, backend_name: str) -> dict[str, NDArray[Any]]:
+    """Returns what one backend makes of a backbone.
+
+    Raises:
+        AssertionError: its state does not survive a round trip, or freezing leaves more than the
+            head to train.
+    """
+    backend = plugins.open_backend(backend_name, "cpu")
+    spec = experiment(entry)
+    original = backend.backbones.build(entry.name, size_of(entry))
+    parameters = count(backend, original)
+    del original
+    model, heads = build_with_heads(spec, entry, backend, CLASSES)
+    new = {k: v for path, head in heads.items() for k, v in head.state(path).items()}
+    shapes = backend.checkpoints.model_shapes(model)
+    state = {**weights(shapes, entry), **new}
+    backend.checkpoints.import_model(model, state)
+    exported = backend.checkpoints.export_model(model)
+    assert all(np.array_equal(exported[name], value) for name, value in state.items())
+    check_freezing(spec, entry, backend, model)
+    trainer = backend.trainer(model, plan_with(spec, entry, None))
+    trainer.freeze(FreezePlan())
+    fed = list(backend.dataset.feed([pictures(entry)], entry.preprocessing.normalization))
+    logits = trainer.fetch([trainer.eval_step(fed[0])])[0].logits
+    forward = timed(lambda: trainer.fetch([trainer.eval_step(fed[0])]))
+    # Of the model, a step at rate 0 changes the statistics alone, which training does not use.
+    step = timed(lambda: trainer.fetch([trainer.train_step(fed[0], 0.0, 1)]))
+    loss = trainer.fetch([trainer.train_step(fed[0], 1.0, 0)])[0].loss
+    head = f"{entry.classifier}.weight"
+    gradient = state[head].astype(np.float64) - backend.checkpoints.export_model(model)[head]
+    names = sorted(shapes)
+    return {
+        "names": np.array(names),
+        "shapes": np.array([str(tuple(shapes[name])) for name in names]),
+        "parameters": np.array(parameters),
+        "logits": logits,
+        "loss": np.array([loss]),
+        "gradient": gradient,
+        "forward_ms": np.array(forward),
+        "step_ms": np.array(step),
+    }
+
+
+def experiment(entry: BackboneEntry) -> ExperimentSpec:
+    return ExperimentSpec.model_validate(
+        {
+            "name": "every-backbone",
+            "dataset": {"path": "none"},
+            "batch_size": PICTURES,
+            "backbone": {"name": entry.name, "weights": "none"},
+            "optimizer": {"name": "sgd", "lr": 1e-3},
+            "freeze": "backbone",
+            "epochs": 1,
+        }
+    )
+
+
+def size_of(entry: BackboneEntry) -> int:
+    """Returns the height and width of the pictures: 224, where the backbone takes them."""
+    return min(max(SIZE, entry.smallest), entry.largest or 10**6)
+
+
+def pictures(entry: BackboneEntry) -> Batch:
+    """Returns squares of random colours, which differ from place to place as photographs do.
+
+    A network makes the same of all places of a noise, and BatchNorm then divides by almost nothing.
+    """
+    side = size_of(entry)
+    squares = -(-side // SQUARE)
+    colours = np.random.default_rng(0).integers(0, 256, (PICTURES, squares, squares, 3), np.uint8)
+    images = np.repeat(np.repeat(colours, SQUARE, 1), SQUARE, 2)[:, :side, :side]
+    return Batch(images, np.arange(PICTURES, dtype=np.int32) % CLASSES)
+
+
+def weights(
+    shapes: Mapping[str, tuple[int, ...]], entry: BackboneEntry
+) -> dict[str, NDArray[np.float32]]:
+    """Returns a random start in which norms, their statistics and LayerScale do something, too."""
+    state = initial_state(shapes, 0, entry.initialization)
+    for name, shape in shapes.items():
+        kind = name.rpartition(".")[2]
+        if (kind in RANGES and len(shape) == 1) or kind == "layer_scale":
+            low, high = RANGES[kind]
+            generator = named_stream(0, Purpose.INITIAL_VALUES, f"every/{name}")
+            unit = uniform(generator, int(np.prod(shape))).reshape(shape)
+            state[name] = (low + (high - low) * unit).astype(np.float32)
+    return state
+
+
+def check_freezing(
+    spec: ExperimentSpec, entry: BackboneEntry, backend: Backend, model: Any
+) -> None:
+    """Makes sure that a frozen backbone leaves the head alone to train."""
+    names = backend.checkpoints.model_shapes(model)
+    plan = freezing_plans(spec, entry, names)(1)
+    backend.freezing.apply(model, plan)
+    left = set(names) - plan.frozen
+    trained = {name for name in left if not name.endswith(("running_mean", "running_var"))}
+    assert trained == {f"{entry.classifier}.weight", f"{entry.classifier}.bias"}, sorted(trained)
+
+
+def count(backend: Backend, model: Any) -> int:
+    """Returns how many parameters a model has."""
+    shapes = backend.checkpoints.model_shapes(model)
+    statistics = ("running_mean", "running_var")
+    return sum(int(np.prod(s)) for name, s in shapes.items() if not name.endswith(statistics))
+
+
+def timed(work: Callable[[], object]) -> float:
+    """Returns the shortest of :data:`TIMES` times, in milliseconds, after one not counted."""
+    work()
+    found = []
+    for _ in range(TIMES):
+        begin = time.perf_counter()
+        work()
+        found.append((time.perf_counter() - begin) * 1e3)
+    return min(found)
+
+
+def distance(actual: NDArray[Any], expected: NDArray[Any]) -> float:
+    """Returns the largest difference as a share of the largest value expected."""
+    return float(np.abs(actual - expected).max() / np.abs(expected).max())
+
+
+def page(rows: list[dict[str, Any]]) -> str:
+    """Returns the table as Markdown."""
+    machine = describe_machine()
+    told = ", ".join(f"{name} {version}" for name, version in versions().items())
+    lines = [
+        "# Every backbone on both backends",
+        "",
+        f"Made by `benchmarks/every_backbone.py`: {PICTURES} random pictures, random weights, a new"
+        f" head of {CLASSES} classes. Differences between the backends are shares of the largest"
+        f" value; those up to {TOLERANCE} agree. Milliseconds are the shortest of {TIMES} times, on"
+        f" {machine['cpus']} cores ({machine['cpu']}, {machine['system']}; {told}).",
+        "",
+        "| backbone | parameters | pixels | logits | loss | head's gradient | agrees"
+        " | torch forward, ms | step, ms | mindspore forward, ms | step, ms |",
+        "|---|--:|--:|--:|--:|--:|---|--:|--:|--:|--:|",
+    ]
+    for each in rows:
+        apart = " | ".join(f"{each[key]:.0e}" for key in ("logits", "loss", "gradient"))
+        times = " | ".join(
+            f"{each[f'{backend} {key}']:,.0f}"
+            for backend in BACKENDS
+            for key in ("forward_ms", "step_ms")
+        )
+        agrees = "yes" if each["agrees"] else "**no**"
+        lines.append(
+            f"| {each['name']} | {each['parameters']:,} | {each['pixels']} | {apart} | {agrees}"
+            f" | {times} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    main()
