@@ -6,7 +6,9 @@ import pytest
 
 from contract.agreement import distance, logits, with_known_weights
 from contract.subject import Subject
-from contract.truth import CATALOGUE, TRUTH, WITH_LOGITS
+from contract.truth import CATALOGUE, TRUTH, WITH_LOGITS, pictures
+from isotune.interfaces.trainer import TrainingPlan
+from isotune.spec.optimizer import SGDSpec
 
 
 @pytest.mark.nets(*WITH_LOGITS)
@@ -19,6 +21,19 @@ def test_logits_and_statistics_are_those_of_the_truth(subject: Subject) -> None:
     after = learner.state() if truth["statistics"] else {}
     for key, values in truth["statistics"].items():
         assert distance(after[key][:3], values) < 1e-4
+
+
+@pytest.mark.nets("alexnet", "convnext_tiny", "googlenet", "squeezenet1_1", "vit_b_32")
+def test_features_are_what_the_last_layer_classifies(subject: Subject) -> None:
+    entry, backend, learner = subject.entry, subject.backend, with_known_weights(subject)
+    weights = {k: v for k, v in learner.state().items() if k.startswith(f"{entry.classifier}.")}
+    backend.heads.detach(learner.model, entry.classifier)
+    learner.trainer = backend.trainer(learner.model, TrainingPlan(SGDSpec()))
+    features = learner.evaluate(pictures(entry.name))
+    assert features.shape == (2, entry.features)
+    if not entry.convolutional:
+        weight, bias = weights.values()
+        assert distance(features @ weight.T + bias, TRUTH[entry.name]["eval"]) < 1e-4
 
 
 def test_the_catalogue_knows_every_classifier() -> None:
