@@ -6,6 +6,7 @@ PYTHON ?= $(shell for p in python3 python3.12 python3.11 python3.10; do \
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+WORKERS ?= 2
 EXTRAS := torch,mindspore,timm,demo,plot,dev
 
 .PHONY: demo test lint format bench backbones clean
@@ -13,8 +14,9 @@ EXTRAS := torch,mindspore,timm,demo,plot,dev
 demo: $(INSTALLED)
 	$(BIN)/isotune demo
 
+# Each worker holds both frameworks: about 4 GB.
 test: $(INSTALLED)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
