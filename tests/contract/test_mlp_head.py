@@ -8,7 +8,8 @@ import pytest
 from contract.reference.layers import ACTIVATIONS, Dropout, Flatten, Layer, Linear
 from contract.reference.trainer import ReferenceTrainer
 from contract.subject import Learner, Subject, assert_close, assert_same_steps, in_bytes
-from contract.values import NORMALIZATION, batch, batches
+from contract.truth import WITH_LOGITS, pictures
+from contract.values import NORMALIZATION, batch, batches, state
 from isotune.errors import BackendError
 from isotune.heads import new_head, saved_head
 from isotune.interfaces.freezing import FreezePlan
@@ -89,17 +90,32 @@ def test_mlp_head_with_dropout(subject: Subject, activation: str) -> None:
     assert_close(learner.evaluate(data[0]), reference.eval_step(data[0]), 1e-4)
 
 
-@pytest.mark.nets("tiny_bn", "mobilenet_v2")
+@pytest.mark.nets("alexnet", "convnext_tiny", "squeezenet1_1")
+def test_mlp_head_takes_the_place_of_a_whole_classifier(subject: Subject) -> None:
+    backend, entry, model = subject.backend, subject.entry, subject.model()
+    path, spec = entry.classifier_block, mlp("relu", outputs="per_class", hidden=(5,))
+    width = backend.heads.in_features(model, path)
+    backend.heads.replace(model, path, new_head(spec, 1, width, 3, entry.convolutional))
+    shapes = {name: v.shape for name, v in backend.checkpoints.export_model(model).items()}
+    backend.checkpoints.import_model(model, state(shapes))
+    trainer = backend.trainer(model, TrainingPlan(SGDSpec()))
+    logits = Learner(backend, model, trainer).evaluate(pictures(entry.name))
+    assert logits.shape == (2, 3)
+    assert np.ptp(logits) > 0
+
+
+@pytest.mark.nets("tiny_bn", *(name for name in WITH_LOGITS if "lenet" not in name))
 def test_mlp_head_is_rebuilt_from_its_state(subject: Subject) -> None:
     backend, path = subject.backend, subject.entry.classifier_block
     model, spec = subject.model(), mlp("tanh", outputs="per_class", hidden=(5, 4))
-    head = new_head(spec, 1, backend.heads.in_features(model, path), 3)
+    width = backend.heads.in_features(model, path)
+    head = new_head(spec, 1, width, 3, subject.entry.convolutional)
     backend.heads.replace(model, path, head)
-    state = backend.checkpoints.export_model(model)
-    assert [n for n in state if n.startswith(path)] == [
+    saved = backend.checkpoints.export_model(model)
+    assert [n for n in saved if n.startswith(path)] == [
         f"{path}.{i}.{kind}" for i in (0, 3, 6) for kind in ("weight", "bias")
     ]
     again = subject.model()
-    backend.heads.replace(again, path, saved_head(spec, path, state))
-    backend.checkpoints.import_model(again, state)
-    assert in_bytes(backend.checkpoints.export_model(again)) == in_bytes(state)
+    backend.heads.replace(again, path, saved_head(spec, path, saved))
+    backend.checkpoints.import_model(again, saved)
+    assert in_bytes(backend.checkpoints.export_model(again)) == in_bytes(saved)
