@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from isotune.errors import SpecError
+from isotune.errors import SpecError, TrainingError
 from isotune.interfaces.dataset import DeviceBatch
 from isotune.interfaces.freezing import FreezePlan
 from isotune.interfaces.trainer import HostOutputs, Outputs, Trainer, TrainingPlan
@@ -20,6 +21,21 @@ from isotune_torch.freezing import TorchFreezing
 from isotune_torch.loss import make_loss
 from isotune_torch.optimizer import Slots, make_optimizer
 from isotune_torch.precision import Computing
+
+
+@contextmanager
+def enough_values() -> Iterator[None]:
+    """Says what to change where PyTorch's BatchNorm refuses to take statistics of one value."""
+    try:
+        yield
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):
+            raise
+        raise TrainingError(
+            "a training batch of one picture ends in maps of 1 x 1, of which BatchNorm can take no"
+            " statistics: choose a batch_size that leaves no single picture over, or larger"
+            " pictures."
+        ) from error
 
 
 class TorchTrainer(Trainer):
@@ -96,12 +112,16 @@ class TorchTrainer(Trainer):
         share: float = 1.0,
         update: bool = True,
     ) -> Outputs:
-        """Makes one step; the outputs are those before the update."""
+        """Makes one step; the outputs are those before the update.
+
+        Raises:
+            TrainingError: the batch is one picture, of which BatchNorm sees one place.
+        """
         if not (self._ready_to_train and self._model.training):
             self._freezing.training_mode(self._model, self._freeze_plan)
             self._ready_to_train = True
         with self.computing.step():
-            with self._dropouts.masks(step):
+            with self._dropouts.masks(step), enough_values():
                 logits, auxiliary = self._logits(batch)
             loss = self._loss(logits, batch.labels)
             if self._auxiliary_weight:

@@ -12,7 +12,7 @@ from numpy.testing import assert_allclose
 from torch import nn
 
 from contract.values import state
-from isotune.errors import SpecError
+from isotune.errors import SpecError, TrainingError
 from isotune.interfaces.dataset import Batch, DeviceBatch, Normalization
 from isotune.interfaces.freezing import FreezePlan
 from isotune.interfaces.trainer import TrainingPlan
@@ -150,3 +150,12 @@ def test_nothing_left_to_train_is_an_error() -> None:
     every = frozenset(name for name, _ in model.named_parameters())
     with pytest.raises(SpecError, match="LeNet5"):
         trainer_of(model).freeze(FreezePlan(every))
+
+
+def test_one_picture_of_one_place_is_refused_in_a_sentence() -> None:
+    model = nn.Sequential(nn.Conv2d(3, 4, 32), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4, 10))
+    trainer = trainer_of(model)
+    trainer.freeze(FreezePlan())
+    with pytest.raises(TrainingError, match=r"one picture.*choose a batch_size"):
+        trainer.train_step(pictures(1), 0.1, 0)
+    trainer.train_step(pictures(2), 0.1, 0)
