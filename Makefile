@@ -32,7 +32,7 @@ bench: $(INSTALLED)
 	$(BIN)/isotune bench --output benchmarks/results/bench.json --plot benchmarks/results/bench.png
 	$(BIN)/python benchmarks/report.py
 
-# An hour: every backbone of the catalogue on both backends.
+# More than an hour: every backbone of the catalogue on both backends.
 backbones: $(INSTALLED)
 	$(BIN)/python benchmarks/every_backbone.py --work build/backbones
 
