@@ -23,7 +23,6 @@ def conv_norm(
     norm: Norm = batch_norm,
     groups: int = 1,
     padding: Padding | None = None,
-    bias: bool = False,
 ) -> nn.SequentialCell:
     """Returns a convolution, its normalization and, unless that is None, its activation.
 
@@ -36,10 +35,9 @@ def conv_norm(
         norm: makes the normalization.
         groups: of channels.
         padding: on all sides; None keeps the size of maps, but for the stride.
-        bias: whether the convolution has one.
     """
     sides = kernel // 2 if padding is None else padding
-    layers = [conv(inputs, outputs, kernel, stride, sides, bias, groups), norm(outputs)]
+    layers = [conv(inputs, outputs, kernel, stride, sides, groups=groups), norm(outputs)]
     return nn.SequentialCell([*layers, activation()] if activation else layers)
 
 
@@ -73,16 +71,32 @@ class Mlp(nn.SequentialCell):
         super().__init__(layers)
 
 
-class Concat(nn.Cell):
-    """Puts maps one behind the other."""
+class Attention(nn.Cell):
+    """Dot products, biases if any, softmax and weighted sums: all but the projections."""
 
-    def __init__(self) -> None:
+    def __init__(self, heads: int) -> None:
         super().__init__()
-        self.concat = ops.Concat(1)
+        self.heads = heads
+        self.scores, self.weigh = ops.BatchMatMul(transpose_b=True), ops.BatchMatMul()
+        self.softmax = ops.Softmax()
+        self.reshape, self.transpose = ops.Reshape(), ops.Transpose()
 
-    def construct(self, *maps: Tensor) -> Tensor:
-        """Returns (N, the sum of their channels, height, width)."""
-        return self.concat(maps)
+    def split(self, projected: Tensor) -> Tensor:
+        """Returns queries, keys and values: (3, N, heads, places, width of a head)."""
+        n, places, width = projected.shape
+        shape = (n, places, 3, self.heads, width // (3 * self.heads))
+        return self.transpose(self.reshape(projected, shape), (2, 0, 3, 1, 4))
+
+    def construct(
+        self, queries: Tensor, keys: Tensor, values: Tensor, biases: Tensor | None = None
+    ) -> Tensor:
+        """Returns (N, places, width); `biases` (N or 1, heads, places, places) join the scores."""
+        n, heads, places, width = queries.shape
+        scores = self.scores(queries, keys)
+        if biases is not None:
+            scores = scores + biases
+        seen = self.transpose(self.weigh(self.softmax(scores), values), (0, 2, 1, 3))
+        return self.reshape(seen, (n, places, heads * width))
 
 
 def make_divisible(width: float, divisor: int = 8) -> int:

@@ -101,39 +101,37 @@ class MBConv(nn.Cell):
 
     def __init__(self, stage: Stage, inputs: int, stride: int, dropped: float, norm: Norm) -> None:
         super().__init__()
+        self.block = nn.SequentialCell(self.layers(stage, inputs, stride, norm))
+        self.stochastic_depth = StochasticDepth(dropped)
+        self.residual = stride == 1 and inputs == stage.outputs
+
+    def layers(self, stage: Stage, inputs: int, stride: int, norm: Norm) -> list[nn.Cell]:
+        """Returns what the shortcut goes around."""
         width = make_divisible(inputs * stage.expansion)
         convolve = partial(conv_norm, activation=nn.SiLU, norm=norm)
         layers: list[nn.Cell] = [convolve(width, width, stage.kernel, stride, groups=width)]
         if width != inputs:
             layers.insert(0, convolve(inputs, width, 1))
         layers.append(SqueezeExcitation(width, max(1, inputs // 4), activation=nn.SiLU))
-        layers.append(conv_norm(width, stage.outputs, 1, activation=None, norm=norm))
-        self.block = nn.SequentialCell(layers)
-        self.stochastic_depth = StochasticDepth(dropped)
-        self.residual = stride == 1 and inputs == stage.outputs
+        return [*layers, conv_norm(width, stage.outputs, 1, activation=None, norm=norm)]
 
     def construct(self, x: Tensor) -> Tensor:
         """Returns (N, outputs, H / stride, W / stride)."""
         return x + self.stochastic_depth(self.block(x)) if self.residual else self.block(x)
 
 
-class FusedMBConv(nn.Cell):
+class FusedMBConv(MBConv):
     """One convolution that expands, and a projection without an activation."""
 
-    def __init__(self, stage: Stage, inputs: int, stride: int, dropped: float, norm: Norm) -> None:
-        super().__init__()
+    def layers(self, stage: Stage, inputs: int, stride: int, norm: Norm) -> list[nn.Cell]:
+        """Returns what the shortcut goes around."""
         width = make_divisible(inputs * stage.expansion)
-        outputs = width if width != inputs else stage.outputs
-        layers = [conv_norm(inputs, outputs, stage.kernel, stride, nn.SiLU, norm)]
-        if width != inputs:
-            layers.append(conv_norm(width, stage.outputs, 1, activation=None, norm=norm))
-        self.block = nn.SequentialCell(layers)
-        self.stochastic_depth = StochasticDepth(dropped)
-        self.residual = stride == 1 and inputs == stage.outputs
-
-    def construct(self, x: Tensor) -> Tensor:
-        """Returns (N, outputs, H / stride, W / stride)."""
-        return x + self.stochastic_depth(self.block(x)) if self.residual else self.block(x)
+        if width == inputs:
+            return [conv_norm(inputs, stage.outputs, stage.kernel, stride, nn.SiLU, norm)]
+        return [
+            conv_norm(inputs, width, stage.kernel, stride, nn.SiLU, norm),
+            conv_norm(width, stage.outputs, 1, activation=None, norm=norm),
+        ]
 
 
 class EfficientNet(nn.Cell):

@@ -10,7 +10,7 @@ import numpy as np
 from mindspore import Tensor, nn, ops
 
 from isotune_mindspore.dropout import StochasticDepth
-from isotune_mindspore.models.blocks import SqueezeExcitation, conv_norm
+from isotune_mindspore.models.blocks import Attention, SqueezeExcitation, conv_norm
 from isotune_mindspore.models.layers import (
     GlobalMean,
     batch_norm,
@@ -21,7 +21,7 @@ from isotune_mindspore.models.layers import (
     zeros,
 )
 from isotune_mindspore.models.pooling import PaddedMean
-from isotune_mindspore.models.windows import Attention, PositionBias
+from isotune_mindspore.models.windows import PositionBias
 
 norm = partial(batch_norm, eps=1e-3, momentum=0.01)
 

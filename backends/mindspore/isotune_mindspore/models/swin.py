@@ -11,7 +11,7 @@ from mindspore import Tensor, nn, ops
 from numpy.typing import NDArray
 
 from isotune_mindspore.dropout import StochasticDepth
-from isotune_mindspore.models.blocks import Mlp
+from isotune_mindspore.models.blocks import Attention, Mlp
 from isotune_mindspore.models.layers import (
     GlobalMean,
     Permute,
@@ -21,7 +21,7 @@ from isotune_mindspore.models.layers import (
     linear,
     zeros,
 )
-from isotune_mindspore.models.windows import Attention, PositionBias
+from isotune_mindspore.models.windows import PositionBias
 
 Four = tuple[int, int, int, int]
 

@@ -8,7 +8,7 @@ from functools import partial
 
 from mindspore import Tensor, nn, ops
 
-from isotune_mindspore.models.blocks import Mlp
+from isotune_mindspore.models.blocks import Attention, Mlp
 from isotune_mindspore.models.layers import conv, gelu, layer_norm, linear, zeros
 
 EPSILON = 1e-6
@@ -19,26 +19,21 @@ class SelfAttention(nn.Cell):
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
-        self.heads, self.head_width = heads, width // heads
-        self.scale = self.head_width**-0.5
+        self.scale = (width // heads) ** -0.5
         self.in_proj_weight = zeros((3 * width, width), "in_proj_weight")
         self.in_proj_bias = zeros((3 * width,), "in_proj_bias")
         self.out_proj = linear(width, width)
-        self.matmul = ops.MatMul(transpose_b=True)
-        self.scores, self.weigh = ops.BatchMatMul(transpose_b=True), ops.BatchMatMul()
-        self.bias_add, self.softmax = ops.BiasAdd(), ops.Softmax()
-        self.reshape, self.transpose = ops.Reshape(), ops.Transpose()
+        self.attention = Attention(heads)
+        self.matmul, self.bias_add = ops.MatMul(transpose_b=True), ops.BiasAdd()
+        self.reshape = ops.Reshape()
 
     def construct(self, x: Tensor) -> Tensor:
         """Returns (N, length, width) of `x`, of the same shape."""
         n, length, width = x.shape
         projected = self.matmul(self.reshape(x, (n * length, width)), self.in_proj_weight)
         projected = self.bias_add(projected, self.in_proj_bias)
-        parts = self.reshape(projected, (n, length, 3, self.heads, self.head_width))
-        parts = self.transpose(parts, (2, 0, 3, 1, 4))
-        attention = self.softmax(self.scores(parts[0] * self.scale, parts[1]))
-        seen = self.transpose(self.weigh(attention, parts[2]), (0, 2, 1, 3))
-        return self.out_proj(self.reshape(seen, (n, length, width)))
+        parts = self.attention.split(self.reshape(projected, (n, length, 3 * width)))
+        return self.out_proj(self.attention(parts[0] * self.scale, parts[1], parts[2]))
 
 
 class EncoderLayer(nn.Cell):

@@ -1,4 +1,4 @@
-"""Attention within windows of a picture, with a bias for each relative position."""
+"""Biases of attention within windows of a picture, one for each relative position."""
 
 from __future__ import annotations
 
@@ -34,27 +34,3 @@ class PositionBias(nn.Cell):
         biases = self.gather(table, self.rows, 0)
         biases = self.reshape(biases, (1, self.places, self.places, table.shape[1]))
         return self.transpose(biases, (0, 3, 1, 2))
-
-
-class Attention(nn.Cell):
-    """Scaled dot products, biases, softmax and weighted sums: all but the projections."""
-
-    def __init__(self, heads: int) -> None:
-        super().__init__()
-        self.heads = heads
-        self.scores, self.weigh = ops.BatchMatMul(transpose_b=True), ops.BatchMatMul()
-        self.softmax = ops.Softmax()
-        self.reshape, self.transpose = ops.Reshape(), ops.Transpose()
-
-    def split(self, projected: Tensor) -> Tensor:
-        """Returns queries, keys and values: (3, windows, heads, places, width of a head)."""
-        windows, places, width = projected.shape
-        shape = (windows, places, 3, self.heads, width // (3 * self.heads))
-        return self.transpose(self.reshape(projected, shape), (2, 0, 3, 1, 4))
-
-    def construct(self, queries: Tensor, keys: Tensor, values: Tensor, biases: Tensor) -> Tensor:
-        """Returns (windows, places, width); `biases` are those of :class:`PositionBias`."""
-        windows, heads, places, width = queries.shape
-        attention = self.softmax(self.scores(queries, keys) + biases)
-        seen = self.transpose(self.weigh(attention, values), (0, 2, 1, 3))
-        return self.reshape(seen, (windows, places, heads * width))
