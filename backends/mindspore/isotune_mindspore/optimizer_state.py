@@ -30,6 +30,7 @@ class OptimizerState:
         self._counts = not isinstance(plan.optimizer, SGDSpec)
         self.slots: dict[str, dict[str, Parameter]] = {}
         self.updates: dict[str, int] = {}
+        self._factors: dict[str, float] = {}
 
     def keep(self, parameters: Mapping[str, Parameter]) -> None:
         """Drops the state of all other parameters and starts that of new ones from zero."""
@@ -38,6 +39,7 @@ class OptimizerState:
             for name, parameter in parameters.items()
         }
         self.updates = {name: self.updates.get(name, 0) for name in parameters}
+        self._factors = {name: self._plan.rate_factor(name) for name in parameters}
 
     def advance(self) -> None:
         """Counts an update of every parameter."""
@@ -55,7 +57,7 @@ class OptimizerState:
 
     def _keys(self) -> list[GroupKey]:
         return [
-            (count if self._counts else 0, self._plan.rate_factor(name))
+            (count if self._counts else 0, self._factors[name])
             for name, count in self.updates.items()
         ]
 
