@@ -32,6 +32,7 @@ from isotune.plugins import plugins
 from isotune.randomness import Purpose, named_stream
 from isotune.runs.versions import versions
 from isotune.spec.experiment import ExperimentSpec
+from isotune.training.freezing import is_parameter
 from isotune.weights.catalogue import BUILT_IN
 from isotune.weights.initial import initial_state
 from isotune.weights.normal import uniform
@@ -212,15 +213,14 @@ def check_freezing(
     plan = freezing_plans(spec, entry, names)(1)
     backend.freezing.apply(model, plan)
     left = set(names) - plan.frozen
-    trained = {name for name in left if not name.endswith(("running_mean", "running_var"))}
+    trained = {name for name in left if is_parameter(name)}
     assert trained == {f"{entry.classifier}.weight", f"{entry.classifier}.bias"}, sorted(trained)
 
 
 def count(backend: Backend, model: Any) -> int:
     """Returns how many parameters a model has."""
     shapes = backend.checkpoints.model_shapes(model)
-    statistics = ("running_mean", "running_var")
-    return sum(int(np.prod(s)) for name, s in shapes.items() if not name.endswith(statistics))
+    return sum(int(np.prod(shape)) for name, shape in shapes.items() if is_parameter(name))
 
 
 def timed(work: Callable[[], object]) -> float:

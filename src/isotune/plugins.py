@@ -124,7 +124,7 @@ class Plugins:
         known = (
             f"models of {library} run on: {', '.join(others)}"
             if others
-            else (f"no backend knows a library '{library}'")
+            else f"no backend knows a library '{library}'"
         )
         raise BackendError(f"backend '{backend}' does not have backbone '{name}'; {known}.")
 

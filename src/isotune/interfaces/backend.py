@@ -89,6 +89,8 @@ class BackendOffer(ABC):
     def library_backbone(self, library: str, model: str) -> BackboneEntry:
         """Returns what can be said of a model of one of :attr:`libraries`.
 
+        It is asked for these alone, so that an offer without any does not need it.
+
         Raises:
             BackendError: the library is not installed, or has no such model.
         """
