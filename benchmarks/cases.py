@@ -13,7 +13,7 @@ from typing import Any
 
 from processes import Ended, run
 
-from isotune.spec.loading import load_spec
+from isotune.spec.load import load_spec
 
 HERE = Path(__file__).resolve().parent
 Record = dict[str, Any]

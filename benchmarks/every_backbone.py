@@ -23,19 +23,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isotune.bench.machine import describe_machine
+from isotune.catalogue.entries import BUILT_IN
 from isotune.interfaces.backbone import BackboneEntry
 from isotune.interfaces.backend import Backend
 from isotune.interfaces.dataset import Batch
 from isotune.interfaces.freezing import FreezePlan
-from isotune.modelling import build_with_heads, freezing_plans, plan_with
+from isotune.interfaces.versions import versions
+from isotune.models.build import build_with_heads, freezing_plans, plan_with
+from isotune.models.freezing import is_parameter
+from isotune.models.initial import initial_state
+from isotune.models.normal import uniform
 from isotune.plugins import plugins
 from isotune.randomness import Purpose, named_stream
-from isotune.runs.versions import versions
 from isotune.spec.experiment import ExperimentSpec
-from isotune.training.freezing import is_parameter
-from isotune.weights.catalogue import BUILT_IN
-from isotune.weights.initial import initial_state
-from isotune.weights.normal import uniform
 
 RESULTS = Path(__file__).resolve().parent / "results"
 BACKENDS = ("torch", "mindspore")

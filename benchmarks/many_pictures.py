@@ -101,8 +101,8 @@ def trained(folder: Path, backend: str, device: str, work: Path, sets: Sequence[
 
 
 def main(folder: Path) -> None:
-    from isotune.data.checking import clean
-    from isotune.data.pictures import open_split
+    from isotune.data.images import open_split
+    from isotune.data.integrity.check import clean
     from isotune.spec.parts import DatasetSpec
 
     begin = time.perf_counter()

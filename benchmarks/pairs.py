@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from isotune.bench.machine import describe_machine
-from isotune.runs.versions import versions
+from isotune.interfaces.versions import versions
 
 Record = dict[str, Any]
 RESULTS = Path(__file__).resolve().parent / "results"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from pairs import Record, differences, medians, ratios
 
-from isotune.reports.figures import NONE, number
+from isotune.reports.numbers import NONE, number
 from isotune.reports.tables import Table
 
 UNITS = {

@@ -6,7 +6,7 @@ import tracemalloc
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from isotune.weights.pth_tensors import COPIES_FLOOR
+from isotune.weights.formats.pth.tensors import COPIES_FLOOR
 
 
 @contextmanager

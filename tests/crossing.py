@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 
 import isotune
+from isotune.interfaces.events import StepEnded
 from isotune.runs.checkpoints import CheckpointStore
-from isotune.runs.events import StepEnded
 
 OPTIMIZERS: list[dict[str, Any]] = [
     {"name": "sgd", "lr": 0.001, "momentum": 0.9},

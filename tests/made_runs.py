@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from isotune.runs.events import EpochMetrics
+from isotune.interfaces.events import EpochMetrics
 from tiny import experiment
 
 

@@ -15,8 +15,8 @@ from isotune import hookimpl, hookspecs
 from isotune.errors import BackendError, SpecError
 from isotune.interfaces.backbone import BackboneEntry
 from isotune.interfaces.backend import Backend, BackendOffer
+from isotune.interfaces.events import EpochEnded, RunFinished, RunStarted, StepEnded
 from isotune.plugins import Plugins
-from isotune.runs.events import EpochEnded, RunFinished, RunStarted, StepEnded
 from numpy_backend.plugin import NumpyOffer
 from tiny import experiment, make_pictures, numpy_plugins
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from isotune.experiment.result import Run
+from isotune.models.initial import initial_state
 from isotune.runs.checkpoints import CheckpointStore
-from isotune.runs.run import Run
-from isotune.weights.initial import initial_state
 from tiny import experiment, make_pictures
 from zoo import FRAMEWORKS, run
 

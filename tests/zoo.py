@@ -11,9 +11,9 @@ import pytest
 import isotune
 from contract.nets import ENTRIES
 from isotune import hookimpl
+from isotune.experiment.result import Run
 from isotune.interfaces.backbone import BackboneEntry
 from isotune.plugins import Plugins
-from isotune.runs.run import Run
 from tiny import numpy_plugins
 
 FRAMEWORKS = ["torch", "mindspore"]

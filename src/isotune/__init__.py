@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from isotune import plugins
-    from isotune.data.splitting import split
+    from isotune.data.splitting.split import split
     from isotune.errors import (
         BackendError,
         DatasetError,
@@ -24,40 +24,40 @@ if TYPE_CHECKING:
         TrainingError,
         WeightsError,
     )
-    from isotune.experiment import run
+    from isotune.experiment.convert import convert
+    from isotune.experiment.open import open_run
+    from isotune.experiment.result import Run
+    from isotune.experiment.resume import resume
+    from isotune.experiment.run import run
+    from isotune.experiment.summary import summary
     from isotune.hookspecs import hookimpl
-    from isotune.inspection import summary
     from isotune.reports.curves import show_curves
     from isotune.reports.data import show_data
-    from isotune.resuming import resume
-    from isotune.runs.opening import open_run
-    from isotune.runs.run import Run
     from isotune.spec.experiment import ExperimentSpec
-    from isotune.spec.loading import json_schema, load_spec
-    from isotune.weights.converting import convert
+    from isotune.spec.load import json_schema, load_spec
 
 _HOMES = {
     "BackendError": "isotune.errors",
     "DatasetError": "isotune.errors",
     "ExperimentSpec": "isotune.spec.experiment",
     "IsotuneError": "isotune.errors",
-    "Run": "isotune.runs.run",
+    "Run": "isotune.experiment.result",
     "RunError": "isotune.errors",
     "SpecError": "isotune.errors",
     "StoppedError": "isotune.errors",
     "TrainingError": "isotune.errors",
     "WeightsError": "isotune.errors",
-    "convert": "isotune.weights.converting",
+    "convert": "isotune.experiment.convert",
     "hookimpl": "isotune.hookspecs",
-    "json_schema": "isotune.spec.loading",
-    "load_spec": "isotune.spec.loading",
-    "open_run": "isotune.runs.opening",
-    "resume": "isotune.resuming",
-    "run": "isotune.experiment",
+    "json_schema": "isotune.spec.load",
+    "load_spec": "isotune.spec.load",
+    "open_run": "isotune.experiment.open",
+    "resume": "isotune.experiment.resume",
+    "run": "isotune.experiment.run",
     "show_curves": "isotune.reports.curves",
     "show_data": "isotune.reports.data",
-    "split": "isotune.data.splitting",
-    "summary": "isotune.inspection",
+    "split": "isotune.data.splitting.split",
+    "summary": "isotune.experiment.summary",
 }
 
 __all__ = [

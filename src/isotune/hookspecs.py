@@ -14,7 +14,7 @@ import pluggy
 if TYPE_CHECKING:
     from isotune.interfaces.backbone import BackboneEntry
     from isotune.interfaces.backend import BackendOffer
-    from isotune.runs.events import EpochEnded, RunFinished, RunStarted, StepEnded
+    from isotune.interfaces.events import EpochEnded, RunFinished, RunStarted, StepEnded
 
 hookspec = pluggy.HookspecMarker("isotune")
 hookimpl = pluggy.HookimplMarker("isotune")

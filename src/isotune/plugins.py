@@ -17,10 +17,10 @@ from typing import Any, TypeVar
 import pluggy
 
 from isotune import hookspecs
-from isotune.devices import choose_device
 from isotune.errors import BackendError, nearest
 from isotune.interfaces.backbone import BackboneEntry
 from isotune.interfaces.backend import Backend, BackendOffer
+from isotune.interfaces.device import choose_device
 
 BACKENDS = "isotune"
 EXTENSIONS = "isotune.extensions"

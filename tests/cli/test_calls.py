@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from isotune.plugins import plugins
-from isotune.recipes import names, text
+from isotune.spec.recipes import names, text
 
 
 @pytest.mark.parametrize(

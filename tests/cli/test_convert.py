@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from contract.values import state
-from isotune.weights.layouts import layout
-from isotune.weights.reading import read_weights
-from isotune.weights.writing import write_weights
+from isotune.catalogue.layouts import layout
+from isotune.weights.formats.read import read_weights
+from isotune.weights.formats.write import write_weights
 
 
 def test_it_tells_what_was_recognised_and_written(isotune, tmp_path: Path):

@@ -7,7 +7,7 @@ import re
 import shutil
 from pathlib import Path
 
-from isotune.runs.opening import open_run
+from isotune.experiment.open import open_run
 from made_runs import made_run
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from isotune.runs.opening import open_run
+from isotune.experiment.open import open_run
 
 
 def test_predict_takes_pictures_and_folders(isotune, run: Path):

@@ -13,11 +13,11 @@ from rich.console import Console
 from isotune.cli.progress import RunProgress
 from isotune.errors import TrainingError
 from isotune.hookspecs import hookimpl
+from isotune.interfaces.events import EpochEnded, RunStarted, StepEnded
 from isotune.interfaces.freezing import FreezePlan
 from isotune.plugins import plugins
 from isotune.reports.model_summary import summarise_model
-from isotune.runs.events import EpochEnded, RunStarted, StepEnded
-from isotune.spec.loading import load_spec
+from isotune.spec.load import load_spec
 from made_runs import epoch
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from isotune.experiment.open import open_run
 from isotune.plugins import plugins
 from isotune.reports.mistakes import find_mistakes
-from isotune.runs.opening import open_run
 
 
 def is_png(path: str | Path) -> bool:

@@ -20,7 +20,7 @@ from isotune.interfaces.checkpoint import State
 from isotune.interfaces.dataset import Batch
 from isotune.interfaces.freezing import FreezePlan
 from isotune.interfaces.trainer import HostOutputs, Trainer, TrainingPlan
-from isotune.modelling import build_backbone
+from isotune.models.build import build_backbone
 from isotune.spec.optimizer import SGDSpec
 
 TOLERANCE = 1e-5

@@ -14,7 +14,7 @@ from isotune.interfaces.dataset import Batch
 from isotune.interfaces.freezing import FreezePlan
 from isotune.interfaces.trainer import HostOutputs, TrainingPlan
 from isotune.spec.optimizer import SGDSpec
-from isotune.training.accumulation import Part, parts
+from isotune.training.micro_batches import Part, parts
 
 SIZES = [4, 4, 4, 4, 3]
 EVERY = 3

@@ -13,15 +13,15 @@ from contract.subject import Subject, assert_close, assert_states_close, in_byte
 from contract.truth import pictures
 from contract.values import NORMALIZATION, batch, state
 from isotune.errors import BackendError
-from isotune.features.cut import Cut
-from isotune.features.probe import can_be_cut
-from isotune.heads import head_path, new_head
 from isotune.interfaces.backend import Backend
 from isotune.interfaces.dataset import Batch, FeatureBatch
 from isotune.interfaces.freezing import FreezePlan
 from isotune.interfaces.trainer import HostOutputs, Trainer, TrainingPlan
+from isotune.models.head import head_path, new_head
 from isotune.spec.head import HeadSpec, LinearHeadSpec, MLPHeadSpec
 from isotune.spec.optimizer import AdamSpec
+from isotune.training.features.cut import Cut
+from isotune.training.features.probe import can_be_cut
 
 PLAN = TrainingPlan(AdamSpec(name="adam"), seed=3)
 

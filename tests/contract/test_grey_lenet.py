@@ -15,7 +15,7 @@ from isotune.interfaces.dataset import Batch, Normalization
 from isotune.interfaces.freezing import FreezePlan
 from isotune.interfaces.trainer import TrainingPlan
 from isotune.spec.optimizer import SGDSpec
-from isotune.weights.reading import read_weights
+from isotune.weights.formats.read import read_weights
 
 ABSOLUTE = 1e-5
 EVEN = Normalization(mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))

@@ -11,10 +11,10 @@ from contract.subject import Learner, Subject, assert_close, assert_same_steps, 
 from contract.truth import WITH_LOGITS, pictures
 from contract.values import NORMALIZATION, batch, batches, state
 from isotune.errors import BackendError
-from isotune.heads import new_head, saved_head
 from isotune.interfaces.freezing import FreezePlan
 from isotune.interfaces.head import HeadValues
 from isotune.interfaces.trainer import TrainingPlan
+from isotune.models.head import new_head, saved_head
 from isotune.spec.head import HeadSpec, LinearHeadSpec, MLPHeadSpec
 from isotune.spec.optimizer import SGDSpec
 

@@ -10,10 +10,10 @@ from PIL import Image
 
 from isotune.data import batches as module
 from isotune.data.batches import AHEAD, Batches
-from isotune.data.checking import clean
-from isotune.data.folder import FolderSource
-from isotune.data.pixels import PixelStore
-from isotune.data.transforms import transform
+from isotune.data.caches.pixels import PixelStore
+from isotune.data.integrity.check import clean
+from isotune.data.sources.folder import FolderSource
+from isotune.data.transforms.pipeline import transform
 from isotune.errors import DatasetError, SpecError
 from isotune.interfaces.dataset import Batch, ImageSource
 from isotune.randomness import Purpose, epoch_order, stream

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from archives import BOMBS, HOSTILE
-from isotune.data import budget
+from isotune.data.archives import budget
 from isotune.data.download import ensure_dataset
-from isotune.downloading import download as downloading
 from isotune.errors import DatasetError
+from isotune.storage.downloads import download as downloading
 from web import Site, served
 
 

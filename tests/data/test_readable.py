@@ -12,7 +12,7 @@ from isotune.data.batches import AHEAD
 from isotune.data.readable import Outcomes, readable_batches
 from isotune.errors import DatasetError
 from isotune.interfaces.dataset import ImageSource
-from isotune.spec.loading import load_spec
+from isotune.spec.load import load_spec
 from tiny import experiment
 
 SIZE = 3

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 import isotune
-from isotune.runs.run import Run
+from isotune.experiment.result import Run
 from tiny import experiment, make_pictures, numpy_plugins
 
 

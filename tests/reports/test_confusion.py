@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from isotune.experiment.result import Run
 from isotune.reports.confusion import confusion_figure, confusion_matrix
-from isotune.runs.run import Run
 
 
 def numbers(matrix: NDArray[np.int64]) -> list[str]:

@@ -8,8 +8,8 @@ import pytest
 
 import isotune
 from isotune.errors import RunError
+from isotune.experiment.result import Run
 from isotune.reports.curves import SERIES, distinct_names
-from isotune.runs.run import Run
 from made_runs import made_run
 
 CURVE = [(2.0, 0.5), (1.0, 0.75), (0.5, 0.7)]

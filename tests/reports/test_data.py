@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 import isotune
-from isotune.data.pictures import open_pictures
+from isotune.data.images import open_pictures
 from isotune.errors import SpecError
-from isotune.spec.loading import load_spec
+from isotune.spec.load import load_spec
 from tiny import experiment, make_pictures, numpy_plugins
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from isotune.experiment.result import Run
 from isotune.reports.drawing import WRONG
 from isotune.reports.examples import Example
 from isotune.reports.mistakes import (
@@ -12,7 +13,6 @@ from isotune.reports.mistakes import (
     mistakes_table,
     show_mistakes,
 )
-from isotune.runs.run import Run
 
 
 def test_mistakes_are_those_of_single_predictions_the_most_confident_first(run: Run):

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from isotune.experiment.result import Run
 from isotune.reports.drawing import RIGHT, WRONG
 from isotune.reports.examples import Example, examples
 from isotune.reports.predictions import picture_predictions, prediction_figure
-from isotune.runs.run import Run
 
 
 def example(predicted: str) -> Example:

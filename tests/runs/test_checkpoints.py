@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from isotune.errors import RunError
-from isotune.runs.checkpoint_files import Checkpoint
+from isotune.runs.checkpoint import Checkpoint
 from isotune.runs.checkpoints import CheckpointStore, Index
 
 

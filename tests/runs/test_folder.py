@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from isotune.errors import RunError
-from isotune.runs.events import EpochMetrics
+from isotune.interfaces.events import EpochMetrics
 from isotune.runs.folder import RunFolder
-from isotune.spec.loading import load_spec
+from isotune.spec.load import load_spec
 from tiny import experiment
 
 SPEC = load_spec(experiment(Path("pictures")))

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 import isotune
+from isotune.catalogue.entries import catalogue
 from isotune.errors import IsotuneError
 from isotune.spec.experiment import ExperimentSpec
-from isotune.spec.loading import load_spec
+from isotune.spec.load import load_spec
 from isotune.spec.transforms import TRANSFORMS
-from isotune.weights.catalogue import catalogue
 from tiny import make_pictures, numpy_plugins
 
 SPEC = """\

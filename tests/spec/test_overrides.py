@@ -9,7 +9,7 @@ from pydantic.fields import FieldInfo
 
 from isotune.spec.base import Shorthand
 from isotune.spec.experiment import ExperimentSpec
-from isotune.spec.loading import dump_spec, load_spec
+from isotune.spec.load import dump_spec, load_spec
 from isotune.spec.overrides import _SHORTHANDS
 
 SPEC: dict[str, Any] = {

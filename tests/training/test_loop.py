@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from isotune.catalogue.resolve import normalization
 from isotune.errors import TrainingError
 from isotune.interfaces.dataset import (
     Batch,
@@ -20,17 +21,16 @@ from isotune.interfaces.dataset import (
     FeatureBatch,
     Normalization,
 )
+from isotune.interfaces.events import EpochMetrics, StepEnded
 from isotune.interfaces.freezing import FreezePlan
 from isotune.interfaces.trainer import HostOutputs, Outputs, Trainer, TrainingPlan
-from isotune.runs.events import EpochMetrics, StepEnded
-from isotune.spec.loading import load_spec
+from isotune.spec.load import load_spec
 from isotune.spec.optimizer import SGDSpec
-from isotune.spec.resolving import normalization
 from isotune.training.evaluation import FETCH_EVERY
-from isotune.training.feeding import PictureFeed
 from isotune.training.learner import Learner
 from isotune.training.loop import TrainingLoop
-from isotune.training.saving import Snapshot
+from isotune.training.save_points import Snapshot
+from isotune.training.strategy import PictureFeed
 from numpy_backend.backend import NumpyBackend
 from tiny import experiment
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from isotune.runs.events import EpochMetrics
+from isotune.interfaces.events import EpochMetrics
 from isotune.spec.parts import EarlyStopping
 from isotune.training.progress import Best, Patience
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from isotune.hookspecs import hookimpl
 from isotune.interfaces.backend import BackendOffer
-from isotune.memory import keep_freed_memory
+from isotune.storage.memory import keep_freed_memory
 
 if TYPE_CHECKING:
     from isotune_mindspore.backend import MindSporeBackend

@@ -9,7 +9,7 @@ from isotune.errors import BackendError, nearest
 from isotune.hookspecs import hookimpl
 from isotune.interfaces.backbone import BackboneEntry
 from isotune.interfaces.backend import BackendOffer
-from isotune.memory import keep_freed_memory
+from isotune.storage.memory import keep_freed_memory
 
 if TYPE_CHECKING:
     from isotune_torch.backend import TorchBackend

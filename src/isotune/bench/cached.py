@@ -9,14 +9,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from isotune.bench.measuring import spread
+from isotune.bench.measure import spread
 from isotune.bench.memory import peak_memory_mib
 from isotune.bench.setting import Setting
-from isotune.experiment import run
+from isotune.experiment.run import run
+from isotune.interfaces.events import StepEnded
+from isotune.interfaces.versions import versions
 from isotune.plugins import Plugins
 from isotune.plugins import plugins as default_plugins
-from isotune.runs.events import StepEnded
-from isotune.runs.versions import versions
 
 
 class _Steps:
@@ -38,7 +38,7 @@ def measure_cached(
     features is part of them.
 
     Returns:
-        Plain data as of :func:`isotune.bench.measuring.measure_step`; ``first_step`` is that of
+        Plain data as of :func:`isotune.bench.measure.measure_step`; ``first_step`` is that of
         the run, and ``images_per_second`` is that of the whole last epoch.
 
     Raises:

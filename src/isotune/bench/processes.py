@@ -23,7 +23,7 @@ WORKERS = (0, 2)
 
 
 def isotune_figures(kind: str, setting: Setting, data: Path | None = None) -> dict[str, Any]:
-    """Measures Isotune; see :mod:`isotune.bench.measuring` for the figures.
+    """Measures Isotune; see :mod:`isotune.bench.measure` for the figures.
 
     Args:
         kind: ``step``, ``cached`` or ``data``.

@@ -8,7 +8,7 @@ from typing import Any
 
 from isotune.bench.suite import FORMAT
 from isotune.errors import RunError
-from isotune.reports.figures import NONE, number
+from isotune.reports.numbers import NONE, number
 from isotune.reports.tables import Table
 
 Results = dict[str, Any]

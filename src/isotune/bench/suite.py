@@ -22,7 +22,7 @@ from isotune.bench.processes import (
 from isotune.bench.setting import Setting
 from isotune.bench.synthetic import make_dataset
 from isotune.errors import DatasetError, IsotuneError
-from isotune.runs.versions import versions
+from isotune.interfaces.versions import versions
 
 Measurement = dict[str, Any]
 """``kind``, ``by``, ``setting`` and either ``figures`` or an ``error``."""

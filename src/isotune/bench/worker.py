@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from isotune.bench.cached import measure_cached
-from isotune.bench.measuring import measure_data, measure_step
+from isotune.bench.measure import measure_data, measure_step
 from isotune.bench.setting import Setting
 from isotune.errors import IsotuneError, SpecError
 

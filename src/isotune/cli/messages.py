@@ -29,6 +29,6 @@ def show_warnings() -> None:
     warnings.filterwarnings("ignore", "Image size .* exceeds limit of .* pixels")
     log = logging.getLogger("isotune")
     log.setLevel(logging.DEBUG if os.environ.get("ISOTUNE_VERBOSE") else logging.WARNING)
-    logging.getLogger("isotune.downloading").setLevel(logging.INFO)
+    logging.getLogger("isotune.storage.downloads").setLevel(logging.INFO)
     if not any(isinstance(handler, _Complaints) for handler in log.handlers):
         log.addHandler(_Complaints())

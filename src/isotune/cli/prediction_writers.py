@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from isotune.errors import DatasetError
-    from isotune.runs.run import Prediction
+    from isotune.experiment.result import Prediction
 
 
 class PredictionWriter(ABC):

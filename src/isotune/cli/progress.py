@@ -6,15 +6,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from isotune.cli.console import quoted, show, show_table
-from isotune.reports.figures import count, duration, loss, number, percent, significant
+from isotune.reports.numbers import count, duration, loss, number, percent, significant
 from isotune.reports.splits import split_table
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress, TaskID
 
+    from isotune.interfaces.events import (
+        EpochEnded,
+        EpochMetrics,
+        RunFinished,
+        RunStarted,
+        StepEnded,
+    )
     from isotune.reports.tables import Table
-    from isotune.runs.events import EpochEnded, EpochMetrics, RunFinished, RunStarted, StepEnded
 
 COLUMNS = (
     "  epoch",

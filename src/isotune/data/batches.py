@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from isotune.data.pixels import PixelStore
-from isotune.data.transforms import fixed_part, transform
+from isotune.data.caches.pixels import PixelStore
+from isotune.data.transforms.pipeline import fixed_part, transform
 from isotune.data.workers import worker_count
 from isotune.errors import DatasetError, SpecError
 from isotune.interfaces.dataset import Batch, ImageSource

@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Collection
 from pathlib import Path
 
-from isotune.data.archive import unpack
+from isotune.data.archives.unpack import unpack
 from isotune.errors import DatasetError
 
 BESIDE = frozenset({"__MACOSX", ".DS_Store"})
@@ -42,8 +42,8 @@ def ensure_dataset(
             " download it from."
         )
     # Not above: what is there already needs no network.
-    from isotune.downloading.download import exclusively
-    from isotune.downloading.errors import DownloadError
+    from isotune.storage.downloads.download import exclusively
+    from isotune.storage.downloads.errors import DownloadError
 
     try:
         with exclusively(path):
@@ -57,8 +57,8 @@ def ensure_dataset(
 
 
 def _install(path: Path, url: str, sha256: str | None, wanted: Collection[str]) -> None:
-    from isotune.downloading.download import fetch
-    from isotune.downloading.part import Part
+    from isotune.storage.downloads.download import fetch
+    from isotune.storage.downloads.part import Part
 
     part = Part(path)
     fetch(url, part, sha256)

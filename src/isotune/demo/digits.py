@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from isotune import home
 from isotune.errors import DatasetError
+from isotune.storage import home
 
 TRAIN, VAL = 800, 300
 """Pictures of each split; scikit-learn has more, but the demo has two minutes."""

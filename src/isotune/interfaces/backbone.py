@@ -13,7 +13,7 @@ IMAGENET_NORMALIZATION = Normalization(mean=(0.485, 0.456, 0.406), std=(0.229, 0
 """ImageNet's channel statistics, as torchvision publishes them with its weights."""
 
 Initialization = Literal["default", "vgg", "transformer"]
-"""How a backbone without weights starts: :func:`isotune.weights.initial.initial_state` says."""
+"""How a backbone without weights starts: :func:`isotune.models.initial.initial_state` says."""
 
 Interpolation = Literal["bilinear", "bicubic"]
 

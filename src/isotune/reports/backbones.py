@@ -9,7 +9,7 @@ from typing import Literal
 from isotune.errors import SpecError, nearest
 from isotune.interfaces.backbone import BackboneEntry
 from isotune.interfaces.backend import Backend
-from isotune.reports.figures import NONE, percent
+from isotune.reports.numbers import NONE, percent
 from isotune.reports.tables import Table
 
 Order = Literal["name", "parameters", "accuracy"]

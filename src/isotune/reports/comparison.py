@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from isotune.reports.wording import described_freeze, described_head
-from isotune.runs.checkpoint_files import MANIFEST
+from isotune.interfaces.events import EpochMetrics
+from isotune.reports.describe import described_freeze, described_head
+from isotune.runs.checkpoint import MANIFEST
 from isotune.runs.checkpoints import CheckpointStore
-from isotune.runs.events import EpochMetrics
 from isotune.runs.folder import RunFolder
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from statistics import median
 
 from isotune.reports.comparison import Comparison, RunFigures
-from isotune.reports.figures import NONE, duration, loss, number, percent, significant
+from isotune.reports.numbers import NONE, duration, loss, number, percent, significant
 from isotune.reports.tables import Table
 
 _ROWS: dict[str, Callable[[RunFigures], str]] = {

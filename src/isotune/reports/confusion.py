@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from isotune.experiment.result import Run
 from isotune.reports.drawing import (
     FAINT,
     HEADING,
@@ -21,9 +22,8 @@ from isotune.reports.drawing import (
     styled,
     text_width,
 )
-from isotune.reports.figures import count as counted
-from isotune.reports.figures import percent
-from isotune.runs.run import Run
+from isotune.reports.numbers import count as counted
+from isotune.reports.numbers import percent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

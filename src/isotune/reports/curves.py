@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Union
 import numpy as np
 
 from isotune.errors import RunError, SpecError
+from isotune.experiment.result import Run
 from isotune.reports.comparison import RunFigures, read_figures
 from isotune.reports.drawing import (
     FAINT,
@@ -22,7 +23,6 @@ from isotune.reports.drawing import (
     styled,
     wrap,
 )
-from isotune.runs.run import Run
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

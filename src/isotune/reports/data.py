@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Literal
 
-from isotune.data.checking import clean
-from isotune.data.pictures import evaluation_batches, open_split, training_batches
+from isotune.catalogue.entries import chosen_backbone
+from isotune.catalogue.resolve import resolve
+from isotune.data.images import evaluation_batches, open_split, training_batches
+from isotune.data.integrity.check import clean
 from isotune.errors import SpecError
 from isotune.plugins import Plugins
 from isotune.plugins import plugins as default_plugins
 from isotune.reports.drawing import check_matplotlib
 from isotune.reports.examples import evenly
-from isotune.reports.figures import count as counted
 from isotune.reports.grid import Tile, grid
+from isotune.reports.numbers import count as counted
 from isotune.spec.experiment import ExperimentSpec
-from isotune.spec.loading import SpecSource, load_spec
-from isotune.spec.resolving import resolve
-from isotune.weights.catalogue import chosen_backbone
+from isotune.spec.load import SpecSource, load_spec
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from isotune.data.pictures import open_labelled
-from isotune.data.subset import Subset
+from isotune.data.images import open_labelled
+from isotune.data.sources.subset import Subset
+from isotune.experiment.result import Run
 from isotune.interfaces.dataset import ImageSource
 from isotune.reports.drawing import RIGHT, WRONG
-from isotune.reports.figures import percent
 from isotune.reports.grid import Tile, small
-from isotune.runs.run import Run
+from isotune.reports.numbers import percent
 from isotune.training.evaluation import Evaluation
 
 

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from isotune.data.pictures import open_labelled
+from isotune.data.images import open_labelled
+from isotune.experiment.result import Run
 from isotune.reports.drawing import check_matplotlib
 from isotune.reports.examples import Example, examples_at
-from isotune.reports.figures import count as counted
-from isotune.reports.figures import number
 from isotune.reports.grid import grid
+from isotune.reports.numbers import count as counted
+from isotune.reports.numbers import number
 from isotune.reports.tables import Table
-from isotune.runs.run import Run
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

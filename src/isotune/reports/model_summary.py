@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from isotune.interfaces.freezing import FreezePlan
-from isotune.reports.figures import NONE, count
+from isotune.models.freezing import is_parameter
+from isotune.reports.numbers import NONE, count
 from isotune.reports.tables import Table
-from isotune.training.freezing import is_parameter
 
 Shape = tuple[int, ...]
 BYTES = 4

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from isotune.experiment.result import Run
 from isotune.reports.drawing import check_matplotlib, write_figure
 from isotune.reports.examples import Example, examples
-from isotune.reports.figures import count as counted
 from isotune.reports.grid import grid
-from isotune.runs.run import Run
+from isotune.reports.numbers import count as counted
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -4,7 +4,7 @@
 
     checkpoints/
         index.json             {"best": "epoch-0003", "kept": ["step-00001560", "epoch-0005"]}
-        epoch-0003/            see isotune.runs.checkpoint_files
+        epoch-0003/            see isotune.runs.checkpoint
         epoch-0005/
         step-00001560/         the same, in the middle of an epoch
 
@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from isotune.errors import RunError, nearest
-from isotune.runs.checkpoint_files import (
+from isotune.runs.checkpoint import (
     Checkpoint,
     flush_folder,
     read_checkpoint,

@@ -22,10 +22,10 @@ from typing import IO, Any
 import yaml
 
 from isotune.errors import RunError
-from isotune.locks import try_lock
-from isotune.runs.events import EpochMetrics
+from isotune.interfaces.events import EpochMetrics
 from isotune.spec.experiment import ExperimentSpec
-from isotune.spec.loading import dump_spec, load_spec
+from isotune.spec.load import dump_spec, load_spec
+from isotune.storage.locks import try_lock
 
 LOCK = ".lock"
 

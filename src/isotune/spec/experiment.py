@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import Field, ValidationInfo, field_validator
 
 from isotune.spec.base import Shorthand, SpecModel, meaning
-from isotune.spec.caching import CacheSpec
+from isotune.spec.cache import CacheSpec
 from isotune.spec.head import AnyHead, HeadSpec, LinearHeadSpec
 from isotune.spec.optimizer import OptimizerSpec
 from isotune.spec.parts import (

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from isotune.interfaces.backend import Backend
 from isotune.interfaces.checkpoint import State
 from isotune.interfaces.freezing import FreezePlan
-from isotune.training.feeding import Feed
+from isotune.training.strategy import Feed
 
 MakeFeed = Callable[[], Feed]
 

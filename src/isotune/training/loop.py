@@ -9,19 +9,19 @@ from dataclasses import dataclass, field, replace
 
 from isotune.data.batches import Batches
 from isotune.errors import StoppedError, TrainingError
+from isotune.interfaces.events import EpochEnded, EpochMetrics, StepEnded
 from isotune.interfaces.freezing import FreezePlan
 from isotune.interfaces.trainer import Outputs, TrainingPlan
-from isotune.runs.events import EpochEnded, EpochMetrics, StepEnded
 from isotune.spec.experiment import ExperimentSpec
-from isotune.training.accumulation import Part, parts
+from isotune.training.accumulator import Tally
 from isotune.training.evaluation import FETCH_EVERY
-from isotune.training.feeding import Labels
 from isotune.training.learner import Learner
+from isotune.training.micro_batches import Part, parts
 from isotune.training.progress import Begun, Best, Patience
-from isotune.training.saving import SavePoints, Snapshot
+from isotune.training.save_points import SavePoints, Snapshot
 from isotune.training.schedule import learning_rate
-from isotune.training.stopping import Stop
-from isotune.training.tally import Tally
+from isotune.training.stop import Stop
+from isotune.training.strategy import Labels
 
 
 @dataclass

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from isotune.runs.events import EpochMetrics
+from isotune.interfaces.events import EpochMetrics
 from isotune.spec.parts import EarlyStopping, Monitor
-from isotune.training.tally import Tally
+from isotune.training.accumulator import Tally
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ import pytest
 from mindspore import Tensor, bfloat16, load_checkpoint, save_checkpoint
 
 from isotune.errors import WeightsError
-from isotune.weights.reading import read_weights
-from isotune.weights.writing import write_weights
+from isotune.weights.formats.read import read_weights
+from isotune.weights.formats.write import write_weights
 
 FLOATS = np.arange(6, dtype=np.float32).reshape(2, 3)
 

@@ -10,7 +10,7 @@ import pytest
 import isotune
 from isotune.errors import BackendError, WeightsError
 from isotune.plugins import plugins
-from isotune.weights.fetching import locate_weights
+from isotune.weights.fetch import locate_weights
 from tiny import experiment, make_pictures
 
 

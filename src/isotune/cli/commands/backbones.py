@@ -29,10 +29,10 @@ def backbones(
 
     With --backend it tells which of them that backend has.
     """
+    from isotune.catalogue.entries import catalogue
     from isotune.cli.console import output, show_table
     from isotune.plugins import plugins
     from isotune.reports.backbones import backbone_table, chosen
-    from isotune.weights.catalogue import catalogue
 
     opened = plugins.open_backend(backend, "auto") if backend else None
     known = catalogue(plugins.backbones()).values()

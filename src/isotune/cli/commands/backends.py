@@ -10,7 +10,7 @@ def backends() -> None:
     """
     from isotune.cli.console import output, show, show_table
     from isotune.plugins import plugins
-    from isotune.reports.figures import NONE
+    from isotune.reports.numbers import NONE
     from isotune.reports.tables import Table
 
     table = Table(["backend", "usable", "devices", "versions"], ["left"] * 4)

@@ -107,7 +107,7 @@ def compare(
 
     A ratio of times below 1 means that B is faster.
     """
-    from isotune.bench.comparing import comparison_table
+    from isotune.bench.compare import comparison_table
     from isotune.bench.results import machine, read_results
     from isotune.cli.console import output as standard_output
     from isotune.cli.console import show, show_table
@@ -155,7 +155,7 @@ def write(results: Results, output: Path, plot: Path | None) -> None:
     write_atomically(page := output.with_suffix(".md"), markdown(results))
     written = [output, page]
     if plot is not None:
-        from isotune.bench.plotting import plot as draw
+        from isotune.bench.plot import plot as draw
         from isotune.reports.drawing import write_figure
 
         written.append(write_figure(draw(results), plot))

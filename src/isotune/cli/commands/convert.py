@@ -33,7 +33,7 @@ def convert(
     gets torchvision's names, or MindSpore's if it is a .ckpt. No framework is needed.
     """
     from isotune.cli.console import output, show
-    from isotune.weights.converting import convert as convert_file
+    from isotune.experiment.convert import convert as convert_file
 
     done = convert_file(source, target, backbone=backbone, checkpoint=checkpoint, overwrite=force)
     console = output()

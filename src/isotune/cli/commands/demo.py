@@ -25,8 +25,8 @@ def demo(
     from isotune.cli.console import output as standard_output
     from isotune.cli.console import show, show_table
     from isotune.cli.messages import complain
-    from isotune.cli.watching import watched
-    from isotune.demo.running import run_demo
+    from isotune.cli.watch import watched
+    from isotune.demo.run import run_demo
 
     console = standard_output()
     with watched(console) as progress:

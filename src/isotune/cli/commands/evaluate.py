@@ -34,8 +34,8 @@ def evaluate(
     import json
 
     from isotune.cli.console import output, show, show_table
-    from isotune.reports import figures
-    from isotune.runs.opening import open_run
+    from isotune.experiment.open import open_run
+    from isotune.reports import numbers as figures
 
     opened = open_run(run, backend=backend, device=device, checkpoint=checkpoint)
     result = opened.evaluate(split, data)
@@ -57,7 +57,7 @@ def evaluate(
 
 def by_class(result: Evaluation, classes: tuple[str, ...]) -> Table:
     """Returns pictures and accuracy of every class."""
-    from isotune.reports.figures import percent
+    from isotune.reports.numbers import percent
     from isotune.reports.tables import Table
 
     table = Table(["class", "pictures", "right", "accuracy"])

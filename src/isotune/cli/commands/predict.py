@@ -17,7 +17,7 @@ from isotune.cli.options import Backend, Checkpoint, Device, RunPath
 
 if TYPE_CHECKING:
     from isotune.cli.prediction_writers import PredictionWriter
-    from isotune.runs.run import Run
+    from isotune.experiment.result import Run
 
 SOME_UNREADABLE = 1
 
@@ -55,8 +55,8 @@ def predict(
 
     Writes for each picture its path, its likeliest classes and their probabilities.
     """
-    from isotune.data.files import find_pictures
-    from isotune.runs.opening import open_run
+    from isotune.data.sources.files import find_pictures
+    from isotune.experiment.open import open_run
 
     paths = find_pictures(pictures)
     with _destination(output) as stream:
@@ -66,7 +66,7 @@ def predict(
         writer = _writer(chosen, stream, [str(path) for path in paths], opened.classes, top)
         unreadable = _write_all(opened, paths, top, writer)
     if output is not None:
-        from isotune.reports.figures import count
+        from isotune.reports.numbers import count
 
         typer.echo(f"{output}: {count(len(paths) - unreadable, 'prediction')}")
     if unreadable:

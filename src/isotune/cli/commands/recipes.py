@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from isotune.recipes import Recipe
+    from isotune.spec.recipes import Recipe
 
 
 def recipes(
@@ -19,9 +19,9 @@ def recipes(
 
     Tells of each where it comes from, the accuracy to expect and the command that runs it.
     """
-    from isotune import recipes as shipped
     from isotune.cli.console import output, show
     from isotune.errors import SpecError, nearest
+    from isotune.spec import recipes as shipped
 
     names = shipped.names()
     if name is None:

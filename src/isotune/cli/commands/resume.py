@@ -27,8 +27,8 @@ def resume(
     It goes on from its newest checkpoint at the exact step, on the same backend or another.
     """
     from isotune.cli.console import output
-    from isotune.cli.watching import watched
-    from isotune.resuming import resume as resume_run
+    from isotune.cli.watch import watched
+    from isotune.experiment.resume import resume as resume_run
 
     console = output()
     with watched(console) as progress:

@@ -29,8 +29,8 @@ def run(
     Trains, validates after each epoch, and keeps the best and the last checkpoint.
     """
     from isotune.cli.console import output as standard_output
-    from isotune.cli.watching import watched
-    from isotune.experiment import run as run_experiment
+    from isotune.cli.watch import watched
+    from isotune.experiment.run import run as run_experiment
 
     console = standard_output()
     with watched(console, summary) as progress:

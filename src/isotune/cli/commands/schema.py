@@ -9,6 +9,6 @@ def schema() -> None:
 
     import typer
 
-    from isotune.spec.loading import json_schema
+    from isotune.spec.load import json_schema
 
     typer.echo(json.dumps(json_schema(), indent=2))

@@ -14,7 +14,7 @@ from isotune.cli.options import Backend, Checkpoint, Device, Overrides, RunPath,
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from isotune.runs.run import Run
+    from isotune.experiment.result import Run
 
 FOLDER = "pictures"
 """Where in a run's folder its pictures go."""
@@ -72,7 +72,7 @@ def data(
     The first ones of an epoch, in its order and augmented, with their classes. Needs no backend.
     """
     from isotune.reports.data import show_data
-    from isotune.spec.loading import load_spec
+    from isotune.spec.load import load_spec
 
     _check(output)
     loaded = load_spec(spec, overrides or ())
@@ -170,7 +170,7 @@ def _check(output: Path | None) -> None:
 
 
 def _open(run: Path, backend: str | None, device: str, checkpoint: str) -> Run:
-    from isotune.runs.opening import open_run
+    from isotune.experiment.open import open_run
 
     return open_run(run, backend=backend, device=device, checkpoint=checkpoint)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from isotune.data.splitting import SplitReport
+    from isotune.data.splitting.split import SplitReport
     from isotune.reports.tables import Table
 
 SHOWN = 10
@@ -46,7 +46,7 @@ def split(
     from isotune.cli.console import output as standard_output
     from isotune.cli.console import show, show_table
     from isotune.cli.messages import complain
-    from isotune.data.splitting import split as split_pictures
+    from isotune.data.splitting.split import split as split_pictures
 
     report = split_pictures(
         folders,

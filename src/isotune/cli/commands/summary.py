@@ -25,7 +25,7 @@ def summary(
     is trained or written.
     """
     from isotune.cli.console import output, show, show_table
-    from isotune.inspection import summary as summarise
+    from isotune.experiment.summary import summary as summarise
 
     found = summarise(
         spec, backend=backend, device=device, overrides=overrides or (), classes=classes

@@ -1,0 +1,127 @@
+"""The measurements themselves, through the neutral interfaces alone."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from isotune.bench.memory import peak_memory_mib
+from isotune.bench.setting import Setting
+from isotune.catalogue.entries import chosen_backbone
+from isotune.catalogue.resolve import normalization, resolve
+from isotune.data.images import open_pictures
+from isotune.interfaces.backend import Backend
+from isotune.interfaces.dataset import Batch, DeviceBatch
+from isotune.interfaces.trainer import Trainer
+from isotune.interfaces.versions import versions
+from isotune.models.build import build_model, check_precision, freezing_plans, plan_with
+from isotune.plugins import Plugins
+from isotune.plugins import plugins as default_plugins
+from isotune.spec.experiment import ExperimentSpec
+from isotune.spec.load import load_spec
+
+
+def measure_step(setting: Setting, plugins: Plugins = default_plugins) -> dict[str, Any]:
+    """Measures training steps on one batch that is on the device already.
+
+    Returns:
+        Plain data: ``first_step`` in seconds, compilation and warm-up included; of all other
+        steps ``step_ms`` (median) and ``step_ms_iqr`` (distance between the quartiles);
+        ``images_per_second``; ``peak_memory_mib`` of this process; device, threads, versions.
+
+    Raises:
+        IsotuneError: the setting cannot be: an unknown backend, device or model.
+    """
+    spec, backend, trainer = prepare(setting, plugins)
+    batch = device_batch(setting, spec, backend)
+    first, steps = timed_steps(trainer, batch, setting)
+    median = statistics.median(steps)
+    return {
+        "device": backend.device,
+        "threads": backend.threads(),
+        "first_step": first,
+        "step_ms": median * 1e3,
+        "step_ms_iqr": spread(steps) * 1e3,
+        "images_per_second": setting.batch / median,
+        "peak_memory_mib": peak_memory_mib(),
+        "versions": versions(),
+    }
+
+
+def prepare(setting: Setting, plugins: Plugins) -> tuple[ExperimentSpec, Backend, Trainer]:
+    """Returns the experiment of a setting and a trainer ready for its first step."""
+    loaded = load_spec(setting.experiment())
+    entry = chosen_backbone(loaded.backbone, setting.backend, plugins)
+    spec = resolve(loaded, entry)
+    backend = plugins.open_backend(setting.backend, setting.device)
+    check_precision(spec, backend)
+    model = build_model(spec, entry, backend, setting.classes)
+    names = backend.checkpoints.model_shapes(model)
+    trainer = backend.trainer(model, plan_with(spec, entry, None))
+    trainer.freeze(freezing_plans(spec, entry, names)(1))
+    return spec, backend, trainer
+
+
+def device_batch(setting: Setting, spec: ExperimentSpec, backend: Backend) -> DeviceBatch:
+    """Returns random pictures on the device, normalised."""
+    rng = np.random.default_rng(0)
+    shape = (setting.batch, setting.size, setting.size, 3)
+    images = rng.integers(0, 256, shape, dtype=np.uint8)
+    labels = (np.arange(setting.batch) % setting.classes).astype(np.int32)
+    return next(iter(backend.dataset.feed([Batch(images, labels)], normalization(spec))))
+
+
+def timed_steps(
+    trainer: Trainer, batch: DeviceBatch, setting: Setting
+) -> tuple[float, list[float]]:
+    """Returns the seconds of the first step and of each later one, a mean over each group."""
+    begin = time.perf_counter()
+    trainer.fetch([trainer.train_step(batch, 1e-3, 0)])
+    first = time.perf_counter() - begin
+    seconds = []
+    for start in range(1, setting.steps + 1, setting.group):
+        numbers = range(start, min(start + setting.group, setting.steps + 1))
+        begin = time.perf_counter()
+        trainer.fetch([trainer.train_step(batch, 1e-3, number) for number in numbers])
+        seconds.append((time.perf_counter() - begin) / len(numbers))
+    return first, seconds
+
+
+def measure_data(
+    setting: Setting, data: Path, plugins: Plugins = default_plugins
+) -> dict[str, Any]:
+    """Measures the data pipeline alone: pictures decoded and augmented, no backend.
+
+    Returns:
+        Plain data: ``images_per_second`` of the ``first`` epoch of training pictures and of the
+        ``second``; ``peak_memory_mib``; versions.
+
+    Raises:
+        IsotuneError: the pictures cannot be read.
+    """
+    loaded = load_spec(setting.experiment(str(data)))
+    spec = resolve(loaded, chosen_backbone(loaded.backbone, setting.backend, plugins))
+    batches = open_pictures(spec).training_batches(spec)
+    rates = {}
+    for epoch, name in enumerate(("first", "second")):
+        begin = time.perf_counter()
+        count = sum(len(batch) for batch in batches.epoch(epoch))
+        rates[name] = count / (time.perf_counter() - begin)
+    return {
+        "images_per_second": rates,
+        "peak_memory_mib": peak_memory_mib(),
+        "versions": versions(),
+    }
+
+
+def spread(values: Sequence[float]) -> float:
+    """Returns the distance between the quartiles; 0 of one value."""
+    if len(values) < 2:
+        return 0.0
+    low, _, high = statistics.quantiles(values, n=4, method="inclusive")
+    return high - low

@@ -1,0 +1,1 @@
+"""What is known of every backbone without a framework."""

@@ -1,0 +1,1 @@
+"""Unpacks archives that nobody vouches for."""

@@ -1,0 +1,1 @@
+"""Finds images that cannot be read, and remembers which were checked."""

@@ -1,0 +1,89 @@
+"""Remembers which picture files were found sound, so that the next run need not read them.
+
+A verdict holds as long as the file keeps its size and its time of modification, and Pillow
+its version.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import PIL
+from numpy.typing import NDArray
+
+from isotune.storage import home
+
+Stamps = NDArray[np.int64]
+"""Of each file its size in bytes and its time of modification in nanoseconds: shape (N, 2)."""
+
+
+class Verdicts:
+    """What is wrong with the picture files of one folder, by their paths in it.
+
+    Kept in a file under ``$ISOTUNE_HOME/cache/checked``; a file that cannot be read or
+    written only means that nothing is remembered.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        digest = hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()
+        self._file = home.home() / "cache" / "checked" / f"{digest[:32]}.json"
+
+    def recall(self, names: Sequence[str], stamps: Stamps) -> list[str | None]:
+        """Returns what is wrong with each file, ``""`` if nothing is, None if it is not known."""
+        try:
+            known, then, broken = self._read()
+        except Exception:  # damaged files make many kinds of them
+            return [None] * len(names)
+        if known == names:
+            same = (then == stamps).all(axis=1).tolist()
+        else:
+            stamp = dict(zip(known, map(tuple, then.tolist()), strict=True))
+            found = map(tuple, stamps.tolist())
+            same = [stamp.get(name) == now for name, now in zip(names, found, strict=True)]
+        return [
+            broken.get(name, "") if is_same else None
+            for name, is_same in zip(names, same, strict=True)
+        ]
+
+    def replace(self, names: Sequence[str], stamps: Stamps, reasons: Sequence[str]) -> None:
+        """Forgets everything and remembers these verdicts, on disk if that can be."""
+        content = {
+            "pillow": PIL.__version__,
+            # In one piece, which is read much faster than a hundred thousand.
+            "names": "\0".join(names),
+            "stamps": stamps.reshape(-1).tolist(),
+            "broken": {name: reason for name, reason in zip(names, reasons, strict=True) if reason},
+        }
+        with contextlib.suppress(OSError):
+            self._write(json.dumps(content))
+
+    def _read(self) -> tuple[list[str], Stamps, dict[str, str]]:
+        """Returns the names, stamps and what is wrong with those that are broken.
+
+        Raises:
+            Exception: there is no such file, or it is damaged.
+        """
+        content = json.loads(self._file.read_bytes())
+        if content["pillow"] != PIL.__version__:
+            raise ValueError("another decoder's verdicts")
+        names = content["names"].split("\0")
+        stamps = np.array(content["stamps"], dtype=np.int64).reshape(len(names), 2)
+        return names, stamps, {name: str(reason) for name, reason in content["broken"].items()}
+
+    def _write(self, text: str) -> None:
+        self._file.parent.mkdir(parents=True, exist_ok=True)
+        handle, draft = tempfile.mkstemp(dir=self._file.parent, suffix=".part")
+        try:
+            with os.fdopen(handle, "w", encoding="ascii") as stream:
+                stream.write(text)
+            Path(draft).replace(self._file)
+        except BaseException:
+            Path(draft).unlink(missing_ok=True)
+            raise

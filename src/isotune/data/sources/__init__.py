@@ -1,0 +1,1 @@
+"""Where images and labels come from: one dataset format a module."""

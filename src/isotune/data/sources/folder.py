@@ -1,0 +1,157 @@
+"""Pictures in folders: one folder per split, in it one per class."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+import numpy as np
+
+from isotune.data.decode import open_rgb
+from isotune.data.sources.fingerprints import file_stamps
+from isotune.errors import DatasetError, nearest
+from isotune.interfaces.dataset import ImageSource
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
+"""Names of pictures end in one of these, in upper or lower case: those of ``ImageFolder``."""
+
+
+class FolderSource(ImageSource):
+    """A split of a dataset of folders, with the pictures and the order of ``ImageFolder``.
+
+    Classes are sorted as Python strings. Pictures may lie deeper than in the class's folder,
+    links are followed, hidden files count. Pictures are read when they are asked for.
+
+    Args:
+        root: the dataset's folder.
+        split: name of the split's folder in it.
+        classes: the classes it must have, in label order; None takes those it has.
+
+    Attributes:
+        folder: the split's folder.
+        names: the pictures' paths in it.
+
+    Raises:
+        DatasetError: a folder is missing, a class has no picture, or classes differ.
+    """
+
+    def __init__(
+        self, root: str | Path, split: str, classes: tuple[str, ...] | None = None
+    ) -> None:
+        self.folder = _split_folder(Path(root), split)
+        found = _subfolders(self.folder)
+        if not found:
+            raise DatasetError(f"{self.folder}: there is no class folder in it.")
+        if classes is not None:
+            _compare(self.folder, found, classes)
+        self.classes = tuple(found) if classes is None else classes
+        self.names, labels = _index(self.folder, self.classes)
+        self.labels = np.array(labels, dtype=np.int32)
+
+    def path(self, index: int) -> Path:
+        """Returns the path of picture `index`."""
+        return Path(self.identify(index))
+
+    def load(self, index: int) -> Image.Image:
+        """Decodes picture `index` to RGB, upright.
+
+        Raises:
+            DatasetError: it cannot be read.
+        """
+        return open_rgb(self.path(index))
+
+    def identify(self, index: int) -> str:
+        """Returns the path of picture `index`."""
+        return f"{self.folder}{os.sep}{self.names[index]}"
+
+    def stamps(self) -> list[str] | None:
+        """Returns each file's path, size and time of modification; None if one is not there."""
+        return file_stamps(self.folder / name for name in self.names)
+
+
+def _split_folder(root: Path, split: str) -> Path:
+    if not root.is_dir():
+        raise DatasetError(f"{root}: there is no such dataset folder.")
+    folder = root / split
+    if not folder.is_dir():
+        found = _subfolders(root)
+        there = f"It has: {', '.join(found)}." if found else "It has no folder at all."
+        raise DatasetError(f"{root}: has no split '{split}'.{nearest(split, found)} {there}")
+    return folder
+
+
+def _subfolders(folder: Path) -> list[str]:
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(entry.name for entry in entries if entry.is_dir())
+    except OSError as error:
+        _refuse(error)
+
+
+def _refuse(error: OSError) -> NoReturn:
+    raise DatasetError(f"{error.filename}: cannot be read: {error.strerror}.") from error
+
+
+def _compare(folder: Path, found: Sequence[str], expected: Sequence[str]) -> None:
+    missing = sorted(set(expected) - set(found))
+    surplus = sorted(set(found) - set(expected))
+    complaints = []
+    if missing:
+        complaints.append(f"it lacks {_some(missing)}")
+    if surplus:
+        complaints.append(f"it has {_some(surplus)} beside them")
+    if complaints:
+        raise DatasetError(
+            f"{folder}: its class folders should be those of training, but"
+            f" {' and '.join(complaints)}."
+        )
+
+
+def _some(names: Sequence[str], most: int = 10) -> str:
+    shown = ", ".join(f"'{name}'" for name in names[:most])
+    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
+
+
+def _index(folder: Path, classes: Sequence[str]) -> tuple[list[str], list[int]]:
+    """Returns the pictures' paths within `folder`, and their labels."""
+    names: list[str] = []
+    labels: list[int] = []
+    empty = []
+    for name in sorted(classes):
+        before = len(names)
+        names.extend(class_pictures(str(folder), name))
+        labels.extend([classes.index(name)] * (len(names) - before))
+        if len(names) == before:
+            empty.append(name)
+    if empty:
+        raise DatasetError(
+            f"{folder}: no picture in class {_some(empty)}; names of pictures end in"
+            f" {', '.join(EXTENSIONS)}."
+        )
+    return names, labels
+
+
+def class_pictures(folder: str, name: str) -> Iterator[str]:
+    """Yields the paths within `folder` of a class's pictures, folder by folder, sorted."""
+    for place, files in sorted(_walk(f"{folder}{os.sep}{name}")):
+        inside = place[len(folder) + 1 :]
+        for file in sorted(files):
+            if file.lower().endswith(EXTENSIONS):
+                yield f"{inside}{os.sep}{file}"
+
+
+def _walk(top: str) -> Iterator[tuple[str, list[str]]]:
+    for place, folders, files in os.walk(top, onerror=_refuse, followlinks=True):
+        folders[:] = [name for name in folders if not _leads_back(place, name)]
+        yield place, files
+
+
+def _leads_back(place: str, name: str) -> bool:
+    """Tells whether a folder is a link to one that it lies in: walking it would never end."""
+    path = Path(place, name)
+    return path.is_symlink() and Path(place).resolve().is_relative_to(path.resolve())

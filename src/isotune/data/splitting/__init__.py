@@ -1,0 +1,1 @@
+"""Divides folders of images among splits."""

@@ -1,0 +1,1 @@
+"""Runs, resumes and opens experiments, and the session that these share."""

@@ -1,0 +1,58 @@
+"""What of a spec may change while a run goes on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from isotune.errors import SpecError
+from isotune.spec.experiment import ExperimentSpec
+from isotune.spec.load import dump_spec
+
+MAY_CHANGE = (
+    "name",
+    "dataset.path",
+    "epochs",
+    "eval_batch_size",
+    "workers",
+    "evaluation",
+    "early_stopping",
+    "checkpoint.every_epochs",
+    "checkpoint.every_steps",
+    "checkpoint.every_minutes",
+    "checkpoint.keep",
+    "checkpoint.save_best_as",
+    "cache.pictures",
+    "cache.memory",
+    "cache.disk",
+    "precision",
+    "compile",
+)
+"""Fields, and all that is in them, that leave the experiment the same, or that another machine
+may have otherwise. A schedule that depends on the number of epochs goes on by the new one."""
+
+
+def check_changes(before: ExperimentSpec, after: ExperimentSpec) -> None:
+    """Makes sure that a run that goes on stays the same experiment.
+
+    Raises:
+        SpecError: a field has changed that may not.
+    """
+    old, new = _fields(dump_spec(before)), _fields(dump_spec(after))
+    for name in sorted(old.keys() | new.keys()):
+        if old.get(name) != new.get(name) and not _may_change(name):
+            raise SpecError(
+                f"{name}: is {new.get(name)!r}, but the run was begun with {old.get(name)!r}, and"
+                f" would be another experiment. What may change is: {', '.join(MAY_CHANGE)}."
+            )
+
+
+def _may_change(name: str) -> bool:
+    return any(name == field or name.startswith(f"{field}.") for field in MAY_CHANGE)
+
+
+def _fields(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        name = f"{prefix}{key}"
+        found |= _fields(value, f"{name}.") if isinstance(value, dict) else {name: value}
+    return found

@@ -1,0 +1,162 @@
+"""Makes a weights file of one framework from one of another, or from a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isotune.catalogue.entries import catalogue, chosen_backbone, find_backbone
+from isotune.catalogue.layouts import layout
+from isotune.errors import WeightsError
+from isotune.interfaces.backbone import BackboneEntry
+from isotune.models.head import head_path, is_under
+from isotune.plugins import Plugins
+from isotune.plugins import plugins as default_plugins
+from isotune.weights.dialects.canonical import describe_dropped, to_canonical
+from isotune.weights.formats.files import printable
+from isotune.weights.formats.read import read_weights
+from isotune.weights.formats.write import write_weights, writer
+from isotune.weights.load import fitting, without_head
+from isotune.weights.match import head_names, match
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """What :func:`convert` did.
+
+    Attributes:
+        target: the file that was written.
+        backbone: whose tensors they are.
+        dialects: the dialects that were recognised; empty when the names were torchvision's.
+        tensors: how many were written.
+        head: shapes of the tensors of its head, by canonical name; empty when it has none.
+        notes: sentences on what was left out or changed.
+    """
+
+    target: Path
+    backbone: str
+    dialects: tuple[str, ...]
+    tensors: int
+    head: Mapping[str, tuple[int, ...]]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Taken:
+    """What was found in a source."""
+
+    backbone: str
+    tensors: Mapping[str, NDArray[Any]]
+    head: list[str]
+    dialects: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def convert(
+    source: str | Path,
+    target: str | Path,
+    *,
+    backbone: str | None = None,
+    checkpoint: str = "best",
+    overwrite: bool = False,
+    plugins: Plugins = default_plugins,
+) -> Conversion:
+    """Writes the weights in `source` to `target`, in the format that its ending tells.
+
+    No framework is needed. Weights in half precision become float32.
+
+    Args:
+        source: a ``.pth``, ``.safetensors`` or ``.ckpt`` file of any dialect, or a run's folder.
+        target: a ``.safetensors`` or ``.pth`` file, which get torchvision's names, or a
+            ``.ckpt``, which gets MindSpore's.
+        backbone: whose weights they are; None tells it by names and shapes.
+        checkpoint: of a run, which of its checkpoints.
+        overwrite: whether a `target` that is there is replaced.
+        plugins: where other people's backbones are found.
+
+    Raises:
+        WeightsError: `source` cannot be read, fits no backbone or not the one that was named, or
+            `target` is there or cannot be written.
+        RunError: `source` is a folder, but not a run's, or has no such checkpoint.
+    """
+    source, target = Path(source), Path(target)
+    writer(target)
+    if target.exists() and not overwrite:
+        raise WeightsError(f"'{target}' is there already; --force replaces it.")
+    if source.is_dir():
+        taken = _of_run(source, checkpoint, plugins)
+    else:
+        taken = _of_file(source, backbone, plugins)
+    tensors = _in_order(taken)
+    write_weights(target, tensors)
+    return Conversion(
+        target=target,
+        backbone=taken.backbone,
+        dialects=taken.dialects,
+        tensors=len(tensors),
+        head={name: value.shape for name, value in tensors.items() if name in taken.head},
+        notes=taken.notes,
+    )
+
+
+def _of_run(folder: Path, checkpoint: str, plugins: Plugins) -> _Taken:
+    from isotune.runs.checkpoints import CheckpointStore
+    from isotune.runs.folder import RunFolder
+
+    run = RunFolder.existing(folder)
+    found = CheckpointStore(run.checkpoints).load(checkpoint)
+    tensors, spec = dict(found.model), run.spec()
+    # Only a library's model needs the backend that builds it.
+    backend = found.manifest["backend"] if ":" in spec.backbone.name else None
+    entry = chosen_backbone(spec.backbone, backend, plugins)
+    path = head_path(spec.head, entry)
+    return _Taken(entry.name, tensors, [name for name in tensors if is_under(path, name)])
+
+
+def _of_file(path: Path, backbone: str | None, plugins: Plugins) -> _Taken:
+    state = read_weights(path)
+    if backbone is None:
+        entry = _recognised(path, state)
+    else:
+        entry = find_backbone(backbone, catalogue(plugins.backbones()))
+    # The names of a third party's backbone only its own code knows: all are taken.
+    known = without_head(entry)
+    found = to_canonical(state, entry, str(path), known or {})
+    backbone_names = known or [n for n in found.tensors if not is_under(entry.classifier, n)]
+    head = head_names(backbone_names, found.tensors, entry)
+    tensors = (
+        found.tensors
+        if known is None
+        else {
+            **match(known, found.tensors, entry, str(path)),
+            **{name: np.asarray(found.tensors[name], np.float32) for name in head},
+        }
+    )
+    dropped = (describe_dropped(found.dropped),) if found.dropped else ()
+    return _Taken(entry.name, tensors, head, found.dialects, (*dropped, *found.notes))
+
+
+def _in_order(taken: _Taken) -> dict[str, NDArray[Any]]:
+    """Returns the tensors in torchvision's order where it is known, else sorted."""
+    known = layout(taken.backbone) or {}
+    names = [*known, *sorted(taken.tensors)]
+    return {name: taken.tensors[name] for name in names if name in taken.tensors}
+
+
+def _recognised(path: Path, state: Mapping[str, NDArray[Any]]) -> BackboneEntry:
+    found = fitting(state)
+    if len(found) == 1:
+        return found[0]
+    if found:
+        names = ", ".join(entry.name for entry in found)
+        raise WeightsError(f"'{path}' fits {names}: say which with --backbone.")
+    first = ", ".join(printable(name, 60) for name in list(state)[:3])
+    raise WeightsError(
+        f"'{path}' fits none of the backbones that are known by name (its first tensors are"
+        f" {first}); --backbone NAME tells what differs from that one."
+    )

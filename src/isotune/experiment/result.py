@@ -1,0 +1,194 @@
+"""A run as a user holds it: its figures, its model, predictions."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isotune.catalogue.resolve import normalization
+from isotune.data.images import evaluation_batches, open_labelled
+from isotune.data.readable import Outcomes, readable_batches
+from isotune.data.sources.files import FileSource
+from isotune.errors import DatasetError
+from isotune.interfaces.backend import Backend
+from isotune.interfaces.dataset import ImageSource
+from isotune.interfaces.events import EpochMetrics
+from isotune.interfaces.trainer import Trainer, TrainingPlan
+from isotune.runs.folder import RunFolder
+from isotune.spec.experiment import ExperimentSpec
+from isotune.training.evaluation import Evaluation, evaluate, evaluation_size, logits_by_batch
+from isotune.training.probabilities import probabilities, scores
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Prediction = list[tuple[str, float]]
+"""Classes and their probabilities, the likeliest first."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished (or reopened) run.
+
+    Attributes:
+        classes: class names, in label order.
+        plan: how it was trained.
+        model: the native model, an ``nn.Module`` or ``nn.Cell``, with the best weights, or
+            those of the checkpoint that was opened.
+        head: canonical path of its head.
+        history: the metrics of every epoch.
+        best: the metrics of the model's epoch, up to its step.
+    """
+
+    folder: RunFolder
+    spec: ExperimentSpec
+    classes: tuple[str, ...]
+    plan: TrainingPlan
+    backend: Backend
+    model: Any
+    head: str
+    history: tuple[EpochMetrics, ...]
+    best: EpochMetrics
+
+    @property
+    def path(self) -> Path:
+        """The run folder's path."""
+        return self.folder.path
+
+    @cached_property
+    def _trainer(self) -> Trainer:
+        # One for all calls: a backend may have to compile its evaluation step.
+        return self.backend.trainer(self.model, self.plan)
+
+    @property
+    def _evaluation_size(self) -> int:
+        return evaluation_size(self.spec, self.backend)
+
+    def evaluate(self, split: str | None = None, data: str | Path | None = None) -> Evaluation:
+        """Evaluates the model on labelled pictures.
+
+        Args:
+            split: name of the split; None takes the validation split.
+            data: another dataset's folder, of the same format and with the same classes.
+
+        Raises:
+            DatasetError: the pictures are missing, broken or of other classes.
+        """
+        return self.evaluate_source(open_labelled(self.spec, self.classes, split, data))
+
+    def evaluate_source(self, source: ImageSource) -> Evaluation:
+        """Evaluates the model on a source's pictures, at least one, in its order."""
+        batches = evaluation_batches(source, self.spec, self._evaluation_size).epoch(0)
+        return evaluate(self.backend, self._trainer, batches, normalization(self.spec), self.plan)
+
+    def predict(self, picture: str | Path, top: int | None = None) -> Prediction:
+        """Predicts the class of a picture.
+
+        Args:
+            picture: its path.
+            top: how many classes to name; None names all.
+
+        Returns:
+            Classes with their probabilities, the likeliest first.
+
+        Raises:
+            DatasetError: the picture cannot be read.
+        """
+        return self.predict_many([picture], top)[0]
+
+    def predict_many(
+        self, pictures: Sequence[str | Path], top: int | None = None
+    ) -> list[Prediction]:
+        """Predicts the classes of several pictures, in batches; as :meth:`predict` for each."""
+        found = []
+        for prediction in self.predict_each(pictures, top):
+            if isinstance(prediction, DatasetError):
+                raise prediction
+            found.append(prediction)
+        return found
+
+    def predict_each(
+        self, pictures: Sequence[str | Path], top: int | None = None
+    ) -> Iterator[Prediction | DatasetError]:
+        """Yields the predictions of any number of pictures, batch by batch.
+
+        For a picture that cannot be read it yields the error, and goes on.
+        """
+        outcomes: Outcomes = deque()
+        source = FileSource(pictures, self.classes)
+        batches = readable_batches(source, self.spec, self._evaluation_size, outcomes)
+        for logits in logits_by_batch(
+            self.backend, self._trainer, batches, normalization(self.spec), fetch_every=1
+        ):
+            for prediction in self._ranked(logits, top):
+                while error := outcomes.popleft():
+                    yield error
+                yield prediction
+        yield from (error for error in outcomes if error)
+
+    def features(self, pictures: Sequence[str | Path]) -> NDArray[np.float32]:
+        """Returns what the model makes of pictures before its head classifies it.
+
+        Args:
+            pictures: their paths, at least one.
+
+        Returns:
+            float32, shape (N, width), in the order of the pictures: the head's input, in
+            evaluation mode. Where the head classifies places of maps, their means.
+
+        Raises:
+            DatasetError: a picture cannot be read.
+        """
+        source = FileSource(pictures, self.classes)
+        batches = evaluation_batches(source, self.spec, self._evaluation_size).epoch(0)
+        head = self.backend.heads.detach(self.model, self.head)
+        try:
+            trainer = self.backend.trainer(self.model, self.plan)
+            found = list(logits_by_batch(self.backend, trainer, batches, normalization(self.spec)))
+        finally:
+            self.backend.heads.attach(self.model, self.head, head)
+        return np.concatenate(found)
+
+    def _ranked(self, logits: NDArray[np.float32], top: int | None) -> Iterator[Prediction]:
+        # By logits: probabilities close to 1 may round to the same number.
+        orders = np.argsort(-scores(logits), axis=1, kind="stable")[:, :top]
+        for order, row in zip(orders, probabilities(logits, self.plan.loss), strict=True):
+            yield [(self.classes[label], float(row[label])) for label in order]
+
+    def show_predictions(self, count: int = 16, split: str | None = None) -> Figure:
+        """Returns a figure of pictures with predictions, taken evenly from a split.
+
+        A notebook shows it as it is; ``savefig`` writes it.
+
+        Args:
+            count: how many pictures, if there are as many.
+            split: the split's name; None takes the validation split.
+        """
+        from isotune.reports.predictions import show_predictions
+
+        return show_predictions(self, count, split)
+
+    def show_mistakes(self, count: int = 16, split: str | None = None) -> Figure:
+        """Returns a figure of the mistakes on a split that the model is most confident of."""
+        from isotune.reports.mistakes import show_mistakes
+
+        return show_mistakes(self, count, split)
+
+    def show_confusion(self, split: str | None = None) -> Figure:
+        """Returns a figure of a split's confusion matrix."""
+        from isotune.reports.confusion import show_confusion
+
+        return show_confusion(self, split)
+
+    def show_curves(self) -> Figure:
+        """Returns a figure of the learning curves; ``isotune.show_curves`` takes several runs."""
+        from isotune.reports.curves import show_curves
+
+        return show_curves([self])

@@ -1,0 +1,69 @@
+"""Looks at the model of an experiment without training it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+from isotune.catalogue.entries import chosen_backbone
+from isotune.data.images import open_split
+from isotune.interfaces.freezing import FreezePlan
+from isotune.models.build import build_with_heads, check_outputs, freezing_plans
+from isotune.plugins import Plugins
+from isotune.plugins import plugins as default_plugins
+from isotune.reports.model_summary import ModelSummary, summarise_model
+from isotune.spec.experiment import ExperimentSpec
+from isotune.spec.load import SpecSource, load_spec
+
+
+def summary(
+    spec: SpecSource,
+    *,
+    backend: str | None = None,
+    device: str = "auto",
+    overrides: Iterable[str] = (),
+    classes: int | None = None,
+    plugins: Plugins = default_plugins,
+) -> ModelSummary:
+    """Summarises the model that an experiment trains; no weights are read and nothing is written.
+
+    Args:
+        spec: as for ``isotune.run``.
+        backend: as for ``isotune.run``; the summary is the same on each.
+        device: as for ``isotune.run``.
+        overrides: as for ``isotune.run``.
+        classes: how many classes there are; None looks at the dataset, which is downloaded if
+            it is not there.
+        plugins: where backends and backbones are found.
+
+    Returns:
+        Its layers; ``str()`` of it is a table with totals.
+
+    Raises:
+        IsotuneError: one of its kinds, with a sentence that says what to change.
+    """
+    loaded = load_spec(spec, overrides)
+    backend = backend or plugins.only_usable()
+    entry = chosen_backbone(loaded.backbone, backend, plugins)
+    opened = plugins.open_backend(backend, device)
+    if classes is None:
+        classes = len(open_split(loaded.dataset, loaded.dataset.splits.train).classes)
+    check_outputs(loaded, classes)
+    model, _ = build_with_heads(loaded, entry, opened, classes)
+    shapes = opened.checkpoints.model_shapes(model)
+    return describe(loaded, shapes, freezing_plans(loaded, entry, shapes))
+
+
+def describe(
+    spec: ExperimentSpec,
+    shapes: Mapping[str, tuple[int, ...]],
+    freezing: Callable[[int], FreezePlan],
+) -> ModelSummary:
+    """Returns the summary of an experiment's model.
+
+    Args:
+        spec: the experiment.
+        shapes: of the model's state, in its order.
+        freezing: the freeze plan of an epoch, counted from 1.
+    """
+    changes = [epoch for epoch in spec.freeze.unfreeze if epoch <= spec.epochs]
+    return summarise_model(spec.backbone.name, shapes, freezing, changes)

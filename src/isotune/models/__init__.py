@@ -1,0 +1,1 @@
+"""The model of an experiment: build, head, initial values, freezing, summary."""

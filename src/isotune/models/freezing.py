@@ -1,0 +1,78 @@
+"""Which parameters are frozen in which epoch: patterns over canonical names, resolved."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
+from types import MappingProxyType
+
+from isotune.errors import SpecError, nearest
+from isotune.interfaces.freezing import FreezePlan
+from isotune.models.head import is_under
+from isotune.spec.parts import FreezeSpec
+
+
+def is_parameter(state_name: str) -> bool:
+    """Tells a parameter from a BatchNorm statistic by its canonical name."""
+    return not state_name.endswith((".running_mean", ".running_var"))
+
+
+def freeze_plan(
+    spec: FreezeSpec,
+    head: str,
+    state_names: Iterable[str],
+    epoch: int,
+    stages: Mapping[str, Sequence[str]] = MappingProxyType({}),
+) -> FreezePlan:
+    """Returns what is frozen during `epoch`, counted from 1.
+
+    Args:
+        spec: what the experiment asks for.
+        head: canonical path of the head.
+        state_names: canonical names of the model's state.
+        epoch: from 1.
+        stages: canonical paths by the name of a stage, which patterns may name.
+
+    Raises:
+        SpecError: a pattern matches no parameter, or nothing is left to train.
+    """
+    names = [name for name in state_names if is_parameter(name)]
+    frozen = _frozen_at_start(spec, head, names, stages)
+    for start, released in sorted(spec.unfreeze.items()):
+        if released == "all":
+            matched = set(names)
+        else:
+            matched = _matching(released, names, f"freeze.unfreeze.{start}", stages)
+        if epoch >= start:
+            frozen -= matched
+    if len(frozen) == len(names):
+        raise SpecError("freeze.parameters: freezes every parameter; nothing is left to train.")
+    return FreezePlan(frozenset(frozen), spec.batch_norm)
+
+
+def _frozen_at_start(
+    spec: FreezeSpec, head: str, names: Sequence[str], stages: Mapping[str, Sequence[str]]
+) -> set[str]:
+    if spec.parameters == "none":
+        return set()
+    if spec.parameters == "backbone":
+        return {name for name in names if not is_under(head, name)}
+    return _matching(spec.parameters, names, "freeze.parameters", stages)
+
+
+def _matching(
+    patterns: Sequence[str], names: Sequence[str], field: str, stages: Mapping[str, Sequence[str]]
+) -> set[str]:
+    matched: set[str] = set()
+    for pattern in patterns:
+        paths = stages.get(pattern, (pattern,))
+        found = {n for n in names for p in paths if fnmatchcase(n, p) or is_under(p, n)}
+        if not found:
+            parts = {n.rsplit(".", depth)[0] for n in names for depth in range(n.count(".") + 1)}
+            named = f" Stages are: {', '.join(stages)}." if stages else ""
+            raise SpecError(
+                f"{field}: '{pattern}' matches no parameter.{nearest(pattern, parts | {*stages})}"
+                f" Parameters are named like {names[0]} and {names[-1]}.{named}"
+            )
+        matched |= found
+    return matched

@@ -1,0 +1,98 @@
+"""The head of an experiment: where it goes, and its values at the start or from a checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import pairwise
+from typing import Any
+
+from numpy.typing import NDArray
+
+from isotune.errors import RunError
+from isotune.interfaces.backbone import BackboneEntry
+from isotune.interfaces.head import HeadValues, HiddenValues, LinearValues, linear_paths
+from isotune.models.initial import linear_values
+from isotune.spec.head import HeadSpec, LinearHeadSpec
+
+
+def head_path(spec: HeadSpec, entry: BackboneEntry) -> str:
+    """Returns the canonical path of what the head replaces.
+
+    A linear head takes the place of the last linear layer, an MLP that of the whole classifier.
+    """
+    return entry.classifier if isinstance(spec, LinearHeadSpec) else entry.classifier_block
+
+
+def is_under(path: str, name: str) -> bool:
+    """Tells whether the canonical name of a tensor belongs to what is at `path`."""
+    return name.startswith(f"{path}.")
+
+
+def new_head(
+    spec: HeadSpec, seed: int, in_features: int, classes: int, convolutional: bool = False
+) -> HeadValues:
+    """Returns a head with its initial values: the same bytes for every backend.
+
+    Args:
+        spec: which head.
+        seed: the experiment's seed.
+        in_features: width of the features.
+        classes: how many the dataset has.
+        convolutional: whether it classifies each place of maps.
+    """
+    outputs = outputs_of(spec, classes)
+    if isinstance(spec, LinearHeadSpec):
+        values = linear_values(seed, "head", in_features, outputs)
+        return HeadValues(values, convolutional=convolutional)
+    widths = (in_features, *spec.hidden, outputs)
+    names = linear_paths("head", len(spec.hidden))
+    *hidden, output = [
+        linear_values(seed, name, inputs, width)
+        for name, (inputs, width) in zip(names, pairwise(widths), strict=True)
+    ]
+    return _mlp(spec, hidden, output, convolutional)
+
+
+def outputs_of(spec: HeadSpec, classes: int) -> int:
+    """Returns how many logits a head has for so many classes."""
+    return 1 if spec.outputs == "single" else classes
+
+
+def auxiliary_head(seed: int, path: str, in_features: int, outputs: int) -> HeadValues:
+    """Returns the new last layer of an auxiliary classifier, at `path`."""
+    return HeadValues(linear_values(seed, f"auxiliary/{path}", in_features, outputs))
+
+
+def saved_auxiliary_head(path: str, state: Mapping[str, NDArray[Any]]) -> HeadValues:
+    """Returns the last layer of an auxiliary classifier of a saved model.
+
+    Raises:
+        RunError: `state` has no such layer.
+    """
+    return saved_head(LinearHeadSpec(), path, state)
+
+
+def saved_head(spec: HeadSpec, path: str, state: Mapping[str, NDArray[Any]]) -> HeadValues:
+    """Returns the head at `path` of a saved model.
+
+    Raises:
+        RunError: `state` has no such head.
+    """
+    names = linear_paths(path, 0 if isinstance(spec, LinearHeadSpec) else len(spec.hidden))
+    try:
+        weights = [state[f"{name}.weight"] for name in names]
+        biases = [state[f"{name}.bias"] for name in names]
+    except KeyError as error:
+        raise RunError(f"the checkpoint's model has no tensor {error}, part of its head.") from None
+    flat = [weight.reshape(weight.shape[:2]) for weight in weights]
+    *hidden, output = map(LinearValues, flat, biases)
+    return _mlp(spec, hidden, output, weights[0].ndim == 4)
+
+
+def _mlp(
+    spec: HeadSpec, hidden: list[LinearValues], output: LinearValues, convolutional: bool
+) -> HeadValues:
+    if isinstance(spec, LinearHeadSpec):
+        return HeadValues(output, convolutional=convolutional)
+    layers = (HiddenValues(linear, spec.activation, spec.dropout) for linear in hidden)
+    return HeadValues(output, tuple(layers), convolutional)

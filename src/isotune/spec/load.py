@@ -1,0 +1,99 @@
+"""Loads a spec: from a YAML file, a recipe's name or a mapping."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, Union
+
+from pydantic import ValidationError
+
+from isotune.errors import SpecError, nearest
+from isotune.spec import recipes
+from isotune.spec.document import Document, plain, read_document
+from isotune.spec.experiment import ExperimentSpec
+from isotune.spec.messages import explain
+from isotune.spec.overrides import apply_overrides
+
+SpecSource = Union[str, Path, Mapping[str, Any], ExperimentSpec]
+
+
+def load_spec(source: SpecSource, overrides: Iterable[str] = ()) -> ExperimentSpec:
+    """Loads and checks a spec.
+
+    Args:
+        source: the path of a YAML file, the name of a recipe, a mapping, or a spec.
+        overrides: ``"optimizer.lr=0.01"``, as ``--set`` on the command line.
+
+    Raises:
+        SpecError: one line for each thing that is wrong, with file, line, field, what was
+            found and what is allowed.
+    """
+    document, folder = _document(source)
+    document = apply_overrides(document, overrides)
+    if not isinstance(document.data, dict):
+        raise SpecError(f"{document.source}: should be a mapping with keys such as 'dataset'.")
+    try:
+        spec = ExperimentSpec.model_validate(document.data)
+    except ValidationError as error:
+        raise SpecError(explain(error, document)) from error
+    return _anchor(spec, folder)
+
+
+def dump_spec(spec: ExperimentSpec) -> dict[str, Any]:
+    """Returns the spec, defaults included, as plain data that loads again."""
+    return spec.model_dump(mode="json")
+
+
+def json_schema() -> dict[str, Any]:
+    """Returns the JSON Schema of a spec file, for editors and checks."""
+    schema = ExperimentSpec.model_json_schema()
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+def _document(source: SpecSource) -> tuple[Document, Path | None]:
+    if isinstance(source, ExperimentSpec):
+        return Document(dump_spec(source), "spec"), None
+    if isinstance(source, Mapping):
+        try:
+            return Document(plain(source), "spec"), None
+        except RecursionError:
+            raise SpecError("spec: is nested too deeply.") from None
+    path = Path(source)
+    if _holds(path.is_file):
+        try:
+            return read_document(path.read_text("utf-8"), str(source)), path.resolve().parent
+        except (OSError, UnicodeDecodeError) as error:
+            raise SpecError(f"{source}: cannot be read as text: {error}.") from error
+    names = recipes.names()
+    if str(source) in names:
+        return read_document(recipes.text(str(source)), f"recipe {source}"), None
+    raise SpecError(
+        f"{source}: there is no such file or recipe.{nearest(str(source), names)}"
+        f" Recipes are: {', '.join(names)}."
+    )
+
+
+def _holds(check: Callable[[], bool]) -> bool:
+    try:
+        return check()
+    except OSError:  # a name too long, or a folder that may not be read
+        return False
+
+
+def _anchor(spec: ExperimentSpec, folder: Path | None) -> ExperimentSpec:
+    """Makes paths absolute that exist beside the spec's file or in the working directory.
+
+    Others are looked up under ``$ISOTUNE_HOME`` when the run begins.
+    """
+    update: dict[str, Any] = {}
+    for base in (folder, Path.cwd()):
+        if base is None:
+            continue
+        if "dataset" not in update and _holds((base / spec.dataset.path).is_dir):
+            path = str((base / spec.dataset.path).resolve())
+            update["dataset"] = spec.dataset.model_copy(update={"path": path})
+        if "backbone" not in update and _holds((base / spec.backbone.weights).is_file):
+            path = str((base / spec.backbone.weights).resolve())
+            update["backbone"] = spec.backbone.model_copy(update={"weights": path})
+    return spec.model_copy(update=update)

@@ -1,0 +1,1 @@
+"""The home folder, atomic files, locks and downloads."""

@@ -1,0 +1,156 @@
+"""Keeps features: in memory, or in files, which later runs find again."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isotune.storage import home
+
+Rows = NDArray[np.float32]
+"""Features of some pictures, shape (N, ...)."""
+
+ABANDONED = 24 * 3600
+"""Seconds after which a file that was never finished is taken away."""
+
+
+@dataclass(frozen=True)
+class Draft:
+    """Features that are being computed.
+
+    Attributes:
+        rows: to be filled.
+        file: where they lie already, if that is not in memory.
+    """
+
+    rows: Rows
+    file: Path | None
+
+
+class FeatureStore:
+    """Files ``$ISOTUNE_HOME/cache/features/KEY.npy``, and what one run holds in memory.
+
+    Where they cannot be written nothing is kept for later runs, and a temporary file takes
+    what memory has no room for.
+
+    Args:
+        memory: bytes of features in memory, at most.
+        disk: bytes of features in files, at most; the least recently used of other runs go.
+    """
+
+    def __init__(self, memory: int, disk: int) -> None:
+        self._memory = memory
+        self._disk = disk
+        self._mapped = 0
+        self._folder = home.home() / "cache" / "features"
+
+    def load(self, key: str, rows: int) -> Rows | None:
+        """Returns what an earlier run has kept, `rows` of them; None if there is nothing."""
+        file = self._file(key)
+        try:
+            found = np.load(file, mmap_mode="r", allow_pickle=False)
+            if found.dtype != np.float32 or len(found) != rows:
+                return None
+            os.utime(file)  # the newest is the last to go
+        except (OSError, ValueError, EOFError, TypeError):
+            return None
+        if found.nbytes <= self._memory:
+            self._memory -= found.nbytes
+            return np.array(found)
+        return np.asarray(found)
+
+    def draft(self, shape: tuple[int, ...]) -> Draft | None:
+        """Returns room for features of this shape; None if there is none."""
+        size = int(np.prod(shape)) * 4
+        if size <= self._memory:
+            self._memory -= size
+            return Draft(np.empty(shape, np.float32), None)
+        if size > self._disk - self._mapped:
+            return None
+        for folder in (self._folder, Path(tempfile.gettempdir())):
+            with suppress(OSError):
+                draft = _mapped(folder, shape, size)
+                self._mapped += size
+                return draft
+        return None
+
+    def keep(self, draft: Draft, key: str | None) -> Rows:
+        """Returns the features of a draft that is filled, kept for later runs under `key`."""
+        with suppress(OSError):
+            if key is not None and draft.rows.nbytes <= self._disk:
+                self._save(draft, self._file(key))
+        self.discard(draft)
+        return np.asarray(draft.rows)
+
+    def discard(self, draft: Draft) -> None:
+        """Takes away the unfinished file of a draft, if any; its memory stays mapped."""
+        if draft.file is not None:
+            with suppress(OSError):
+                draft.file.unlink(missing_ok=True)
+
+    def _save(self, draft: Draft, file: Path) -> None:
+        part = draft.file
+        if part is None:
+            part = _new_file(self._folder)
+            try:
+                with part.open("wb") as stream:
+                    np.save(stream, draft.rows)
+                    stream.flush()
+                    os.fsync(stream.fileno())
+            except BaseException:
+                part.unlink(missing_ok=True)
+                raise
+        elif part.parent != file.parent:
+            return
+        elif isinstance(draft.rows, np.memmap):
+            draft.rows.flush()
+        part.replace(file)
+        self._make_room(file)
+
+    def _make_room(self, newest: Path) -> None:
+        used = newest.stat().st_size
+        files = [(path.stat(), path) for path in self._folder.iterdir() if path != newest]
+        for stat, path in sorted(files, key=lambda pair: -pair[0].st_mtime):
+            if path.suffix == ".npy":
+                used += stat.st_size
+                outdated = used > self._disk
+            else:
+                outdated = time.time() - stat.st_mtime > ABANDONED
+            if outdated:
+                path.unlink(missing_ok=True)
+
+    def _file(self, key: str) -> Path:
+        return self._folder / f"{key}.npy"
+
+
+def _mapped(folder: Path, shape: tuple[int, ...], size: int) -> Draft:
+    part = _new_file(folder)
+    try:
+        if shutil.disk_usage(folder).free < size:
+            raise OSError("no room")
+        rows: Rows = np.lib.format.open_memmap(  # type: ignore[no-untyped-call]
+            part, mode="w+", dtype=np.float32, shape=shape
+        )
+        if hasattr(os, "posix_fallocate"):
+            # A hole that a full disk has no room for would end the process, not raise.
+            with part.open("r+b") as stream:
+                os.posix_fallocate(stream.fileno(), 0, part.stat().st_size)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+    return Draft(rows, part)
+
+
+def _new_file(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=folder, suffix=".part")
+    os.close(handle)
+    return Path(name)

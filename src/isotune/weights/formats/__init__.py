@@ -1,0 +1,1 @@
+"""Reads and writes weights files; nothing in them can run code."""

@@ -1,0 +1,114 @@
+"""The older format of ``torch.save``: five pickles, then the storages one after the other.
+
+The pickles are a magic number, the protocol's version, facts about the machine, the object and
+the list of storage keys. A storage is its number of elements (int64) and then the elements, all
+little-endian.
+"""
+
+from __future__ import annotations
+
+import io
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isotune.weights.formats.files import Unreadable
+from isotune.weights.formats.pth.names import NAMES, DType
+from isotune.weights.formats.pth.pickle import read_pickle
+from isotune.weights.formats.pth.tensors import Storage, Storages, is_count, itemsize
+
+MAGIC_NUMBER = 0x1950A86A20F9469CFC6C
+PROTOCOL_VERSION = 1001
+
+
+class LegacyFormat(Storages):
+    """A file in the older format.
+
+    Attributes:
+        root: what the file holds, its tensors not read yet.
+
+    Raises:
+        Unreadable: it is not such a file, or damaged.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        super().__init__(file.seek(0, io.SEEK_END))
+        file.seek(0)
+        self._file = file
+        self._itemsizes: dict[str, int] = {}
+        pickles = _Bounded(file, self.file_size)
+        if read_pickle(pickles, {}) != MAGIC_NUMBER:
+            raise Unreadable("it is a pickle, but not one that torch.save wrote")
+        if read_pickle(pickles, {}) != PROTOCOL_VERSION:
+            raise Unreadable("it is of an unknown version of torch.save")
+        read_pickle(pickles, {})
+        self.root = read_pickle(pickles, NAMES, self._storage)
+        self._places = self._find_storages(read_pickle(pickles, {}))
+
+    def read(self, key: str, size: int) -> NDArray[np.uint8]:
+        """Reads storage `key` of `size` bytes; views of a storage may read less than all."""
+        if key not in self._places:
+            raise Unreadable(f"storage '{key}' is missing")
+        start, held = self._places[key]
+        if held < size:
+            raise Unreadable(f"storage '{key}' has {held} bytes, not {size}")
+        data = np.empty(held, np.uint8)
+        self._file.seek(start)
+        if self._file.readinto(data) != held:  # type: ignore[attr-defined]
+            raise Unreadable(f"storage '{key}' is cut off")
+        return data
+
+    def _find_storages(self, keys: Any) -> dict[str, tuple[int, int]]:
+        if not (isinstance(keys, list) and all(isinstance(key, str) for key in keys)):
+            raise Unreadable("its list of storages is damaged")
+        places: dict[str, tuple[int, int]] = {}
+        position = self._file.tell()
+        for key in keys:
+            if key not in self._itemsizes or key in places:
+                raise Unreadable(f"storage '{key}' belongs to no tensor, or is there twice")
+            self._file.seek(position)
+            header = self._file.read(8)
+            elements = int.from_bytes(header, "little")
+            size = elements * self._itemsizes[key]
+            position += 8
+            if len(header) < 8 or position + size > self.file_size:
+                raise Unreadable(f"it is cut off, or damaged, at storage '{key}'")
+            places[key] = (position, size)
+            position += size
+        return places
+
+    def _storage(self, identity: Any) -> Storage:
+        """Reads a persistent id: ("storage", type, key, device, elements, view).
+
+        A view is (key, start, elements): PyTorch before 0.4 made storages of parts of others.
+        """
+        match identity:
+            case ("storage", DType() as dtype, str() as key, _, length, view):
+                self._itemsizes.setdefault(key, itemsize(dtype))
+                start = 0
+                if isinstance(view, tuple) and len(view) == 3:
+                    _, start, length = view
+                if is_count(start) and is_count(length):
+                    return Storage(key, str(dtype), start, length)
+        raise Unreadable("a storage in it is described in an unknown way")
+
+
+class _Bounded:
+    """Reads on from a file, never asking for more bytes than there are.
+
+    ``file.read(size)`` takes memory for `size` bytes before it reads one.
+    """
+
+    def __init__(self, file: BinaryIO, size: int) -> None:
+        self._file = file
+        self._size = size
+
+    def read(self, size: int) -> bytes:
+        return self._file.read(min(size, self._size - self._file.tell()))
+
+    def readline(self) -> bytes:
+        return self._file.readline()
+
+    def tell(self) -> int:
+        return self._file.tell()

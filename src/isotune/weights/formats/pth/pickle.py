@@ -1,0 +1,264 @@
+"""Reads the pickles in PyTorch files without the pickle machine.
+
+Python's unpickler calls what a file names. This one is an interpreter of its own, for the few
+instructions that a state dict needs: it decodes them with :mod:`pickletools`, which runs
+nothing, and a name in the file is only looked up in the table it is given. There is no import,
+no attribute access and no call of anything outside that table.
+"""
+
+from __future__ import annotations
+
+import pickletools
+import struct
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import IO, Any, Protocol, cast
+
+from isotune.weights.formats.files import Unreadable, printable
+
+MAX_INSTRUCTIONS = 5_000_000
+"""A state dict takes about 60 a tensor; this is some seconds of reading."""
+
+
+@dataclass(frozen=True, eq=False)
+class Global:
+    """What a name in a pickle stands for here. `call` makes an object of its arguments."""
+
+    value: Any = None
+    call: Callable[..., Any] | None = None
+
+
+class Ignored:
+    """Stands for an object that decides nothing about the weights. It takes and drops all."""
+
+
+IGNORED = Ignored()
+Globals = Mapping[tuple[str, str], Global]
+
+# fmt: off
+_PUSH_ARGUMENT = frozenset({
+    "INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT",
+    "STRING", "BINSTRING", "SHORT_BINSTRING", "UNICODE", "BINUNICODE", "SHORT_BINUNICODE",
+    "BINUNICODE8", "BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8",
+})
+# fmt: on
+_PUSH_CONSTANT = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
+_PUSH_NEW: Mapping[str, Callable[[], Any]] = {
+    "EMPTY_DICT": dict,
+    "EMPTY_LIST": list,
+    "EMPTY_TUPLE": tuple,
+    "EMPTY_SET": Ignored,
+}
+_TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
+_SKIP = frozenset({"PROTO", "FRAME"})
+_KEYS = (str, bytes, int, float, type(None))
+
+
+class PickleSource(Protocol):
+    """The part of a binary file that a pickle is read through."""
+
+    def read(self, size: int, /) -> bytes:
+        """Returns the next `size` bytes, or what is left."""
+
+    def readline(self) -> bytes:
+        """Returns the bytes up to the end of a line."""
+
+    def tell(self) -> int:
+        """Returns the position."""
+
+
+def read_pickle(
+    file: PickleSource, names: Globals, persistent: Callable[[Any], Any] | None = None
+) -> Any:
+    """Reads one pickle from where `file` stands, and stops right behind it.
+
+    Args:
+        file: what to read from.
+        names: what may be named, by (module, name).
+        persistent: makes an object of a persistent id.
+
+    Returns:
+        Plain Python objects, those of `names` and `persistent`, and :data:`IGNORED`.
+
+    Raises:
+        Unreadable: the pickle is damaged, too long, or asks for what is not in `names`.
+    """
+    machine = _Machine(names, persistent)
+    try:
+        for count, (opcode, argument, _) in enumerate(pickletools.genops(cast("IO[bytes]", file))):
+            if count == MAX_INSTRUCTIONS:
+                raise Unreadable("its pickle is too long for a state dict")
+            machine.step(opcode.name, argument)
+        return machine.result()
+    except (ValueError, OverflowError, struct.error, IndexError) as error:
+        raise Unreadable("its pickle is damaged or cut off") from error
+
+
+class _Machine:
+    """The stack, the marks and the memo of one pickle."""
+
+    def __init__(self, names: Globals, persistent: Callable[[Any], Any] | None) -> None:
+        self._names = names
+        self._persistent = persistent
+        self._stack: list[Any] = []
+        self._marks: list[int] = []
+        self._memo: dict[int, Any] = {}
+
+    def step(self, name: str, argument: Any) -> None:
+        if name in _PUSH_ARGUMENT:
+            self._stack.append(argument)
+        elif name in _PUSH_CONSTANT:
+            self._stack.append(_PUSH_CONSTANT[name])
+        elif name in _PUSH_NEW:
+            self._stack.append(_PUSH_NEW[name]())
+        elif name in _TUPLES:
+            self._tuple_of(_TUPLES[name])
+        elif name in ("BINPUT", "LONG_BINPUT", "PUT"):
+            self._memo[argument] = self._stack[-1]
+        elif name in ("BINGET", "LONG_BINGET", "GET"):
+            self._get(argument)
+        elif name == "GLOBAL":
+            self._global(*argument.split(" ", 1))
+        elif name not in _SKIP:
+            handler = _HANDLERS.get(name)
+            if handler is None:
+                raise Unreadable(f"its pickle uses {name}, which no state dict needs")
+            handler(self)
+
+    def result(self) -> Any:
+        return self._stack[-1]
+
+    def _get(self, index: int) -> None:
+        if index not in self._memo:
+            raise Unreadable("its pickle is damaged: it repeats an object that it never had")
+        self._stack.append(self._memo[index])
+
+    def _tuple_of(self, count: int) -> None:
+        if len(self._stack) < count:
+            raise IndexError
+        items = tuple(self._stack[-count:])
+        del self._stack[-count:]
+        self._stack.append(items)
+
+    def _global(self, module: str, name: str) -> None:
+        known = self._names.get((module, name))
+        if known is None:
+            asked = printable(f"{module}.{name}", 80)
+            raise Unreadable(
+                f"it asks for '{asked}', which the state dict of a model does not need and which"
+                " is refused; save model.state_dict() alone"
+            )
+        self._stack.append(known if known.call else known.value)
+
+    def _stack_global(self) -> None:
+        name, module = self._stack.pop(), self._stack.pop()
+        if not (isinstance(name, str) and isinstance(module, str)):
+            raise Unreadable("its pickle is damaged: a name is not text")
+        self._global(module, name)
+
+    def _mark(self) -> None:
+        self._marks.append(len(self._stack))
+
+    def _items(self) -> list[Any]:
+        mark = self._marks.pop()
+        items = self._stack[mark:]
+        del self._stack[mark:]
+        return items
+
+    def _pop(self) -> None:
+        if self._marks and self._marks[-1] == len(self._stack):
+            self._marks.pop()
+        else:
+            self._stack.pop()
+
+    def _append(self, items: list[Any]) -> None:
+        target = self._stack[-1]
+        if isinstance(target, list):
+            target.extend(items)
+        elif not isinstance(target, Ignored):
+            raise Unreadable("its pickle is damaged: it appends to what is no list")
+
+    def _set_items(self, items: list[Any]) -> None:
+        target = self._stack[-1]
+        if isinstance(target, Ignored):
+            return
+        if not isinstance(target, dict) or len(items) % 2:
+            raise Unreadable("its pickle is damaged: it sets items of what is no dict")
+        for key, value in zip(items[::2], items[1::2], strict=True):
+            if not isinstance(key, _KEYS):
+                raise Unreadable("a dict in it has keys that are neither text nor numbers")
+            target[key] = value
+
+    def _reduce(self) -> None:
+        arguments, function = self._stack.pop(), self._stack.pop()
+        if isinstance(function, Ignored):
+            self._stack.append(IGNORED)
+            return
+        if not isinstance(function, Global) or function.call is None:
+            raise Unreadable("its pickle is damaged: it calls what is no function")
+        if not isinstance(arguments, tuple):
+            raise Unreadable("its pickle is damaged: it calls a function without arguments")
+        try:
+            made = function.call(*arguments)
+        except TypeError:
+            raise Unreadable("its pickle is damaged: a call has the wrong arguments") from None
+        self._stack.append(made)
+
+    def _persistent_id(self) -> None:
+        if self._persistent is None:
+            raise Unreadable("its pickle refers to data outside it")
+        self._stack.append(self._persistent(self._stack.pop()))
+
+    def _set_items_from_mark(self) -> None:
+        items = self._items()
+        self._set_items(items)
+
+    def _dict_from_mark(self) -> None:
+        items = self._items()
+        self._stack.append({})
+        self._set_items(items)
+
+    def _set_item(self) -> None:
+        value, key = self._stack.pop(), self._stack.pop()
+        self._set_items([key, value])
+
+    def _append_from_mark(self) -> None:
+        items = self._items()
+        self._append(items)
+
+    def _frozen_set(self) -> None:
+        self._items()
+        self._stack.append(IGNORED)
+
+    def _append_one(self) -> None:
+        item = self._stack.pop()
+        self._append([item])
+
+    def _stop(self) -> None:
+        if len(self._stack) != 1:
+            raise Unreadable("its pickle is damaged: it does not end with one object")
+
+
+# BUILD sets attributes; of those a state dict has (OrderedDict's _metadata) none is a weight.
+_HANDLERS: Mapping[str, Callable[[_Machine], Any]] = {
+    "MARK": _Machine._mark,
+    "POP": _Machine._pop,
+    "POP_MARK": _Machine._items,
+    "STOP": _Machine._stop,
+    "DUP": lambda machine: machine._stack.append(machine._stack[-1]),
+    "MEMOIZE": lambda machine: machine._memo.update({len(machine._memo): machine._stack[-1]}),
+    "TUPLE": lambda machine: machine._stack.append(tuple(machine._items())),
+    "LIST": lambda machine: machine._stack.append(machine._items()),
+    "DICT": _Machine._dict_from_mark,
+    "FROZENSET": _Machine._frozen_set,
+    "APPEND": _Machine._append_one,
+    "APPENDS": _Machine._append_from_mark,
+    "ADDITEMS": _Machine._append_from_mark,
+    "SETITEM": _Machine._set_item,
+    "SETITEMS": _Machine._set_items_from_mark,
+    "STACK_GLOBAL": _Machine._stack_global,
+    "REDUCE": _Machine._reduce,
+    "NEWOBJ": _Machine._reduce,
+    "BUILD": lambda machine: machine._stack.pop(),
+    "BINPERSID": _Machine._persistent_id,
+}

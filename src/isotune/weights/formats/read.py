@@ -1,0 +1,118 @@
+"""Reads a weights file of any known format, which its content tells, not its name."""
+
+from __future__ import annotations
+
+import math
+from operator import itemgetter
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isotune.errors import WeightsError
+from isotune.weights.formats.ckpt.read import is_ckpt, read_ckpt
+from isotune.weights.formats.files import Unreadable, opened
+from isotune.weights.formats.pth.read import read_pth
+from isotune.weights.formats.pth.tensors import MAX_DIMENSIONS, widen_bfloat16
+from isotune.weights.formats.pth.zip import MAGIC as ZIP_MAGIC
+
+PICKLE_MAGIC = b"\x80"
+
+SAFETENSORS_DTYPES = {
+    "F64": "<f8",
+    "F32": "<f4",
+    "F16": "<f2",
+    "BF16": "<u2",
+    "I64": "<i8",
+    "I32": "<i4",
+    "I16": "<i2",
+    "I8": "i1",
+    "U64": "<u8",
+    "U32": "<u4",
+    "U16": "<u2",
+    "U8": "u1",
+    "BOOL": "?",
+}
+
+SAFETENSORS_HEADER = 100_000_000
+"""Bytes of a header, at most; a file with fewer than its header should have is cut off."""
+
+LOOKS = (
+    (b"version https://git-lfs", "a Git LFS pointer; fetch the file itself with 'git lfs pull'"),
+    (b"<!doctype html", "an HTML page, perhaps an error message saved by a download"),
+    (b"<html", "an HTML page, perhaps an error message saved by a download"),
+    (b"<?xml", "an XML document, perhaps an error message saved by a download"),
+    (b"{", "a JSON document"),
+    (b"\x1f\x8b", "a gzip archive; unpack it first"),
+    (b"\x89hdf", "an HDF5 file"),
+    (b"\x93numpy", "a NumPy array"),
+)
+"""What other files begin with, in lower case, and what they are."""
+
+
+def read_weights(path: str | Path) -> dict[str, NDArray[Any]]:
+    """Reads a ``.pth``, ``.safetensors`` or MindSpore ``.ckpt`` file.
+
+    Returns:
+        Contiguous arrays by name, with the file's shapes and dtypes, but bfloat16 as float32.
+
+    Raises:
+        WeightsError: the file is missing, damaged, unsafe, or none of the three.
+    """
+    path = Path(path)
+    with opened(path) as file:
+        head = file.read(1024)
+        if _is_safetensors(head, path.stat().st_size):
+            return _read_safetensors(file)
+        if is_ckpt(head):
+            return read_ckpt(file)
+    if head.startswith((ZIP_MAGIC, PICKLE_MAGIC)):
+        return read_pth(path)
+    raise WeightsError(f"'{path}' is not a .pth, .safetensors or .ckpt file: {_look(head)}.")
+
+
+def _is_safetensors(head: bytes, file_size: int) -> bool:
+    """Tells it by its header, JSON behind a length of eight bytes."""
+    length = int.from_bytes(head[:8], "little")
+    return head[8:9] == b"{" and length < max(file_size, SAFETENSORS_HEADER)
+
+
+def _read_safetensors(file: BinaryIO) -> dict[str, NDArray[Any]]:
+    from safetensors import SafetensorError, deserialize
+
+    file.seek(0)
+    try:
+        parts = deserialize(file.read())  # type: ignore[no-untyped-call]
+    except SafetensorError as error:
+        raise Unreadable(str(error)) from error
+    if not parts:
+        raise Unreadable("it holds no tensor")
+    # They come in any order, another one each time.
+    return {name: _array(name, part) for name, part in sorted(parts, key=itemgetter(0))}
+
+
+def _array(name: str, part: dict[str, Any]) -> NDArray[Any]:
+    dtype = part["dtype"]
+    if dtype not in SAFETENSORS_DTYPES:
+        raise Unreadable(f"tensor '{name}' is of type {dtype}, which is not read")
+    array = np.frombuffer(part["data"], SAFETENSORS_DTYPES[dtype])
+    array = array.astype(array.dtype.newbyteorder("="), copy=False)
+    if dtype == "BF16":
+        array = widen_bfloat16(array)
+    shape = tuple(part["shape"])
+    if len(shape) > MAX_DIMENSIONS or math.prod(side for side in shape if side) >= 1 << 59:
+        raise Unreadable(f"the shape of tensor '{name}' is too large")
+    return array.reshape(shape)
+
+
+def _look(head: bytes) -> str:
+    if not head:
+        return "it is empty"
+    start = head.lstrip().lower()
+    for magic, description in LOOKS:
+        if start.startswith(magic):
+            return f"it looks like {description}"
+    if head[257:262] == b"ustar":
+        return "it looks like a tar archive; unpack it first"
+    return "its first bytes belong to no known format"

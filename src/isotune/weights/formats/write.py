@@ -1,0 +1,99 @@
+"""Writes a weights file, in the format that its name's ending tells."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isotune.errors import WeightsError
+from isotune.weights.formats.ckpt.write import write_ckpt
+from isotune.weights.formats.files import printable
+from isotune.weights.formats.pth.write import write_pth
+
+Arrays = Mapping[str, NDArray[Any]]
+
+KINDS = frozenset("fiub")
+
+
+def write_weights(path: str | Path, state: Arrays) -> None:
+    """Writes a model's tensors; the file appears when it is whole, replacing one of that name.
+
+    - ``.safetensors``: canonical names, which are torchvision's.
+    - ``.pth`` or ``.pt``: the same, with ``num_batches_tracked``; for ``torch.load`` with
+      ``weights_only=True`` and ``load_state_dict`` with ``strict=True``.
+    - ``.ckpt``: MindSpore's names; for ``mindspore.load_checkpoint``.
+
+    The same state gives the same bytes.
+
+    Args:
+        path: the file. Its folder must exist.
+        state: arrays by canonical name.
+
+    Raises:
+        WeightsError: the ending is none of these, a tensor is of a type that the format does not
+            have, or the file cannot be written.
+    """
+    path = Path(path)
+    write = writer(path)
+    ready = {name: _plain(name, value) for name, value in state.items()}
+    with _whole(path) as file:
+        write(file, ready)
+
+
+def writer(path: Path) -> Callable[[BinaryIO, Arrays], None]:
+    """Returns what writes the format of `path`.
+
+    Raises:
+        WeightsError: no format has such an ending; the message lists those that there are.
+    """
+    if found := WRITERS.get(path.suffix.lower()):
+        return found
+    raise WeightsError(
+        f"'{path}' tells no format that is written; its name must end in {', '.join(WRITERS)}."
+    )
+
+
+def _write_safetensors(file: BinaryIO, state: Arrays) -> None:
+    from safetensors.numpy import save
+
+    file.write(save(dict(state)))
+
+
+WRITERS: Mapping[str, Callable[[BinaryIO, Arrays], None]] = {
+    ".safetensors": _write_safetensors,
+    ".pth": write_pth,
+    ".pt": write_pth,
+    ".ckpt": write_ckpt,
+}
+
+
+def _plain(name: str, value: NDArray[Any]) -> NDArray[Any]:
+    """Returns a little-endian, contiguous array."""
+    array = np.asarray(value)
+    if array.dtype.kind not in KINDS or array.dtype.itemsize > 8:
+        raise WeightsError(
+            f"tensor '{printable(name, 120)}' is of type {array.dtype}, which is not written."
+        )
+    return np.require(array, array.dtype.newbyteorder("<"), "C")
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[BinaryIO]:
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with beside.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise WeightsError(f"'{path}' cannot be written: {reason}.") from error
+    finally:
+        beside.unlink(missing_ok=True)

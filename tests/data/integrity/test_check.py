@@ -1,0 +1,197 @@
+from __future__ import annotations
+
+import io
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from zlib import crc32
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from isotune.data.decode import open_rgb
+from isotune.data.integrity import check as checking
+from isotune.data.integrity.check import clean, find_broken
+from isotune.data.sources.folder import FolderSource
+from isotune.errors import DatasetError
+
+Save = Callable[..., Path]
+
+
+def truncate(path: Path) -> Path:
+    path.write_bytes(path.read_bytes()[:-30])
+    return path
+
+
+@pytest.fixture
+def folder(save: Save, tmp_path: Path) -> Path:
+    """Four pictures, the second and the third of them broken."""
+    save("d/train/a/1.jpg", 40, 30)
+    truncate(save("d/train/a/2.jpg", 40, 30))
+    save("d/train/b/3.png").write_text("no picture")
+    save("d/train/b/4.png", seed=4)
+    return tmp_path / "d"
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the files that are read from now on."""
+    names: list[str] = []
+
+    def note(path: Path) -> Any:
+        names.append(path.name)
+        return original(path)
+
+    original = checking.open_checked
+    monkeypatch.setattr(checking, "open_checked", note)
+    return names
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_broken_pictures_are_found_in_order(folder: Path, workers: int) -> None:
+    source = FolderSource(folder, "train")
+    broken = find_broken(source, workers)
+    assert [(picture.index, picture.identity) for picture in broken] == [
+        (1, str(folder / "train/a/2.jpg")),
+        (2, str(folder / "train/b/3.png")),
+    ]
+    assert "truncated" in broken[0].reason
+
+
+def test_policy_error_names_all_of_them_with_reasons(folder: Path) -> None:
+    with pytest.raises(DatasetError) as error:
+        clean(FolderSource(folder, "train"), "error")
+    message = str(error.value)
+    assert "2 pictures are broken" in message
+    assert f"{folder / 'train/a/2.jpg'}: " in message
+    assert f"{folder / 'train/b/3.png'}: it is not a picture" in message
+
+
+def test_policy_error_counts_what_it_does_not_name(save: Save, tmp_path: Path) -> None:
+    for number in range(23):
+        save(f"train/a/{number:02}.png").write_bytes(b"")
+    with pytest.raises(DatasetError, match=r"(?s)23 pictures .*19\.png.*and 3 more") as error:
+        clean(FolderSource(tmp_path, "train"), "error")
+    assert "20.png" not in str(error.value)
+
+
+def test_policy_skip_leaves_them_out(folder: Path) -> None:
+    source = FolderSource(folder, "train")
+    sound, skipped = clean(source, "skip")
+    assert [sound.identify(index) for index in range(len(sound))] == [
+        str(folder / "train/a/1.jpg"),
+        str(folder / "train/b/4.png"),
+    ]
+    assert sound.labels.tolist() == [0, 1]
+    assert sound.classes == ("a", "b")
+    assert sound.load(1).tobytes() == source.load(3).tobytes()
+    assert [picture.index for picture in skipped] == [1, 2]
+    assert find_broken(sound) == []
+
+
+def test_a_class_that_loses_all_pictures_is_an_error(folder: Path) -> None:
+    (folder / "train/b/4.png").unlink()
+    with pytest.raises(DatasetError, match="no picture of class 'b'"):
+        clean(FolderSource(folder, "train"), "skip")
+
+
+def test_a_verdict_holds_until_the_file_changes(folder: Path, opened: list[str]) -> None:
+    first = find_broken(FolderSource(folder, "train"))
+    assert sorted(opened) == ["1.jpg", "2.jpg", "3.png", "4.png"]
+    opened.clear()
+    assert find_broken(FolderSource(folder, "train")) == first
+    assert opened == []
+    os.utime(folder / "train/b/4.png", ns=(1, 1))
+    truncate(folder / "train/a/1.jpg")
+    again = find_broken(FolderSource(folder, "train"))
+    assert sorted(opened) == ["1.jpg", "4.png"]
+    assert [picture.index for picture in again] == [0, 1, 2]
+
+
+def test_a_new_file_is_all_that_is_read_again(folder: Path, save: Save, opened: list[str]) -> None:
+    find_broken(FolderSource(folder, "train"))
+    opened.clear()
+    save("d/train/a/0.png")
+    (folder / "train/b/4.png").unlink()
+    (folder / "train/b/5.png").symlink_to("nowhere")
+    for _ in range(2):
+        found = find_broken(FolderSource(folder, "train"))
+        assert [Path(picture.identity).name for picture in found] == ["2.jpg", "3.png", "5.png"]
+        assert "no such file" in found[2].reason
+    assert opened == ["0.png"]
+
+
+@pytest.mark.parametrize("content", ["", "nonsense", "[]", '{"names": 3}'])
+def test_a_damaged_memory_is_ignored(folder: Path, home: Path, content: str) -> None:
+    first = find_broken(FolderSource(folder, "train"))
+    (memory,) = (home / "cache/checked").iterdir()
+    memory.write_text(content)
+    assert find_broken(FolderSource(folder, "train")) == first
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"pillow": "1.0"},
+        {"names": 3},
+        {"names": "a"},
+        {"stamps": [1, 2, 3]},
+        {"stamps": [2**70] * 8},
+        {"stamps": None},
+        {"broken": ["a"]},
+    ],
+)
+def test_a_memory_with_a_damaged_part_is_ignored(
+    folder: Path, home: Path, opened: list[str], change: dict[str, Any]
+) -> None:
+    first = find_broken(FolderSource(folder, "train"))
+    (memory,) = (home / "cache/checked").iterdir()
+    memory.write_text(json.dumps({**json.loads(memory.read_text()), **change}))
+    opened.clear()
+    assert find_broken(FolderSource(folder, "train")) == first
+    assert sorted(opened) == ["1.jpg", "2.jpg", "3.png", "4.png"]
+
+
+def test_a_home_that_cannot_be_written_only_forgets(folder: Path, home: Path) -> None:
+    home.write_text("a file, where no folder can be made")
+    assert len(find_broken(FolderSource(folder, "train"))) == 2
+
+
+def test_a_pipe_is_not_waited_for(folder: Path) -> None:
+    os.mkfifo(folder / "train/a/pipe.jpg")
+    reasons = [picture.reason for picture in find_broken(FolderSource(folder, "train"))]
+    assert "it is not a file" in reasons
+
+
+def encoded(progressive: bool) -> bytes:
+    pixels = np.random.default_rng(0).integers(0, 256, (33, 47, 3), dtype=np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "JPEG", progressive=progressive)
+    return file.getvalue()
+
+
+@given(st.booleans(), st.floats(0, 1), st.none() | st.tuples(st.floats(0, 1), st.integers(0, 255)))
+@settings(
+    max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_the_quick_check_of_a_jpeg_says_what_decoding_says(
+    tmp_path: Path, progressive: bool, cut: float, change: tuple[float, int] | None
+) -> None:
+    data = bytearray(encoded(progressive))
+    if change:
+        data[int(change[0] * (len(data) - 1))] = change[1]
+    path = tmp_path / "train/a/1.jpg"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data[: round(len(data) * cut)])
+    try:
+        open_rgb(path)
+        broken = 0
+    except DatasetError:
+        broken = 1
+    os.utime(path, ns=(0, crc32(path.read_bytes())))  # another file, not the one remembered
+    assert len(find_broken(FolderSource(tmp_path, "train"))) == broken

@@ -1,0 +1,165 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from isotune.data.transforms.pipeline import draw, middle_window
+from isotune.randomness import Purpose, stream
+from isotune.spec.transforms import (
+    CenterCropSpec,
+    RandomCropSpec,
+    RandomHorizontalFlipSpec,
+    RandomResizedCropSpec,
+    RandomVerticalFlipSpec,
+    ResizeSpec,
+    RotationSpec,
+)
+
+FILTERS = st.sampled_from(["nearest", "bilinear", "bicubic", "lanczos"])
+LENGTHS = st.integers(1, 48)
+SIZES = st.one_of(LENGTHS, st.tuples(LENGTHS, LENGTHS))
+FILLS = st.one_of(st.integers(0, 255), st.tuples(*[st.integers(0, 255)] * 3))
+
+
+@st.composite
+def pictures(draw_value: Any) -> Image.Image:
+    width, height = draw_value(LENGTHS), draw_value(LENGTHS)
+    rng = np.random.default_rng(draw_value(st.integers(0, 2**32 - 1)))
+    return Image.fromarray(rng.integers(0, 256, (height, width, 3), dtype=np.uint8))
+
+
+def generator(seed: int) -> np.random.Generator:
+    return stream(seed, Purpose.AUGMENTATION, 0, 0)
+
+
+def torchvision() -> tuple[Any, Any, Any]:
+    transforms = pytest.importorskip("torchvision.transforms")
+    return transforms, transforms.functional, transforms.InterpolationMode
+
+
+def assert_same(ours: Image.Image, theirs: Image.Image) -> None:
+    assert ours.size == theirs.size
+    assert ours.mode == theirs.mode == "RGB"
+    assert ours.tobytes() == theirs.tobytes()
+
+
+def listed(size: Any) -> Any:
+    return list(size) if isinstance(size, tuple) else size
+
+
+@given(pictures(), SIZES, FILTERS, st.none() | st.integers(1, 60))
+@settings(max_examples=80, deadline=None)
+def test_resize_is_torchvisions(image: Any, size: Any, interpolation: Any, max_size: Any) -> None:
+    _, functional, modes = torchvision()
+    assume(max_size is None or (isinstance(size, int) and max_size > size))
+    spec = ResizeSpec(size=size, interpolation=interpolation, max_size=max_size)
+    assume(min(spec.output(image.size[::-1])) > 0)
+    theirs = functional.resize(image, listed(size), modes(interpolation), max_size)
+    assert_same(draw(spec, None, image.size).apply(image), theirs)
+
+
+@given(pictures(), SIZES)
+@settings(max_examples=80, deadline=None)
+def test_center_crop_is_torchvisions(image: Any, size: Any) -> None:
+    _, functional, _ = torchvision()
+    ours = draw(CenterCropSpec(size=size), None, image.size).apply(image)
+    assert_same(ours, functional.center_crop(image, listed(size)))
+
+
+@given(pictures(), SIZES, FILTERS, st.integers(0, 2**63))
+@settings(max_examples=80, deadline=None)
+def test_random_resized_crop_is_torchvisions(
+    image: Any, size: Any, filter_: Any, seed: int
+) -> None:
+    _, functional, modes = torchvision()
+    spec = RandomResizedCropSpec(size=size, interpolation=filter_)
+    operation: Any = draw(spec, generator(seed), image.size)
+    window = operation.window
+    place = (window.top, window.left, window.height, window.width)
+    theirs = functional.resized_crop(image, *place, list(spec.output()), modes(filter_))
+    assert_same(operation.apply(image), theirs)
+
+
+BORDERS = st.integers(0, 9)
+PADDINGS = st.one_of(
+    BORDERS, st.tuples(BORDERS, BORDERS), st.tuples(BORDERS, BORDERS, BORDERS, BORDERS)
+)
+
+
+@given(
+    pictures(),
+    SIZES,
+    PADDINGS,
+    st.sampled_from(["constant", "edge", "reflect", "symmetric"]),
+    st.just(0) | FILLS,
+    st.integers(0, 2**63),
+)
+@settings(max_examples=150, deadline=None)
+def test_random_crop_is_torchvisions(
+    image: Any, size: Any, padding: Any, mode: Any, fill: Any, seed: int
+) -> None:
+    transforms, _, _ = torchvision()
+    spec = RandomCropSpec(
+        size=size, padding=padding, padding_mode=mode, fill=fill, pad_if_needed=True
+    )
+    numbers = generator(seed)
+
+    class SameNumbers(transforms.RandomCrop):  # type: ignore[misc]
+        @staticmethod
+        def get_params(padded: Any, wanted: Any) -> tuple[int, int, int, int]:
+            top = int(numbers.random() * (padded.height - wanted[0] + 1))
+            left = int(numbers.random() * (padded.width - wanted[1] + 1))
+            return top, left, *wanted
+
+    theirs = SameNumbers(spec.output(), listed(padding), True, fill, mode)(image)
+    assert_same(draw(spec, generator(seed), image.size).apply(image), theirs)
+
+
+@given(pictures(), st.booleans(), st.booleans())
+@settings(max_examples=20, deadline=None)
+def test_flips_are_torchvisions(image: Any, horizontal: bool, flipped: bool) -> None:
+    _, functional, _ = torchvision()
+    kind = RandomHorizontalFlipSpec if horizontal else RandomVerticalFlipSpec
+    ours = draw(kind(p=float(flipped)), generator(0), image.size).apply(image)
+    flip = functional.hflip if horizontal else functional.vflip
+    assert_same(ours, flip(image) if flipped else image)
+
+
+@given(
+    pictures(),
+    st.sampled_from([0, 90, 180, 270, 360]) | st.floats(0, 400),
+    st.sampled_from(["nearest", "bilinear", "bicubic"]),
+    st.booleans(),
+    FILLS,
+)
+@settings(max_examples=80, deadline=None)
+def test_rotation_is_torchvisions(
+    image: Any, angle: float, interpolation: Any, expand: bool, fill: Any
+) -> None:
+    _, functional, modes = torchvision()
+    spec = RotationSpec(
+        degrees=(angle, angle), interpolation=interpolation, expand=expand, fill=fill
+    )
+    theirs = functional.rotate(
+        image, float(angle), modes(interpolation), expand, None, listed(fill)
+    )
+    assert_same(draw(spec, generator(0), image.size).apply(image), theirs)
+
+
+@given(LENGTHS, LENGTHS, st.floats(0.2, 1), st.floats(1, 5))
+@settings(max_examples=100, deadline=None)
+def test_fallback_of_random_resized_crop_is_torchvisions(
+    width: int, height: int, low: float, high: float
+) -> None:
+    transforms, _, _ = torchvision()
+    hopeless = [10000.0, 10000.0]
+    theirs = transforms.RandomResizedCrop.get_params(
+        Image.new("RGB", (width, height)), hopeless, [low, high]
+    )
+    ours = middle_window((low, high), width, height)
+    assert (ours.top, ours.left, ours.height, ours.width) == theirs

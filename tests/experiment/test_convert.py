@@ -1,0 +1,113 @@
+"""Weights of one framework become a file of another's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+import isotune
+from contract.values import state
+from isotune.catalogue.layouts import layout
+from isotune.errors import RunError, SpecError, WeightsError
+from isotune.interfaces.backbone import BackboneEntry
+from isotune.weights.formats.read import read_weights
+from isotune.weights.formats.write import write_weights
+from tiny import experiment, make_pictures, numpy_plugins
+
+LENET = state(layout("lenet") or {})
+MOBILENET = state(layout("mobilenet_v2") or {})
+SUFFIXES = ("pth", "ckpt", "safetensors")
+
+
+def assert_equal(found: dict[str, Any], expected: dict[str, Any]) -> None:
+    assert found.keys() == expected.keys()
+    for name, value in expected.items():
+        np.testing.assert_array_equal(found[name], value, strict=True)
+
+
+@pytest.mark.parametrize("second", SUFFIXES)
+@pytest.mark.parametrize("first", SUFFIXES)
+def test_there_and_back_again(tmp_path: Path, first: str, second: str) -> None:
+    paths = [tmp_path / f"a.{first}", tmp_path / f"b.{second}", tmp_path / "c.safetensors"]
+    write_weights(paths[0], {**MOBILENET, "moments.features.0.0.weight": np.ones(1)})
+    done = isotune.convert(paths[0], paths[1])
+    assert (done.backbone, done.tensors, done.target) == ("mobilenet_v2", 262, paths[1])
+    assert done.head == {"classifier.1.weight": (1000, 1280), "classifier.1.bias": (1000,)}
+    assert done.dialects == (("MindSpore",) if first == "ckpt" else ())
+    assert done.notes == ("1 tensor is no weight and was left out: moments.features.0.0.weight",)
+    isotune.convert(paths[1], paths[2])
+    assert_equal(read_weights(paths[2]), MOBILENET)
+
+
+def test_any_head_is_kept_and_halves_become_floats(tmp_path: Path) -> None:
+    tensors = {n: v.astype(np.float16) for n, v in LENET.items() if not n.startswith("fc3.")}
+    save_file({**tensors, "fc3.weight": np.ones((3, 84), np.float16)}, tmp_path / "a.safetensors")
+    done = isotune.convert(tmp_path / "a.safetensors", tmp_path / "a.pth")
+    assert done.head == {"fc3.weight": (3, 84)}
+    found = read_weights(tmp_path / "a.pth")
+    assert {value.dtype for value in found.values()} == {np.dtype(np.float32)}
+    assert list(found) == [name for name in LENET if name != "fc3.bias"]  # torchvision's order
+
+
+def test_nothing_is_overwritten_unasked(tmp_path: Path) -> None:
+    source, target = tmp_path / "a.pth", tmp_path / "b.ckpt"
+    write_weights(source, LENET)
+    target.write_text("mine")
+    with pytest.raises(WeightsError, match="is there already; --force replaces it"):
+        isotune.convert(source, target)
+    assert target.read_text() == "mine"
+    isotune.convert(source, target, overwrite=True)
+    assert_equal(read_weights(target), LENET)
+
+
+def test_a_wrong_ending_is_told_before_anything_is_read(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match=r"must end in \.safetensors"):
+        isotune.convert(tmp_path / "none.pth", tmp_path / "a.onnx")
+
+
+def test_what_fits_no_backbone_is_told(tmp_path: Path) -> None:
+    source, target = tmp_path / "a.pth", tmp_path / "b.ckpt"
+    write_weights(source, {"stem.weight": np.ones(3)})
+    with pytest.raises(WeightsError, match=r"fits none .* first tensors are stem\.weight"):
+        isotune.convert(source, target)
+    with pytest.raises(WeightsError, match=r"missing: conv1\.weight.*unexpected: stem\.weight"):
+        isotune.convert(source, target, backbone="lenet")
+    with pytest.raises(SpecError, match="Did you mean 'lenet'"):
+        isotune.convert(source, target, backbone="lene")
+    assert not target.exists()
+
+
+def test_other_peoples_backbones_are_converted_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plugins = numpy_plugins()
+    monkeypatch.setattr(plugins, "backbones", lambda: [BackboneEntry("mine", "head")])
+    names = {"bn.gamma": 1, "bn.beta": 0, "bn.moving_mean": 2, "bn.moving_variance": 3, "head.w": 4}
+    save_file(
+        {name: np.full(2, value, np.float32) for name, value in names.items()},
+        tmp_path / "a.safetensors",
+    )
+    done = isotune.convert(
+        tmp_path / "a.safetensors", tmp_path / "b.pth", backbone="mine", plugins=plugins
+    )
+    assert done.head == {"head.w": (2,)}
+    found = read_weights(tmp_path / "b.pth")
+    assert found["bn.running_var"][0] == 3
+    assert "bn.num_batches_tracked" in found
+
+
+def test_a_run_is_exported(tmp_path: Path) -> None:
+    spec = experiment(make_pictures(tmp_path / "pictures"), epochs=2)
+    plugins = numpy_plugins()
+    run = isotune.run(spec, backend="numpy", output=tmp_path / "run", plugins=plugins)
+    done = isotune.convert(tmp_path / "run", tmp_path / "model.ckpt", plugins=plugins)
+    assert done.backbone == "linear"
+    assert done.head == {"fc.weight": (3, 192), "fc.bias": (3,)}
+    best = run.backend.checkpoints.export_model(run.model)
+    assert_equal(read_weights(tmp_path / "model.ckpt"), best)
+    with pytest.raises(RunError, match=r"no spec\.yaml"):
+        isotune.convert(tmp_path, tmp_path / "other.ckpt", plugins=plugins)

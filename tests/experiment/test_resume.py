@@ -1,0 +1,278 @@
+"""A run that was stopped goes on to the bytes of one that never was."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+import isotune
+from isotune.errors import IsotuneError, RunError, StoppedError
+from isotune.experiment.result import Run
+from isotune.interfaces.events import StepEnded
+from isotune.runs.checkpoints import CheckpointStore
+from killing import Killer, demanding_experiment, outcome
+from tiny import experiment, make_pictures
+from zoo import ALL, FRAMEWORKS, plugins, run
+
+OPTIMIZERS: list[dict[str, Any]] = [
+    {"name": "sgd", "lr": 0.01, "momentum": 0.9},
+    {"name": "adam", "lr": 0.001},
+    {"name": "adamw", "lr": 0.001, "weight_decay": 0.1},
+]
+
+
+class StopAt:
+    """Asks for a stop, as a job scheduler does, after a step of the process."""
+
+    def __init__(self, step: int) -> None:
+        self.left = step
+
+    def isotune_step_ended(self, event: StepEnded) -> None:
+        self.left -= 1
+        if self.left == 0:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+class InterruptAt(StopAt):
+    """Ends a run as Ctrl-C does when it is pressed twice."""
+
+    def isotune_step_ended(self, event: StepEnded) -> None:
+        self.left -= 1
+        if self.left == 0:
+            raise KeyboardInterrupt
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_pictures(tmp_path_factory.mktemp("pictures"), size=12)
+
+
+def demanding(backend: str, pictures: Path, **changes: Any) -> dict[str, Any]:
+    """Returns an experiment with all that a resume could forget: three steps an epoch."""
+    net = "linear" if backend == "numpy" else "tiny_bn"
+    head = {} if backend == "numpy" else {"head": {"name": "mlp", "hidden": [6], "dropout": 0.5}}
+    spec = experiment(
+        pictures,
+        backbone={"name": net, "weights": "none"},
+        schedule={"name": "cosine"},
+        epochs=4,
+        evaluation={"every": 2},
+        **head,
+    )
+    return {**spec, **changes}
+
+
+def resume(backend: str, folder: Path, **arguments: Any) -> Run:
+    return isotune.resume(
+        folder, backend=backend, device="cpu", plugins=plugins(backend), **arguments
+    )
+
+
+@pytest.mark.parametrize("backend", ALL)
+def test_stopped_runs_come_to_the_same_bytes(backend: str, pictures: Path, tmp_path: Path) -> None:
+    spec = demanding(backend, pictures)
+    run(backend, spec, tmp_path / "whole")
+    folder = tmp_path / "stopped"
+    with pytest.raises(StoppedError, match=r"SIGTERM after step 2, in epoch 1 of 4"):
+        run(backend, spec, folder, observers=[StopAt(2)])
+    with pytest.raises(StoppedError, match=r"SIGTERM after step 6, in epoch 2 of 4"):
+        resume(backend, folder, observers=[StopAt(4)])
+    with pytest.raises(StoppedError, match=r"SIGTERM after step 7, in epoch 3 of 4"):
+        resume(backend, folder, observers=[StopAt(1)])
+    resumed = resume(backend, folder)
+    assert outcome(folder) == outcome(tmp_path / "whole")
+    assert [metrics.epoch for metrics in resumed.history] == [1, 2, 3, 4]
+    steps = CheckpointStore(folder / "checkpoints").load("last").manifest["segments"]
+    assert [segment["step"] for segment in steps] == [0, 2, 6, 7]
+    with pytest.raises(RunError, match=r"4 epochs of 4 are done; --set epochs=8 would go on"):
+        resume(backend, folder)
+
+
+@pytest.mark.parametrize("backend", FRAMEWORKS)
+def test_a_killed_run_comes_to_the_same_bytes(backend: str, tmp_path: Path) -> None:
+    """``python tests/killing.py`` kills more often."""
+    pytest.importorskip(backend)
+    spec = tmp_path / "spec.yaml"
+    # 24 pictures: BatchNorm on a last batch of two may blow gradients up, by their rounding.
+    experiment = demanding_experiment(make_pictures(tmp_path / "pictures", 8, 2, 40), epochs=3)
+    spec.write_text(yaml.safe_dump(experiment))
+    killer = Killer(spec, backend, random.Random(0))
+    seconds = killer.undisturbed(tmp_path / "whole")
+    killer.disturbed(tmp_path / "killed", seconds, at_most=3)
+    assert killer.kills
+    assert outcome(tmp_path / "killed") == outcome(tmp_path / "whole")
+    check_with_torchvision(tmp_path / "killed")
+
+
+def check_with_torchvision(folder: Path) -> None:
+    """As docs/checkpoints.md has it, whichever backend wrote it."""
+    torch, models = pytest.importorskip("torch"), pytest.importorskip("torchvision.models")
+    from safetensors.torch import load_file
+
+    model = models.mobilenet_v2()
+    model.classifier[1] = torch.nn.Linear(model.last_channel, 3)
+    last = CheckpointStore(folder / "checkpoints").index().last
+    state = load_file(folder / "checkpoints" / str(last) / "model.safetensors")
+    assert str(model.load_state_dict(state, strict=True)) == "<All keys matched successfully>"
+    assert torch.equal(model.classifier[1].weight, state["classifier.1.weight"])
+
+
+def test_a_run_without_a_checkpoint_begins_anew(pictures: Path, tmp_path: Path) -> None:
+    spec = demanding("numpy", pictures)
+    run("numpy", spec, tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        run("numpy", spec, tmp_path / "killed", observers=[InterruptAt(2)])
+    assert CheckpointStore(tmp_path / "killed/checkpoints").index().names == ()
+    isotune.resume(tmp_path / "killed", device="cpu", plugins=plugins("numpy"))
+    assert outcome(tmp_path / "killed") == outcome(tmp_path / "whole")
+
+
+def test_a_run_killed_at_its_very_end_is_finished(pictures: Path, tmp_path: Path) -> None:
+    folder = run("numpy", demanding("numpy", pictures), tmp_path).folder
+    before, unfinished = outcome(tmp_path), {**folder.summary(), "state": "unfinished"}
+    folder.write_summary(unfinished)
+    finished = resume("numpy", tmp_path)
+    assert outcome(tmp_path) == before
+    assert finished.best.as_json() == folder.summary()["best"] == unfinished["best"]
+    assert folder.summary()["state"] == "finished"
+    with pytest.raises(RunError, match="4 epochs of 4 are done"):
+        resume("numpy", tmp_path)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=lambda each: each["name"])
+@pytest.mark.parametrize(("first", "second"), [("torch", "mindspore"), ("mindspore", "torch")])
+def test_a_run_crosses_over(
+    first: str, second: str, optimizer: dict[str, Any], pictures: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip(first)
+    pytest.importorskip(second)
+    spec = demanding(first, pictures, optimizer=optimizer, head={"name": "linear"})
+    whole = run(first, spec, tmp_path / "whole")
+    with pytest.raises(StoppedError):
+        run(first, spec, tmp_path / "crossed", observers=[StopAt(5)])
+    resume(second, tmp_path / "crossed")
+    for mine, theirs in zip(outcomes(tmp_path / "crossed"), outcomes(whole.path), strict=True):
+        assert mine.keys() == theirs.keys()
+        for name, value in theirs.items():
+            np.testing.assert_allclose(mine[name], value, rtol=1e-3, atol=1e-5, err_msg=name)
+
+
+def outcomes(folder: Path) -> list[dict[str, Any]]:
+    last = CheckpointStore(folder / "checkpoints").load("last")
+    return [last.model, last.optimizer]
+
+
+@pytest.mark.parametrize(
+    ("override", "says"),
+    [
+        ("optimizer.lr=1.0", r"optimizer.lr: is 1.0, but the run was begun with 0.01"),
+        ("batch_size=2", r"batch_size: is 2, .* What may change is: name, dataset.path, epochs"),
+        ("head={name: mlp, hidden: [4]}", r"head.\w+: is .*, but the run was begun with"),
+        ("backbone=lenet", r"backbone.\w+: is .*, but the run was begun with"),
+        ("epochs=1", r"2 epochs of 1 are done; --set epochs=4 would go on"),
+    ],
+)
+def test_another_experiment_is_refused(
+    override: str, says: str, pictures: Path, tmp_path: Path
+) -> None:
+    folder = stopped(pictures, tmp_path)
+    before = (folder / "spec.yaml").read_bytes()
+    with pytest.raises(IsotuneError, match=says):
+        resume("numpy", folder, overrides=[override])
+    assert (folder / "spec.yaml").read_bytes() == before
+    more = resume("numpy", folder, overrides=["epochs=5", "eval_batch_size=2"])
+    assert len(more.history) == more.folder.spec().epochs == 5
+
+
+def test_other_pictures_are_refused(pictures: Path, tmp_path: Path) -> None:
+    folder = stopped(pictures, tmp_path)
+    fewer = make_pictures(tmp_path / "fewer", train=2)
+    with pytest.raises(RunError, match="was trained on 9 pictures, but the dataset has 6"):
+        resume("numpy", folder, overrides=[f"dataset.path={fewer}"])
+    for split in ("train", "val"):
+        (fewer / split / "ants").rename(fewer / split / "wasps")
+    with pytest.raises(
+        RunError, match=r"on the classes ants, bees, cats, but .* bees, cats, wasps"
+    ):
+        resume("numpy", folder, overrides=[f"dataset.path={fewer}"])
+    assert resume("numpy", folder).history
+
+
+@pytest.mark.parametrize("file", ["checkpoint.json", "model.safetensors", "optimizer.safetensors"])
+def test_a_damaged_checkpoint_is_named_and_the_one_before_it_offered(
+    file: str, pictures: Path, tmp_path: Path
+) -> None:
+    run("numpy", demanding("numpy", pictures), tmp_path / "whole")
+    folder = stopped(pictures, tmp_path)
+    damaged = folder / "checkpoints/step-00000005" / file
+    content = bytearray(damaged.read_bytes())
+    content[len(content) // 2] ^= 4
+    damaged.write_bytes(content)
+    with pytest.raises(
+        RunError, match=rf"{file}: is damaged: .* epoch-0001 is whole: --checkpoint epoch-0001"
+    ):
+        resume("numpy", folder)
+    resume("numpy", folder, checkpoint="epoch-0001")
+    assert outcome(folder) == outcome(tmp_path / "whole")
+
+
+def test_a_second_process_is_refused_while_the_first_lives(pictures: Path, tmp_path: Path) -> None:
+    folder = stopped(pictures, tmp_path)
+    lock = "from isotune.runs.folder import RunFolder as F; import sys; "
+    lock += "f = F.existing(sys.argv[1]); f.claim(); print('mine', flush=True); sys.stdin.read()"
+    command = [sys.executable, "-c", lock, str(folder)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as first:
+        assert first.stdout is not None
+        assert first.stdout.readline() == b"mine\n"
+        with pytest.raises(RunError, match=f"process {first.pid} is training there"):
+            resume("numpy", folder)
+        first.kill()
+    assert resume("numpy", folder).history
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 128 KiB."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=128k", "tmpfs", str(disk)]
+    if shutil.which("mount") is None or subprocess.run(mount, check=False).returncode:
+        pytest.skip("only who may mount a file system can fill one")
+    try:
+        yield disk
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_a_full_disk_loses_nothing(small_disk: Path, pictures: Path, tmp_path: Path) -> None:
+    spec = demanding("numpy", pictures, checkpoint={"every_steps": 1, "keep": 100})
+    run("numpy", spec, tmp_path / "whole")
+    folder = small_disk / "run"
+    with pytest.raises(
+        RunError, match=r"cannot be written: No space left on device\. The checkpoints before it"
+    ):
+        run("numpy", spec, folder)
+    last = CheckpointStore(folder / "checkpoints").load("last").manifest
+    assert 0 < last["step"] < 12
+    subprocess.run(["mount", "-o", "remount,size=4m", str(small_disk)], check=True)
+    resume("numpy", folder)
+    assert outcome(folder) == outcome(tmp_path / "whole")
+
+
+def stopped(pictures: Path, tmp_path: Path) -> Path:
+    """Returns the folder of a run that was stopped after five of twelve steps."""
+    folder = tmp_path / "stopped"
+    with pytest.raises(StoppedError):
+        run("numpy", demanding("numpy", pictures), folder, observers=[StopAt(5)])
+    return folder

@@ -1,0 +1,267 @@
+"""Whole experiments with a frozen backbone: the same figures as without kept features."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from shutil import copytree
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+import isotune
+from contract.subject import assert_states_close, in_bytes
+from isotune.data.batches import Batches
+from isotune.errors import SpecError
+from isotune.experiment.result import Run
+from isotune.interfaces.dataset import Batch
+from isotune.interfaces.events import RunStarted
+from isotune.runs.checkpoints import CheckpointStore
+from tiny import experiment, make_pictures
+
+LINEAR: dict[str, Any] = {"head": "linear"}
+MLP = {"head": {"name": "mlp", "hidden": [16], "dropout": 0.25}}
+SINGLE = {
+    "head": {"name": "mlp", "hidden": [16], "outputs": "single"},
+    "loss": "binary_cross_entropy",
+}
+FIXED = [{"resize": [32, 32]}]
+UNFREEZING: dict[str, Any] = {"parameters": "backbone", "unfreeze": {3: "all"}}
+WEIGHTED: dict[str, Any] = {"name": "cross_entropy", "class_weights": "balanced"}
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_pictures(tmp_path_factory.mktemp("pictures"), size=12)
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Gives an empty home and returns where it will keep features."""
+    monkeypatch.setenv("ISOTUNE_HOME", str(tmp_path / "home"))
+    return tmp_path / "home" / "cache" / "features"
+
+
+@pytest.fixture
+def computed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Holds the sizes of all batches of pictures that torch evaluates."""
+    pytest.importorskip("torch")
+    from isotune_torch.trainer import TorchTrainer
+
+    sizes: list[int] = []
+    evaluate = TorchTrainer.eval_step
+
+    def eval_step(self: Any, batch: Any) -> Any:
+        if batch.images.dim() == 4:
+            sizes.append(batch.size)
+        return evaluate(self, batch)
+
+    monkeypatch.setattr(TorchTrainer, "eval_step", eval_step)
+    return sizes
+
+
+def lenet(pictures: Path, **changes: Any) -> dict[str, Any]:
+    spec: dict[str, Any] = {
+        "backbone": {"name": "lenet", "weights": "none"},
+        "transforms": {
+            "train": [{"resize": [36, 36]}, {"random_crop": 32}, "random_horizontal_flip"],
+            "val": FIXED,
+        },
+        "freeze": "backbone",
+        "optimizer": {"name": "adam", "lr": 0.01},
+        "epochs": 3,
+    }
+    return experiment(pictures, **{**spec, **changes})
+
+
+def run(spec: dict[str, Any], output: Path, backend: str = "torch", **cache: Any) -> Run:
+    pytest.importorskip(backend)
+    return isotune.run({**spec, "cache": cache}, backend=backend, device="cpu", output=output)
+
+
+def last(run: Run) -> tuple[dict[str, Any], dict[str, Any]]:
+    checkpoint = CheckpointStore(run.folder.checkpoints).load("last")
+    return checkpoint.model, checkpoint.optimizer
+
+
+def assert_same_run(found: Run, expected: Run) -> None:
+    for mine, theirs in zip(found.history, expected.history, strict=True):
+        assert mine.train_loss == pytest.approx(theirs.train_loss, rel=1e-5)
+        assert mine.val_loss == pytest.approx(theirs.val_loss, rel=1e-5)
+        assert mine.train_accuracy == theirs.train_accuracy
+        assert (mine.learning_rate, mine.steps) == (theirs.learning_rate, theirs.steps)
+    for mine_, theirs_ in zip(last(found), last(expected), strict=True):
+        assert_states_close(mine_, theirs_)
+    assert repr(found.model) == repr(expected.model)
+    state = found.backend.checkpoints.export_model(found.model)
+    best = CheckpointStore(found.folder.checkpoints).load("best").model
+    assert in_bytes(state) == in_bytes(best)
+
+
+@pytest.mark.parametrize(
+    ("backend", "head"),
+    [("torch", LINEAR), ("torch", MLP), ("torch", SINGLE), ("mindspore", MLP)],
+    ids=["torch-linear", "torch-mlp", "torch-single", "mindspore-mlp"],
+)
+def test_a_run_equals_one_without_kept_features(
+    backend: str, head: dict[str, Any], pictures: Path, tmp_path: Path, cache: Path
+) -> None:
+    if head is SINGLE:
+        two = tmp_path / "two"
+        for folder in ("train/ants", "train/bees", "val/ants", "val/bees"):
+            copytree(pictures / folder, two / folder)
+        pictures = two
+    # A linear head is the last of LeNet's three layers, and its block that layer alone.
+    spec = lenet(pictures, **head, freeze=UNFREEZING, schedule="cosine", drop_last=True)
+    spec["checkpoint"] = {"every_steps": 1}
+    found = run(spec, tmp_path / "kept", backend)
+    assert_same_run(found, run(spec, tmp_path / "plain", backend, features="off"))
+    assert len(list(cache.glob("*.npy"))) == 1, "those of validation, which are the same again"
+
+
+@pytest.mark.parametrize("backend", ["torch", "mindspore"])
+def test_accumulation_and_precision_go_with_kept_features(
+    backend: str, pictures: Path, tmp_path: Path, cache: Path
+) -> None:
+    more: dict[str, Any] = {"batch_size": 2, "accumulate": 3, "loss": WEIGHTED}
+    spec = lenet(pictures, **MLP, freeze=UNFREEZING, **more)
+    if backend == "torch":
+        spec["precision"] = "bf16"
+    found = run(spec, tmp_path / "kept", backend)
+    expected = run(spec, tmp_path / "plain", backend, features="off")
+    tolerance = 1e-5 if backend == "mindspore" else 1e-2  # bfloat16 has 8 bits
+    for mine, theirs in zip(found.history, expected.history, strict=True):
+        assert mine.train_loss == pytest.approx(theirs.train_loss, rel=tolerance)
+        assert mine.val_loss == pytest.approx(theirs.val_loss, rel=tolerance)
+    assert found.history[-1].train_loss != found.history[0].train_loss
+
+
+def test_the_model_stays_frozen_after_the_run(pictures: Path, tmp_path: Path) -> None:
+    model = run(lenet(pictures), tmp_path / "run").model
+    trains = {name for name, p in model.named_parameters() if p.requires_grad}
+    assert trains == {"fc3.weight", "fc3.bias"}
+
+
+def test_views_are_seen_in_turn(
+    pictures: Path, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = lenet(pictures, epochs=5)
+    found = run(spec, tmp_path / "views", views=2)
+    assert len(list(cache.glob("*.npy"))) == 3
+    of_epoch = Batches.epoch
+
+    def epoch(self: Batches, epoch: int, start_batch: int = 0) -> Iterator[Batch]:
+        return of_epoch(self, epoch % 2, start_batch, order=epoch)
+
+    monkeypatch.setattr(Batches, "epoch", epoch)
+    expected = run(spec, tmp_path / "plain", features="off")
+    assert_same_run(found, expected)
+    assert found.history != expected.history
+
+
+def test_where_features_are_kept_changes_no_result(
+    pictures: Path, tmp_path: Path, cache: Path, computed: list[int]
+) -> None:
+    bounds = {"memory": {}, "files": {"memory": 0}, "nowhere": {"memory": 0, "disk": 0}}
+    ends: dict[str, list[Any]] = {}
+    for name, bound in bounds.items():
+        computed.clear()
+        for file in cache.glob("*"):
+            file.unlink()
+        finished = run(lenet(pictures), tmp_path / name, views=2, **bound)
+        ends[name] = list(last(finished))
+        assert (len(list(cache.glob("*.npy"))) == 3) == (name != "nowhere")
+        assert not list(cache.glob("*.part"))
+    for memory, files, nowhere in zip(*ends.values(), strict=True):
+        assert in_bytes(memory) == in_bytes(files)
+        assert_states_close(nowhere, memory)
+    assert sum(computed) > 3 * (9 + 9), "without room each epoch computes them again"
+
+
+def test_without_randomness_features_are_computed_once(
+    pictures: Path, tmp_path: Path, cache: Path, computed: list[int]
+) -> None:
+    spec = lenet(pictures, transforms={"train": FIXED, "val": FIXED})
+    run(spec, tmp_path / "run")
+    assert computed == [5] * 4, "9 training pictures in even batches, filled up for 6 others"
+
+
+def test_a_later_run_finds_features_of_the_same_pictures_and_weights_alone(
+    pictures: Path, tmp_path: Path, cache: Path, computed: list[int]
+) -> None:
+    own = tmp_path / "pictures"
+    copytree(pictures, own)
+    spec = lenet(own)
+    first = run(spec, tmp_path / "first", views=2)
+    assert len(computed) == 6
+    computed.clear()
+    again = run({**spec, "optimizer": {"name": "adam", "lr": 0.01}}, tmp_path / "again", views=2)
+    assert computed == []
+    assert [in_bytes(state) for state in last(again)] == [in_bytes(s) for s in last(first)]
+
+    crop = {"train": [{"random_crop": 12}, {"resize": [32, 32]}], "val": FIXED}
+    for name, other, batches in (
+        ("weights and views", {"seed": 1}, 6),
+        ("training transforms", {"transforms": {**crop}}, 4),
+        ("normalization", {"normalization": {"mean": [0, 0, 0], "std": [1, 1, 1]}}, 6),
+    ):
+        computed.clear()
+        run({**spec, **other}, tmp_path / name, views=2)
+        assert len(computed) == batches, name
+    os.utime(next((own / "train").glob("*/*.png")), ns=(1, 1))
+    computed.clear()
+    run(spec, tmp_path / "another picture", views=2)
+    assert len(computed) == 4, "those of validation still hold"
+
+
+def test_a_home_that_cannot_be_written_keeps_nothing(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("ISOTUNE_HOME", str(tmp_path / "file"))
+    found = run(lenet(pictures), tmp_path / "run", views=1, memory=0)
+    assert_same_run(found, run(lenet(pictures), tmp_path / "memory", views=1))
+
+
+@pytest.mark.parametrize(
+    ("changes", "cache", "described"),
+    [
+        ({}, {}, "computed once for validation, in every epoch for training"),
+        ({"transforms": {"train": FIXED, "val": FIXED}}, {}, "computed once"),
+        ({}, {"views": 1}, "computed once, of one view"),
+        ({}, {"views": 3}, "computed once for each of 3 views"),
+        ({}, {"features": "off"}, None),
+        ({"freeze": ["conv1", "fc1"]}, {}, None),
+    ],
+)
+def test_observers_are_told_how_features_are_kept(
+    changes: dict[str, Any],
+    cache: dict[str, Any],
+    described: str | None,
+    pictures: Path,
+    tmp_path: Path,
+) -> None:
+    pytest.importorskip("torch")
+    told: list[str | None] = []
+
+    def isotune_run_started(event: RunStarted) -> None:
+        told.append(event.features)
+
+    isotune.run(
+        {**lenet(pictures, **{"epochs": 1, **changes}), "cache": cache},
+        backend="torch",
+        device="cpu",
+        output=tmp_path / "run",
+        observers=[SimpleNamespace(isotune_run_started=isotune_run_started)],
+    )
+    assert told == [described]
+
+
+def test_views_that_could_not_be_kept_are_an_error(pictures: Path, tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match=r"cache\.views: is 2, but .*: conv1\.bias trains"):
+        run(lenet(pictures, freeze="none"), tmp_path / "run", views=2)
+    with pytest.raises(SpecError, match="views needs features: auto"):
+        run(lenet(pictures), tmp_path / "run", views=2, features="off")
+    assert not (tmp_path / "run").exists()

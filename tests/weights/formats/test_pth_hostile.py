@@ -1,0 +1,207 @@
+"""Files that lie, or that would run code, are refused in one sentence and in little memory."""
+
+from __future__ import annotations
+
+import pickle
+import struct
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bounded import little_memory
+from isotune.errors import WeightsError
+from isotune.weights.formats.pth.legacy import MAGIC_NUMBER, PROTOCOL_VERSION
+from isotune.weights.formats.pth.read import read_pth
+
+# A little assembler of pickles: each function returns instructions that push one object.
+
+
+def text(value: str) -> bytes:
+    return b"X" + struct.pack("<I", len(value.encode())) + value.encode()
+
+
+def number(value: int) -> bytes:
+    digits = value.to_bytes(value.bit_length() // 8 + 1, "little", signed=True)
+    return b"\x8a" + bytes([len(digits)]) + digits
+
+
+def group(*items: bytes) -> bytes:
+    return b"(" + b"".join(items) + b"t"
+
+
+def name(path: str) -> bytes:
+    module, _, attribute = path.rpartition(".")
+    return f"c{module}\n{attribute}\n".encode()
+
+
+def call(path: str, *arguments: bytes) -> bytes:
+    return name(path) + group(*arguments) + b"R"
+
+
+def storage(elements: int, key: str = "0", dtype: str = "FloatStorage") -> bytes:
+    return group(text("storage"), name(f"torch.{dtype}"), text(key), text("cpu"), number(elements))
+
+
+def tensor(
+    elements: int, offset: int, shape: list[int], strides: list[int], key: str = "0"
+) -> bytes:
+    sizes = group(*map(number, shape)), group(*map(number, strides))
+    return call(
+        "torch._utils._rebuild_tensor_v2",
+        storage(elements, key) + b"Q",
+        number(offset),
+        *sizes,
+        b"\x89",
+        b"N",
+    )
+
+
+def state(*tensors: bytes) -> bytes:
+    """Returns a whole pickle: a dict of `tensors` named a, b, ..."""
+    items = [text(chr(ord("a") + i)) + value for i, value in enumerate(tensors)]
+    return b"\x80\x02}(" + b"".join(items) + b"u."
+
+
+def write(
+    path: Path,
+    pickled: bytes,
+    storages: dict[str, bytes],
+    compression: int = zipfile.ZIP_STORED,
+) -> Path:
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        archive.writestr("any/data.pkl", pickled)
+        for key, content in storages.items():
+            archive.writestr(f"any/data/{key}", content)
+    return path
+
+
+def legacy(pickled: bytes, storages: dict[str, bytes], itemsize: int = 4) -> bytes:
+    parts = [pickle.dumps(v, 2) for v in (MAGIC_NUMBER, PROTOCOL_VERSION, {})]
+    parts += [pickled, pickle.dumps(list(storages), 2)]
+    parts += [struct.pack("<q", len(v) // itemsize) + v for v in storages.values()]
+    return b"".join(parts)
+
+
+FLOATS = np.arange(8, dtype="<f4")
+STORAGES = {"0": FLOATS.tobytes()}
+
+
+def test_the_assembler_is_right(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.pth", state(tensor(8, 1, [3, 2], [2, 1])), STORAGES)
+    np.testing.assert_array_equal(read_pth(path)["a"], FLOATS[1:7].reshape(3, 2))
+
+
+@pytest.mark.parametrize("is_zip", [True, False])
+@pytest.mark.parametrize(
+    ("harm", "named"),
+    [
+        (call("os.system", text("touch MARK")), "os.system"),
+        (call("builtins.eval", text("open('MARK', 'w')")), "builtins.eval"),
+        (call("os.\x1b[31msystem"), r"os\.\?\[31msystem"),
+        (call("torch.hub.load", text("x")), "torch.hub.load"),
+        (text("os") + text("system") + b"\x93" + group(text("touch MARK")) + b"R", "os.system"),
+        (b"(" + text("touch MARK") + b"ios\nsystem\n", "INST"),
+        (b"\x82\x01", "EXT1"),
+        (name("torch._utils._rebuild_tensor_v2") + text("x") + b"b" + b")R", "wrong arguments"),
+        (call("collections.OrderedDict") + group() + b"R", "calls what is no function"),
+    ],
+)
+def test_code_is_refused_and_not_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_zip: bool, harm: bytes, named: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "a.pth"
+    pickled = state(harm)
+    if is_zip:
+        write(path, pickled, STORAGES)
+    else:
+        path.write_bytes(legacy(pickled, {}))
+    with pytest.raises(WeightsError, match=named) as error:
+        read_pth(path)
+    assert str(path) in str(error.value)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        tensor(8, 0, [9], [1]),
+        tensor(8, 1, [8], [1]),
+        tensor(8, 0, [2, 2], [7, 2]),
+        tensor(8, 0, [2], [-1]),
+        tensor(8, -1, [2], [1]),
+        tensor(8, 0, [2, 2], [1]),
+        tensor(8, 0, [1 << 62, 4], [1, 1]),
+        tensor(8, 0, [1 << 70], [0]),
+        tensor(8, 0, [1] * 40, [1] * 40),
+        tensor(8, 0, [1 << 30], [0]),
+        tensor(8, 0, [0, 1 << 61, 4], [1, 1, 1]),
+        tensor(1 << 40, 0, [1 << 40], [1]),
+        tensor(9, 0, [9], [1]),
+        tensor(7, 0, [7], [1]),
+        tensor(8, 0, [8], [1], key="1"),
+        tensor(8, 0, [8], [1], key="../../0"),
+    ],
+)
+def test_tensors_outside_their_storage_are_refused(tmp_path: Path, lie: bytes) -> None:
+    path = write(tmp_path / "a.pth", state(lie), STORAGES)
+    with little_memory(), pytest.raises(WeightsError):
+        read_pth(path)
+
+
+def test_bombs_are_refused(tmp_path: Path) -> None:
+    zeros = bytes(4 << 20)
+    packed = state(tensor(1 << 20, 0, [1 << 20], [1]))
+    path = write(tmp_path / "a.pth", packed, {"0": zeros}, zipfile.ZIP_DEFLATED)
+    with little_memory(), pytest.raises(WeightsError, match="compressed"):
+        read_pth(path)
+
+    halves = [tensor(2, 0, [1 << 19, 2], [0, 1]) for _ in range(26)]
+    write(path, state(*halves), {"0": bytes(8)})
+    with pytest.raises(WeightsError, match="more memory than"):
+        read_pth(path)
+
+    # A memo entry far away, for which Python's own unpickler takes gigabytes.
+    write(path, b"\x80\x02}r\xff\xff\xff\x7f.", {})
+    with little_memory(), pytest.raises(WeightsError, match="empty"):
+        read_pth(path)
+
+    # A storage of 4 TB, of which the file holds nothing.
+    identity = storage(8)[:-1] + b"Nt"
+    sizes = group(number(8)), group(number(1))
+    made = call("torch._utils._rebuild_tensor", identity + b"Q", number(0), *sizes)
+    path.write_bytes(legacy(state(made), {"0": b""})[:-8] + struct.pack("<q", 1 << 40))
+    with little_memory(), pytest.raises(WeightsError, match="cut off"):
+        read_pth(path)
+
+    # A text of 4 GB, of which the file holds 3 bytes.
+    path.write_bytes(legacy(b"\x80\x02X\xff\xff\xff\xffabc", {}))
+    with little_memory(), pytest.raises(WeightsError, match="cut off"):
+        read_pth(path)
+
+
+def test_torchscript_is_told(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.pth", state(), {})
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("any/constants.pkl", b"")
+    with pytest.raises(WeightsError, match="TorchScript"):
+        read_pth(path)
+
+
+def test_deep_nesting_and_unhashable_keys_are_refused(tmp_path: Path) -> None:
+    nested = b")" + b"\x85" * 200_000
+    path = write(tmp_path / "a.pth", b"\x80\x02}" + nested + b"Ns.", {})
+    with pytest.raises(WeightsError, match="neither text nor numbers"):
+        read_pth(path)
+
+
+def test_views_of_storages_as_before_pytorch_0_4(tmp_path: Path) -> None:
+    view = group(text("view"), number(2), number(4))
+    identity = storage(8)[:-1] + view + b"t"
+    sizes = group(number(2), number(2)), group(number(2), number(1))
+    made = call("torch._utils._rebuild_tensor", identity + b"Q", number(0), *sizes)
+    path = tmp_path / "a.pth"
+    path.write_bytes(legacy(state(made), STORAGES))
+    np.testing.assert_array_equal(read_pth(path)["a"], FLOATS[2:6].reshape(2, 2))
