@@ -26,7 +26,7 @@ class Case:
     Attributes:
         data: a folder with train/ and val/.
         weights: a .pth file with torchvision's names, or None for random weights.
-        workers: of the hand-written loop: what decodes its pictures.
+        workers: of the hand-written loop: what decodes its images.
         sets: overrides of the spec, KEY=VALUE; the hand-written loop knows nothing of them.
         warm: whether Isotune's runs share a home, and so what an earlier one left there.
         device: as for ``isotune run``, but not ``auto``: both sides are to use the same one.

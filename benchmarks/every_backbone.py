@@ -28,18 +28,19 @@ from isotune.interfaces.backbone import BackboneEntry
 from isotune.interfaces.backend import Backend
 from isotune.interfaces.dataset import Batch
 from isotune.interfaces.freezing import FreezePlan
+from isotune.interfaces.names import is_parameter
 from isotune.interfaces.versions import versions
-from isotune.models.build import build_with_heads, freezing_plans, plan_with
-from isotune.models.freezing import is_parameter
+from isotune.models.build import build_with_heads, freezing_plans
 from isotune.models.initial import initial_state
 from isotune.models.normal import uniform
 from isotune.plugins import plugins
 from isotune.randomness import Purpose, named_stream
 from isotune.spec.experiment import ExperimentSpec
+from isotune.training.plan import plan_with
 
 RESULTS = Path(__file__).resolve().parent / "results"
 BACKENDS = ("torch", "mindspore")
-CLASSES, PICTURES, SIZE = 7, 2, 224
+CLASSES, IMAGES, SIZE = 7, 2, 224
 SQUARE = 32
 """Pixels along a side."""
 TIMES = 5
@@ -138,7 +139,7 @@ def examined(entry: BackboneEntry, backend_name: str) -> dict[str, NDArray[Any]]
     check_freezing(spec, entry, backend, model)
     trainer = backend.trainer(model, plan_with(spec, entry, None))
     trainer.freeze(FreezePlan())
-    fed = list(backend.dataset.feed([pictures(entry)], entry.preprocessing.normalization))
+    fed = list(backend.dataset.feed([images(entry)], entry.preprocessing.normalization))
     logits = trainer.fetch([trainer.eval_step(fed[0])])[0].logits
     forward = timed(lambda: trainer.fetch([trainer.eval_step(fed[0])]))
     # Of the model, a step at rate 0 changes the statistics alone, which training does not use.
@@ -164,7 +165,7 @@ def experiment(entry: BackboneEntry) -> ExperimentSpec:
         {
             "name": "every-backbone",
             "dataset": {"path": "none"},
-            "batch_size": PICTURES,
+            "batch_size": IMAGES,
             "backbone": {"name": entry.name, "weights": "none"},
             "optimizer": {"name": "sgd", "lr": 1e-3},
             "freeze": "backbone",
@@ -174,20 +175,20 @@ def experiment(entry: BackboneEntry) -> ExperimentSpec:
 
 
 def size_of(entry: BackboneEntry) -> int:
-    """Returns the height and width of the pictures: 224, where the backbone takes them."""
-    return min(max(SIZE, entry.smallest), entry.largest or 10**6)
+    """Returns the height and width of the images: 224, where the backbone takes them."""
+    return min(max(SIZE, entry.min_input_size), entry.max_input_size or 10**6)
 
 
-def pictures(entry: BackboneEntry) -> Batch:
-    """Returns squares of random colours, which differ from place to place as photographs do.
+def images(entry: BackboneEntry) -> Batch:
+    """Returns squares of random colors, which differ from place to place as photographs do.
 
     A network makes the same of all places of a noise, and BatchNorm then divides by almost nothing.
     """
     side = size_of(entry)
     squares = -(-side // SQUARE)
-    colours = np.random.default_rng(0).integers(0, 256, (PICTURES, squares, squares, 3), np.uint8)
-    images = np.repeat(np.repeat(colours, SQUARE, 1), SQUARE, 2)[:, :side, :side]
-    return Batch(images, np.arange(PICTURES, dtype=np.int32) % CLASSES)
+    colors = np.random.default_rng(0).integers(0, 256, (IMAGES, squares, squares, 3), np.uint8)
+    images = np.repeat(np.repeat(colors, SQUARE, 1), SQUARE, 2)[:, :side, :side]
+    return Batch(images, np.arange(IMAGES, dtype=np.int32) % CLASSES)
 
 
 def weights(
@@ -246,7 +247,7 @@ def page(rows: list[dict[str, Any]]) -> str:
     lines = [
         "# Every backbone on both backends",
         "",
-        f"Made by `benchmarks/every_backbone.py`: {PICTURES} random pictures, random weights, a new"
+        f"Made by `benchmarks/every_backbone.py`: {IMAGES} random images, random weights, a new"
         f" head of {CLASSES} classes. Differences between the backends are shares of the largest"
         f" value; those up to {TOLERANCE} agree. Milliseconds are the shortest of {TIMES} times, on"
         f" {machine['cpus']} cores ({machine['cpu']}, {machine['system']}; {told}).",

@@ -21,7 +21,7 @@ HEADINGS = {
     "2-fresh": "Fixed features, fresh augmentation every epoch",
     "2-views": "Fixed features, one augmented view",
     "3-step": "Both backends, the same step",
-    "4-many": "Very many pictures",
+    "4-many": "Very many images",
     "5-start": "Start to first finished training step",
     "6-bf16": "A GPU in bfloat16",
     "6-compile": "A GPU in bfloat16, compiled",

@@ -20,7 +20,7 @@ UNITS = {
     "to_first_step": "start to first step, s",
     "best_val_accuracy": "best validation accuracy",
     "index": "indexing, s",
-    "check": "checking every picture, s",
+    "check": "checking every image, s",
     "images_per_second": "images a second",
 }
 COLUMNS = ("", "median ratio", "smallest to largest", "pairs", "limit", "kept")

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import many_pictures
+import many_images
 from cases import Case, faster_workers
 from pairs import RESULTS, Deadline, Part, Record, forget, measure
 from tables import part_table
@@ -69,7 +69,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--fresh", action="store_true", help="begin results anew")
     parser.add_argument("--results", type=Path, default=RESULTS, help="where results are kept")
     parser.add_argument("--work", help="a folder for intermediate files")
-    parser.add_argument("--many", type=int, default=100_000, help="pictures of target 4-many")
+    parser.add_argument("--many", type=int, default=100_000, help="images of target 4-many")
     options = parser.parse_args()
     if options.device == "auto":
         parser.error("--device auto: both sides are to use the same; name it.")
@@ -162,7 +162,7 @@ def features(options: argparse.Namespace, work: Path) -> list[Part]:
     native = functools.cache(lambda seed: case.native(seed, work))
     return [
         _features("2-fresh", "fresh augmentation every epoch", 0.5, case, work, native),
-        _features("2-views", "one augmented view of each picture", 0.12, once, work, native),
+        _features("2-views", "one augmented view of each image", 0.12, once, work, native),
     ]
 
 
@@ -221,7 +221,7 @@ def first_step(options: argparse.Namespace, work: Path) -> list[Part]:
 
 def many(options: argparse.Namespace, work: Path) -> list[Part]:
     """Target 4: a dataset of very many files beside one of a tenth of them."""
-    return [many_pictures.part(options.backend, options.device, options.many, work, options.sets)]
+    return [many_images.part(options.backend, options.device, options.many, work, options.sets)]
 
 
 def _runs(name: str, what: str, case: Case, work: Path, limits: dict[str, float | None]) -> Part:

@@ -23,10 +23,10 @@ def make_cifar10(root: Path, records: int = 3, seed: int = 0) -> Path:
 
 
 def pixels(file: Path, record: int) -> NDArray[np.uint8]:
-    """Reads a picture as the format is described: shape (32, 32, 3)."""
+    """Reads an image as the format is described: shape (32, 32, 3)."""
     data = file.read_bytes()[record * 3073 : (record + 1) * 3073]
-    picture = np.zeros((32, 32, 3), np.uint8)
+    image = np.zeros((32, 32, 3), np.uint8)
     for position, value in enumerate(data[1:]):
         plane, place = divmod(position, 1024)
-        picture[place // 32, place % 32, plane] = value
-    return picture
+        image[place // 32, place % 32, plane] = value
+    return image

@@ -46,23 +46,23 @@ def main() -> None:
     parser.add_argument("--data", required=True, help="a folder with train/ and val/")
     parser.add_argument("--weights", required=True, help="of MobileNetV2, with torchvision's names")
     options = parser.parse_args()
-    pictures, weights = str(Path(options.data).resolve()), str(Path(options.weights).resolve())
+    images, weights = str(Path(options.data).resolve()), str(Path(options.weights).resolve())
     frozen = {"backbone": {"name": "mobilenet_v2", "weights": weights}, "freeze": "backbone"}
     whole = {"backbone": {"name": "lenet", "weights": "none"}}
     print("| model | optimizer | from | to | difference |\n|---|---|---|---|---|", flush=True)
     for name, changes in (("MobileNetV2, fixed features", frozen), ("LeNet", whole)):
         for optimizer in OPTIMIZERS:
-            spec = experiment(pictures, {**changes, "optimizer": optimizer})
+            spec = experiment(images, {**changes, "optimizer": optimizer})
             for first, second in (("torch", "mindspore"), ("mindspore", "torch")):
                 found = crossed(spec, first, second)
                 print(f"| {name} | {optimizer['name']} | {first} | {second} | {found:.1e} |")
 
 
-def experiment(pictures: str, changes: dict[str, Any]) -> dict[str, Any]:
-    """Returns a spec without dropout, with a schedule, for 32 pictures a step."""
+def experiment(images: str, changes: dict[str, Any]) -> dict[str, Any]:
+    """Returns a spec without dropout, with a schedule, for 32 images a step."""
     return {
         "name": "crossing",
-        "dataset": {"path": pictures},
+        "dataset": {"path": images},
         "batch_size": 32,
         "head": {"name": "mlp", "hidden": [64], "dropout": 0.0},
         "schedule": {"name": "cosine"},

@@ -23,17 +23,17 @@ import yaml
 
 from contract.subject import in_bytes
 from isotune.runs.checkpoints import CheckpointStore
-from tiny import make_pictures
+from tiny import make_images
 
 TIMES = {"train_seconds", "val_seconds", "data_seconds", "step_ms"}
 """What of a line of metrics differs from run to run."""
 
 
-def demanding_experiment(pictures: Path, **changes: Any) -> dict[str, Any]:
+def demanding_experiment(images: Path, **changes: Any) -> dict[str, Any]:
     """Returns a spec with augmentation, momentum, dropout, BatchNorm and a schedule in play."""
     spec = {
         "name": "killed",
-        "dataset": {"path": str(pictures)},
+        "dataset": {"path": str(images)},
         "transforms": {
             "train": [{"random_resized_crop": 32}, "random_horizontal_flip"],
             "val": [{"resize": [32, 32]}],
@@ -132,8 +132,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place:
         root = Path(place)
         spec = root / "spec.yaml"
-        pictures = make_pictures(root / "pictures", train=8, val=2, size=40)
-        spec.write_text(yaml.safe_dump(demanding_experiment(pictures)))
+        images = make_images(root / "images", train=8, val=2, size=40)
+        spec.write_text(yaml.safe_dump(demanding_experiment(images)))
         killer = Killer(spec, options.backend, random.Random(options.seed))
         seconds = killer.undisturbed(root / "whole")
         expected, runs = outcome(root / "whole"), 0

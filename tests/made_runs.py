@@ -35,7 +35,7 @@ def made_run(
     curve: Sequence[tuple[float, float]],
     *,
     summary: dict[str, Any] | None = None,
-    pictures: int = 40,
+    images: int = 40,
     **changes: Any,
 ) -> Path:
     """Writes a run folder whose epochs have these training losses and validation accuracies.
@@ -46,7 +46,7 @@ def made_run(
     epochs = [epoch(number, *values) for number, values in enumerate(curve, 1)]
     folder.mkdir(parents=True)
     (folder / "checkpoints").mkdir()
-    (folder / "spec.yaml").write_text(yaml.safe_dump(experiment(Path("pictures"), **changes)))
+    (folder / "spec.yaml").write_text(yaml.safe_dump(experiment(Path("images"), **changes)))
     lines = "".join(json.dumps(metrics.as_json()) + "\n" for metrics in epochs)
     (folder / "metrics.jsonl").write_text(lines)
     if summary is not None:
@@ -58,7 +58,7 @@ def made_run(
             "backend": "torch",
             "device": "cpu",
             "versions": {"torch": "2.4.0"},
-            "pictures": {"train": 100, "val": pictures},
+            "images": {"train": 100, "val": images},
             "parameters": {"all": 11_000, "trainable": 1_000},
             "best": best.as_json() if best else None,
             "timings": {"total": 75.0, "first_step": 1.5, "step_ms": 20.0},

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-from tiny import experiment, make_pictures
+from tiny import experiment, make_images
 
 ENTRY_POINTS = """\
 [isotune]
@@ -51,8 +51,8 @@ def test_real_entry_points(tmp_path: Path) -> None:
     (about / "entry_points.txt").write_text(ENTRY_POINTS)
     for name, text in MODULES.items():
         (tmp_path / f"{name}.py").write_text(text)
-    make_pictures(tmp_path / "pictures")
-    (tmp_path / "spec.yaml").write_text(yaml.safe_dump(experiment(tmp_path / "pictures")))
+    make_images(tmp_path / "images")
+    (tmp_path / "spec.yaml").write_text(yaml.safe_dump(experiment(tmp_path / "images")))
 
     path = os.pathsep.join([str(tmp_path), str(Path(__file__).parent)])
     done = subprocess.run(

@@ -18,7 +18,7 @@ from isotune.interfaces.backend import Backend, BackendOffer
 from isotune.interfaces.events import EpochEnded, RunFinished, RunStarted, StepEnded
 from isotune.plugins import Plugins
 from numpy_backend.plugin import NumpyOffer
-from tiny import experiment, make_pictures, numpy_plugins
+from tiny import experiment, make_images, numpy_plugins
 
 
 class Offer(BackendOffer):
@@ -114,7 +114,7 @@ def observed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Observer, isotun
     root, plugins, observer = tmp_path_factory.mktemp("run"), numpy_plugins(), Observer()
     plugins.register(FailingObserver())
     plugins.register(observer)
-    spec = experiment(make_pictures(root / "pictures"))
+    spec = experiment(make_images(root / "images"))
     run = isotune.run(spec, backend="numpy", output=root / "run", plugins=plugins)
     return observer, run
 
@@ -315,9 +315,7 @@ def test_the_public_register_is_the_default_plugins() -> None:
 
 
 def test_a_backend_says_which_backbones_it_has(tmp_path: Path) -> None:
-    spec = experiment(
-        make_pictures(tmp_path / "p"), backbone={"name": "resnet18", "weights": "none"}
-    )
+    spec = experiment(make_images(tmp_path / "p"), backbone={"name": "resnet18", "weights": "none"})
     with pytest.raises(
         BackendError, match="'numpy' does not have backbone 'resnet18'; it has: linear"
     ):

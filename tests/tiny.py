@@ -12,7 +12,7 @@ import numpy_backend.plugin
 from isotune.plugins import Plugins
 
 CLASSES = {"ants": 60, "bees": 180, "cats": 120}
-"""Class names and how bright their pictures are."""
+"""Class names and how bright their images are."""
 
 
 def numpy_plugins() -> Plugins:
@@ -22,8 +22,8 @@ def numpy_plugins() -> Plugins:
     return plugins
 
 
-def make_pictures(root: Path, train: int = 3, val: int = 2, size: int = 8) -> Path:
-    """Writes `train` and `val` PNG pictures a class, `size` pixels wide, and returns `root`."""
+def make_images(root: Path, train: int = 3, val: int = 2, size: int = 8) -> Path:
+    """Writes `train` and `val` PNG images a class, `size` pixels wide, and returns `root`."""
     generator = np.random.default_rng(0)
     for split, count in (("train", train), ("val", val)):
         for name, level in CLASSES.items():
@@ -35,11 +35,11 @@ def make_pictures(root: Path, train: int = 3, val: int = 2, size: int = 8) -> Pa
     return root
 
 
-def experiment(pictures: Path, **changes: Any) -> dict[str, Any]:
-    """Returns a spec that trains the NumPy backend's ``linear`` on `pictures`, 8 pixels wide."""
+def experiment(images: Path, **changes: Any) -> dict[str, Any]:
+    """Returns a spec that trains the NumPy backend's ``linear`` on `images`, 8 pixels wide."""
     spec = {
         "name": "tiny",
-        "dataset": {"path": str(pictures)},
+        "dataset": {"path": str(images)},
         "transforms": {
             "train": [{"random_crop": {"size": 8, "padding": 1}}, "random_horizontal_flip"],
             "val": [{"resize": [8, 8]}],

@@ -46,8 +46,8 @@ def main() -> None:
     report(options, best_val_accuracy=best, **clock.figures())
 
 
-def pictures(options: Namespace, phase: str) -> ds.Dataset:
-    """Returns batches of the training or validation pictures."""
+def images(options: Namespace, phase: str) -> ds.Dataset:
+    """Returns batches of the training or validation images."""
     workers = max(options.workers, 1)
     data = ds.ImageFolderDataset(
         str(Path(options.data) / phase),
@@ -131,7 +131,7 @@ class Watch(ms.Callback):
 
 def train(options: Namespace, clock: Clock) -> float:
     """Trains and validates for some epochs; returns the best validation accuracy."""
-    data, val = pictures(options, "train"), pictures(options, "val")
+    data, val = images(options, "train"), images(options, "val")
     classes = len([f for f in (Path(options.data) / "train").iterdir() if f.is_dir()])
     net = build_model(options, classes)
     loss, optimizer = training_parts(net, data.get_dataset_size(), options.epochs)
@@ -158,10 +158,10 @@ def repeat_steps(options: Namespace, clock: Clock) -> None:
 
 
 def drained(options: Namespace) -> dict[str, float]:
-    """Returns the pictures a second of each phase, without any model."""
+    """Returns the images a second of each phase, without any model."""
     rates = {}
     for phase in ("train", "val"):
-        batches = pictures(options, phase).create_tuple_iterator(num_epochs=1, output_numpy=True)
+        batches = images(options, phase).create_tuple_iterator(num_epochs=1, output_numpy=True)
         start = time.perf_counter()
         count = sum(len(labels) for _, labels in batches)
         rates[phase] = count / (time.perf_counter() - start)

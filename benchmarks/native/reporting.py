@@ -32,7 +32,7 @@ def arguments(
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--frozen", action="store_true", help="train the new head alone")
-    parser.add_argument("--size", type=int, default=224, help="side of a picture, in pixels")
+    parser.add_argument("--size", type=int, default=224, help="side of an image, in pixels")
     parser.add_argument("--workers", type=int, default=0, help="processes or threads that decode")
     parser.add_argument("--threads", type=int, help="of the framework; its own choice without")
     parser.add_argument("--device", default="cpu")

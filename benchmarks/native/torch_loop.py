@@ -47,7 +47,7 @@ def torch_arguments(parser: ArgumentParser) -> None:
 
 
 def loaders(options: Namespace) -> dict[str, DataLoader]:
-    """Returns batches of the training and validation pictures."""
+    """Returns batches of the training and validation images."""
     pipelines = {
         "train": [
             transforms.RandomResizedCrop(options.size),
@@ -146,7 +146,7 @@ def one_pass(
     optimizer: optim.Optimizer | None,
     clock: Clock,
 ) -> tuple[float, float]:
-    """Goes through the pictures once, training if there is an optimizer: loss and accuracy."""
+    """Goes through the images once, training if there is an optimizer: loss and accuracy."""
     training = optimizer is not None
     model.train(training)
     total_loss, correct = 0.0, 0
@@ -192,7 +192,7 @@ def one_step(
     criterion: nn.Module,
     optimizer: optim.Optimizer,
 ) -> tuple[float, int]:
-    """Makes a training step; returns its loss and how many pictures were right."""
+    """Makes a training step; returns its loss and how many images were right."""
     optimizer.zero_grad()
     outputs, loss = forward(options, model, criterion, images, labels)
     predicted = outputs.argmax(1)
@@ -202,12 +202,12 @@ def one_step(
 
 
 def drained(data: dict[str, DataLoader]) -> dict[str, object]:
-    """Returns the pictures a second of each phase, without any model."""
+    """Returns the images a second of each phase, without any model."""
     rates = {}
     for phase, batches in data.items():
         start = time.perf_counter()
-        pictures = sum(len(labels) for _, labels in batches)
-        rates[phase] = pictures / (time.perf_counter() - start)
+        images = sum(len(labels) for _, labels in batches)
+        rates[phase] = images / (time.perf_counter() - start)
     return {"images_per_second": rates}
 
 

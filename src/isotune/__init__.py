@@ -26,13 +26,12 @@ if TYPE_CHECKING:
     )
     from isotune.experiment.convert import convert
     from isotune.experiment.open import open_run
-    from isotune.experiment.result import Run
+    from isotune.experiment.result import Run, show_curves
     from isotune.experiment.resume import resume
     from isotune.experiment.run import run
+    from isotune.experiment.show_data import show_data
     from isotune.experiment.summary import summary
     from isotune.hookspecs import hookimpl
-    from isotune.reports.curves import show_curves
-    from isotune.reports.data import show_data
     from isotune.spec.experiment import ExperimentSpec
     from isotune.spec.load import json_schema, load_spec
 
@@ -54,8 +53,8 @@ _HOMES = {
     "open_run": "isotune.experiment.open",
     "resume": "isotune.experiment.resume",
     "run": "isotune.experiment.run",
-    "show_curves": "isotune.reports.curves",
-    "show_data": "isotune.reports.data",
+    "show_curves": "isotune.experiment.result",
+    "show_data": "isotune.experiment.show_data",
     "split": "isotune.data.splitting.split",
     "summary": "isotune.experiment.summary",
 }

@@ -29,7 +29,7 @@ class BackendError(IsotuneError):
 
 
 class DatasetError(IsotuneError):
-    """A dataset is missing, empty or holds pictures that cannot be read."""
+    """A dataset is missing, empty or holds images that cannot be read."""
 
     exit_code = 2
 

@@ -11,7 +11,7 @@ from isotune.bench.setting import Setting
 from isotune.errors import BackendError, SpecError
 from isotune_torch.dataset import TorchDatasetAdapter
 from numpy_backend.trainer import NumpyTrainer
-from tiny import make_pictures, numpy_plugins
+from tiny import make_images, numpy_plugins
 
 TINY = Setting(backend="numpy", model="linear", batch=3, size=8, steps=5, group=2)
 
@@ -39,7 +39,7 @@ def test_every_step_is_counted_and_the_first_stands_apart(monkeypatch: pytest.Mo
 
 def test_the_data_pipeline_is_measured_without_a_backend(tmp_path: Path) -> None:
     setting = Setting(backend="numpy", model="linear", batch=4, size=8)
-    figures = measure_data(setting, make_pictures(tmp_path / "pictures"), numpy_plugins())
+    figures = measure_data(setting, make_images(tmp_path / "images"), numpy_plugins())
     assert set(figures["images_per_second"]) == {"first", "second"}
 
 
@@ -55,8 +55,8 @@ def test_cached_steps_are_those_on_kept_features(
 
     monkeypatch.setattr(TorchDatasetAdapter, "feed_features", counted)
     setting = Setting(backend="torch", model="lenet", batch=2, size=32, mode="cached")
-    figures = measure_cached(setting, make_pictures(tmp_path / "pictures"))
-    assert fed == [2, 2, 2, 2, 1, 6] * 3, "the nine training pictures, then the six others"
+    figures = measure_cached(setting, make_images(tmp_path / "images"))
+    assert fed == [2, 2, 2, 2, 1, 6] * 3, "the nine training images, then the six others"
     assert figures["step_ms"] > 0 and figures["images_per_second"] > 0
     assert figures["first_step"] > 0 and figures["device"]
 

@@ -14,7 +14,7 @@ from isotune.bench.setting import Setting
 from isotune.bench.suite import Suite, settings
 from isotune.bench.synthetic import make_dataset
 from isotune.errors import IsotuneError, RunError
-from tiny import make_pictures
+from tiny import make_images
 
 TINY = Setting(backend="numpy", model="linear", batch=4, size=8, steps=2)
 
@@ -23,7 +23,7 @@ def test_isotune_is_measured_beside_the_hand_written_loop(
     numpy_installed: None, loops: Path, tmp_path: Path
 ) -> None:
     told: list[str] = []
-    data = make_pictures(tmp_path / "pictures")
+    data = make_images(tmp_path / "images")
     wanted = settings(["numpy"], ["linear"], [4], ["finetune"], ["fp32"], TINY)
     results = Suite(wanted, data, loops).run(told.append)
     kinds = [(m["kind"], m["by"]) for m in results["measurements"]]
@@ -48,7 +48,7 @@ def test_isotune_is_measured_beside_the_hand_written_loop(
 def test_data_pipelines_stand_side_by_side_whatever_models_compute_in(
     numpy_installed: None, loops: Path, tmp_path: Path
 ) -> None:
-    data = make_pictures(tmp_path / "pictures")
+    data = make_images(tmp_path / "images")
     results = Suite([replace(TINY, precision="bf16", compile=True)], data, loops).run()
     good = [(m["kind"], m["by"]) for m in results["measurements"] if "figures" in m]
     assert good == [("data", "isotune"), ("data", "native")]
@@ -88,7 +88,7 @@ def test_other_files_are_no_results(tmp_path: Path) -> None:
             read_results(tmp_path / f"{name}.json")
 
 
-def test_generated_pictures_are_a_dataset(tmp_path: Path) -> None:
+def test_generated_images_are_a_dataset(tmp_path: Path) -> None:
     folder = make_dataset(tmp_path / "made", train=2, val=1)
     names = sorted(str(p.relative_to(folder)) for p in folder.rglob("*.jpg"))
     assert len(names) == 6 and names[0] == "train/first/00000.jpg"

@@ -38,7 +38,7 @@ SPECIAL: dict[str, dict[str, Any]] = {
         "dropout": "dropout",
         "auxiliary": ["aux1.fc2", "aux2.fc2"],
         "auxiliary_weight": 0.3,
-        "smallest": 15,
+        "min_input_size": 15,
     },
     # 0.4 is that of PyTorch's tutorial "Finetuning Torchvision Models".
     "inception": {
@@ -46,12 +46,12 @@ SPECIAL: dict[str, dict[str, Any]] = {
         "auxiliary": ["AuxLogits.fc"],
         "auxiliary_weight": 0.4,
     },
-    "maxvit": {"block": "classifier.5", "sized": True, "initialization": "transformer"},
+    "maxvit": {"block": "classifier.5", "fixed_input_size": True, "initialization": "transformer"},
     "squeezenet": {"block": "classifier.1", "convolutional": True},
     "swin": {"initialization": "transformer"},
     "swin_v2": {"initialization": "transformer"},
     "vgg": {"initialization": "vgg"},
-    "vit": {"sized": True, "initialization": "transformer"},
+    "vit": {"fixed_input_size": True, "initialization": "transformer"},
 }
 """What else there is to say of a family: fields of ``BackboneEntry``."""
 
@@ -125,8 +125,8 @@ def line(name: str) -> dict[str, Any]:
         "classifier": path,
         "features": width,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        **({"smallest": smallest} if smallest else {}),
-        **({"largest": smallest} if special.get("sized") else {}),
+        **({"min_input_size": smallest} if smallest else {}),
+        **({"max_input_size": smallest} if special.get("fixed_input_size") else {}),
         **special,
         "stages": stages(name, model),
         "weights": published(name),

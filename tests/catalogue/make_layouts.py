@@ -12,7 +12,7 @@ import torchvision
 from torchvision.models import list_models
 
 from isotune.catalogue.layouts import FILE
-from isotune.interfaces.checkpoint import NO_STATE
+from isotune.interfaces.names import NO_STATE
 from isotune_torch.backbone import BUILDERS, WithoutRandomValues
 
 

@@ -175,4 +175,4 @@ STAGES: dict[str, dict[str, list[str]]] = {
     "swin_v2": SWIN,
     "wide_resnet": RESNET,
 }
-"""By model or family; of what pictures of the same size pass through, or as a paper counts them."""
+"""By model or family; of what images of the same size pass through, or as a paper counts them."""

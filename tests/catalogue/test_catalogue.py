@@ -13,7 +13,9 @@ from isotune.interfaces.backbone import BackboneEntry, Preprocessing
 from isotune.spec.parts import BackboneSpec
 
 TORCHVISION = sorted(catalogue().keys() - {entry.name for entry in OWN})
-LIMITED = [name for name, e in sorted(catalogue().items()) if e.smallest > 1 or e.largest]
+LIMITED = [
+    name for name, e in sorted(catalogue().items()) if e.min_input_size > 1 or e.max_input_size
+]
 
 
 def test_it_has_every_classifier_of_torchvision() -> None:
@@ -33,9 +35,9 @@ def test_weights_are_torchvisions(name: str) -> None:
         assert weights.file.endswith(f"-{weights.sha256}.pth")
         assert len(weights.sha256) >= 8
     counts = {member.meta["num_params"] for member in models.get_model_weights(name)}
-    # With pictures of another size there are other positions, and without auxiliary classifiers
+    # With images of another size there are other positions, and without auxiliary classifiers
     # fewer parameters.
-    special = entry.sized or entry.auxiliary
+    special = entry.fixed_input_size or entry.auxiliary
     assert entry.parameters in counts if not special else entry.parameters >= min(counts)
 
 
@@ -85,13 +87,13 @@ def check_stages(entry: BackboneEntry, names: list[str]) -> None:
 
 
 @pytest.mark.parametrize("name", LIMITED)
-def test_pictures_of_the_sizes_told_fit_and_others_do_not(name: str) -> None:
+def test_images_of_the_sizes_told_fit_and_others_do_not(name: str) -> None:
     torch = pytest.importorskip("torch")
     from isotune_torch.backbone import BUILDERS
 
     entry = catalogue()[name]
     with torch.device("meta"):
-        # Auxiliary classifiers, which may need larger pictures, compute in training only.
+        # Auxiliary classifiers, which may need larger images, compute in training only.
         model = BUILDERS[name]().train(bool(entry.auxiliary))
 
         def fits(side: int) -> bool:
@@ -100,10 +102,10 @@ def test_pictures_of_the_sizes_told_fit_and_others_do_not(name: str) -> None:
             except (RuntimeError, AssertionError, ValueError):
                 return False
 
-        assert fits(entry.smallest) and fits(entry.largest or 300)
+        assert fits(entry.min_input_size) and fits(entry.max_input_size or 300)
         # A row of pixels less may round to maps of the same size.
-        assert entry.sized or not fits(entry.smallest - 1)
-        assert not entry.largest or not fits(entry.largest + 1)
+        assert entry.fixed_input_size or not fits(entry.min_input_size - 1)
+        assert not entry.max_input_size or not fits(entry.max_input_size + 1)
 
 
 def test_extra_backbones_are_added_and_doubles_are_told() -> None:
@@ -128,9 +130,13 @@ def test_weights_bring_what_they_were_trained_with() -> None:
     assert resnet.with_weights("imagenet_v2").preprocessing == sizes(232)
     assert resnet.with_weights("mine.pth") is resnet
     vit = catalogue()["vit_b_16"]
-    assert (vit.smallest, vit.largest) == (224, 224)
+    assert (vit.min_input_size, vit.max_input_size) == (224, 224)
     larger = vit.with_weights("imagenet_swag")
-    assert (larger.smallest, larger.largest, larger.preprocessing.input_size) == (384, 384, 384)
+    assert (larger.min_input_size, larger.max_input_size, larger.preprocessing.input_size) == (
+        384,
+        384,
+        384,
+    )
     assert larger.preprocessing.interpolation == "bicubic"
 
 

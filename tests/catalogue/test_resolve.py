@@ -16,7 +16,7 @@ from tiny import experiment
 
 def spec(train: int, val: int) -> ExperimentSpec:
     transforms = {"train": [{"random_crop": train}], "val": [{"resize": [val, 300]}]}
-    return ExperimentSpec.model_validate(experiment(Path("pictures"), transforms=transforms))
+    return ExperimentSpec.model_validate(experiment(Path("images"), transforms=transforms))
 
 
 @pytest.mark.parametrize(
@@ -27,20 +27,20 @@ def spec(train: int, val: int) -> ExperimentSpec:
         ("lenet", 36, 32, r"transforms\.train: .* 36 x 36 .* 'lenet' takes 32 to 35 pixels"),
     ],
 )
-def test_pictures_that_do_not_fit_are_told(name: str, train: int, val: int, message: str) -> None:
+def test_images_that_do_not_fit_are_told(name: str, train: int, val: int, message: str) -> None:
     with pytest.raises(SpecError, match=message):
         resolve(spec(train, val), catalogue()[name])
 
 
 @pytest.mark.parametrize("name", ["alexnet", "vgg16", "resnet18"])
-def test_pictures_that_fit_stay_as_they_are(name: str) -> None:
+def test_images_that_fit_stay_as_they_are(name: str) -> None:
     wanted = spec(63, 63)
     assert resolve(wanted, catalogue()[name]).transforms == wanted.transforms
 
 
 @pytest.mark.parametrize("name", sorted(catalogue()))
 def test_the_usual_transforms_fit(name: str) -> None:
-    made = experiment(Path("pictures"))
+    made = experiment(Path("images"))
     del made["transforms"]
     resolved = resolve(ExperimentSpec.model_validate(made), catalogue()[name])
     assert resolved.transforms.train and resolved.transforms.val

@@ -11,12 +11,12 @@ import yaml
 import numpy_backend.plugin
 from isotune.cli.app import app
 from isotune.plugins import plugins
-from tiny import experiment, make_pictures
+from tiny import experiment, make_images
 
 
 @pytest.fixture(autouse=True)
 def surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """An empty working directory and home, colours wanted, and the tests' NumPy backend."""
+    """An empty working directory and home, colors wanted, and the tests' NumPy backend."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("ISOTUNE_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("FORCE_COLOR", "1")
@@ -62,7 +62,7 @@ def isotune(capsys: pytest.CaptureFixture[str]) -> Isotune:
 def spec(tmp_path: Path) -> Path:
     """A spec's file, for the NumPy backend."""
     path = tmp_path / "tiny.yaml"
-    path.write_text(yaml.safe_dump(experiment(make_pictures(tmp_path / "pictures"))))
+    path.write_text(yaml.safe_dump(experiment(make_images(tmp_path / "images"))))
     return path
 
 

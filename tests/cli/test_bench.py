@@ -19,7 +19,7 @@ def test_results_a_page_and_a_plot(
     install_numpy(tmp_path / "installed", monkeypatch)
     loops = make_loops(tmp_path / "native")
     written = ("--output", "out/a.json", "--plot", "out/a.svg", "--native", loops)
-    result = isotune("bench", *TINY, "--mode", "finetune", "--pictures", 8, *written)
+    result = isotune("bench", *TINY, "--mode", "finetune", "--images", 8, *written)
     assert result.exit_code == 0, result.output
     assert "wrote out/a.json" in result.stdout and "native numpy" in result.stdout
     assert "native step: numpy, linear, batch 4, finetune, fp32: 10.0 ms" in result.stderr

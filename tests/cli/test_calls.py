@@ -128,7 +128,7 @@ def test_backbones_are_filtered_and_sorted(isotune):
 
 
 def test_warnings_are_shown_as_messages(isotune, spec: Path):
-    (spec.parent / "pictures" / "train" / "bees" / "broken.png").write_text("not a picture")
+    (spec.parent / "images" / "train" / "bees" / "broken.png").write_text("not an image")
     result = isotune("run", spec, "-b", "numpy", "--set", "dataset.broken=skip")
     assert result.exit_code == 0
     assert re.fullmatch(r"isotune: left out .*broken\.png.*\n", result.stderr)

@@ -1,4 +1,4 @@
-"""``isotune convert`` tells what it recognised and what it wrote."""
+"""``isotune convert`` tells what it recognized and what it wrote."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from isotune.weights.formats.read import read_weights
 from isotune.weights.formats.write import write_weights
 
 
-def test_it_tells_what_was_recognised_and_written(isotune, tmp_path: Path):
+def test_it_tells_what_was_recognized_and_written(isotune, tmp_path: Path):
     tensors = state(layout("mobilenet_v2") or {})
     write_weights("in.ckpt", {**tensors, "global_step": np.array(3)})
     done = isotune("convert", "in.ckpt", "out.pth")

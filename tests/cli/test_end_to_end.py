@@ -1,4 +1,4 @@
-"""From a folder of pictures to a comparison, with each framework that is installed."""
+"""From a folder of images to a comparison, with each framework that is installed."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tiny import make_pictures
+from tiny import make_images
 
 INSTALLED = [name for name in ("torch", "mindspore") if find_spec(name)]
 
 
 @pytest.mark.parametrize("backend", INSTALLED)
 def test_run_evaluate_predict_compare(isotune, tmp_path: Path, backend: str):
-    pictures = make_pictures(tmp_path / "lenet-pictures", train=5, val=3, size=32)
+    images = make_images(tmp_path / "lenet-images", train=5, val=3, size=32)
     spec = {
         "name": "lenet",
-        "dataset": {"path": str(pictures)},
+        "dataset": {"path": str(images)},
         "transforms": {"train": [{"resize": [32, 32]}], "val": [{"resize": [32, 32]}]},
         "batch_size": 5,
         "backbone": {"name": "lenet", "weights": "none"},
@@ -37,7 +37,7 @@ def test_run_evaluate_predict_compare(isotune, tmp_path: Path, backend: str):
     accuracy = evaluated.stdout.splitlines()[3].split()[1]
     assert f"best val accuracy {accuracy}" in ran.stdout
 
-    predicted = isotune("predict", "one", pictures / "val", "-d", "cpu", "--top", "3")
+    predicted = isotune("predict", "one", images / "val", "-d", "cpu", "--top", "3")
     assert predicted.exit_code == 0, predicted.output
     rows = [line.split() for line in predicted.stdout.splitlines()]
     assert len(rows) == 9

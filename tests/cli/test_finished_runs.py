@@ -16,7 +16,7 @@ def test_evaluate_tells_loss_accuracy_and_each_class(isotune, run: Path):
     assert result.exit_code == 0
     truth = open_run(run, checkpoint="last").evaluate("train")
     lines = result.stdout.splitlines()
-    assert lines[1].split() == ["split", "train,", "9", "pictures"]
+    assert lines[1].split() == ["split", "train,", "9", "images"]
     assert lines[2].split() == ["loss", f"{truth.loss:.6f}"]
     assert lines[3].split() == ["accuracy", f"{100 * truth.accuracy:.2f}%"]
     rows = [line.split() for line in lines[7:]]
@@ -28,7 +28,7 @@ def test_a_checkpoint_is_named_by_its_folder_or_those_there_are_are_listed(isotu
     last = open_run(run, checkpoint="last").best.epoch
     named = isotune("evaluate", run, "--checkpoint", f"epoch-{last:04d}")
     assert named.stdout == isotune("evaluate", run, "--checkpoint", "last").stdout
-    for command in (["evaluate", run], ["predict", run, "pictures/val"]):
+    for command in (["evaluate", run], ["predict", run, "images/val"]):
         result = isotune(*command, "--checkpoint", "worst")
         assert result.exit_code == 2
         assert re.search(
@@ -42,14 +42,14 @@ def test_evaluate_gives_the_confusion_matrix_as_json(isotune, run: Path):
     result = isotune("evaluate", run, "--split", "train", "--json")
     found = json.loads(result.stdout)
     truth = open_run(run).evaluate("train")
-    assert (found["split"], found["pictures"], found["loss"]) == ("train", 9, truth.loss)
+    assert (found["split"], found["images"], found["loss"]) == ("train", 9, truth.loss)
     assert found["classes"] == ["ants", "bees", "cats"]
     pairs = list(zip(truth.labels.tolist(), truth.predicted.tolist(), strict=True))
     assert found["confusion"] == [[pairs.count((a, b)) for b in range(3)] for a in range(3)]
 
 
-def test_evaluate_takes_other_pictures_of_the_same_classes(isotune, run: Path):
-    shutil.copytree("pictures", "others")
+def test_evaluate_takes_other_images_of_the_same_classes(isotune, run: Path):
+    shutil.copytree("images", "others")
     shutil.rmtree("others/val/cats")
     result = isotune("evaluate", run, "--data", "others")
     assert result.exit_code == 2

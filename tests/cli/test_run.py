@@ -15,8 +15,9 @@ from isotune.errors import TrainingError
 from isotune.hookspecs import hookimpl
 from isotune.interfaces.events import EpochEnded, RunStarted, StepEnded
 from isotune.interfaces.freezing import FreezePlan
+from isotune.interfaces.summary import ModelSummary
+from isotune.models.summary import summarize_layers
 from isotune.plugins import plugins
-from isotune.reports.model_summary import summarise_model
 from isotune.spec.load import load_spec
 from made_runs import epoch
 
@@ -28,7 +29,7 @@ def test_a_run_is_told_in_plain_lines(isotune, spec: Path):
     lines = result.stdout.splitlines()
     assert lines[:13] == [
         "tiny: numpy on cpu",
-        "  pictures    9 train, 6 val",
+        "  images      9 train, 6 val",
         "  classes     3",
         "  backbone    linear, weights none",
         "  training    579 of 579 parameters, 3 steps an epoch",
@@ -49,7 +50,7 @@ def test_a_run_is_told_in_plain_lines(isotune, spec: Path):
         assert words[5] == f"{100 * metrics['val_accuracy']:.1f}%"
     assert [words[8:] for words in epochs[best - 1 :]] == [["best"]] + [[]] * (3 - best)
     assert f"in epoch {best};" in lines[18]
-    assert "  isotune predict out picture.jpg" in lines
+    assert "  isotune predict out image.jpg" in lines
 
 
 def test_an_epoch_without_evaluation_has_dashes(isotune, spec: Path):
@@ -86,7 +87,7 @@ def test_a_summary_needs_no_dataset_and_leaves_nothing(isotune, spec: Path):
 
 def test_a_pipe_gets_no_control_code(isotune, run: Path):
     calls = [["--help"], ["run", "--help"], ["backbones"], ["recipes"]]
-    calls += [["compare", run, run], ["evaluate", run], ["predict", run, "pictures/val"], ["run"]]
+    calls += [["compare", run, run], ["evaluate", run], ["predict", run, "images/val"], ["run"]]
     for call in calls:
         result = isotune(*call)
         assert len(result.output) > 20
@@ -148,7 +149,7 @@ def started(spec: Path) -> RunStarted:
         counts={"train": (150,) * 8, "val": (1,) * 8},
         skipped={"train": 2, "val": 0},
         steps_per_epoch=3,
-        model=summarise_model("linear", {"fc.bias": (3,)}, lambda epoch: FreezePlan()),
+        model=ModelSummary("linear", summarize_layers({"fc.bias": (3,)}, lambda _: FreezePlan())),
     )
 
 

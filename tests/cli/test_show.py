@@ -11,7 +11,6 @@ from PIL import Image
 
 from isotune.experiment.open import open_run
 from isotune.plugins import plugins
-from isotune.reports.mistakes import find_mistakes
 
 
 def is_png(path: str | Path) -> bool:
@@ -29,11 +28,11 @@ def is_png(path: str | Path) -> bool:
         (["curves"], "curves.png"),
     ],
 )
-def test_pictures_of_a_run_go_into_its_folder(isotune, run: Path, call: list[str], name: str):
+def test_images_of_a_run_go_into_its_folder(isotune, run: Path, call: list[str], name: str):
     result = isotune("show", *call, run)
     assert result.exit_code == 0, result.output
-    assert result.stdout.splitlines()[-1] == f"run/pictures/{name}"
-    assert is_png(f"run/pictures/{name}")
+    assert result.stdout.splitlines()[-1] == f"run/figures/{name}"
+    assert is_png(f"run/figures/{name}")
 
 
 def test_data_needs_no_backend(isotune, spec: Path, monkeypatch: pytest.MonkeyPatch):
@@ -52,9 +51,9 @@ def test_curves_of_several_runs_go_beside_them_or_where_it_is_told(isotune, run:
 
 def test_mistakes_are_listed_with_their_paths(isotune, run: Path):
     result = isotune("show", "mistakes", run, "--split", "train", "--count", "1")
-    found = find_mistakes(open_run(run), 1, "train")
+    found = open_run(run).mistakes(1, "train")
     lines = result.stdout.splitlines()
-    assert lines[0] == f"train: {found.count} mistakes in 9 pictures"
+    assert lines[0] == f"train: {found.count} mistakes in 9 images"
     [mistake] = found.shown
     assert lines[3].split()[1:] == [mistake.predicted, mistake.label, mistake.identity]
 
@@ -67,7 +66,7 @@ def test_mistakes_are_listed_with_their_paths(isotune, run: Path):
         (["confusion", "nowhere"], "nowhere: is not the folder of a run"),
         (["curves", "run", "nowhere"], "nowhere: is not the folder of a run"),
         (["predictions", "run", "--split", "tset"], "has no split 'tset'"),
-        (["predictions", "run", "-o", "x.gif"], "x.gif: a picture's name should end in"),
+        (["predictions", "run", "-o", "x.gif"], "x.gif: a figure's name should end in"),
         (["predictions", "run", "--count", "0"], "Invalid value for '--count'"),
         (["data", "tiny.yaml", "--split", "test"], "'test' is not one of"),
     ],
@@ -80,7 +79,7 @@ def test_a_wrong_call_ends_with_2_and_leaves_nothing(
     assert result.stdout == ""
     assert sentence in result.stderr
     assert all(line.startswith("isotune: ") for line in result.stderr.splitlines())
-    assert not Path("run/pictures").exists()
+    assert not Path("run/figures").exists()
 
 
 def test_a_bare_call_shows_the_help_and_ends_with_2(isotune):
@@ -97,6 +96,6 @@ def test_a_missing_matplotlib_is_told_before_anything_is_done(
     result = isotune("show", "confusion", run)
     assert result.exit_code == 1
     assert result.stderr == (
-        "isotune: pictures need matplotlib, which is not installed;"
+        "isotune: figures need matplotlib, which is not installed;"
         ' `pip install "isotune[plot]"` installs it.\n'
     )

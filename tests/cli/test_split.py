@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tiny import make_pictures
+from tiny import make_images
 
 
 def test_split_shows_a_table_and_how_a_spec_names_it(isotune):
-    make_pictures(Path("all"), train=5, val=0)
+    make_images(Path("all"), train=5, val=0)
     result = isotune("split", "all/train/ants", "all/train/bees", "-o", "out", "--train", "3",
                      "--test", "2")  # fmt: skip
     assert result.exit_code == 0, result.output
@@ -20,23 +20,23 @@ def test_split_shows_a_table_and_how_a_spec_names_it(isotune):
 
 
 def test_split_tells_what_it_left_out_and_writes_nothing_when_dry(isotune):
-    make_pictures(Path("all"), train=5, val=0)
+    make_images(Path("all"), train=5, val=0)
     ants = Path("all/train/ants")
     (ants / "again.png").write_bytes((ants / "0.png").read_bytes())
-    (ants / "broken.png").write_text("no picture")
+    (ants / "broken.png").write_text("no image")
     Path("all/train/bees/ant.png").write_bytes((ants / "0.png").read_bytes())
     result = isotune("split", "all/train", "-o", "out", "--train", "0.8", "--val", "0.2",
                      "--dry-run")  # fmt: skip
     assert result.exit_code == 0
     told = result.stderr.splitlines()
-    assert told[0].startswith(f"isotune: left out {ants.absolute()}/broken.png: it is not a pict")
+    assert told[0].startswith(f"isotune: left out {ants.absolute()}/broken.png: it is not an image")
     assert told[1] == "isotune: left out 1 of class 'ants' with the same bytes as another"
-    assert told[2].startswith("isotune: the same picture is in several classes: ")
+    assert told[2].startswith("isotune: the same image is in several classes: ")
     assert not Path("out").exists()
 
 
 def test_split_refuses_a_size_that_is_none(isotune):
-    make_pictures(Path("all"), train=2, val=0)
+    make_images(Path("all"), train=2, val=0)
     result = isotune("split", "all/train", "-o", "out", "--train", "many")
     assert result.exit_code == 2
     assert "'many' should be a count such as 1000 or a fraction such as 0.8" in result.stderr

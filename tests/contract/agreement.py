@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contract.subject import Learner, Subject
-from contract.truth import CLASSES, SEED, pictures
+from contract.truth import CLASSES, SEED, images
 from contract.values import state
 from isotune.interfaces.freezing import FreezePlan
 from isotune.interfaces.head import HeadValues, LinearValues
@@ -47,8 +47,8 @@ def with_known_weights(subject: Subject) -> Learner:
 
 
 def logits(learner: Learner, name: str) -> dict[str, NDArray[np.float32]]:
-    """Returns the logits of the truth's pictures in evaluation and, after that, in training."""
-    data = pictures(name)
+    """Returns the logits of the truth's images in evaluation and, after that, in training."""
+    data = images(name)
     evaluated, trained = learner.evaluate(data), learner.train([data], [TINY_RATE])[0]
     return {"eval": evaluated, "train": trained.logits, "loss": np.array([trained.loss])}
 

@@ -1,4 +1,4 @@
-"""LeNet-5 for grey digits, as MindSpore's users write, train and save it."""
+"""LeNet-5 for gray digits, as MindSpore's users write, train and save it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mindspore import Tensor, nn, save_checkpoint, value_and_grad
 from numpy.typing import NDArray
 
 
-class GreyLeNet(nn.Cell):
+class GrayLeNet(nn.Cell):
     """Convolutions have no biases, which is MindSpore's default."""
 
     def __init__(self) -> None:
@@ -30,11 +30,11 @@ class GreyLeNet(nn.Cell):
         return self.fc3(self.relu(self.fc2(self.relu(self.fc1(x)))))
 
 
-def logits_of_a_saved_lenet(path: Path, pictures: NDArray[np.float32]) -> Any:
+def logits_of_a_saved_lenet(path: Path, images: NDArray[np.float32]) -> Any:
     """Trains a net one step, saves it with its optimizer's state, and returns its logits."""
-    net = GreyLeNet()
+    net = GrayLeNet()
     optimizer = nn.Momentum(net.trainable_params(), learning_rate=0.01, momentum=0.9)
-    images, labels = Tensor(pictures), Tensor(np.arange(len(pictures), dtype=np.int32))
+    images, labels = Tensor(images), Tensor(np.arange(len(images), dtype=np.int32))
     loss = nn.CrossEntropyLoss()
     step = value_and_grad(lambda x, y: loss(net(x), y), None, optimizer.parameters)
     optimizer(step(images, labels)[1])

@@ -20,10 +20,10 @@ from torchvision.ops import StochasticDepth
 from contract.reference.efficientnet_lite0 import EfficientNetLite0
 from contract.reference.layers import Layer, Pass, forward
 from contract.reference.nets import lenet
-from contract.reference.trainer import normalised
-from contract.truth import CATALOGUE, CLASSES, FILE, SEED, WITH_LOGITS, pictures, signature
+from contract.reference.trainer import normalized
+from contract.truth import CATALOGUE, CLASSES, FILE, SEED, WITH_LOGITS, images, signature
 from contract.values import NORMALIZATION, state
-from isotune.interfaces.checkpoint import NO_STATE
+from isotune.interfaces.names import NO_STATE
 from isotune.training.dropout import keep_mask, layer_seed, next_word
 from isotune_torch.backbone import BUILDERS, WithoutRandomValues
 
@@ -43,7 +43,7 @@ LENET_SHAPES = {
 Shapes = Mapping[str, tuple[int, ...]]
 Values = Mapping[str, NDArray[Any]]
 Run = Callable[[Values, NDArray[np.float64], bool], tuple[list[NDArray[np.float64]], Values]]
-"""Returns the logits of a state and pictures, in training mode or not, and the state after.
+"""Returns the logits of a state and images, in training mode or not, and the state after.
 
 Behind the logits are those of auxiliary classifiers.
 """
@@ -129,9 +129,9 @@ def computed(name: str) -> dict[str, Any]:
     heads = [classifier(shapes), *CATALOGUE[name].auxiliary]
     fewer = {f"{head}.weight": (CLASSES, *shapes[f"{head}.weight"][1:]) for head in heads}
     values = state({**shapes, **fewer, **{f"{head}.bias": (CLASSES,) for head in heads}})
-    x = normalised(pictures(name).images, NORMALIZATION)
+    x = normalized(images(name).images, NORMALIZATION)
     (trained, *auxiliary), after = run(values, x, True)
-    labels = torch.from_numpy(pictures(name).labels).long()
+    labels = torch.from_numpy(images(name).labels).long()
     losses = [cross_entropy(torch.from_numpy(each), labels) for each in (trained, *auxiliary)]
     weight = CATALOGUE[name].auxiliary_weight
     kept = [key for key in shapes if key.endswith(("running_mean", "running_var"))]

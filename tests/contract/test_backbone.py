@@ -6,7 +6,7 @@ import pytest
 
 from contract.agreement import distance, logits, with_known_weights
 from contract.subject import Subject
-from contract.truth import CATALOGUE, TRUTH, WITH_LOGITS, pictures
+from contract.truth import CATALOGUE, TRUTH, WITH_LOGITS, images
 from isotune.interfaces.trainer import TrainingPlan
 from isotune.spec.optimizer import SGDSpec
 
@@ -29,7 +29,7 @@ def test_features_are_what_the_last_layer_classifies(subject: Subject) -> None:
     weights = {k: v for k, v in learner.state().items() if k.startswith(f"{entry.classifier}.")}
     backend.heads.detach(learner.model, entry.classifier)
     learner.trainer = backend.trainer(learner.model, TrainingPlan(SGDSpec()))
-    features = learner.evaluate(pictures(entry.name))
+    features = learner.evaluate(images(entry.name))
     assert features.shape == (2, entry.features)
     if not entry.convolutional:
         weight, bias = weights.values()

@@ -15,7 +15,7 @@ import isotune
 from contract.installed import subjects
 from contract.natively import FORMATS
 from contract.subject import Learner, Subject, in_bytes
-from contract.truth import pictures
+from contract.truth import images
 from contract.values import state
 from isotune.interfaces.freezing import FreezePlan
 from isotune.interfaces.trainer import TrainingPlan
@@ -41,7 +41,7 @@ def pairs(names: tuple[str, ...]) -> Iterator[Any]:
 def logits(subject: Subject, model: Any) -> NDArray[np.float32]:
     trainer = subject.backend.trainer(model, TrainingPlan(SGDSpec()))
     trainer.freeze(FreezePlan())
-    return Learner(subject.backend, model, trainer).evaluate(pictures(subject.entry.name))
+    return Learner(subject.backend, model, trainer).evaluate(images(subject.entry.name))
 
 
 def difference(first: Subject, second: Subject, folder: Path) -> float:

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from contract.subject import Subject, assert_close, assert_states_close, in_bytes
-from contract.truth import pictures
+from contract.truth import images
 from contract.values import NORMALIZATION, batch, state
 from isotune.errors import BackendError
 from isotune.interfaces.backend import Backend
@@ -38,7 +38,7 @@ def built(subject: Subject, head: HeadSpec) -> tuple[Any, Cut]:
 
 def data(subject: Subject) -> Batch:
     own = subject.entry.name in ("linear", "tiny_bn", "tiny_dropout")
-    return batch("cut", 4) if own else pictures(subject.entry.name)
+    return batch("cut", 4) if own else images(subject.entry.name)
 
 
 def frozen_before(cut: Cut) -> FreezePlan:
@@ -46,10 +46,10 @@ def frozen_before(cut: Cut) -> FreezePlan:
     return FreezePlan(frozenset(names))
 
 
-def features_of(backend: Backend, model: Any, cut: Cut, pictures: Batch) -> NDArray[np.float32]:
-    fed = next(backend.dataset.feed([pictures], NORMALIZATION))
+def features_of(backend: Backend, model: Any, cut: Cut, images: Batch) -> NDArray[np.float32]:
+    fed = next(backend.dataset.feed([images], NORMALIZATION))
     if not cut.before:  # there is no layer to compute them
-        return np.reshape(np.asarray(fed.images), (len(pictures), -1))
+        return np.reshape(np.asarray(fed.images), (len(images), -1))
     extractor = backend.trainer(model, PLAN)
     (outputs,) = extractor.fetch([extractor.eval_step(fed)])
     return outputs.logits

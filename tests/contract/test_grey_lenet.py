@@ -1,4 +1,4 @@
-"""The classic LeNet of MindSpore, for grey digits and without biases, loads into each backend."""
+"""The classic LeNet of MindSpore, for gray digits and without biases, loads into each backend."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ ABSOLUTE = 1e-5
 EVEN = Normalization(mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
 
 
-def grey_batch() -> Batch:
-    pixels = (words("grey", 4 * 32 * 32) % np.uint64(256)).astype(np.uint8)
+def gray_batch() -> Batch:
+    pixels = (words("gray", 4 * 32 * 32) % np.uint64(256)).astype(np.uint8)
     images = np.repeat(pixels.reshape(4, 32, 32, 1), 3, axis=3)
     return Batch(images, np.zeros(4, np.int32))
 
@@ -31,12 +31,12 @@ def grey_batch() -> Batch:
 def saved(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
     """Trains MindSpore's LeNet a step, saves it with its optimizer, and returns its logits."""
     pytest.importorskip("mindspore")
-    from contract.grey_lenet_mindspore import logits_of_a_saved_lenet
+    from contract.gray_lenet_mindspore import logits_of_a_saved_lenet
 
     path = tmp_path_factory.mktemp("lenet") / "lenet.ckpt"
-    grey = grey_batch().images[..., :1].astype(np.float32) / 255
-    pictures = (grey.transpose(0, 3, 1, 2) - 0.5) / 0.25
-    return path, logits_of_a_saved_lenet(path, pictures)
+    gray = gray_batch().images[..., :1].astype(np.float32) / 255
+    images = (gray.transpose(0, 3, 1, 2) - 0.5) / 0.25
+    return path, logits_of_a_saved_lenet(path, images)
 
 
 @pytest.mark.nets("lenet")
@@ -50,7 +50,7 @@ def test_its_logits_are_the_same(subject: Subject, saved: tuple[Path, Any], tmp_
     backend.checkpoints.import_model(model, read_weights(done.target))
     trainer = backend.trainer(model, TrainingPlan(SGDSpec()))
     trainer.freeze(FreezePlan())
-    fed = backend.dataset.feed([grey_batch()], EVEN)
+    fed = backend.dataset.feed([gray_batch()], EVEN)
     outputs = trainer.fetch([trainer.eval_step(batch) for batch in fed])
     np.testing.assert_allclose(outputs[0].logits, expected, rtol=0, atol=ABSOLUTE)
     assert len(Learner(backend, model, trainer).state()) == 10

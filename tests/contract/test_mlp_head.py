@@ -8,7 +8,7 @@ import pytest
 from contract.reference.layers import ACTIVATIONS, Dropout, Flatten, Layer, Linear
 from contract.reference.trainer import ReferenceTrainer
 from contract.subject import Learner, Subject, assert_close, assert_same_steps, in_bytes
-from contract.truth import WITH_LOGITS, pictures
+from contract.truth import WITH_LOGITS, images
 from contract.values import NORMALIZATION, batch, batches, state
 from isotune.errors import BackendError
 from isotune.interfaces.freezing import FreezePlan
@@ -99,7 +99,7 @@ def test_mlp_head_takes_the_place_of_a_whole_classifier(subject: Subject) -> Non
     shapes = {name: v.shape for name, v in backend.checkpoints.export_model(model).items()}
     backend.checkpoints.import_model(model, state(shapes))
     trainer = backend.trainer(model, TrainingPlan(SGDSpec()))
-    logits = Learner(backend, model, trainer).evaluate(pictures(entry.name))
+    logits = Learner(backend, model, trainer).evaluate(images(entry.name))
     assert logits.shape == (2, 3)
     assert np.ptp(logits) > 0
 

@@ -41,7 +41,7 @@ REGULARISED = {
 
 def slower(name: str) -> TrainingPlan:
     """Returns a plan whose convolution learns at half the rate and whose BatchNorm at a fifth."""
-    return replace(REGULARISED[name], rate_factors={"conv": 0.5, "bn": 0.2, "fc": 1.0})
+    return replace(REGULARISED[name], lr_scales={"conv": 0.5, "bn": 0.2, "fc": 1.0})
 
 
 def rates(optimizer: OptimizerSpec) -> list[float]:

@@ -53,12 +53,12 @@ WITH_LOGITS = (
 CATALOGUE = {entry.name: entry for entry in BUILT_IN}
 
 
-def pictures(name: str) -> Batch:
-    """Returns the two pictures that a backbone's truth is about: small ones, if it takes them."""
+def images(name: str) -> Batch:
+    """Returns the two images that a backbone's truth is about: small ones, if it takes them."""
     entry = CATALOGUE[name]
-    side = max(64, entry.smallest)
-    if entry.largest is not None and entry.largest < side:
-        side = entry.smallest
+    side = max(64, entry.min_input_size)
+    if entry.max_input_size is not None and entry.max_input_size < side:
+        side = entry.min_input_size
     return batch("truth", 2, side=side, classes=CLASSES)
 
 

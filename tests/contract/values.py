@@ -43,7 +43,7 @@ def state(shapes: Mapping[str, tuple[int, ...]], seed: int = 0) -> dict[str, NDA
 
 
 def batch(name: str, size: int, side: int = 8, classes: int = 3) -> Batch:
-    """Returns random square pictures with random labels."""
+    """Returns random square images with random labels."""
     pixels = words(f"{name}/images", size * side * side * 3) % np.uint64(256)
     labels = words(f"{name}/labels", size) % np.uint64(classes)
     images = pixels.astype(np.uint8).reshape(size, side, side, 3)

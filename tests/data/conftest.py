@@ -11,7 +11,7 @@ Save = Callable[..., Path]
 
 
 def noise(width: int, height: int, seed: int = 0) -> Image.Image:
-    """An RGB picture in which no two neighbouring pixels are likely the same."""
+    """An RGB image in which no two neighbouring pixels are likely the same."""
     pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
     return Image.fromarray(pixels)
 
@@ -25,7 +25,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def save(tmp_path: Path) -> Save:
-    """Saves a noise picture: ``save("train/a/1.jpg", width, height, seed)``."""
+    """Saves a noise image: ``save("train/a/1.jpg", width, height, seed)``."""
 
     def write(name: str, width: int = 20, height: int = 16, seed: int = 0) -> Path:
         path = tmp_path / name

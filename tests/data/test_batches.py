@@ -32,7 +32,7 @@ PLAIN = (CenterCropSpec(size=6),)
 
 
 class NoiseSource(ImageSource):
-    """Pictures of noise of different sizes, which notes what was loaded."""
+    """Images of noise of different sizes, which notes what was loaded."""
 
     def __init__(self, length: int, bad: int | None = None) -> None:
         self.classes = ("a", "b", "c")
@@ -63,7 +63,7 @@ def decoding_threads() -> list[str]:
     return [t.name for t in threading.enumerate() if t.name.startswith("isotune-data")]
 
 
-def test_a_batch_holds_the_transformed_pictures_of_the_epochs_order() -> None:
+def test_a_batch_holds_the_transformed_images_of_the_epochs_order() -> None:
     source = NoiseSource(10)
     found = list(Batches(source, RANDOM, 4, seed=5, shuffle=True).epoch(3))
     order = epoch_order(5, 3, 10)
@@ -136,7 +136,7 @@ def test_without_shuffling_the_order_is_the_sources() -> None:
 @pytest.mark.parametrize(
     "pipeline", [RANDOM, PLAIN, (ResizeSpec(size=9), RandomCropSpec(size=8), *RANDOM)]
 )
-def test_keeping_pictures_changes_nothing(
+def test_keeping_images_changes_nothing(
     pipeline: tuple[TransformSpec, ...], bounds: tuple[int, int]
 ) -> None:
     source = NoiseSource(23)
@@ -178,7 +178,7 @@ def test_an_error_in_the_consumer_ends_the_threads() -> None:
 
 
 @pytest.mark.parametrize("workers", [1, 3])
-def test_an_unreadable_picture_is_an_error_in_its_batch(workers: int) -> None:
+def test_an_unreadable_image_is_an_error_in_its_batch(workers: int) -> None:
     batches = Batches(NoiseSource(40, bad=9), PLAIN, 4, seed=1, workers=workers, shuffle=False)
     seen = 0
     with pytest.raises(DatasetError, match=r"noise 9: .*lens cap on"):
@@ -188,7 +188,7 @@ def test_an_unreadable_picture_is_an_error_in_its_batch(workers: int) -> None:
     assert decoding_threads() == []
 
 
-def test_a_picture_that_is_too_small_is_named() -> None:
+def test_a_image_that_is_too_small_is_named() -> None:
     batches = Batches(NoiseSource(2), (RandomCropSpec(size=10),), 2, seed=1, shuffle=False)
     with pytest.raises(DatasetError, match=r"noise 0: .*random_crop"):
         list(batches.epoch(0))
@@ -199,7 +199,7 @@ def test_a_pipeline_without_a_fixed_size_is_refused() -> None:
         Batches(NoiseSource(2), (ResizeSpec(size=8),), 2, seed=1, shuffle=False)
 
 
-def test_skipping_a_broken_picture_equals_a_run_without_its_file(
+def test_skipping_a_broken_image_equals_a_run_without_its_file(
     save: Callable[..., Path], tmp_path: Path
 ) -> None:
     for number in range(6):

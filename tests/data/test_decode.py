@@ -19,27 +19,27 @@ def levels(dtype: str) -> Image.Image:
     return Image.fromarray(np.array([[0, 77, 255], [256, 30000, 65535]], dtype=dtype))
 
 
-def colours(mode: str) -> Image.Image:
+def colors(mode: str) -> Image.Image:
     pixels = np.random.default_rng(1).integers(0, 256, (6, 7, 4), dtype=np.uint8)
     return Image.fromarray(pixels, "RGBA").convert(mode)
 
 
 def palette(transparency: Any) -> Image.Image:
-    image = colours("RGB").quantize(16)
+    image = colors("RGB").quantize(16)
     image.info["transparency"] = transparency
     return image
 
 
-PICTURES = {
-    "1-bit.png": colours("1"),
-    "grey.jpg": colours("L"),
-    "grey-alpha.png": colours("LA"),
-    "palette.png": colours("P"),
+IMAGES = {
+    "1-bit.png": colors("1"),
+    "gray.jpg": colors("L"),
+    "gray-alpha.png": colors("LA"),
+    "palette.png": colors("P"),
     "palette-one-clear.png": palette(3),
     "palette-alpha.png": palette(bytes(range(0, 160, 10))),
-    "rgb.bmp": colours("RGB"),
-    "rgba.webp": colours("RGBA"),
-    "cmyk.jpg": colours("CMYK"),
+    "rgb.bmp": colors("RGB"),
+    "rgba.webp": colors("RGBA"),
+    "cmyk.jpg": colors("CMYK"),
     "16-bit.png": levels("uint16"),
     "16-bit-big-endian.tif": levels(">u2"),
     "32-bit.tif": levels("int32"),
@@ -47,9 +47,9 @@ PICTURES = {
 }
 
 
-@pytest.mark.parametrize("name", PICTURES)
+@pytest.mark.parametrize("name", IMAGES)
 def test_every_mode_becomes_rgb_as_pillow_converts_it(name: str, tmp_path: Path) -> None:
-    PICTURES[name].save(tmp_path / name)
+    IMAGES[name].save(tmp_path / name)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         ours = open_rgb(tmp_path / name)
@@ -66,10 +66,10 @@ def test_rarer_modes_become_rgb_too(mode: str) -> None:
 
 
 @pytest.mark.parametrize("orientation", range(10))
-def test_pictures_are_set_upright(orientation: int, tmp_path: Path) -> None:
+def test_images_are_set_upright(orientation: int, tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = orientation
-    colours("RGB").save(tmp_path / "a.png", exif=exif)
+    colors("RGB").save(tmp_path / "a.png", exif=exif)
     with Image.open(tmp_path / "a.png") as image:
         theirs = ImageOps.exif_transpose(image)
     ours = open_rgb(tmp_path / "a.png")
@@ -78,22 +78,22 @@ def test_pictures_are_set_upright(orientation: int, tmp_path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF")
-def test_a_damaged_exif_block_leaves_the_picture_readable(tmp_path: Path) -> None:
-    colours("RGB").save(tmp_path / "a.jpg", exif=b"Exif\0\0II*\0\xff\xff\xff\x7fnonsense")
+def test_a_damaged_exif_block_leaves_the_image_readable(tmp_path: Path) -> None:
+    colors("RGB").save(tmp_path / "a.jpg", exif=b"Exif\0\0II*\0\xff\xff\xff\x7fnonsense")
     assert open_rgb(tmp_path / "a.jpg").size == (7, 6)
 
 
 def broken_files() -> dict[str, bytes]:
     jpeg, png = BytesIO(), BytesIO()
-    colours("RGB").resize((64, 64)).save(jpeg, "JPEG")
-    colours("RGB").resize((64, 64)).save(png, "PNG")
+    colors("RGB").resize((64, 64)).save(jpeg, "JPEG")
+    colors("RGB").resize((64, 64)).save(png, "PNG")
     flipped = bytearray(png.getvalue())
     flipped[60] ^= 255
     return {
         "truncated.jpg": jpeg.getvalue()[:-40],
         "truncated.png": png.getvalue()[:-40],
         "damaged.png": bytes(flipped),
-        "text.jpg": b"this is no picture",
+        "text.jpg": b"this is no image",
         "empty.jpg": b"",
     }
 
@@ -117,7 +117,7 @@ def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
 def test_a_decompression_bomb_is_refused(
     limit: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    colours("RGB").save(tmp_path / "a.png")
+    colors("RGB").save(tmp_path / "a.png")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
     with pytest.raises(DatasetError, match="pixels"):
         open_rgb(tmp_path / "a.png")
@@ -138,9 +138,9 @@ def png(width: int, height: int, *chunks: bytes) -> bytes:
 
 
 def resized(name: str, offset: int, field: bytes, after: bytes = b"") -> bytes:
-    """A small picture whose header says another size, `offset` bytes behind the end of `after`."""
+    """A small image whose header says another size, `offset` bytes behind the end of `after`."""
     file = BytesIO()
-    colours("RGB").save(file, name)
+    colors("RGB").save(file, name)
     content = bytearray(file.getvalue())
     offset += content.index(after) + len(after)
     content[offset : offset + len(field)] = field
@@ -172,5 +172,5 @@ def test_a_header_that_lies_is_one_error(name: str, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(LIES[name])
     with pytest.raises(DatasetError) as error:
         open_rgb(tmp_path / name)
-    assert str(error.value).startswith(f"{tmp_path / name}: cannot be read as a picture: ")
+    assert str(error.value).startswith(f"{tmp_path / name}: cannot be read as an image: ")
     assert "\n" not in str(error.value)

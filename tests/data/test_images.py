@@ -13,9 +13,8 @@ import isotune
 from cifar import make_cifar10
 from isotune.data.sources.formats import FORMATS
 from isotune.errors import DatasetError, WeightsError
-from isotune.reports.predictions import examples
 from isotune.spec.parts import DatasetSpec
-from tiny import experiment, make_pictures, numpy_plugins
+from tiny import experiment, make_images, numpy_plugins
 from web import served
 
 
@@ -33,18 +32,18 @@ def test_a_run_on_cifar10_needs_no_word_about_splits(tmp_path: Path) -> None:
     other = make_cifar10(tmp_path / "other" / "cifar-10-batches-bin", records=4)
     assert len(run.evaluate(data=other.parent).labels) == 4
 
-    shown = examples(run, count=5)
+    shown = run.examples(count=5)
     assert [each.label for each in shown] == [run.classes[index] for index in (1, 3, 5, 7, 9)]
     assert shown[0].image.shape == (32, 32, 3)
     with pytest.raises(DatasetError, match="has no split 'valid'"):
         run.evaluate("valid")
 
 
-def test_a_run_downloads_its_pictures_and_weights_once(
+def test_a_run_downloads_its_images_and_weights_once(
     tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    make_pictures(tmp_path / "packed" / "data" / "insects")
+    make_images(tmp_path / "packed" / "data" / "insects")
     archive = shutil.make_archive("insects", "zip", tmp_path / "packed")
     weights = save({"fc.weight": np.zeros((7, 192), np.float32)})
     with served() as site:

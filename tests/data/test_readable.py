@@ -18,8 +18,8 @@ from tiny import experiment
 SIZE = 3
 
 
-class Grey(ImageSource):
-    """Pictures as bright as their index, some of which cannot be read; counts what is read."""
+class Gray(ImageSource):
+    """Images as bright as their index, some of which cannot be read; counts what is read."""
 
     def __init__(self, readable: list[bool]) -> None:
         self.classes = ("only",)
@@ -46,7 +46,7 @@ def spec(tmp: str = "nowhere"):
 @given(st.lists(st.booleans(), max_size=30))
 def test_the_readable_are_batched_in_order_and_the_others_told(readable: list[bool]):
     outcomes: Outcomes = deque()
-    source = Grey(readable)
+    source = Gray(readable)
     batches, known = [], 0
     for batch in readable_batches(source, spec(), SIZE, outcomes):
         batches.append(batch)
@@ -61,7 +61,7 @@ def test_the_readable_are_batched_in_order_and_the_others_told(readable: list[bo
 
 
 def test_no_more_is_read_than_a_few_batches_ahead():
-    source = Grey([True] * 100)
+    source = Gray([True] * 100)
     batches = readable_batches(source, spec(), SIZE, deque())
     next(batches)
     batches.close()

@@ -32,15 +32,15 @@ def test_the_digits_are_written_once_whole_and_stratified(
         for label, total in Counter(map(str, original.target)).items():
             assert abs(counts[label] - total * len(paths) / 1797) <= 1
     numbers = [path.name for paths in splits.values() for path in paths]
-    assert len(set(numbers)) == 1100  # no picture is in both
+    assert len(set(numbers)) == 1100  # no image is in both
 
-    picture = splits["val"][0]
-    with Image.open(picture) as image:
+    path = splits["val"][0]
+    with Image.open(path) as image:
         assert (
             np.asarray(image).tolist()
-            == np.round(original.images[int(picture.stem)] * 255 / 16).tolist()
+            == np.round(original.images[int(path.stem)] * 255 / 16).tolist()
         )
-    assert picture.parent.name == str(original.target[int(picture.stem)])
+    assert path.parent.name == str(original.target[int(path.stem)])
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]
 
     monkeypatch.setattr(digits, "_load", lambda: pytest.fail("they are there already"))

@@ -14,7 +14,7 @@ from isotune.spec.load import load_spec
 from isotune.weights.dialects.canonical import to_canonical
 from isotune.weights.fetch import locate_weights
 from isotune.weights.formats.read import read_weights
-from tiny import experiment, make_pictures, numpy_plugins
+from tiny import experiment, make_images, numpy_plugins
 
 
 class Watcher:
@@ -31,8 +31,8 @@ class Watcher:
 def tiny_demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Makes the demo one that the tests' NumPy backend can run."""
     monkeypatch.setenv("ISOTUNE_HOME", str(tmp_path / "home"))
-    pictures = make_pictures(tmp_path / "pictures")
-    monkeypatch.setattr(running, "digits_folder", lambda: pictures)
+    images = make_images(tmp_path / "images")
+    monkeypatch.setattr(running, "digits_folder", lambda: images)
     monkeypatch.setattr(
         running,
         "demo_spec",
@@ -51,8 +51,8 @@ def test_every_mode_runs_on_the_backend_and_the_results_are_left(tmp_path: Path,
         ("numpy", "cpu", "fixed features"),
         ("numpy", "cpu", "fine-tuned"),
     ]
-    assert report.picture == folder / "predictions.png"
-    assert report.picture.is_file()
+    assert report.image == folder / "predictions.png"
+    assert report.image.is_file()
     assert (folder / "results.md").read_text().startswith("| backend |")
 
 

@@ -16,7 +16,7 @@ from isotune.errors import RunError, SpecError, WeightsError
 from isotune.interfaces.backbone import BackboneEntry
 from isotune.weights.formats.read import read_weights
 from isotune.weights.formats.write import write_weights
-from tiny import experiment, make_pictures, numpy_plugins
+from tiny import experiment, make_images, numpy_plugins
 
 LENET = state(layout("lenet") or {})
 MOBILENET = state(layout("mobilenet_v2") or {})
@@ -101,7 +101,7 @@ def test_other_peoples_backbones_are_converted_by_name(
 
 
 def test_a_run_is_exported(tmp_path: Path) -> None:
-    spec = experiment(make_pictures(tmp_path / "pictures"), epochs=2)
+    spec = experiment(make_images(tmp_path / "images"), epochs=2)
     plugins = numpy_plugins()
     run = isotune.run(spec, backend="numpy", output=tmp_path / "run", plugins=plugins)
     done = isotune.convert(tmp_path / "run", tmp_path / "model.ckpt", plugins=plugins)

@@ -11,7 +11,7 @@ import pytest
 import isotune
 from isotune.errors import DatasetError, RunError
 from isotune.experiment.result import Run
-from tiny import experiment, make_pictures, numpy_plugins
+from tiny import experiment, make_images, numpy_plugins
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +19,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A run whose best epoch is not its last."""
     root = tmp_path_factory.mktemp("run")
     spec = experiment(
-        make_pictures(root / "pictures"),
+        make_images(root / "images"),
         epochs=6,
         schedule={"name": "constant", "warmup": {"epochs": 1}},
         loss={"label_smoothing": 0.1, "class_weights": "balanced"},
@@ -32,7 +32,7 @@ def opened(run: Run, **arguments: str) -> Run:
     return isotune.open_run(run.path, plugins=numpy_plugins(), **arguments)  # type: ignore[arg-type]
 
 
-def pictures(run: Run) -> list[Path]:
+def images(run: Run) -> list[Path]:
     return sorted(Path(run.spec.dataset.path).glob("val/*/*.png"))
 
 
@@ -61,50 +61,50 @@ def test_everything_else_is_the_same(run: Run) -> None:
 
 def test_predictions(run: Run) -> None:
     again = opened(run)
-    assert again.predict_many(pictures(run)) == run.predict_many(pictures(run))
-    prediction = again.predict(pictures(run)[0])
+    assert again.predict_many(images(run)) == run.predict_many(images(run))
+    prediction = again.predict(images(run)[0])
     assert sorted(name for name, _ in prediction) == list(run.classes)
     assert sum(share for _, share in prediction) == pytest.approx(1)
     assert [share for _, share in prediction] == sorted((s for _, s in prediction), reverse=True)
-    assert again.predict(str(pictures(run)[0]), top=1) == prediction[:1]
+    assert again.predict(str(images(run)[0]), top=1) == prediction[:1]
     assert again.predict_many([]) == []
-    with pytest.raises(DatasetError, match=r"bee\.png: there is no such picture"):
+    with pytest.raises(DatasetError, match=r"bee\.png: there is no such image"):
         again.predict("bee.png")
 
 
 def test_predictions_depend_neither_on_their_neighbours_nor_on_what_cannot_be_read(
     run: Run, tmp_path: Path
 ) -> None:
-    (tmp_path / "broken.png").write_text("not a picture")
-    some = pictures(run)
+    (tmp_path / "broken.png").write_text("not an image")
+    some = images(run)
     mixed = [tmp_path / "broken.png", *some * 12, tmp_path / "missing.png", some[0], some[0]]
     assert len(mixed) > 2 * run.backend.inference_batch()
     found = list(opened(run).predict_each(mixed))
     errors = [each for each in found if isinstance(each, DatasetError)]
     assert [found.index(error) for error in errors] == [0, len(mixed) - 3]
-    assert "broken.png: cannot be read as a picture" in str(errors[0])
-    for picture, prediction in zip(mixed, found, strict=True):
+    assert "broken.png: cannot be read as an image" in str(errors[0])
+    for image, prediction in zip(mixed, found, strict=True):
         if not isinstance(prediction, DatasetError):
-            alone = dict(run.predict(picture))
+            alone = dict(run.predict(image))
             assert dict(prediction) == pytest.approx(alone, rel=1e-5)
 
 
 def test_features_are_what_the_head_classifies(run: Run) -> None:
-    some = pictures(run)
+    some = images(run)
     found = run.features(some)
     state = run.backend.checkpoints.export_model(run.model)
     logits = found @ state["fc.weight"].T + state["fc.bias"]
     classes = [run.classes[label] for label in logits.argmax(1)]
     assert classes == [prediction[0][0] for prediction in run.predict_many(some)]
     assert found.dtype == np.float32
-    with pytest.raises(DatasetError, match="there is no such picture"):
+    with pytest.raises(DatasetError, match="there is no such image"):
         run.features([*some, "missing.png"])
     assert run.predict(some[0])  # the head is there again
 
 
 def test_evaluating_another_split_and_another_folder(run: Run, tmp_path: Path) -> None:
     assert len(run.evaluate("train").labels) == 9
-    make_pictures(tmp_path, train=1, val=1)
+    make_images(tmp_path, train=1, val=1)
     assert len(run.evaluate(data=tmp_path).labels) == 3
     (tmp_path / "val/bees").rename(tmp_path / "val/wasps")
     with pytest.raises(DatasetError, match="class folders should be those of training"):
@@ -117,7 +117,7 @@ def test_the_summary(run: Run) -> None:
     assert summary["best"] == run.best.as_json()
     assert (summary["backend"], summary["device"]) == ("numpy", "cpu")
     assert summary["epochs"] == 6
-    assert summary["pictures"] == {"train": 9, "val": 6}
+    assert summary["images"] == {"train": 9, "val": 6}
     assert summary["timings"]["total"] >= summary["timings"]["train"] > 0
     assert json.loads((run.path / "summary.json").read_text()) == summary
 

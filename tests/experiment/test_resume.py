@@ -22,7 +22,7 @@ from isotune.experiment.result import Run
 from isotune.interfaces.events import StepEnded
 from isotune.runs.checkpoints import CheckpointStore
 from killing import Killer, demanding_experiment, outcome
-from tiny import experiment, make_pictures
+from tiny import experiment, make_images
 from zoo import ALL, FRAMEWORKS, plugins, run
 
 OPTIMIZERS: list[dict[str, Any]] = [
@@ -54,16 +54,16 @@ class InterruptAt(StopAt):
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_pictures(tmp_path_factory.mktemp("pictures"), size=12)
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_images(tmp_path_factory.mktemp("images"), size=12)
 
 
-def demanding(backend: str, pictures: Path, **changes: Any) -> dict[str, Any]:
+def demanding(backend: str, images: Path, **changes: Any) -> dict[str, Any]:
     """Returns an experiment with all that a resume could forget: three steps an epoch."""
     net = "linear" if backend == "numpy" else "tiny_bn"
     head = {} if backend == "numpy" else {"head": {"name": "mlp", "hidden": [6], "dropout": 0.5}}
     spec = experiment(
-        pictures,
+        images,
         backbone={"name": net, "weights": "none"},
         schedule={"name": "cosine"},
         epochs=4,
@@ -80,8 +80,8 @@ def resume(backend: str, folder: Path, **arguments: Any) -> Run:
 
 
 @pytest.mark.parametrize("backend", ALL)
-def test_stopped_runs_come_to_the_same_bytes(backend: str, pictures: Path, tmp_path: Path) -> None:
-    spec = demanding(backend, pictures)
+def test_stopped_runs_come_to_the_same_bytes(backend: str, images: Path, tmp_path: Path) -> None:
+    spec = demanding(backend, images)
     run(backend, spec, tmp_path / "whole")
     folder = tmp_path / "stopped"
     with pytest.raises(StoppedError, match=r"SIGTERM after step 2, in epoch 1 of 4"):
@@ -93,7 +93,7 @@ def test_stopped_runs_come_to_the_same_bytes(backend: str, pictures: Path, tmp_p
     resumed = resume(backend, folder)
     assert outcome(folder) == outcome(tmp_path / "whole")
     assert [metrics.epoch for metrics in resumed.history] == [1, 2, 3, 4]
-    steps = CheckpointStore(folder / "checkpoints").load("last").manifest["segments"]
+    steps = CheckpointStore(folder / "checkpoints").load("last").manifest["lineage"]
     assert [segment["step"] for segment in steps] == [0, 2, 6, 7]
     with pytest.raises(RunError, match=r"4 epochs of 4 are done; --set epochs=8 would go on"):
         resume(backend, folder)
@@ -104,8 +104,8 @@ def test_a_killed_run_comes_to_the_same_bytes(backend: str, tmp_path: Path) -> N
     """``python tests/killing.py`` kills more often."""
     pytest.importorskip(backend)
     spec = tmp_path / "spec.yaml"
-    # 24 pictures: BatchNorm on a last batch of two may blow gradients up, by their rounding.
-    experiment = demanding_experiment(make_pictures(tmp_path / "pictures", 8, 2, 40), epochs=3)
+    # 24 images: BatchNorm on a last batch of two may blow gradients up, by their rounding.
+    experiment = demanding_experiment(make_images(tmp_path / "images", 8, 2, 40), epochs=3)
     spec.write_text(yaml.safe_dump(experiment))
     killer = Killer(spec, backend, random.Random(0))
     seconds = killer.undisturbed(tmp_path / "whole")
@@ -128,8 +128,8 @@ def check_with_torchvision(folder: Path) -> None:
     assert torch.equal(model.classifier[1].weight, state["classifier.1.weight"])
 
 
-def test_a_run_without_a_checkpoint_begins_anew(pictures: Path, tmp_path: Path) -> None:
-    spec = demanding("numpy", pictures)
+def test_a_run_without_a_checkpoint_begins_anew(images: Path, tmp_path: Path) -> None:
+    spec = demanding("numpy", images)
     run("numpy", spec, tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
         run("numpy", spec, tmp_path / "killed", observers=[InterruptAt(2)])
@@ -138,8 +138,8 @@ def test_a_run_without_a_checkpoint_begins_anew(pictures: Path, tmp_path: Path) 
     assert outcome(tmp_path / "killed") == outcome(tmp_path / "whole")
 
 
-def test_a_run_killed_at_its_very_end_is_finished(pictures: Path, tmp_path: Path) -> None:
-    folder = run("numpy", demanding("numpy", pictures), tmp_path).folder
+def test_a_run_killed_at_its_very_end_is_finished(images: Path, tmp_path: Path) -> None:
+    folder = run("numpy", demanding("numpy", images), tmp_path).folder
     before, unfinished = outcome(tmp_path), {**folder.summary(), "state": "unfinished"}
     folder.write_summary(unfinished)
     finished = resume("numpy", tmp_path)
@@ -153,11 +153,11 @@ def test_a_run_killed_at_its_very_end_is_finished(pictures: Path, tmp_path: Path
 @pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=lambda each: each["name"])
 @pytest.mark.parametrize(("first", "second"), [("torch", "mindspore"), ("mindspore", "torch")])
 def test_a_run_crosses_over(
-    first: str, second: str, optimizer: dict[str, Any], pictures: Path, tmp_path: Path
+    first: str, second: str, optimizer: dict[str, Any], images: Path, tmp_path: Path
 ) -> None:
     pytest.importorskip(first)
     pytest.importorskip(second)
-    spec = demanding(first, pictures, optimizer=optimizer, head={"name": "linear"})
+    spec = demanding(first, images, optimizer=optimizer, head={"name": "linear"})
     whole = run(first, spec, tmp_path / "whole")
     with pytest.raises(StoppedError):
         run(first, spec, tmp_path / "crossed", observers=[StopAt(5)])
@@ -184,9 +184,9 @@ def outcomes(folder: Path) -> list[dict[str, Any]]:
     ],
 )
 def test_another_experiment_is_refused(
-    override: str, says: str, pictures: Path, tmp_path: Path
+    override: str, says: str, images: Path, tmp_path: Path
 ) -> None:
-    folder = stopped(pictures, tmp_path)
+    folder = stopped(images, tmp_path)
     before = (folder / "spec.yaml").read_bytes()
     with pytest.raises(IsotuneError, match=says):
         resume("numpy", folder, overrides=[override])
@@ -195,10 +195,10 @@ def test_another_experiment_is_refused(
     assert len(more.history) == more.folder.spec().epochs == 5
 
 
-def test_other_pictures_are_refused(pictures: Path, tmp_path: Path) -> None:
-    folder = stopped(pictures, tmp_path)
-    fewer = make_pictures(tmp_path / "fewer", train=2)
-    with pytest.raises(RunError, match="was trained on 9 pictures, but the dataset has 6"):
+def test_other_images_are_refused(images: Path, tmp_path: Path) -> None:
+    folder = stopped(images, tmp_path)
+    fewer = make_images(tmp_path / "fewer", train=2)
+    with pytest.raises(RunError, match="was trained on 9 images, but the dataset has 6"):
         resume("numpy", folder, overrides=[f"dataset.path={fewer}"])
     for split in ("train", "val"):
         (fewer / split / "ants").rename(fewer / split / "wasps")
@@ -211,10 +211,10 @@ def test_other_pictures_are_refused(pictures: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("file", ["checkpoint.json", "model.safetensors", "optimizer.safetensors"])
 def test_a_damaged_checkpoint_is_named_and_the_one_before_it_offered(
-    file: str, pictures: Path, tmp_path: Path
+    file: str, images: Path, tmp_path: Path
 ) -> None:
-    run("numpy", demanding("numpy", pictures), tmp_path / "whole")
-    folder = stopped(pictures, tmp_path)
+    run("numpy", demanding("numpy", images), tmp_path / "whole")
+    folder = stopped(images, tmp_path)
     damaged = folder / "checkpoints/step-00000005" / file
     content = bytearray(damaged.read_bytes())
     content[len(content) // 2] ^= 4
@@ -227,8 +227,8 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_offered(
     assert outcome(folder) == outcome(tmp_path / "whole")
 
 
-def test_a_second_process_is_refused_while_the_first_lives(pictures: Path, tmp_path: Path) -> None:
-    folder = stopped(pictures, tmp_path)
+def test_a_second_process_is_refused_while_the_first_lives(images: Path, tmp_path: Path) -> None:
+    folder = stopped(images, tmp_path)
     lock = "from isotune.runs.folder import RunFolder as F; import sys; "
     lock += "f = F.existing(sys.argv[1]); f.claim(); print('mine', flush=True); sys.stdin.read()"
     command = [sys.executable, "-c", lock, str(folder)]
@@ -255,8 +255,8 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         subprocess.run(["umount", str(disk)], check=True)
 
 
-def test_a_full_disk_loses_nothing(small_disk: Path, pictures: Path, tmp_path: Path) -> None:
-    spec = demanding("numpy", pictures, checkpoint={"every_steps": 1, "keep": 100})
+def test_a_full_disk_loses_nothing(small_disk: Path, images: Path, tmp_path: Path) -> None:
+    spec = demanding("numpy", images, checkpoint={"every_steps": 1, "keep": 100})
     run("numpy", spec, tmp_path / "whole")
     folder = small_disk / "run"
     with pytest.raises(
@@ -270,9 +270,9 @@ def test_a_full_disk_loses_nothing(small_disk: Path, pictures: Path, tmp_path: P
     assert outcome(folder) == outcome(tmp_path / "whole")
 
 
-def stopped(pictures: Path, tmp_path: Path) -> Path:
+def stopped(images: Path, tmp_path: Path) -> Path:
     """Returns the folder of a run that was stopped after five of twelve steps."""
     folder = tmp_path / "stopped"
     with pytest.raises(StoppedError):
-        run("numpy", demanding("numpy", pictures), folder, observers=[StopAt(5)])
+        run("numpy", demanding("numpy", images), folder, observers=[StopAt(5)])
     return folder

@@ -26,18 +26,18 @@ from isotune.runs.folder import RunFolder
 from isotune.weights.dialects.canonical import to_canonical
 from isotune.weights.formats.read import read_weights
 from numpy_backend.plugin import LINEAR
-from tiny import experiment, make_pictures
+from tiny import experiment, make_images
 from zoo import ALL, FRAMEWORKS, plugins, run
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_pictures(tmp_path_factory.mktemp("pictures"), size=12)
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_images(tmp_path_factory.mktemp("images"), size=12)
 
 
-def lenet(pictures: Path) -> dict[str, Any]:
+def lenet(images: Path) -> dict[str, Any]:
     return experiment(
-        pictures,
+        images,
         backbone={"name": "lenet", "weights": "none"},
         transforms={
             "train": [{"resize": [36, 36]}, {"random_crop": 32}, "random_horizontal_flip"],
@@ -51,10 +51,10 @@ def lenet(pictures: Path) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def lenets(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Run]:
+def lenets(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Run]:
     """Returns the same run on the backend that is named, made when it is first asked for."""
     root = tmp_path_factory.mktemp("lenets")
-    return cache(lambda backend: run(backend, lenet(pictures), root / backend))
+    return cache(lambda backend: run(backend, lenet(images), root / backend))
 
 
 def bytes_of(run: Run) -> dict[str, bytes]:
@@ -83,21 +83,21 @@ def test_backends_agree(lenets: Callable[[str], Run]) -> None:
 
 @pytest.mark.parametrize("backend", FRAMEWORKS)
 def test_a_run_repeats_to_the_byte(
-    backend: str, lenets: Callable[[str], Run], pictures: Path, tmp_path: Path
+    backend: str, lenets: Callable[[str], Run], images: Path, tmp_path: Path
 ) -> None:
-    again = run(backend, {**lenet(pictures), "workers": 1}, tmp_path)
+    again = run(backend, {**lenet(images), "workers": 1}, tmp_path)
     assert bytes_of(again) == bytes_of(lenets(backend))
 
 
 @pytest.mark.parametrize(("made", "opened"), [FRAMEWORKS, FRAMEWORKS[::-1]])
 def test_a_run_opened_on_the_other_backend_predicts_the_same(
-    made: str, opened: str, lenets: Callable[[str], Run], pictures: Path
+    made: str, opened: str, lenets: Callable[[str], Run], images: Path
 ) -> None:
     here = lenets(made)
     pytest.importorskip(opened)
     there = isotune.open_run(here.path, backend=opened, device="cpu")
     assert there.backend.name == opened
-    files = sorted(pictures.glob("val/*/*.png"))
+    files = sorted(images.glob("val/*/*.png"))
     for a, b in zip(here.predict_many(files), there.predict_many(files), strict=True):
         assert dict(a) == pytest.approx(dict(b), abs=1e-4)
     assert there.evaluate().loss == pytest.approx(here.best.val_loss, abs=1e-4)
@@ -105,10 +105,10 @@ def test_a_run_opened_on_the_other_backend_predicts_the_same(
 
 @pytest.mark.parametrize("backend", ["mindspore", "numpy"])
 def test_a_device_that_lacks_a_precision_says_so_at_once(
-    backend: str, pictures: Path, tmp_path: Path
+    backend: str, images: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(SpecError) as caught:
-        run(backend, experiment(pictures, precision="bf16"), tmp_path / "run")
+        run(backend, experiment(images, precision="bf16"), tmp_path / "run")
     assert str(caught.value) == (
         f"precision: backend '{backend}' has no 'bf16' on cpu; it has: fp32."
     )
@@ -117,9 +117,9 @@ def test_a_device_that_lacks_a_precision_says_so_at_once(
 
 @pytest.mark.parametrize("opened", FRAMEWORKS)
 def test_a_run_in_lower_precision_opens_on_any_device(
-    opened: str, lenets: Callable[[str], Run], pictures: Path, tmp_path: Path
+    opened: str, lenets: Callable[[str], Run], images: Path, tmp_path: Path
 ) -> None:
-    made = run("torch", {**lenet(pictures), "precision": "bf16"}, tmp_path)
+    made = run("torch", {**lenet(images), "precision": "bf16"}, tmp_path)
     exact = lenets("torch")
     assert made.best.val_loss != exact.best.val_loss
     assert made.best.val_loss == pytest.approx(exact.best.val_loss, abs=0.05)
@@ -130,8 +130,8 @@ def test_a_run_in_lower_precision_opens_on_any_device(
 
 
 @pytest.mark.parametrize("backend", ALL)
-def test_somebodys_own_backbone_trains_alike(backend: str, pictures: Path, tmp_path: Path) -> None:
-    spec = experiment(pictures, epochs=3, optimizer={"name": "adam", "lr": 0.01})
+def test_somebodys_own_backbone_trains_alike(backend: str, images: Path, tmp_path: Path) -> None:
+    spec = experiment(images, epochs=3, optimizer={"name": "adam", "lr": 0.01})
     reference = run("numpy", spec, tmp_path / "reference")
     found = reference if backend == "numpy" else run(backend, spec, tmp_path / "run")
     assert found.history[-1].train_loss < found.history[0].train_loss
@@ -141,9 +141,9 @@ def test_somebodys_own_backbone_trains_alike(backend: str, pictures: Path, tmp_p
 
 
 @pytest.mark.parametrize("backend", FRAMEWORKS)
-def test_frozen_means_frozen(backend: str, pictures: Path, tmp_path: Path) -> None:
+def test_frozen_means_frozen(backend: str, images: Path, tmp_path: Path) -> None:
     spec = experiment(
-        pictures,
+        images,
         backbone={"name": "tiny_bn", "weights": "none"},
         freeze="backbone",
         optimizer={"name": "adamw", "lr": 0.01, "weight_decay": 0.1},
@@ -158,8 +158,8 @@ def test_frozen_means_frozen(backend: str, pictures: Path, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("backend", FRAMEWORKS)
-def test_the_best_weights_are_restored(backend: str, pictures: Path, tmp_path: Path) -> None:
-    spec = experiment(pictures, epochs=6, optimizer={"name": "sgd", "lr": 1.0})
+def test_the_best_weights_are_restored(backend: str, images: Path, tmp_path: Path) -> None:
+    spec = experiment(images, epochs=6, optimizer={"name": "sgd", "lr": 1.0})
     found = run(backend, spec, tmp_path)
     assert found.best.epoch < 6, "this spec is to overshoot"
     best = CheckpointStore(found.folder.checkpoints).load("best")
@@ -171,11 +171,11 @@ def test_the_best_weights_are_restored(backend: str, pictures: Path, tmp_path: P
 
 @pytest.mark.parametrize(("made", "opened"), [FRAMEWORKS, FRAMEWORKS[::-1]])
 def test_a_single_output_tells_two_classes_apart(
-    made: str, opened: str, pictures: Path, tmp_path: Path
+    made: str, opened: str, images: Path, tmp_path: Path
 ) -> None:
     two = tmp_path / "two"
     for folder in ("train/ants", "train/bees", "val/ants", "val/bees"):
-        copytree(pictures / folder, two / folder)
+        copytree(images / folder, two / folder)
     spec = experiment(
         two,
         backbone={"name": "tiny_bn", "weights": "none"},
@@ -199,9 +199,9 @@ def test_a_single_output_tells_two_classes_apart(
         assert sum(share for _, share in prediction) == pytest.approx(1)
 
 
-def test_a_single_output_needs_two_classes(pictures: Path, tmp_path: Path) -> None:
+def test_a_single_output_needs_two_classes(images: Path, tmp_path: Path) -> None:
     head = {"name": "linear", "outputs": "single"}
-    spec = experiment(pictures, head=head, loss="binary_cross_entropy")
+    spec = experiment(images, head=head, loss="binary_cross_entropy")
     with pytest.raises(SpecError, match=r"head.outputs: is 'single', .* the dataset has 3"):
         run("numpy", spec, tmp_path / "run")
     assert not (tmp_path / "run").exists()
@@ -209,7 +209,7 @@ def test_a_single_output_needs_two_classes(pictures: Path, tmp_path: Path) -> No
 
 @pytest.mark.parametrize("name", ["best.ckpt", "my best.pth", "b.safetensors"])
 def test_the_best_weights_are_kept_under_the_chosen_name(
-    name: str, pictures: Path, tmp_path: Path
+    name: str, images: Path, tmp_path: Path
 ) -> None:
     saved: list[tuple[int, bytes]] = []
 
@@ -217,7 +217,7 @@ def test_the_best_weights_are_kept_under_the_chosen_name(
         saved.append((event.best, (tmp_path / name).read_bytes()))
 
     spec = experiment(
-        pictures,
+        images,
         epochs=6,
         optimizer={"name": "sgd", "lr": 1.0},
         checkpoint={"save_best_as": name},
@@ -253,10 +253,10 @@ def interrupt(event: object) -> None:
     ("batch_size", "what"), [(4, "training loss became"), (9, "validation loss became")]
 )
 def test_a_run_that_diverges_keeps_what_it_had(
-    batch_size: int, what: str, pictures: Path, tmp_path: Path
+    batch_size: int, what: str, images: Path, tmp_path: Path
 ) -> None:
     growing = {"name": "sgd", "lr": 1.0, "weight_decay": 1e3}  # weights times -999 a step
-    spec = experiment(pictures, batch_size=batch_size, optimizer=growing, epochs=20)
+    spec = experiment(images, batch_size=batch_size, optimizer=growing, epochs=20)
     with pytest.raises(TrainingError, match=f"{what} (nan|inf) in epoch "):
         run("numpy", spec, tmp_path / "run")
     kept = isotune.open_run(tmp_path / "run", checkpoint="last", plugins=plugins("numpy"))
@@ -269,11 +269,11 @@ def test_a_run_that_diverges_keeps_what_it_had(
     assert kept.best == kept.history[-1]
 
 
-def test_an_interrupted_run_leaves_its_summary(pictures: Path, tmp_path: Path) -> None:
+def test_an_interrupted_run_leaves_its_summary(images: Path, tmp_path: Path) -> None:
     for hook, epochs in (("isotune_step_ended", 0), ("isotune_epoch_ended", 1)):
         with pytest.raises(KeyboardInterrupt):
             observer = SimpleNamespace(**{hook: interrupt})
-            run("numpy", experiment(pictures), tmp_path / hook, observers=[observer])
+            run("numpy", experiment(images), tmp_path / hook, observers=[observer])
         summary = RunFolder.existing(tmp_path / hook).summary()
         assert summary["stopped_by"].startswith("KeyboardInterrupt")
         assert summary["epochs"] == epochs
@@ -281,6 +281,6 @@ def test_an_interrupted_run_leaves_its_summary(pictures: Path, tmp_path: Path) -
     assert kept.best.epoch == 1
 
 
-def test_a_run_learns(pictures: Path, tmp_path: Path) -> None:
-    spec = experiment(pictures, epochs=20, optimizer={"name": "sgd", "lr": 0.01, "momentum": 0.9})
+def test_a_run_learns(images: Path, tmp_path: Path) -> None:
+    spec = experiment(images, epochs=20, optimizer={"name": "sgd", "lr": 0.01, "momentum": 0.9})
     assert run("numpy", spec, tmp_path).best.val_accuracy == 1.0

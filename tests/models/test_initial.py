@@ -60,7 +60,7 @@ def test_he_normal_by_fan_out() -> None:
     assert np.abs(values).max() > 3 * values.std()
 
 
-def test_vgg_as_torchvision_initialises_it() -> None:
+def test_vgg_as_torchvision_initializes_it() -> None:
     state = initial_state({**SHAPES, "deep.weight": (64, 4, 3, 3), "deep.bias": (64,)}, 3, "vgg")
     assert (state["bn.weight"] == 1).all() and (state["bn.running_var"] == 1).all()
     for layer in ("biased", "deep", "fc", "bn"):

@@ -21,7 +21,7 @@ class Linear:
 
 
 class LinearNet:
-    """Flattens pictures and applies one linear layer, ``fc``, unless that was taken out."""
+    """Flattens images and applies one linear layer, ``fc``, unless that was taken out."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         self.fc: Linear | None = Linear(
@@ -44,7 +44,7 @@ class LinearNet:
 
 
 class NumpyBackbones(Backbones):
-    """Builds ``linear``, for 3 x 8 x 8 pictures."""
+    """Builds ``linear``, for 3 x 8 x 8 images."""
 
     def names(self) -> tuple[str, ...]:
         return ("linear",)

@@ -1,4 +1,4 @@
-"""Dataset: normalise; there is no device to move to."""
+"""Dataset: normalize; there is no device to move to."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ class NumpyTrainer(Trainer):
         for name, parameter in self.model.parameters().items():
             if name not in self.model.frozen:
                 slots = self.slots.setdefault(name, new_slots(self.plan.optimizer, parameter))
-                rate = learning_rate * self.plan.rate_factor(name)
+                rate = learning_rate * self.plan.lr_scale(name)
                 move(self.plan.optimizer, parameter, self.sums[name], slots, rate)
         self.sums = {}
 

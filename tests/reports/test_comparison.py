@@ -21,7 +21,7 @@ def test_differences_are_the_largest_of_the_common_epochs(tmp_path: Path):
     assert found.train_loss == pytest.approx(0.2)
     assert found.train_loss_epoch == 2
     assert found.val_accuracy == pytest.approx(0.05)
-    assert (found.val_accuracy_epoch, found.val_pictures) == (1, 2)
+    assert (found.val_accuracy_epoch, found.val_images) == (1, 2)
     assert curves(comparison).rows[2] == ("3", "0.500000", "-", "75.00%", "-")
     assert differences(comparison).rows[0][:3] == ("2: mindspore", "1: torch", "2")
 
@@ -33,7 +33,7 @@ def test_epochs_without_evaluation_have_no_accuracy_to_differ_in(tmp_path: Path)
     third = made_run(tmp_path / "c", [(2.0, 0.55)], summary={})
     comparison = compare_runs([first, other, third])
     found, nothing = comparison.differences
-    assert (found.train_loss_epoch, found.val_accuracy_epoch, found.val_pictures) == (2, 3, 2)
+    assert (found.train_loss_epoch, found.val_accuracy_epoch, found.val_images) == (2, 3, 2)
     assert (nothing.epochs, nothing.train_loss, nothing.val_accuracy) == (1, 0.0, None)
     assert curves(comparison).rows[0][-3:] == ("-", "55.00%", "55.00%")
     assert differences(comparison).rows[1][5:] == ("-", "-", "-")

@@ -28,7 +28,7 @@ def test_cells_hold_counts_and_shares_of_their_row():
     assert cells == ["3", "75.0%", "1", "25.0%", "0", "2", "100.0%"]
 
 
-def test_a_class_without_pictures_has_no_shares():
+def test_a_class_without_images_has_no_shares():
     assert numbers(np.array([[0, 0], [0, 2]])) == ["0", "0", "0", "2", "100.0%"]
 
 
@@ -60,4 +60,4 @@ def test_a_runs_matrix_is_that_of_its_evaluation(run: Run):
     matrix = confusion_matrix(found.labels, found.predicted, 3)
     counts = [text.get_text() for text in figure.axes[0].texts if "%" not in text.get_text()]
     assert counts == [str(number) for number in matrix.ravel()]
-    assert figure.texts[1].get_text() == f"val: {found.accuracy * 100:.2f}% of 18 pictures right"
+    assert figure.texts[1].get_text() == f"val: {found.accuracy * 100:.2f}% of 18 images right"

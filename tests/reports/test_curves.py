@@ -26,11 +26,11 @@ def test_a_runs_curves_are_its_history(run: Run):
     assert list(rate.lines[0].get_ydata()) == [metrics.learning_rate]
 
 
-def test_runs_are_told_apart_by_colour_and_name(tmp_path: Path):
+def test_runs_are_told_apart_by_color_and_name(tmp_path: Path):
     folders = [made_run(tmp_path / name, CURVE, summary={}) for name in ("one", "two")]
     figure = isotune.show_curves(folders)
-    colours = {line.get_color() for line in figure.axes[2].lines}
-    assert colours == set(SERIES[:2])
+    colors = {line.get_color() for line in figure.axes[2].lines}
+    assert colors == set(SERIES[:2])
     texts = [text.get_text() for legend in figure.legends for text in legend.get_texts()]
     assert texts == ["training", "validation", "best checkpoint", "one", "two"]
 

@@ -7,16 +7,16 @@ import numpy as np
 import pytest
 
 import isotune
-from isotune.data.images import open_pictures
+from isotune.data.images import open_images
 from isotune.errors import SpecError
 from isotune.spec.load import load_spec
-from tiny import experiment, make_pictures, numpy_plugins
+from tiny import experiment, make_images, numpy_plugins
 
 
 @pytest.fixture
 def spec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     monkeypatch.setenv("ISOTUNE_HOME", str(tmp_path / "home"))
-    return experiment(make_pictures(tmp_path / "pictures"), seed=5)
+    return experiment(make_images(tmp_path / "images"), seed=5)
 
 
 def shown(figure: Any) -> list[Any]:
@@ -30,13 +30,13 @@ def titles(figure: Any) -> list[str]:
 @pytest.mark.parametrize("epoch", [1, 3])
 def test_they_are_the_batches_that_training_gets(spec: dict[str, Any], epoch: int):
     loaded = load_spec(spec)
-    pictures = open_pictures(loaded)
-    batches = list(pictures.training_batches(loaded).epoch(epoch - 1))
+    images = open_images(loaded)
+    batches = list(images.training_batches(loaded).epoch(epoch - 1))
     figure = isotune.show_data(spec, count=100, epoch=epoch)
-    images = np.concatenate([batch.images for batch in batches])
-    assert (np.stack(shown(figure)) == images).all()
+    pixels = np.concatenate([batch.images for batch in batches])
+    assert (np.stack(shown(figure)) == pixels).all()
     labels = np.concatenate([batch.labels for batch in batches])
-    assert titles(figure) == [pictures.classes[label] for label in labels]
+    assert titles(figure) == [images.classes[label] for label in labels]
     assert "seed 5" in figure.texts[1].get_text()
 
 
@@ -49,11 +49,11 @@ def test_the_seed_the_count_and_overrides_count(spec: dict[str, Any]):
     assert (np.stack(shown(same)) == np.stack(shown(other))).all()
 
 
-def test_validation_pictures_are_of_all_classes_and_as_they_are_validated(spec: dict[str, Any]):
+def test_validation_images_are_of_all_classes_and_as_they_are_validated(spec: dict[str, Any]):
     loaded = load_spec(spec)
     figure = isotune.show_data(spec, split="val", count=3)
     assert titles(figure) == ["ants", "bees", "cats"]
-    [batch] = open_pictures(loaded).validation_batches(loaded, 32).epoch(0)
+    [batch] = open_images(loaded).validation_batches(loaded, 32).epoch(0)
     assert (shown(figure)[1] == batch.images[3]).all()
 
 
@@ -66,5 +66,5 @@ def test_transforms_left_unsaid_are_the_backbones(spec: dict[str, Any]):
 def test_what_is_not_there_is_told(spec: dict[str, Any]):
     with pytest.raises(SpecError, match="epoch is 0 and count 16, but both should be 1 at least"):
         isotune.show_data(spec, epoch=0)
-    with pytest.raises(SpecError, match="there are only 9 training pictures"):
+    with pytest.raises(SpecError, match="there are only 9 training images"):
         isotune.show_data(spec, overrides=["batch_size=100", "drop_last=true"])

@@ -60,7 +60,7 @@ def test_what_cannot_be_written_is_told(tmp_path: Path):
     (tmp_path / "file").write_text("")
     with styled():
         figure = new_figure(1, 1)
-    with pytest.raises(SpecError, match=r"a\.gif: a picture's name should end in \.png"):
+    with pytest.raises(SpecError, match=r"a\.gif: a figure's name should end in \.png"):
         write_figure(figure, "a.gif")
     with pytest.raises(RunError, match=r"a\.png: cannot be written"):
         write_figure(figure, tmp_path / "file" / "a.png")

@@ -35,18 +35,18 @@ def test_no_text_leaves_the_figure_or_meets_another():
 
 
 @pytest.mark.parametrize(
-    ("pictures", "columns"), [(0, 1), (1, 1), (2, 2), (3, 3), (5, 3), (8, 4), (16, 4), (25, 5)]
+    ("images", "columns"), [(0, 1), (1, 1), (2, 2), (3, 3), (5, 3), (8, 4), (16, 4), (25, 5)]
 )
-def test_pictures_fill_their_rows(pictures: int, columns: int):
-    assert column_count(pictures) == columns
+def test_images_fill_their_rows(images: int, columns: int):
+    assert column_count(images) == columns
 
 
-def test_no_picture_leaves_the_heading():
+def test_no_image_leaves_the_heading():
     figure = grid([], "name", "no mistake")
     assert [text.get_text() for text in figure.texts] == ["name", "no mistake"]
     assert figure.axes == []
 
 
-def test_large_pictures_are_reduced_in_proportion():
+def test_large_images_are_reduced_in_proportion():
     assert small(Image.new("RGB", (4000, 2000))).shape == (MOST_PIXELS // 2, MOST_PIXELS, 3)
     assert small(Image.new("RGB", (5, 4))).shape == (4, 5, 3)

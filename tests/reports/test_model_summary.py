@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from isotune.interfaces.freezing import FreezePlan
-from isotune.reports.model_summary import ModelSummary, summarise_model
+from isotune.models.summary import summarize_layers
+from isotune.reports.model_summary import PrintableSummary
 
 SHAPES = {
     "token": (1, 1, 7),
@@ -23,13 +24,14 @@ SHAPES = {
 }
 
 
-def summary(frozen: dict[int, set[str]]) -> ModelSummary:
+def summary(frozen: dict[int, set[str]]) -> PrintableSummary:
     """Returns the summary of a model of which `frozen` is frozen from an epoch on."""
 
     def plan(epoch: int) -> FreezePlan:
         return FreezePlan(frozenset(frozen[max(start for start in frozen if start <= epoch)]))
 
-    return summarise_model("net", SHAPES, plan, [epoch for epoch in frozen if epoch > 1])
+    rows = summarize_layers(SHAPES, plan, [epoch for epoch in frozen if epoch > 1])
+    return PrintableSummary("net", rows)
 
 
 def test_kinds_are_named_where_names_and_shapes_leave_no_doubt():

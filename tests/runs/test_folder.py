@@ -15,7 +15,7 @@ from isotune.runs.folder import RunFolder
 from isotune.spec.load import load_spec
 from tiny import experiment
 
-SPEC = load_spec(experiment(Path("pictures")))
+SPEC = load_spec(experiment(Path("images")))
 EPOCHS = [
     EpochMetrics(1, 3, 0.1, 1.5, 0.25, 1.25, 0.5, 2.0, 1.0, 0.5, math.nan),
     EpochMetrics(2, 6, 0.1, 1.25, 0.5, 1.0, 0.75, 2.0, 1.0, 0.5, 12.5),

@@ -19,7 +19,7 @@ from isotune.spec.load import dump_spec, json_schema, load_spec
 
 SMALL: dict[str, Any] = {
     "name": "small",
-    "dataset": {"path": "pictures"},
+    "dataset": {"path": "images"},
     "batch_size": 4,
     "backbone": "resnet18",
     "optimizer": "sgd",
@@ -28,8 +28,8 @@ SMALL: dict[str, Any] = {
 FULL: dict[str, Any] = {
     **SMALL,
     "dataset": {
-        "path": "pictures",
-        "url": "https://example.org/pictures.zip",
+        "path": "images",
+        "url": "https://example.org/images.zip",
         "sha256": "0123abcd",
         "splits": {"train": "a", "val": "b"},
         "broken": "skip",
@@ -52,7 +52,7 @@ FULL: dict[str, Any] = {
     "normalization": {"mean": [0, 0.5, 1], "std": [1, 1, 1]},
     "early_stopping": {"patience": 2},
     "checkpoint": {"monitor": "val_loss"},
-    "cache": {"pictures": "off", "memory": 0, "disk": 100},
+    "cache": {"images": "off", "memory": 0, "disk": 100},
 }
 SHORTHANDS: list[dict[str, Any]] = [
     {"backbone": "resnet18"},
@@ -140,14 +140,14 @@ def test_scalars(text: str, value: Any) -> None:
 
 
 def test_paths_beside_the_file_become_absolute(tmp_path: Path) -> None:
-    (tmp_path / "pictures").mkdir()
+    (tmp_path / "images").mkdir()
     (tmp_path / "own.pth").touch()
     file = tmp_path / "spec.yaml"
     file.write_text(yaml.safe_dump({**SMALL, "backbone": {"name": "a", "weights": "own.pth"}}))
     spec = load_spec(file)
-    assert spec.dataset.path == str(tmp_path.resolve() / "pictures")
+    assert spec.dataset.path == str(tmp_path.resolve() / "images")
     assert spec.backbone.weights == str(tmp_path.resolve() / "own.pth")
-    assert load_spec(SMALL).dataset.path == "pictures"
+    assert load_spec(SMALL).dataset.path == "images"
 
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9)
@@ -215,6 +215,6 @@ def test_a_path_that_cannot_be(tmp_path: Path) -> None:
     for name in (long, "a\0b", str(tmp_path)):
         with pytest.raises(SpecError, match="there is no such file or recipe"):
             load_spec(name)
-    (tmp_path / "picture.png").write_bytes(b"\x89PNG\xff")
-    with pytest.raises(SpecError, match=r"picture.png: cannot be read as text"):
-        load_spec(tmp_path / "picture.png")
+    (tmp_path / "image.png").write_bytes(b"\x89PNG\xff")
+    with pytest.raises(SpecError, match=r"image.png: cannot be read as text"):
+        load_spec(tmp_path / "image.png")

@@ -16,12 +16,12 @@ from isotune.errors import IsotuneError
 from isotune.spec.experiment import ExperimentSpec
 from isotune.spec.load import load_spec
 from isotune.spec.transforms import TRANSFORMS
-from tiny import make_pictures, numpy_plugins
+from tiny import make_images, numpy_plugins
 
 SPEC = """\
 name: ants
 dataset:
-  path: pictures
+  path: images
 transforms:
   train: [{random_resized_crop: 8}, random_horizontal_flip]
   val: [{resize: 10}, {center_crop: 8}]
@@ -83,7 +83,7 @@ LOADING = {
         "ants.yaml:7: batch_size is '4', but should be a whole number.",
     ),
     "mapping needed": (
-        "path: pictures",
+        "path: images",
         "",
         "ants.yaml:2: dataset is null, but should be a mapping.",
     ),
@@ -195,7 +195,7 @@ LOADING = {
         "{center_crop: 8}",
         "random_vertical_flip",
         "ants.yaml:6: transforms.val is [{'resize': 10}, 'random_vertical_flip'], but "
-        "should end in pictures of one size: add center_crop, random_crop, "
+        "should end in images of one size: add center_crop, random_crop, "
         "random_resized_crop or resize: {size: [height, width]}.",
     ),
     "not a folder's name": (
@@ -205,8 +205,8 @@ LOADING = {
         "'.', '_' and '-', as it names the run folder.",
     ),
     "not an address": (
-        "path: pictures",
-        "path: pictures\n  url: ftp://ants",
+        "path: images",
+        "path: images\n  url: ftp://ants",
         "ants.yaml:4: dataset.url is 'ftp://ants', but should be an http:// or https:// address.",
     ),
     "duplicate key": (
@@ -278,7 +278,7 @@ RUNNING = {
     ),
     "missing split": (
         "dataset.splits.val=vall",
-        "ROOT/pictures: has no split 'vall'. Did you mean 'val'? It has: train, val.",
+        "ROOT/images: has no split 'vall'. Did you mean 'val'? It has: train, val.",
     ),
     "missing weights": (
         "backbone.weights=ROOT/ants.pth",
@@ -310,23 +310,23 @@ RUNNING = {
     ),
     "no training batch": (
         "batch_size=10; drop_last=true",
-        "batch_size: is 10, but there are only 9 training pictures and drop_last leaves out a"
+        "batch_size: is 10, but there are only 9 training images and drop_last leaves out a"
         " short batch.",
     ),
 }
 
 
 def empty_class(root: Path) -> None:
-    for picture in (root / "pictures/train/bees").iterdir():
-        picture.unlink()
+    for image in (root / "images/train/bees").iterdir():
+        image.unlink()
 
 
-def broken_picture(root: Path) -> None:
-    (root / "pictures/train/bees/1.png").write_bytes(b"not a picture")
+def broken_image(root: Path) -> None:
+    (root / "images/train/bees/1.png").write_bytes(b"not an image")
 
 
 def other_classes(root: Path) -> None:
-    (root / "pictures/val/bees").rename(root / "pictures/val/wasps")
+    (root / "images/val/bees").rename(root / "images/val/wasps")
 
 
 def used_folder(root: Path) -> None:
@@ -335,9 +335,9 @@ def used_folder(root: Path) -> None:
 
 
 ON_DISK = {
-    empty_class: "ROOT/pictures/train: no picture in class 'bees'; names of pictures end in .jpg,",
-    broken_picture: "ROOT/pictures/train/bees/1.png: ",
-    other_classes: "ROOT/pictures/val: its class folders should be those of training, but it lacks"
+    empty_class: "ROOT/images/train: no image in class 'bees'; names of images end in .jpg,",
+    broken_image: "ROOT/images/train/bees/1.png: ",
+    other_classes: "ROOT/images/val: its class folders should be those of training, but it lacks"
     " 'bees' and it has 'wasps' beside them.",
     used_folder: "ROOT/run: is there already; name a new or empty folder.",
 }
@@ -367,9 +367,9 @@ def told(call: Callable[[], object], root: Path) -> str:
 
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with ants.yaml and its pictures."""
+    """A folder with ants.yaml and its images."""
     monkeypatch.setenv("ISOTUNE_HOME", str(tmp_path / "home"))
-    make_pictures(tmp_path / "pictures")
+    make_images(tmp_path / "images")
     (tmp_path / "ants.yaml").write_text(SPEC)
     return tmp_path
 

@@ -14,7 +14,7 @@ from isotune.spec.overrides import _SHORTHANDS
 
 SPEC: dict[str, Any] = {
     "name": "small",
-    "dataset": {"path": "pictures"},
+    "dataset": {"path": "images"},
     "transforms": {"train": [{"random_crop": 8}, "random_horizontal_flip"]},
     "batch_size": 4,
     "backbone": "resnet18",

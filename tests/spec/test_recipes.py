@@ -16,7 +16,7 @@ from isotune.runs.checkpoints import CheckpointStore
 from isotune.spec.experiment import ExperimentSpec
 from isotune.spec.load import load_spec
 from isotune.spec.recipes import describe, names, text
-from tiny import CLASSES, make_pictures
+from tiny import CLASSES, make_images
 
 EXPERIMENTS = {
     "ants-and-bees",
@@ -63,10 +63,10 @@ def test_what_a_recipe_says_to_set_can_be_set(name: str):
 
 
 def small_dataset(spec: ExperimentSpec, root: Path) -> Path:
-    """Writes a few pictures in the format and the splits of a spec: of two classes, or CIFAR's."""
+    """Writes a few images in the format and the splits of a spec: of two classes, or CIFAR's."""
     if spec.dataset.format == "cifar10":
         return make_cifar10(root, records=1)
-    make_pictures(root, train=2, val=1, size=40)
+    make_images(root, train=2, val=1, size=40)
     for split in ("train", "val"):
         shutil.rmtree(root / split / max(CLASSES))
         (root / split).rename(root / getattr(spec.dataset.splits, split))
@@ -80,7 +80,7 @@ def test_a_recipe_runs(name: str, tmp_path: Path):
     recipe = load_spec(name)
     small = "lenet" if recipe.backbone.name == "lenet" else "mobilenet_v2"
     overrides = {
-        "dataset.path": small_dataset(recipe, tmp_path / "pictures"),
+        "dataset.path": small_dataset(recipe, tmp_path / "images"),
         "backbone": f"{{name: {small}, weights: none}}",
         "batch_size": 2,
         "epochs": 1,

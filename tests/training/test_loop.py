@@ -30,7 +30,7 @@ from isotune.training.evaluation import FETCH_EVERY
 from isotune.training.learner import Learner
 from isotune.training.loop import TrainingLoop
 from isotune.training.save_points import Snapshot
-from isotune.training.strategy import PictureFeed
+from isotune.training.strategy import ImageFeed
 from numpy_backend.backend import NumpyBackend
 from tiny import experiment
 
@@ -106,14 +106,14 @@ class FakeBatches:
 
 
 def make_loop(trainer: FakeTrainer, train: FakeBatches, **changes: Any) -> TrainingLoop:
-    spec = load_spec(experiment(Path("pictures"), normalization=NORMALIZATION, **changes))
+    spec = load_spec(experiment(Path("images"), normalization=NORMALIZATION, **changes))
     backend = NumpyBackend("cpu")
     backend.dataset = EagerDataset()
 
-    def make_feed() -> PictureFeed:
+    def make_feed() -> ImageFeed:
         val = FakeBatches([0, 0, 1], [2])
         plan = TrainingPlan(SGDSpec())
-        return PictureFeed(backend, None, trainer, plan, train, val, normalization(spec))  # type: ignore[arg-type]
+        return ImageFeed(backend, None, trainer, plan, train, val, normalization(spec))  # type: ignore[arg-type]
 
     return TrainingLoop(
         spec=spec,
@@ -242,7 +242,7 @@ def test_every_so_many_steps_of_the_run_the_figures_so_far_are_saved() -> None:
     snapshots: list[Snapshot] = []
     loop.save = snapshots.append
     loop.run()
-    saved = [snapshot.metrics for snapshot in snapshots if snapshot.tally]
+    saved = [snapshot.metrics for snapshot in snapshots if snapshot.accumulator]
     assert [(m.epoch, m.steps) for m in saved] == [(1, 3), (2, 6)]
     assert saved[0].train_loss == pytest.approx((2 * 1 + 2 + 3) / 4)
     assert saved[1].train_loss == pytest.approx((2 * 1 + 2) / 3)

@@ -44,16 +44,16 @@ def test_weights_come_back_from_every_format(
 
 
 def test_changed_values_are_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    grey = {name: v for name, v in state(layout("lenet") or {}).items() if name[-6:] != "1.bias"}
-    grey["conv1.weight"] = grey["conv1.weight"][:, :1]
-    grey = {name: v for name, v in grey.items() if not name.startswith("conv2.b")}
-    grey["fc1.bias"] = np.zeros(120, np.float32)
-    write_weights(tmp_path / "a.ckpt", grey)
+    gray = {name: v for name, v in state(layout("lenet") or {}).items() if name[-6:] != "1.bias"}
+    gray["conv1.weight"] = gray["conv1.weight"][:, :1]
+    gray = {name: v for name, v in gray.items() if not name.startswith("conv2.b")}
+    gray["fc1.bias"] = np.zeros(120, np.float32)
+    write_weights(tmp_path / "a.ckpt", gray)
     with caplog.at_level(logging.WARNING, logger="isotune"):
         found = load_backbone(tmp_path / "a.ckpt", LENET, without_head(LENET))
     assert found["conv1.weight"].shape == (6, 3, 5, 5)
     assert not found["conv1.bias"].any()
-    assert "'conv1.weight' is for grey pictures" in caplog.text
+    assert "'conv1.weight' is for gray images" in caplog.text
     assert "2 convolutions have no biases" in caplog.text
 
 

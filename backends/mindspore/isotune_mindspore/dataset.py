@@ -1,4 +1,4 @@
-"""Dataset: batches to the device, normalised there."""
+"""Dataset: batches to the device, normalized there."""
 
 from __future__ import annotations
 

@@ -8,7 +8,8 @@ import numpy as np
 from mindspore import Parameter, Tensor, nn
 
 from isotune.errors import BackendError, nearest
-from isotune.interfaces.head import Activation, Heads, HeadValues, LinearValues
+from isotune.interfaces.head import Heads, HeadValues, LinearValues
+from isotune.spec.head import Activation
 from isotune_mindspore.cells import find, replace
 from isotune_mindspore.dropout import Dropout
 from isotune_mindspore.models.layers import conv

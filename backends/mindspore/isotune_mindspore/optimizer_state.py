@@ -39,7 +39,7 @@ class OptimizerState:
             for name, parameter in parameters.items()
         }
         self.updates = {name: self.updates.get(name, 0) for name in parameters}
-        self._factors = {name: self._plan.rate_factor(name) for name in parameters}
+        self._factors = {name: self._plan.lr_scale(name) for name in parameters}
 
     def advance(self) -> None:
         """Counts an update of every parameter."""

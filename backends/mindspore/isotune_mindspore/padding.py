@@ -7,7 +7,7 @@ from mindspore import Tensor, nn, ops
 FULL_ENOUGH = 0.75
 """Which part of the rows must be there: the others cost time at every evaluation.
 
-Compiling a ResNet's evaluation takes a CPU as long as a few dozen pictures take to pass it.
+Compiling a ResNet's evaluation takes a CPU as long as a few dozen images take to pass it.
 """
 
 

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from isotune.errors import BackendError, nearest
-from isotune.interfaces.checkpoint import NO_STATE, Checkpoints, State
+from isotune.interfaces.checkpoint import Checkpoints, State
+from isotune.interfaces.names import NO_STATE
 from isotune.interfaces.trainer import Trainer
 from isotune_torch.arrays import to_array, to_tensor
 from isotune_torch.optimizer import Slots, new_slot, slot_names
@@ -58,7 +59,7 @@ class TorchCheckpoints(Checkpoints):
             for name, slots in trainer.slots().items()
             for slot, value in slots.items()
         }
-        scaler = trainer.computing.scaler_state()
+        scaler = trainer.precision_policy.scaler_state()
         return state | {f"{SCALER}/{k}": np.array(v, np.float32) for k, v in scaler.items()}
 
     def import_optimizer(self, trainer: Trainer, state: Mapping[str, NDArray[Any]]) -> None:
@@ -83,7 +84,7 @@ class TorchCheckpoints(Checkpoints):
             if missing := sorted(expected - values.keys()):
                 raise BackendError(f"the optimizer state of '{name}' lacks '{missing[0]}'.")
         trainer.set_slots(slots)
-        trainer.computing.load_scaler(scaler)
+        trainer.precision_policy.load_scaler(scaler)
 
 
 def _state(model: nn.Module) -> dict[str, torch.Tensor]:

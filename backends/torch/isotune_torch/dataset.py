@@ -1,4 +1,4 @@
-"""Dataset: takes the core's uint8 batches to the device and normalises them there."""
+"""Dataset: takes the core's uint8 batches to the device and normalizes them there."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class TorchDatasetAdapter(DatasetAdapter):
         self._device = device
 
     def feed(self, batches: Iterable[Batch], normalization: Normalization) -> Iterator[DeviceBatch]:
-        """Yields `batches` as float32 pictures (N, 3, H, W) and int64 labels (N,).
+        """Yields `batches` as float32 images (N, 3, H, W) and int64 labels (N,).
 
         Pixels are ``(pixel / 255 - mean) / std`` in float32, each operation rounded once. They
         lie in memory as they came, channels last; the trainer orders them as its model is.
@@ -46,7 +46,7 @@ class TorchDatasetAdapter(DatasetAdapter):
 
 
 class _Transfer:
-    """Copies and normalises one batch."""
+    """Copies and normalizes one batch."""
 
     def __init__(self, device: torch.device, normalization: Normalization) -> None:
         self._device = device

@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 from isotune.errors import BackendError
-from isotune.interfaces.head import Activation, Heads, HeadValues, LinearValues
+from isotune.interfaces.head import Heads, HeadValues, LinearValues
+from isotune.spec.head import Activation
 from isotune_torch.arrays import to_tensor
 
 ACTIVATIONS: dict[Activation, type[nn.Module]] = {

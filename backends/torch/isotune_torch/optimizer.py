@@ -31,7 +31,7 @@ def make_optimizer(
     """Returns the plan's optimizer for `parameters`, all on one device.
 
     Before each step the learning rate of each group is to be set, to the step's times the group's
-    ``rate_factor``.
+    ``lr_scale``.
 
     Args:
         plan: says which optimizer, and the factors.
@@ -42,10 +42,10 @@ def make_optimizer(
     for name, parameter in parameters.items():
         # Those that go on are apart, since fused SGD makes the momentum buffers of a whole group
         # or none.
-        key = (parameter not in slots, plan.rate_factor(name))
+        key = (parameter not in slots, plan.lr_scale(name))
         members.setdefault(key, []).append(parameter)
     groups = [
-        {"params": group, "rate_factor": factor}
+        {"params": group, "lr_scale": factor}
         for (_, factor), group in sorted(members.items(), key=lambda item: item[0])
     ]
     first = next(iter(parameters.values()))

@@ -16,7 +16,7 @@ SCALER = {"scale": "scale", "growth_tracker": "_growth_tracker"}
 """What of a ``GradScaler``'s state changes, by the name it has in a checkpoint."""
 
 
-class Computing:
+class PrecisionPolicy:
     """A precision on a device.
 
     Attributes:

@@ -57,8 +57,8 @@ def entry(model: str) -> BackboneEntry:
             resize_size=int(size / config.crop_pct),
             interpolation=interpolation,
         ),
-        smallest=size if config.fixed_input_size else 1,
-        largest=size if config.fixed_input_size else None,
+        min_input_size=size if config.fixed_input_size else 1,
+        max_input_size=size if config.fixed_input_size else None,
         builders=builder,
         family="timm",
     )

@@ -20,7 +20,7 @@ from isotune_torch.dropout import Dropouts
 from isotune_torch.freezing import TorchFreezing
 from isotune_torch.loss import make_loss
 from isotune_torch.optimizer import Slots, make_optimizer
-from isotune_torch.precision import Computing
+from isotune_torch.precision import PrecisionPolicy
 
 
 @contextmanager
@@ -32,9 +32,9 @@ def enough_values() -> Iterator[None]:
         if "more than 1 value per channel" not in str(error):
             raise
         raise TrainingError(
-            "a training batch of one picture ends in maps of 1 x 1, of which BatchNorm can take no"
-            " statistics: choose a batch_size that leaves no single picture over, or larger"
-            " pictures."
+            "a training batch of one image ends in maps of 1 x 1, of which BatchNorm can take no"
+            " statistics: choose a batch_size that leaves no single image over, or larger"
+            " images."
         ) from error
 
 
@@ -45,7 +45,7 @@ class TorchTrainer(Trainer):
         plan: what the trainer was told once.
         trainable: the parameters that train, by canonical name.
         frozen: canonical names of the others.
-        computing: the precision, and the scaler of gradients that goes with it.
+        precision_policy: the precision, and the scaler of gradients that goes with it.
     """
 
     def __init__(self, model: nn.Module, plan: TrainingPlan, device: torch.device) -> None:
@@ -54,7 +54,7 @@ class TorchTrainer(Trainer):
         self._memory_format = _order(model, memory_format(device, plan.precision))
         self._freezing = TorchFreezing()
         self._dropouts = Dropouts(model, plan.seed, device)
-        self.computing = Computing(plan.precision, device)
+        self.precision_policy = PrecisionPolicy(plan.precision, device)
         self._forward = CompiledModel(model) if plan.compile else model
         self._loss = make_loss(plan, device)
         self.trainable: dict[str, nn.Parameter] = dict(model.named_parameters())
@@ -115,19 +115,19 @@ class TorchTrainer(Trainer):
         """Makes one step; the outputs are those before the update.
 
         Raises:
-            TrainingError: the batch is one picture, of which BatchNorm sees one place.
+            TrainingError: the batch is one image, of which BatchNorm sees one place.
         """
         if not (self._ready_to_train and self._model.training):
             self._freezing.training_mode(self._model, self._freeze_plan)
             self._ready_to_train = True
-        with self.computing.step():
+        with self.precision_policy.step():
             with self._dropouts.masks(step), enough_values():
                 logits, auxiliary = self._logits(batch)
             loss = self._loss(logits, batch.labels)
             if self._auxiliary_weight:
                 losses = [self._loss(each, batch.labels) for each in auxiliary]
                 loss = loss + self._auxiliary_weight * torch.stack(losses).sum()
-            self.computing.scaler.scale(loss if share == 1 else loss * share).backward()
+            self.precision_policy.scaler.scale(loss if share == 1 else loss * share).backward()
             if update:
                 self._update(learning_rate)
         return Outputs(logits.detach(), loss.detach())
@@ -137,7 +137,7 @@ class TorchTrainer(Trainer):
         if self._ready_to_train or self._model.training:
             self._model.eval()
             self._ready_to_train = False
-        with torch.inference_mode(), self.computing.step():
+        with torch.inference_mode(), self.precision_policy.step():
             return Outputs(self._logits(batch)[0])
 
     def fetch(self, outputs: Sequence[Outputs]) -> list[HostOutputs]:
@@ -161,7 +161,7 @@ class TorchTrainer(Trainer):
     def _logits(self, batch: DeviceBatch) -> tuple[Tensor, list[Tensor]]:
         """Returns the model's logits, and those of its auxiliary classifiers."""
         images = batch.images.contiguous(memory_format=self._memory_format)
-        with self.computing.forward():
+        with self.precision_policy.forward():
             outputs: Tensor | tuple[Tensor, ...] = self._forward(images)
         if isinstance(outputs, Tensor):
             return outputs.float(), []
@@ -170,9 +170,9 @@ class TorchTrainer(Trainer):
 
     def _update(self, learning_rate: float) -> None:
         for group in self._optimizer.param_groups:
-            group["lr"] = learning_rate * group["rate_factor"]
-        self.computing.scaler.step(self._optimizer)
-        self.computing.scaler.update()
+            group["lr"] = learning_rate * group["lr_scale"]
+        self.precision_policy.scaler.step(self._optimizer)
+        self.precision_policy.scaler.update()
         self._optimizer.zero_grad(set_to_none=True)
 
 

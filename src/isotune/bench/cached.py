@@ -42,7 +42,7 @@ def measure_cached(
         the run, and ``images_per_second`` is that of the whole last epoch.
 
     Raises:
-        IsotuneError: the setting cannot be, or the pictures cannot be read.
+        IsotuneError: the setting cannot be, or the images cannot be read.
     """
     steps = _Steps()
     with TemporaryDirectory(prefix="isotune-bench-") as folder:
@@ -65,7 +65,7 @@ def measure_cached(
         "first_step": summary["timings"]["first_step"],
         "step_ms": statistics.median(seconds) * 1e3,
         "step_ms_iqr": spread(seconds) * 1e3,
-        "images_per_second": summary["pictures"]["train"] / last.train_seconds,
+        "images_per_second": summary["images"]["train"] / last.train_seconds,
         "peak_memory_mib": peak_memory_mib(),
         "versions": versions(),
     }

@@ -14,16 +14,17 @@ from isotune.bench.memory import peak_memory_mib
 from isotune.bench.setting import Setting
 from isotune.catalogue.entries import chosen_backbone
 from isotune.catalogue.resolve import normalization, resolve
-from isotune.data.images import open_pictures
+from isotune.data.images import open_images
 from isotune.interfaces.backend import Backend
 from isotune.interfaces.dataset import Batch, DeviceBatch
 from isotune.interfaces.trainer import Trainer
 from isotune.interfaces.versions import versions
-from isotune.models.build import build_model, check_precision, freezing_plans, plan_with
+from isotune.models.build import build_model, freezing_plans
 from isotune.plugins import Plugins
 from isotune.plugins import plugins as default_plugins
 from isotune.spec.experiment import ExperimentSpec
 from isotune.spec.load import load_spec
+from isotune.training.plan import check_precision, plan_with
 
 
 def measure_step(setting: Setting, plugins: Plugins = default_plugins) -> dict[str, Any]:
@@ -68,7 +69,7 @@ def prepare(setting: Setting, plugins: Plugins) -> tuple[ExperimentSpec, Backend
 
 
 def device_batch(setting: Setting, spec: ExperimentSpec, backend: Backend) -> DeviceBatch:
-    """Returns random pictures on the device, normalised."""
+    """Returns random images on the device, normalized."""
     rng = np.random.default_rng(0)
     shape = (setting.batch, setting.size, setting.size, 3)
     images = rng.integers(0, 256, shape, dtype=np.uint8)
@@ -95,18 +96,18 @@ def timed_steps(
 def measure_data(
     setting: Setting, data: Path, plugins: Plugins = default_plugins
 ) -> dict[str, Any]:
-    """Measures the data pipeline alone: pictures decoded and augmented, no backend.
+    """Measures the data pipeline alone: images decoded and augmented, no backend.
 
     Returns:
-        Plain data: ``images_per_second`` of the ``first`` epoch of training pictures and of the
+        Plain data: ``images_per_second`` of the ``first`` epoch of training images and of the
         ``second``; ``peak_memory_mib``; versions.
 
     Raises:
-        IsotuneError: the pictures cannot be read.
+        IsotuneError: the images cannot be read.
     """
     loaded = load_spec(setting.experiment(str(data)))
     spec = resolve(loaded, chosen_backbone(loaded.backbone, setting.backend, plugins))
-    batches = open_pictures(spec).training_batches(spec)
+    batches = open_images(spec).training_batches(spec)
     rates = {}
     for epoch, name in enumerate(("first", "second")):
         begin = time.perf_counter()

@@ -37,13 +37,13 @@ def _draw(results: Results) -> Figure:
     figure = new_figure(WIDTH, 1.6 + BAR * len(found), layout="constrained")
     axes = figure.subplots()
     rates = [step["images_per_second"] for _, step in found]
-    colours = [SERIES[0] if key[-1] == "isotune" else SERIES[1] for key, _ in found]
+    colors = [SERIES[0] if key[-1] == "isotune" else SERIES[1] for key, _ in found]
     whiskers = [_whisker(step) for _, step in found]
-    axes.barh(range(len(found)), rates, xerr=whiskers, color=colours, ecolor=FAINT)
+    axes.barh(range(len(found)), rates, xerr=whiskers, color=colors, ecolor=FAINT)
     axes.set_yticks(range(len(found)), [_label(key) for key, _ in found])
     axes.grid(axis="y", visible=False)
     axes.set_axisbelow(True)
-    axes.set_xlabel("images a second in training, pictures ready on the device")
+    axes.set_xlabel("images a second in training, images ready on the device")
     for position, (rate, whisker) in enumerate(zip(rates, whiskers, strict=True)):
         end = (rate + whisker, position)
         axes.annotate(f"{rate:.1f}", end, (5, 0), textcoords="offset points", va="center")

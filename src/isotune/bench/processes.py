@@ -19,7 +19,7 @@ STEP_FIGURES = ("first_step", "step_ms", "step_ms_iqr", "peak_memory_mib", "vers
 """What is kept of a hand-written loop's answer: no path of the machine."""
 
 WORKERS = (0, 2)
-"""How many processes decode a hand-written loop's pictures: as the tutorials have it, and two."""
+"""How many processes decode a hand-written loop's images: as the tutorials have it, and two."""
 
 
 def isotune_figures(kind: str, setting: Setting, data: Path | None = None) -> dict[str, Any]:
@@ -76,7 +76,7 @@ def native_figures(script: Path, setting: Setting, device: str) -> dict[str, Any
 
 
 def native_data(script: Path, setting: Setting, data: Path) -> dict[str, Any]:
-    """Measures a hand-written loop's data pipeline alone, over the training pictures.
+    """Measures a hand-written loop's data pipeline alone, over the training images.
 
     Of :data:`WORKERS` the fastest counts.
 

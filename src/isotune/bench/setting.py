@@ -22,11 +22,11 @@ class Setting:
         backend: the backend's name.
         device: as for ``isotune.run``.
         model: a backbone of the catalogue; its weights are random, which costs the same.
-        batch: pictures a step.
+        batch: images a step.
         mode: what trains.
         precision: what the model computes in, as in a spec.
         compile: whether the model is compiled, as in a spec.
-        size: side of a picture, in pixels.
+        size: side of an image, in pixels.
         classes: outputs of the head.
         steps: training steps that count; the first one comes before them.
         group: steps between two waits for the device; times are means over a group.
@@ -68,7 +68,7 @@ class Setting:
 
         Args:
             data: a dataset's folder; without one the experiment can give a model, but no
-                pictures.
+                images.
         """
         experiment: dict[str, Any] = {
             "name": "bench",

@@ -121,12 +121,12 @@ def line(measurement: Measurement) -> str:
     return f"{about}: {figures['images_per_second']['first']:.0f} images/s"
 
 
-def pictures_of(data: Path | None, generated: int, stack: ExitStack) -> Path | None:
-    """Returns a dataset's folder: `data`, or one of generated pictures, or None for neither.
+def images_of(data: Path | None, generated: int, stack: ExitStack) -> Path | None:
+    """Returns a dataset's folder: `data`, or one of generated images, or None for neither.
 
     Args:
         data: a dataset's folder.
-        generated: how many training pictures to generate where there is no `data`.
+        generated: how many training images to generate where there is no `data`.
         stack: takes away what was generated, in the end.
 
     Raises:
@@ -139,7 +139,7 @@ def pictures_of(data: Path | None, generated: int, stack: ExitStack) -> Path | N
     if not generated:
         return None
     folder = Path(stack.enter_context(TemporaryDirectory(prefix="isotune-bench-")))
-    return make_dataset(folder / "pictures", -(-generated // 2), -(-generated // 8))
+    return make_dataset(folder / "images", -(-generated // 2), -(-generated // 8))
 
 
 def settings(

@@ -1,4 +1,4 @@
-"""Generated pictures: as large, and about as costly to decode, as photographs of the web."""
+"""Generated images: as large, and about as costly to decode, as photographs of the web."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from PIL import Image
 WIDTH, HEIGHT = 500, 375
 CLASSES = ("first", "second")
 COARSE = 25
-"""Pixels between the values that a picture is interpolated from."""
+"""Pixels between the values that an image is interpolated from."""
 
 
 def make_dataset(folder: Path, train: int, val: int) -> Path:
-    """Writes a dataset of JPEG pictures and returns its folder.
+    """Writes a dataset of JPEG images and returns its folder.
 
     Args:
         folder: new.
-        train: how many training pictures there are of each of :data:`CLASSES`.
+        train: how many training images there are of each of :data:`CLASSES`.
         val: the same for validation.
     """
     rng = np.random.default_rng(0)
@@ -27,12 +27,12 @@ def make_dataset(folder: Path, train: int, val: int) -> Path:
             place = folder / split / name
             place.mkdir(parents=True)
             for number in range(count):
-                picture(rng).save(place / f"{number:05d}.jpg", quality=85)
+                image(rng).save(place / f"{number:05d}.jpg", quality=85)
     return folder
 
 
-def picture(rng: np.random.Generator) -> Image.Image:
-    """Returns smooth shapes with some noise: an RGB picture of WIDTH x HEIGHT pixels."""
+def image(rng: np.random.Generator) -> Image.Image:
+    """Returns smooth shapes with some noise: an RGB image of WIDTH x HEIGHT pixels."""
     coarse = rng.integers(0, 256, (HEIGHT // COARSE, WIDTH // COARSE, 3), dtype=np.uint8)
     smooth = Image.fromarray(coarse).resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC)
     noise = rng.normal(0, 8, (HEIGHT, WIDTH, 3))

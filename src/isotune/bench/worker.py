@@ -40,7 +40,7 @@ def measure(kind: str, setting: Setting, data: list[str]) -> dict[str, Any]:
     if kind == "step":
         return measure_step(setting)
     if not data:
-        raise SpecError(f"'{kind}' needs pictures: name them with --data, or generate some.")
+        raise SpecError(f"'{kind}' needs images: name them with --data, or generate some.")
     # What it keeps for later runs would make the next measurement another one.
     with TemporaryDirectory(prefix="isotune-bench-") as home:
         os.environ["ISOTUNE_HOME"] = home

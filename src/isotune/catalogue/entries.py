@@ -49,8 +49,8 @@ OWN = (
         "lenet",
         "fc3",
         preprocessing=Preprocessing(HALF, input_size=32, resize_size=32),
-        smallest=32,
-        largest=35,
+        min_input_size=32,
+        max_input_size=35,
         stages={"stem": ("conv1",), "stage1": ("conv2",), "head": ("fc1", "fc2", "fc3")},
         family="lenet",
         parameters=62006,
@@ -70,7 +70,7 @@ def _entry(name: str, values: dict[str, Any]) -> BackboneEntry:
     return BackboneEntry(
         name=name,
         weights=weights,
-        preprocessing=_usual(weights, values.get("largest")),
+        preprocessing=_usual(weights, values.get("max_input_size")),
         stages={stage: tuple(paths) for stage, paths in values.pop("stages").items()},
         auxiliary=tuple(values.pop("auxiliary", ())),
         **values,
@@ -87,7 +87,7 @@ def _published(values: dict[str, Any]) -> PublishedWeights:
 
 
 def _usual(weights: Mapping[str, PublishedWeights], largest: int | None) -> Preprocessing:
-    """Returns that of the first weights whose pictures are not too large."""
+    """Returns that of the first weights whose images are not too large."""
     found = (each.preprocessing for each in weights.values())
     return next(p for p in found if p is not None and p.input_size <= (largest or p.input_size))
 

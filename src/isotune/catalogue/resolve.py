@@ -14,7 +14,7 @@ def resolve(spec: ExperimentSpec, entry: BackboneEntry) -> ExperimentSpec:
     """Returns `spec` with nothing left open that depends on the backbone `entry`.
 
     Raises:
-        SpecError: the transforms end in pictures too small or too large for the backbone.
+        SpecError: the transforms end in images too small or too large for the backbone.
     """
     usually = entry.preprocessing
     usual = TransformsSpec.model_validate(
@@ -42,7 +42,7 @@ def resolve(spec: ExperimentSpec, entry: BackboneEntry) -> ExperimentSpec:
 
 
 def _check_sizes(transforms: TransformsSpec, entry: BackboneEntry) -> None:
-    least, most = entry.smallest, entry.largest
+    least, most = entry.min_input_size, entry.max_input_size
     for split, pipeline in (("train", transforms.train), ("val", transforms.val)):
         size = output_size(pipeline or ())
         if size is None or (least <= min(size) and max(size) <= (most or max(size))):
@@ -51,7 +51,7 @@ def _check_sizes(transforms: TransformsSpec, entry: BackboneEntry) -> None:
         if most is not None:
             limits = f"{least}" if least == most else f"{least} to {most}"
         raise SpecError(
-            f"transforms.{split}: ends in pictures of {size[0]} x {size[1]} pixels, but"
+            f"transforms.{split}: ends in images of {size[0]} x {size[1]} pixels, but"
             f" '{entry.name}' takes {limits} pixels a side."
         )
 

@@ -24,7 +24,7 @@ from isotune.cli.commands.split import split
 from isotune.cli.commands.summary import summary
 from isotune.cli.group import WRONG_CALL, IsotuneGroup
 
-# Frames and colours are for people: a pipe gets plain lines, whatever the environment says.
+# Frames and colors are for people: a pipe gets plain lines, whatever the environment says.
 app = typer.Typer(
     name="isotune",
     cls=IsotuneGroup,

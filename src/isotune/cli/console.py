@@ -1,4 +1,4 @@
-"""Standard output: colours and frames for a terminal, plain lines for everything else."""
+"""Standard output: colors and frames for a terminal, plain lines for everything else."""
 
 from __future__ import annotations
 

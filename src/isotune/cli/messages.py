@@ -25,7 +25,7 @@ class _Complaints(logging.Handler):
 
 def show_warnings() -> None:
     """Shows Isotune's warnings and downloads, and with ``ISOTUNE_VERBOSE`` set all it logs."""
-    # Pillow's, about large pictures: Isotune refuses those with a sentence of its own.
+    # Pillow's, about large images: Isotune refuses those with a sentence of its own.
     warnings.filterwarnings("ignore", "Image size .* exceeds limit of .* pixels")
     log = logging.getLogger("isotune")
     log.setLevel(logging.DEBUG if os.environ.get("ISOTUNE_VERBOSE") else logging.WARNING)

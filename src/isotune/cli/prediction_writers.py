@@ -1,4 +1,4 @@
-"""Predictions as aligned lines, as CSV and as JSON lines: one picture at a time."""
+"""Predictions as aligned lines, as CSV and as JSON lines: one image at a time."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ if TYPE_CHECKING:
 
 
 class PredictionWriter(ABC):
-    """Writes what becomes of pictures, as it becomes known."""
+    """Writes what becomes of images, as it becomes known."""
 
     @abstractmethod
     def write(self, path: str, prediction: Prediction) -> None:
-        """Writes a picture's likeliest classes and their probabilities."""
+        """Writes an image's likeliest classes and their probabilities."""
 
     @abstractmethod
     def write_error(self, path: str, error: DatasetError) -> None:
-        """Writes that a picture cannot be read, where the format has a place for that."""
+        """Writes that an image cannot be read, where the format has a place for that."""
 
 
 class Lines(PredictionWriter):
-    """A line a picture, with columns; on a terminal under a heading.
+    """A line an image, with columns; on a terminal under a heading.
 
     Args:
         console: where to.
-        paths: those of all pictures, for the column's width.
+        paths: those of all images, for the column's width.
         classes: all names, likewise.
-        top: how many classes a picture.
+        top: how many classes an image.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class Lines(PredictionWriter):
         self._share_width = len("probability") if console.is_terminal else 0
         if console.is_terminal:
             heading = f"{'class':<{self._class_width}} probability"
-            show(console, self._line("picture", [heading] * top), "bold")
+            show(console, self._line("image", [heading] * top), "bold")
 
     def write(self, path: str, prediction: Prediction) -> None:
         """Writes a line."""
@@ -70,7 +70,7 @@ class Lines(PredictionWriter):
 class CSV(PredictionWriter):
     """Comma-separated values: path, class_1, probability_1, class_2 and so on.
 
-    A picture that cannot be read has no row.
+    An image that cannot be read has no row.
     """
 
     def __init__(self, stream: TextIO, top: int) -> None:
@@ -94,7 +94,7 @@ class JSONLines(PredictionWriter):
         self._stream = stream
 
     def write(self, path: str, prediction: Prediction) -> None:
-        """Writes an object with the picture's predictions."""
+        """Writes an object with the image's predictions."""
         pairs = [
             {"class": name, "probability": share if math.isfinite(share) else None}
             for name, share in prediction
@@ -102,7 +102,7 @@ class JSONLines(PredictionWriter):
         self._object({"path": path, "predictions": pairs})
 
     def write_error(self, path: str, error: DatasetError) -> None:
-        """Writes an object with what is wrong with the picture."""
+        """Writes an object with what is wrong with the image."""
         self._object({"path": path, "error": str(error)})
 
     def _object(self, value: dict[str, object]) -> None:

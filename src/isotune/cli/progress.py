@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from isotune.cli.console import quoted, show, show_table
+from isotune.reports.model_summary import PrintableSummary
 from isotune.reports.numbers import count, duration, loss, number, percent, significant
 from isotune.reports.splits import split_table
 
@@ -73,8 +74,9 @@ class RunProgress:
             show(self._console, f"  {name:<12}{value}")
         self._show_table(split_table(event.classes, event.counts))
         if self._layers:
-            self._show_table(event.model.table())
-            show(self._console, event.model.totals())
+            summary = PrintableSummary(event.model.backbone, event.model.rows)
+            self._show_table(summary.table())
+            show(self._console, summary.totals())
             show(self._console)
         show(self._console, "  ".join(COLUMNS), "dim")
 
@@ -183,13 +185,13 @@ def _bar(console: Console) -> Progress:
 
 def _facts(event: RunStarted) -> dict[str, str]:
     spec, model = event.spec, event.model
-    pictures = ", ".join(f"{sum(each):,} {split}" for split, each in event.counts.items())
+    images = ", ".join(f"{sum(each):,} {split}" for split, each in event.counts.items())
     left_out = ", ".join(f"{n} {split}" for split, n in event.skipped.items() if n)
     features = {"features": event.features} if event.features else {}
     epoch = event.steps // event.steps_per_epoch + 1
     begun = {"goes on": f"after step {event.steps}, in epoch {epoch}"} if event.steps else {}
     return {
-        "pictures": pictures + (f"; left out as unreadable: {left_out}" if left_out else ""),
+        "images": images + (f"; left out as unreadable: {left_out}" if left_out else ""),
         "classes": f"{len(event.classes):,}",
         "backbone": f"{spec.backbone.name}, weights {spec.backbone.weights}",
         "training": f"{model.trainable:,} of {count(model.parameters, 'parameter')},"

@@ -1,4 +1,4 @@
-"""Batches of decoded and augmented pictures, the same whoever computes them, and how many do."""
+"""Batches of decoded and augmented images, the same whoever computes them, and how many do."""
 
 from __future__ import annotations
 
@@ -28,23 +28,23 @@ AHEAD = 2
 class Batches:
     """The batches of a source, epoch by epoch.
 
-    What is in them is a pure function of the seed, the epoch and each picture's index in
-    `source`. Where broken pictures were left out that is its index among the others, so a
-    run that skips a picture equals a run without its file.
+    What is in them is a pure function of the seed, the epoch and each image's index in
+    `source`. Where broken images were left out that is its index among the others, so a
+    run that skips an image equals a run without its file.
 
     Args:
-        source: the pictures.
+        source: the images.
         pipeline: what is done to each; it must end in one size.
-        batch_size: pictures a batch; the last one may be smaller.
+        batch_size: images a batch; the last one may be smaller.
         seed: the experiment's seed.
         workers: decoding threads; None takes the CPUs there are, up to eight.
         shuffle: whether every epoch has its own order, or all have the source's.
         drop_last: whether a smaller last batch is left out.
-        store: where pictures are kept as they are before the first random transform, by their
+        store: where images are kept as they are before the first random transform, by their
             index; it may be shared by others of the same source whose pipelines begin alike.
 
     Raises:
-        SpecError: pictures would come out in different sizes.
+        SpecError: images would come out in different sizes.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class Batches:
     ) -> None:
         size = output_size(tuple(pipeline))
         if size is None:
-            raise SpecError("the transforms must end in pictures of one size, as center_crop does.")
+            raise SpecError("the transforms must end in images of one size, as center_crop does.")
         self._source = source
         fixed = fixed_part(pipeline)
         self._fixed, self._rest = tuple(pipeline[:fixed]), tuple(pipeline[fixed:])
@@ -81,32 +81,32 @@ class Batches:
 
     @property
     def size(self) -> int:
-        """The number of pictures in an epoch."""
+        """The number of images in an epoch."""
         return self._size
 
     @property
     def random(self) -> bool:
-        """Whether a picture is another one in every epoch."""
+        """Whether an image is another one in every epoch."""
         return bool(self._rest)
 
     @property
     def source(self) -> ImageSource:
-        """All the pictures, in their own order."""
+        """All the images, in their own order."""
         return self._source
 
     @property
     def pipeline(self) -> tuple[TransformSpec, ...]:
-        """What is done to each picture."""
+        """What is done to each image."""
         return self._fixed + self._rest
 
     def regrouped(self, batch_size: int) -> Batches:
-        """Returns the same pictures in the same order, in batches of another size."""
+        """Returns the same images in the same order, in batches of another size."""
         other = copy(self)
         other._batch_size, other._count = batch_size, -(-self._size // batch_size)
         return other
 
     def unshuffled(self) -> Batches:
-        """Returns all pictures of the source in its order, none left out."""
+        """Returns all images of the source in its order, none left out."""
         other = copy(self)
         other._shuffle, other._size = False, len(self._source)
         return other.regrouped(self._batch_size)
@@ -122,10 +122,10 @@ class Batches:
         Args:
             epoch: the epoch, from 0.
             start_batch: the first batch, from 0; those before it are not decoded.
-            order: the epoch whose order the pictures come in, if not their own.
+            order: the epoch whose order the images come in, if not their own.
 
         Raises:
-            DatasetError: a picture cannot be read or is too small for a transform.
+            DatasetError: an image cannot be read or is too small for a transform.
         """
         places = self.order(epoch if order is None else order)
         starts = iter(range(start_batch * self._batch_size, self.size, self._batch_size))
@@ -150,7 +150,7 @@ class Batches:
         return [labels[i : i + self._batch_size] for i in range(0, self.size, self._batch_size)]
 
     def order(self, epoch: int) -> NDArray[np.int64]:
-        """Returns the indices of the source's pictures as they come in an epoch, from 0."""
+        """Returns the indices of the source's images as they come in an epoch, from 0."""
         if self._shuffle:
             return epoch_order(self._seed, epoch, len(self._source))
         return np.arange(len(self._source))
@@ -168,14 +168,14 @@ class Batches:
             for row in range(first, len(indices), step):
                 if stop.is_set():
                     return
-                images[row] = self.picture(epoch, int(indices[row]))
+                images[row] = self.image(epoch, int(indices[row]))
 
         parts = min(self._workers, len(indices))
         futures = [executor.submit(fill, first, parts) for first in range(parts)]
         return _Pending(Batch(images, self._source.labels[indices]), futures)
 
-    def picture(self, epoch: int, index: int) -> NDArray[np.uint8]:
-        """Returns picture `index` as it is in `epoch`: uint8, shape (height, width, 3).
+    def image(self, epoch: int, index: int) -> NDArray[np.uint8]:
+        """Returns image `index` as it is in `epoch`: uint8, shape (height, width, 3).
 
         Raises:
             DatasetError: it cannot be read or is too small for a transform.
@@ -190,14 +190,14 @@ class Batches:
         return np.asarray(self._transformed(index, image, self._rest, rng))
 
     def _prepared(self, index: int) -> Image.Image:
-        """Decodes and transforms a picture as far as that is not random, and keeps it."""
+        """Decodes and transforms an image as far as that is not random, and keeps it."""
         try:
             image = self._source.load(index)
         except DatasetError:
             raise
         except Exception as error:
             name = self._source.identify(index)
-            raise DatasetError(f"{name}: cannot be read as a picture: {error}.") from error
+            raise DatasetError(f"{name}: cannot be read as an image: {error}.") from error
         image = self._transformed(index, image, self._fixed, None)
         if self._store is not None:
             self._store.put(index, np.asarray(image))

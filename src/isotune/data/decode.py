@@ -1,4 +1,4 @@
-"""From a file to an upright RGB picture."""
+"""From a file to an upright RGB image."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""What sets a picture upright, by its EXIF orientation (EXIF 2.32, tag 0x0112)."""
+"""What sets an image upright, by its EXIF orientation (EXIF 2.32, tag 0x0112)."""
 
 
 FORMATS = (
@@ -39,7 +39,7 @@ others stay out, since Pillow hands some to other programs (EPS, to Ghostscript)
 
 
 def open_rgb(path: Path) -> Image.Image:
-    """Decodes a picture file to RGB, upright.
+    """Decodes an image file to RGB, upright.
 
     Raises:
         DatasetError: it is missing, broken, truncated or suspiciously large; names the path.
@@ -48,11 +48,11 @@ def open_rgb(path: Path) -> Image.Image:
         with open_checked(path) as image:
             return to_rgb(image)
     except Exception as error:  # decoders raise whatever comes to their mind
-        raise DatasetError(f"{path}: cannot be read as a picture: {reason(error)}.") from error
+        raise DatasetError(f"{path}: cannot be read as an image: {reason(error)}.") from error
 
 
 def open_checked(path: Path) -> Image.Image:
-    """Opens a picture file without decoding it, refusing what may be a decompression bomb.
+    """Opens an image file without decoding it, refusing what may be a decompression bomb.
 
     Raises:
         Exception: whatever Pillow raises, or a ValueError for a JPEG far too short for its size.
@@ -67,7 +67,7 @@ def open_checked(path: Path) -> Image.Image:
         )
     blocks = image.width * image.height // 64
     if image.format in ("JPEG", "MPO") and path.stat().st_size * 8 < blocks:
-        # Decoders fill up with grey what is missing behind an end mark, and say nothing. But a
+        # Decoders fill up with gray what is missing behind an end mark, and say nothing. But a
         # Huffman code spends a bit at least on each block of 8 x 8 pixels.
         image.close()
         raise ValueError(
@@ -88,16 +88,16 @@ def reason(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror.lower()
     if isinstance(error, UnidentifiedImageError):
-        return "it is not a picture of any known format"
+        return "it is not an image of any known format"
     text = " ".join(str(error).split()).rstrip(".")
     return text or type(error).__name__
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """Returns a picture of any mode upright and in RGB.
+    """Returns an image of any mode upright and in RGB.
 
     Pixels are those of ``ImageOps.exif_transpose`` and then ``Image.convert("RGB")``: an alpha
-    channel is dropped, levels above 255 (16-bit and 32-bit greyscale) become 255.
+    channel is dropped, levels above 255 (16-bit and 32-bit grayscale) become 255.
 
     Raises:
         Exception: whatever Pillow raises while it decodes.
@@ -118,7 +118,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _orientation(image: Image.Image) -> int:
-    # A damaged EXIF block does not make a picture unreadable.
+    # A damaged EXIF block does not make an image unreadable.
     try:
         return int(image.getexif().get(ExifTags.Base.Orientation, 1))
     except Exception:

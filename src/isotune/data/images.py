@@ -1,4 +1,4 @@
-"""The pictures of an experiment: its splits, opened and checked, and batches of them."""
+"""The images of an experiment: its splits, opened and checked, and batches of them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from isotune.data.batches import Batches
-from isotune.data.caches.open import Kept, open_stores
+from isotune.data.caches.open import PixelCaches, open_stores
 from isotune.data.caches.pixels import PixelStore
 from isotune.data.download import ensure_dataset
 from isotune.data.integrity.check import clean
@@ -24,18 +24,18 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Pictures:
-    """The training and validation pictures.
+class Images:
+    """The training and validation images.
 
     Attributes:
-        skipped: unreadable pictures left out, by split.
+        skipped: unreadable images left out, by split.
         kept: where they are kept between epochs; of use for one spec only.
     """
 
     train: ImageSource
     val: ImageSource
     skipped: dict[str, int]
-    kept: Kept = field(default_factory=Kept)
+    kept: PixelCaches = field(default_factory=PixelCaches)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -43,7 +43,7 @@ class Pictures:
         return self.train.classes
 
     def counts(self) -> dict[str, tuple[int, ...]]:
-        """Returns by split how many pictures there are of each class, in label order."""
+        """Returns by split how many images there are of each class, in label order."""
         size = len(self.classes)
         return {
             name: tuple(np.bincount(source.labels, minlength=size).tolist())
@@ -65,7 +65,7 @@ def training_batches(
     """Returns batches of `source` as they are trained on, for a resolved spec.
 
     Args:
-        source: the pictures.
+        source: the images.
         spec: the resolved spec.
         store: where they are kept between epochs.
 
@@ -86,7 +86,7 @@ def training_batches(
     if not len(batches):
         raise SpecError(
             f"batch_size: is {spec.batch_size}, but there are only {len(source)} training"
-            " pictures and drop_last leaves out a short batch."
+            " images and drop_last leaves out a short batch."
         )
     return batches
 
@@ -96,14 +96,14 @@ def evaluation_batches(
 ) -> Batches:
     """Returns batches of `source` as they are evaluated, in its order, for a resolved spec.
 
-    They are as few as `size` allows, and as even as so few can be: of 101 pictures not 32, 32, 32
+    They are as few as `size` allows, and as even as so few can be: of 101 images not 32, 32, 32
     and 5, but 26, 26, 26 and 23. A backend that compiles a step for each batch size can then fill
     up the last one cheaply, most of the time.
 
     Args:
-        source: the pictures.
+        source: the images.
         spec: the resolved spec.
-        size: pictures a batch, at most.
+        size: images a batch, at most.
         store: where they are kept between evaluations.
     """
     assert spec.transforms.val is not None, "resolve() comes first"
@@ -119,11 +119,11 @@ def evaluation_batches(
     )
 
 
-def open_pictures(spec: ExperimentSpec) -> Pictures:
-    """Finds (or downloads), indexes and checks the pictures of an experiment.
+def open_images(spec: ExperimentSpec) -> Images:
+    """Finds (or downloads), indexes and checks the images of an experiment.
 
     Raises:
-        DatasetError: a folder is missing, classes differ, or pictures are broken and the
+        DatasetError: a folder is missing, classes differ, or images are broken and the
             spec does not say to skip them.
         SpecError: there is not one training batch.
     """
@@ -133,12 +133,12 @@ def open_pictures(spec: ExperimentSpec) -> Pictures:
     for name, source in (("train", train), ("val", val)):
         checked[name], broken = clean(source, spec.dataset.broken, spec.workers)
         skipped[name] = len(broken)
-        for picture in broken:
-            log.warning("left out %s: %s", picture.identity, picture.reason)
+        for image in broken:
+            log.warning("left out %s: %s", image.identity, image.reason)
     kept = open_stores(spec, checked["train"], checked["val"])
-    pictures = Pictures(checked["train"], checked["val"], skipped, kept)
-    pictures.training_batches(spec)  # a wrong size is told before anything is trained
-    return pictures
+    images = Images(checked["train"], checked["val"], skipped, kept)
+    images.training_batches(spec)  # a wrong size is told before anything is trained
+    return images
 
 
 def open_split(
@@ -168,16 +168,16 @@ def open_labelled(
     split: str | None = None,
     root: str | Path | None = None,
 ) -> ImageSource:
-    """Opens and checks the pictures of a split that a trained model is asked about.
+    """Opens and checks the images of a split that a trained model is asked about.
 
     Args:
-        spec: the run's spec, which says what to do about broken pictures.
+        spec: the run's spec, which says what to do about broken images.
         classes: the model's classes.
         split: the split's name; None takes the validation split.
         root: another folder of the same format, in place of the spec's dataset.
 
     Raises:
-        DatasetError: the pictures are missing, broken or of other classes.
+        DatasetError: the images are missing, broken or of other classes.
     """
     found = open_split(spec.dataset, split or spec.dataset.splits.val, classes, root)
     source, _ = clean(found, spec.dataset.broken, spec.workers)

@@ -1,4 +1,4 @@
-"""Batches of those pictures that can be read, where the others are no reason to stop."""
+"""Batches of those images that can be read, where the others are no reason to stop."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from isotune.interfaces.dataset import Batch, ImageSource
 from isotune.spec.experiment import ExperimentSpec
 
 Outcomes = deque["DatasetError | None"]
-"""What became of pictures, in the source's order: None for one that is in a batch."""
+"""What became of images, in the source's order: None for one that is in a batch."""
 
 
 def readable_batches(
     source: ImageSource, spec: ExperimentSpec, size: int, outcomes: Outcomes
 ) -> Iterator[Batch]:
-    """Yields the pictures of `source` as they are evaluated, but for those that cannot be read.
+    """Yields the images of `source` as they are evaluated, but for those that cannot be read.
 
     Each is decoded once, by threads, :data:`AHEAD` batches in advance; all batches but the last
-    are full. When a batch is yielded, `outcomes` has an entry for each of its pictures and for
+    are full. When a batch is yielded, `outcomes` has an entry for each of its images and for
     all before them.
 
     Args:
-        source: the pictures.
+        source: the images.
         spec: a resolved spec.
-        size: pictures a batch.
+        size: images a batch.
         outcomes: is appended to; the reader may take entries off its front.
     """
     batches = evaluation_batches(source, spec, size)
@@ -43,7 +43,7 @@ def readable_batches(
     try:
         while True:
             while len(pending) < AHEAD * size and (index := next(indices, None)) is not None:
-                pending.append(executor.submit(batches.picture, 0, index))
+                pending.append(executor.submit(batches.image, 0, index))
             if not pending:
                 break
             try:

@@ -1,4 +1,4 @@
-"""How many threads decode pictures."""
+"""How many threads decode images."""
 
 from __future__ import annotations
 

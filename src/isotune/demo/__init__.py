@@ -1,1 +1,1 @@
-"""``isotune demo``: real ImageNet weights, real pictures, every backend, without a network."""
+"""``isotune demo``: real ImageNet weights, real images, every backend, without a network."""

@@ -1,4 +1,4 @@
-"""The scanned digits that scikit-learn ships, written once as a folder of pictures.
+"""The scanned digits that scikit-learn ships, written once as a folder of images.
 
 1797 digits of 8 x 8 pixels with levels 0 to 16, from "Optical Recognition of Handwritten
 Digits" (E. Alpaydin and C. Kaynak, 1998, UCI Machine Learning Repository, CC BY 4.0).
@@ -17,7 +17,7 @@ from isotune.errors import DatasetError
 from isotune.storage import home
 
 TRAIN, VAL = 800, 300
-"""Pictures of each split; scikit-learn has more, but the demo has two minutes."""
+"""Images of each split; scikit-learn has more, but the demo has two minutes."""
 
 LEVELS = 16
 SEED = 0
@@ -26,7 +26,7 @@ SEED = 0
 def digits_folder() -> Path:
     """Returns the dataset's folder under ``$ISOTUNE_HOME/datasets``; writes it if it is not there.
 
-    It holds ``{train,val}/{0..9}/NUMBER.png``, where NUMBER is the picture's position in
+    It holds ``{train,val}/{0..9}/NUMBER.png``, where NUMBER is the image's position in
     scikit-learn's data.
 
     Raises:
@@ -48,7 +48,7 @@ def digits_folder() -> Path:
         if folder.is_dir():  # another process was faster
             return folder
         raise DatasetError(
-            f"{folder}: the demo's pictures cannot be written there: {error.strerror or error};"
+            f"{folder}: the demo's images cannot be written there: {error.strerror or error};"
             " set ISOTUNE_HOME to a folder that can be written."
         ) from error
     finally:
@@ -69,7 +69,7 @@ def stratified(labels: NDArray[np.int64], sizes: tuple[int, ...]) -> list[NDArra
     """
     random = np.random.Generator(np.random.Philox(SEED))
     order = np.argsort(random.bit_generator.random_raw(len(labels)), kind="stable")
-    # A picture's rank in its class, as a share of it: sorted by that, every stretch is stratified.
+    # A image's rank in its class, as a share of it: sorted by that, every stretch is stratified.
     share = np.empty(len(labels))
     for label in np.unique(labels):
         members = order[labels[order] == label]
@@ -79,7 +79,7 @@ def stratified(labels: NDArray[np.int64], sizes: tuple[int, ...]) -> list[NDArra
 
 
 def _load() -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Returns pictures, uint8 of shape (N, 8, 8), and labels, int64 of shape (N,)."""
+    """Returns images, uint8 of shape (N, 8, 8), and labels, int64 of shape (N,)."""
     from sklearn.datasets import load_digits
 
     digits = load_digits()
@@ -94,5 +94,5 @@ def _write(folder: Path, images: NDArray[np.uint8], labels: NDArray[np.int64]) -
         for label in np.unique(labels):
             (folder / split / str(label)).mkdir(parents=True)
         for position in positions:
-            picture = folder / split / str(labels[position]) / f"{position:04d}.png"
-            Image.fromarray(images[position]).save(picture)
+            image = folder / split / str(labels[position]) / f"{position:04d}.png"
+            Image.fromarray(images[position]).save(image)

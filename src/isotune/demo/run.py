@@ -17,8 +17,8 @@ from isotune.experiment.result import Run
 from isotune.experiment.run import run
 from isotune.plugins import Plugins
 from isotune.plugins import plugins as default_plugins
+from isotune.reports.drawing import write_figure
 from isotune.reports.numbers import duration, number, percent
-from isotune.reports.predictions import picture_predictions
 from isotune.reports.tables import Table
 from isotune.runs.folder import write_atomically
 from isotune.spec.experiment import ExperimentSpec
@@ -31,7 +31,7 @@ NEEDED = {
 }
 """Importable names of what the demo needs beside a backend, with the packages' names."""
 
-PICTURES = 25
+IMAGES = 25
 
 
 @dataclass(frozen=True)
@@ -77,12 +77,12 @@ class Report:
     Attributes:
         folder: the output folder.
         table: the runs' figures, also written there as ``results.md``.
-        picture: predictions of the last fine-tuned model.
+        image: predictions of the last fine-tuned model.
     """
 
     folder: Path
     table: Table
-    picture: Path
+    image: Path
 
 
 def run_demo(
@@ -108,28 +108,28 @@ def run_demo(
     check_needed()
     backends = [backend] if backend else usable_backends(plugins, tell)
     folder = _output_folder(output)
-    pictures = digits_folder()
+    images = digits_folder()
     results = []
     for name in backends:
         for mode in MODES:
             finished = run(
-                demo_spec(mode, pictures),
+                demo_spec(mode, images),
                 backend=name,
                 output=folder / f"{mode.slug}-{name}",
                 observers=observers,
                 plugins=plugins,
             )
             results.append(Result(mode, finished))
-    picture = picture_predictions(results[-1].run, folder / "predictions.png", PICTURES)
+    image = write_figure(results[-1].run.show_predictions(IMAGES), folder / "predictions.png")
     table = results_table(results)
     write_atomically(folder / "results.md", table.markdown() + "\n")
-    return Report(folder, table, picture)
+    return Report(folder, table, image)
 
 
-def demo_spec(mode: Mode, pictures: Path) -> ExperimentSpec:
-    """Returns the demo's spec in one of its modes, for the digits in `pictures`."""
+def demo_spec(mode: Mode, images: Path) -> ExperimentSpec:
+    """Returns the demo's spec in one of its modes, for the digits in `images`."""
     data = yaml.safe_load(files(__package__).joinpath("demo.yaml").read_text("utf-8"))
-    data["dataset"]["path"] = str(pictures)
+    data["dataset"]["path"] = str(images)
     return load_spec(data, mode.overrides)
 
 

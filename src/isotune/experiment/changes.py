@@ -21,7 +21,7 @@ MAY_CHANGE = (
     "checkpoint.every_minutes",
     "checkpoint.keep",
     "checkpoint.save_best_as",
-    "cache.pictures",
+    "cache.images",
     "cache.memory",
     "cache.disk",
     "precision",

@@ -14,7 +14,8 @@ from isotune.catalogue.entries import catalogue, chosen_backbone, find_backbone
 from isotune.catalogue.layouts import layout
 from isotune.errors import WeightsError
 from isotune.interfaces.backbone import BackboneEntry
-from isotune.models.head import head_path, is_under
+from isotune.interfaces.names import is_under
+from isotune.models.head import head_path
 from isotune.plugins import Plugins
 from isotune.plugins import plugins as default_plugins
 from isotune.weights.dialects.canonical import describe_dropped, to_canonical
@@ -32,7 +33,7 @@ class Conversion:
     Attributes:
         target: the file that was written.
         backbone: whose tensors they are.
-        dialects: the dialects that were recognised; empty when the names were torchvision's.
+        dialects: the dialects that were recognized; empty when the names were torchvision's.
         tensors: how many were written.
         head: shapes of the tensors of its head, by canonical name; empty when it has none.
         notes: sentences on what was left out or changed.
@@ -121,7 +122,7 @@ def _of_run(folder: Path, checkpoint: str, plugins: Plugins) -> _Taken:
 def _of_file(path: Path, backbone: str | None, plugins: Plugins) -> _Taken:
     state = read_weights(path)
     if backbone is None:
-        entry = _recognised(path, state)
+        entry = _recognized(path, state)
     else:
         entry = find_backbone(backbone, catalogue(plugins.backbones()))
     # The names of a third party's backbone only its own code knows: all are taken.
@@ -148,7 +149,7 @@ def _in_order(taken: _Taken) -> dict[str, NDArray[Any]]:
     return {name: taken.tensors[name] for name in names if name in taken.tensors}
 
 
-def _recognised(path: Path, state: Mapping[str, NDArray[Any]]) -> BackboneEntry:
+def _recognized(path: Path, state: Mapping[str, NDArray[Any]]) -> BackboneEntry:
     found = fitting(state)
     if len(found) == 1:
         return found[0]

@@ -15,13 +15,14 @@ from isotune.interfaces.backend import Backend
 from isotune.interfaces.checkpoint import State
 from isotune.interfaces.events import EpochMetrics
 from isotune.interfaces.trainer import TrainingPlan
-from isotune.models.build import build_backbone, plan_with
+from isotune.models.build import build_backbone
 from isotune.models.head import head_path, saved_auxiliary_head, saved_head
 from isotune.plugins import Plugins
 from isotune.plugins import plugins as default_plugins
 from isotune.runs.checkpoints import CheckpointStore
 from isotune.runs.folder import RunFolder
 from isotune.spec.experiment import ExperimentSpec
+from isotune.training.plan import plan_with
 from isotune.weights.match import match_exact
 
 

@@ -16,6 +16,7 @@ from isotune.catalogue.resolve import normalization
 from isotune.data.images import evaluation_batches, open_labelled
 from isotune.data.readable import Outcomes, readable_batches
 from isotune.data.sources.files import FileSource
+from isotune.data.sources.subset import Subset
 from isotune.errors import DatasetError
 from isotune.interfaces.backend import Backend
 from isotune.interfaces.dataset import ImageSource
@@ -28,6 +29,9 @@ from isotune.training.probabilities import probabilities, scores
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from isotune.reports.examples import Example
+    from isotune.reports.mistakes import Mistakes
 
 Prediction = list[tuple[str, float]]
 """Classes and their probabilities, the likeliest first."""
@@ -72,57 +76,57 @@ class Run:
         return evaluation_size(self.spec, self.backend)
 
     def evaluate(self, split: str | None = None, data: str | Path | None = None) -> Evaluation:
-        """Evaluates the model on labelled pictures.
+        """Evaluates the model on labelled images.
 
         Args:
             split: name of the split; None takes the validation split.
             data: another dataset's folder, of the same format and with the same classes.
 
         Raises:
-            DatasetError: the pictures are missing, broken or of other classes.
+            DatasetError: the images are missing, broken or of other classes.
         """
         return self.evaluate_source(open_labelled(self.spec, self.classes, split, data))
 
     def evaluate_source(self, source: ImageSource) -> Evaluation:
-        """Evaluates the model on a source's pictures, at least one, in its order."""
+        """Evaluates the model on a source's images, at least one, in its order."""
         batches = evaluation_batches(source, self.spec, self._evaluation_size).epoch(0)
         return evaluate(self.backend, self._trainer, batches, normalization(self.spec), self.plan)
 
-    def predict(self, picture: str | Path, top: int | None = None) -> Prediction:
-        """Predicts the class of a picture.
+    def predict(self, image: str | Path, top: int | None = None) -> Prediction:
+        """Predicts the class of an image.
 
         Args:
-            picture: its path.
+            image: its path.
             top: how many classes to name; None names all.
 
         Returns:
             Classes with their probabilities, the likeliest first.
 
         Raises:
-            DatasetError: the picture cannot be read.
+            DatasetError: the image cannot be read.
         """
-        return self.predict_many([picture], top)[0]
+        return self.predict_many([image], top)[0]
 
     def predict_many(
-        self, pictures: Sequence[str | Path], top: int | None = None
+        self, images: Sequence[str | Path], top: int | None = None
     ) -> list[Prediction]:
-        """Predicts the classes of several pictures, in batches; as :meth:`predict` for each."""
+        """Predicts the classes of several images, in batches; as :meth:`predict` for each."""
         found = []
-        for prediction in self.predict_each(pictures, top):
+        for prediction in self.predict_each(images, top):
             if isinstance(prediction, DatasetError):
                 raise prediction
             found.append(prediction)
         return found
 
     def predict_each(
-        self, pictures: Sequence[str | Path], top: int | None = None
+        self, images: Sequence[str | Path], top: int | None = None
     ) -> Iterator[Prediction | DatasetError]:
-        """Yields the predictions of any number of pictures, batch by batch.
+        """Yields the predictions of any number of images, batch by batch.
 
-        For a picture that cannot be read it yields the error, and goes on.
+        For an image that cannot be read it yields the error, and goes on.
         """
         outcomes: Outcomes = deque()
-        source = FileSource(pictures, self.classes)
+        source = FileSource(images, self.classes)
         batches = readable_batches(source, self.spec, self._evaluation_size, outcomes)
         for logits in logits_by_batch(
             self.backend, self._trainer, batches, normalization(self.spec), fetch_every=1
@@ -133,20 +137,20 @@ class Run:
                 yield prediction
         yield from (error for error in outcomes if error)
 
-    def features(self, pictures: Sequence[str | Path]) -> NDArray[np.float32]:
-        """Returns what the model makes of pictures before its head classifies it.
+    def features(self, images: Sequence[str | Path]) -> NDArray[np.float32]:
+        """Returns what the model makes of images before its head classifies it.
 
         Args:
-            pictures: their paths, at least one.
+            images: their paths, at least one.
 
         Returns:
-            float32, shape (N, width), in the order of the pictures: the head's input, in
+            float32, shape (N, width), in the order of the images: the head's input, in
             evaluation mode. Where the head classifies places of maps, their means.
 
         Raises:
-            DatasetError: a picture cannot be read.
+            DatasetError: an image cannot be read.
         """
-        source = FileSource(pictures, self.classes)
+        source = FileSource(images, self.classes)
         batches = evaluation_batches(source, self.spec, self._evaluation_size).epoch(0)
         head = self.backend.heads.detach(self.model, self.head)
         try:
@@ -163,32 +167,88 @@ class Run:
             yield [(self.classes[label], float(row[label])) for label in order]
 
     def show_predictions(self, count: int = 16, split: str | None = None) -> Figure:
-        """Returns a figure of pictures with predictions, taken evenly from a split.
+        """Returns a figure of images with predictions, taken evenly from a split.
 
         A notebook shows it as it is; ``savefig`` writes it.
 
         Args:
-            count: how many pictures, if there are as many.
-            split: the split's name; None takes the validation split.
-        """
-        from isotune.reports.predictions import show_predictions
+            count: Number of images, if there are as many.
+            split: The split's name; None takes the validation split.
 
-        return show_predictions(self, count, split)
+        Raises:
+            IsotuneError: matplotlib is not installed.
+            DatasetError: the split's images are missing or broken.
+        """
+        from isotune.reports.drawing import check_matplotlib
+        from isotune.reports.predictions import prediction_figure
+
+        check_matplotlib()
+        return prediction_figure(self.examples(count, split), self.spec.name, self._split(split))
 
     def show_mistakes(self, count: int = 16, split: str | None = None) -> Figure:
-        """Returns a figure of the mistakes on a split that the model is most confident of."""
-        from isotune.reports.mistakes import show_mistakes
+        """Returns a figure of the mistakes on a split that the model is most confident of.
 
-        return show_mistakes(self, count, split)
+        Arguments and errors are those of :meth:`show_predictions`.
+        """
+        from isotune.reports.drawing import check_matplotlib
+        from isotune.reports.mistakes import mistakes_figure
+
+        check_matplotlib()
+        return mistakes_figure(self.mistakes(count, split))
 
     def show_confusion(self, split: str | None = None) -> Figure:
-        """Returns a figure of a split's confusion matrix."""
-        from isotune.reports.confusion import show_confusion
+        """Returns a figure of a split's confusion matrix; errors as of :meth:`show_predictions`."""
+        from isotune.reports.confusion import confusion_figure, confusion_matrix
+        from isotune.reports.drawing import check_matplotlib
 
-        return show_confusion(self, split)
+        check_matplotlib()
+        found = self.evaluate(split)
+        matrix = confusion_matrix(found.labels, found.predicted, len(self.classes))
+        return confusion_figure(matrix, self.classes, self.spec.name, self._split(split))
 
     def show_curves(self) -> Figure:
         """Returns a figure of the learning curves; ``isotune.show_curves`` takes several runs."""
-        from isotune.reports.curves import show_curves
-
         return show_curves([self])
+
+    def examples(self, count: int, split: str | None = None) -> list[Example]:
+        """Predicts `count` images taken evenly from a split, so that every class has its share.
+
+        Arguments and errors are those of :meth:`show_predictions`.
+        """
+        from isotune.reports.examples import evenly, examples_at
+
+        source = open_labelled(self.spec, self.classes, split)
+        chosen = Subset(source, evenly(len(source), count))
+        if not len(chosen):
+            return []
+        return examples_at(range(len(chosen)), chosen, self.evaluate_source(chosen))
+
+    def mistakes(self, count: int, split: str | None = None) -> Mistakes:
+        """Evaluates a split and returns the mistakes that the model is most confident of.
+
+        Arguments and errors are those of :meth:`show_predictions`.
+        """
+        from isotune.reports.mistakes import find_mistakes
+
+        source = open_labelled(self.spec, self.classes, split)
+        found = self.evaluate_source(source)
+        return find_mistakes(source, found, count, name=self.spec.name, split=self._split(split))
+
+    def _split(self, split: str | None) -> str:
+        return split or self.spec.dataset.splits.val
+
+
+def show_curves(runs: Sequence[Run | str | Path]) -> Figure:
+    """Returns a figure of loss, accuracy and learning rate over the epochs of some runs.
+
+    Args:
+        runs: Runs, or the folders of runs, finished or not; no backend is needed.
+
+    Raises:
+        IsotuneError: matplotlib is not installed.
+        RunError: a path is not a run's folder, a file in it is damaged, or no epoch has ended.
+    """
+    from isotune.reports.comparison import read_figures
+    from isotune.reports.curves import curves_figure
+
+    return curves_figure([read_figures(r.path if isinstance(r, Run) else r) for r in runs])

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from isotune.data.images import Pictures
+from isotune.data.images import Images
 from isotune.errors import RunError
 from isotune.experiment.changes import check_changes
 from isotune.experiment.open import rebuild
@@ -21,7 +21,7 @@ from isotune.runs.checkpoints import CheckpointStore
 from isotune.runs.folder import RunFolder
 from isotune.spec.experiment import ExperimentSpec
 from isotune.spec.load import load_spec
-from isotune.training.accumulator import Tally
+from isotune.training.accumulator import EpochAccumulator
 from isotune.training.progress import Begun, Patience
 from isotune.weights.formats.write import write_weights
 
@@ -86,7 +86,7 @@ def _prepared(
     if found is None:
         model, start = setup.new_model(), Start()
     else:
-        _check_pictures(folder.path, found.manifest, setup.pictures)
+        _check_figure_paths(folder.path, found.manifest, setup.images)
         where = str(folder.path)
         model = rebuild(setup.spec, setup.entry, setup.backend, found.model, where)
         start = _start(folder, store, setup.spec, found)
@@ -101,8 +101,8 @@ def _start(
 ) -> Start:
     manifest = found.manifest
     history = tuple(map(EpochMetrics.from_json, manifest["history"]))
-    tally = manifest["epoch_so_far"]
-    _check_unfinished(folder, spec, history, tally is not None)
+    accumulator = manifest["epoch_so_far"]
+    _check_unfinished(folder, spec, history, accumulator is not None)
     store.forget_after(checkpoint_name(manifest))
     best = manifest["best"] if store.index().best else None
     if best is not None and spec.checkpoint.save_best_as:
@@ -112,25 +112,27 @@ def _start(
         begun=Begun(
             history,
             best=history[best - 1] if best is not None else None,
-            tally=Tally.from_json(tally) if tally is not None else None,
+            accumulator=EpochAccumulator.from_json(accumulator)
+            if accumulator is not None
+            else None,
         ),
         steps=manifest["step"],
         optimizer=found.optimizer,
-        segments=tuple(manifest["segments"]),
+        lineage=tuple(manifest["lineage"]),
     )
 
 
-def _check_pictures(path: Path, manifest: dict[str, Any], pictures: Pictures) -> None:
+def _check_figure_paths(path: Path, manifest: dict[str, Any], images: Images) -> None:
     classes = tuple(manifest["classes"])
-    if pictures.classes != classes:
+    if images.classes != classes:
         raise RunError(
             f"{path}: was trained on the classes {', '.join(classes)}, but the dataset has"
-            f" {', '.join(pictures.classes)}."
+            f" {', '.join(images.classes)}."
         )
-    if len(pictures.train) != manifest["pictures"]:
+    if len(images.train) != manifest["images"]:
         raise RunError(
-            f"{path}: was trained on {manifest['pictures']} pictures, but the dataset has"
-            f" {len(pictures.train)}, so that its order would be another one."
+            f"{path}: was trained on {manifest['images']} images, but the dataset has"
+            f" {len(images.train)}, so that its order would be another one."
         )
 
 

@@ -8,10 +8,10 @@ import platform
 import statistics
 from typing import Any
 
-from isotune.data.images import Pictures
+from isotune.data.images import Images
 from isotune.interfaces.backend import Backend
+from isotune.interfaces.summary import ModelSummary
 from isotune.interfaces.versions import versions
-from isotune.reports.model_summary import ModelSummary
 from isotune.spec.experiment import ExperimentSpec
 from isotune.training.loop import TrainingLoop
 
@@ -26,10 +26,10 @@ def started(spec: ExperimentSpec, backend: Backend) -> dict[str, Any]:
     }
 
 
-def summarise(
+def summarize(
     spec: ExperimentSpec,
     backend: Backend,
-    pictures: Pictures,
+    images: Images,
     layers: ModelSummary,
     loop: TrainingLoop,
     seconds: float,
@@ -59,9 +59,9 @@ def summarise(
             "python": platform.python_version(),
         },
         "versions": versions(),
-        "classes": list(pictures.classes),
-        "pictures": {"train": len(pictures.train), "val": len(pictures.val)},
-        "skipped": pictures.skipped,
+        "classes": list(images.classes),
+        "images": {"train": len(images.train), "val": len(images.val)},
+        "skipped": images.skipped,
         "parameters": {"all": layers.parameters, "trainable": layers.trainable},
         "epochs": len(loop.history),
         "best": best.metrics.as_json() if best.metrics else None,

@@ -16,7 +16,7 @@ from isotune.training.learner import Learner
 from isotune.training.save_points import Snapshot
 from isotune.weights.formats.write import write_weights
 
-Segment = dict[str, Any]
+LineageEntry = dict[str, Any]
 """``{"step": 0, "backend": "torch", "device": "cpu"}``: who trained from that step on."""
 
 
@@ -25,18 +25,18 @@ class Saver:
     """Saves metrics, checkpoints and the best weights of a run.
 
     Attributes:
-        pictures: how many there are to train on.
-        segments: who trained, this process last.
+        images: how many there are to train on.
+        lineage: who trained, this process last.
     """
 
     folder: RunFolder
     spec: ExperimentSpec
     plan: TrainingPlan
     classes: tuple[str, ...]
-    pictures: int
+    images: int
     backend: Backend
     learner: Learner
-    segments: tuple[Segment, ...]
+    lineage: tuple[LineageEntry, ...]
 
     def save(self, snapshot: Snapshot) -> None:
         """Saves a checkpoint, and of the best epoch so far its weights, if the spec says so.
@@ -66,21 +66,21 @@ class Saver:
         return CheckpointStore(self.folder.checkpoints)
 
     def _manifest(self, snapshot: Snapshot) -> dict[str, Any]:
-        metrics, tally = snapshot.metrics, snapshot.tally
+        metrics, accumulator = snapshot.metrics, snapshot.accumulator
         weights = self.plan.class_weights
         return {
             "spec": dump_spec(self.spec),
             "backend": self.backend.name,
-            "segments": list(self.segments),
+            "lineage": list(self.lineage),
             "classes": list(self.classes),
             "class_weights": None if weights is None else weights.tolist(),
-            "pictures": self.pictures,
+            "images": self.images,
             "epoch": metrics.epoch,
             "step": metrics.steps,
-            "step_in_epoch": None if tally is None else tally.steps,
+            "step_in_epoch": None if accumulator is None else accumulator.steps,
             "random": {"seed": self.spec.seed, "epoch": metrics.epoch - 1, "step": metrics.steps},
             "metrics": metrics.as_json(),
-            "epoch_so_far": None if tally is None else tally.as_json(),
+            "epoch_so_far": None if accumulator is None else accumulator.as_json(),
             "history": [each.as_json() for each in snapshot.history],
             "best": None if snapshot.best is None else snapshot.best.epoch,
         }

@@ -10,27 +10,28 @@ from typing import Any
 
 from isotune.catalogue.entries import chosen_backbone
 from isotune.catalogue.resolve import resolve
-from isotune.data.images import Pictures, open_pictures
+from isotune.data.images import Images, open_images
 from isotune.errors import RunError
 from isotune.experiment.result import Run
-from isotune.experiment.run_summary import started, summarise
-from isotune.experiment.saver import Saver, Segment
+from isotune.experiment.run_summary import started, summarize
+from isotune.experiment.saver import LineageEntry, Saver
 from isotune.experiment.summary import describe
 from isotune.interfaces.backbone import BackboneEntry
 from isotune.interfaces.backend import Backend
 from isotune.interfaces.checkpoint import State
 from isotune.interfaces.events import RunFinished, RunStarted
 from isotune.interfaces.freezing import FreezePlan
+from isotune.interfaces.summary import ModelSummary
 from isotune.interfaces.trainer import TrainingPlan
-from isotune.models.build import build_model, check_precision, freezing_plans, training_plan
+from isotune.models.build import build_model, freezing_plans
 from isotune.models.head import head_path
 from isotune.plugins import Plugins
-from isotune.reports.model_summary import ModelSummary
 from isotune.runs.folder import RunFolder
 from isotune.spec.experiment import ExperimentSpec
 from isotune.training.features.plan import Feeds, plan_feeds
 from isotune.training.learner import Learner
 from isotune.training.loop import TrainingLoop
+from isotune.training.plan import check_precision, training_plan
 from isotune.training.progress import Begun
 from isotune.training.stop import Stop, stop_on_signals
 
@@ -45,13 +46,13 @@ class Start:
         begun: how far it came.
         steps: training steps that it made.
         optimizer: the optimizer's state; None at the first step.
-        segments: who trained before.
+        lineage: who trained before.
     """
 
     begun: Begun = field(default_factory=Begun)
     steps: int = 0
     optimizer: State | None = None
-    segments: tuple[Segment, ...] = ()
+    lineage: tuple[LineageEntry, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -66,12 +67,12 @@ class Setup:
     spec: ExperimentSpec
     entry: BackboneEntry
     backend: Backend
-    pictures: Pictures
+    images: Images
     plan: TrainingPlan
 
     @classmethod
     def open(cls, spec: ExperimentSpec, backend: str, device: str, plugins: Plugins) -> Setup:
-        """Opens the backend, and finds and checks the pictures.
+        """Opens the backend, and finds and checks the images.
 
         Raises:
             IsotuneError: one of its kinds, with a sentence that says what to change.
@@ -80,8 +81,8 @@ class Setup:
         spec = resolve(spec, entry)
         opened = plugins.open_backend(backend, device)
         check_precision(spec, opened)
-        pictures = open_pictures(spec)
-        return cls(spec, entry, opened, pictures, training_plan(spec, entry, pictures))
+        images = open_images(spec)
+        return cls(spec, entry, opened, images, training_plan(spec, entry, images))
 
     def new_model(self) -> Any:
         """Returns the native model at its first step.
@@ -90,7 +91,7 @@ class Setup:
             WeightsError: the weights are missing or do not fit.
             BackendError: the backend does not have the backbone.
         """
-        return build_model(self.spec, self.entry, self.backend, len(self.pictures.classes))
+        return build_model(self.spec, self.entry, self.backend, len(self.images.classes))
 
 
 @dataclass
@@ -121,8 +122,8 @@ class Fit:
         spec, entry, backend = setup.spec, setup.entry, setup.backend
         shapes = backend.checkpoints.model_shapes(model)
         freezing = freezing_plans(spec, entry, shapes)
-        pictures, first = setup.pictures, freezing(1)
-        feeds = plan_feeds(spec, entry, backend, model, setup.plan, pictures, first)
+        images, first = setup.images, freezing(1)
+        feeds = plan_feeds(spec, entry, backend, model, setup.plan, images, first)
         layers = describe(spec, shapes, freezing)
         return cls(setup, model, freezing, feeds, layers, head_path(spec.head, entry), start)
 
@@ -148,10 +149,10 @@ class Fit:
 
             def summary(stopped: BaseException | None = None) -> dict[str, Any]:
                 seconds = time.perf_counter() - begin
-                return summarise(
+                return summarize(
                     self.setup.spec,
                     self.setup.backend,
-                    self.setup.pictures,
+                    self.setup.images,
                     self.layers,
                     loop,
                     seconds,
@@ -165,7 +166,7 @@ class Fit:
                     folder.write_summary(summary(error))
                 raise
             finally:
-                self.setup.pictures.kept.close()
+                self.setup.images.kept.close()
                 learner.close()
         saver.restore_best(self.model)
         folder.write_summary(finished := summary())
@@ -173,7 +174,7 @@ class Fit:
         return Run(
             folder=folder,
             spec=self.setup.spec,
-            classes=self.setup.pictures.classes,
+            classes=self.setup.images.classes,
             plan=self.setup.plan,
             backend=self.setup.backend,
             model=self.model,
@@ -189,11 +190,11 @@ class Fit:
             folder=folder,
             spec=self.setup.spec,
             plan=self.setup.plan,
-            classes=self.setup.pictures.classes,
-            pictures=len(self.setup.pictures.train),
+            classes=self.setup.images.classes,
+            images=len(self.setup.images.train),
             backend=backend,
             learner=learner,
-            segments=(*self.start.segments, here),
+            lineage=(*self.start.lineage, here),
         )
 
     def _loop(
@@ -203,7 +204,7 @@ class Fit:
             spec=self.setup.spec,
             learner=learner,
             plan=self.setup.plan,
-            train=self.setup.pictures.training_batches(self.setup.spec),
+            train=self.setup.images.training_batches(self.setup.spec),
             freezing=self.freezing,
             notify=notify,
             log=folder.append_metrics,
@@ -218,10 +219,10 @@ class Fit:
             spec=self.setup.spec,
             backend=self.setup.backend.name,
             device=self.setup.backend.device,
-            classes=self.setup.pictures.classes,
-            counts=self.setup.pictures.counts(),
-            skipped=self.setup.pictures.skipped,
-            steps_per_epoch=len(self.setup.pictures.training_batches(self.setup.spec)),
+            classes=self.setup.images.classes,
+            counts=self.setup.images.counts(),
+            skipped=self.setup.images.skipped,
+            steps_per_epoch=len(self.setup.images.training_batches(self.setup.spec)),
             model=self.layers,
             features=self.feeds.described,
             steps=self.start.steps,

@@ -7,12 +7,14 @@ from collections.abc import Callable, Iterable, Mapping
 from isotune.catalogue.entries import chosen_backbone
 from isotune.data.images import open_split
 from isotune.interfaces.freezing import FreezePlan
-from isotune.models.build import build_with_heads, check_outputs, freezing_plans
+from isotune.models.build import build_with_heads, freezing_plans
+from isotune.models.summary import summarize_layers
 from isotune.plugins import Plugins
 from isotune.plugins import plugins as default_plugins
-from isotune.reports.model_summary import ModelSummary, summarise_model
+from isotune.reports.model_summary import PrintableSummary
 from isotune.spec.experiment import ExperimentSpec
 from isotune.spec.load import SpecSource, load_spec
+from isotune.training.plan import check_outputs
 
 
 def summary(
@@ -23,8 +25,8 @@ def summary(
     overrides: Iterable[str] = (),
     classes: int | None = None,
     plugins: Plugins = default_plugins,
-) -> ModelSummary:
-    """Summarises the model that an experiment trains; no weights are read and nothing is written.
+) -> PrintableSummary:
+    """Summarizes the model that an experiment trains; no weights are read and nothing is written.
 
     Args:
         spec: as for ``isotune.run``.
@@ -57,7 +59,7 @@ def describe(
     spec: ExperimentSpec,
     shapes: Mapping[str, tuple[int, ...]],
     freezing: Callable[[int], FreezePlan],
-) -> ModelSummary:
+) -> PrintableSummary:
     """Returns the summary of an experiment's model.
 
     Args:
@@ -66,4 +68,5 @@ def describe(
         freezing: the freeze plan of an epoch, counted from 1.
     """
     changes = [epoch for epoch in spec.freeze.unfreeze if epoch <= spec.epochs]
-    return summarise_model(spec.backbone.name, shapes, freezing, changes)
+    rows = summarize_layers(shapes, freezing, changes)
+    return PrintableSummary(spec.backbone.name, rows)

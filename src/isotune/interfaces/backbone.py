@@ -20,12 +20,12 @@ Interpolation = Literal["bilinear", "bicubic"]
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """What pictures go through before they reach a backbone.
+    """What images go through before they reach a backbone.
 
     Attributes:
         normalization: of the channels.
-        input_size: height and width of pictures, in pixels.
-        resize_size: shorter side before the centre crop in evaluation, in pixels.
+        input_size: height and width of images, in pixels.
+        resize_size: shorter side before the center crop in evaluation, in pixels.
         interpolation: of that resize.
     """
 
@@ -50,7 +50,7 @@ class PublishedWeights:
             `argument`, or None.
         argument: what it is given.
         preprocessing: what the weights were trained with; None for the backbone's usual.
-        accuracy: share of ImageNet's validation pictures told right, as published, from 0 to 1.
+        accuracy: share of ImageNet's validation images told right, as published, from 0 to 1.
     """
 
     file: str
@@ -74,10 +74,10 @@ class BackboneEntry:
         classifier: canonical path of the last layer (``fc``, ``classifier.1``), which a linear
             head replaces.
         weights: the published weights by name (``imagenet``).
-        preprocessing: what pictures go through before they reach it.
-        smallest: least height and width of pictures, in pixels.
-        largest: greatest height and width of pictures, in pixels, or None for any.
-        sized: whether its parameters depend on the height and width of pictures.
+        preprocessing: what images go through before they reach it.
+        min_input_size: Least height and width of images, in pixels.
+        max_input_size: Greatest height and width of images, in pixels, or None for no limit.
+        fixed_input_size: Whether its parameters depend on the height and width of images.
         builders: for a third party's backbone, ``"package.module:function"`` by backend
             name. The function takes no argument and returns the native model with any head.
         initialization: how it starts when it is given no weights.
@@ -90,7 +90,7 @@ class BackboneEntry:
         auxiliary: canonical paths of the last layers of auxiliary classifiers, which the model
             returns the logits of in training, behind its own and in the opposite order.
         auxiliary_weight: what their losses are multiplied by.
-        stages: canonical paths by name of a stage, from the pictures to the logits: ``stem``,
+        stages: canonical paths by name of a stage, from the images to the logits: ``stem``,
             ``stage1`` and so on, ``head``. Together they hold every parameter.
         family: models of one kind, by a common name.
         parameters: how many there are with the original head.
@@ -101,9 +101,9 @@ class BackboneEntry:
     classifier: str
     weights: Mapping[str, PublishedWeights] = field(default_factory=dict)
     preprocessing: Preprocessing = Preprocessing()
-    smallest: int = 1
-    largest: int | None = None
-    sized: bool = False
+    min_input_size: int = 1
+    max_input_size: int | None = None
+    fixed_input_size: bool = False
     builders: Mapping[str, str] = field(default_factory=dict)
     initialization: Initialization = "default"
     block: str | None = None
@@ -127,10 +127,10 @@ class BackboneEntry:
         if published is None or published.preprocessing is None:
             return self
         chosen = published.preprocessing
-        if not self.sized:
+        if not self.fixed_input_size:
             return replace(self, preprocessing=chosen)
         size = chosen.input_size
-        return replace(self, preprocessing=chosen, smallest=size, largest=size)
+        return replace(self, preprocessing=chosen, min_input_size=size, max_input_size=size)
 
 
 class Backbones(ABC):
@@ -148,7 +148,7 @@ class Backbones(ABC):
 
         Args:
             name: of the backbone.
-            image_size: height and width of pictures, for a backbone whose parameters depend on
+            image_size: height and width of images, for a backbone whose parameters depend on
                 them.
         """
 

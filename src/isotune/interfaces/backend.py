@@ -40,9 +40,9 @@ class Backend(ABC):
         """Returns what models can compute in on the device; ``fp32`` is the first."""
 
     def inference_batch(self) -> int:
-        """Returns of how many pictures batches are that a model evaluates well.
+        """Returns of how many images batches are that a model evaluates well.
 
-        A CPU gains nothing from larger ones (milliseconds a picture by 4, 8 and 32, on 2 cores of
+        A CPU gains nothing from larger ones (milliseconds an image by 4, 8 and 32, on 2 cores of
         an x86 CPU with torch 2.15 and fp32 at 224 pixels: MobileNetV2 13.3, 13.1, 13.3; ResNet-50
         94, 88, 86), and small ones are decoded sooner.
         """

@@ -13,19 +13,12 @@ from isotune.interfaces.trainer import Trainer
 State = dict[str, NDArray[Any]]
 """Arrays by canonical name.
 
-A model's names and layouts are torchvision's, without :data:`NO_STATE`. An optimizer's are
-``PARAMETER/SLOT`` with PyTorch's slot names: ``momentum_buffer`` (SGD); ``exp_avg``,
-``exp_avg_sq`` (shaped as the parameter) and ``step`` (float32 scalar: updates made so far) for
-Adam and AdamW. Where float16 gradients are scaled, ``grad_scaler/scale`` and
-``grad_scaler/growth_tracker`` (float32 scalars) stand among them, which a backend without such a
-scale passes over.
-"""
-
-NO_STATE = frozenset({"num_batches_tracked", "relative_position_index", "relative_coords_table"})
-"""Last parts of names in PyTorch's state dicts that are left out of a model's state.
-
-The first decides nothing while BatchNorm has a momentum; the others, of Swin Transformers and
-MaxViT, are constants of the architecture.
+A model's names and layouts are torchvision's, without
+:data:`isotune.interfaces.names.NO_STATE`. An optimizer's are ``PARAMETER/SLOT`` with PyTorch's
+slot names: ``momentum_buffer`` (SGD); ``exp_avg``, ``exp_avg_sq`` (shaped as the parameter) and
+``step`` (float32 scalar: number of updates so far) for Adam and AdamW. Where float16 gradients are
+scaled, ``grad_scaler/scale`` and ``grad_scaler/growth_tracker`` (float32 scalars) stand among them,
+which a backend without such a scale ignores.
 """
 
 

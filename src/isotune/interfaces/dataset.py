@@ -1,4 +1,4 @@
-"""Dataset: the core chooses, decodes and augments pictures; a backend puts them on its device."""
+"""Dataset: the core chooses, decodes and augments images; a backend puts them on its device."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class DeviceBatch:
     """The same samples on a device, in the backend's own tensor type.
 
     Attributes:
-        images: float32, shape (N, 3, height, width), normalised; or features as they are.
+        images: float32, shape (N, 3, height, width), normalized; or features as they are.
         labels: integers, shape (N,).
         size: N.
     """
@@ -70,14 +70,14 @@ class Normalization:
 
 
 class ImageSource(ABC):
-    """One split of a dataset: which pictures, with which labels. Implemented by the core.
+    """One split of a dataset: which images, with which labels. Implemented by the core.
 
     Attributes:
         classes: class names, in label order.
         labels: int32, shape (len(self),).
-        always_readable: whether there is no picture that could turn out to be broken, so that
+        always_readable: whether there is no image that could turn out to be broken, so that
             none need be decoded to find out.
-        cheap: whether loading a picture costs so little that none need be kept.
+        cheap: whether loading an image costs so little that none need be kept.
     """
 
     always_readable: bool = False
@@ -90,20 +90,20 @@ class ImageSource(ABC):
 
     @abstractmethod
     def load(self, index: int) -> Image.Image:
-        """Decodes picture `index` to an RGB image, upright (EXIF applied).
+        """Decodes image `index` to an RGB image, upright (EXIF applied).
 
         Raises:
-            DatasetError: the picture cannot be decoded; the message names it.
+            DatasetError: the image cannot be decoded; the message names it.
         """
 
     @abstractmethod
     def identify(self, index: int) -> str:
-        """Returns what a person would look for to find picture `index`: its path, usually."""
+        """Returns what a person would look for to find image `index`: its path, usually."""
 
-    def stamps(self) -> list[str] | None:
-        """Returns what changes whenever a picture or their order does; None if none can tell.
+    def fingerprints(self) -> list[str] | None:
+        """Returns what changes whenever an image or their order does; None if none can tell.
 
-        It is what tells whether something computed from the pictures still holds.
+        It is what tells whether something computed from the images still holds.
         """
         return None
 
@@ -113,7 +113,7 @@ class DatasetAdapter(ABC):
 
     @abstractmethod
     def feed(self, batches: Iterable[Batch], normalization: Normalization) -> Iterator[DeviceBatch]:
-        """Yields `batches` on the device, normalised there, in the same order and sizes."""
+        """Yields `batches` on the device, normalized there, in the same order and sizes."""
 
     @abstractmethod
     def feed_features(self, batches: Iterable[FeatureBatch]) -> Iterator[DeviceBatch]:

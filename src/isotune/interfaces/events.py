@@ -6,12 +6,10 @@ import dataclasses
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from isotune.interfaces.summary import ModelSummary
 from isotune.spec.experiment import ExperimentSpec
-
-if TYPE_CHECKING:
-    from isotune.reports.model_summary import ModelSummary
 
 
 @dataclass(frozen=True)
@@ -31,7 +29,7 @@ class EpochMetrics:
         val_accuracy: likewise, 0 to 1.
         train_seconds: wall time of the training part.
         val_seconds: wall time of the validation part.
-        data_seconds: the part of `train_seconds` spent waiting for pictures.
+        data_seconds: the part of `train_seconds` spent waiting for images.
         step_ms: median milliseconds a training step, the run's first step left out; NaN in
             an epoch of one step.
     """
@@ -71,8 +69,8 @@ class RunStarted:
 
     Attributes:
         folder: the run folder.
-        counts: pictures of each class, in label order, by split.
-        skipped: unreadable pictures left out, by split.
+        counts: images of each class, in label order, by split.
+        skipped: unreadable images left out, by split.
         model: its layers and what of them trains.
         features: how features are kept, in words; None where they are not.
         steps: training steps that were made before, in the run that now goes on.

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Activation = Literal["relu", "gelu", "silu", "tanh"]
-"""PyTorch's functions of these names; ``gelu`` is the exact one, by the error function."""
+from isotune.spec.head import Activation
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ class TrainingPlan:
             loss and optimizer are float32 all the same.
         compile: whether to compile the model where that is a choice.
         accumulate: how many training steps contribute to an update, at most.
-        rate_factors: by the path of a part of the model, what the learning rate is multiplied by
+        lr_scales: by the path of a part of the model, what the learning rate is multiplied by
             for its parameters; 1 for all others.
         auxiliary: paths of auxiliary classifiers, whose logits the model returns in training
             behind its own.
@@ -48,13 +48,13 @@ class TrainingPlan:
     precision: Precision = "fp32"
     compile: bool = False
     accumulate: int = 1
-    rate_factors: Mapping[str, float] = field(default_factory=dict)
+    lr_scales: Mapping[str, float] = field(default_factory=dict)
     auxiliary: tuple[str, ...] = ()
     auxiliary_weight: float = 0.0
 
-    def rate_factor(self, parameter: str) -> float:
+    def lr_scale(self, parameter: str) -> float:
         """Returns what the learning rate is multiplied by for a parameter's canonical name."""
-        for path, factor in self.rate_factors.items():
+        for path, factor in self.lr_scales.items():
             if parameter == path or parameter.startswith(f"{path}."):
                 return factor
         return 1.0
@@ -119,7 +119,7 @@ class Trainer(ABC):
         The outputs are those before the update.
 
         Args:
-            batch: the pictures.
+            batch: the images.
             learning_rate: of the update.
             step: counts from 0 over the whole run and, with the seed, decides dropout (see
                 :mod:`isotune.training.dropout`).

@@ -6,22 +6,16 @@ import importlib
 from collections.abc import Callable, Iterable
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from isotune.data.images import Pictures
-from isotune.errors import BackendError, SpecError, WeightsError
+from isotune.errors import BackendError, WeightsError
 from isotune.interfaces.backbone import BackboneEntry
 from isotune.interfaces.backend import Backend
 from isotune.interfaces.checkpoint import State
 from isotune.interfaces.freezing import FreezePlan
 from isotune.interfaces.head import HeadValues
-from isotune.interfaces.trainer import TrainingPlan
 from isotune.models.freezing import freeze_plan
 from isotune.models.head import auxiliary_head, head_path, new_head, outputs_of
 from isotune.models.initial import initial_state
 from isotune.spec.experiment import ExperimentSpec
-from isotune.training.loss import class_weights
 from isotune.weights.fetch import locate_weights
 from isotune.weights.load import load_backbone
 
@@ -119,86 +113,3 @@ def _backbone_state(
     if path is None:
         return initial_state(shapes, spec.seed, entry.initialization)
     return load_backbone(path, entry, shapes)
-
-
-def training_plan(spec: ExperimentSpec, entry: BackboneEntry, pictures: Pictures) -> TrainingPlan:
-    """Returns what a trainer needs to know of the experiment.
-
-    Raises:
-        SpecError: class weights or a single output do not fit the dataset's classes, or the
-            backbone has no stages that learning rates could go by.
-    """
-    check_outputs(spec, len(pictures.classes))
-    weights = class_weights(spec.loss, pictures.classes, pictures.train.labels)
-    return plan_with(spec, entry, weights)
-
-
-def check_precision(spec: ExperimentSpec, backend: Backend) -> None:
-    """Makes sure that the device can compute in the experiment's precision.
-
-    Raises:
-        SpecError: it cannot.
-    """
-    precisions = backend.precisions()
-    if spec.precision not in precisions:
-        raise SpecError(
-            f"precision: backend '{backend.name}' has no '{spec.precision}' on {backend.device};"
-            f" it has: {', '.join(precisions)}."
-        )
-
-
-def check_outputs(spec: ExperimentSpec, classes: int) -> None:
-    """Makes sure that the head can tell as many classes apart as the dataset has.
-
-    Raises:
-        SpecError: it cannot.
-    """
-    if spec.head.outputs == "single" and classes != 2:
-        raise SpecError(
-            "head.outputs: is 'single', which tells two classes apart, but the dataset has"
-            f" {classes}: use 'per_class'."
-        )
-
-
-def plan_with(
-    spec: ExperimentSpec, entry: BackboneEntry, weights: NDArray[np.float32] | None
-) -> TrainingPlan:
-    """Returns what a trainer needs to know, with class weights that are known already.
-
-    Raises:
-        SpecError: the backbone has no stages that learning rates could go by.
-    """
-    return TrainingPlan(
-        optimizer=spec.optimizer,
-        loss=spec.loss.name,
-        label_smoothing=spec.loss.label_smoothing,
-        class_weights=weights,
-        seed=spec.seed,
-        precision=spec.precision,
-        compile=spec.compile,
-        accumulate=spec.accumulate,
-        rate_factors=rate_factors(spec.optimizer.lr_decay_per_stage, entry),
-        auxiliary=tuple(path.rpartition(".")[0] for path in entry.auxiliary),
-        auxiliary_weight=entry.auxiliary_weight,
-    )
-
-
-def rate_factors(decay: float, entry: BackboneEntry) -> dict[str, float]:
-    """Returns what learning rates are multiplied by, by the path of a part of the backbone.
-
-    1 for the last stage, which is the head, and for each stage before it once more `decay`.
-
-    Raises:
-        SpecError: the backbone has no stages.
-    """
-    if decay == 1:
-        return {}
-    if not entry.stages:
-        raise SpecError(
-            f"optimizer.lr_decay_per_stage: backbone '{entry.name}' names no stages; leave it out."
-        )
-    return {
-        path: decay**number
-        for number, paths in enumerate(reversed([*entry.stages.values()]))
-        for path in paths
-    }

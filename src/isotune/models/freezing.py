@@ -8,13 +8,8 @@ from types import MappingProxyType
 
 from isotune.errors import SpecError, nearest
 from isotune.interfaces.freezing import FreezePlan
-from isotune.models.head import is_under
+from isotune.interfaces.names import is_parameter, is_under
 from isotune.spec.parts import FreezeSpec
-
-
-def is_parameter(state_name: str) -> bool:
-    """Tells a parameter from a BatchNorm statistic by its canonical name."""
-    return not state_name.endswith((".running_mean", ".running_var"))
 
 
 def freeze_plan(

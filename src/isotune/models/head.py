@@ -23,11 +23,6 @@ def head_path(spec: HeadSpec, entry: BackboneEntry) -> str:
     return entry.classifier if isinstance(spec, LinearHeadSpec) else entry.classifier_block
 
 
-def is_under(path: str, name: str) -> bool:
-    """Tells whether the canonical name of a tensor belongs to what is at `path`."""
-    return name.startswith(f"{path}.")
-
-
 def new_head(
     spec: HeadSpec, seed: int, in_features: int, classes: int, convolutional: bool = False
 ) -> HeadValues:

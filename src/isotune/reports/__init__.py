@@ -1,1 +1,1 @@
-"""Tables and pictures made from runs."""
+"""Tables and figures made from runs."""

@@ -34,7 +34,7 @@ class RunFigures:
         first_step: seconds of the first training step, compilation included.
         step_ms: median milliseconds of all others.
         seconds: wall time of training and validation.
-        val_pictures: how many pictures it was validated on.
+        val_images: how many images it was validated on.
     """
 
     path: Path
@@ -53,7 +53,7 @@ class RunFigures:
     first_step: float | None
     step_ms: float | None
     seconds: float | None
-    val_pictures: int | None
+    val_images: int | None
 
     @property
     def final(self) -> EpochMetrics | None:
@@ -72,7 +72,7 @@ class Difference:
         val_accuracy: the largest ``|a - b|`` of validation accuracies, 0 to 1; None if there
             is no epoch after which both were evaluated.
         val_accuracy_epoch: where it is.
-        val_pictures: the same in pictures, if both runs had equally many.
+        val_images: the same in images, if both runs had equally many.
     """
 
     epochs: int
@@ -80,7 +80,7 @@ class Difference:
     train_loss_epoch: int | None = None
     val_accuracy: float | None = None
     val_accuracy_epoch: int | None = None
-    val_pictures: int | None = None
+    val_images: int | None = None
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,7 @@ def read_figures(path: str | Path) -> RunFigures:
         first_step=timings.get("first_step"),
         step_ms=timings.get("step_ms"),
         seconds=timings.get("total"),
-        val_pictures=summary.get("pictures", {}).get("val"),
+        val_images=summary.get("images", {}).get("val"),
     )
 
 
@@ -155,7 +155,7 @@ def difference(first: RunFigures, other: RunFigures) -> Difference:
     evaluated = [(a, b) for a, b in pairs if a.evaluated and b.evaluated]
     accuracies = [(abs(a.val_accuracy - b.val_accuracy), a.epoch) for a, b in evaluated]
     accuracy, accuracy_epoch = _largest(accuracies)
-    same = first.val_pictures is not None and first.val_pictures == other.val_pictures
+    same = first.val_images is not None and first.val_images == other.val_images
     counted = same and accuracy is not None
     return Difference(
         epochs=len(pairs),
@@ -163,7 +163,7 @@ def difference(first: RunFigures, other: RunFigures) -> Difference:
         train_loss_epoch=loss_epoch,
         val_accuracy=accuracy,
         val_accuracy_epoch=accuracy_epoch,
-        val_pictures=round((accuracy or 0) * (first.val_pictures or 0)) if counted else None,
+        val_images=round((accuracy or 0) * (first.val_images or 0)) if counted else None,
     )
 
 

@@ -83,10 +83,10 @@ def curves(comparison: Comparison) -> Table:
 def differences(comparison: Comparison) -> Table:
     """Returns how far each run is from the first at most: a line a run.
 
-    That of training losses is relative; that of accuracies is also given in pictures.
+    That of training losses is relative; that of accuracies is also given in images.
     """
     first, *others = labels(comparison)
-    columns = ["against", "epochs", "train loss", "in epoch", "val acc", "pictures", "in epoch"]
+    columns = ["against", "epochs", "train loss", "in epoch", "val acc", "images", "in epoch"]
     table = Table(["run", *columns], ["left", "left", *["right"] * (len(columns) - 1)])
     for label, found in zip(others, comparison.differences, strict=True):
         table.add(
@@ -96,7 +96,7 @@ def differences(comparison: Comparison) -> Table:
             significant(found.train_loss),
             found.train_loss_epoch or NONE,
             percent(found.val_accuracy, 2),
-            NONE if found.val_pictures is None else found.val_pictures,
+            NONE if found.val_images is None else found.val_images,
             found.val_accuracy_epoch or NONE,
         )
     return table

@@ -10,14 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from isotune.experiment.result import Run
 from isotune.reports.drawing import (
     FAINT,
     HEADING,
     INK,
     POINTS,
     RULE,
-    check_matplotlib,
     new_figure,
     styled,
     text_width,
@@ -30,7 +28,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 NUMBERED = 100
-"""Classes up to which cells hold numbers; beyond, there is only colour."""
+"""Classes up to which cells hold numbers; beyond, there is only color."""
 
 SIDE = 8.0
 """Of the matrix in inches (as all lengths here), while its cells are of a sensible size."""
@@ -51,7 +49,7 @@ SMALLEST_TYPE, LARGEST_TYPE = 5.5, 9.0
 def confusion_matrix(
     labels: NDArray[np.int32], predicted: NDArray[np.int64], classes: int
 ) -> NDArray[np.int64]:
-    """Returns how many pictures of each class (rows) were taken for each class (columns).
+    """Returns how many images of each class (rows) were taken for each class (columns).
 
     Args:
         labels: shape (N,).
@@ -65,29 +63,10 @@ def confusion_matrix(
     return np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
 
 
-def show_confusion(run: Run, split: str | None = None) -> Figure:
-    """Evaluates a split and returns a figure of its confusion matrix.
-
-    Args:
-        run: whose model is evaluated.
-        split: the split's name; None takes the validation split.
-
-    Raises:
-        IsotuneError: matplotlib is not installed.
-        DatasetError: the split's pictures are missing or broken.
-    """
-    check_matplotlib()
-    found = run.evaluate(split)
-    matrix = confusion_matrix(found.labels, found.predicted, len(run.classes))
-    return confusion_figure(
-        matrix, run.classes, run.spec.name, split or run.spec.dataset.splits.val
-    )
-
-
 def confusion_figure(
     matrix: NDArray[np.int64], classes: Sequence[str], name: str, split: str
 ) -> Figure:
-    """Returns a figure of a confusion matrix: counts, row percentages as numbers and colour.
+    """Returns a figure of a confusion matrix: counts, row percentages as numbers and color.
 
     Args:
         matrix: int64, shape (classes, classes); a row a true class.
@@ -96,8 +75,8 @@ def confusion_figure(
         split: the split's name.
     """
     accuracy = float(np.trace(matrix) / max(matrix.sum(), 1))
-    pictures = counted(int(matrix.sum()), "picture")
-    detail = f"{split}: {percent(accuracy, 2)} of {pictures} right"
+    images = counted(int(matrix.sum()), "image")
+    detail = f"{split}: {percent(accuracy, 2)} of {images} right"
     with styled():
         return _draw(matrix, classes, f"{name}: confusion matrix", detail)
 
@@ -169,7 +148,7 @@ def _draw(matrix: NDArray[np.int64], classes: Sequence[str], heading: str, detai
     figure.text(start, top - 0.24 / height, detail, va="top", fontsize=9, color=FAINT)
     axes = figure.add_axes((left / width, bottom / height, side / width, side / height))
     with np.errstate(invalid="ignore"):
-        shares = matrix / matrix.sum(axis=1, keepdims=True)  # NaN: no picture of a class
+        shares = matrix / matrix.sum(axis=1, keepdims=True)  # NaN: no image of a class
     numbered = len(classes) <= NUMBERED
     # Without numbers small shares, which most confusions are, would not be seen.
     scale = PowerNorm(1 if numbered else 0.5, vmin=0, vmax=1)
@@ -206,8 +185,8 @@ def _number(
         number, share = int(matrix[row, column]), float(shares[row, column])
         if not number and not few:
             continue  # among many classes nearly all cells are 0
-        colour = "white" if share > 0.55 else INK if number else FAINT
-        place: dict[str, Any] = {"ha": "center", "va": "center", "color": colour}
+        color = "white" if share > 0.55 else INK if number else FAINT
+        place: dict[str, Any] = {"ha": "center", "va": "center", "color": color}
         axes.text(column, row - 0.14, str(number), fontsize=min(11, 0.32 * cell), **place)
         if number:
             text = percent(share, 1 if few else 0)

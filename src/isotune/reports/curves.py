@@ -5,13 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Union
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from isotune.errors import RunError, SpecError
-from isotune.experiment.result import Run
-from isotune.reports.comparison import RunFigures, read_figures
+from isotune.reports.comparison import RunFigures
 from isotune.reports.drawing import (
     FAINT,
     HEADING,
@@ -28,8 +27,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-RunOrPath = Union[Run, str, Path]
-
 WIDTH, HEIGHT = 11.5, 3.9
 """Of the figure in inches, but for the names of several runs."""
 
@@ -38,34 +35,31 @@ VALIDATION: Final = "solid"
 """Line styles."""
 
 MARKERS = ("o", "s", "^", "D", "v")
-"""Where there are more runs than colours, each round of colours has its own."""
+"""Where there are more runs than colors, each round of colors has its own."""
 
 WIDE_RANGE = 30.0
 """A quotient of the largest and the smallest value from which on a scale is logarithmic."""
 
 
-def show_curves(runs: Sequence[RunOrPath]) -> Figure:
+def curves_figure(runs: Sequence[RunFigures]) -> Figure:
     """Returns a figure of loss, accuracy and learning rate over the epochs of some runs.
 
     An epoch without evaluation has no point in the curves of validation; a ring marks the
     epoch of a run's best checkpoint.
 
-    Args:
-        runs: runs, or the folders of runs, finished or not; no backend is needed.
-
     Raises:
         IsotuneError: matplotlib is not installed.
-        RunError: a path is not a run's folder, a file in it is damaged, or no epoch has ended.
+        SpecError: there is no run.
+        RunError: no epoch of a run has ended.
     """
     check_matplotlib()
     if not runs:
         raise SpecError("learning curves need a run or more.")
-    found = [read_figures(run.path if isinstance(run, Run) else run) for run in runs]
-    for run in found:
+    for run in runs:
         if not run.history:
             raise RunError(f"{run.path}: no epoch has ended yet, so there is no curve.")
     with styled():
-        return _draw(found, distinct_names([run.path for run in found]))
+        return _draw(runs, distinct_names([run.path for run in runs]))
 
 
 def distinct_names(paths: Sequence[Path]) -> list[str]:
@@ -118,10 +112,10 @@ def _line(axes: Axes, run: RunFigures, figure: str, looks: dict[str, Any]) -> No
         axes.plot(*zip(*points, strict=True), **looks)
 
 
-def _ring(axes: Axes, run: RunFigures, colour: str) -> None:
+def _ring(axes: Axes, run: RunFigures, color: str) -> None:
     if run.best and not math.isnan(run.best.val_accuracy):
         place = [run.best.epoch], [run.best.val_accuracy]
-        axes.plot(*place, "o", markersize=9, fillstyle="none", color=colour)
+        axes.plot(*place, "o", markersize=9, fillstyle="none", color=color)
 
 
 def _finish(axes: Axes, title: str) -> None:
@@ -153,16 +147,16 @@ def _scale(axes: Axes) -> None:
 
 
 def _legend(figure: Figure, names: Sequence[str]) -> None:
-    """Tells training from validation by the lines, and several runs by their colours."""
+    """Tells training from validation by the lines, and several runs by their colors."""
     from matplotlib.lines import Line2D
 
     several = len(names) > 1
     ring: dict[str, Any] = {"marker": "o", "markersize": 9, "fillstyle": "none"}
-    colours = (INK, INK) if several else (SERIES[1], SERIES[0])
+    colors = (INK, INK) if several else (SERIES[1], SERIES[0])
     lines = [
-        Line2D([], [], color=colours[0], linestyle=TRAINING, label="training"),
-        Line2D([], [], color=colours[1], linestyle=VALIDATION, label="validation"),
-        Line2D([], [], color=colours[1], linestyle="none", **ring, label="best checkpoint"),
+        Line2D([], [], color=colors[0], linestyle=TRAINING, label="training"),
+        Line2D([], [], color=colors[1], linestyle=VALIDATION, label="validation"),
+        Line2D([], [], color=colors[1], linestyle="none", **ring, label="best checkpoint"),
     ]
     figure.legend(handles=lines, loc="outside upper right", ncols=len(lines))
     heading = "learning curves" if several else f"{names[0]}: learning curves"

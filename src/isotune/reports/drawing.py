@@ -23,7 +23,7 @@ POINTS = 72
 """Points an inch, the unit of type."""
 
 RIGHT, WRONG = "#0b4fd1", "#cf1020"
-"""Blue and red of right and wrong predictions; as far apart in grey as in colour."""
+"""Blue and red of right and wrong predictions; as far apart in gray as in color."""
 
 INK, FAINT, RULE = "#1c1c1c", "#666666", "#d9d9d9"
 
@@ -31,7 +31,7 @@ HEADING = 11.0
 """Type size of a figure's heading, in points."""
 
 SERIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
-"""Colours of curves: Okabe and Ito's, which colour-blind people tell apart; without yellow."""
+"""Colors of curves: Okabe and Ito's, which color-blind people tell apart; without yellow."""
 
 FORMATS = (".png", ".pdf", ".svg")
 
@@ -72,7 +72,7 @@ def check_matplotlib() -> None:
         import matplotlib.style  # noqa: F401
     except ImportError as error:
         raise IsotuneError(
-            "pictures need matplotlib, which is not installed;"
+            "figures need matplotlib, which is not installed;"
             ' `pip install "isotune[plot]"` installs it.'
         ) from error
 
@@ -129,7 +129,7 @@ def text_width(text: str, size: float, bold: bool = False) -> float:
 @cache
 def _tell_of_fonts() -> None:
     log.warning(
-        "a name has signs that no font here has, so the picture shows boxes; these fonts are"
+        "a name has signs that no font here has, so the figure shows boxes; these fonts are"
         " used where they are installed: %s.",
         ", ".join(_OTHER_SCRIPTS),
     )
@@ -153,14 +153,14 @@ def wrap(text: str, width: float, size: float, bold: bool = False) -> str:
     return "\n".join(line.rstrip() for line in lines if line.strip())
 
 
-def check_picture(path: Path) -> None:
+def check_figure_path(path: Path) -> None:
     """Makes sure that a figure can be written to a file of this name.
 
     Raises:
         SpecError: its name ends otherwise than in one of :data:`FORMATS`.
     """
     if path.suffix.lower() not in FORMATS:
-        raise SpecError(f"{path}: a picture's name should end in {', '.join(FORMATS)}.")
+        raise SpecError(f"{path}: a figure's name should end in {', '.join(FORMATS)}.")
 
 
 def write_figure(figure: Figure, path: str | Path) -> Path:
@@ -174,7 +174,7 @@ def write_figure(figure: Figure, path: str | Path) -> Path:
         RunError: the file cannot be written.
     """
     path = Path(path)
-    check_picture(path)
+    check_figure_path(path)
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Pictures of a split with what a run's model takes them for."""
+"""Images of a split with what a run's model takes them for."""
 
 from __future__ import annotations
 
@@ -8,9 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from isotune.data.images import open_labelled
-from isotune.data.sources.subset import Subset
-from isotune.experiment.result import Run
 from isotune.interfaces.dataset import ImageSource
 from isotune.reports.drawing import RIGHT, WRONG
 from isotune.reports.grid import Tile, small
@@ -20,12 +17,12 @@ from isotune.training.evaluation import Evaluation
 
 @dataclass(frozen=True)
 class Example:
-    """A picture, what it is and what the model takes it for.
+    """A image, what it is and what the model takes it for.
 
     Attributes:
         image: uint8, shape (height, width, 3), RGB, of any size.
         probability: of the predicted class, 0 to 1.
-        identity: what a person would look for to find the picture, its path usually.
+        identity: what a person would look for to find the image, its path usually.
     """
 
     image: NDArray[np.uint8]
@@ -35,34 +32,16 @@ class Example:
     identity: str = ""
 
     @property
-    def right(self) -> bool:
+    def correct(self) -> bool:
         """Whether the prediction is the label."""
         return self.predicted == self.label
 
     def tile(self, note: str = "") -> Tile:
         """Returns it for a figure: titled in blue if it is right, else in red with what it is."""
         title = f"{self.predicted} {percent(self.probability)}"
-        if self.right:
+        if self.correct:
             return Tile(self.image, title, RIGHT, note)
-        return Tile(self.image, f"{title} (is {self.label})", WRONG, note)
-
-
-def examples(run: Run, count: int, split: str | None = None) -> list[Example]:
-    """Predicts `count` pictures taken evenly from a split, so that every class has its share.
-
-    Args:
-        run: whose model predicts.
-        count: how many pictures, if there are as many.
-        split: the split's name; None takes the validation split.
-
-    Raises:
-        DatasetError: the split's pictures are missing or broken.
-    """
-    source = open_labelled(run.spec, run.classes, split)
-    chosen = Subset(source, evenly(len(source), count))
-    if not len(chosen):
-        return []
-    return examples_at(range(len(chosen)), chosen, run.evaluate_source(chosen))
+        return Tile(self.image, f"{title} (true: {self.label})", WRONG, note)
 
 
 def evenly(total: int, count: int) -> list[int]:
@@ -72,7 +51,7 @@ def evenly(total: int, count: int) -> list[int]:
 
 
 def examples_at(indices: Sequence[int], source: ImageSource, found: Evaluation) -> list[Example]:
-    """Returns the pictures of `source` at `indices`, with what its evaluation found."""
+    """Returns the images of `source` at `indices`, with what its evaluation found."""
     return [
         Example(
             image=small(source.load(index)),

@@ -1,4 +1,4 @@
-"""A grid of pictures with titles, whose text never leaves its place."""
+"""A grid of images with titles, whose text never leaves its place."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 SIDE = 1.75
-"""Of the square a picture lies in, in inches, as all lengths here."""
+"""Of the square an image lies in, in inches, as all lengths here."""
 
 GAP, MARGIN = 0.16, 0.2
 LINE = 1.25
@@ -27,37 +27,37 @@ TITLE, NOTE = 9.0, 6.5
 """Type sizes, in points."""
 
 MOST_PIXELS = 384
-"""On a picture's longer side; a figure needs no more."""
+"""On an image's longer side; a figure needs no more."""
 
 
 @dataclass(frozen=True)
 class Tile:
-    """A picture in the grid.
+    """An image in the grid.
 
     Attributes:
         image: uint8, shape (height, width, 3), RGB, of any size.
-        title: above it, in `colour`.
+        title: above it, in `color`.
         note: below it, small.
     """
 
     image: NDArray[np.uint8]
     title: str
-    colour: str = INK
+    color: str = INK
     note: str = ""
 
 
 def small(image: Image.Image) -> NDArray[np.uint8]:
-    """Returns a picture for a figure, reduced if it is large: uint8, (height, width, 3)."""
+    """Returns an image for a figure, reduced if it is large: uint8, (height, width, 3)."""
     copy = image.copy()
     copy.thumbnail((MOST_PIXELS, MOST_PIXELS))
     return np.asarray(copy)
 
 
 def grid(tiles: Sequence[Tile], heading: str, detail: str) -> Figure:
-    """Returns a figure of pictures in rows.
+    """Returns a figure of images in rows.
 
     Args:
-        tiles: the pictures.
+        tiles: the images.
         heading: the figure's title.
         detail: a line or more below it.
 
@@ -68,10 +68,10 @@ def grid(tiles: Sequence[Tile], heading: str, detail: str) -> Figure:
         return _grid(tiles, heading, detail)
 
 
-def column_count(pictures: int) -> int:
+def column_count(images: int) -> int:
     """Returns how many go in a row: about as many as there are rows, without a gap if possible."""
-    columns = math.ceil(math.sqrt(pictures)) or 1
-    return next((n for n in (columns, columns + 1) if pictures % n == 0), columns)
+    columns = math.ceil(math.sqrt(images)) or 1
+    return next((n for n in (columns, columns + 1) if images % n == 0), columns)
 
 
 def _grid(tiles: Sequence[Tile], heading: str, detail: str) -> Figure:
@@ -127,7 +127,7 @@ def _draw(figure: Figure, corner: tuple[float, float], tile: Tile, title: str, n
     axes.imshow(tile.image, interpolation="antialiased")
     axes.set_axis_off()
     axes.set_title(
-        title, color=tile.colour, fontsize=TITLE, fontweight="normal", loc="center", pad=3,
+        title, color=tile.color, fontsize=TITLE, fontweight="normal", loc="center", pad=3,
         linespacing=LINE - 0.1,
     )  # fmt: skip
     if note:

@@ -7,20 +7,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from isotune.data.images import open_labelled
-from isotune.experiment.result import Run
-from isotune.reports.drawing import check_matplotlib
+from isotune.interfaces.dataset import ImageSource
 from isotune.reports.examples import Example, examples_at
 from isotune.reports.grid import grid
 from isotune.reports.numbers import count as counted
 from isotune.reports.numbers import number
 from isotune.reports.tables import Table
+from isotune.training.evaluation import Evaluation
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 NOTE_LENGTH = 90
-"""Characters of a path that a picture's note has room for; the end tells most."""
+"""Characters of a path that an image's note has room for; the end tells most."""
 
 
 @dataclass(frozen=True)
@@ -30,45 +29,37 @@ class Mistakes:
     Attributes:
         name: the experiment's name.
         split: the split's name.
-        pictures: how many pictures it has.
+        images: how many images it has.
         count: how many of them are mistaken.
         shown: those with the highest probability of the wrong class, the highest first.
     """
 
     name: str
     split: str
-    pictures: int
+    images: int
     count: int
     shown: list[Example]
 
 
-def show_mistakes(run: Run, count: int = 16, split: str | None = None) -> Figure:
-    """Evaluates a split and returns a figure of the mistakes the model is most confident of.
+def find_mistakes(
+    source: ImageSource, found: Evaluation, count: int, *, name: str, split: str
+) -> Mistakes:
+    """Returns the mistakes that a model is most confident of.
 
     Args:
-        run: whose model is evaluated.
-        count: how many mistakes, at most.
-        split: the split's name; None takes the validation split.
-
-    Raises:
-        IsotuneError: matplotlib is not installed.
-        DatasetError: the split's pictures are missing or broken.
+        source: The images.
+        found: The model's evaluation on all of them.
+        count: Number of mistakes to show, at most.
+        name: The experiment's name.
+        split: The split's name.
     """
-    check_matplotlib()
-    return mistakes_figure(find_mistakes(run, count, split))
-
-
-def find_mistakes(run: Run, count: int, split: str | None = None) -> Mistakes:
-    """Evaluates a split; arguments and errors as of :func:`show_mistakes`."""
-    source = open_labelled(run.spec, run.classes, split)
-    found = run.evaluate_source(source)
     wrong = np.flatnonzero(found.predicted != found.labels)
     confidence = found.probabilities[wrong, found.predicted[wrong]]
     order = wrong[np.argsort(-confidence, kind="stable")]
     return Mistakes(
-        name=run.spec.name,
-        split=split or run.spec.dataset.splits.val,
-        pictures=len(source),
+        name=name,
+        split=split,
+        images=len(source),
         count=len(wrong),
         shown=examples_at(order[:count].tolist(), source, found),
     )
@@ -85,16 +76,16 @@ def mistakes_figure(mistakes: Mistakes) -> Figure:
 
 
 def summary(mistakes: Mistakes) -> str:
-    """Returns how many mistakes there are, of how many pictures."""
-    pictures = counted(mistakes.pictures, "picture")
+    """Returns how many mistakes there are, of how many images."""
+    images = counted(mistakes.images, "image")
     if not mistakes.count:
-        return f"{mistakes.split}: no mistake in {pictures}"
-    return f"{mistakes.split}: {counted(mistakes.count, 'mistake')} in {pictures}"
+        return f"{mistakes.split}: no mistake in {images}"
+    return f"{mistakes.split}: {counted(mistakes.count, 'mistake')} in {images}"
 
 
 def mistakes_table(mistakes: Mistakes) -> Table:
     """Returns the mistakes shown, a line each."""
-    table = Table(["probability", "of", "is", "picture"], ["right", "left", "left", "left"])
+    table = Table(["probability", "predicted", "true", "image"], ["right", "left", "left", "left"])
     for example in mistakes.shown:
         probability = number(example.probability, 4)
         table.add(probability, example.predicted, example.label, example.identity)

@@ -44,5 +44,5 @@ def duration(seconds: float | None) -> str:
 
 
 def count(amount: int, one: str, many: str | None = None) -> str:
-    """Returns ``1 picture``, ``1,026 pictures``."""
+    """Returns ``1 image``, ``1,026 images``."""
     return f"{amount:,} {one if amount == 1 else many or one + 's'}"

@@ -1,4 +1,4 @@
-"""How many pictures of each class there are in each split."""
+"""How many images of each class there are in each split."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def split_table(classes: Sequence[str], counts: Mapping[str, Sequence[int]]) -> 
 
     Args:
         classes: names, in label order.
-        counts: by split, the pictures of each class.
+        counts: by split, the images of each class.
     """
     table = Table(["class", *counts, "total"])
 

@@ -17,6 +17,9 @@ from isotune.interfaces.checkpoint import State
 FORMAT = 2
 MODEL, OPTIMIZER, MANIFEST = "model.safetensors", "optimizer.safetensors", "checkpoint.json"
 
+EARLIER_KEYS = {"pictures": "images", "segments": "lineage"}
+"""Keys of Isotune 0.1.0, and what they are called since."""
+
 
 @dataclass(frozen=True)
 class Checkpoint:
@@ -83,7 +86,12 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         raise RunError(f"{path}: has format {found!r}; this Isotune reads format {FORMAT}.")
     if not intact:
         raise RunError(f"{path}: is damaged: its SHA-256 is not the one it was written with.")
-    return manifest
+    return with_current_keys(manifest)
+
+
+def with_current_keys(values: dict[str, Any]) -> dict[str, Any]:
+    """Returns a manifest or summary with its earlier keys replaced by the current ones."""
+    return {EARLIER_KEYS.get(key, key): value for key, value in values.items()}
 
 
 def flush_folder(folder: Path) -> None:

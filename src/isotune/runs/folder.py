@@ -23,6 +23,7 @@ import yaml
 
 from isotune.errors import RunError
 from isotune.interfaces.events import EpochMetrics
+from isotune.runs.checkpoint import with_current_keys
 from isotune.spec.experiment import ExperimentSpec
 from isotune.spec.load import dump_spec, load_spec
 from isotune.storage.locks import try_lock
@@ -180,7 +181,7 @@ class RunFolder:
         if not path.exists():
             return {}
         try:
-            return dict(json.loads(path.read_text("utf-8")))
+            return with_current_keys(dict(json.loads(path.read_text("utf-8"))))
         except ValueError as error:
             raise RunError(f"{path}: is not valid JSON: {error}.") from error
 

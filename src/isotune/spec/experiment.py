@@ -26,7 +26,7 @@ from isotune.spec.transforms import Pipeline, output_size
 
 
 class TransformsSpec(SpecModel):
-    """What is done to a picture before it joins a batch; None takes the backbone's usual.
+    """What is done to an image before it joins a batch; None takes the backbone's usual.
 
     Attributes:
         train: for training: by default ``random_resized_crop`` to the backbone's input size
@@ -42,7 +42,7 @@ class TransformsSpec(SpecModel):
     def _fixed_size(cls, pipeline: Any) -> Any:
         if pipeline is not None and output_size(pipeline) is None:
             raise ValueError(
-                "should end in pictures of one size: add center_crop, random_crop,"
+                "should end in images of one size: add center_crop, random_crop,"
                 " random_resized_crop or resize: {size: [height, width]}"
             )
         return pipeline
@@ -53,10 +53,10 @@ class ExperimentSpec(SpecModel):
 
     Attributes:
         name: names the run folder: letters, digits, ``.``, ``_`` and ``-``.
-        batch_size: pictures a training step.
-        epochs: passes over the training pictures.
+        batch_size: images a training step.
+        epochs: passes over the training images.
         seed: decides order, augmentation, initial values and dropout.
-        eval_batch_size: pictures an evaluation step; None takes what is good for the device: 8 on
+        eval_batch_size: images an evaluation step; None takes what is good for the device: 8 on
             a CPU, 64 elsewhere.
         drop_last: leaves out a short last training batch.
         workers: decoding threads; None chooses.

@@ -6,10 +6,11 @@ from typing import Annotated, Literal, Union
 
 from pydantic import Field
 
-from isotune.interfaces.head import Activation
 from isotune.spec.base import AsTuple, Shorthand, SpecModel
 
 Outputs = Literal["per_class", "single"]
+Activation = Literal["relu", "gelu", "silu", "tanh"]
+"""PyTorch's functions of these names; ``gelu`` is the exact one, by the error function."""
 
 
 class LinearHeadSpec(SpecModel):

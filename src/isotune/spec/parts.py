@@ -44,7 +44,7 @@ class Splits(SpecModel):
 
 
 class DatasetSpec(SpecModel):
-    """Which pictures.
+    """Which images.
 
     Attributes:
         format: ``folder``: one folder per split, in it one per class; ``cifar10``: the files
@@ -54,7 +54,7 @@ class DatasetSpec(SpecModel):
         url: where to download an archive of it from when it is not there.
         sha256: what the archive's SHA-256 begins with, eight digits at least.
         splits: names of the splits.
-        broken: what to do about pictures that cannot be read: stop, or leave them out.
+        broken: what to do about images that cannot be read: stop, or leave them out.
     """
 
     format: Literal["folder", "cifar10"] = "folder"
@@ -120,7 +120,7 @@ class LossSpec(SpecModel):
 
     Attributes:
         name: ``cross_entropy``, whose probabilities are a softmax; ``binary_cross_entropy``,
-            whose probabilities are sigmoids: each logit says whether the picture is of its class.
+            whose probabilities are sigmoids: each logit says whether the image is of its class.
         label_smoothing: share of the target spread over all classes.
         class_weights: ``none``; ``balanced`` (samples / (classes * samples of the class), as
             in scikit-learn); or a weight for every class by name.

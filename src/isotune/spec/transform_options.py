@@ -72,7 +72,7 @@ Probability = Annotated[float, Field(ge=0, le=1), _meaning("a probability from 0
 Areas = Annotated[
     tuple[_Share, _Share],
     AfterValidator(_ascending),
-    _meaning("[smallest, largest], shares of the picture's area above 0 and up to 1"),
+    _meaning("[smallest, largest], shares of the image's area above 0 and up to 1"),
 ]
 Ratios = Annotated[
     tuple[_Positive, _Positive],

@@ -46,10 +46,10 @@ class TransformSpec(SpecModel):
     random: ClassVar[bool] = True
 
     def output(self, size: tuple[int, int] | None) -> tuple[int, int] | None:
-        """Returns (height, width) after the transform, or None where the picture decides.
+        """Returns (height, width) after the transform, or None where the image decides.
 
         Args:
-            size: (height, width) before the transform, None when the picture decides.
+            size: (height, width) before the transform, None when the image decides.
         """
         return size
 
@@ -96,14 +96,14 @@ class ResizeSpec(TransformSpec):
 
 
 class CenterCropSpec(ToSizeSpec):
-    """``CenterCrop``; a picture that is too small gets a black border."""
+    """``CenterCrop``; an image that is too small gets a black border."""
 
     random = False
     name: Literal["center_crop"] = "center_crop"
 
 
 class RandomCropSpec(ToSizeSpec):
-    """``RandomCrop``: a window anywhere in the padded picture. `fill` is for constant padding."""
+    """``RandomCrop``: a window anywhere in the padded image. `fill` is for constant padding."""
 
     name: Literal["random_crop"] = "random_crop"
     padding: Padding = 0
@@ -151,7 +151,7 @@ class ColorJitterSpec(TransformSpec):
 
 
 class RotationSpec(TransformSpec):
-    """``RandomRotation``: counter-clockwise about the centre, by up to `degrees` either way."""
+    """``RandomRotation``: counter-clockwise about the center, by up to `degrees` either way."""
 
     main = "degrees"
     name: Literal["rotation"] = "rotation"
@@ -251,7 +251,7 @@ Pipeline = Annotated[tuple[Transform, ...], BeforeValidator(_as_tuple)]
 
 
 def output_size(pipeline: tuple[TransformSpec, ...]) -> tuple[int, int] | None:
-    """Returns the (height, width) that every picture ends in, or None when it depends on it."""
+    """Returns the (height, width) that every image ends in, or None when it depends on it."""
     size = None
     for transform in pipeline:
         size = transform.output(size)

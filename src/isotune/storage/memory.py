@@ -20,7 +20,7 @@ def keep_freed_memory() -> bool:
     Below 32 MiB at most, memory is reused; above, by default, every tensor is a new mapping,
     whose pages the system fills with zeros one by one. With limits of 1 GiB for a mapping and
     2 GiB for what is kept, MobileNetV2 at 224 pixels took on 2 cores of an x86 CPU (torch 2.15,
-    fp32) 0.58 of the time for a training step of 32 pictures and 0.9 for 4, in inference 0.48
+    fp32) 0.58 of the time for a training step of 32 images and 0.9 for 4, in inference 0.48
     and 0.73, with 1.09 of the peak memory. With MindSpore 2.10 a training step of ResNet-50
     took 0.96 to 0.99 of the time.
 

@@ -37,7 +37,7 @@ class Stopwatch:
 
 
 @dataclass
-class Tally:
+class EpochAccumulator:
     """Sums over the training steps of an epoch whose outputs have been fetched.
 
     Attributes:
@@ -46,7 +46,7 @@ class Tally:
         learning_rate: that of the newest step.
         newest_loss: that of the newest step; None before the first.
         step_seconds: seconds a step, averaged between two waits for the device.
-        waiting: for pictures.
+        waiting: for images.
         steps: training steps whose outputs have been taken in.
     """
 
@@ -76,7 +76,7 @@ class Tally:
         }
 
     @classmethod
-    def from_json(cls, values: dict[str, Any]) -> Tally:
+    def from_json(cls, values: dict[str, Any]) -> EpochAccumulator:
         """The inverse of :meth:`as_json`; the clock goes on from where it was."""
         same = ("epoch", "steps", "samples", "loss", "correct", "learning_rate", "newest_loss")
         return cls(

@@ -17,18 +17,18 @@ from isotune.training.loss import LOSSES
 from isotune.training.probabilities import predicted, probabilities
 
 FETCH_EVERY = 16
-"""Steps between two waits for the device: it is not synchronised at every step."""
+"""Steps between two waits for the device: it is not synchronized at every step."""
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a model makes of some labelled pictures.
+    """What a model makes of some labelled images.
 
     Attributes:
         loss: the experiment's mean loss, with its smoothing and class weights.
-        accuracy: share of pictures whose likeliest class is the label's, 0 to 1.
+        accuracy: share of images whose likeliest class is the label's, 0 to 1.
         logits: float32, shape (N, classes), or (N, 1) from a single output, in the order of the
-            pictures.
+            images.
         probabilities: float32, shape (N, classes).
         predicted: labels of the likeliest classes: int64, shape (N,).
         labels: int32, shape (N,).
@@ -43,7 +43,7 @@ class Evaluation:
 
 
 def evaluation_size(spec: ExperimentSpec, backend: Backend) -> int:
-    """Returns how many pictures an evaluation step takes, at most."""
+    """Returns how many images an evaluation step takes, at most."""
     return spec.eval_batch_size or backend.inference_batch()
 
 
@@ -59,8 +59,8 @@ def logits_by_batch(
     Args:
         backend: whose model is asked.
         trainer: holds the model.
-        batches: the pictures.
-        normalization: of the pictures.
+        batches: the images.
+        normalization: of the images.
         fetch_every: steps between two waits for the device; so many batches' logits come at once.
     """
     return logits_of(trainer, backend.dataset.feed(batches, normalization), fetch_every)
@@ -83,7 +83,7 @@ def evaluate(
     normalization: Normalization,
     plan: TrainingPlan,
 ) -> Evaluation:
-    """Evaluates a model on labelled pictures; nothing of the model changes."""
+    """Evaluates a model on labelled images; nothing of the model changes."""
     labels: list[NDArray[np.int32]] = []
 
     def noting_labels() -> Iterator[Batch]:

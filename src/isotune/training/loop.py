@@ -13,7 +13,7 @@ from isotune.interfaces.events import EpochEnded, EpochMetrics, StepEnded
 from isotune.interfaces.freezing import FreezePlan
 from isotune.interfaces.trainer import Outputs, TrainingPlan
 from isotune.spec.experiment import ExperimentSpec
-from isotune.training.accumulator import Tally
+from isotune.training.accumulator import EpochAccumulator
 from isotune.training.evaluation import FETCH_EVERY
 from isotune.training.learner import Learner
 from isotune.training.micro_batches import Part, parts
@@ -79,14 +79,14 @@ class TrainingLoop:
 
     def _epochs(self, patience: Patience) -> None:
         current: FreezePlan | None = None
-        tally = self.begun.tally
+        accumulator = self.begun.accumulator
         for epoch in range(len(self.history) + 1, self.spec.epochs + 1):
             plan = self.freezing(epoch)
             if plan != current:
                 self.learner.freeze(plan)
                 current = plan
-            metrics = self._epoch(tally or Tally(epoch))
-            tally = None
+            metrics = self._epoch(accumulator or EpochAccumulator(epoch))
+            accumulator = None
             self.history.append(metrics)
             self.log(metrics)
             is_best = self.best.update(metrics)
@@ -99,11 +99,11 @@ class TrainingLoop:
                 return
             self._stop_if_asked(metrics)
 
-    def _epoch(self, tally: Tally) -> EpochMetrics:
-        epoch = tally.epoch
-        self._train(tally)
-        self.step_seconds.extend(tally.step_seconds)
-        metrics = tally.metrics(epoch * len(self.train))
+    def _epoch(self, accumulator: EpochAccumulator) -> EpochMetrics:
+        epoch = accumulator.epoch
+        self._train(accumulator)
+        self.step_seconds.extend(accumulator.step_seconds)
+        metrics = accumulator.metrics(epoch * len(self.train))
         if not self.spec.evaluation.due(epoch, self.spec.epochs):
             return metrics
         start = time.perf_counter()
@@ -120,43 +120,50 @@ class TrainingLoop:
             val_seconds=time.perf_counter() - start,
         )
 
-    def _train(self, tally: Tally) -> None:
+    def _train(self, accumulator: EpochAccumulator) -> None:
         """Makes the training steps of an epoch, or what is left of it."""
         labels = Labels()
         pending: list[Outputs] = []
-        begin = (tally.epoch - 1) * len(self.train)
-        roles = self._parts(tally.epoch - 1)
+        begin = (accumulator.epoch - 1) * len(self.train)
+        roles = self._parts(accumulator.epoch - 1)
         mark = time.perf_counter()
         feed = self.learner.feed
-        batches = feed.training(tally.epoch - 1, tally.steps, tally.waiting, labels)
-        for number, batch in enumerate(batches, tally.steps):
+        batches = feed.training(
+            accumulator.epoch - 1, accumulator.steps, accumulator.waiting, labels
+        )
+        for number, batch in enumerate(batches, accumulator.steps):
             part, step = roles[number], begin + number
-            rate = tally.learning_rate = self._learning_rate(begin + part.first)
+            rate = accumulator.learning_rate = self._learning_rate(begin + part.first)
             pending.append(feed.trainer.train_step(batch, rate, step, part.share, part.last))
-            self.notify("isotune_step_ended", StepEnded(tally.epoch, number + 1, tally.newest_loss))
+            self.notify(
+                "isotune_step_ended",
+                StepEnded(accumulator.epoch, number + 1, accumulator.newest_loss),
+            )
             ends = number + 1 == len(self.train)
             self._owed = part.last and self._is_due(begin + part.first, step)
             saves = self._owed and not ends  # then it comes with the epoch's end
             first = math.isnan(self.first_step_seconds)
             if first or saves or ends or len(pending) == FETCH_EVERY:
-                tally.add(feed.trainer.fetch(pending), labels)
+                accumulator.add(feed.trainer.fetch(pending), labels)
                 elapsed = time.perf_counter() - mark
                 if first:
                     self.first_step_seconds = elapsed
                 else:
-                    tally.step_seconds.append(elapsed / len(pending))
+                    accumulator.step_seconds.append(elapsed / len(pending))
                 pending.clear()
                 if saves:
-                    metrics = tally.metrics(step + 1)
-                    self._save(metrics, tally)
+                    metrics = accumulator.metrics(step + 1)
+                    self._save(metrics, accumulator)
                     self._stop_if_asked(metrics)
                 mark = time.perf_counter()
 
     def _is_due(self, first: int, step: int) -> bool:
         return self.stop.requested or self._points.steps_are_due(first, step)
 
-    def _save(self, metrics: EpochMetrics, tally: Tally | None, is_best: bool = False) -> None:
-        self.save(Snapshot(metrics, tally, tuple(self.history), self.best.metrics, is_best))
+    def _save(
+        self, metrics: EpochMetrics, accumulator: EpochAccumulator | None, is_best: bool = False
+    ) -> None:
+        self.save(Snapshot(metrics, accumulator, tuple(self.history), self.best.metrics, is_best))
         self._points.saved()
 
     def _stop_if_asked(self, metrics: EpochMetrics) -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from isotune.errors import SpecError, nearest
-from isotune.spec.parts import LossName, LossSpec
+from isotune.spec.parts import LossName
 
 
 def cross_entropy(
@@ -75,28 +74,3 @@ LOSSES: dict[LossName, Callable[..., tuple[float, float]]] = {
     "binary_cross_entropy": binary_cross_entropy,
 }
 """The losses by the spec's names."""
-
-
-def class_weights(
-    loss: LossSpec, classes: Sequence[str], labels: NDArray[np.int32]
-) -> NDArray[np.float32] | None:
-    """Returns a weight for each class, float32 of shape (classes,), or None for no weights.
-
-    Raises:
-        SpecError: weights by name do not name exactly the dataset's classes.
-    """
-    if loss.class_weights == "none":
-        return None
-    if loss.class_weights == "balanced":
-        counts = np.bincount(labels, minlength=len(classes))
-        return (len(labels) / (len(classes) * np.maximum(counts, 1))).astype(np.float32)
-    for name in loss.class_weights:
-        if name not in classes:
-            raise SpecError(
-                f"loss.class_weights: '{name}' is not a class of the dataset."
-                f"{nearest(name, classes)} Its classes are: {', '.join(classes)}."
-            )
-    missing = [name for name in classes if name not in loss.class_weights]
-    if missing:
-        raise SpecError(f"loss.class_weights: has no weight for {', '.join(missing)}.")
-    return np.array([loss.class_weights[name] for name in classes], dtype=np.float32)

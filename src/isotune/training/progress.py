@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from isotune.interfaces.events import EpochMetrics
 from isotune.spec.parts import EarlyStopping, Monitor
-from isotune.training.accumulator import Tally
+from isotune.training.accumulator import EpochAccumulator
 
 
 @dataclass(frozen=True)
@@ -16,12 +16,12 @@ class Begun:
     Attributes:
         history: the metrics of the epochs that have ended, from the first on.
         best: those of the best of them whose weights are still there; None if they are not.
-        tally: of an epoch that had begun; None between epochs.
+        accumulator: of an epoch that had begun; None between epochs.
     """
 
     history: tuple[EpochMetrics, ...] = ()
     best: EpochMetrics | None = None
-    tally: Tally | None = None
+    accumulator: EpochAccumulator | None = None
 
 
 def improves(monitor: Monitor, value: float, best: float, min_delta: float = 0.0) -> bool:

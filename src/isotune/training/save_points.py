@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from isotune.interfaces.events import EpochMetrics
 from isotune.spec.parts import CheckpointSpec
-from isotune.training.accumulator import Tally
+from isotune.training.accumulator import EpochAccumulator
 
 
 @dataclass(frozen=True)
@@ -16,14 +16,14 @@ class Snapshot:
 
     Attributes:
         metrics: of the epoch, or of what there is of it.
-        tally: of the epoch, if it goes on.
+        accumulator: of the epoch, if it goes on.
         history: the metrics of the epochs that have ended.
         best: those of the best of them so far.
         is_best: whether that is the one that has ended just now.
     """
 
     metrics: EpochMetrics
-    tally: Tally | None
+    accumulator: EpochAccumulator | None
     history: tuple[EpochMetrics, ...]
     best: EpochMetrics | None
     is_best: bool

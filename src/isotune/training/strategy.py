@@ -1,4 +1,4 @@
-"""What trains in an epoch, and what it is fed: pictures, or the features of them."""
+"""What trains in an epoch, and what it is fed: images, or the features of them."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ class Feed(ABC):
         Args:
             epoch: from 0.
             start: the first batch, from 0; the same ones follow as without it.
-            waiting: measures how long it waits for pictures.
+            waiting: measures how long it waits for images.
             labels: takes the labels of each batch, int32 (N,). They may run ahead.
         """
 
     @abstractmethod
     def evaluate(self) -> Evaluation:
-        """Evaluates the model on the validation pictures; nothing of it changes."""
+        """Evaluates the model on the validation images; nothing of it changes."""
 
     @abstractmethod
     def model_state(self) -> State:
@@ -61,8 +61,8 @@ class Feed(ABC):
         return
 
 
-class PictureFeed(Feed):
-    """Pictures run through the whole model, in training and in evaluation."""
+class ImageFeed(Feed):
+    """Images run through the whole model, in training and in evaluation."""
 
     def __init__(
         self,
@@ -89,12 +89,12 @@ class PictureFeed(Feed):
     def training(
         self, epoch: int, start: int, waiting: Stopwatch, labels: Labels
     ) -> Iterator[DeviceBatch]:
-        """Yields the pictures of an epoch from batch `start` on."""
+        """Yields the images of an epoch from batch `start` on."""
         batches = noting(waiting.timing(self._train.epoch(epoch, start)), labels)
         return self._backend.dataset.feed(batches, self._normalization)
 
     def evaluate(self) -> Evaluation:
-        """Evaluates the model on the validation pictures."""
+        """Evaluates the model on the validation images."""
         batches = self._val.epoch(0)
         return evaluate(self._backend, self.trainer, batches, self._normalization, self._plan)
 

@@ -14,7 +14,7 @@ from isotune.catalogue.entries import BUILT_IN
 from isotune.catalogue.layouts import Shapes, layout
 from isotune.errors import WeightsError
 from isotune.interfaces.backbone import BackboneEntry
-from isotune.models.head import is_under
+from isotune.interfaces.names import is_under
 from isotune.weights.dialects.canonical import Canonical, describe_dropped, to_canonical
 from isotune.weights.formats.read import read_weights
 from isotune.weights.match import fits, match
@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 def load_backbone(
     path: Path, entry: BackboneEntry, expected: Mapping[str, tuple[int, ...]]
 ) -> dict[str, NDArray[np.float32]]:
-    """Reads a file of any format and dialect; logs what was recognised and what was changed.
+    """Reads a file of any format and dialect; logs what was recognized and what was changed.
 
     Args:
         path: the file.
@@ -50,7 +50,7 @@ def load_backbone(
 
 
 def tell(found: Canonical, source: str) -> None:
-    """Logs what was recognised in a file; warns of what was changed."""
+    """Logs what was recognized in a file; warns of what was changed."""
     logger.info("%s: dialect: %s", source, ", ".join(found.dialects) or "none, canonical names")
     if found.dropped:
         logger.info("%s: %s.", source, describe_dropped(found.dropped))

@@ -13,7 +13,7 @@ from torch.nn import functional
 from isotune_torch.models.efficientnet_lite0 import EfficientNetLite0
 
 STRIDE_TWO = {1, 3, 5, 11}
-"""Which of the sixteen blocks halve the picture."""
+"""Which of the sixteen blocks halve the image."""
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def convolve(x: Tensor, weight: Tensor, stride: int = 1) -> Tensor:
     return functional.conv2d(functional.pad(x, pads), weight, stride=stride, groups=groups)
 
 
-def normalise(x: Tensor, w: Mapping[str, Tensor], name: str) -> Tensor:
+def normalize(x: Tensor, w: Mapping[str, Tensor], name: str) -> Tensor:
     mean, variance = w[f"{name}.running_mean"], w[f"{name}.running_var"]
     return functional.batch_norm(
         x, mean, variance, w[f"{name}.weight"], w[f"{name}.bias"], eps=1e-3
@@ -41,18 +41,18 @@ def normalise(x: Tensor, w: Mapping[str, Tensor], name: str) -> Tensor:
 
 def reference(w: Mapping[str, Tensor], x: Tensor) -> Tensor:
     """The network in functional form, by the names of the published file."""
-    x = functional.relu6(normalise(convolve(x, w["_conv_stem.weight"], 2), w, "_bn0"))
+    x = functional.relu6(normalize(convolve(x, w["_conv_stem.weight"], 2), w, "_bn0"))
     for i in range(16):
         block, stride = f"_blocks.{i}", 2 if i in STRIDE_TWO else 1
         y = x
         if i > 0:
             y = convolve(y, w[f"{block}._expand_conv.weight"])
-            y = functional.relu6(normalise(y, w, f"{block}._bn0"))
+            y = functional.relu6(normalize(y, w, f"{block}._bn0"))
         y = convolve(y, w[f"{block}._depthwise_conv.weight"], stride)
-        y = functional.relu6(normalise(y, w, f"{block}._bn1"))
-        y = normalise(convolve(y, w[f"{block}._project_conv.weight"]), w, f"{block}._bn2")
+        y = functional.relu6(normalize(y, w, f"{block}._bn1"))
+        y = normalize(convolve(y, w[f"{block}._project_conv.weight"]), w, f"{block}._bn2")
         x = x + y if x.shape == y.shape else y
-    x = functional.relu6(normalise(convolve(x, w["_conv_head.weight"]), w, "_bn1"))
+    x = functional.relu6(normalize(convolve(x, w["_conv_head.weight"]), w, "_bn1"))
     return x.mean((2, 3)) @ w["_fc.weight"].T + w["_fc.bias"]
 
 

@@ -11,7 +11,7 @@ import isotune
 from isotune.errors import BackendError, WeightsError
 from isotune.plugins import plugins
 from isotune.weights.fetch import locate_weights
-from tiny import experiment, make_pictures
+from tiny import experiment, make_images
 
 
 def test_without_timm_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -27,7 +27,7 @@ def test_a_model_of_timm_is_described_and_trained(tmp_path: Path) -> None:
     assert entry.classifier == "fc"
     assert entry.preprocessing.input_size == 160
     spec = experiment(
-        make_pictures(tmp_path / "pictures", size=40),
+        make_images(tmp_path / "images", size=40),
         transforms={
             "train": [{"random_resized_crop": 32}],
             "val": [{"resize": 32}, {"center_crop": 32}],

@@ -24,7 +24,7 @@ BACKEND = TorchBackend("cpu")
 MOMENTUM = SGDSpec(momentum=0.9, weight_decay=0.01)
 
 
-def pictures(size: int = 4, side: int = 32) -> DeviceBatch:
+def images(size: int = 4, side: int = 32) -> DeviceBatch:
     draw = np.random.default_rng(0)
     images = draw.integers(0, 256, (size, side, side, 3), dtype=np.uint8)
     batch = Batch(images, draw.integers(0, 10, size, dtype=np.int32))
@@ -63,7 +63,7 @@ def test_the_model_stays_plain() -> None:
     model = BACKEND.backbones.adopt(Net())
     attributes = {name: set(vars(module)) for name, module in model.named_modules()}
     random_state = torch.get_rng_state()
-    trainer, batch = trainer_of(model), pictures()
+    trainer, batch = trainer_of(model), images()
     trainer.train_step(batch, 0.1, 0)
     assert torch.equal(torch.get_rng_state(), random_state)
     assert {name: set(vars(module)) for name, module in model.named_modules()} == attributes
@@ -79,7 +79,7 @@ def test_the_model_stays_plain() -> None:
 def test_steps_never_read_from_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
     trainer, batch = (
         trainer_of(backbone("mobilenet_v2"), AdamSpec(name="adam")),
-        pictures(),
+        images(),
     )
 
     def reading(*args: Any, **kwargs: Any) -> None:
@@ -98,7 +98,7 @@ def test_steps_never_read_from_the_device(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_thawing_goes_on_with_plain_sgd() -> None:
     """Momentum that is kept and momentum that starts anew meet in one optimizer."""
-    batch, frozen = pictures(), FreezePlan(frozenset({"fc1.weight", "fc1.bias"}))
+    batch, frozen = images(), FreezePlan(frozenset({"fc1.weight", "fc1.bias"}))
     model = backbone("lenet")
     twin = copy.deepcopy(model)
     trainer = trainer_of(model)
@@ -123,7 +123,7 @@ def test_thawing_goes_on_with_plain_sgd() -> None:
 def test_imported_state_lies_in_memory_as_its_parameter(optimizer: OptimizerSpec) -> None:
     model = backbone("lenet")
     assert not model.conv1.weight.is_contiguous()
-    trainer, batch = trainer_of(model, optimizer), pictures()
+    trainer, batch = trainer_of(model, optimizer), images()
     trainer.train_step(batch, 0.01, 0)
     twin = copy.deepcopy(model)
     other = trainer_of(twin, optimizer)
@@ -137,7 +137,7 @@ def test_imported_state_lies_in_memory_as_its_parameter(optimizer: OptimizerSpec
 
 def test_modes_survive_somebody_elses_evaluation() -> None:
     model = BACKEND.backbones.adopt(Net())
-    trainer, batch = trainer_of(model), pictures()
+    trainer, batch = trainer_of(model), images()
     trainer.freeze(FreezePlan(frozenset({"bn.weight", "bn.bias"})))
     trainer.train_step(batch, 0.1, 0)
     model.eval()
@@ -152,10 +152,10 @@ def test_nothing_left_to_train_is_an_error() -> None:
         trainer_of(model).freeze(FreezePlan(every))
 
 
-def test_one_picture_of_one_place_is_refused_in_a_sentence() -> None:
+def test_one_image_of_one_place_is_refused_in_a_sentence() -> None:
     model = nn.Sequential(nn.Conv2d(3, 4, 32), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4, 10))
     trainer = trainer_of(model)
     trainer.freeze(FreezePlan())
-    with pytest.raises(TrainingError, match=r"one picture.*choose a batch_size"):
-        trainer.train_step(pictures(1), 0.1, 0)
-    trainer.train_step(pictures(2), 0.1, 0)
+    with pytest.raises(TrainingError, match=r"one image.*choose a batch_size"):
+        trainer.train_step(images(1), 0.1, 0)
+    trainer.train_step(images(2), 0.1, 0)

@@ -50,7 +50,7 @@ class Pool(Layer):
 
 
 class EfficientNetLite0:
-    """The net for 1000 classes and even picture sizes.
+    """The net for 1000 classes and even image sizes.
 
     Attributes:
         shapes: canonical names and shapes of the state.

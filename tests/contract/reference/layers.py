@@ -182,7 +182,7 @@ class Conv(Layer):
 
 @dataclass
 class BatchNorm(Layer):
-    """PyTorch's ``BatchNorm2d``: the batch's biased variance normalises, the unbiased is kept."""
+    """PyTorch's ``BatchNorm2d``: the batch's biased variance normalizes, the unbiased is kept."""
 
     name: str
     eps: float = 1e-5

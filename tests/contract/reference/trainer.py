@@ -16,7 +16,7 @@ from isotune.interfaces.freezing import FreezePlan
 from isotune.interfaces.trainer import TrainingPlan
 
 
-def normalised(images: NDArray[np.uint8], normalization: Normalization) -> Array:
+def normalized(images: NDArray[np.uint8], normalization: Normalization) -> Array:
     """Returns float64, shape (N, 3, height, width)."""
     scaled = (images / 255.0 - np.array(normalization.mean)) / np.array(normalization.std)
     return scaled.transpose(0, 3, 1, 2)
@@ -45,7 +45,7 @@ class ReferenceTrainer:
 
     def train_step(self, batch: Batch, rate: float, step: int) -> tuple[Array, float]:
         at = Pass(self.state, True, self.frozen, self.plan.seed, step)
-        logits = forward(self.net, normalised(batch.images, self.normalization), at)
+        logits = forward(self.net, normalized(batch.images, self.normalization), at)
         smoothing, weights = self.plan.label_smoothing, self.plan.class_weights
         loss, gradient = LOSSES[self.plan.loss](logits, batch.labels, smoothing, weights)
         backward(self.net, gradient, at)
@@ -56,12 +56,12 @@ class ReferenceTrainer:
                 self.state[name],
                 gradient,
                 slots,
-                rate * self.plan.rate_factor(name),
+                rate * self.plan.lr_scale(name),
             )
         return logits, loss
 
     def eval_step(self, batch: Batch) -> Array:
-        images = normalised(batch.images, self.normalization)
+        images = normalized(batch.images, self.normalization)
         return forward(self.net, images, Pass(self.state))
 
     def optimizer_state(self) -> dict[str, Array]:

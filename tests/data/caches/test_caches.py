@@ -9,18 +9,18 @@ import pytest
 
 import isotune
 from cifar import make_cifar10
-from isotune.data import images as pictures_module
-from isotune.data.caches.open import Kept, open_stores
+from isotune.data import images as images_module
+from isotune.data.caches.open import PixelCaches, open_stores
 from isotune.data.sources import folder as folder_module
 from isotune.data.sources.cifar10 import Cifar10Source
 from isotune.data.sources.folder import FolderSource
 from isotune.data.sources.subset import Subset
 from isotune.experiment.result import Run
 from isotune.spec.load import load_spec
-from tiny import experiment, make_pictures, numpy_plugins
+from tiny import experiment, make_images, numpy_plugins
 
 CACHES: dict[str, dict[str, Any]] = {
-    "off": {"pictures": "off"},
+    "off": {"images": "off"},
     "memory": {},
     "disk": {"memory": 0},
     "neither": {"memory": 0, "disk": 0},
@@ -46,36 +46,36 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> Counter[Path]:
 
 
 @pytest.fixture
-def opened(monkeypatch: pytest.MonkeyPatch) -> list[Kept]:
+def opened(monkeypatch: pytest.MonkeyPatch) -> list[PixelCaches]:
     """The stores that runs open from now on."""
-    found: list[Kept] = []
+    found: list[PixelCaches] = []
 
-    def note(*arguments: Any) -> Kept:
+    def note(*arguments: Any) -> PixelCaches:
         found.append(open_stores(*arguments))
         return found[-1]
 
-    monkeypatch.setattr(pictures_module, "open_stores", note)
+    monkeypatch.setattr(images_module, "open_stores", note)
     return found
 
 
-def run(pictures: Path, output: Path, **changes: Any) -> Run:
-    spec = experiment(pictures, transforms=PIPELINES, epochs=3, **changes)
+def run(images: Path, output: Path, **changes: Any) -> Run:
+    spec = experiment(images, transforms=PIPELINES, epochs=3, **changes)
     return isotune.run(spec, backend="numpy", output=output, plugins=numpy_plugins())
 
 
-def is_empty(kept: Kept) -> bool:
+def is_empty(kept: PixelCaches) -> bool:
     stores = [store for store in (kept.train, kept.val) if store is not None]
     return all(store.get(0) is None and store._slabs == [] for store in stores)
 
 
-def test_a_cache_changes_how_often_pictures_are_decoded_and_nothing_else(
-    tmp_path: Path, decoded: Counter[Path], opened: list[Kept]
+def test_a_cache_changes_how_often_images_are_decoded_and_nothing_else(
+    tmp_path: Path, decoded: Counter[Path], opened: list[PixelCaches]
 ) -> None:
-    pictures = make_pictures(tmp_path / "pictures")
+    images = make_images(tmp_path / "images")
     metrics, weights, times = {}, {}, {}
     for name, cache in CACHES.items():
         decoded.clear()
-        found = run(pictures, tmp_path / name, cache=cache)
+        found = run(images, tmp_path / name, cache=cache)
         metrics[name] = [(m.train_loss, m.val_loss, m.val_accuracy) for m in found.history]
         weights[name] = {
             key: value.tobytes()
@@ -91,14 +91,14 @@ def test_a_cache_changes_how_often_pictures_are_decoded_and_nothing_else(
     assert all(map(is_empty, opened))
 
 
-def test_a_run_that_fails_gives_its_memory_back(tmp_path: Path, opened: list[Kept]) -> None:
+def test_a_run_that_fails_gives_its_memory_back(tmp_path: Path, opened: list[PixelCaches]) -> None:
     class Impatient:
         @isotune.hookimpl
         def isotune_epoch_ended(self, event: object) -> None:
             raise KeyboardInterrupt
 
-    pictures = make_pictures(tmp_path / "pictures")
-    spec = experiment(pictures)
+    images = make_images(tmp_path / "images")
+    spec = experiment(images)
     with pytest.raises(KeyboardInterrupt):
         isotune.run(
             spec,
@@ -112,22 +112,22 @@ def test_a_run_that_fails_gives_its_memory_back(tmp_path: Path, opened: list[Kep
 
 
 def test_only_what_is_asked_for_again_is_kept(tmp_path: Path) -> None:
-    pictures = FolderSource(make_pictures(tmp_path / "pictures"), "train")
+    images = FolderSource(make_images(tmp_path / "images"), "train")
     digits = Cifar10Source(make_cifar10(tmp_path / "cifar", records=2), "train")
 
     def kept(source: Any, **changes: Any) -> tuple[bool, bool]:
         stores = open_stores(load_spec(experiment(tmp_path, **changes)), source, source)
         return stores.train is not None, stores.val is not None
 
-    assert kept(pictures) == kept(Subset(pictures, [0, 2])) == (True, True)
-    assert kept(pictures, cache={"pictures": "off"}) == (False, False)
-    assert kept(pictures, epochs=1) == (False, False)
-    assert kept(pictures, epochs=2, evaluation={"start": 2}) == (True, False)
+    assert kept(images) == kept(Subset(images, [0, 2])) == (True, True)
+    assert kept(images, cache={"images": "off"}) == (False, False)
+    assert kept(images, epochs=1) == (False, False)
+    assert kept(images, epochs=2, evaluation={"start": 2}) == (True, False)
     assert kept(digits) == kept(Subset(digits, [0])) == (False, False)
 
 
-def test_validation_has_room_for_all_its_pictures_and_training_the_rest(tmp_path: Path) -> None:
-    pictures = FolderSource(make_pictures(tmp_path / "pictures"), "train")
+def test_validation_has_room_for_all_its_images_and_training_the_rest(tmp_path: Path) -> None:
+    images = FolderSource(make_images(tmp_path / "images"), "train")
     spec = load_spec(
         experiment(
             tmp_path,
@@ -135,7 +135,7 @@ def test_validation_has_room_for_all_its_pictures_and_training_the_rest(tmp_path
             cache={"memory": 2, "disk": 1},
         )
     )
-    kept = open_stores(spec, pictures, pictures)
+    kept = open_stores(spec, images, images)
     assert kept.train is not None
     assert kept.val is not None
     large = np.zeros((300, 300, 3), np.uint8)  # nine of them are 2.3 MiB

@@ -25,7 +25,7 @@ def small_slabs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "SLAB", 500)
 
 
-def picture(number: int, height: int = 4, width: int = 5) -> NDArray[np.uint8]:
+def image(number: int, height: int = 4, width: int = 5) -> NDArray[np.uint8]:
     rng = np.random.default_rng(number)
     return rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
 
@@ -35,7 +35,7 @@ def test_what_is_kept_is_what_was_put_and_within_the_bounds(
     sides: list[tuple[int, int]], memory: int, disk: int
 ) -> None:
     store = PixelStore(len(sides), memory, disk)
-    given = [picture(number, *shape) for number, shape in enumerate(sides)]
+    given = [image(number, *shape) for number, shape in enumerate(sides)]
     for number, pixels in enumerate(given):
         assert store.get(number) is None
         store.put(number, pixels)
@@ -56,30 +56,30 @@ def test_what_is_kept_is_what_was_put_and_within_the_bounds(
 def test_memory_is_filled_first_and_then_the_file(home: Path) -> None:
     store = PixelStore(10, 120, 180)
     for number in range(10):
-        store.put(number, picture(number))
+        store.put(number, image(number))
         assert (home / "cache").exists() == (number >= 2)
     assert [store.get(number) is not None for number in range(10)] == [True] * 5 + [False] * 5
 
 
 def test_the_file_has_no_name_that_could_stay_behind(home: Path) -> None:
     store = PixelStore(3, 0, 10_000)
-    store.put(0, picture(0))
+    store.put(0, image(0))
     assert list((home / "cache").iterdir()) == []
     assert store.get(0) is not None
 
 
-def test_a_picture_larger_than_what_is_asked_for_at_a_time_is_kept() -> None:
+def test_a_image_larger_than_what_is_asked_for_at_a_time_is_kept() -> None:
     for bounds in ((2000, 0), (0, 2000)):
         store = PixelStore(2, *bounds)
-        store.put(0, picture(0, 20, 20))
-        np.testing.assert_array_equal(store.get(0), picture(0, 20, 20))  # type: ignore[arg-type]
+        store.put(0, image(0, 20, 20))
+        np.testing.assert_array_equal(store.get(0), image(0, 20, 20))  # type: ignore[arg-type]
 
 
 def test_a_home_that_cannot_be_written_is_done_without(home: Path) -> None:
     home.write_text("a file, where no folder can be made")
     store = PixelStore(1, 0, 1000)
-    store.put(0, picture(0))
-    np.testing.assert_array_equal(store.get(0), picture(0))  # type: ignore[arg-type]
+    store.put(0, image(0))
+    np.testing.assert_array_equal(store.get(0), image(0))  # type: ignore[arg-type]
 
 
 def test_a_full_disk_ends_the_keeping_and_loses_nothing(
@@ -100,11 +100,11 @@ def test_a_full_disk_ends_the_keeping_and_loses_nothing(
     store = PixelStore(6, 60, 10_000)
     with caplog.at_level(logging.WARNING):
         for number in range(6):
-            store.put(number, picture(number))
+            store.put(number, image(number))
     assert caplog.text.count("No space left on device") == 1
     assert [store.get(number) is not None for number in range(6)] == [True] * 3 + [False] * 3
     for number in range(3):
-        np.testing.assert_array_equal(store.get(number), picture(number))  # type: ignore[arg-type]
+        np.testing.assert_array_equal(store.get(number), image(number))  # type: ignore[arg-type]
 
 
 def test_threads_may_put_and_get_at_once() -> None:
@@ -114,9 +114,9 @@ def test_threads_may_put_and_get_at_once() -> None:
         number = turn * 7 % 200
         found = store.get(number)
         if found is None:
-            store.put(number, picture(number))
+            store.put(number, image(number))
             return 0
-        np.testing.assert_array_equal(found, picture(number))
+        np.testing.assert_array_equal(found, image(number))
         return 1
 
     with ThreadPoolExecutor(8) as executor:

@@ -30,10 +30,10 @@ def truncate(path: Path) -> Path:
 
 @pytest.fixture
 def folder(save: Save, tmp_path: Path) -> Path:
-    """Four pictures, the second and the third of them broken."""
+    """Four images, the second and the third of them broken."""
     save("d/train/a/1.jpg", 40, 30)
     truncate(save("d/train/a/2.jpg", 40, 30))
-    save("d/train/b/3.png").write_text("no picture")
+    save("d/train/b/3.png").write_text("no image")
     save("d/train/b/4.png", seed=4)
     return tmp_path / "d"
 
@@ -53,10 +53,10 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 @pytest.mark.parametrize("workers", [1, 3])
-def test_broken_pictures_are_found_in_order(folder: Path, workers: int) -> None:
+def test_broken_images_are_found_in_order(folder: Path, workers: int) -> None:
     source = FolderSource(folder, "train")
     broken = find_broken(source, workers)
-    assert [(picture.index, picture.identity) for picture in broken] == [
+    assert [(image.index, image.identity) for image in broken] == [
         (1, str(folder / "train/a/2.jpg")),
         (2, str(folder / "train/b/3.png")),
     ]
@@ -67,15 +67,15 @@ def test_policy_error_names_all_of_them_with_reasons(folder: Path) -> None:
     with pytest.raises(DatasetError) as error:
         clean(FolderSource(folder, "train"), "error")
     message = str(error.value)
-    assert "2 pictures are broken" in message
+    assert "2 images are broken" in message
     assert f"{folder / 'train/a/2.jpg'}: " in message
-    assert f"{folder / 'train/b/3.png'}: it is not a picture" in message
+    assert f"{folder / 'train/b/3.png'}: it is not an image" in message
 
 
 def test_policy_error_counts_what_it_does_not_name(save: Save, tmp_path: Path) -> None:
     for number in range(23):
         save(f"train/a/{number:02}.png").write_bytes(b"")
-    with pytest.raises(DatasetError, match=r"(?s)23 pictures .*19\.png.*and 3 more") as error:
+    with pytest.raises(DatasetError, match=r"(?s)23 images .*19\.png.*and 3 more") as error:
         clean(FolderSource(tmp_path, "train"), "error")
     assert "20.png" not in str(error.value)
 
@@ -90,13 +90,13 @@ def test_policy_skip_leaves_them_out(folder: Path) -> None:
     assert sound.labels.tolist() == [0, 1]
     assert sound.classes == ("a", "b")
     assert sound.load(1).tobytes() == source.load(3).tobytes()
-    assert [picture.index for picture in skipped] == [1, 2]
+    assert [image.index for image in skipped] == [1, 2]
     assert find_broken(sound) == []
 
 
-def test_a_class_that_loses_all_pictures_is_an_error(folder: Path) -> None:
+def test_a_class_that_loses_all_images_is_an_error(folder: Path) -> None:
     (folder / "train/b/4.png").unlink()
-    with pytest.raises(DatasetError, match="no picture of class 'b'"):
+    with pytest.raises(DatasetError, match="no image of class 'b'"):
         clean(FolderSource(folder, "train"), "skip")
 
 
@@ -110,7 +110,7 @@ def test_a_verdict_holds_until_the_file_changes(folder: Path, opened: list[str])
     truncate(folder / "train/a/1.jpg")
     again = find_broken(FolderSource(folder, "train"))
     assert sorted(opened) == ["1.jpg", "4.png"]
-    assert [picture.index for picture in again] == [0, 1, 2]
+    assert [image.index for image in again] == [0, 1, 2]
 
 
 def test_a_new_file_is_all_that_is_read_again(folder: Path, save: Save, opened: list[str]) -> None:
@@ -121,7 +121,7 @@ def test_a_new_file_is_all_that_is_read_again(folder: Path, save: Save, opened: 
     (folder / "train/b/5.png").symlink_to("nowhere")
     for _ in range(2):
         found = find_broken(FolderSource(folder, "train"))
-        assert [Path(picture.identity).name for picture in found] == ["2.jpg", "3.png", "5.png"]
+        assert [Path(image.identity).name for image in found] == ["2.jpg", "3.png", "5.png"]
         assert "no such file" in found[2].reason
     assert opened == ["0.png"]
 
@@ -140,9 +140,9 @@ def test_a_damaged_memory_is_ignored(folder: Path, home: Path, content: str) -> 
         {"pillow": "1.0"},
         {"names": 3},
         {"names": "a"},
-        {"stamps": [1, 2, 3]},
-        {"stamps": [2**70] * 8},
-        {"stamps": None},
+        {"fingerprints": [1, 2, 3]},
+        {"fingerprints": [2**70] * 8},
+        {"fingerprints": None},
         {"broken": ["a"]},
     ],
 )
@@ -164,7 +164,7 @@ def test_a_home_that_cannot_be_written_only_forgets(folder: Path, home: Path) ->
 
 def test_a_pipe_is_not_waited_for(folder: Path) -> None:
     os.mkfifo(folder / "train/a/pipe.jpg")
-    reasons = [picture.reason for picture in find_broken(FolderSource(folder, "train"))]
+    reasons = [image.reason for image in find_broken(FolderSource(folder, "train"))]
     assert "it is not a file" in reasons
 
 

@@ -62,7 +62,7 @@ def test_labels_follow_the_given_order_of_classes(root: Path) -> None:
         Cifar10Source(root, "test", ("ants", "bees"))
 
 
-def test_its_pictures_are_not_decoded_to_find_out_whether_that_works(
+def test_its_images_are_not_decoded_to_find_out_whether_that_works(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = Subset(Cifar10Source(root, "train"), [1, 2])

@@ -27,13 +27,13 @@ def odd_tree(save: Save, tmp_path: Path) -> None:
     ):
         save(name, seed=number)
     save("train/zebra/ignored.gif")
-    (tmp_path / "train/zebra/notes.txt").write_text("no picture")
+    (tmp_path / "train/zebra/notes.txt").write_text("no image")
     (tmp_path / "train/loose.jpg").write_text("beside the classes")
     save("elsewhere/linked.jpg")
     (tmp_path / "train/Ant/more").symlink_to(tmp_path / "elsewhere")
 
 
-def test_pictures_and_labels_are_those_of_image_folder(save: Save, tmp_path: Path) -> None:
+def test_images_and_labels_are_those_of_image_folder(save: Save, tmp_path: Path) -> None:
     datasets = pytest.importorskip("torchvision.datasets")
     odd_tree(save, tmp_path)
     ours = FolderSource(tmp_path, "train")
@@ -46,7 +46,7 @@ def test_pictures_and_labels_are_those_of_image_folder(save: Save, tmp_path: Pat
     assert len(ours) == 10
 
 
-def test_pictures_are_decoded(save: Save, tmp_path: Path) -> None:
+def test_images_are_decoded(save: Save, tmp_path: Path) -> None:
     save("train/a/1.png", 5, 3)
     assert FolderSource(tmp_path, "train").load(0).size == (5, 3)
 
@@ -75,7 +75,7 @@ def test_missing_folders_are_named(save: Save, tmp_path: Path) -> None:
         FolderSource(tmp_path, "valid")
 
 
-def test_a_class_without_pictures_is_named(save: Save, tmp_path: Path) -> None:
+def test_a_class_without_images_is_named(save: Save, tmp_path: Path) -> None:
     save("train/a/1.png")
     save("train/empty/1.gif")
     with pytest.raises(DatasetError, match=r"class 'empty'.*\.jpg"):

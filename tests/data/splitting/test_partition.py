@@ -19,7 +19,7 @@ SEEDS = st.integers(0, 2**64 - 1)
 
 
 @given(TENTHS, TOTALS)
-def test_fractions_are_off_by_less_than_a_picture(parts: list[int], totals: dict[str, int]) -> None:
+def test_fractions_are_off_by_less_than_a_image(parts: list[int], totals: dict[str, int]) -> None:
     sizes = {name: part / 10 for name, part in zip(NAMES, parts, strict=False)}
     check_sizes(sizes)
     try:
@@ -70,7 +70,7 @@ def test_sizes_that_cannot_be_are_refused(sizes: dict[str, float], message: str)
 
 @st.composite
 def cases(draw: st.DrawFn) -> tuple[dict[str, list[str]], dict[str, dict[str, int]]]:
-    """Classes that share some pictures, and numbers that they have enough for."""
+    """Classes that share some images, and numbers that they have enough for."""
     names = draw(st.lists(st.sampled_from("abcd"), min_size=1, max_size=3, unique=True))
     shared = [f"shared{number}" for number in range(draw(st.integers(0, 6)))]
     classes = {}
@@ -80,8 +80,8 @@ def cases(draw: st.DrawFn) -> tuple[dict[str, list[str]], dict[str, dict[str, in
         classes[name] = own + more
     assume(all(classes.values()))
     wanted: dict[str, dict[str, int]] = {split: {} for split in NAMES}
-    for name, pictures in classes.items():
-        left = len(pictures)
+    for name, images in classes.items():
+        left = len(images)
         for split in NAMES:
             wanted[split][name] = draw(st.integers(0, left))
             left -= wanted[split][name]
@@ -89,7 +89,7 @@ def cases(draw: st.DrawFn) -> tuple[dict[str, list[str]], dict[str, dict[str, in
 
 
 @given(cases(), SEEDS, st.randoms(use_true_random=False))
-def test_splits_have_their_numbers_and_share_no_picture(
+def test_splits_have_their_numbers_and_share_no_image(
     case: tuple[dict[str, list[str]], dict[str, dict[str, int]]], seed: int, random: Random
 ) -> None:
     classes, wanted = case
@@ -97,15 +97,15 @@ def test_splits_have_their_numbers_and_share_no_picture(
         chosen = partition(classes, wanted, seed)
     except DatasetError as error:
         assert "in another class, too" in str(error)
-        assert any("shared" in picture for pictures in classes.values() for picture in pictures)
+        assert any("shared" in image for images in classes.values() for image in images)
         return
     sides: dict[str, str] = {}
     for split, by_class in chosen.items():
-        for name, pictures in by_class.items():
-            assert len(set(pictures)) == len(pictures) == wanted[split][name]
-            assert set(pictures) <= set(classes[name])
-            for picture in pictures:
-                assert sides.setdefault(picture, split) == split
+        for name, images in by_class.items():
+            assert len(set(images)) == len(images) == wanted[split][name]
+            assert set(images) <= set(classes[name])
+            for image in images:
+                assert sides.setdefault(image, split) == split
     shuffled = {
         name: random.sample(classes[name], len(classes[name]))
         for name in random.sample(list(classes), len(classes))
@@ -113,14 +113,14 @@ def test_splits_have_their_numbers_and_share_no_picture(
     assert partition(shuffled, wanted, seed) == chosen
 
 
-def test_the_seed_chooses_and_all_pictures_have_the_same_chance() -> None:
+def test_the_seed_chooses_and_all_images_have_the_same_chance() -> None:
     classes = {"a": [str(number) for number in range(20)]}
     wanted = {"train": {"a": 5}, "test": {"a": 5}}
     often = dict.fromkeys(classes["a"], 0)
     for seed in range(2000):
         chosen = partition(classes, wanted, seed)
-        for picture in chosen["train"]["a"]:
-            often[picture] += 1
+        for image in chosen["train"]["a"]:
+            often[image] += 1
     # 500 are expected, with a standard deviation of 19.4.
     assert 400 < min(often.values()) < max(often.values()) < 600
 

@@ -25,20 +25,20 @@ def classes(save: Save, tmp_path: Path) -> list[Path]:
         save(f"in/car/{number}.{'png' if number == 3 else 'jpg'}", seed=number)
     for number in range(6):
         save(f"in/bicycle/{'deep/' if number > 3 else ''}{number}.JPG", seed=100 + number)
-    (tmp_path / "in" / "bicycle" / "notes.txt").write_text("no picture")
+    (tmp_path / "in" / "bicycle" / "notes.txt").write_text("no image")
     return [tmp_path / "in" / "car", tmp_path / "in" / "bicycle"]
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """Returns the pictures' bytes by their path."""
+    """Returns the images' bytes by their path."""
     return {
         file.relative_to(folder).as_posix(): file.read_bytes()
         for file in sorted(folder.rglob("*"))
-        if file.is_file() and file.name != "pictures.csv"
+        if file.is_file() and file.name != "images.csv"
     }
 
 
-def test_pictures_are_copied_under_their_new_names(classes: list[Path], tmp_path: Path) -> None:
+def test_images_are_copied_under_their_new_names(classes: list[Path], tmp_path: Path) -> None:
     report = isotune.split(classes, tmp_path / "out", train=4, test=2)
     assert report.counts == {"train": {"bicycle": 4, "car": 4}, "test": {"bicycle": 2, "car": 2}}
     assert report.unused == {"bicycle": 0, "car": 4}
@@ -58,13 +58,13 @@ def test_pictures_are_copied_under_their_new_names(classes: list[Path], tmp_path
     assert FolderSource(tmp_path / "out", "test").classes == ("bicycle", "car")
 
 
-def test_the_listing_names_every_pictures_source(classes: list[Path], tmp_path: Path) -> None:
+def test_the_listing_names_every_images_source(classes: list[Path], tmp_path: Path) -> None:
     split(classes, tmp_path / "out", train=0.5, val=0.25, test=0.25)
-    with (tmp_path / "out" / "pictures.csv").open(newline="") as file:
+    with (tmp_path / "out" / "images.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 16
     for row in rows:
-        assert (tmp_path / "out" / row["picture"]).read_bytes() == Path(row["source"]).read_bytes()
+        assert (tmp_path / "out" / row["image"]).read_bytes() == Path(row["source"]).read_bytes()
 
 
 def test_a_parent_folder_stands_for_its_classes(classes: list[Path], tmp_path: Path) -> None:
@@ -84,7 +84,7 @@ def test_neither_names_nor_their_order_matter(classes: list[Path], tmp_path: Pat
     assert contents(tmp_path / "one") != contents(tmp_path / "three")
 
 
-def test_links_lead_to_the_pictures(
+def test_links_lead_to_the_images(
     classes: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -106,7 +106,7 @@ def test_duplicates_are_kept_once_and_counted(classes: list[Path], tmp_path: Pat
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_a_picture_of_two_classes_is_in_one_split(
+def test_a_image_of_two_classes_is_in_one_split(
     classes: list[Path], tmp_path: Path, seed: int
 ) -> None:
     for number in range(3):
@@ -124,12 +124,12 @@ def test_a_picture_of_two_classes_is_in_one_split(
 
 def test_what_cannot_be_read_is_left_out_and_told(classes: list[Path], tmp_path: Path) -> None:
     (classes[0] / "2.jpg").write_bytes((classes[0] / "2.jpg").read_bytes()[:-40])
-    (classes[0] / "4.jpg").write_text("no picture")
+    (classes[0] / "4.jpg").write_text("no image")
     os.mkfifo(classes[1] / "pipe.jpg")
     report = split(classes, tmp_path / "out", train=0.5, test=0.5)
     assert {(Path(p.identity).name, p.reason[:12]) for p in report.broken} == {
         ("2.jpg", "image file i"),
-        ("4.jpg", "it is not a "),
+        ("4.jpg", "it is not an"),
         ("pipe.jpg", "it is not a "),
     }
     assert len(contents(tmp_path / "out")) == 14
@@ -188,9 +188,9 @@ def test_folders_that_cannot_be_split_are_told(
     refused("is split already into train and val", tmp_path / "done", out, train=1)
     save("mixed/a/1.jpg")
     save("mixed/2.jpg")
-    refused("pictures beside folders", tmp_path / "mixed", out, train=1)
+    refused("images beside folders", tmp_path / "mixed", out, train=1)
     (tmp_path / "elsewhere/car/1.jpg").write_text("")
-    refused("no readable picture", tmp_path / "elsewhere", out, train=1)
+    refused("no readable image", tmp_path / "elsewhere", out, train=1)
     assert not out.exists()
 
 

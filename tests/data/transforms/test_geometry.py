@@ -27,7 +27,7 @@ FILLS = st.one_of(st.integers(0, 255), st.tuples(*[st.integers(0, 255)] * 3))
 
 
 @st.composite
-def pictures(draw_value: Any) -> Image.Image:
+def images(draw_value: Any) -> Image.Image:
     width, height = draw_value(LENGTHS), draw_value(LENGTHS)
     rng = np.random.default_rng(draw_value(st.integers(0, 2**32 - 1)))
     return Image.fromarray(rng.integers(0, 256, (height, width, 3), dtype=np.uint8))
@@ -52,7 +52,7 @@ def listed(size: Any) -> Any:
     return list(size) if isinstance(size, tuple) else size
 
 
-@given(pictures(), SIZES, FILTERS, st.none() | st.integers(1, 60))
+@given(images(), SIZES, FILTERS, st.none() | st.integers(1, 60))
 @settings(max_examples=80, deadline=None)
 def test_resize_is_torchvisions(image: Any, size: Any, interpolation: Any, max_size: Any) -> None:
     _, functional, modes = torchvision()
@@ -63,7 +63,7 @@ def test_resize_is_torchvisions(image: Any, size: Any, interpolation: Any, max_s
     assert_same(draw(spec, None, image.size).apply(image), theirs)
 
 
-@given(pictures(), SIZES)
+@given(images(), SIZES)
 @settings(max_examples=80, deadline=None)
 def test_center_crop_is_torchvisions(image: Any, size: Any) -> None:
     _, functional, _ = torchvision()
@@ -71,7 +71,7 @@ def test_center_crop_is_torchvisions(image: Any, size: Any) -> None:
     assert_same(ours, functional.center_crop(image, listed(size)))
 
 
-@given(pictures(), SIZES, FILTERS, st.integers(0, 2**63))
+@given(images(), SIZES, FILTERS, st.integers(0, 2**63))
 @settings(max_examples=80, deadline=None)
 def test_random_resized_crop_is_torchvisions(
     image: Any, size: Any, filter_: Any, seed: int
@@ -92,7 +92,7 @@ PADDINGS = st.one_of(
 
 
 @given(
-    pictures(),
+    images(),
     SIZES,
     PADDINGS,
     st.sampled_from(["constant", "edge", "reflect", "symmetric"]),
@@ -120,7 +120,7 @@ def test_random_crop_is_torchvisions(
     assert_same(draw(spec, generator(seed), image.size).apply(image), theirs)
 
 
-@given(pictures(), st.booleans(), st.booleans())
+@given(images(), st.booleans(), st.booleans())
 @settings(max_examples=20, deadline=None)
 def test_flips_are_torchvisions(image: Any, horizontal: bool, flipped: bool) -> None:
     _, functional, _ = torchvision()
@@ -131,7 +131,7 @@ def test_flips_are_torchvisions(image: Any, horizontal: bool, flipped: bool) -> 
 
 
 @given(
-    pictures(),
+    images(),
     st.sampled_from([0, 90, 180, 270, 360]) | st.floats(0, 400),
     st.sampled_from(["nearest", "bilinear", "bicubic"]),
     st.booleans(),

@@ -77,12 +77,12 @@ def test_flips_and_rotations_are_as_frequent_as_they_should_be() -> None:
     assert_uniform((operation.angle for operation in draws(RotationSpec(degrees=15))), -15, 15)
 
 
-def test_random_crop_of_a_picture_that_is_too_small_is_an_error() -> None:
+def test_random_crop_of_a_image_that_is_too_small_is_an_error() -> None:
     with pytest.raises(DatasetError, match=r"5 x 4 .*pad_if_needed"):
         draw(RandomCropSpec(size=5), stream(0, Purpose.AUGMENTATION, 0, 0), (5, 4))
 
 
-def test_a_pipeline_leaves_the_given_picture_alone_and_draws_from_one_stream() -> None:
+def test_a_pipeline_leaves_the_given_image_alone_and_draws_from_one_stream() -> None:
     image = Image.fromarray(np.arange(5 * 6 * 3, dtype=np.uint8).reshape(5, 6, 3))
     before = image.tobytes()
     pipeline = (RandomHorizontalFlipSpec(p=1.0), ColorJitterSpec(brightness=(0.0, 0.0)))

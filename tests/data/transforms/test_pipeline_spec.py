@@ -104,7 +104,7 @@ BAD = {
     ),
     "[{random_resized_crop: {size: 3, scale: [0, 1]}}]": (
         "train.0.random_resized_crop.scale",
-        "shares of the picture's area",
+        "shares of the image's area",
     ),
 }
 

@@ -19,7 +19,7 @@ from isotune.experiment.result import Run
 from isotune.interfaces.dataset import Batch
 from isotune.interfaces.events import RunStarted
 from isotune.runs.checkpoints import CheckpointStore
-from tiny import experiment, make_pictures
+from tiny import experiment, make_images
 
 LINEAR: dict[str, Any] = {"head": "linear"}
 MLP = {"head": {"name": "mlp", "hidden": [16], "dropout": 0.25}}
@@ -33,8 +33,8 @@ WEIGHTED: dict[str, Any] = {"name": "cross_entropy", "class_weights": "balanced"
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_pictures(tmp_path_factory.mktemp("pictures"), size=12)
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_images(tmp_path_factory.mktemp("images"), size=12)
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def computed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Holds the sizes of all batches of pictures that torch evaluates."""
+    """Holds the sizes of all batches of images that torch evaluates."""
     pytest.importorskip("torch")
     from isotune_torch.trainer import TorchTrainer
 
@@ -62,7 +62,7 @@ def computed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return sizes
 
 
-def lenet(pictures: Path, **changes: Any) -> dict[str, Any]:
+def lenet(images: Path, **changes: Any) -> dict[str, Any]:
     spec: dict[str, Any] = {
         "backbone": {"name": "lenet", "weights": "none"},
         "transforms": {
@@ -73,7 +73,7 @@ def lenet(pictures: Path, **changes: Any) -> dict[str, Any]:
         "optimizer": {"name": "adam", "lr": 0.01},
         "epochs": 3,
     }
-    return experiment(pictures, **{**spec, **changes})
+    return experiment(images, **{**spec, **changes})
 
 
 def run(spec: dict[str, Any], output: Path, backend: str = "torch", **cache: Any) -> Run:
@@ -106,15 +106,15 @@ def assert_same_run(found: Run, expected: Run) -> None:
     ids=["torch-linear", "torch-mlp", "torch-single", "mindspore-mlp"],
 )
 def test_a_run_equals_one_without_kept_features(
-    backend: str, head: dict[str, Any], pictures: Path, tmp_path: Path, cache: Path
+    backend: str, head: dict[str, Any], images: Path, tmp_path: Path, cache: Path
 ) -> None:
     if head is SINGLE:
         two = tmp_path / "two"
         for folder in ("train/ants", "train/bees", "val/ants", "val/bees"):
-            copytree(pictures / folder, two / folder)
-        pictures = two
+            copytree(images / folder, two / folder)
+        images = two
     # A linear head is the last of LeNet's three layers, and its block that layer alone.
-    spec = lenet(pictures, **head, freeze=UNFREEZING, schedule="cosine", drop_last=True)
+    spec = lenet(images, **head, freeze=UNFREEZING, schedule="cosine", drop_last=True)
     spec["checkpoint"] = {"every_steps": 1}
     found = run(spec, tmp_path / "kept", backend)
     assert_same_run(found, run(spec, tmp_path / "plain", backend, features="off"))
@@ -123,10 +123,10 @@ def test_a_run_equals_one_without_kept_features(
 
 @pytest.mark.parametrize("backend", ["torch", "mindspore"])
 def test_accumulation_and_precision_go_with_kept_features(
-    backend: str, pictures: Path, tmp_path: Path, cache: Path
+    backend: str, images: Path, tmp_path: Path, cache: Path
 ) -> None:
     more: dict[str, Any] = {"batch_size": 2, "accumulate": 3, "loss": WEIGHTED}
-    spec = lenet(pictures, **MLP, freeze=UNFREEZING, **more)
+    spec = lenet(images, **MLP, freeze=UNFREEZING, **more)
     if backend == "torch":
         spec["precision"] = "bf16"
     found = run(spec, tmp_path / "kept", backend)
@@ -138,16 +138,16 @@ def test_accumulation_and_precision_go_with_kept_features(
     assert found.history[-1].train_loss != found.history[0].train_loss
 
 
-def test_the_model_stays_frozen_after_the_run(pictures: Path, tmp_path: Path) -> None:
-    model = run(lenet(pictures), tmp_path / "run").model
+def test_the_model_stays_frozen_after_the_run(images: Path, tmp_path: Path) -> None:
+    model = run(lenet(images), tmp_path / "run").model
     trains = {name for name, p in model.named_parameters() if p.requires_grad}
     assert trains == {"fc3.weight", "fc3.bias"}
 
 
 def test_views_are_seen_in_turn(
-    pictures: Path, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+    images: Path, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    spec = lenet(pictures, epochs=5)
+    spec = lenet(images, epochs=5)
     found = run(spec, tmp_path / "views", views=2)
     assert len(list(cache.glob("*.npy"))) == 3
     of_epoch = Batches.epoch
@@ -162,7 +162,7 @@ def test_views_are_seen_in_turn(
 
 
 def test_where_features_are_kept_changes_no_result(
-    pictures: Path, tmp_path: Path, cache: Path, computed: list[int]
+    images: Path, tmp_path: Path, cache: Path, computed: list[int]
 ) -> None:
     bounds = {"memory": {}, "files": {"memory": 0}, "nowhere": {"memory": 0, "disk": 0}}
     ends: dict[str, list[Any]] = {}
@@ -170,7 +170,7 @@ def test_where_features_are_kept_changes_no_result(
         computed.clear()
         for file in cache.glob("*"):
             file.unlink()
-        finished = run(lenet(pictures), tmp_path / name, views=2, **bound)
+        finished = run(lenet(images), tmp_path / name, views=2, **bound)
         ends[name] = list(last(finished))
         assert (len(list(cache.glob("*.npy"))) == 3) == (name != "nowhere")
         assert not list(cache.glob("*.part"))
@@ -181,18 +181,18 @@ def test_where_features_are_kept_changes_no_result(
 
 
 def test_without_randomness_features_are_computed_once(
-    pictures: Path, tmp_path: Path, cache: Path, computed: list[int]
+    images: Path, tmp_path: Path, cache: Path, computed: list[int]
 ) -> None:
-    spec = lenet(pictures, transforms={"train": FIXED, "val": FIXED})
+    spec = lenet(images, transforms={"train": FIXED, "val": FIXED})
     run(spec, tmp_path / "run")
-    assert computed == [5] * 4, "9 training pictures in even batches, filled up for 6 others"
+    assert computed == [5] * 4, "9 training images in even batches, filled up for 6 others"
 
 
-def test_a_later_run_finds_features_of_the_same_pictures_and_weights_alone(
-    pictures: Path, tmp_path: Path, cache: Path, computed: list[int]
+def test_a_later_run_finds_features_of_the_same_images_and_weights_alone(
+    images: Path, tmp_path: Path, cache: Path, computed: list[int]
 ) -> None:
-    own = tmp_path / "pictures"
-    copytree(pictures, own)
+    own = tmp_path / "images"
+    copytree(images, own)
     spec = lenet(own)
     first = run(spec, tmp_path / "first", views=2)
     assert len(computed) == 6
@@ -212,17 +212,17 @@ def test_a_later_run_finds_features_of_the_same_pictures_and_weights_alone(
         assert len(computed) == batches, name
     os.utime(next((own / "train").glob("*/*.png")), ns=(1, 1))
     computed.clear()
-    run(spec, tmp_path / "another picture", views=2)
+    run(spec, tmp_path / "another image", views=2)
     assert len(computed) == 4, "those of validation still hold"
 
 
 def test_a_home_that_cannot_be_written_keeps_nothing(
-    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("ISOTUNE_HOME", str(tmp_path / "file"))
-    found = run(lenet(pictures), tmp_path / "run", views=1, memory=0)
-    assert_same_run(found, run(lenet(pictures), tmp_path / "memory", views=1))
+    found = run(lenet(images), tmp_path / "run", views=1, memory=0)
+    assert_same_run(found, run(lenet(images), tmp_path / "memory", views=1))
 
 
 @pytest.mark.parametrize(
@@ -240,7 +240,7 @@ def test_observers_are_told_how_features_are_kept(
     changes: dict[str, Any],
     cache: dict[str, Any],
     described: str | None,
-    pictures: Path,
+    images: Path,
     tmp_path: Path,
 ) -> None:
     pytest.importorskip("torch")
@@ -250,7 +250,7 @@ def test_observers_are_told_how_features_are_kept(
         told.append(event.features)
 
     isotune.run(
-        {**lenet(pictures, **{"epochs": 1, **changes}), "cache": cache},
+        {**lenet(images, **{"epochs": 1, **changes}), "cache": cache},
         backend="torch",
         device="cpu",
         output=tmp_path / "run",
@@ -259,9 +259,9 @@ def test_observers_are_told_how_features_are_kept(
     assert told == [described]
 
 
-def test_views_that_could_not_be_kept_are_an_error(pictures: Path, tmp_path: Path) -> None:
+def test_views_that_could_not_be_kept_are_an_error(images: Path, tmp_path: Path) -> None:
     with pytest.raises(SpecError, match=r"cache\.views: is 2, but .*: conv1\.bias trains"):
-        run(lenet(pictures, freeze="none"), tmp_path / "run", views=2)
+        run(lenet(images, freeze="none"), tmp_path / "run", views=2)
     with pytest.raises(SpecError, match="views needs features: auto"):
-        run(lenet(pictures), tmp_path / "run", views=2, features="off")
+        run(lenet(images), tmp_path / "run", views=2, features="off")
     assert not (tmp_path / "run").exists()

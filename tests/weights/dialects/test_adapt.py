@@ -31,7 +31,7 @@ def test_what_fits_stays_as_it_is() -> None:
     assert all(adapted[name] is value for name, value in state.items())
 
 
-def test_a_grey_first_convolution_is_spread_over_the_colours() -> None:
+def test_a_gray_first_convolution_is_spread_over_the_colors() -> None:
     state = full()
     state["conv1.weight"] = np.arange(50, dtype=np.float32).reshape(2, 1, 5, 5)
     adapted, notes = adapt(state, EXPECTED, ENTRY)
@@ -41,7 +41,7 @@ def test_a_grey_first_convolution_is_spread_over_the_colours() -> None:
     assert_array_equal(weight[:, 0], weight[:, 2])
     np.testing.assert_allclose(weight.sum(1, keepdims=True), state["conv1.weight"], rtol=1e-6)
     assert len(notes) == 1
-    assert "'conv1.weight' is for grey pictures" in notes[0]
+    assert "'conv1.weight' is for gray images" in notes[0]
 
 
 def test_no_other_layer_is_spread() -> None:

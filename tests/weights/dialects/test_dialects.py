@@ -164,7 +164,7 @@ SPOKEN: list[tuple[str, list[str], Rules, list[str]]] = [
 
 
 @pytest.mark.parametrize(("name", "dialects", "rules", "real"), SPOKEN)
-def test_dialects_are_recognised_and_renamed(
+def test_dialects_are_recognized_and_renamed(
     name: str, dialects: list[str], rules: Rules, real: list[str]
 ) -> None:
     expected = layout(name) or {}

@@ -10,7 +10,7 @@ from isotune_mindspore.models.pooling import AdaptiveMean
 
 
 class AlexNet(nn.Cell):
-    """Five convolutions and three linear layers. Pictures need at least 63 x 63 pixels."""
+    """Five convolutions and three linear layers. Images need at least 63 x 63 pixels."""
 
     def __init__(self, classes: int = 1000) -> None:
         super().__init__()
@@ -42,5 +42,5 @@ class AlexNet(nn.Cell):
         )
 
     def construct(self, x: Tensor) -> Tensor:
-        """Returns logits (N, classes) of pictures (N, 3, height, width)."""
+        """Returns logits (N, classes) of images (N, 3, height, width)."""
         return self.classifier(self.flatten(self.avgpool(self.features(x))))

@@ -47,7 +47,7 @@ class Block(nn.Cell):
 class ConvNeXt(nn.Cell):
     """A stem, four stages, and a linear layer on the normalized means of the last maps.
 
-    Pictures need at least 32 x 32 pixels.
+    Images need at least 32 x 32 pixels.
 
     Args:
         widths: channels of each stage.
@@ -76,7 +76,7 @@ class ConvNeXt(nn.Cell):
         )
 
     def construct(self, x: Tensor) -> Tensor:
-        """Returns logits (N, classes) of pictures (N, 3, height, width)."""
+        """Returns logits (N, classes) of images (N, 3, height, width)."""
         return self.classifier(self.avgpool(self.features(x)))
 
 

@@ -53,7 +53,7 @@ def transition(inputs: int) -> nn.SequentialCell:
 class DenseNet(nn.Cell):
     """A stem, four dense blocks, and a linear layer on the means of the last maps.
 
-    Pictures need at least 29 x 29 pixels.
+    Images need at least 29 x 29 pixels.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class DenseNet(nn.Cell):
         self.classifier = linear(width, classes)
 
     def construct(self, x: Tensor) -> Tensor:
-        """Returns logits (N, classes) of pictures (N, 3, height, width)."""
+        """Returns logits (N, classes) of images (N, 3, height, width)."""
         return self.classifier(self.avgpool(self.relu(self.features(x))))
 
 

@@ -172,7 +172,7 @@ class EfficientNet(nn.Cell):
         self.classifier = nn.SequentialCell([Dropout(dropout), linear(last, classes)])
 
     def construct(self, x: Tensor) -> Tensor:
-        """Returns logits (N, classes) of pictures (N, 3, height, width)."""
+        """Returns logits (N, classes) of images (N, 3, height, width)."""
         return self.classifier(self.avgpool(self.features(x)))
 
 

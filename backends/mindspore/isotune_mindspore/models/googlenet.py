@@ -74,7 +74,7 @@ class Auxiliary(nn.Cell):
 
 
 class GoogLeNet(nn.Cell):
-    """torchvision's ``googlenet``. Pictures need at least 15 x 15 pixels."""
+    """torchvision's ``googlenet``. Images need at least 15 x 15 pixels."""
 
     def __init__(self, classes: int = 1000) -> None:
         super().__init__()
@@ -98,7 +98,7 @@ class GoogLeNet(nn.Cell):
         self.fc = linear(1024, classes)
 
     def construct(self, x: Tensor) -> Union[Tensor, tuple[Tensor, Tensor, Tensor]]:
-        """Returns logits (N, classes) of pictures (N, 3, height, width).
+        """Returns logits (N, classes) of images (N, 3, height, width).
 
         In training they are followed by those of the second and the first auxiliary classifier.
         """

@@ -149,7 +149,7 @@ class Auxiliary(nn.Cell):
 class InceptionV3(nn.Cell):
     """torchvision's ``inception_v3``.
 
-    Pictures need at least 75 x 75 pixels, and in training, for the auxiliary classifier, 299 x 299.
+    Images need at least 75 x 75 pixels, and in training, for the auxiliary classifier, 299 x 299.
     """
 
     def __init__(self, classes: int = 1000) -> None:
@@ -177,7 +177,7 @@ class InceptionV3(nn.Cell):
         self.fc = linear(2048, classes)
 
     def construct(self, x: Tensor) -> Union[Tensor, tuple[Tensor, Tensor]]:
-        """Returns logits (N, classes) of pictures (N, 3, height, width).
+        """Returns logits (N, classes) of images (N, 3, height, width).
 
         In training they are followed by those of the auxiliary classifier.
         """

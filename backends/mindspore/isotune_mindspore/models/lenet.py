@@ -1,4 +1,4 @@
-"""LeNet-5 for 32 x 32 colour pictures, as the classic tutorials build it."""
+"""LeNet-5 for 32 x 32 color images, as the classic tutorials build it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class LeNet(nn.Cell):
         self.flatten = nn.Flatten()
 
     def construct(self, x: Tensor) -> Tensor:
-        """Returns logits (N, classes) of pictures (N, 3, 32, 32)."""
+        """Returns logits (N, classes) of images (N, 3, 32, 32)."""
         x = self.pool(self.relu(self.conv1(x)))
         x = self.pool(self.relu(self.conv2(x)))
         x = self.relu(self.fc1(self.flatten(x)))

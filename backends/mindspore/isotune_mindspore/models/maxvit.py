@@ -108,7 +108,7 @@ class PartitionAttention(nn.Cell):
         else:
             x = self.reshape(x, (n, c, rows, self.size, columns, self.size))
             x = self.transpose(x, (0, 2, 4, 3, 5, 1))
-        # Whole pictures are dropped, not windows.
+        # Whole images are dropped, not windows.
         x = self.reshape(x, (n, rows * columns * self.size * self.size, c))
         x = x + self.stochastic_dropout(self.attended(x, n * rows * columns))
         x = x + self.stochastic_dropout(self.mlp_layer(x))
@@ -145,7 +145,7 @@ class MaxViT(nn.Cell):
         widths: channels of each block.
         repeats: layers of each block.
         dropped: with what probability the last layer's branches are dropped; the first's never.
-        size: height and width of a window. Pictures are a multiple of 32 times as large.
+        size: height and width of a window. Images are a multiple of 32 times as large.
         classes: how many logits.
     """
 
@@ -182,7 +182,7 @@ class MaxViT(nn.Cell):
         )
 
     def construct(self, x: Tensor) -> Tensor:
-        """Returns logits (N, classes) of pictures (N, 3, height, width)."""
+        """Returns logits (N, classes) of images (N, 3, height, width)."""
         return self.classifier(self.blocks(self.stem(x)))
 
 

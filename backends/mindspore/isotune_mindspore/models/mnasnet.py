@@ -85,7 +85,7 @@ class MNASNet(nn.Cell):
         self.classifier = nn.SequentialCell([Dropout(0.2), linear(LAST, classes)])
 
     def construct(self, x: Tensor) -> Tensor:
-        """Returns logits (N, classes) of pictures (N, 3, height, width)."""
+        """Returns logits (N, classes) of images (N, 3, height, width)."""
         return self.classifier(self.avgpool(self.layers(x)))
 
 

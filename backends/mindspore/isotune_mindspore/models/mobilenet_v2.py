@@ -57,5 +57,5 @@ class MobileNetV2(nn.Cell):
         self.classifier = nn.SequentialCell([Dropout(0.2), linear(LAST, classes)])
 
     def construct(self, x: Tensor) -> Tensor:
-        """Returns logits (N, classes) of pictures (N, 3, height, width)."""
+        """Returns logits (N, classes) of images (N, 3, height, width)."""
         return self.classifier(self.avgpool(self.features(x)))

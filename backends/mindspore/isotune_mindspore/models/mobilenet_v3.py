@@ -91,7 +91,7 @@ class MobileNetV3(nn.Cell):
         )
 
     def construct(self, x: Tensor) -> Tensor:
-        """Returns logits (N, classes) of pictures (N, 3, height, width)."""
+        """Returns logits (N, classes) of images (N, 3, height, width)."""
         return self.classifier(self.avgpool(self.features(x)))
 
 

@@ -92,7 +92,7 @@ class RegNet(nn.Cell):
         self.fc = linear(inputs, classes)
 
     def construct(self, x: Tensor) -> Tensor:
-        """Returns logits (N, classes) of pictures (N, 3, height, width)."""
+        """Returns logits (N, classes) of images (N, 3, height, width)."""
         return self.fc(self.avgpool(self.trunk_output(self.stem(x))))
 
 

@@ -95,7 +95,7 @@ class ShuffleNetV2(nn.Cell):
         self.fc = linear(last, classes)
 
     def construct(self, x: Tensor) -> Tensor:
-        """Returns logits (N, classes) of pictures (N, 3, height, width)."""
+        """Returns logits (N, classes) of images (N, 3, height, width)."""
         x = self.stage4(self.stage3(self.stage2(self.maxpool(self.conv1(x)))))
         return self.fc(self.avgpool(self.conv5(x)))
 

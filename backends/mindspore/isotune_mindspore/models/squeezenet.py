@@ -68,7 +68,7 @@ class SqueezeNet(nn.Cell):
         )
 
     def construct(self, x: Tensor) -> Tensor:
-        """Returns logits (N, classes) of pictures (N, 3, height, width)."""
+        """Returns logits (N, classes) of images (N, 3, height, width)."""
         return self.classifier(self.features(x))
 
 

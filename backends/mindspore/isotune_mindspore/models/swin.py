@@ -26,7 +26,7 @@ from isotune_mindspore.models.windows import PositionBias
 Four = tuple[int, int, int, int]
 
 MASKED = -100.0
-"""What is added to the score of two places that are no neighbours in the picture."""
+"""What is added to the score of two places that are no neighbours in the image."""
 
 
 class Windows(nn.Cell):
@@ -285,7 +285,7 @@ class SwinTransformer(nn.Cell):
         self.head = linear(width, classes)
 
     def construct(self, x: Tensor) -> Tensor:
-        """Returns logits (N, classes) of pictures (N, 3, height, width)."""
+        """Returns logits (N, classes) of images (N, 3, height, width)."""
         return self.head(self.avgpool(self.permute(self.norm(self.features(x)))))
 
 

@@ -20,7 +20,7 @@ Repeats = tuple[int, int, int, int, int]
 class VGG(nn.Cell):
     """3 x 3 convolutions in five stages, each of which halves the maps, and three linear layers.
 
-    Pictures need at least 32 x 32 pixels.
+    Images need at least 32 x 32 pixels.
     """
 
     def __init__(self, repeats: Repeats, normalized: bool, classes: int = 1000) -> None:
@@ -47,7 +47,7 @@ class VGG(nn.Cell):
         )
 
     def construct(self, x: Tensor) -> Tensor:
-        """Returns logits (N, classes) of pictures (N, 3, height, width)."""
+        """Returns logits (N, classes) of images (N, 3, height, width)."""
         return self.classifier(self.flatten(self.avgpool(self.features(x))))
 
 

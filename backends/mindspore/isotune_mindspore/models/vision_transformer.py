@@ -68,14 +68,14 @@ class Encoder(nn.Cell):
 
 
 class VisionTransformer(nn.Cell):
-    """Patches of a picture as a sequence, whose first place, the class token's, is classified.
+    """Patches of an image as a sequence, whose first place, the class token's, is classified.
 
     Args:
         patch: height and width of a patch, in pixels.
         layers: of the encoder.
         width: of the sequence.
         heads: of the attention.
-        image_size: height and width of pictures, a multiple of `patch`.
+        image_size: height and width of images, a multiple of `patch`.
         classes: how many logits.
     """
 
@@ -98,7 +98,7 @@ class VisionTransformer(nn.Cell):
         self.concat, self.tile = ops.Concat(1), ops.Tile()
 
     def construct(self, x: Tensor) -> Tensor:
-        """Returns logits (N, classes) of pictures (N, 3, image_size, image_size)."""
+        """Returns logits (N, classes) of images (N, 3, image_size, image_size)."""
         x = self.conv_proj(x)
         n, width, rows, columns = x.shape
         x = self.transpose(self.reshape(x, (n, width, rows * columns)), (0, 2, 1))

@@ -1,4 +1,4 @@
-"""Biases of attention within windows of a picture, one for each relative position."""
+"""Biases of attention within windows of an image, one for each relative position."""
 
 from __future__ import annotations
 

@@ -107,7 +107,7 @@ class InvertedResidual(nn.Module):
 
 
 class EfficientNetLite0(nn.Module):
-    """EfficientNet-Lite0 for 1000 classes, meant for pictures of 224 x 224."""
+    """EfficientNet-Lite0 for 1000 classes, meant for images of 224 x 224."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -126,7 +126,7 @@ class EfficientNetLite0(nn.Module):
         self.classifier = nn.Sequential(nn.Dropout(DROPOUT), nn.Linear(FEATURES, 1000))
 
     def forward(self, input: Tensor) -> Tensor:
-        """Returns logits, float32 (N, 1000), from normalised pictures, float32 (N, 3, H, W)."""
+        """Returns logits, float32 (N, 1000), from normalized images, float32 (N, 3, H, W)."""
         pooled = self.avgpool(self.features(input))
         logits: Tensor = self.classifier(torch.flatten(pooled, 1))
         return logits

@@ -1,4 +1,4 @@
-"""LeNet-5 as MindSpore's tutorials build it (max pooling, ReLU), for RGB pictures of 32 x 32.
+"""LeNet-5 as MindSpore's tutorials build it (max pooling, ReLU), for RGB images of 32 x 32.
 
 After LeCun et al., "Gradient-based learning applied to document recognition", 1998.
 """
@@ -22,7 +22,7 @@ class LeNet5(nn.Module):
         self.fc3 = nn.Linear(84, 10)
 
     def forward(self, input: Tensor) -> Tensor:
-        """Returns logits, float32 (N, 10), from normalised pictures, float32 (N, 3, 32, 32)."""
+        """Returns logits, float32 (N, 10), from normalized images, float32 (N, 3, 32, 32)."""
         hidden = functional.max_pool2d(functional.relu(self.conv1(input)), 2)
         hidden = functional.max_pool2d(functional.relu(self.conv2(hidden)), 2)
         hidden = torch.flatten(hidden, 1)

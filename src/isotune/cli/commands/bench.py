@@ -34,7 +34,7 @@ def measure(
         typer.Option("--model", metavar="NAME", help="A backbone; resnet18 by default."),
     ] = None,
     batches: Annotated[
-        list[int] | None, typer.Option("--batch", min=1, help="Pictures a step; 8 by default.")
+        list[int] | None, typer.Option("--batch", min=1, help="Images a step; 8 by default.")
     ] = None,
     modes: Annotated[
         list[str] | None, typer.Option("--mode", help="finetune and frozen by default; or cached.")
@@ -46,14 +46,14 @@ def measure(
     compiled: Annotated[
         bool, typer.Option("--compile", help="Compile models where that is a choice.")
     ] = False,
-    size: Annotated[int, typer.Option(min=1, help="Side of a picture, in pixels.")] = 224,
+    size: Annotated[int, typer.Option(min=1, help="Side of an image, in pixels.")] = 224,
     steps: Annotated[int, typer.Option(min=1, help="Steps after the first one.")] = 10,
     group: Annotated[int, typer.Option(min=1, help="Steps between two waits for the device.")] = 1,
     data: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Pictures: train/CLASS and val/CLASS; else generated."),
+        typer.Option(metavar="DIR", help="Images: train/CLASS and val/CLASS; else generated."),
     ] = None,
-    pictures: Annotated[
+    images: Annotated[
         int, typer.Option(min=0, help="How many to generate; 0: no data pipeline.")
     ] = 128,
     native: Annotated[
@@ -78,7 +78,7 @@ def measure(
     check_files(output, plot)
     from isotune.bench.processes import checkout_loops
     from isotune.bench.setting import Setting
-    from isotune.bench.suite import Suite, pictures_of, settings
+    from isotune.bench.suite import Suite, images_of, settings
     from isotune.cli.messages import complain
     from isotune.plugins import plugins
 
@@ -93,7 +93,7 @@ def measure(
     )
     loops = None if no_native else native or checkout_loops()
     with ExitStack() as stack:
-        folder = pictures_of(data, pictures, stack)
+        folder = images_of(data, images, stack)
         write(Suite(found, folder, loops).run(complain), output, plot)
 
 
@@ -135,9 +135,9 @@ def check_files(output: Path, plot: Path | None) -> None:
     if output.suffix != ".json":
         raise SpecError(f"{output}: the name of the results should end in .json.")
     if plot is not None:
-        from isotune.reports.drawing import check_matplotlib, check_picture
+        from isotune.reports.drawing import check_figure_path, check_matplotlib
 
-        check_picture(plot)
+        check_figure_path(plot)
         check_matplotlib()
 
 

@@ -33,4 +33,4 @@ def demo(
         report = run_demo(backend, output, tell=complain, observers=[progress])
     show(console)
     show_table(console, report.table)
-    show(console, f"predictions, right in blue, wrong in red: {report.picture}")
+    show(console, f"predictions, right in blue, wrong in red: {report.image}")

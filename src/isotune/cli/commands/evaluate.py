@@ -1,4 +1,4 @@
-"""``isotune evaluate``: a run's model on labelled pictures."""
+"""``isotune evaluate``: a run's model on labelled images."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def evaluate(
         bool, typer.Option("--json", help="Print JSON, with the confusion matrix.")
     ] = False,
 ) -> None:
-    """Evaluate a run's model on labelled pictures."""
+    """Evaluate a run's model on labelled images."""
     import json
 
     from isotune.cli.console import output, show, show_table
@@ -45,9 +45,9 @@ def evaluate(
         typer.echo(json.dumps(plain, indent=2, allow_nan=False))
         return
     console = output()
-    pictures = figures.count(len(result.labels), "picture")
+    images = figures.count(len(result.labels), "image")
     show(console, f"{run}: {opened.backend.name} on {opened.backend.device}", "bold")
-    show(console, f"  split     {name}, {pictures}")
+    show(console, f"  split     {name}, {images}")
     show(console, f"  loss      {figures.loss(result.loss, 6)}")
     show(console, f"  accuracy  {figures.percent(result.accuracy, 2)}")
     if not console.is_terminal:
@@ -56,11 +56,11 @@ def evaluate(
 
 
 def by_class(result: Evaluation, classes: tuple[str, ...]) -> Table:
-    """Returns pictures and accuracy of every class."""
+    """Returns images and accuracy of every class."""
     from isotune.reports.numbers import percent
     from isotune.reports.tables import Table
 
-    table = Table(["class", "pictures", "right", "accuracy"])
+    table = Table(["class", "images", "right", "accuracy"])
     right = result.predicted == result.labels
     for label, name in enumerate(classes):
         of_class = right[result.labels == label]
@@ -78,7 +78,7 @@ def plain_data(result: Evaluation, classes: tuple[str, ...]) -> dict[str, Any]:
 
     matrix = confusion_matrix(result.labels, result.predicted, len(classes))
     return {
-        "pictures": len(result.labels),
+        "images": len(result.labels),
         "loss": result.loss if math.isfinite(result.loss) else None,
         "accuracy": result.accuracy,
         "classes": list(classes),

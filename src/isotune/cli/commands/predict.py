@@ -1,4 +1,4 @@
-"""``isotune predict``: the classes of pictures."""
+"""``isotune predict``: the classes of images."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ class Format(str, Enum):
 
 def predict(
     run: RunPath,
-    pictures: Annotated[
+    images: Annotated[
         list[Path],
         typer.Argument(
-            metavar="PICTURES", help="Pictures, folders of pictures, patterns such as 'a/**/*.jpg'."
+            metavar="IMAGES", help="Images, folders of images, patterns such as 'a/**/*.jpg'."
         ),
     ],
     top: Annotated[int, typer.Option("--top", "-k", min=1, help="How many classes to name.")] = 1,
@@ -51,14 +51,14 @@ def predict(
     device: Device = "auto",
     checkpoint: Checkpoint = "best",
 ) -> None:
-    """Predict the classes of pictures.
+    """Predict the classes of images.
 
-    Writes for each picture its path, its likeliest classes and their probabilities.
+    Writes for each image its path, its likeliest classes and their probabilities.
     """
-    from isotune.data.sources.files import find_pictures
+    from isotune.data.sources.files import find_images
     from isotune.experiment.open import open_run
 
-    paths = find_pictures(pictures)
+    paths = find_images(images)
     with _destination(output) as stream:
         opened = open_run(run, backend=backend, device=device, checkpoint=checkpoint)
         top = min(top, len(opened.classes))
@@ -74,7 +74,7 @@ def predict(
 
 
 def _write_all(run: Run, paths: Sequence[Path], top: int, writer: PredictionWriter) -> int:
-    """Writes what becomes of each picture; returns how many cannot be read."""
+    """Writes what becomes of each image; returns how many cannot be read."""
     from isotune.cli.messages import complain
     from isotune.errors import DatasetError
 

@@ -53,7 +53,7 @@ def tell_what_next(console: Console, folder: Path) -> None:
     show(console, "next:")
     for command in (
         "show predictions {}",
-        "predict {} picture.jpg",
+        "predict {} image.jpg",
         "evaluate {}",
         "compare {} ANOTHER_RUN",
     ):

@@ -1,4 +1,4 @@
-"""``isotune show``: pictures of data, predictions and runs."""
+"""``isotune show``: images of data, predictions and runs."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
     from isotune.experiment.result import Run
 
-FOLDER = "pictures"
-"""Where in a run's folder its pictures go."""
+FOLDER = "figures"
+"""Where in a run's folder its figures go."""
 
 
 class Part(str, Enum):
-    """Which pictures of an experiment."""
+    """Which images of an experiment."""
 
     TRAIN = "train"
     VAL = "val"
@@ -30,11 +30,11 @@ class Part(str, Enum):
 Split = Annotated[
     str | None, typer.Option(help="The split's name; the validation split by default.")
 ]
-Count = Annotated[int, typer.Option("--count", "-n", min=1, help="How many pictures, at most.")]
+Count = Annotated[int, typer.Option("--count", "-n", min=1, help="How many images, at most.")]
 Output = Annotated[
     Path | None,
     typer.Option(
-        "--output", "-o", metavar="FILE", help="A .png, .pdf or .svg; by default in RUN/pictures."
+        "--output", "-o", metavar="FILE", help="A .png, .pdf or .svg; by default in RUN/figures."
     ),
 ]
 
@@ -43,7 +43,7 @@ show = typer.Typer()
 
 @show.callback(invoke_without_command=True)
 def needs_a_command(context: typer.Context) -> None:
-    """Show data, predictions and runs as pictures.
+    """Show data, predictions and runs as images.
 
     Each command writes a PNG file and prints its path.
     """
@@ -56,7 +56,7 @@ def needs_a_command(context: typer.Context) -> None:
 def data(
     spec: SpecName,
     overrides: Overrides = None,
-    split: Annotated[Part, typer.Option(help="Training or validation pictures.")] = Part.TRAIN,
+    split: Annotated[Part, typer.Option(help="Training or validation images.")] = Part.TRAIN,
     count: Count = 16,
     seed: Annotated[int | None, typer.Option(min=0, help="Another seed than the spec's.")] = None,
     epoch: Annotated[int, typer.Option(min=1, help="Which epoch, from 1.")] = 1,
@@ -67,11 +67,11 @@ def data(
         ),
     ] = None,
 ) -> None:
-    """Show pictures as the network sees them.
+    """Show images as the network sees them.
 
     The first ones of an epoch, in its order and augmented, with their classes. Needs no backend.
     """
-    from isotune.reports.data import show_data
+    from isotune.experiment.show_data import show_data
     from isotune.spec.load import load_spec
 
     _check(output)
@@ -109,11 +109,11 @@ def mistakes(
     """Show and list the most confident mistakes."""
     from isotune.cli.console import output as standard_output
     from isotune.cli.console import show, show_table
-    from isotune.reports.mistakes import find_mistakes, mistakes_figure, mistakes_table, summary
+    from isotune.reports.mistakes import mistakes_figure, mistakes_table, summary
 
     _check(output)
     opened = _open(run, backend, device, checkpoint)
-    found = find_mistakes(opened, count, split)
+    found = opened.mistakes(count, split)
     console = standard_output()
     show(console, summary(found), "bold")
     if found.shown:
@@ -145,7 +145,7 @@ def curves(
             "--output",
             "-o",
             metavar="FILE",
-            help="A .png, .pdf or .svg; by default in RUN/pictures, of several runs curves.png.",
+            help="A .png, .pdf or .svg; by default in RUN/figures, of several runs curves.png.",
         ),
     ] = None,
 ) -> None:
@@ -153,7 +153,7 @@ def curves(
 
     Runs may be finished or not, and made with different backends. Needs no backend.
     """
-    from isotune.reports.curves import show_curves
+    from isotune.experiment.result import show_curves
 
     _check(output)
     usual = runs[0] / FOLDER / "curves.png" if len(runs) == 1 else Path("curves.png")
@@ -162,11 +162,11 @@ def curves(
 
 def _check(output: Path | None) -> None:
     """Refuses, before anything costly is done, what could only fail after it."""
-    from isotune.reports.drawing import check_matplotlib, check_picture
+    from isotune.reports.drawing import check_figure_path, check_matplotlib
 
     check_matplotlib()
     if output is not None:
-        check_picture(output)
+        check_figure_path(output)
 
 
 def _open(run: Path, backend: str | None, device: str, checkpoint: str) -> Run:

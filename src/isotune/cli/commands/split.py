@@ -1,4 +1,4 @@
-"""``isotune split``: a dataset of splits out of folders of pictures."""
+"""``isotune split``: a dataset of splits out of folders of images."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from isotune.reports.tables import Table
 
 SHOWN = 10
-"""Pictures of a kind that are named; others are counted."""
+"""Images of a kind that are named; others are counted."""
 
-_SIZE = "Pictures of each class: a count (1000), or a fraction (0.8)."
+_SIZE = "Images of each class: a count (1000), or a fraction (0.8)."
 
 
 def split(
@@ -33,22 +33,22 @@ def split(
     seed: Annotated[
         int, typer.Option(min=0, max=2**64 - 1, help="Chooses among the possible splits.")
     ] = 0,
-    link: Annotated[bool, typer.Option("--link", help="Link pictures, do not copy them.")] = False,
+    link: Annotated[bool, typer.Option("--link", help="Link images, do not copy them.")] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what would be, and write nothing.")
     ] = False,
 ) -> None:
-    """Split folders of pictures into a dataset.
+    """Split folders of images into a dataset.
 
     Writes DIR/train/CLASS/CLASS_0000.jpg and so on. Every class is divided by itself, and no
-    picture is in two splits, whatever its files are called.
+    image is in two splits, whatever its files are called.
     """
     from isotune.cli.console import output as standard_output
     from isotune.cli.console import show, show_table
     from isotune.cli.messages import complain
-    from isotune.data.splitting.split import split as split_pictures
+    from isotune.data.splitting.split import split as split_images
 
-    report = split_pictures(
+    report = split_images(
         folders,
         output,
         train=size("--train", train),
@@ -88,7 +88,7 @@ def size(option: str, text: str | None) -> int | float | None:
 
 
 def by_class(report: SplitReport) -> Table:
-    """Returns pictures by class and split."""
+    """Returns images by class and split."""
     from isotune.reports.tables import Table
 
     table = Table(["class", *report.counts, "unused"])
@@ -110,8 +110,8 @@ def in_a_spec(report: SplitReport) -> list[str]:
 
 
 def remarks(report: SplitReport) -> list[str]:
-    """Returns what a person should know about the pictures, a line each."""
-    lines = [f"left out {picture.identity}: {picture.reason}" for picture in report.broken[:SHOWN]]
+    """Returns what a person should know about the images, a line each."""
+    lines = [f"left out {image.identity}: {image.reason}" for image in report.broken[:SHOWN]]
     if len(report.broken) > SHOWN:
         lines.append(f"left out {len(report.broken) - SHOWN} more that cannot be read")
     lines += [
@@ -120,9 +120,9 @@ def remarks(report: SplitReport) -> list[str]:
         if number
     ]
     lines += [
-        f"the same picture is in several classes: {', '.join(map(str, paths))}"
+        f"the same image is in several classes: {', '.join(map(str, paths))}"
         for paths in report.shared[:SHOWN]
     ]
     if len(report.shared) > SHOWN:
-        lines.append(f"{len(report.shared) - SHOWN} more pictures are in several classes")
+        lines.append(f"{len(report.shared) - SHOWN} more images are in several classes")
     return lines

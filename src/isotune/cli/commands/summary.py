@@ -25,9 +25,9 @@ def summary(
     is trained or written.
     """
     from isotune.cli.console import output, show, show_table
-    from isotune.experiment.summary import summary as summarise
+    from isotune.experiment.summary import summary as summarize
 
-    found = summarise(
+    found = summarize(
         spec, backend=backend, device=device, overrides=overrides or (), classes=classes
     )
     console = output()

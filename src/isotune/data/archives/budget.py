@@ -7,14 +7,14 @@ from pathlib import Path
 from isotune.errors import DatasetError
 
 RATIO = 200
-"""Times its own size that an archive may unpack to. Compressed pictures hardly shrink again, and
+"""Times its own size that an archive may unpack to. Compressed images hardly shrink again, and
 bitmaps of drawings some twenty times; DEFLATE itself reaches 1,032."""
 
 FREE = 256 << 20
 """Bytes that any archive may unpack to, be it as small as it likes."""
 
 ENTRIES = 20_000_000
-"""Entries that an archive may have: all of ImageNet are fourteen million pictures."""
+"""Entries that an archive may have: all of ImageNet are fourteen million images."""
 
 BLOCK = 4096
 """Bytes that an entry counts for beside its content: what the smallest file takes on a disk."""
@@ -41,7 +41,7 @@ class Budget:
         self._entries += 1
         self._bytes += size + BLOCK
         if self._entries > ENTRIES:
-            raise DatasetError(f"it has more than {ENTRIES:,} entries, as no picture dataset does")
+            raise DatasetError(f"it has more than {ENTRIES:,} entries, as no image dataset does")
         self.reach(self._bytes)
 
     def reach(self, size: int) -> None:
@@ -53,5 +53,5 @@ class Budget:
         if size > self.limit:
             raise DatasetError(
                 f"it unpacks to more than {self.limit:,} bytes, {RATIO} times its own size or 256"
-                " MiB at least, as no picture dataset does: it looks like a decompression bomb"
+                " MiB at least, as no image dataset does: it looks like a decompression bomb"
             )

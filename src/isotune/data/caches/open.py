@@ -1,4 +1,4 @@
-"""Decides which pictures of an experiment are worth being kept, and in how much room."""
+"""Decides which images of an experiment are worth being kept, and in how much room."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ _MIB = 1 << 20
 
 
 @dataclass(frozen=True)
-class Kept:
-    """The stores of a run's pictures; None where nothing is kept."""
+class PixelCaches:
+    """The stores of a run's images; None where nothing is kept."""
 
     train: PixelStore | None = None
     val: PixelStore | None = None
@@ -27,15 +27,15 @@ class Kept:
                 store.close()
 
 
-def open_stores(spec: ExperimentSpec, train: ImageSource, val: ImageSource) -> Kept:
+def open_stores(spec: ExperimentSpec, train: ImageSource, val: ImageSource) -> PixelCaches:
     """Returns stores within the bounds of a resolved spec, both together.
 
-    Nothing is kept of pictures that cost nothing to load, or are asked for once only.
-    Validation pictures come first, for up to half the room: they are small, as most often
+    Nothing is kept of images that cost nothing to load, or are asked for once only.
+    Validation images come first, for up to half the room: they are small, as most often
     nothing of their transforms is random, and save more work.
     """
-    if spec.cache.pictures == "off":
-        return Kept()
+    if spec.cache.images == "off":
+        return PixelCaches()
     room = [spec.cache.memory * _MIB, spec.cache.disk * _MIB]
     kept_val = kept_train = None
     if not val.cheap and _evaluations(spec) > 1:
@@ -47,7 +47,7 @@ def open_stores(spec: ExperimentSpec, train: ImageSource, val: ImageSource) -> K
         kept_val = PixelStore(len(val), *shares)
     if not train.cheap and spec.epochs > 1:
         kept_train = PixelStore(len(train), *room)
-    return Kept(kept_train, kept_val)
+    return PixelCaches(kept_train, kept_val)
 
 
 def _evaluations(spec: ExperimentSpec) -> int:
@@ -55,7 +55,7 @@ def _evaluations(spec: ExperimentSpec) -> int:
 
 
 def _pixels(spec: ExperimentSpec, source: ImageSource) -> int:
-    """Returns the bytes of all pictures as they are evaluated."""
+    """Returns the bytes of all images as they are evaluated."""
     assert spec.transforms.val is not None, "resolve() comes first"
     size = output_size(spec.transforms.val)
     assert size is not None, "a pipeline ends in one size"

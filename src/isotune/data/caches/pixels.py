@@ -1,4 +1,4 @@
-"""Keeps pictures as pixels: in memory, then in a temporary file that is mapped into memory."""
+"""Keeps images as pixels: in memory, then in a temporary file that is mapped into memory."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _PLACE = np.dtype([("slab", "i4"), ("height", "i4"), ("width", "i4"), ("start", 
 
 @dataclass
 class _Slab:
-    """Room for pictures.
+    """Room for images.
 
     Attributes:
         pixels: all of it, flat; those of the file can only be read.
@@ -38,14 +38,14 @@ class _Slab:
 
 
 class PixelStore:
-    """Keeps pictures by number, as long as there is room; may be used by several threads.
+    """Keeps images by number, as long as there is room; may be used by several threads.
 
     None makes room for a later one: where every epoch asks for all of them, that would keep
     each until just before it is needed. The file has no name (on Windows: it has one until the
     process ends), so that nothing stays behind, whatever ends the process.
 
     Args:
-        length: how many pictures there are.
+        length: how many images there are.
         memory: bytes of pixels that are kept in memory.
         disk: bytes of pixels beyond those that are kept in the file, which lies under
             ``$ISOTUNE_HOME/cache`` or, where that cannot be written, where temporary files do.
@@ -53,7 +53,7 @@ class PixelStore:
 
     def __init__(self, length: int, memory: int, disk: int) -> None:
         self._lock = threading.Lock()
-        # Not a dict: twenty bytes a picture, whatever happens.
+        # Not a dict: twenty bytes an image, whatever happens.
         self._places = np.zeros(length, _PLACE)
         self._slabs: list[_Slab] = []
         self._memory, self._disk = memory, disk
@@ -61,7 +61,7 @@ class PixelStore:
         self._end = 0
 
     def get(self, number: int) -> NDArray[np.uint8] | None:
-        """Returns a picture: read-only, shape (height, width, 3); None if it is not kept."""
+        """Returns an image: read-only, shape (height, width, 3); None if it is not kept."""
         with self._lock:
             slab, height, width, start = self._places[number].item()
             if not slab:
@@ -72,7 +72,7 @@ class PixelStore:
         return pixels
 
     def put(self, number: int, pixels: NDArray[np.uint8]) -> None:
-        """Keeps a copy of a picture, shape (height, width, 3), if there is room."""
+        """Keeps a copy of an image, shape (height, width, 3), if there is room."""
         with self._lock:
             if self._places["slab"][number]:
                 return
@@ -81,7 +81,7 @@ class PixelStore:
                 if slab is not None:
                     self._write(slab, pixels)
             except OSError as error:
-                log.warning("no more decoded pictures are kept on disk: %s.", error.strerror)
+                log.warning("no more decoded images are kept on disk: %s.", error.strerror)
                 self._disk, slab = 0, None
                 for newest in self._slabs[-1:]:
                     newest.used = len(newest.pixels)

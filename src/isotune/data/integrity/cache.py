@@ -1,4 +1,4 @@
-"""Remembers which picture files were found sound, so that the next run need not read them.
+"""Remembers which image files were found sound, so that the next run need not read them.
 
 A verdict holds as long as the file keeps its size and its time of modification, and Pillow
 its version.
@@ -20,14 +20,14 @@ from numpy.typing import NDArray
 
 from isotune.storage import home
 
-Stamps = NDArray[np.int64]
+Fingerprints = NDArray[np.int64]
 """Of each file its size in bytes and its time of modification in nanoseconds: shape (N, 2)."""
 
 
-class Verdicts:
-    """What is wrong with the picture files of one folder, by their paths in it.
+class IntegrityCache:
+    """What is wrong with the image files of one folder, by their paths in it.
 
-    Kept in a file under ``$ISOTUNE_HOME/cache/checked``; a file that cannot be read or
+    PixelCaches in a file under ``$ISOTUNE_HOME/cache/checked``; a file that cannot be read or
     written only means that nothing is remembered.
     """
 
@@ -35,37 +35,39 @@ class Verdicts:
         digest = hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()
         self._file = home.home() / "cache" / "checked" / f"{digest[:32]}.json"
 
-    def recall(self, names: Sequence[str], stamps: Stamps) -> list[str | None]:
+    def recall(self, names: Sequence[str], fingerprints: Fingerprints) -> list[str | None]:
         """Returns what is wrong with each file, ``""`` if nothing is, None if it is not known."""
         try:
             known, then, broken = self._read()
         except Exception:  # damaged files make many kinds of them
             return [None] * len(names)
         if known == names:
-            same = (then == stamps).all(axis=1).tolist()
+            same = (then == fingerprints).all(axis=1).tolist()
         else:
-            stamp = dict(zip(known, map(tuple, then.tolist()), strict=True))
-            found = map(tuple, stamps.tolist())
-            same = [stamp.get(name) == now for name, now in zip(names, found, strict=True)]
+            fingerprint = dict(zip(known, map(tuple, then.tolist()), strict=True))
+            found = map(tuple, fingerprints.tolist())
+            same = [fingerprint.get(name) == now for name, now in zip(names, found, strict=True)]
         return [
             broken.get(name, "") if is_same else None
             for name, is_same in zip(names, same, strict=True)
         ]
 
-    def replace(self, names: Sequence[str], stamps: Stamps, reasons: Sequence[str]) -> None:
+    def replace(
+        self, names: Sequence[str], fingerprints: Fingerprints, reasons: Sequence[str]
+    ) -> None:
         """Forgets everything and remembers these verdicts, on disk if that can be."""
         content = {
             "pillow": PIL.__version__,
             # In one piece, which is read much faster than a hundred thousand.
             "names": "\0".join(names),
-            "stamps": stamps.reshape(-1).tolist(),
+            "fingerprints": fingerprints.reshape(-1).tolist(),
             "broken": {name: reason for name, reason in zip(names, reasons, strict=True) if reason},
         }
         with contextlib.suppress(OSError):
             self._write(json.dumps(content))
 
-    def _read(self) -> tuple[list[str], Stamps, dict[str, str]]:
-        """Returns the names, stamps and what is wrong with those that are broken.
+    def _read(self) -> tuple[list[str], Fingerprints, dict[str, str]]:
+        """Returns the names, fingerprints and what is wrong with those that are broken.
 
         Raises:
             Exception: there is no such file, or it is damaged.
@@ -74,8 +76,12 @@ class Verdicts:
         if content["pillow"] != PIL.__version__:
             raise ValueError("another decoder's verdicts")
         names = content["names"].split("\0")
-        stamps = np.array(content["stamps"], dtype=np.int64).reshape(len(names), 2)
-        return names, stamps, {name: str(reason) for name, reason in content["broken"].items()}
+        fingerprints = np.array(content["fingerprints"], dtype=np.int64).reshape(len(names), 2)
+        return (
+            names,
+            fingerprints,
+            {name: str(reason) for name, reason in content["broken"].items()},
+        )
 
     def _write(self, text: str) -> None:
         self._file.parent.mkdir(parents=True, exist_ok=True)

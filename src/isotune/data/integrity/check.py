@@ -1,4 +1,4 @@
-"""Finds pictures that cannot be read, before training starts to cost anything."""
+"""Finds images that cannot be read, before training starts to cost anything."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Literal, TypeVar
 import numpy as np
 
 from isotune.data.decode import open_checked, reason, to_rgb
-from isotune.data.integrity.cache import Verdicts
+from isotune.data.integrity.cache import IntegrityCache
 from isotune.data.sources.folder import FolderSource
 from isotune.data.sources.subset import Subset
 from isotune.data.workers import worker_count
@@ -22,17 +22,17 @@ from isotune.errors import DatasetError
 from isotune.interfaces.dataset import ImageSource
 
 SHOWN = 20
-"""Broken pictures that an error names; it counts the others."""
+"""Broken images that an error names; it counts the others."""
 
 CHUNK = 64
-"""Pictures a thread checks at a time."""
+"""Images a thread checks at a time."""
 
 _T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
-class BrokenPicture:
-    """A picture that cannot be read.
+class BrokenImage:
+    """An image that cannot be read.
 
     Attributes:
         index: its position in the source.
@@ -47,42 +47,42 @@ class BrokenPicture:
 
 def clean(
     source: ImageSource, policy: Literal["error", "skip"], workers: int | None = None
-) -> tuple[ImageSource, list[BrokenPicture]]:
-    """Returns `source` without its broken pictures, and those.
+) -> tuple[ImageSource, list[BrokenImage]]:
+    """Returns `source` without its broken images, and those.
 
     Args:
-        source: the pictures.
+        source: the images.
         policy: what to do about broken ones: raise an error, or leave them out.
         workers: threads that read; None chooses.
 
     Raises:
-        DatasetError: the policy is ``error`` and pictures are broken, all of which it names;
-            or a class has no other picture.
+        DatasetError: the policy is ``error`` and images are broken, all of which it names;
+            or a class has no other image.
     """
     broken = find_broken(source, workers)
     if not broken:
         return source, []
     if policy == "error":
         raise DatasetError(_listing(broken))
-    sound = np.delete(np.arange(len(source)), [picture.index for picture in broken])
+    sound = np.delete(np.arange(len(source)), [image.index for image in broken])
     left = Subset(source, sound.tolist())
     for label in np.setdiff1d(source.labels, left.labels):
         raise DatasetError(
-            f"no picture of class '{source.classes[label]}' can be read: {_listing(broken)}"
+            f"no image of class '{source.classes[label]}' can be read: {_listing(broken)}"
         )
     return left, broken
 
 
-def _listing(broken: list[BrokenPicture]) -> str:
-    count = "1 picture is" if len(broken) == 1 else f"{len(broken)} pictures are"
-    lines = [f"  {picture.identity}: {picture.reason}" for picture in broken[:SHOWN]]
+def _listing(broken: list[BrokenImage]) -> str:
+    count = "1 image is" if len(broken) == 1 else f"{len(broken)} images are"
+    lines = [f"  {image.identity}: {image.reason}" for image in broken[:SHOWN]]
     if len(broken) > SHOWN:
         lines.append(f"  and {len(broken) - SHOWN} more")
     return "\n".join([f"{count} broken; mend, delete or skip:", *lines])
 
 
-def find_broken(source: ImageSource, workers: int | None = None) -> list[BrokenPicture]:
-    """Reads every picture to its end and returns those that cannot be read, in order.
+def find_broken(source: ImageSource, workers: int | None = None) -> list[BrokenImage]:
+    """Reads every image to its end and returns those that cannot be read, in order.
 
     Files that were read before and have not changed since are not read again.
     """
@@ -95,27 +95,29 @@ def find_broken(source: ImageSource, workers: int | None = None) -> list[BrokenP
             lambda index: _check_loading(source, index), range(len(source)), workers
         )
     return [
-        BrokenPicture(index, source.identify(index), reason)
+        BrokenImage(index, source.identify(index), reason)
         for index, reason in enumerate(reasons)
         if reason
     ]
 
 
 def _check_folder(source: FolderSource, workers: int | None) -> list[str]:
-    stamps = np.array(in_threads(partial(_stamp, source), range(len(source)), workers), np.int64)
-    known = Verdicts(source.folder)
-    recalled = known.recall(source.names, stamps)
+    fingerprints = np.array(
+        in_threads(partial(_fingerprint, source), range(len(source)), workers), np.int64
+    )
+    known = IntegrityCache(source.folder)
+    recalled = known.recall(source.names, fingerprints)
     unknown = [index for index, verdict in enumerate(recalled) if verdict is None]
     found = in_threads(lambda i: _check_path(source.path(i)), unknown, workers)
     for index, verdict in zip(unknown, found, strict=True):
         recalled[index] = verdict
     verdicts = [verdict or "" for verdict in recalled]
     if unknown:
-        known.replace(source.names, stamps, verdicts)
+        known.replace(source.names, fingerprints, verdicts)
     return verdicts
 
 
-def _stamp(source: FolderSource, index: int) -> tuple[int, int]:
+def _fingerprint(source: FolderSource, index: int) -> tuple[int, int]:
     """Returns a file's size and time of modification; (0, 0) of one that cannot be found."""
     try:
         status = os.stat(source.identify(index))  # noqa: PTH116 (a Path takes three times as long)
@@ -132,7 +134,7 @@ def _check_path(path: Path) -> str:
 
 
 def check_file(path: Path, status: os.stat_result) -> str:
-    """Returns what is wrong with a picture file, or an empty string."""
+    """Returns what is wrong with an image file, or an empty string."""
     if not stat.S_ISREG(status.st_mode):
         return "it is not a file"  # opening a pipe would wait for ever
     try:

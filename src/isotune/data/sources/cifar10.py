@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from isotune.data.sources.fingerprints import file_stamps
+from isotune.data.sources.fingerprints import file_fingerprints
 from isotune.errors import DatasetError
 from isotune.interfaces.dataset import ImageSource
 
@@ -27,7 +27,7 @@ FOLDER = "cifar-10-batches-bin"
 META = "batches.meta.txt"
 SIDE = 32
 RECORD = 1 + 3 * SIDE * SIDE
-"""Bytes a picture: its label, then its red, green and blue plane, row by row."""
+"""Bytes an image: its label, then its red, green and blue plane, row by row."""
 
 CLASSES = 10
 
@@ -72,7 +72,7 @@ class Cifar10Source(ImageSource):
         self.labels = _positions(folder, names, self.classes)[labels]
 
     def load(self, index: int) -> Image.Image:
-        """Returns picture `index`, 32 pixels wide and high."""
+        """Returns image `index`, 32 pixels wide and high."""
         from PIL import Image
 
         file, row = self._place(index)
@@ -80,13 +80,13 @@ class Cifar10Source(ImageSource):
         return Image.fromarray(np.ascontiguousarray(planes.transpose(1, 2, 0)))
 
     def identify(self, index: int) -> str:
-        """Returns the file of picture `index` and its position in it, from 0."""
+        """Returns the file of image `index` and its position in it, from 0."""
         file, row = self._place(index)
         return f"{self._paths[file]}[{row}]"
 
-    def stamps(self) -> list[str] | None:
+    def fingerprints(self) -> list[str] | None:
         """Returns each data file's path, size and time of modification."""
-        return file_stamps(self._paths)
+        return file_fingerprints(self._paths)
 
     def _place(self, index: int) -> tuple[int, int]:
         file = int(np.searchsorted(self._ends, index, side="right"))
@@ -122,7 +122,7 @@ def _records(path: Path) -> NDArray[np.uint8]:
         if size == 0 or size % RECORD:
             raise DatasetError(
                 f"{path}: is {size} bytes long, which is no multiple of the {RECORD} that a"
-                " CIFAR-10 picture takes; it is damaged or incomplete."
+                " CIFAR-10 image takes; it is damaged or incomplete."
             )
         records = np.memmap(path, np.uint8, "r", shape=(size // RECORD, RECORD))
     except OSError as error:

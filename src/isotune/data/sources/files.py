@@ -1,4 +1,4 @@
-"""Pictures by path, without labels: what a prediction is made for."""
+"""Images by path, without labels: what a prediction is made for."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class FileSource(ImageSource):
-    """Some pictures; every label is 0. A file that is missing is told when it is loaded."""
+    """Some images; every label is 0. A file that is missing is told when it is loaded."""
 
     def __init__(self, paths: Sequence[str | Path], classes: tuple[str, ...]) -> None:
         self._paths = [Path(path) for path in paths]
@@ -27,30 +27,30 @@ class FileSource(ImageSource):
         self.labels = np.zeros(len(self._paths), dtype=np.int32)
 
     def load(self, index: int) -> Image.Image:
-        """Decodes picture `index` to RGB, upright.
+        """Decodes image `index` to RGB, upright.
 
         Raises:
             DatasetError: it is not a file, or cannot be read.
         """
         path = self._paths[index]
         if not _holds(path.is_file):  # nor a pipe, whose opening would wait for ever
-            raise DatasetError(f"{path}: there is no such picture.")
+            raise DatasetError(f"{path}: there is no such image.")
         return open_rgb(path)
 
     def identify(self, index: int) -> str:
-        """Returns the picture's path."""
+        """Returns the image's path."""
         return str(self._paths[index])
 
 
-def find_pictures(names: Sequence[str | Path]) -> list[Path]:
-    """Returns the pictures named, in order; one that is named twice is there twice.
+def find_images(names: Sequence[str | Path]) -> list[Path]:
+    """Returns the images named, in order; one that is named twice is there twice.
 
-    A folder stands for the pictures in it, however deep, sorted. A pattern (``*``, ``?``,
+    A folder stands for the images in it, however deep, sorted. A pattern (``*``, ``?``,
     ``[...]``, and ``**`` for folders however deep) stands for the files it matches, sorted;
     what is there under just that name is no pattern. Any other name stays as it is.
 
     Raises:
-        DatasetError: a folder holds no picture, or a pattern matches no file.
+        DatasetError: a folder holds no image, or a pattern matches no file.
     """
     found: list[Path] = []
     for path in map(Path, names):
@@ -64,14 +64,13 @@ def find_pictures(names: Sequence[str | Path]) -> list[Path]:
 
 
 def _inside(folder: Path) -> list[Path]:
-    pictures = [path for path in folder.rglob("*") if path.suffix.lower() in EXTENSIONS]
-    pictures = sorted(path for path in pictures if not path.is_dir())
-    if not pictures:
+    images = [path for path in folder.rglob("*") if path.suffix.lower() in EXTENSIONS]
+    images = sorted(path for path in images if not path.is_dir())
+    if not images:
         raise DatasetError(
-            f"{folder}: there is no picture in it; names of pictures end in"
-            f" {', '.join(EXTENSIONS)}."
+            f"{folder}: there is no image in it; names of images end in {', '.join(EXTENSIONS)}."
         )
-    return pictures
+    return images
 
 
 def _matches(pattern: Path) -> list[Path]:

@@ -1,4 +1,4 @@
-"""Pictures in folders: one folder per split, in it one per class."""
+"""Images in folders: one folder per split, in it one per class."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NoReturn
 import numpy as np
 
 from isotune.data.decode import open_rgb
-from isotune.data.sources.fingerprints import file_stamps
+from isotune.data.sources.fingerprints import file_fingerprints
 from isotune.errors import DatasetError, nearest
 from isotune.interfaces.dataset import ImageSource
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from PIL import Image
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
-"""Names of pictures end in one of these, in upper or lower case: those of ``ImageFolder``."""
+"""Names of images end in one of these, in upper or lower case: those of ``ImageFolder``."""
 
 
 class FolderSource(ImageSource):
-    """A split of a dataset of folders, with the pictures and the order of ``ImageFolder``.
+    """A split of a dataset of folders, with the images and the order of ``ImageFolder``.
 
-    Classes are sorted as Python strings. Pictures may lie deeper than in the class's folder,
-    links are followed, hidden files count. Pictures are read when they are asked for.
+    Classes are sorted as Python strings. Images may lie deeper than in the class's folder,
+    links are followed, hidden files count. Images are read when they are asked for.
 
     Args:
         root: the dataset's folder.
@@ -34,10 +34,10 @@ class FolderSource(ImageSource):
 
     Attributes:
         folder: the split's folder.
-        names: the pictures' paths in it.
+        names: the images' paths in it.
 
     Raises:
-        DatasetError: a folder is missing, a class has no picture, or classes differ.
+        DatasetError: a folder is missing, a class has no image, or classes differ.
     """
 
     def __init__(
@@ -54,11 +54,11 @@ class FolderSource(ImageSource):
         self.labels = np.array(labels, dtype=np.int32)
 
     def path(self, index: int) -> Path:
-        """Returns the path of picture `index`."""
+        """Returns the path of image `index`."""
         return Path(self.identify(index))
 
     def load(self, index: int) -> Image.Image:
-        """Decodes picture `index` to RGB, upright.
+        """Decodes image `index` to RGB, upright.
 
         Raises:
             DatasetError: it cannot be read.
@@ -66,12 +66,12 @@ class FolderSource(ImageSource):
         return open_rgb(self.path(index))
 
     def identify(self, index: int) -> str:
-        """Returns the path of picture `index`."""
+        """Returns the path of image `index`."""
         return f"{self.folder}{os.sep}{self.names[index]}"
 
-    def stamps(self) -> list[str] | None:
+    def fingerprints(self) -> list[str] | None:
         """Returns each file's path, size and time of modification; None if one is not there."""
-        return file_stamps(self.folder / name for name in self.names)
+        return file_fingerprints(self.folder / name for name in self.names)
 
 
 def _split_folder(root: Path, split: str) -> Path:
@@ -118,26 +118,26 @@ def _some(names: Sequence[str], most: int = 10) -> str:
 
 
 def _index(folder: Path, classes: Sequence[str]) -> tuple[list[str], list[int]]:
-    """Returns the pictures' paths within `folder`, and their labels."""
+    """Returns the images' paths within `folder`, and their labels."""
     names: list[str] = []
     labels: list[int] = []
     empty = []
     for name in sorted(classes):
         before = len(names)
-        names.extend(class_pictures(str(folder), name))
+        names.extend(class_images(str(folder), name))
         labels.extend([classes.index(name)] * (len(names) - before))
         if len(names) == before:
             empty.append(name)
     if empty:
         raise DatasetError(
-            f"{folder}: no picture in class {_some(empty)}; names of pictures end in"
+            f"{folder}: no image in class {_some(empty)}; names of images end in"
             f" {', '.join(EXTENSIONS)}."
         )
     return names, labels
 
 
-def class_pictures(folder: str, name: str) -> Iterator[str]:
-    """Yields the paths within `folder` of a class's pictures, folder by folder, sorted."""
+def class_images(folder: str, name: str) -> Iterator[str]:
+    """Yields the paths within `folder` of a class's images, folder by folder, sorted."""
     for place, files in sorted(_walk(f"{folder}{os.sep}{name}")):
         inside = place[len(folder) + 1 :]
         for file in sorted(files):

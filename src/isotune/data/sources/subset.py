@@ -1,4 +1,4 @@
-"""Some pictures of a source."""
+"""Some images of a source."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Subset(ImageSource):
-    """A view of the pictures of `source` at `indices`, in that order, with all its classes."""
+    """A view of the images of `source` at `indices`, in that order, with all its classes."""
 
     def __init__(self, source: ImageSource, indices: Sequence[int]) -> None:
         self._source = source
@@ -25,14 +25,14 @@ class Subset(ImageSource):
         self.labels = source.labels[self._indices]
 
     def load(self, index: int) -> Image.Image:
-        """Decodes picture `index` of the subset."""
+        """Decodes image `index` of the subset."""
         return self._source.load(int(self._indices[index]))
 
     def identify(self, index: int) -> str:
-        """Names picture `index` of the subset."""
+        """Names image `index` of the subset."""
         return self._source.identify(int(self._indices[index]))
 
-    def stamps(self) -> list[str] | None:
-        """Returns what changes with the source, and which of its pictures these are."""
-        stamps = self._source.stamps()
-        return None if stamps is None else [*stamps, *map(str, self._indices.tolist())]
+    def fingerprints(self) -> list[str] | None:
+        """Returns what changes with the source, and which of its images these are."""
+        fingerprints = self._source.fingerprints()
+        return None if fingerprints is None else [*fingerprints, *map(str, self._indices.tolist())]

@@ -1,4 +1,4 @@
-"""Gathers the pictures of class folders: which are readable, and which are the same."""
+"""Gathers the images of class folders: which are readable, and which are the same."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from isotune.data.decode import reason
-from isotune.data.integrity.check import BrokenPicture, check_file, in_threads
-from isotune.data.sources.folder import EXTENSIONS, class_pictures
+from isotune.data.integrity.check import BrokenImage, check_file, in_threads
+from isotune.data.sources.folder import EXTENSIONS, class_images
 from isotune.errors import DatasetError
 
 SPLIT_NAMES = frozenset({"train", "training", "val", "valid", "validation", "test", "testing"})
@@ -19,10 +19,10 @@ SPLIT_NAMES = frozenset({"train", "training", "val", "valid", "validation", "tes
 
 @dataclass
 class Gathered:
-    """The pictures of one class.
+    """The images of one class.
 
     Attributes:
-        files: one file for each different picture, the first by path, by the SHA-256 of its
+        files: one file for each different image, the first by path, by the SHA-256 of its
             bytes.
         duplicates: further files of the same bytes.
     """
@@ -36,7 +36,7 @@ def class_folders(sources: Sequence[str | Path]) -> dict[str, Path]:
 
     Args:
         sources: a folder for each class, which has its name; or one folder, whose folders are
-            the classes unless there are pictures beside them. Folders whose names begin with a
+            the classes unless there are images beside them. Folders whose names begin with a
             dot are none.
 
     Raises:
@@ -45,7 +45,7 @@ def class_folders(sources: Sequence[str | Path]) -> dict[str, Path]:
     folders = [Path(os.path.abspath(source)) for source in sources]  # noqa: PTH100 (links stay)
     for folder in folders:
         if not folder.is_dir():
-            raise DatasetError(f"{folder}: there is no such folder of pictures.")
+            raise DatasetError(f"{folder}: there is no such folder of images.")
     if len(folders) == 1 and (inside := _class_folders_in(folders[0])):
         folders = inside
     found: dict[str, Path] = {}
@@ -69,30 +69,30 @@ def _class_folders_in(parent: Path) -> list[Path]:
     folders = [Path(entry.path) for entry in entries if entry.is_dir()]
     if folders and any(entry.name.lower().endswith(EXTENSIONS) for entry in entries):
         raise DatasetError(
-            f"{parent}: has pictures beside folders; name the folders, one for each class."
+            f"{parent}: has images beside folders; name the folders, one for each class."
         )
     return folders
 
 
 def gather(
     folders: dict[str, Path], workers: int | None = None
-) -> tuple[dict[str, Gathered], list[BrokenPicture]]:
-    """Reads every picture and returns the different readable ones by class, and broken ones.
+) -> tuple[dict[str, Gathered], list[BrokenImage]]:
+    """Reads every image and returns the different readable ones by class, and broken ones.
 
     Raises:
-        DatasetError: a class has no picture.
+        DatasetError: a class has no image.
     """
     classes = {name: Gathered() for name in folders}
-    broken: list[BrokenPicture] = []
+    broken: list[BrokenImage] = []
     files = [
-        (name, folder.parent / picture)
+        (name, folder.parent / image)
         for name, folder in folders.items()
-        for picture in sorted(class_pictures(str(folder.parent), folder.name))
+        for image in sorted(class_images(str(folder.parent), folder.name))
     ]
     found = in_threads(lambda index: _examine(files[index][1]), range(len(files)), workers)
     for index, ((name, path), (digest, wrong)) in enumerate(zip(files, found, strict=True)):
         if wrong:
-            broken.append(BrokenPicture(index, str(path), wrong))
+            broken.append(BrokenImage(index, str(path), wrong))
         elif digest in classes[name].files:
             classes[name].duplicates.append(path)
         else:
@@ -100,14 +100,14 @@ def gather(
     for name, gathered in classes.items():
         if not gathered.files:
             raise DatasetError(
-                f"{folders[name]}: there is no readable picture in it; names of pictures end in"
+                f"{folders[name]}: there is no readable image in it; names of images end in"
                 f" {', '.join(EXTENSIONS)}."
             )
     return classes, broken
 
 
 def _examine(path: Path) -> tuple[str, str]:
-    """Returns the SHA-256 of a file, and what is wrong with it as a picture."""
+    """Returns the SHA-256 of a file, and what is wrong with it as an image."""
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):

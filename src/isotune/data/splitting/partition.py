@@ -1,4 +1,4 @@
-"""Divides pictures among splits: each class by itself, no picture in two, by seed alone."""
+"""Divides images among splits: each class by itself, no image in two, by seed alone."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from isotune.errors import DatasetError, SpecError
 from isotune.randomness import Purpose, named_stream
 
 Size = Union[int, float]
-"""Pictures of each class that a split gets: a count, or a fraction (a float) of those there are."""
+"""Images of each class that a split gets: a count, or a fraction (a float) of those there are."""
 
 Counts = dict[str, dict[str, int]]
-"""Pictures by split and class."""
+"""Images by split and class."""
 
 
 def check_sizes(sizes: Mapping[str, Size]) -> None:
@@ -28,7 +28,7 @@ def check_sizes(sizes: Mapping[str, Size]) -> None:
     """
     shown = ", ".join(f"{split} {size}" for split, size in sizes.items())
     if not sizes:
-        raise SpecError("a split needs a size: train 1000 pictures a class, or a fraction of 0.8.")
+        raise SpecError("a split needs a size: train 1000 images a class, or a fraction of 0.8.")
     if any(not 0 < size < math.inf for size in sizes.values()):
         raise SpecError(f"sizes of splits should be above 0, not {shown}.")
     kinds = {isinstance(size, float) for size in sizes.values()}
@@ -43,14 +43,14 @@ def _exact(size: Size) -> Fraction:
 
 
 def counts(sizes: Mapping[str, Size], available: Mapping[str, int]) -> Counts:
-    """Returns how many pictures of each class each split gets.
+    """Returns how many images of each class each split gets.
 
-    Fractions are rounded so that those that make 1 leave no picture over, and none is off by a
-    whole picture.
+    Fractions are rounded so that those that make 1 leave no image over, and none is off by a
+    whole image.
 
     Args:
         sizes: checked sizes by split.
-        available: different pictures by class.
+        available: different images by class.
 
     Raises:
         DatasetError: there are too few of a class.
@@ -69,9 +69,7 @@ def counts(sizes: Mapping[str, Size], available: Mapping[str, int]) -> Counts:
         if ends[-1] > total:
             complaints.append(f"class '{name}' has {total}, and {ends[-1]} are asked for")
     if complaints:
-        raise DatasetError(
-            f"there are too few different readable pictures: {'; '.join(complaints)}."
-        )
+        raise DatasetError(f"there are too few different readable images: {'; '.join(complaints)}.")
     return result
 
 
@@ -80,15 +78,15 @@ def _are_counts(sizes: Mapping[str, Size]) -> bool:
 
 
 def partition(
-    pictures: Mapping[str, Collection[str]], wanted: Counts, seed: int
+    images: Mapping[str, Collection[str]], wanted: Counts, seed: int
 ) -> dict[str, dict[str, list[str]]]:
-    """Chooses pictures for each split, at random but for the seed.
+    """Chooses images for each split, at random but for the seed.
 
     What is in several classes goes to one split in all of them. Nothing depends on any order
-    in which pictures or classes are given.
+    in which images or classes are given.
 
     Args:
-        pictures: what identifies each picture (its content's hash), by class.
+        images: what identifies each image (its content's hash), by class.
         wanted: how many are chosen, by split and class.
         seed: 0 to 2**64 - 1.
 
@@ -99,17 +97,17 @@ def partition(
         DatasetError: so many are in several classes that the numbers cannot be kept.
     """
     owners: dict[str, list[str]] = {}
-    for name in sorted(pictures):
-        for picture in pictures[name]:
-            owners.setdefault(picture, []).append(name)
+    for name in sorted(images):
+        for image in images[name]:
+            owners.setdefault(image, []).append(name)
     chosen = _place_shared(owners, wanted, seed)
-    for name in sorted(pictures):
-        own = _shuffled([p for p in pictures[name] if len(owners[p]) == 1], seed, f"class/{name}")
+    for name in sorted(images):
+        own = _shuffled([p for p in images[name] if len(owners[p]) == 1], seed, f"class/{name}")
         for split in wanted:
             missing = wanted[split][name] - len(chosen[split][name])
             if missing > len(own):
                 raise DatasetError(
-                    f"so many pictures of class '{name}' are in another class, too, that the"
+                    f"so many images of class '{name}' are in another class, too, that the"
                     " splits cannot be kept apart; remove them from one."
                 )
             taken, own = own[:missing], own[missing:]
@@ -126,18 +124,18 @@ def _place_shared(
     chosen: dict[str, dict[str, list[str]]] = {
         split: {name: [] for name in by_class} for split, by_class in wanted.items()
     }
-    shared = [picture for picture, names in owners.items() if len(names) > 1]
-    for picture in _shuffled(shared, seed, "shared"):
+    shared = [image for image, names in owners.items() if len(names) > 1]
+    for image in _shuffled(shared, seed, "shared"):
         for split, by_class in wanted.items():
-            if all(len(chosen[split][name]) < by_class[name] for name in owners[picture]):
-                for name in owners[picture]:
-                    chosen[split][name].append(picture)
+            if all(len(chosen[split][name]) < by_class[name] for name in owners[image]):
+                for name in owners[image]:
+                    chosen[split][name].append(image)
                 break
     return chosen
 
 
-def _shuffled(pictures: Collection[str], seed: int, name: str) -> list[str]:
-    """Returns `pictures` in an order that depends on nothing but them, the seed and a name."""
-    known = sorted(pictures)
+def _shuffled(images: Collection[str], seed: int, name: str) -> list[str]:
+    """Returns `images` in an order that depends on nothing but them, the seed and a name."""
+    known = sorted(images)
     words = named_stream(seed, Purpose.SPLIT, name).bit_generator.random_raw(len(known))
     return [known[index] for index in np.argsort(words, kind="stable")]

@@ -1,4 +1,4 @@
-"""Makes a dataset of splits out of folders of pictures."""
+"""Makes a dataset of splits out of folders of images."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from isotune.data.integrity.check import BrokenPicture
+from isotune.data.integrity.check import BrokenImage
 from isotune.data.splitting.gather import Gathered, class_folders, gather
 from isotune.data.splitting.partition import Counts, Size, check_sizes, counts, partition
 from isotune.errors import DatasetError, SpecError
 
-LISTING = "pictures.csv"
-"""File in the dataset's folder that says which file each picture was."""
+LISTING = "images.csv"
+"""File in the dataset's folder that says which file each image was."""
 
 DIGITS = 4
-"""Digits of a picture's number, if they will do."""
+"""Digits of an image's number, if they will do."""
 
 
 @dataclass(frozen=True)
@@ -28,11 +28,11 @@ class SplitReport:
 
     Attributes:
         folder: the dataset's folder.
-        counts: pictures by split and class.
-        unused: different pictures that no split took, by class.
+        counts: images by split and class.
+        unused: different images that no split took, by class.
         duplicates: further files of the same bytes within a class, which were left out, by class.
-        shared: files of the same bytes in several classes; each such picture is in one split.
-        broken: pictures that cannot be read, which were left out.
+        shared: files of the same bytes in several classes; each such image is in one split.
+        broken: images that cannot be read, which were left out.
     """
 
     folder: Path
@@ -40,7 +40,7 @@ class SplitReport:
     unused: dict[str, int]
     duplicates: dict[str, int]
     shared: list[tuple[Path, ...]]
-    broken: list[BrokenPicture]
+    broken: list[BrokenImage]
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -60,28 +60,28 @@ def split(
     dry_run: bool = False,
     workers: int | None = None,
 ) -> SplitReport:
-    """Writes ``OUTPUT/train/CLASS/CLASS_0000.jpg`` and so on, out of folders of pictures.
+    """Writes ``OUTPUT/train/CLASS/CLASS_0000.jpg`` and so on, out of folders of images.
 
-    Every class is divided by itself. Which picture goes where depends on the pictures' bytes,
+    Every class is divided by itself. Which image goes where depends on the images' bytes,
     the class's name and the seed, not on files' names or their order. Of files with the same
-    bytes one is kept; no picture is in two splits.
+    bytes one is kept; no image is in two splits.
 
     Args:
         sources: a folder for each class, or one folder whose folders are the classes.
         output: the dataset's folder, new or empty; it appears when it is whole, or not at all.
-        train: how many pictures of each class: a count (int), or a fraction (float) of those
+        train: how many images of each class: a count (int), or a fraction (float) of those
             there are; None makes no such split.
         val: the same for ``val``.
         test: the same for ``test``.
         seed: chooses among the possible splits, 0 to 2**64 - 1.
-        link: whether pictures are symbolic links in place of copies.
+        link: whether images are symbolic links in place of copies.
         dry_run: whether nothing is written.
         workers: threads that read; None chooses.
 
     Raises:
         SpecError: the sizes or the seed cannot be.
         DatasetError: a folder is missing, in use or cannot be written, or there are too few
-            pictures.
+            images.
     """
     sizes = {"train": train, "val": val, "test": test}
     asked = {name: size for name, size in sizes.items() if size is not None}
@@ -113,7 +113,7 @@ def split(
 def _check_output(folder: Path, classes: dict[str, Path]) -> None:
     for source in classes.values():
         if folder.resolve().is_relative_to(source.resolve()):
-            raise DatasetError(f"{folder}: is inside of {source}, whose pictures are to be split.")
+            raise DatasetError(f"{folder}: is inside of {source}, whose images are to be split.")
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         raise DatasetError(f"{folder}: is there already; the output should be new or empty.")
 
@@ -140,10 +140,10 @@ def _write(
         content.mkdir()
         with (content / LISTING).open("w", encoding="utf-8", newline="") as file:
             listing = csv.writer(file, lineterminator="\n")
-            listing.writerow(["picture", "source"])
-            for picture, source in _names(classes, chosen):
-                _place(source, content / picture, link)
-                listing.writerow([picture.as_posix(), source])
+            listing.writerow(["image", "source"])
+            for image, source in _names(classes, chosen):
+                _place(source, content / image, link)
+                listing.writerow([image.as_posix(), source])
         if folder.is_dir():
             folder.rmdir()  # Windows replaces no folder, be it empty
         content.replace(folder)
@@ -160,7 +160,7 @@ def _write(
 def _names(
     classes: dict[str, Gathered], chosen: dict[str, dict[str, list[str]]]
 ) -> list[tuple[Path, Path]]:
-    """Returns the path of each picture in the dataset, and the file that it is."""
+    """Returns the path of each image in the dataset, and the file that it is."""
     result = []
     for split_name, by_class in chosen.items():
         for name, digests in by_class.items():

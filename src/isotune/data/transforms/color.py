@@ -1,4 +1,4 @@
-"""The operations on colours, byte for byte those of torchvision on Pillow pictures."""
+"""The operations on colors, byte for byte those of torchvision on Pillow images."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ BRIGHTNESS, CONTRAST, SATURATION, HUE = range(4)
 
 @dataclass(frozen=True)
 class ColorJitter:
-    """Changes colours step by step.
+    """Changes colors step by step.
 
     Attributes:
         order: the steps in their order.
-        brightness: factor: 0 is black, 1 leaves the picture as it is; None leaves the step out.
-        contrast: factor: 0 is grey of the mean level.
-        saturation: factor: 0 is greyscale.
-        hue: shift in turns of the colour wheel, -0.5 to 0.5.
+        brightness: factor: 0 is black, 1 leaves the image as it is; None leaves the step out.
+        contrast: factor: 0 is gray of the mean level.
+        saturation: factor: 0 is grayscale.
+        hue: shift in turns of the color wheel, -0.5 to 0.5.
     """
 
     order: tuple[int, ...]
@@ -29,7 +29,7 @@ class ColorJitter:
     hue: float | None = None
 
     def apply(self, image: Image.Image) -> Image.Image:
-        """Returns the picture with other colours."""
+        """Returns the image with other colors."""
         for step in self.order:
             if step == BRIGHTNESS and self.brightness is not None:
                 image = ImageEnhance.Brightness(image).enhance(self.brightness)
@@ -43,10 +43,10 @@ class ColorJitter:
 
 
 def shift_hue(image: Image.Image, turns: float) -> Image.Image:
-    """Returns an RGB picture with its hue shifted, in Pillow's HSV of 8 bits.
+    """Returns an RGB image with its hue shifted, in Pillow's HSV of 8 bits.
 
     Args:
-        image: an RGB picture.
+        image: an RGB image.
         turns: -0.5 to 0.5; a turn is 255 levels, and a fraction of a level is cut off.
     """
     shift = int(turns * 255)

@@ -1,7 +1,7 @@
-"""The geometric operations on pictures: what a transform does once its numbers are drawn.
+"""The geometric operations on images: what a transform does once its numbers are drawn.
 
-All take and return RGB pictures. Positions and sizes are in pixels, origin at the top left;
-results are byte for byte those of ``torchvision.transforms.functional`` on Pillow pictures.
+All take and return RGB images. Positions and sizes are in pixels, origin at the top left;
+results are byte for byte those of ``torchvision.transforms.functional`` on Pillow images.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Resize:
     interpolation: str
 
     def apply(self, image: Image.Image) -> Image.Image:
-        """Returns the picture resized, antialiased."""
+        """Returns the image resized, antialiased."""
         size = (self.width, self.height)
         if image.size == size:
             return image
@@ -40,7 +40,7 @@ class Resize:
 
 @dataclass(frozen=True)
 class Crop:
-    """Cuts out a window; what lies outside of the picture is black."""
+    """Cuts out a window; what lies outside of the image is black."""
 
     top: int
     left: int
@@ -74,7 +74,7 @@ class Pad:
     """Adds borders.
 
     Attributes:
-        mode: ``constant`` (of colour `fill`), ``edge``, ``reflect`` or ``symmetric``.
+        mode: ``constant`` (of color `fill`), ``edge``, ``reflect`` or ``symmetric``.
         fill: red, green and blue, 0 to 255.
     """
 
@@ -86,7 +86,7 @@ class Pad:
     fill: tuple[int, int, int] = (0, 0, 0)
 
     def apply(self, image: Image.Image) -> Image.Image:
-        """Returns the picture with its borders."""
+        """Returns the image with its borders."""
         if self.mode == "constant":
             border = (self.left, self.top, self.right, self.bottom)
             return ImageOps.expand(image, border, self.fill)
@@ -116,7 +116,7 @@ class Flip:
     flipped: bool
 
     def apply(self, image: Image.Image) -> Image.Image:
-        """Returns the picture, mirrored if it shall be."""
+        """Returns the image, mirrored if it shall be."""
         if not self.flipped:
             return image
         methods = Image.Transpose
@@ -127,11 +127,11 @@ class Flip:
 
 @dataclass(frozen=True)
 class Rotate:
-    """Turns the picture about its centre.
+    """Turns the image about its center.
 
     Attributes:
         angle: in degrees, counter-clockwise.
-        expand: whether the result grows until it holds all of the picture.
+        expand: whether the result grows until it holds all of the image.
         fill: red, green and blue of the corners that come free, 0 to 255.
     """
 
@@ -141,23 +141,23 @@ class Rotate:
     fill: tuple[int, int, int]
 
     def apply(self, image: Image.Image) -> Image.Image:
-        """Returns the picture turned."""
+        """Returns the image turned."""
         return image.rotate(
             self.angle, RESAMPLING[self.interpolation], self.expand, fillcolor=self.fill
         )
 
 
 def resize(spec: ResizeSpec, width: int, height: int) -> Resize:
-    """Returns the operation of ``resize`` on a picture of that size."""
+    """Returns the operation of ``resize`` on an image of that size."""
     target = spec.output((height, width))
     assert target is not None  # the size before is known
     return Resize(target[1], target[0], spec.interpolation)
 
 
 def center_crop(spec: CenterCropSpec, width: int, height: int) -> Crop:
-    """Returns the operation of ``center_crop`` on a picture of that size.
+    """Returns the operation of ``center_crop`` on an image of that size.
 
-    Odd differences are rounded to the even pixel; a border of a picture that is too small is
+    Odd differences are rounded to the even pixel; a border of an image that is too small is
     the thinner one at the top and left.
     """
     rows, columns = spec.output()

@@ -38,7 +38,7 @@ class Operation(Protocol):
     """A transform with its numbers drawn."""
 
     def apply(self, image: Image.Image) -> Image.Image:
-        """Returns the transformed RGB picture; the given one stays as it was."""
+        """Returns the transformed RGB image; the given one stays as it was."""
 
 
 def transform(
@@ -47,12 +47,12 @@ def transform(
     """Draws and applies a pipeline's transforms, all from one stream.
 
     Args:
-        image: an RGB picture; it stays as it was.
+        image: an RGB image; it stays as it was.
         pipeline: the transforms, in order.
-        rng: the picture's stream; may be None where no transform is random.
+        rng: the image's stream; may be None where no transform is random.
 
     Raises:
-        DatasetError: the picture is too small for a transform.
+        DatasetError: the image is too small for a transform.
     """
     for spec in pipeline:
         image = draw(spec, rng, image.size).apply(image)
@@ -65,10 +65,10 @@ def fixed_part(pipeline: Sequence[TransformSpec]) -> int:
 
 
 def draw(spec: TransformSpec, rng: np.random.Generator | None, size: tuple[int, int]) -> Operation:
-    """Draws a transform's numbers for a picture of `size` = (width, height), in pixels.
+    """Draws a transform's numbers for an image of `size` = (width, height), in pixels.
 
     Raises:
-        DatasetError: the picture is too small for the transform.
+        DatasetError: the image is too small for the transform.
     """
     if isinstance(spec, ResizeSpec):
         return geometry.resize(spec, *size)
@@ -147,7 +147,7 @@ def _random_crop(
         height += 2 * (rows - height)
     if width < columns or height < rows:
         raise DatasetError(
-            f"a picture of {width} x {height} pixels is too small for random_crop to"
+            f"an image of {width} x {height} pixels is too small for random_crop to"
             f" {columns} x {rows}: set pad_if_needed, more padding, or resize before."
         )
     top, left = _below(rng, height - rows + 1), _below(rng, width - columns + 1)

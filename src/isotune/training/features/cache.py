@@ -1,4 +1,4 @@
-"""The features of a split's pictures, each view of them computed once."""
+"""The features of a split's images, each view of them computed once."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from isotune.training.features.extraction import Extractor
 from isotune.training.features.store import Draft, FeatureStore, Rows
 
 
-class KeptFeatures:
-    """Computes the features of all pictures of a source, if they have not been kept.
+class FeatureCache:
+    """Computes the features of all images of a source, if they have not been kept.
 
     Args:
         extractor: computes them.
-        batches: the pictures.
+        batches: the images.
         store: keeps them.
         key: names a view's features; None where later runs could not be sure of them.
     """
@@ -35,13 +35,13 @@ class KeptFeatures:
         self._too_large = False
 
     def view(self, view: int, waiting: Stopwatch) -> Rows | None:
-        """Returns the features of all pictures as they are in epoch `view`, in the source's order.
+        """Returns the features of all images as they are in epoch `view`, in the source's order.
 
         None means that there is no room for them.
 
         Args:
             view: an epoch, from 0.
-            waiting: measures how long it waits for pictures.
+            waiting: measures how long it waits for images.
         """
         if view not in self._views and not self._too_large:
             key = self._key(self._batches, view)

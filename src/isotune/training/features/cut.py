@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from isotune.errors import SpecError
 from isotune.interfaces.backbone import BackboneEntry
 from isotune.interfaces.freezing import FreezePlan
-from isotune.models.freezing import is_parameter
-from isotune.models.head import is_under
+from isotune.interfaces.names import is_parameter, is_under
 from isotune.spec.cache import CacheSpec
 
 

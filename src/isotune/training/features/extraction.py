@@ -1,4 +1,4 @@
-"""Runs pictures through what comes before the classifier."""
+"""Runs images through what comes before the classifier."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from isotune.interfaces.trainer import TrainingPlan
 from isotune.training.evaluation import logits_by_batch
 
 
-def even_batch(pictures: int, largest: int) -> int:
-    """Returns the size up to `largest` of batches that `pictures` fill evenly, or nearly so."""
-    return -(-pictures // -(-pictures // largest))
+def even_batch(images: int, largest: int) -> int:
+    """Returns the size up to `largest` of batches that `images` fill evenly, or nearly so."""
+    return -(-images // -(-images // largest))
 
 
 class Extractor:
@@ -25,8 +25,8 @@ class Extractor:
         backend: the model's.
         model: native, its classifier taken out.
         plan: how the experiment trains.
-        normalization: of the pictures.
-        batch_size: pictures a batch. Smaller ones are filled up, since a backend may compile a
+        normalization: of the images.
+        batch_size: images a batch. Smaller ones are filled up, since a backend may compile a
             step for every size.
     """
 
@@ -44,7 +44,7 @@ class Extractor:
         self.batch_size = batch_size
 
     def features(self, batches: Iterable[Batch]) -> Iterator[FeatureBatch]:
-        """Yields the features of each batch, at most `batch_size` pictures, in order."""
+        """Yields the features of each batch, at most `batch_size` images, in order."""
         labels = []
 
         def filled_up() -> Iterator[Batch]:

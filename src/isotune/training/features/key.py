@@ -28,7 +28,7 @@ class FeatureKeys:
         backend: what computes them.
         cut: where the model is cut.
         state: the tensors before the cut.
-        batch_size: pictures a batch, on which the order of float sums may depend.
+        batch_size: images a batch, on which the order of float sums may depend.
     """
 
     def __init__(
@@ -48,31 +48,31 @@ class FeatureKeys:
             "versions": versions(),
             "computing": spec.model_dump(mode="json", include=COMPUTING),
         }
-        self._pictures: dict[int, str | None] = {}
+        self._images: dict[int, str | None] = {}
 
     def key(self, batches: Batches, view: int) -> str | None:
-        """Returns the name of the features of one view of all pictures in their source's order.
+        """Returns the name of the features of one view of all images in their source's order.
 
-        It is None where pictures could change without a sign of it.
+        It is None where images could change without a sign of it.
         """
-        pictures = self._stamps(batches)
-        if pictures is None:
+        images = self._fingerprints(batches)
+        if images is None:
             return None
         known = {
             **self._known,
-            "pictures": pictures,
+            "images": images,
             "transforms": [spec.model_dump(mode="json") for spec in batches.pipeline],
             "view": [self._seed, view] if batches.random else None,
         }
         return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
 
-    def _stamps(self, batches: Batches) -> str | None:
+    def _fingerprints(self, batches: Batches) -> str | None:
         source = batches.source
-        if id(source) not in self._pictures:
-            stamps = source.stamps()
-            text = None if stamps is None else json.dumps([len(source), *stamps])
-            self._pictures[id(source)] = text and hashlib.sha256(text.encode()).hexdigest()
-        return self._pictures[id(source)]
+        if id(source) not in self._images:
+            fingerprints = source.fingerprints()
+            text = None if fingerprints is None else json.dumps([len(source), *fingerprints])
+            self._images[id(source)] = text and hashlib.sha256(text.encode()).hexdigest()
+        return self._images[id(source)]
 
 
 def _digest(state: Mapping[str, NDArray[Any]]) -> str:

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from isotune.catalogue.resolve import normalization
-from isotune.data.images import Pictures
+from isotune.data.images import Images
 from isotune.interfaces.backbone import BackboneEntry
 from isotune.interfaces.backend import Backend
 from isotune.interfaces.freezing import FreezePlan
@@ -18,10 +18,10 @@ from isotune.training.features.cut import Cut, check_views
 from isotune.training.features.probe import can_be_cut
 from isotune.training.features.strategy import FeatureFeed, FeatureSettings
 from isotune.training.learner import MakeFeed
-from isotune.training.strategy import PictureFeed
+from isotune.training.strategy import ImageFeed
 
 TRIED = 8
-"""Pictures on which somebody else's backbone is tried."""
+"""Images on which somebody else's backbone is tried."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Feeds:
     """Chooses the feed for a freeze plan.
 
     Attributes:
-        whole: makes the feed of pictures, which run through the whole model.
+        whole: makes the feed of images, which run through the whole model.
         apart: makes the feed of features; None where there never is one.
         cut: where the model is cut for it.
         described: how features are kept, in words; None where they are not.
@@ -53,7 +53,7 @@ def plan_feeds(
     backend: Backend,
     model: Any,
     plan: TrainingPlan,
-    pictures: Pictures,
+    images: Images,
     first: FreezePlan,
 ) -> Feeds:
     """Returns what chooses the feeds of an experiment.
@@ -64,14 +64,14 @@ def plan_feeds(
         backend: the model's.
         model: native, ready to be trained; it stays as it is.
         plan: how it is trained.
-        pictures: the dataset.
+        images: the dataset.
         first: the freeze plan of the first epoch, which later ones only release from.
 
     Raises:
         SpecError: ``cache.views`` would have no effect.
     """
-    train = pictures.training_batches(spec)
-    val = pictures.validation_batches(spec, evaluation_size(spec, backend))
+    train = images.training_batches(spec)
+    val = images.validation_batches(spec, evaluation_size(spec, backend))
     cut = Cut.of(entry, backend.checkpoints.model_shapes(model))
     # Somebody else's code may be random, or change from run to run, and leave no sign of it.
     foreign = backend.name in entry.builders
@@ -82,9 +82,9 @@ def plan_feeds(
         obstacle = f"with this backbone '{cut.path}' cannot be trained apart from the rest"
     check_views(spec.cache, obstacle)
 
-    def whole() -> PictureFeed:
+    def whole() -> ImageFeed:
         trainer = backend.trainer(model, plan)
-        return PictureFeed(backend, model, trainer, plan, train, val, normalization(spec))
+        return ImageFeed(backend, model, trainer, plan, train, val, normalization(spec))
 
     if obstacle is not None:
         return Feeds(whole, None, cut, None)

@@ -34,10 +34,10 @@ def can_be_cut(
     batch: Batch,
     normalization: Normalization,
 ) -> bool:
-    """Tells whether training steps on features come to the same logits as those on pictures.
+    """Tells whether training steps on features come to the same logits as those on images.
 
     It does not where something before the classifier is random in training or depends on the
-    other pictures of a batch, or where something comes after it. The model stays as it was.
+    other images of a batch, or where something comes after it. The model stays as it was.
 
     Args:
         backend: the model's.
@@ -45,18 +45,18 @@ def can_be_cut(
         cut: where.
         plan: how it trains.
         freezing: the plan of the epochs in question.
-        batch: at least two pictures; more of them find rare randomness more surely.
-        normalization: of the pictures.
+        batch: at least two images; more of them find rare randomness more surely.
+        normalization: of the images.
     """
     plan = dataclasses.replace(plan, optimizer=SGDSpec())
     before = backend.checkpoints.export_model(model)
-    pictures = next(backend.dataset.feed([batch], normalization))
-    whole = _logits(backend.trainer(model, plan), freezing, pictures)
+    images = next(backend.dataset.feed([batch], normalization))
+    whole = _logits(backend.trainer(model, plan), freezing, images)
     backend.checkpoints.import_model(model, before)  # a BatchNorm layer may have been at work
     head = backend.heads.detach(model, cut.path)
     try:
         extractor = backend.trainer(model, plan)
-        (features,) = extractor.fetch([extractor.eval_step(pictures)])
+        (features,) = extractor.fetch([extractor.eval_step(images)])
         fed = next(backend.dataset.feed_features([FeatureBatch(features.logits, batch.labels)]))
         apart = _logits(backend.trainer(head, plan), cut.inside(freezing), fed)
     except Exception as error:  # somebody else's model: anything may happen

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from isotune.storage import home
 
 Rows = NDArray[np.float32]
-"""Features of some pictures, shape (N, ...)."""
+"""Features of some images, shape (N, ...)."""
 
 ABANDONED = 24 * 3600
 """Seconds after which a file that was never finished is taken away."""

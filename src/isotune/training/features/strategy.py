@@ -1,4 +1,4 @@
-"""Trains a classifier on the features of pictures, while all before it is frozen."""
+"""Trains a classifier on the features of images, while all before it is frozen."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from isotune.interfaces.trainer import TrainingPlan
 from isotune.spec.experiment import ExperimentSpec
 from isotune.training.accumulator import Stopwatch
 from isotune.training.evaluation import Evaluation, assess, logits_of
-from isotune.training.features.cache import KeptFeatures
+from isotune.training.features.cache import FeatureCache
 from isotune.training.features.cut import Cut
 from isotune.training.features.extraction import Extractor, even_batch, regrouped, without_first
 from isotune.training.features.key import FeatureKeys
@@ -67,8 +67,8 @@ class FeatureFeed(Feed):
         self._extractor = Extractor(backend, model, settings.plan, normalization(spec), batch)
         store = FeatureStore(spec.cache.memory * MEBIBYTE // 4, spec.cache.disk * MEBIBYTE)
         key = self._keys(batch)
-        self._train = KeptFeatures(self._extractor, settings.train, store, key)
-        self._val = KeptFeatures(self._extractor, settings.val, store, key)
+        self._train = FeatureCache(self._extractor, settings.train, store, key)
+        self._val = FeatureCache(self._extractor, settings.val, store, key)
 
     def freeze(self, plan: FreezePlan) -> None:
         """Trains the classifier, or what of it is not frozen, from the next step on."""
@@ -78,7 +78,7 @@ class FeatureFeed(Feed):
     def training(
         self, epoch: int, start: int, waiting: Stopwatch, labels: Labels
     ) -> Iterator[DeviceBatch]:
-        """Yields the features of an epoch's pictures, in its order, from batch `start` on."""
+        """Yields the features of an epoch's images, in its order, from batch `start` on."""
         view, first = self._view(epoch), start * self._settings.spec.batch_size
         rows = None if view is None else self._train.view(view, waiting)
         if rows is None:
@@ -89,7 +89,7 @@ class FeatureFeed(Feed):
         return self._backend.dataset.feed_features(noting(batches, labels))
 
     def evaluate(self) -> Evaluation:
-        """Evaluates the classifier on the validation pictures' features."""
+        """Evaluates the classifier on the validation images' features."""
         val, labels = self._settings.val, Labels()
         rows = self._val.view(0, Stopwatch())
         if rows is None:
@@ -112,7 +112,7 @@ class FeatureFeed(Feed):
         self._backend.freezing.apply(self._model, self._freezing)
 
     def _view(self, epoch: int) -> int | None:
-        """Returns which epoch's pictures are seen in `epoch`; None if nobody else's."""
+        """Returns which epoch's images are seen in `epoch`; None if nobody else's."""
         if not self._settings.train.random:
             return 0
         views = self._settings.spec.cache.views
@@ -121,12 +121,12 @@ class FeatureFeed(Feed):
     def _computed(
         self, view: int, epoch: int, first: int, waiting: Stopwatch
     ) -> Iterator[FeatureBatch]:
-        # A picture is always computed in the same batch, as its features may depend, in their
+        # A image is always computed in the same batch, as its features may depend, in their
         # last bits, on its place there.
         size = self._extractor.batch_size
         whole, passed = divmod(first, size)
-        pictures = self._settings.train.regrouped(size).epoch(view, whole, order=epoch)
-        features = self._extractor.features(waiting.timing(pictures))
+        images = self._settings.train.regrouped(size).epoch(view, whole, order=epoch)
+        features = self._extractor.features(waiting.timing(images))
         return regrouped(without_first(features, passed), self._settings.spec.batch_size)
 
     def _gathered(self, rows: Rows, order: np.ndarray[Any, Any]) -> Iterator[FeatureBatch]:

@@ -19,7 +19,7 @@ def adapt(state: Arrays, expected: Shapes, entry: BackboneEntry) -> tuple[Arrays
 
     - A linear layer stored as a convolution over its whole input becomes a matrix.
     - A net whose convolutions have no biases (MindSpore's default) is one with biases of zero.
-    - A first convolution for grey pictures becomes one for colours: a third of it for each.
+    - A first convolution for gray images becomes one for colors: a third of it for each.
 
     Whatever else differs stays, and :func:`isotune.weights.match.match` tells it.
 
@@ -32,7 +32,7 @@ def adapt(state: Arrays, expected: Shapes, entry: BackboneEntry) -> tuple[Arrays
         The tensors, and a sentence on each change of value or number.
     """
     adapted = {name: _matrix(name, value, expected, entry) for name, value in state.items()}
-    notes = [*_add_biases(adapted, expected), *_spread_grey(adapted, expected)]
+    notes = [*_add_biases(adapted, expected), *_spread_gray(adapted, expected)]
     ordered = {name: adapted[name] for name in expected if name in adapted}
     return {**ordered, **adapted}, notes
 
@@ -65,17 +65,17 @@ def _add_biases(state: Arrays, expected: Shapes) -> list[str]:
     return [f"its {len(biases)} convolutions have no biases; they were set to zero, which is equal"]
 
 
-def _spread_grey(state: Arrays, expected: Shapes) -> list[str]:
+def _spread_gray(state: Arrays, expected: Shapes) -> list[str]:
     first = next((name for name, shape in expected.items() if len(shape) == 4), None)
     if first is None or first not in state or state[first].dtype.kind != "f":
         return []
     outputs, inputs, *kernel = expected[first]
-    grey = state[first]
-    if inputs != 3 or grey.shape != (outputs, 1, *kernel):
+    gray = state[first]
+    if inputs != 3 or gray.shape != (outputs, 1, *kernel):
         return []
-    third = (grey / np.asarray(3, grey.dtype)).astype(grey.dtype)
+    third = (gray / np.asarray(3, gray.dtype)).astype(gray.dtype)
     state[first] = np.repeat(third, 3, axis=1)
     return [
-        f"its first convolution '{first}' is for grey pictures; a third of it was taken for each"
-        " colour, which is equal on grey pictures normalised alike in all channels"
+        f"its first convolution '{first}' is for gray images; a third of it was taken for each"
+        " color, which is equal on gray images normalized alike in all channels"
     ]

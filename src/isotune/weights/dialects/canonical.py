@@ -1,6 +1,6 @@
 """Other people's parameter names, renamed into the canonical ones, which are torchvision's.
 
-The dialects themselves are rows of :mod:`isotune.weights.dialects.tables`. All rows that recognise
+The dialects themselves are rows of :mod:`isotune.weights.dialects.tables`. All rows that recognize
 a file apply, in order, each to what those before it made of the names: one row may take off a
 prefix, another rename the layers, a third the parameters of a layer.
 """
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from isotune.errors import WeightsError
 from isotune.interfaces.backbone import BackboneEntry
-from isotune.interfaces.checkpoint import NO_STATE
+from isotune.interfaces.names import NO_STATE
 from isotune.weights.dialects.adapt import adapt
 from isotune.weights.dialects.not_weights import is_no_weight
 from isotune.weights.dialects.tables import DIALECTS, HEAD, Dialect
@@ -35,7 +35,7 @@ class Canonical:
 
     Attributes:
         tensors: arrays by canonical name.
-        dialects: the dialects that were recognised; empty when the names were canonical.
+        dialects: the dialects that were recognized; empty when the names were canonical.
         dropped: names in the file that are no weights.
         notes: sentences on what else was changed, or is different in the file's own model.
     """

@@ -1,4 +1,4 @@
-"""A figure of pictures as the network sees them."""
+"""A figure of images as the network sees them."""
 
 from __future__ import annotations
 
@@ -38,17 +38,17 @@ def show_data(
     epoch: int = 1,
     plugins: Plugins = default_plugins,
 ) -> Figure:
-    """Returns a figure of an experiment's pictures as the network sees them, with their classes.
+    """Returns a figure of an experiment's images as the network sees them, with their classes.
 
-    They are the very pixels that training hands to a backend, which then only normalises them:
-    the first pictures of an epoch, in its order and with its augmentation. Of the validation
+    They are the very pixels that training hands to a backend, which then only normalizes them:
+    the first images of an epoch, in its order and with its augmentation. Of the validation
     split, which is in the order of its classes, they are taken evenly. No backend is needed.
 
     Args:
         spec: the path of a YAML file, the name of a recipe, a mapping, or a spec.
         overrides: ``"optimizer.lr=0.01"``, as ``--set`` on the command line.
-        split: ``train`` or ``val``: the spec's training or validation pictures.
-        count: how many pictures, if there are as many.
+        split: ``train`` or ``val``: the spec's training or validation images.
+        count: how many images, if there are as many.
         seed: replaces the spec's.
         epoch: which epoch's order and augmentation, from 1; validation is the same in all.
         plugins: where backbones are found, whose usual transforms a spec may leave unsaid.
@@ -56,7 +56,7 @@ def show_data(
     Raises:
         IsotuneError: matplotlib is not installed.
         SpecError: the spec is wrong.
-        DatasetError: the pictures are missing or broken.
+        DatasetError: the images are missing or broken.
     """
     check_matplotlib()
     if epoch < 1 or count < 1:
@@ -67,12 +67,12 @@ def show_data(
     if split == "train":
         batches = training_batches(source, loaded)
         chosen = batches.order(epoch - 1)[: min(count, batches.size)].tolist()
-        detail = f"epoch {epoch}, the first {len(chosen)} of {counted(batches.size, 'picture')}"
+        detail = f"epoch {epoch}, the first {len(chosen)} of {counted(batches.size, 'image')}"
     else:
         batches = evaluation_batches(source, loaded, loaded.batch_size)
         epoch = 1
         chosen = evenly(len(source), count)
-        detail = f"{len(chosen)} of {counted(len(source), 'picture')}"
+        detail = f"{len(chosen)} of {counted(len(source), 'image')}"
     tiles = _tiles(source, batches, epoch - 1, chosen)
     height, width = tiles[0].image.shape[:2]
     name = getattr(loaded.dataset.splits, split)
@@ -90,7 +90,7 @@ def _with_transforms(spec: ExperimentSpec, plugins: Plugins) -> ExperimentSpec:
 
 
 def _open(spec: ExperimentSpec, split: Part) -> ImageSource:
-    """Opens and checks a split as a run does: a picture left out shifts those after it."""
+    """Opens and checks a split as a run does: an image left out shifts those after it."""
     dataset = spec.dataset
     source = open_split(dataset, dataset.splits.train)
     if split == "val":
@@ -101,5 +101,5 @@ def _open(spec: ExperimentSpec, split: Part) -> ImageSource:
 def _tiles(source: ImageSource, batches: Batches, epoch: int, chosen: list[int]) -> list[Tile]:
     names = [source.classes[label] for label in source.labels[chosen]]
     return [
-        Tile(batches.picture(epoch, index), name) for index, name in zip(chosen, names, strict=True)
+        Tile(batches.image(epoch, index), name) for index, name in zip(chosen, names, strict=True)
     ]

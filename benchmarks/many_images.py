@@ -1,4 +1,4 @@
-"""A dataset of very many tiny pictures: how long its index takes, and what training it needs."""
+"""A dataset of very many tiny images: how long its index takes, and what training it needs."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ SIZE = 32
 
 
 def part(backend: str, device: str, many: int, work: Path, sets: Sequence[str]) -> Part:
-    """Returns the measurement of a dataset of `many` pictures beside one of a tenth of them."""
+    """Returns the measurement of a dataset of `many` images beside one of a tenth of them."""
     few = many // 10
 
     def measured(count: int) -> Record:
-        folder = dataset(work / f"pictures-{count}", count)
+        folder = dataset(work / f"images-{count}", count)
         return {**indexed(folder), **trained(folder, backend, device, work, sets)}
 
     return Part(
         name=f"4-many-{backend}",
-        title=f"{many:,} pictures beside {few:,}: LeNet, batch {BATCH}, {backend}",
+        title=f"{many:,} images beside {few:,}: LeNet, batch {BATCH}, {backend}",
         settings={"backend": backend, "device": device, "many": many, "sets": list(sets)},
         first=lambda _: measured(few),
         second=lambda _: measured(many),
@@ -43,23 +43,23 @@ def part(backend: str, device: str, many: int, work: Path, sets: Sequence[str]) 
 
 
 def dataset(folder: Path, count: int) -> Path:
-    """Makes a dataset of `count` training pictures and a few others, unless it is there."""
+    """Makes a dataset of `count` training images and a few others, unless it is there."""
     done = folder / "done"
     if not done.exists():
-        for split, pictures in (("train", count), ("val", 10 * CLASSES)):
+        for split, images in (("train", count), ("val", 10 * CLASSES)):
             for name in range(CLASSES):
                 (folder / split / f"class{name}").mkdir(parents=True, exist_ok=True)
-            for i in range(pictures):
+            for i in range(images):
                 path = folder / split / f"class{i % CLASSES}" / f"{i:06d}.png"
-                path.write_bytes(picture(i))
+                path.write_bytes(image(i))
         done.touch()
     return folder
 
 
-def picture(number: int) -> bytes:
-    """Returns a PNG file of one colour, which `number` decides."""
-    colour = bytes(((number * 37) % 256, (number * 101) % 256, (number * 173) % 256))
-    rows = (b"\0" + colour * SIDE) * SIDE
+def image(number: int) -> bytes:
+    """Returns a PNG file of one color, which `number` decides."""
+    color = bytes(((number * 37) % 256, (number * 101) % 256, (number * 173) % 256))
+    rows = (b"\0" + color * SIDE) * SIDE
     header = pack(">IIBBBBB", SIDE, SIDE, 8, 2, 0, 0, 0)
     chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
     return b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(*chunk) for chunk in chunks)
@@ -70,7 +70,7 @@ def _chunk(kind: bytes, content: bytes) -> bytes:
 
 
 def indexed(folder: Path) -> Record:
-    """Times the index, and the look at every picture that a first run takes, in a new process."""
+    """Times the index, and the look at every image that a first run takes, in a new process."""
     command = [sys.executable, str(Path(__file__).resolve()), str(folder)]
     with tempfile.TemporaryDirectory() as home:
         return dict(json.loads(run(command, {"ISOTUNE_HOME": home}).last_line))
@@ -111,7 +111,7 @@ def main(folder: Path) -> None:
     begin = time.perf_counter()
     clean(source, "error", None)
     check = time.perf_counter() - begin
-    print(json.dumps({"index": index, "check": check, "pictures": len(source)}))
+    print(json.dumps({"index": index, "check": check, "images": len(source)}))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,124 @@
+"""What a trainer needs to know of an experiment, and whether backend and dataset can provide it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isotune.data.images import Images
+from isotune.errors import SpecError, nearest
+from isotune.interfaces.backbone import BackboneEntry
+from isotune.interfaces.backend import Backend
+from isotune.interfaces.trainer import TrainingPlan
+from isotune.spec.experiment import ExperimentSpec
+from isotune.spec.parts import LossSpec
+
+
+def training_plan(spec: ExperimentSpec, entry: BackboneEntry, images: Images) -> TrainingPlan:
+    """Returns what a trainer needs to know of the experiment.
+
+    Raises:
+        SpecError: class weights or a single output do not fit the dataset's classes, or the
+            backbone has no stages that learning rates could go by.
+    """
+    check_outputs(spec, len(images.classes))
+    weights = class_weights(spec.loss, images.classes, images.train.labels)
+    return plan_with(spec, entry, weights)
+
+
+def check_precision(spec: ExperimentSpec, backend: Backend) -> None:
+    """Makes sure that the device can compute in the experiment's precision.
+
+    Raises:
+        SpecError: it cannot.
+    """
+    precisions = backend.precisions()
+    if spec.precision not in precisions:
+        raise SpecError(
+            f"precision: backend '{backend.name}' has no '{spec.precision}' on {backend.device};"
+            f" it has: {', '.join(precisions)}."
+        )
+
+
+def check_outputs(spec: ExperimentSpec, classes: int) -> None:
+    """Makes sure that the head can tell as many classes apart as the dataset has.
+
+    Raises:
+        SpecError: it cannot.
+    """
+    if spec.head.outputs == "single" and classes != 2:
+        raise SpecError(
+            "head.outputs: is 'single', which tells two classes apart, but the dataset has"
+            f" {classes}: use 'per_class'."
+        )
+
+
+def plan_with(
+    spec: ExperimentSpec, entry: BackboneEntry, weights: NDArray[np.float32] | None
+) -> TrainingPlan:
+    """Returns what a trainer needs to know, with class weights that are known already.
+
+    Raises:
+        SpecError: the backbone has no stages that learning rates could go by.
+    """
+    return TrainingPlan(
+        optimizer=spec.optimizer,
+        loss=spec.loss.name,
+        label_smoothing=spec.loss.label_smoothing,
+        class_weights=weights,
+        seed=spec.seed,
+        precision=spec.precision,
+        compile=spec.compile,
+        accumulate=spec.accumulate,
+        lr_scales=lr_scales(spec.optimizer.lr_decay_per_stage, entry),
+        auxiliary=tuple(path.rpartition(".")[0] for path in entry.auxiliary),
+        auxiliary_weight=entry.auxiliary_weight,
+    )
+
+
+def lr_scales(decay: float, entry: BackboneEntry) -> dict[str, float]:
+    """Returns what learning rates are multiplied by, by the path of a part of the backbone.
+
+    1 for the last stage, which is the head, and for each stage before it once more `decay`.
+
+    Raises:
+        SpecError: the backbone has no stages.
+    """
+    if decay == 1:
+        return {}
+    if not entry.stages:
+        raise SpecError(
+            f"optimizer.lr_decay_per_stage: backbone '{entry.name}' names no stages; leave it out."
+        )
+    return {
+        path: decay**number
+        for number, paths in enumerate(reversed([*entry.stages.values()]))
+        for path in paths
+    }
+
+
+def class_weights(
+    loss: LossSpec, classes: Sequence[str], labels: NDArray[np.int32]
+) -> NDArray[np.float32] | None:
+    """Returns a weight for each class, float32 of shape (classes,), or None for no weights.
+
+    Raises:
+        SpecError: weights by name do not name exactly the dataset's classes.
+    """
+    if loss.class_weights == "none":
+        return None
+    if loss.class_weights == "balanced":
+        counts = np.bincount(labels, minlength=len(classes))
+        return (len(labels) / (len(classes) * np.maximum(counts, 1))).astype(np.float32)
+    for name in loss.class_weights:
+        if name not in classes:
+            raise SpecError(
+                f"loss.class_weights: '{name}' is not a class of the dataset."
+                f"{nearest(name, classes)} Its classes are: {', '.join(classes)}."
+            )
+    missing = [name for name in classes if name not in loss.class_weights]
+    if missing:
+        raise SpecError(f"loss.class_weights: has no weight for {', '.join(missing)}.")
+    return np.array([loss.class_weights[name] for name in classes], dtype=np.float32)
