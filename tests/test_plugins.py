@@ -15,7 +15,7 @@ from isotune import hookimpl, hookspecs
 from isotune.errors import BackendError, SpecError
 from isotune.interfaces.backbone import BackboneEntry
 from isotune.interfaces.backend import Backend, BackendOffer
-from isotune.interfaces.events import EpochEnded, RunFinished, RunStarted, StepEnded
+from isotune.interfaces.events import EpochEnded, RunEnded, RunFinished, RunStarted, StepEnded
 from isotune.plugins import Plugins
 from numpy_backend.plugin import NumpyOffer
 from tiny import experiment, make_images, numpy_plugins
@@ -71,6 +71,10 @@ class Observer:
 
     @hookimpl
     def isotune_run_finished(self, event: RunFinished) -> None:
+        self.events.append(event)
+
+    @hookimpl
+    def isotune_run_ended(self, event: RunEnded) -> None:
         self.events.append(event)
 
     def of(self, kind: type) -> list[Any]:
@@ -171,10 +175,17 @@ def test_hook_isotune_epoch_ended(observed: tuple[Observer, isotune.Run]) -> Non
 def test_hook_isotune_run_finished(observed: tuple[Observer, isotune.Run]) -> None:
     observer, run = observed
     [finished] = observer.of(RunFinished)
-    assert observer.events[-1] is finished
     assert finished.folder == run.path
     assert finished.summary == run.folder.summary()
     assert finished.summary["state"] == "finished"
+
+
+def test_hook_isotune_run_ended(observed: tuple[Observer, isotune.Run]) -> None:
+    observer, run = observed
+    [ended] = observer.of(RunEnded)
+    assert observer.events[-1] is ended
+    assert (ended.folder, ended.status, ended.error) == (run.path, "finished", None)
+    assert ended.summary == run.folder.summary()
 
 
 def test_an_unknown_backend(only: Plugins) -> None:

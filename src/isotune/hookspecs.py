@@ -14,7 +14,7 @@ import pluggy
 if TYPE_CHECKING:
     from isotune.interfaces.backbone import BackboneEntry
     from isotune.interfaces.backend import BackendOffer
-    from isotune.interfaces.events import EpochEnded, RunFinished, RunStarted, StepEnded
+    from isotune.interfaces.events import EpochEnded, RunEnded, RunFinished, RunStarted, StepEnded
 
 hookspec = pluggy.HookspecMarker("isotune")
 hookimpl = pluggy.HookimplMarker("isotune")
@@ -47,4 +47,9 @@ def isotune_epoch_ended(event: EpochEnded) -> None:
 
 @hookspec
 def isotune_run_finished(event: RunFinished) -> None:
-    """Called once after the last epoch, or when the run stopped early."""
+    """Called when the run has finished, before ``isotune_run_ended``, which tells of every end."""
+
+
+@hookspec
+def isotune_run_ended(event: RunEnded) -> None:
+    """Called once for every run that started, whatever ended it: time to close what is open."""

@@ -135,19 +135,28 @@ class Plugins:
             return ()
 
     def notify(self, hook: str, event: object, observers: Sequence[object] = ()) -> None:
-        """Tells all observers of an event; one that fails is reported and passed over.
+        """Notifies all observers of an event.
+
+        A plugin that fails is logged. An observer of this run that fails is raised, after the
+        others have been notified.
 
         Args:
-            hook: name of the hook, such as ``isotune_epoch_ended``.
-            event: its argument.
-            observers: objects to tell beside the registered plugins; their errors are raised.
+            hook: Name of the hook, such as ``isotune_epoch_ended``.
+            event: The hook's argument.
+            observers: Objects to notify besides the registered plugins.
         """
         self._load_extensions()
         for _ in self._call(hook, event=event):
             pass
+        failed: BaseException | None = None
         for observer in observers:
-            if method := getattr(observer, hook, None):
-                method(event=event)
+            try:
+                if method := getattr(observer, hook, None):
+                    method(event=event)
+            except BaseException as error:
+                failed = failed or error
+        if failed is not None:
+            raise failed
 
     def _call(self, hook: str, **arguments: Any) -> Iterator[tuple[str, Any]]:
         # Not hook(**arguments): there the first plugin that raises would silence all others.

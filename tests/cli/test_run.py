@@ -128,7 +128,7 @@ def test_a_signal_ends_with_130_and_the_run_goes_on_from_there(
         plugins.unregister(plugin)
     assert result.exit_code == 130
     asked, stopped, command = result.stderr.splitlines()
-    assert asked.endswith(": stopping after the next step; once more stops at once.")
+    assert asked.endswith(": stopping after the next step; a second signal stops at once.")
     assert re.match(r"isotune: stopped by SIG(INT|TERM) after step 5, in epoch 2 of 2;", stopped)
     assert command == "isotune: To go on: isotune resume out"
     assert json.loads(Path("out/summary.json").read_text())["state"] == "stopped"

@@ -263,7 +263,7 @@ def test_a_run_that_diverges_keeps_what_it_had(
     state = kept.backend.checkpoints.export_model(kept.model)
     assert all(np.isfinite(value).all() for value in state.values())
     summary = kept.folder.summary()
-    assert summary["state"] == "stopped"
+    assert summary["state"] == "failed"
     assert what in summary["stopped_by"]
     assert summary["epochs"] == len(kept.history) == kept.history[-1].epoch > 0
     assert kept.best == kept.history[-1]

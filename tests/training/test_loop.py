@@ -12,8 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from isotune.catalogue.resolve import normalization
-from isotune.errors import TrainingError
+from isotune.errors import StoppedError, TrainingError
 from isotune.interfaces.dataset import (
     Batch,
     DatasetAdapter,
@@ -24,14 +23,17 @@ from isotune.interfaces.dataset import (
 from isotune.interfaces.events import EpochMetrics, StepEnded
 from isotune.interfaces.freezing import FreezePlan
 from isotune.interfaces.trainer import HostOutputs, Outputs, Trainer, TrainingPlan
+from isotune.spec.experiment import ExperimentSpec
 from isotune.spec.load import load_spec
 from isotune.spec.optimizer import SGDSpec
 from isotune.training.evaluation import FETCH_EVERY
 from isotune.training.learner import Learner
 from isotune.training.loop import TrainingLoop
-from isotune.training.save_points import Snapshot
-from isotune.training.strategy import ImageFeed
+from isotune.training.progress import Progress
+from isotune.training.session import Session
+from isotune.training.strategy import WholeModel
 from numpy_backend.backend import NumpyBackend
+from numpy_backend.plugin import LINEAR
 from tiny import experiment
 
 NORMALIZATION = {"mean": [0, 0, 0], "std": [1, 1, 1]}
@@ -105,25 +107,46 @@ class FakeBatches:
             yield Batch(np.zeros((len(labels), 8, 8, 3), np.uint8), labels)
 
 
+class FakeBackend(NumpyBackend):
+    def __init__(self, trainer: FakeTrainer) -> None:
+        super().__init__("cpu")
+        self.dataset = EagerDataset()
+        self._trainer = trainer
+
+    def trainer(self, model: Any, plan: TrainingPlan) -> FakeTrainer:
+        return self._trainer
+
+
+@dataclass
+class FakeImages:
+    """Validation is always of two batches."""
+
+    train: FakeBatches
+
+    def training_batches(self, spec: ExperimentSpec) -> FakeBatches:
+        return self.train
+
+    def validation_batches(self, spec: ExperimentSpec, size: int) -> FakeBatches:
+        return FakeBatches([0, 0, 1], [2])
+
+
 def make_loop(trainer: FakeTrainer, train: FakeBatches, **changes: Any) -> TrainingLoop:
     spec = load_spec(experiment(Path("images"), normalization=NORMALIZATION, **changes))
-    backend = NumpyBackend("cpu")
-    backend.dataset = EagerDataset()
+    backend = FakeBackend(trainer)
+    session = Session(spec, LINEAR, backend, FakeImages(train), TrainingPlan(SGDSpec()))  # type: ignore[arg-type]
 
-    def make_feed() -> ImageFeed:
-        val = FakeBatches([0, 0, 1], [2])
-        plan = TrainingPlan(SGDSpec())
-        return ImageFeed(backend, None, trainer, plan, train, val, normalization(spec))  # type: ignore[arg-type]
+    def whole_model() -> WholeModel:
+        return WholeModel(session, None)
 
     return TrainingLoop(
         spec=spec,
-        learner=Learner(backend, lambda plan: make_feed),
+        learner=Learner(backend, lambda plan: whole_model),
         plan=TrainingPlan(SGDSpec()),
         train=train,  # type: ignore[arg-type]
         freezing=lambda epoch: FreezePlan(frozenset({"a"} if epoch < 3 else ())),
         notify=lambda hook, event: None,
         log=lambda metrics: None,
-        save=lambda snapshot: None,
+        save=lambda progress, metrics, is_best: None,
     )
 
 
@@ -164,7 +187,7 @@ def test_batches_join_in_updates_within_an_epoch_and_checkpoints_wait_for_them()
         trainer, FakeBatches([0], [1], [2, 2], [0], [1, 1, 1]), schedule="cosine", **changes
     )
     saved: list[int] = []
-    loop.save = lambda snapshot: saved.append(snapshot.metrics.steps)
+    loop.save = lambda progress, metrics, is_best: saved.append(metrics.steps)
     loop.run()
     assert trainer.parts[:5] == trainer.parts[5:]
     assert trainer.parts[:5] == [
@@ -194,7 +217,7 @@ def test_epochs_are_evaluated_from_the_start_on_at_intervals_and_at_the_end() ->
     evaluation = {"every": 2, "start": 3}
     loop = make_loop(trainer, FakeBatches([0]), epochs=8, evaluation=evaluation)
     told: list[tuple[int, bool]] = []
-    loop.save = lambda snapshot: told.append((snapshot.metrics.epoch, snapshot.is_best))
+    loop.save = lambda progress, metrics, is_best: told.append((metrics.epoch, is_best))
     assert loop.run().epoch == 3
     assert [m.epoch for m in loop.history if m.evaluated] == [3, 5, 7, 8]
     assert trainer.fetched.count(2) == 4  # the validation's two batches
@@ -222,7 +245,7 @@ def test_checkpoints_come_by_epochs_steps_and_minutes(
     trainer = FakeTrainer([1.0])
     loop = make_loop(trainer, FakeBatches([0], [1]), epochs=3, checkpoint=checkpoint)
     found: list[tuple[int, int]] = []
-    loop.save = lambda snapshot: found.append((snapshot.metrics.epoch, snapshot.metrics.steps))
+    loop.save = lambda progress, metrics, is_best: found.append((metrics.epoch, metrics.steps))
     loop.run()
     assert found == saved
 
@@ -239,10 +262,14 @@ def test_every_so_many_steps_of_the_run_the_figures_so_far_are_saved() -> None:
     trainer = FakeTrainer([1.0, 2.0, 3.0, 6.0])
     changes = {"epochs": 2, "checkpoint": {"every_steps": 3}}
     loop = make_loop(trainer, FakeBatches([0, 0], [1], [0], [1]), **changes)
-    snapshots: list[Snapshot] = []
-    loop.save = snapshots.append
+    saved: list[EpochMetrics] = []
+
+    def save(progress: Progress, metrics: EpochMetrics, is_best: bool) -> None:
+        if progress.accumulator:
+            saved.append(metrics)
+
+    loop.save = save
     loop.run()
-    saved = [snapshot.metrics for snapshot in snapshots if snapshot.accumulator]
     assert [(m.epoch, m.steps) for m in saved] == [(1, 3), (2, 6)]
     assert saved[0].train_loss == pytest.approx((2 * 1 + 2 + 3) / 4)
     assert saved[1].train_loss == pytest.approx((2 * 1 + 2) / 3)
@@ -281,3 +308,34 @@ def test_observers_are_told_of_every_step_with_the_newest_loss_known() -> None:
         StepEnded(1, 2, 1.0),
         StepEnded(1, 3, 1.0),
     ]
+
+
+@pytest.mark.parametrize(
+    ("hook", "number", "where"),
+    [
+        ("isotune_step_ended", 2, "after step 2, in epoch 1 of 9"),
+        ("isotune_step_ended", 3, "after step 3, in epoch 1 of 9"),
+        ("isotune_epoch_ended", 2, "after step 6, in epoch 2 of 9"),
+    ],
+)
+def test_an_observer_stops_the_run_which_is_saved_at_that_point(
+    hook: str, number: int, where: str
+) -> None:
+    checkpoint = {"every_epochs": None}
+    loop = make_loop(
+        FakeTrainer([1.0]), FakeBatches([0], [0], [0]), epochs=9, checkpoint=checkpoint
+    )
+    seen: list[Any] = []
+    saved: list[int] = []
+
+    def notify(name: str, event: Any) -> None:
+        if name == hook:
+            seen.append(event)
+            if len(seen) == number:
+                event.stop.request("good enough")
+
+    loop.notify = notify
+    loop.save = lambda progress, metrics, is_best: saved.append(metrics.steps)
+    with pytest.raises(StoppedError, match=f"stopped by good enough {where}; everything is saved"):
+        loop.run()
+    assert saved[-1] == int(where.split()[2].strip(","))

@@ -9,10 +9,10 @@ from typing import Any
 from isotune.data.images import Images
 from isotune.errors import RunError
 from isotune.experiment.changes import check_changes
+from isotune.experiment.checkpoint_writer import checkpoint_name
 from isotune.experiment.open import rebuild
+from isotune.experiment.prepared import PreparedExperiment, ResumeState
 from isotune.experiment.result import Run
-from isotune.experiment.saver import checkpoint_name
-from isotune.experiment.session import Fit, Setup, Start
 from isotune.interfaces.events import EpochMetrics
 from isotune.plugins import Plugins
 from isotune.plugins import plugins as default_plugins
@@ -22,7 +22,8 @@ from isotune.runs.folder import RunFolder
 from isotune.spec.experiment import ExperimentSpec
 from isotune.spec.load import load_spec
 from isotune.training.accumulator import EpochAccumulator
-from isotune.training.progress import Begun, Patience
+from isotune.training.progress import Patience, Progress
+from isotune.training.session import Session
 from isotune.weights.formats.write import write_weights
 
 
@@ -42,13 +43,14 @@ def resume(
     never stopped. A run that has no checkpoint yet begins anew.
 
     Args:
-        path: the run folder.
-        backend: None takes the one that trained last.
-        device: as for :func:`isotune.run`.
-        overrides: ``"epochs=20"``; :mod:`isotune.experiment.changes` says what may change.
-        checkpoint: another one, by its folder's name, or ``best``; newer ones are removed.
-        observers: objects with methods of :mod:`isotune.hookspecs`, told of this run.
-        plugins: where backends, backbones and observers are found.
+        path: The run folder.
+        backend: Name of a backend; None takes the one that trained last.
+        device: As for :func:`isotune.run`.
+        overrides: ``"epochs=20"``; :mod:`isotune.experiment.changes` lists what may change.
+        checkpoint: ``last``, ``best`` or the name of a checkpoint's folder; newer checkpoints
+            are removed.
+        observers: Objects with methods of :mod:`isotune.hookspecs`, notified of this run.
+        plugins: Where backends, backbones and observers are found.
 
     Returns:
         The finished run, its model restored to the best epoch's weights.
@@ -65,64 +67,52 @@ def resume(
         spec = load_spec(folder.path / "spec.yaml", overrides)
         check_changes(folder.spec(), spec)
         store = CheckpointStore(folder.checkpoints)
-        found = store.load(checkpoint) if store.index().names else None
-        name = backend or (found.manifest if found else folder.summary()).get("backend")
-        fit = _prepared(folder, store, spec, found, name or plugins.only_usable(), device, plugins)
-        return fit.run(folder, lambda hook, event: plugins.notify(hook, event, observers))
+        loaded = store.load(checkpoint) if store.index().names else None
+        name = backend or (loaded.manifest if loaded else folder.summary()).get("backend")
+        session = Session.open(spec, name or plugins.only_usable(), device, plugins)
+        prepared = _prepare(session, folder, store, loaded)
+        return prepared.run(folder, lambda hook, event: plugins.notify(hook, event, observers))
     finally:
         folder.release()
 
 
-def _prepared(
-    folder: RunFolder,
-    store: CheckpointStore,
-    spec: ExperimentSpec,
-    found: Checkpoint | None,
-    backend: str,
-    device: str,
-    plugins: Plugins,
-) -> Fit:
-    setup = Setup.open(spec, backend, device, plugins)
-    if found is None:
-        model, start = setup.new_model(), Start()
+def _prepare(
+    session: Session, folder: RunFolder, store: CheckpointStore, loaded: Checkpoint | None
+) -> PreparedExperiment:
+    if loaded is None:
+        model, start = session.new_model(), ResumeState()
     else:
-        _check_figure_paths(folder.path, found.manifest, setup.images)
+        _check_images(folder.path, loaded.manifest, session.images)
         where = str(folder.path)
-        model = rebuild(setup.spec, setup.entry, setup.backend, found.model, where)
-        start = _start(folder, store, setup.spec, found)
-    fit = Fit.prepare(setup, model, start)
-    folder.write_spec(setup.spec)
-    folder.write_metrics(start.begun.history)
-    return fit
+        model = rebuild(session.spec, session.entry, session.backend, loaded.model, where)
+        start = _resume_state(folder, store, session.spec, loaded)
+    prepared = PreparedExperiment.prepare(session, model, start)
+    folder.write_spec(session.spec)
+    folder.write_metrics(start.progress.history)
+    return prepared
 
 
-def _start(
-    folder: RunFolder, store: CheckpointStore, spec: ExperimentSpec, found: Checkpoint
-) -> Start:
-    manifest = found.manifest
+def _resume_state(
+    folder: RunFolder, store: CheckpointStore, spec: ExperimentSpec, loaded: Checkpoint
+) -> ResumeState:
+    manifest = loaded.manifest
     history = tuple(map(EpochMetrics.from_json, manifest["history"]))
-    accumulator = manifest["epoch_so_far"]
-    _check_unfinished(folder, spec, history, accumulator is not None)
+    sums = manifest["epoch_so_far"]
+    _check_unfinished(folder, spec, history, sums is not None)
     store.forget_after(checkpoint_name(manifest))
     best = manifest["best"] if store.index().best else None
     if best is not None and spec.checkpoint.save_best_as:
         # A kill may have come between the checkpoint and this file.
         write_weights(folder.path / spec.checkpoint.save_best_as, store.load("best").model)
-    return Start(
-        begun=Begun(
-            history,
-            best=history[best - 1] if best is not None else None,
-            accumulator=EpochAccumulator.from_json(accumulator)
-            if accumulator is not None
-            else None,
-        ),
-        steps=manifest["step"],
-        optimizer=found.optimizer,
-        lineage=tuple(manifest["lineage"]),
+    progress = Progress(
+        history,
+        best=history[best - 1] if best is not None else None,
+        accumulator=sums and EpochAccumulator.from_json(sums),
     )
+    return ResumeState(progress, manifest["step"], loaded.optimizer, tuple(manifest["lineage"]))
 
 
-def _check_figure_paths(path: Path, manifest: dict[str, Any], images: Images) -> None:
+def _check_images(path: Path, manifest: dict[str, Any], images: Images) -> None:
     classes = tuple(manifest["classes"])
     if images.classes != classes:
         raise RunError(

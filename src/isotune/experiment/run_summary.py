@@ -1,4 +1,4 @@
-"""What ``summary.json`` holds."""
+"""The content of ``summary.json``."""
 
 from __future__ import annotations
 
@@ -8,48 +8,48 @@ import platform
 import statistics
 from typing import Any
 
-from isotune.data.images import Images
-from isotune.interfaces.backend import Backend
+from isotune.errors import StoppedError
+from isotune.interfaces.events import RunStatus
 from isotune.interfaces.summary import ModelSummary
 from isotune.interfaces.versions import versions
-from isotune.spec.experiment import ExperimentSpec
 from isotune.training.loop import TrainingLoop
+from isotune.training.session import Session
 
 
-def started(spec: ExperimentSpec, backend: Backend) -> dict[str, Any]:
-    """Returns the summary of a run until it ends, which tells who to resume it with."""
+def initial_summary(session: Session) -> dict[str, Any]:
+    """Returns the summary of a run that has not ended: it names the backend to resume with."""
     return {
-        "name": spec.name,
+        "name": session.spec.name,
         "state": "unfinished",
-        "backend": backend.name,
-        "device": backend.device,
+        "backend": session.backend.name,
+        "device": session.backend.device,
     }
 
 
-def summarize(
-    spec: ExperimentSpec,
-    backend: Backend,
-    images: Images,
+def final_summary(
+    session: Session,
     layers: ModelSummary,
     loop: TrainingLoop,
     seconds: float,
-    stopped: BaseException | None = None,
+    error: BaseException | None = None,
 ) -> dict[str, Any]:
     """Returns the summary of a run as plain data.
 
-    Timings are in seconds but for ``step_ms``; ``first_step`` holds compilation and warm-up,
-    ``step_ms`` is the median of all other training steps.
+    Timings are in seconds except for ``step_ms``; ``first_step`` includes compilation and
+    warm-up, ``step_ms`` is the median of all later training steps.
 
     Args:
-        layers: of the model; ``trainable`` counts what trains in the first epoch.
-        seconds: wall time of training and validation.
-        stopped: what ended the run early, or None.
+        session: The experiment.
+        layers: The model's layers; ``trainable`` counts what trains in the first epoch.
+        loop: The training loop, which has ended.
+        seconds: Wall time of training and validation.
+        error: What ended the run early, or None.
     """
-    best = loop.best
+    backend, images, best = session.backend, session.images, loop.best.metrics
     return {
-        "name": spec.name,
-        "state": "finished" if stopped is None else "stopped",
-        "stopped_by": None if stopped is None else f"{type(stopped).__name__}: {stopped}",
+        "name": session.spec.name,
+        "state": end_status(error),
+        "stopped_by": None if error is None else f"{type(error).__name__}: {error}",
         "backend": backend.name,
         "device": backend.device,
         "threads": backend.threads(),
@@ -64,9 +64,16 @@ def summarize(
         "skipped": images.skipped,
         "parameters": {"all": layers.parameters, "trainable": layers.trainable},
         "epochs": len(loop.history),
-        "best": best.metrics.as_json() if best.metrics else None,
+        "best": best.as_json() if best else None,
         "timings": _timings(loop, seconds),
     }
+
+
+def end_status(error: BaseException | None) -> RunStatus:
+    """Returns how a run ended, given what ended it early, or None."""
+    if error is None:
+        return "finished"
+    return "stopped" if isinstance(error, (StoppedError, KeyboardInterrupt)) else "failed"
 
 
 def _timings(loop: TrainingLoop, seconds: float) -> dict[str, float | None]:

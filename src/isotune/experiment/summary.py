@@ -52,10 +52,10 @@ def summary(
     check_outputs(loaded, classes)
     model, _ = build_with_heads(loaded, entry, opened, classes)
     shapes = opened.checkpoints.model_shapes(model)
-    return describe(loaded, shapes, freezing_plans(loaded, entry, shapes))
+    return summarize_model(loaded, shapes, freezing_plans(loaded, entry, shapes))
 
 
-def describe(
+def summarize_model(
     spec: ExperimentSpec,
     shapes: Mapping[str, tuple[int, ...]],
     freezing: Callable[[int], FreezePlan],

@@ -1,12 +1,12 @@
-"""What observers of a run are told."""
+"""The events that observers of a run receive."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from isotune.interfaces.summary import ModelSummary
 from isotune.spec.experiment import ExperimentSpec
@@ -63,17 +63,44 @@ class EpochMetrics:
         return cls(**known)
 
 
+@dataclass
+class StopRequest:
+    """A request to stop a run at its next update, saved and resumable.
+
+    Attributes:
+        reason: Who or what asks: the name of a signal, or an observer's words; None while
+            nobody does.
+    """
+
+    reason: str | None = None
+
+    @property
+    def requested(self) -> bool:
+        """Whether the run is to stop."""
+        return self.reason is not None
+
+    def request(self, reason: str) -> None:
+        """Asks the run to stop; the first reason stands."""
+        self.reason = self.reason or reason
+
+
 @dataclass(frozen=True)
 class RunStarted:
     """Everything is ready for the first step.
 
     Attributes:
-        folder: the run folder.
-        counts: images of each class, in label order, by split.
-        skipped: unreadable images left out, by split.
-        model: its layers and what of them trains.
-        features: how features are kept, in words; None where they are not.
-        steps: training steps that were made before, in the run that now goes on.
+        folder: The run folder.
+        spec: The resolved spec.
+        backend: Name of the backend.
+        device: The device in use.
+        classes: Class names, in label order.
+        counts: Number of images of each class, in label order, by split.
+        skipped: Number of unreadable images left out, by split.
+        steps_per_epoch: Training steps an epoch.
+        model: The model's layers, and when each of them trains.
+        features: How features are cached, as a phrase; None where they are not.
+        steps: Training steps made before, by the run that now resumes.
+        stop: Asks the run to stop.
     """
 
     folder: Path
@@ -87,6 +114,7 @@ class RunStarted:
     model: ModelSummary
     features: str | None = None
     steps: int = 0
+    stop: StopRequest = field(default_factory=StopRequest)
 
 
 @dataclass(frozen=True)
@@ -94,14 +122,16 @@ class StepEnded:
     """A training step was handed to the device.
 
     Attributes:
-        epoch: from 1.
-        step: within the epoch, from 1.
-        loss: the newest loss known, that of a step or more ago; None before the first.
+        epoch: The epoch, from 1.
+        step: The step within the epoch, from 1.
+        loss: The most recent loss known, that of an earlier step; None before the first.
+        stop: Asks the run to stop.
     """
 
     epoch: int
     step: int
     loss: float | None
+    stop: StopRequest = field(default_factory=StopRequest)
 
 
 @dataclass(frozen=True)
@@ -109,16 +139,45 @@ class EpochEnded:
     """An epoch and its evaluation, if it has one, are over.
 
     Attributes:
-        best: whether it is the best so far.
+        metrics: The epoch's metrics.
+        best: Whether it is the best epoch so far.
+        stop: Asks the run to stop.
     """
 
     metrics: EpochMetrics
     best: bool
+    stop: StopRequest = field(default_factory=StopRequest)
+
+
+RunStatus = Literal["finished", "stopped", "failed"]
+"""``stopped``: on request, saved and resumable, or interrupted; ``failed``: by an error."""
+
+
+@dataclass(frozen=True)
+class RunEnded:
+    """A run that had started is over, whatever ended it.
+
+    Attributes:
+        folder: The run folder.
+        status: How it ended.
+        summary: Content of ``summary.json``.
+        error: What stopped it or made it fail; None if it finished.
+    """
+
+    folder: Path
+    status: RunStatus
+    summary: dict[str, Any]
+    error: BaseException | None = None
 
 
 @dataclass(frozen=True)
 class RunFinished:
-    """The run is over; `summary` is what ``summary.json`` holds."""
+    """A run has finished: :class:`RunEnded` tells more, and of every end.
+
+    Attributes:
+        folder: The run folder.
+        summary: Content of ``summary.json``.
+    """
 
     folder: Path
     summary: dict[str, Any]

@@ -1,4 +1,4 @@
-"""A model in training, which goes over from one way of training to another between epochs."""
+"""A model in training, which changes from one strategy to another between epochs."""
 
 from __future__ import annotations
 
@@ -7,64 +7,62 @@ from collections.abc import Callable
 from isotune.interfaces.backend import Backend
 from isotune.interfaces.checkpoint import State
 from isotune.interfaces.freezing import FreezePlan
-from isotune.training.strategy import Feed
-
-MakeFeed = Callable[[], Feed]
+from isotune.training.strategy import Strategy, StrategyFactory
 
 
 class Learner:
-    """Trains a model by the feed that its freeze plan calls for.
+    """Trains a model by the strategy that its freeze plan calls for.
 
     Args:
-        backend: whose model it is.
-        feeds: returns what makes the feed for a freeze plan; the same for plans that follow one
-            another without a change of feed.
-        optimizer: the optimizer's state to go on from.
+        backend: The model's backend.
+        choose: Returns the factory of the strategy for a freeze plan; the same one for
+            successive plans that share a strategy.
+        optimizer: Optimizer state to start from.
     """
 
     def __init__(
         self,
         backend: Backend,
-        feeds: Callable[[FreezePlan], MakeFeed],
+        choose: Callable[[FreezePlan], StrategyFactory],
         optimizer: State | None = None,
     ) -> None:
         self._backend = backend
-        self._feeds = feeds
-        self._begun = optimizer
-        self._made_by: MakeFeed | None = None
-        self._feed: Feed | None = None
+        self._choose = choose
+        self._initial_optimizer = optimizer
+        self._factory: StrategyFactory | None = None
+        self._strategy: Strategy | None = None
 
     @property
-    def feed(self) -> Feed:
-        """The feed of the newest plan."""
-        assert self._feed is not None, "freeze() comes first"
-        return self._feed
+    def strategy(self) -> Strategy:
+        """The strategy of the current plan."""
+        assert self._strategy is not None, "freeze() comes first"
+        return self._strategy
 
     def freeze(self, plan: FreezePlan) -> None:
-        """Trains everything but ``plan.frozen`` from the next step on.
+        """Trains everything except ``plan.frozen`` from the next step on.
 
-        The optimizer's state of what goes on training is kept, whatever feeds it.
+        Parameters that go on training keep their optimizer state, whatever the strategy.
         """
-        make, optimizer = self._feeds(plan), self._begun
-        self._begun = None
-        if make is not self._made_by:
-            if self._feed is not None:
+        factory, optimizer = self._choose(plan), self._initial_optimizer
+        self._initial_optimizer = None
+        if factory is not self._factory:
+            if self._strategy is not None:
                 optimizer = self.optimizer_state()
-                self._feed.close()
-            self._feed, self._made_by = make(), make
-        self.feed.freeze(plan)
+                self._strategy.close()
+            self._strategy, self._factory = factory(), factory
+        self.strategy.freeze(plan)
         if optimizer:
-            self._backend.checkpoints.import_optimizer(self.feed.trainer, optimizer)
+            self._backend.checkpoints.import_optimizer(self.strategy.trainer, optimizer)
 
     def model_state(self) -> State:
         """Returns copies of all tensors of the whole model."""
-        return self.feed.model_state()
+        return self.strategy.model_state()
 
     def optimizer_state(self) -> State:
         """Returns copies of the optimizer's state."""
-        return self._backend.checkpoints.export_optimizer(self.feed.trainer)
+        return self._backend.checkpoints.export_optimizer(self.strategy.trainer)
 
     def close(self) -> None:
         """Leaves the model whole and native."""
-        if self._feed is not None:
-            self._feed.close()
+        if self._strategy is not None:
+            self._strategy.close()

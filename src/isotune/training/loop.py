@@ -6,21 +6,21 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import NoReturn
 
 from isotune.data.batches import Batches
 from isotune.errors import StoppedError, TrainingError
-from isotune.interfaces.events import EpochEnded, EpochMetrics, StepEnded
+from isotune.interfaces.events import EpochEnded, EpochMetrics, StepEnded, StopRequest
 from isotune.interfaces.freezing import FreezePlan
 from isotune.interfaces.trainer import Outputs, TrainingPlan
 from isotune.spec.experiment import ExperimentSpec
 from isotune.training.accumulator import EpochAccumulator
+from isotune.training.checkpoint_schedule import CheckpointSchedule
 from isotune.training.evaluation import FETCH_EVERY
 from isotune.training.learner import Learner
 from isotune.training.micro_batches import Part, parts
-from isotune.training.progress import Begun, Best, Patience
-from isotune.training.save_points import SavePoints, Snapshot
+from isotune.training.progress import Best, Patience, Progress
 from isotune.training.schedule import learning_rate
-from isotune.training.stop import Stop
 from isotune.training.strategy import Labels
 
 
@@ -29,18 +29,21 @@ class TrainingLoop:
     """Trains a model epoch by epoch.
 
     Attributes:
-        learner: the model in training.
-        train: the batches that it is trained on.
-        freezing: the freeze plan of an epoch, counted from 1.
-        notify: tells observers: name of the hook, event.
-        log: takes the metrics of an epoch that has ended.
-        save: saves a checkpoint of the state as it is.
-        begun: how far the run had come before; its state is the learner's already.
-        stop: asks for the run to be stopped, saved, at its next update.
-        history: the metrics of the epochs that have ended.
-        best: the best of them.
-        first_step_seconds: this process's first step, compilation included.
-        step_seconds: seconds a step of all others, averaged between two waits for the device.
+        spec: The resolved spec.
+        learner: The model in training.
+        plan: What a trainer needs to know.
+        train: The training batches.
+        freezing: Returns the freeze plan of an epoch, counted from 1.
+        notify: Notifies observers, given the hook's name and the event.
+        log: Receives the metrics of an epoch that has ended.
+        save: Saves a checkpoint of the current state, given the progress, the metrics of the
+            epoch so far, and whether its weights are the best.
+        start: How far the run has come before; the learner has its state already.
+        stop: Asks the run to stop, saved, at its next update.
+        history: Metrics of the epochs that have ended.
+        best: The best of them.
+        first_step_seconds: Seconds of this process's first step, compilation included.
+        step_seconds: Seconds of each later step, averaged between two waits for the device.
     """
 
     spec: ExperimentSpec
@@ -50,26 +53,26 @@ class TrainingLoop:
     freezing: Callable[[int], FreezePlan]
     notify: Callable[[str, object], None]
     log: Callable[[EpochMetrics], None]
-    save: Callable[[Snapshot], None]
-    begun: Begun = field(default_factory=Begun)
-    stop: Stop = field(default_factory=Stop)
+    save: Callable[[Progress, EpochMetrics, bool], None]
+    start: Progress = field(default_factory=Progress)
+    stop: StopRequest = field(default_factory=StopRequest)
     history: list[EpochMetrics] = field(init=False)
     best: Best = field(init=False)
     first_step_seconds: float = math.nan
     step_seconds: list[float] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.history = list(self.begun.history)
-        self.best = Best(self.spec.checkpoint.monitor, self.begun.best)
-        self._points = SavePoints(self.spec.checkpoint)
-        self._owed = False
+        self.history = list(self.start.history)
+        self.best = Best(self.spec.checkpoint.monitor, self.start.best)
+        self._schedule = CheckpointSchedule(self.spec.checkpoint)
+        self._checkpoint_due = False
 
     def run(self) -> EpochMetrics:
         """Runs all epochs that are left, or until early stopping; returns the best one's metrics.
 
         Raises:
             TrainingError: the loss is no longer a finite number.
-            StoppedError: it was asked to stop, and is saved.
+            StoppedError: the run was asked to stop, and is saved.
         """
         patience = Patience(self.spec.early_stopping)
         if not any(patience.exhausted(metrics) for metrics in self.history):
@@ -79,7 +82,7 @@ class TrainingLoop:
 
     def _epochs(self, patience: Patience) -> None:
         current: FreezePlan | None = None
-        accumulator = self.begun.accumulator
+        accumulator = self.start.accumulator
         for epoch in range(len(self.history) + 1, self.spec.epochs + 1):
             plan = self.freezing(epoch)
             if plan != current:
@@ -91,13 +94,16 @@ class TrainingLoop:
             self.log(metrics)
             is_best = self.best.update(metrics)
             last = patience.exhausted(metrics) or epoch == self.spec.epochs
-            stopping = self.stop.requested and not last
-            if stopping or self._owed or self._points.epoch_is_due(epoch, last, is_best):
+            due = self._checkpoint_due or self._schedule.epoch_is_due(epoch, last, is_best)
+            if due:
                 self._save(metrics, None, is_best)
-            self.notify("isotune_epoch_ended", EpochEnded(metrics, is_best))
+            self.notify("isotune_epoch_ended", EpochEnded(metrics, is_best, self.stop))
             if last:
                 return
-            self._stop_if_asked(metrics)
+            if self.stop.requested:
+                if not due:
+                    self._save(metrics, None)
+                self._raise_stopped(metrics)
 
     def _epoch(self, accumulator: EpochAccumulator) -> EpochMetrics:
         epoch = accumulator.epoch
@@ -107,7 +113,7 @@ class TrainingLoop:
         if not self.spec.evaluation.due(epoch, self.spec.epochs):
             return metrics
         start = time.perf_counter()
-        result = self.learner.feed.evaluate()
+        result = self.learner.strategy.evaluate()
         if not math.isfinite(result.loss):
             raise TrainingError(
                 f"the validation loss became {result.loss} in epoch {epoch};"
@@ -127,24 +133,23 @@ class TrainingLoop:
         begin = (accumulator.epoch - 1) * len(self.train)
         roles = self._parts(accumulator.epoch - 1)
         mark = time.perf_counter()
-        feed = self.learner.feed
-        batches = feed.training(
+        strategy = self.learner.strategy
+        batches = strategy.training(
             accumulator.epoch - 1, accumulator.steps, accumulator.waiting, labels
         )
         for number, batch in enumerate(batches, accumulator.steps):
             part, step = roles[number], begin + number
             rate = accumulator.learning_rate = self._learning_rate(begin + part.first)
-            pending.append(feed.trainer.train_step(batch, rate, step, part.share, part.last))
-            self.notify(
-                "isotune_step_ended",
-                StepEnded(accumulator.epoch, number + 1, accumulator.newest_loss),
-            )
+            pending.append(strategy.trainer.train_step(batch, rate, step, part.share, part.last))
+            loss = accumulator.newest_loss
+            event = StepEnded(accumulator.epoch, number + 1, loss, self.stop)
+            self.notify("isotune_step_ended", event)
             ends = number + 1 == len(self.train)
-            self._owed = part.last and self._is_due(begin + part.first, step)
-            saves = self._owed and not ends  # then it comes with the epoch's end
+            self._checkpoint_due = part.last and self._is_due(begin + part.first, step)
+            saves = self._checkpoint_due and not ends  # at the end it comes with the epoch's
             first = math.isnan(self.first_step_seconds)
             if first or saves or ends or len(pending) == FETCH_EVERY:
-                accumulator.add(feed.trainer.fetch(pending), labels)
+                accumulator.add(strategy.trainer.fetch(pending), labels)
                 elapsed = time.perf_counter() - mark
                 if first:
                     self.first_step_seconds = elapsed
@@ -154,24 +159,25 @@ class TrainingLoop:
                 if saves:
                     metrics = accumulator.metrics(step + 1)
                     self._save(metrics, accumulator)
-                    self._stop_if_asked(metrics)
+                    if self.stop.requested:
+                        self._raise_stopped(metrics)
                 mark = time.perf_counter()
 
     def _is_due(self, first: int, step: int) -> bool:
-        return self.stop.requested or self._points.steps_are_due(first, step)
+        return self.stop.requested or self._schedule.step_is_due(first, step)
 
     def _save(
         self, metrics: EpochMetrics, accumulator: EpochAccumulator | None, is_best: bool = False
     ) -> None:
-        self.save(Snapshot(metrics, accumulator, tuple(self.history), self.best.metrics, is_best))
-        self._points.saved()
+        progress = Progress(tuple(self.history), self.best.metrics, accumulator)
+        self.save(progress, metrics, is_best)
+        self._schedule.saved()
 
-    def _stop_if_asked(self, metrics: EpochMetrics) -> None:
-        if self.stop.requested:
-            raise StoppedError(
-                f"stopped by {self.stop.reason} after step {metrics.steps}, in epoch"
-                f" {metrics.epoch} of {self.spec.epochs}; everything is saved."
-            )
+    def _raise_stopped(self, metrics: EpochMetrics) -> NoReturn:
+        raise StoppedError(
+            f"stopped by {self.stop.reason} after step {metrics.steps}, in epoch"
+            f" {metrics.epoch} of {self.spec.epochs}; everything is saved."
+        )
 
     def _learning_rate(self, step: int) -> float:
         base, epochs = self.spec.optimizer.lr, self.spec.epochs

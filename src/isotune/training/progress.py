@@ -10,13 +10,13 @@ from isotune.training.accumulator import EpochAccumulator
 
 
 @dataclass(frozen=True)
-class Begun:
-    """How far an earlier process came with a run.
+class Progress:
+    """How far a run has come, at the end of an epoch or of an update within one.
 
     Attributes:
-        history: the metrics of the epochs that have ended, from the first on.
-        best: those of the best of them whose weights are still there; None if they are not.
-        accumulator: of an epoch that had begun; None between epochs.
+        history: Metrics of the epochs that have ended, from the first on.
+        best: Metrics of the best of them whose weights are still there; None without any.
+        accumulator: Sums of the epoch in progress; None between epochs.
     """
 
     history: tuple[EpochMetrics, ...] = ()

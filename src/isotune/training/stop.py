@@ -1,4 +1,4 @@
-"""Ends a run in order when the user or the system asks for it."""
+"""Turns signals into requests to stop."""
 
 from __future__ import annotations
 
@@ -7,49 +7,36 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from types import FrameType
+
+from isotune.interfaces.events import StopRequest
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 log = logging.getLogger(__name__)
 
 
-@dataclass
-class Stop:
-    """A wish to stop.
-
-    Attributes:
-        reason: the signal's name; None while nobody asks for it.
-    """
-
-    reason: str | None = None
-
-    @property
-    def requested(self) -> bool:
-        """Whether somebody asks for it."""
-        return self.reason is not None
-
-
 @contextmanager
-def stop_on_signals() -> Iterator[Stop]:
-    """Has the first SIGINT or SIGTERM ask for a stop, and the second one interrupt at once.
+def stop_on_signals() -> Iterator[StopRequest]:
+    """Makes the first SIGINT or SIGTERM request a stop, and the second one interrupt at once.
 
     Where signals cannot be handled, outside the main thread, it changes nothing.
 
-    MindSpore puts a handler of its own in Python's place with every graph it runs, which answers
-    SIGINT with a SIGTERM to the process: the reason is then told as SIGTERM.
+    A framework may install handlers of its own that turn SIGINT into SIGTERM, which is then the
+    reason given.
     """
-    stop = Stop()
+    stop, received = StopRequest(), list[str]()
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
 
     def ask(number: int, frame: FrameType | None) -> None:
-        if stop.requested:
+        name = signal.Signals(number).name
+        if received:
             raise KeyboardInterrupt
-        stop.reason = signal.Signals(number).name
-        log.warning("%s: stopping after the next step; once more stops at once.", stop.reason)
+        received.append(name)
+        stop.request(name)
+        log.warning("%s: stopping after the next step; a second signal stops at once.", name)
 
     before = {number: signal.signal(number, ask) for number in SIGNALS}
     try:

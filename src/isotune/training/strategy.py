@@ -1,39 +1,38 @@
-"""What trains in an epoch, and what it is fed: images, or the features of them."""
+"""Strategies: what of a model runs in a training step, and on which batches."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from isotune.data.batches import Batches
-from isotune.interfaces.backend import Backend
 from isotune.interfaces.checkpoint import State
-from isotune.interfaces.dataset import Batch, DeviceBatch, FeatureBatch, Normalization
+from isotune.interfaces.dataset import Batch, DeviceBatch, FeatureBatch
 from isotune.interfaces.freezing import FreezePlan
-from isotune.interfaces.trainer import Trainer, TrainingPlan
+from isotune.interfaces.trainer import Trainer
 from isotune.training.accumulator import Stopwatch
 from isotune.training.evaluation import Evaluation, evaluate
+from isotune.training.session import Session
 
 Labels = list[NDArray[np.int32]]
 Samples = TypeVar("Samples", Batch, FeatureBatch)
 
 
-class Feed(ABC):
+class Strategy(ABC):
     """A way to train a model for some epochs.
 
     Attributes:
-        trainer: makes the steps; its parameters have the whole model's names.
+        trainer: Makes the steps; its parameters have the whole model's names.
     """
 
     trainer: Trainer
 
     @abstractmethod
     def freeze(self, plan: FreezePlan) -> None:
-        """Trains everything but ``plan.frozen`` from the next step on."""
+        """Trains everything except ``plan.frozen`` from the next step on."""
 
     @abstractmethod
     def training(
@@ -42,71 +41,64 @@ class Feed(ABC):
         """Yields the batches of a training epoch.
 
         Args:
-            epoch: from 0.
-            start: the first batch, from 0; the same ones follow as without it.
-            waiting: measures how long it waits for images.
-            labels: takes the labels of each batch, int32 (N,). They may run ahead.
+            epoch: The epoch, from 0.
+            start: The first batch, from 0; the same batches follow as without it.
+            waiting: Measures the time spent waiting for images.
+            labels: Receives the labels of each batch, int32 (N,). They may run ahead.
         """
 
     @abstractmethod
     def evaluate(self) -> Evaluation:
-        """Evaluates the model on the validation images; nothing of it changes."""
+        """Evaluates the model on the validation images; the model does not change."""
 
     @abstractmethod
     def model_state(self) -> State:
-        """Returns copies of all tensors of the whole model, in its own order."""
+        """Returns copies of all tensors of the whole model, in the model's order."""
 
     def close(self) -> None:
-        """Leaves the model whole; the feed is not used again."""
+        """Leaves the model whole; the strategy is not used again."""
         return
 
 
-class ImageFeed(Feed):
-    """Images run through the whole model, in training and in evaluation."""
+StrategyFactory = Callable[[], Strategy]
 
-    def __init__(
-        self,
-        backend: Backend,
-        model: Any,
-        trainer: Trainer,
-        plan: TrainingPlan,
-        train: Batches,
-        val: Batches,
-        normalization: Normalization,
-    ) -> None:
-        self.trainer = trainer
-        self._backend = backend
+
+class WholeModel(Strategy):
+    """Runs images through the whole model, in training and in evaluation."""
+
+    def __init__(self, session: Session, model: Any) -> None:
+        self.trainer = session.backend.trainer(model, session.plan)
+        self._session = session
         self._model = model
-        self._plan = plan
-        self._train = train
-        self._val = val
-        self._normalization = normalization
+        self._train = session.training_batches()
+        self._val = session.validation_batches()
 
     def freeze(self, plan: FreezePlan) -> None:
-        """Trains everything but ``plan.frozen`` from the next step on."""
+        """Trains everything except ``plan.frozen`` from the next step on."""
         self.trainer.freeze(plan)
 
     def training(
         self, epoch: int, start: int, waiting: Stopwatch, labels: Labels
     ) -> Iterator[DeviceBatch]:
         """Yields the images of an epoch from batch `start` on."""
-        batches = noting(waiting.timing(self._train.epoch(epoch, start)), labels)
-        return self._backend.dataset.feed(batches, self._normalization)
+        batches = collect_labels(waiting.timing(self._train.epoch(epoch, start)), labels)
+        return self._session.backend.dataset.feed(batches, self._session.normalization)
 
     def evaluate(self) -> Evaluation:
         """Evaluates the model on the validation images."""
+        session = self._session
         batches = self._val.epoch(0)
-        return evaluate(self._backend, self.trainer, batches, self._normalization, self._plan)
+        return evaluate(session.backend, self.trainer, batches, session.normalization, session.plan)
 
     def model_state(self) -> State:
         """Returns copies of all tensors of the model."""
-        return self._backend.checkpoints.export_model(self._model)
+        return self._session.backend.checkpoints.export_model(self._model)
 
 
-def noting(batches: Iterable[Samples], labels: Labels) -> Iterator[Samples]:
-    """Yields `batches`, and adds the labels of each to `labels`.
+def collect_labels(batches: Iterable[Samples], labels: Labels) -> Iterator[Samples]:
+    """Yields `batches` and appends the labels of each to `labels`.
 
-    A feed may run ahead of the step, so labels queue up until their outputs are fetched.
+    A strategy may run ahead of the step, so labels queue up until their outputs are fetched.
     """
     for batch in batches:
         labels.append(batch.labels)

@@ -1,4 +1,4 @@
-"""The features of a split's images, each view of them computed once."""
+"""The features of a split's images; each view of them is computed once."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from isotune.training.features.store import Draft, FeatureStore, Rows
 
 
 class FeatureCache:
-    """Computes the features of all images of a source, if they have not been kept.
+    """Computes the features of all images of a source, unless the store has them.
 
     Args:
-        extractor: computes them.
-        batches: the images.
-        store: keeps them.
-        key: names a view's features; None where later runs could not be sure of them.
+        extractor: Computes features.
+        batches: The images.
+        store: Keeps features.
+        key: Names a view's features; None where later runs must not reuse them.
     """
 
     def __init__(
@@ -40,8 +40,8 @@ class FeatureCache:
         None means that there is no room for them.
 
         Args:
-            view: an epoch, from 0.
-            waiting: measures how long it waits for images.
+            view: The epoch, from 0.
+            waiting: Measures the time spent waiting for images.
         """
         if view not in self._views and not self._too_large:
             key = self._key(self._batches, view)

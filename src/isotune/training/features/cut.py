@@ -17,9 +17,9 @@ class Cut:
     """The classifier of a model, and what comes before it.
 
     Attributes:
-        path: the classifier's canonical path.
-        before: canonical names of all tensors that are not the classifier's.
-        never: why the backbone cannot be cut there, if it cannot.
+        path: Canonical path of the classifier.
+        before: Canonical names of all tensors outside the classifier.
+        never: Why the backbone cannot be cut there, or None if it can.
     """
 
     path: str
@@ -28,7 +28,7 @@ class Cut:
 
     @classmethod
     def of(cls, entry: BackboneEntry, names: Iterable[str]) -> Cut:
-        """Returns the cut of a model whose tensors have these `names`."""
+        """Returns the cut of a model with tensors of these canonical `names`."""
         path, never = entry.classifier_block, None
         if entry.convolutional:
             never = f"'{path}' classifies each place of the maps, before they are pooled"
@@ -37,7 +37,7 @@ class Cut:
         return cls(path, frozenset(n for n in names if not is_under(path, n)), never)
 
     def obstacle(self, plan: FreezePlan) -> str | None:
-        """Tells why what comes before the classifier cannot run apart from it; None if it can."""
+        """Returns why the layers before the classifier cannot run apart from it, or None."""
         if self.never:
             return self.never
         parameters = {name for name in self.before if is_parameter(name)}
@@ -50,18 +50,18 @@ class Cut:
         return None
 
     def inside(self, plan: FreezePlan) -> FreezePlan:
-        """Returns the part of a freeze plan that is about the classifier."""
+        """Returns the part of a freeze plan that concerns the classifier."""
         return FreezePlan(plan.frozen - self.before, plan.batch_norm)
 
 
 def check_views(cache: CacheSpec, obstacle: str | None) -> None:
-    """Makes sure that asking for a number of views has an effect.
+    """Checks that a number of views has an effect.
 
     Raises:
-        SpecError: features cannot be kept, so that there are no views to count.
+        SpecError: features cannot be cached, so there are no views to count.
     """
     if cache.views is not None and obstacle is not None:
         raise SpecError(
-            f"cache.views: is {cache.views}, but features cannot be kept: {obstacle}."
+            f"cache.views: is {cache.views}, but features cannot be cached: {obstacle}."
             " Leave it out, or freeze the whole backbone."
         )

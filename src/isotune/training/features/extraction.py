@@ -1,4 +1,4 @@
-"""Runs images through what comes before the classifier."""
+"""Computes features: the output of the layers before the classifier."""
 
 from __future__ import annotations
 
@@ -7,14 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from isotune.interfaces.backend import Backend
-from isotune.interfaces.dataset import Batch, FeatureBatch, Normalization
-from isotune.interfaces.trainer import TrainingPlan
+from isotune.interfaces.dataset import Batch, FeatureBatch
 from isotune.training.evaluation import logits_by_batch
+from isotune.training.session import Session
 
 
 def even_batch(images: int, largest: int) -> int:
-    """Returns the size up to `largest` of batches that `images` fill evenly, or nearly so."""
+    """Returns the batch size up to `largest` that divides `images` most evenly."""
     return -(-images // -(-images // largest))
 
 
@@ -22,45 +21,36 @@ class Extractor:
     """Computes features in evaluation mode.
 
     Args:
-        backend: the model's.
-        model: native, its classifier taken out.
-        plan: how the experiment trains.
-        normalization: of the images.
-        batch_size: images a batch. Smaller ones are filled up, since a backend may compile a
+        session: The experiment.
+        model: Native, its classifier taken out.
+        batch_size: Images a batch. Smaller batches are padded, since a backend may compile a
             step for every size.
     """
 
-    def __init__(
-        self,
-        backend: Backend,
-        model: Any,
-        plan: TrainingPlan,
-        normalization: Normalization,
-        batch_size: int,
-    ) -> None:
-        self._backend = backend
-        self._trainer = backend.trainer(model, plan)
-        self._normalization = normalization
+    def __init__(self, session: Session, model: Any, batch_size: int) -> None:
+        self._session = session
+        self._trainer = session.backend.trainer(model, session.plan)
         self.batch_size = batch_size
 
     def features(self, batches: Iterable[Batch]) -> Iterator[FeatureBatch]:
         """Yields the features of each batch, at most `batch_size` images, in order."""
         labels = []
 
-        def filled_up() -> Iterator[Batch]:
+        def padded() -> Iterator[Batch]:
             for batch in batches:
                 labels.append(batch.labels)
-                yield _filled_up(batch, self.batch_size)
+                yield _padded(batch, self.batch_size)
 
+        session = self._session
         rows = logits_by_batch(
-            self._backend, self._trainer, filled_up(), self._normalization, fetch_every=1
+            session.backend, self._trainer, padded(), session.normalization, fetch_every=1
         )
         for features in rows:
             truth = labels.pop(0)
             yield FeatureBatch(features[: len(truth)], truth)
 
 
-def _filled_up(batch: Batch, size: int) -> Batch:
+def _padded(batch: Batch, size: int) -> Batch:
     missing = size - len(batch)
     if missing == 0:
         return batch

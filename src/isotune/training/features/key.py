@@ -1,4 +1,4 @@
-"""What features depend on, as a name for them: equal names mean equal features."""
+"""Names features by everything they depend on: equal names mean equal features."""
 
 from __future__ import annotations
 
@@ -11,34 +11,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isotune.data.batches import Batches
-from isotune.interfaces.backend import Backend
 from isotune.interfaces.versions import versions
-from isotune.spec.experiment import ExperimentSpec
 from isotune.training.features.cut import Cut
+from isotune.training.session import Session
 
 COMPUTING = {"normalization", "precision", "compile"}
-"""Fields of a spec that decide how a model computes."""
+"""Fields of a spec that affect how a model computes."""
 
 
 class FeatureKeys:
     """Names the features of one model.
 
     Args:
-        spec: the resolved spec.
-        backend: what computes them.
-        cut: where the model is cut.
-        state: the tensors before the cut.
-        batch_size: images a batch, on which the order of float sums may depend.
+        session: The experiment.
+        cut: Where the model is cut.
+        state: The tensors before the cut.
+        batch_size: Images a batch, which the order of float sums may depend on.
     """
 
     def __init__(
-        self,
-        spec: ExperimentSpec,
-        backend: Backend,
-        cut: Cut,
-        state: Mapping[str, NDArray[Any]],
-        batch_size: int,
+        self, session: Session, cut: Cut, state: Mapping[str, NDArray[Any]], batch_size: int
     ) -> None:
+        spec, backend = session.spec, session.backend
         self._seed = spec.seed
         self._known = {
             "backbone": spec.backbone.name,
@@ -53,7 +47,7 @@ class FeatureKeys:
     def key(self, batches: Batches, view: int) -> str | None:
         """Returns the name of the features of one view of all images in their source's order.
 
-        It is None where images could change without a sign of it.
+        It is None where images could change without a sign.
         """
         images = self._fingerprints(batches)
         if images is None:

@@ -1,4 +1,4 @@
-"""Finds out by trying whether a model that somebody else built can be cut."""
+"""Finds out by a trial whether a third party's model can be cut before its classifier."""
 
 from __future__ import annotations
 
@@ -9,57 +9,53 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from isotune.interfaces.backend import Backend
-from isotune.interfaces.dataset import Batch, DeviceBatch, FeatureBatch, Normalization
+from isotune.interfaces.dataset import DeviceBatch, FeatureBatch
 from isotune.interfaces.freezing import FreezePlan
-from isotune.interfaces.trainer import Trainer, TrainingPlan
+from isotune.interfaces.trainer import Trainer
 from isotune.spec.optimizer import SGDSpec
 from isotune.training.features.cut import Cut
+from isotune.training.session import Session
+
+IMAGES = 8
+"""Number of images of a trial."""
 
 STEPS = 4
 """Training steps of a trial: a layer that is random now and then may do nothing in one."""
 
 TOLERANCE = 1e-3
-"""Of the largest logit: float32 sums in another order differ by less, anything random by more."""
+"""Relative to the largest logit: float32 sums in another order differ by less, anything random by
+more."""
 
 log = logging.getLogger(__name__)
 
 
-def can_be_cut(
-    backend: Backend,
-    model: Any,
-    cut: Cut,
-    plan: TrainingPlan,
-    freezing: FreezePlan,
-    batch: Batch,
-    normalization: Normalization,
-) -> bool:
-    """Tells whether training steps on features come to the same logits as those on images.
+def can_be_cut(session: Session, model: Any, cut: Cut, freezing: FreezePlan) -> bool:
+    """Whether training steps on features give the same logits as steps on images.
 
-    It does not where something before the classifier is random in training or depends on the
-    other images of a batch, or where something comes after it. The model stays as it was.
+    They do not where something before the classifier is random in training or depends on the
+    other images of a batch, or where something comes after it. The model does not change.
 
     Args:
-        backend: the model's.
-        model: native and whole.
-        cut: where.
-        plan: how it trains.
-        freezing: the plan of the epochs in question.
-        batch: at least two images; more of them find rare randomness more surely.
-        normalization: of the images.
+        session: The experiment.
+        model: Native and whole.
+        cut: Where to cut the model.
+        freezing: The plan of the epochs in question.
     """
-    plan = dataclasses.replace(plan, optimizer=SGDSpec())
+    backend, plan = session.backend, dataclasses.replace(session.plan, optimizer=SGDSpec())
+    batch = next(session.training_batches().regrouped(IMAGES).epoch(0))
     before = backend.checkpoints.export_model(model)
-    images = next(backend.dataset.feed([batch], normalization))
+    images = next(backend.dataset.feed([batch], session.normalization))
     whole = _logits(backend.trainer(model, plan), freezing, images)
-    backend.checkpoints.import_model(model, before)  # a BatchNorm layer may have been at work
+    backend.checkpoints.import_model(model, before)  # BatchNorm may have updated its statistics
     head = backend.heads.detach(model, cut.path)
     try:
         extractor = backend.trainer(model, plan)
         (features,) = extractor.fetch([extractor.eval_step(images)])
-        fed = next(backend.dataset.feed_features([FeatureBatch(features.logits, batch.labels)]))
-        apart = _logits(backend.trainer(head, plan), cut.inside(freezing), fed)
-    except Exception as error:  # somebody else's model: anything may happen
+        on_device = next(
+            backend.dataset.feed_features([FeatureBatch(features.logits, batch.labels)])
+        )
+        apart = _logits(backend.trainer(head, plan), cut.inside(freezing), on_device)
+    except Exception as error:  # a third party's model may raise anything
         log.info("'%s' does not take features by itself: %s", cut.path, error)
         return False
     finally:

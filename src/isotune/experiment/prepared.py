@@ -1,0 +1,186 @@
+"""Trains a prepared experiment and saves checkpoints as the spec asks."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from isotune.experiment.checkpoint_writer import CheckpointWriter, LineageEntry
+from isotune.experiment.result import Run
+from isotune.experiment.run_summary import end_status, final_summary, initial_summary
+from isotune.experiment.summary import summarize_model
+from isotune.interfaces.checkpoint import State
+from isotune.interfaces.events import EpochMetrics, RunEnded, RunFinished, RunStarted
+from isotune.interfaces.freezing import FreezePlan
+from isotune.interfaces.summary import ModelSummary
+from isotune.models.build import freezing_plans
+from isotune.models.head import head_path
+from isotune.runs.folder import RunFolder
+from isotune.training.features.plan import Strategies, plan_strategies
+from isotune.training.learner import Learner
+from isotune.training.loop import TrainingLoop
+from isotune.training.progress import Progress
+from isotune.training.session import Session
+from isotune.training.stop import stop_on_signals
+
+Notify = Callable[[str, object], None]
+"""Notifies observers, given the hook's name and the event."""
+
+
+@dataclass(frozen=True)
+class ResumeState:
+    """Where training starts: at its first step, or where an earlier process got to.
+
+    Attributes:
+        progress: How far the run has come.
+        steps: Number of training steps made.
+        optimizer: The optimizer's state; None at the first step.
+        lineage: Who trained before.
+    """
+
+    progress: Progress = field(default_factory=Progress)
+    steps: int = 0
+    optimizer: State | None = None
+    lineage: tuple[LineageEntry, ...] = ()
+
+
+@dataclass
+class PreparedExperiment:
+    """An experiment that is ready to train.
+
+    Attributes:
+        session: The experiment on its backend.
+        model: Native, with the values that training starts from.
+        freezing: Returns the freeze plan of an epoch, counted from 1.
+        strategies: Chooses the training strategy of an epoch.
+        layers: The model's layers, and when each of them trains.
+        start: Where training starts.
+    """
+
+    session: Session
+    model: Any
+    freezing: Callable[[int], FreezePlan]
+    strategies: Strategies
+    layers: ModelSummary
+    start: ResumeState
+
+    @classmethod
+    def prepare(cls, session: Session, model: Any, start: ResumeState) -> PreparedExperiment:
+        """Derives the remaining parts.
+
+        Raises:
+            SpecError: a pattern matches no parameter, nothing is left to train, or
+                ``cache.views`` would have no effect.
+        """
+        shapes = session.backend.checkpoints.model_shapes(model)
+        freezing = freezing_plans(session.spec, session.entry, shapes)
+        strategies = plan_strategies(session, model, freezing(1))
+        layers = summarize_model(session.spec, shapes, freezing)
+        return cls(session, model, freezing, strategies, layers, start)
+
+    def run(self, folder: RunFolder, notify: Notify) -> Run:
+        """Trains, and restores the best weights.
+
+        Whatever ends the run, observers are notified of its end.
+
+        Args:
+            folder: The run folder, claimed by this process.
+            notify: Notifies observers.
+
+        Raises:
+            StoppedError: the run was asked to stop, and everything is saved.
+            TrainingError: the loss is no longer a finite number.
+            RunError: the folder cannot be written.
+        """
+        session = self.session
+        folder.write_summary(initial_summary(session))
+        learner = Learner(session.backend, self.strategies, self.start.optimizer)
+        here = {
+            "step": self.start.steps,
+            "backend": session.backend.name,
+            "device": session.backend.device,
+        }
+        writer = CheckpointWriter(session, folder, learner, (*self.start.lineage, here))
+        with stop_on_signals() as stop:
+            loop = TrainingLoop(
+                spec=session.spec,
+                learner=learner,
+                plan=session.plan,
+                train=session.training_batches(),
+                freezing=self.freezing,
+                notify=notify,
+                log=folder.append_metrics,
+                save=writer.save,
+                start=self.start.progress,
+                stop=stop,
+            )
+            best = self._train(folder, loop, writer, notify)
+        return Run(
+            folder=folder,
+            spec=session.spec,
+            classes=session.classes,
+            plan=session.plan,
+            backend=session.backend,
+            model=self.model,
+            head=head_path(session.spec.head, session.entry),
+            history=tuple(loop.history),
+            best=best,
+        )
+
+    def _train(
+        self, folder: RunFolder, loop: TrainingLoop, writer: CheckpointWriter, notify: Notify
+    ) -> EpochMetrics:
+        begin = time.perf_counter()
+        try:
+            notify("isotune_run_started", self._started_event(folder, loop))
+            try:
+                best = loop.run()
+            finally:
+                self.session.images.kept.close()
+                loop.learner.close()
+            writer.restore_best(self.model)
+        except BaseException as error:
+            with suppress(Exception):  # `error` is what the user should see
+                self._end(folder, loop, time.perf_counter() - begin, notify, error)
+            raise
+        self._end(folder, loop, time.perf_counter() - begin, notify)
+        return best
+
+    def _end(
+        self,
+        folder: RunFolder,
+        loop: TrainingLoop,
+        seconds: float,
+        notify: Notify,
+        error: BaseException | None = None,
+    ) -> None:
+        summary = final_summary(self.session, self.layers, loop, seconds, error)
+        try:
+            folder.write_summary(summary)
+            if error is None:
+                notify("isotune_run_finished", RunFinished(folder.path, summary))
+        except BaseException as raised:
+            error = error or raised
+            raise
+        finally:
+            notify("isotune_run_ended", RunEnded(folder.path, end_status(error), summary, error))
+
+    def _started_event(self, folder: RunFolder, loop: TrainingLoop) -> RunStarted:
+        session = self.session
+        return RunStarted(
+            folder=folder.path,
+            spec=session.spec,
+            backend=session.backend.name,
+            device=session.backend.device,
+            classes=session.classes,
+            counts=session.images.counts(),
+            skipped=session.images.skipped,
+            steps_per_epoch=len(loop.train),
+            model=self.layers,
+            features=self.strategies.description,
+            steps=self.start.steps,
+            stop=loop.stop,
+        )

@@ -1,0 +1,80 @@
+"""An experiment on a backend, before it has a model: what all of its parts share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from isotune.catalogue.entries import chosen_backbone
+from isotune.catalogue.resolve import normalization, resolve
+from isotune.data.batches import Batches
+from isotune.data.images import Images, open_images
+from isotune.interfaces.backbone import BackboneEntry
+from isotune.interfaces.backend import Backend
+from isotune.interfaces.dataset import Normalization
+from isotune.interfaces.trainer import TrainingPlan
+from isotune.models.build import build_model
+from isotune.plugins import Plugins
+from isotune.spec.experiment import ExperimentSpec
+from isotune.training.evaluation import evaluation_size
+from isotune.training.plan import check_precision, training_plan
+
+
+@dataclass(frozen=True)
+class Session:
+    """An experiment on a backend.
+
+    Attributes:
+        spec: The resolved spec.
+        entry: The backbone's catalogue entry.
+        backend: The open backend.
+        images: The training and validation images.
+        plan: What a trainer needs to know.
+    """
+
+    spec: ExperimentSpec
+    entry: BackboneEntry
+    backend: Backend
+    images: Images
+    plan: TrainingPlan
+
+    @classmethod
+    def open(cls, spec: ExperimentSpec, backend: str, device: str, plugins: Plugins) -> Session:
+        """Opens the backend, and finds and checks the images.
+
+        Raises:
+            IsotuneError: one of its kinds, with a sentence that says what to change.
+        """
+        entry = chosen_backbone(spec.backbone, backend, plugins)
+        spec = resolve(spec, entry)
+        opened = plugins.open_backend(backend, device)
+        check_precision(spec, opened)
+        images = open_images(spec)
+        return cls(spec, entry, opened, images, training_plan(spec, entry, images))
+
+    @property
+    def normalization(self) -> Normalization:
+        """Normalization of the images."""
+        return normalization(self.spec)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names, in label order."""
+        return self.images.classes
+
+    def new_model(self) -> Any:
+        """Returns the native model before its first step.
+
+        Raises:
+            WeightsError: the weights are missing or do not fit.
+            BackendError: the backend does not have the backbone.
+        """
+        return build_model(self.spec, self.entry, self.backend, len(self.classes))
+
+    def training_batches(self) -> Batches:
+        """Returns the batches of a training epoch."""
+        return self.images.training_batches(self.spec)
+
+    def validation_batches(self) -> Batches:
+        """Returns the batches of a validation, of the size that suits the device."""
+        return self.images.validation_batches(self.spec, evaluation_size(self.spec, self.backend))
