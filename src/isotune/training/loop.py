@@ -11,12 +11,12 @@ from isotune.data.batches import Batches
 from isotune.errors import StoppedError, TrainingError
 from isotune.interfaces.events import EpochEnded, EpochMetrics, StepEnded
 from isotune.interfaces.freezing import FreezePlan
-from isotune.interfaces.trainer import Outputs, TrainingPlan
+from isotune.interfaces.trainer import Outputs, StepPlan, TrainingPlan
 from isotune.spec.experiment import ExperimentSpec
 from isotune.training.accumulator import EpochAccumulator
 from isotune.training.evaluation import FETCH_EVERY
 from isotune.training.learner import Learner
-from isotune.training.micro_batches import Part, parts
+from isotune.training.micro_batches import MicroBatch, micro_batches
 from isotune.training.progress import Begun, Best, Patience
 from isotune.training.save_points import SavePoints, Snapshot
 from isotune.training.schedule import learning_rate
@@ -125,22 +125,23 @@ class TrainingLoop:
         labels = Labels()
         pending: list[Outputs] = []
         begin = (accumulator.epoch - 1) * len(self.train)
-        roles = self._parts(accumulator.epoch - 1)
+        micro = self._micro_batches(accumulator.epoch - 1)
         mark = time.perf_counter()
         feed = self.learner.feed
         batches = feed.training(
             accumulator.epoch - 1, accumulator.steps, accumulator.waiting, labels
         )
         for number, batch in enumerate(batches, accumulator.steps):
-            part, step = roles[number], begin + number
-            rate = accumulator.learning_rate = self._learning_rate(begin + part.first)
-            pending.append(feed.trainer.train_step(batch, rate, step, part.share, part.last))
+            part, step = micro[number], begin + number
+            rate = accumulator.learning_rate = self._learning_rate(begin + part.update_start)
+            plan = StepPlan(step, rate, part.loss_scale, part.apply_update)
+            pending.append(feed.trainer.train_step(batch, plan))
             self.notify(
                 "isotune_step_ended",
                 StepEnded(accumulator.epoch, number + 1, accumulator.newest_loss),
             )
             ends = number + 1 == len(self.train)
-            self._owed = part.last and self._is_due(begin + part.first, step)
+            self._owed = part.apply_update and self._is_due(begin + part.update_start, step)
             saves = self._owed and not ends  # then it comes with the epoch's end
             first = math.isnan(self.first_step_seconds)
             if first or saves or ends or len(pending) == FETCH_EVERY:
@@ -177,7 +178,8 @@ class TrainingLoop:
         base, epochs = self.spec.optimizer.lr, self.spec.epochs
         return learning_rate(self.spec.schedule, base, step, len(self.train), epochs)
 
-    def _parts(self, epoch: int) -> list[Part]:
+    def _micro_batches(self, epoch: int) -> list[MicroBatch]:
         if self.spec.accumulate == 1:
-            return [Part(number, 1.0, True) for number in range(len(self.train))]
-        return parts(self.train.labels(epoch), self.spec.accumulate, self.plan.class_weights)
+            return [MicroBatch(number) for number in range(len(self.train))]
+        labels = self.train.labels(epoch)
+        return micro_batches(labels, self.spec.accumulate, self.plan.class_weights)

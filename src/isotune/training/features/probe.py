@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from isotune.interfaces.backend import Backend
 from isotune.interfaces.dataset import Batch, DeviceBatch, FeatureBatch, Normalization
 from isotune.interfaces.freezing import FreezePlan
-from isotune.interfaces.trainer import Trainer, TrainingPlan
+from isotune.interfaces.trainer import StepPlan, Trainer, TrainingPlan
 from isotune.spec.optimizer import SGDSpec
 from isotune.training.features.cut import Cut
 
@@ -71,5 +71,5 @@ def can_be_cut(
 
 def _logits(trainer: Trainer, freezing: FreezePlan, batch: DeviceBatch) -> NDArray[np.float32]:
     trainer.freeze(freezing)
-    steps = [trainer.train_step(batch, learning_rate=0.0, step=step) for step in range(STEPS)]
+    steps = [trainer.train_step(batch, StepPlan(step, learning_rate=0.0)) for step in range(STEPS)]
     return np.stack([outputs.logits for outputs in trainer.fetch(steps)])
