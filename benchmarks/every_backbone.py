@@ -29,6 +29,7 @@ from isotune.interfaces.backend import Backend
 from isotune.interfaces.dataset import Batch
 from isotune.interfaces.freezing import FreezePlan
 from isotune.interfaces.names import is_parameter
+from isotune.interfaces.trainer import StepPlan
 from isotune.interfaces.versions import versions
 from isotune.models.build import build_with_heads, freezing_plans
 from isotune.models.initial import initial_state
@@ -143,8 +144,8 @@ def examined(entry: BackboneEntry, backend_name: str) -> dict[str, NDArray[Any]]
     logits = trainer.fetch([trainer.eval_step(fed[0])])[0].logits
     forward = timed(lambda: trainer.fetch([trainer.eval_step(fed[0])]))
     # Of the model, a step at rate 0 changes the statistics alone, which training does not use.
-    step = timed(lambda: trainer.fetch([trainer.train_step(fed[0], 0.0, 1)]))
-    loss = trainer.fetch([trainer.train_step(fed[0], 1.0, 0)])[0].loss
+    step = timed(lambda: trainer.fetch([trainer.train_step(fed[0], StepPlan(1, 0.0))]))
+    loss = trainer.fetch([trainer.train_step(fed[0], StepPlan(0, 1.0))])[0].loss
     head = f"{entry.classifier}.weight"
     gradient = state[head].astype(np.float64) - backend.checkpoints.export_model(model)[head]
     names = sorted(shapes)

@@ -20,9 +20,9 @@ def test_every_step_is_counted_and_the_first_stands_apart(monkeypatch: pytest.Mo
     numbers, waits = [], []
     step, fetch = NumpyTrainer.train_step, NumpyTrainer.fetch
 
-    def counted_step(self, batch, learning_rate, number, *more):
-        numbers.append((number, batch.size))
-        return step(self, batch, learning_rate, number, *more)
+    def counted_step(self, batch, plan):
+        numbers.append((plan.step, batch.size))
+        return step(self, batch, plan)
 
     def counted_fetch(self, outputs):
         waits.append(len(outputs))

@@ -19,7 +19,7 @@ from isotune.interfaces.backend import Backend
 from isotune.interfaces.checkpoint import State
 from isotune.interfaces.dataset import Batch
 from isotune.interfaces.freezing import FreezePlan
-from isotune.interfaces.trainer import HostOutputs, Trainer, TrainingPlan
+from isotune.interfaces.trainer import HostOutputs, StepPlan, Trainer, TrainingPlan
 from isotune.models.build import build_backbone
 from isotune.spec.optimizer import SGDSpec
 
@@ -46,7 +46,7 @@ class Learner:
         fed = self.backend.dataset.feed(batches, NORMALIZATION)
         return self.trainer.fetch(
             [
-                self.trainer.train_step(batch, rate, first + i)
+                self.trainer.train_step(batch, StepPlan(first + i, rate))
                 for i, (batch, rate) in enumerate(zip(fed, rates, strict=True))
             ]
         )

@@ -12,9 +12,9 @@ from contract.test_optimizers import REGULARISED, WEIGHTS
 from contract.values import NORMALIZATION, batches
 from isotune.interfaces.dataset import Batch
 from isotune.interfaces.freezing import FreezePlan
-from isotune.interfaces.trainer import HostOutputs, TrainingPlan
+from isotune.interfaces.trainer import HostOutputs, StepPlan, TrainingPlan
 from isotune.spec.optimizer import SGDSpec
-from isotune.training.micro_batches import Part, parts
+from isotune.training.micro_batches import MicroBatch, micro_batches
 
 SIZES = [4, 4, 4, 4, 3]
 EVERY = 3
@@ -22,12 +22,12 @@ BIAS = FreezePlan(frozenset({"fc.bias"}))
 
 
 def accumulate(
-    learner: Learner, data: list[Batch], roles: list[Part], rate: float
+    learner: Learner, data: list[Batch], micro: list[MicroBatch], rate: float
 ) -> list[HostOutputs]:
     fed = learner.backend.dataset.feed(data, NORMALIZATION)
     steps = [
-        learner.trainer.train_step(batch, rate, step, part.share, part.last)
-        for step, (batch, part) in enumerate(zip(fed, roles, strict=True))
+        learner.trainer.train_step(batch, StepPlan(step, rate, part.loss_scale, part.apply_update))
+        for step, (batch, part) in enumerate(zip(fed, micro, strict=True))
     ]
     return learner.trainer.fetch(steps)
 
@@ -47,8 +47,8 @@ def test_an_update_is_that_of_one_larger_batch(subject: Subject, name: str) -> N
     reference = subject.reference(plan)
     for epoch in range(2):
         data = batches(f"accumulation/{epoch}", SIZES)
-        roles = parts([batch.labels for batch in data], EVERY, plan.class_weights)
-        outputs = accumulate(learner, data, roles, 0.02)
+        micro = micro_batches([batch.labels for batch in data], EVERY, plan.class_weights)
+        outputs = accumulate(learner, data, micro, 0.02)
         for cut in (slice(0, EVERY), slice(EVERY, None)):
             logits, _ = reference.train_step(joined(data[cut]), 0.02, 0)
             assert_close(np.concatenate([o.logits for o in outputs[cut]]), logits, 1e-4)
@@ -62,18 +62,18 @@ def test_nothing_but_statistics_moves_before_the_update(subject: Subject) -> Non
     learner = subject.learner(plan, BIAS)
     data = batches("accumulation", [4, 4, 4])
     before = in_bytes(learner.state())
-    roles = [Part(0, 0.5, False), Part(0, 0.5, True), Part(2, 1.0, True)]
-    accumulate(learner, data[:1], roles[:1], 0.1)
+    micro = [MicroBatch(0, 0.5, False), MicroBatch(0, 0.5), MicroBatch(2)]
+    accumulate(learner, data[:1], micro[:1], 0.1)
     learner.evaluate(data[0])
     moved = {name for name, value in in_bytes(learner.state()).items() if value != before[name]}
     assert all(name.startswith("bn.running_") for name in moved)
     assert not learner.optimizer_state()
     again = subject.learner(plan, BIAS)
-    assert accumulate(learner, data[1:], roles[1:], 0.1)
+    assert accumulate(learner, data[1:], micro[1:], 0.1)
     assert in_bytes(learner.state())["fc.weight"] != before["fc.weight"]
     assert in_bytes(learner.state())["fc.bias"] == before["fc.bias"]
-    accumulate(again, data[:1], roles[:1], 0.1)
+    accumulate(again, data[:1], micro[:1], 0.1)
     fed = list(again.backend.dataset.feed(data[1:], NORMALIZATION))
-    again.trainer.train_step(fed[0], 0.1, 0, 0.5, True)
-    again.trainer.train_step(fed[1], 0.1, 1, 1.0, True)
+    again.trainer.train_step(fed[0], StepPlan(0, 0.1, 0.5))
+    again.trainer.train_step(fed[1], StepPlan(1, 0.1))
     assert in_bytes(again.state()) == in_bytes(learner.state())

@@ -16,7 +16,7 @@ from isotune.errors import BackendError
 from isotune.interfaces.backend import Backend
 from isotune.interfaces.dataset import Batch, FeatureBatch
 from isotune.interfaces.freezing import FreezePlan
-from isotune.interfaces.trainer import HostOutputs, Trainer, TrainingPlan
+from isotune.interfaces.trainer import HostOutputs, StepPlan, Trainer, TrainingPlan
 from isotune.models.head import head_path, new_head
 from isotune.spec.head import HeadSpec, LinearHeadSpec, MLPHeadSpec
 from isotune.spec.optimizer import AdamSpec
@@ -56,7 +56,7 @@ def features_of(backend: Backend, model: Any, cut: Cut, images: Batch) -> NDArra
 
 
 def steps(trainer: Trainer, batches: Sequence[Any]) -> list[HostOutputs]:
-    outputs = [trainer.train_step(fed, 0.01, step) for step, fed in enumerate(batches)]
+    outputs = [trainer.train_step(fed, StepPlan(step, 0.01)) for step, fed in enumerate(batches)]
     return trainer.fetch([*outputs, trainer.eval_step(batches[0])])
 
 

@@ -16,7 +16,7 @@ from contract.reference.loss import cross_entropy
 from contract.subject import Learner, Subject, assert_close, assert_same_steps, in_bytes
 from contract.values import NORMALIZATION, batch, batches
 from isotune.interfaces.dataset import Batch
-from isotune.interfaces.trainer import TrainingPlan
+from isotune.interfaces.trainer import StepPlan, TrainingPlan
 from isotune.spec.optimizer import AdamSpec, SGDSpec
 
 MOMENTUM = TrainingPlan(SGDSpec(momentum=0.9))
@@ -70,9 +70,10 @@ def test_evaluation_in_between_leaves_training_as_it_was(subject: Subject) -> No
 def test_outputs_on_the_host(subject: Subject) -> None:
     learner = subject.learner()
     fed = list(subject.backend.dataset.feed(batches("host", [4, 3]), NORMALIZATION))
-    trained = learner.trainer.train_step(fed[0], 0.1, 0)
+    trained = learner.trainer.train_step(fed[0], StepPlan(0, 0.1))
     evaluated = learner.trainer.eval_step(fed[1])
-    learner.trainer.train_step(fed[0], 10.0, 1)  # must not reach back into earlier outputs
+    # Must not reach back into earlier outputs.
+    learner.trainer.train_step(fed[0], StepPlan(1, 10.0))
     first, second = learner.trainer.fetch([trained, evaluated])
     assert (first.logits.shape, second.logits.shape) == ((4, 3), (3, 3))
     assert first.logits.dtype == second.logits.dtype == np.float32

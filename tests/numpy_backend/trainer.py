@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from isotune.interfaces.dataset import DeviceBatch
 from isotune.interfaces.freezing import FreezePlan
-from isotune.interfaces.trainer import HostOutputs, Outputs, Trainer, TrainingPlan
+from isotune.interfaces.trainer import HostOutputs, Outputs, StepPlan, Trainer, TrainingPlan
 from isotune.spec.optimizer import AdamSpec, AdamWSpec, OptimizerSpec, SGDSpec
 from numpy_backend.backbone import Array, LinearNet
 from numpy_backend.freezing import NumpyFreezing
@@ -31,21 +31,16 @@ class NumpyTrainer(Trainer):
         NumpyFreezing().apply(self.model, plan)
         self.slots = {name: s for name, s in self.slots.items() if name not in plan.frozen}
 
-    def train_step(
-        self,
-        batch: DeviceBatch,
-        learning_rate: float,
-        step: int,
-        share: float = 1.0,
-        update: bool = True,
-    ) -> Outputs:
+    def train_step(self, batch: DeviceBatch, plan: StepPlan) -> Outputs:
         logits = self.model(batch.images)
         loss, logits_gradient = LOSSES[self.plan.loss](logits, batch.labels, self.plan)
-        gradients = self.model.gradients(batch.images, logits_gradient * np.float32(share))
+        gradients = self.model.gradients(
+            batch.images, logits_gradient * np.float32(plan.loss_scale)
+        )
         for name, gradient in gradients.items():
             self.sums[name] = self.sums.get(name, np.float32(0)) + gradient
-        if update:
-            self._update(learning_rate)
+        if plan.apply_update:
+            self._update(plan.learning_rate)
         return Outputs(logits, loss)
 
     def _update(self, learning_rate: float) -> None:

@@ -22,7 +22,7 @@ from isotune.interfaces.dataset import (
 )
 from isotune.interfaces.events import EpochMetrics, StepEnded
 from isotune.interfaces.freezing import FreezePlan
-from isotune.interfaces.trainer import HostOutputs, Outputs, Trainer, TrainingPlan
+from isotune.interfaces.trainer import HostOutputs, Outputs, StepPlan, Trainer, TrainingPlan
 from isotune.spec.experiment import ExperimentSpec
 from isotune.spec.load import load_spec
 from isotune.spec.optimizer import SGDSpec
@@ -58,24 +58,15 @@ class FakeTrainer(Trainer):
     answer: int = 0
     logit: float = 1.0
     plans: list[FreezePlan] = field(default_factory=list)
-    steps: list[tuple[int, float]] = field(default_factory=list)
-    parts: list[tuple[float, bool]] = field(default_factory=list)
+    steps: list[StepPlan] = field(default_factory=list)
     fetched: list[int] = field(default_factory=list)
 
     def freeze(self, plan: FreezePlan) -> None:
         self.plans.append(plan)
 
-    def train_step(
-        self,
-        batch: DeviceBatch,
-        learning_rate: float,
-        step: int,
-        share: float = 1.0,
-        update: bool = True,
-    ) -> Outputs:
-        self.steps.append((step, learning_rate))
-        self.parts.append((share, update))
-        return Outputs(self._logits(batch), self.losses[step % len(self.losses)])
+    def train_step(self, batch: DeviceBatch, plan: StepPlan) -> Outputs:
+        self.steps.append(plan)
+        return Outputs(self._logits(batch), self.losses[plan.step % len(self.losses)])
 
     def eval_step(self, batch: DeviceBatch) -> Outputs:
         return Outputs(self._logits(batch))
@@ -175,8 +166,8 @@ def test_steps_and_rates_run_through_the_epochs() -> None:
     trainer = FakeTrainer([1.0])
     schedule = {"name": "step", "every": 1, "gamma": 0.5}
     make_loop(trainer, FakeBatches([0], [1]), epochs=3, schedule=schedule).run()
-    assert [step for step, _ in trainer.steps] == list(range(6))
-    rates = [rate for _, rate in trainer.steps]
+    assert [plan.step for plan in trainer.steps] == list(range(6))
+    rates = [plan.learning_rate for plan in trainer.steps]
     assert rates == pytest.approx([0.01, 0.01, 0.005, 0.005, 0.0025, 0.0025])
 
 
@@ -189,15 +180,14 @@ def test_batches_join_in_updates_within_an_epoch_and_checkpoints_wait_for_them()
     saved: list[int] = []
     loop.save = lambda progress, metrics, is_best: saved.append(metrics.steps)
     loop.run()
-    assert trainer.parts[:5] == trainer.parts[5:]
-    assert trainer.parts[:5] == [
-        (pytest.approx(share), last)
-        for share, last in [(1 / 4, False), (1 / 4, False), (1 / 2, True), (1 / 4, False)]
-    ] + [(pytest.approx(3 / 4), True)]
+    scales = [plan.loss_scale for plan in trainer.steps]
+    assert scales == pytest.approx([1 / 4, 1 / 4, 1 / 2, 1 / 4, 3 / 4] * 2)
+    updates = [plan.apply_update for plan in trainer.steps]
+    assert updates == [False, False, True, False, True] * 2
     assert saved == [3, 5, 8, 10]
-    rates = [rate for _, rate in trainer.steps]
+    rates = [plan.learning_rate for plan in trainer.steps]
     assert [rates.index(rate) for rate in rates] == [0, 0, 0, 3, 3, 5, 5, 5, 8, 8]
-    assert [step for step, _ in trainer.steps] == list(range(10))
+    assert [plan.step for plan in trainer.steps] == list(range(10))
 
 
 def test_freezing_happens_when_the_plan_changes() -> None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from isotune.errors import BackendError
 from isotune.interfaces.dataset import DeviceBatch
 from isotune.interfaces.freezing import FreezePlan
-from isotune.interfaces.trainer import HostOutputs, Outputs, Trainer, TrainingPlan
+from isotune.interfaces.trainer import HostOutputs, Outputs, StepPlan, Trainer, TrainingPlan
 from isotune_mindspore.accumulation import Accumulation, Update, sums_for
 from isotune_mindspore.cells import find
 from isotune_mindspore.dropout import dropout_cells, seeds
@@ -92,24 +92,17 @@ class MindSporeTrainer(Trainer):
         self.optimizer.load(state)
         self._train = None
 
-    def train_step(
-        self,
-        batch: DeviceBatch,
-        learning_rate: float,
-        step: int,
-        share: float = 1.0,
-        update: bool = True,
-    ) -> Outputs:
+    def train_step(self, batch: DeviceBatch, plan: StepPlan) -> Outputs:
         """Makes one step, without waiting for the device."""
         if self._train is None:
             self._train, self._update = self._new_steps()
-        told = scalars(self._plan.optimizer, learning_rate, self.optimizer.group_keys())
-        words = seeds(self._plan.seed, step, self._dropouts)
-        first = told if self._update is None else np.array([share], np.float32)
-        loss, logits = self._train(batch.images, batch.labels, Tensor(first), words)
-        if update:
+        rates = scalars(self._plan.optimizer, plan.learning_rate, self.optimizer.group_keys())
+        dropout_seeds = seeds(self._plan.seed, plan.step, self._dropouts)
+        factors = rates if self._update is None else np.array([plan.loss_scale], np.float32)
+        loss, logits = self._train(batch.images, batch.labels, Tensor(factors), dropout_seeds)
+        if plan.apply_update:
             if self._update is not None:
-                self._update(Tensor(told))
+                self._update(Tensor(rates))
             self.optimizer.advance()
         return Outputs(logits, loss)
 

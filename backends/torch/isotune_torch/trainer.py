@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from isotune.errors import SpecError, TrainingError
 from isotune.interfaces.dataset import DeviceBatch
 from isotune.interfaces.freezing import FreezePlan
-from isotune.interfaces.trainer import HostOutputs, Outputs, Trainer, TrainingPlan
+from isotune.interfaces.trainer import HostOutputs, Outputs, StepPlan, Trainer, TrainingPlan
 from isotune_torch.compiling import CompiledModel
 from isotune_torch.devices import memory_format
 from isotune_torch.dropout import Dropouts
@@ -104,14 +104,7 @@ class TorchTrainer(Trainer):
             {self.trainable[name]: values for name, values in slots.items() if values},
         )
 
-    def train_step(
-        self,
-        batch: DeviceBatch,
-        learning_rate: float,
-        step: int,
-        share: float = 1.0,
-        update: bool = True,
-    ) -> Outputs:
+    def train_step(self, batch: DeviceBatch, plan: StepPlan) -> Outputs:
         """Makes one step; the outputs are those before the update.
 
         Raises:
@@ -121,15 +114,16 @@ class TorchTrainer(Trainer):
             self._freezing.training_mode(self._model, self._freeze_plan)
             self._ready_to_train = True
         with self.precision_policy.step():
-            with self._dropouts.masks(step), enough_values():
+            with self._dropouts.masks(plan.step), enough_values():
                 logits, auxiliary = self._logits(batch)
             loss = self._loss(logits, batch.labels)
             if self._auxiliary_weight:
                 losses = [self._loss(each, batch.labels) for each in auxiliary]
                 loss = loss + self._auxiliary_weight * torch.stack(losses).sum()
-            self.precision_policy.scaler.scale(loss if share == 1 else loss * share).backward()
-            if update:
-                self._update(learning_rate)
+            scaled = loss if plan.loss_scale == 1 else loss * plan.loss_scale
+            self.precision_policy.scaler.scale(scaled).backward()
+            if plan.apply_update:
+                self._update(plan.learning_rate)
         return Outputs(logits.detach(), loss.detach())
 
     def eval_step(self, batch: DeviceBatch) -> Outputs:

@@ -17,7 +17,7 @@ from isotune.catalogue.resolve import normalization, resolve
 from isotune.data.images import open_images
 from isotune.interfaces.backend import Backend
 from isotune.interfaces.dataset import Batch, DeviceBatch
-from isotune.interfaces.trainer import Trainer
+from isotune.interfaces.trainer import StepPlan, Trainer
 from isotune.interfaces.versions import versions
 from isotune.models.build import build_model, freezing_plans
 from isotune.plugins import Plugins
@@ -82,13 +82,13 @@ def timed_steps(
 ) -> tuple[float, list[float]]:
     """Returns the seconds of the first step and of each later one, a mean over each group."""
     begin = time.perf_counter()
-    trainer.fetch([trainer.train_step(batch, 1e-3, 0)])
+    trainer.fetch([trainer.train_step(batch, StepPlan(0, 1e-3))])
     first = time.perf_counter() - begin
     seconds = []
     for start in range(1, setting.steps + 1, setting.group):
         numbers = range(start, min(start + setting.group, setting.steps + 1))
         begin = time.perf_counter()
-        trainer.fetch([trainer.train_step(batch, 1e-3, number) for number in numbers])
+        trainer.fetch([trainer.train_step(batch, StepPlan(number, 1e-3)) for number in numbers])
         seconds.append((time.perf_counter() - begin) / len(numbers))
     return first, seconds
 

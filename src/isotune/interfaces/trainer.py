@@ -66,6 +66,25 @@ class TrainingPlan:
 
 
 @dataclass(frozen=True)
+class StepPlan:
+    """What one training step does besides its batch.
+
+    Attributes:
+        step: Number of the step, from 0 over the whole run. With the seed it decides dropout (see
+            :mod:`isotune.training.dropout`).
+        learning_rate: Learning rate of the update, before the scales of :class:`TrainingPlan`.
+        loss_scale: Factor of the gradients; the returned loss is not scaled.
+        apply_update: Whether the step ends in an update, by the sum of the gradients since the
+            last one. False only if the plan accumulates.
+    """
+
+    step: int
+    learning_rate: float
+    loss_scale: float = 1.0
+    apply_update: bool = True
+
+
+@dataclass(frozen=True)
 class Outputs:
     """What a step leaves on the device; reading it there would wait for the device.
 
@@ -106,26 +125,10 @@ class Trainer(ABC):
         """
 
     @abstractmethod
-    def train_step(
-        self,
-        batch: DeviceBatch,
-        learning_rate: float,
-        step: int,
-        share: float = 1.0,
-        update: bool = True,
-    ) -> Outputs:
-        """Computes the gradients of a batch and makes an update, without waiting for the device.
+    def train_step(self, batch: DeviceBatch, plan: StepPlan) -> Outputs:
+        """Computes the gradients of a batch and updates, without waiting for the device.
 
-        The outputs are those before the update.
-
-        Args:
-            batch: the images.
-            learning_rate: of the update.
-            step: counts from 0 over the whole run and, with the seed, decides dropout (see
-                :mod:`isotune.training.dropout`).
-            share: what the gradients are multiplied by; not the loss that is returned.
-            update: whether the parameters move, by the sum of the gradients since they last did.
-                Always, unless the plan accumulates.
+        Returns the outputs from before the update.
         """
 
     @abstractmethod

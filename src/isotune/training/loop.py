@@ -12,13 +12,13 @@ from isotune.data.batches import Batches
 from isotune.errors import StoppedError, TrainingError
 from isotune.interfaces.events import EpochEnded, EpochMetrics, StepEnded, StopRequest
 from isotune.interfaces.freezing import FreezePlan
-from isotune.interfaces.trainer import Outputs, TrainingPlan
+from isotune.interfaces.trainer import Outputs, StepPlan, TrainingPlan
 from isotune.spec.experiment import ExperimentSpec
 from isotune.training.accumulator import EpochAccumulator
 from isotune.training.checkpoint_schedule import CheckpointSchedule
 from isotune.training.evaluation import FETCH_EVERY
 from isotune.training.learner import Learner
-from isotune.training.micro_batches import Part, parts
+from isotune.training.micro_batches import MicroBatch, micro_batches
 from isotune.training.progress import Best, Patience, Progress
 from isotune.training.schedule import learning_rate
 from isotune.training.strategy import Labels
@@ -131,21 +131,24 @@ class TrainingLoop:
         labels = Labels()
         pending: list[Outputs] = []
         begin = (accumulator.epoch - 1) * len(self.train)
-        roles = self._parts(accumulator.epoch - 1)
+        schedule = self._micro_batches(accumulator.epoch - 1)
         mark = time.perf_counter()
         strategy = self.learner.strategy
         batches = strategy.training(
             accumulator.epoch - 1, accumulator.steps, accumulator.waiting, labels
         )
         for number, batch in enumerate(batches, accumulator.steps):
-            part, step = roles[number], begin + number
-            rate = accumulator.learning_rate = self._learning_rate(begin + part.first)
-            pending.append(strategy.trainer.train_step(batch, rate, step, part.share, part.last))
+            micro_batch, step = schedule[number], begin + number
+            first_step = begin + micro_batch.update_start
+            rate = accumulator.learning_rate = self._learning_rate(first_step)
+            plan = StepPlan(step, rate, micro_batch.loss_scale, micro_batch.apply_update)
+            pending.append(strategy.trainer.train_step(batch, plan))
             loss = accumulator.newest_loss
             event = StepEnded(accumulator.epoch, number + 1, loss, self.stop)
             self.notify("isotune_step_ended", event)
             ends = number + 1 == len(self.train)
-            self._checkpoint_due = part.last and self._is_due(begin + part.first, step)
+            updated = micro_batch.apply_update
+            self._checkpoint_due = updated and self._is_due(first_step, step)
             saves = self._checkpoint_due and not ends  # at the end it comes with the epoch's
             first = math.isnan(self.first_step_seconds)
             if first or saves or ends or len(pending) == FETCH_EVERY:
@@ -183,7 +186,8 @@ class TrainingLoop:
         base, epochs = self.spec.optimizer.lr, self.spec.epochs
         return learning_rate(self.spec.schedule, base, step, len(self.train), epochs)
 
-    def _parts(self, epoch: int) -> list[Part]:
+    def _micro_batches(self, epoch: int) -> list[MicroBatch]:
         if self.spec.accumulate == 1:
-            return [Part(number, 1.0, True) for number in range(len(self.train))]
-        return parts(self.train.labels(epoch), self.spec.accumulate, self.plan.class_weights)
+            return [MicroBatch(number) for number in range(len(self.train))]
+        labels = self.train.labels(epoch)
+        return micro_batches(labels, self.spec.accumulate, self.plan.class_weights)

@@ -10,42 +10,42 @@ from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
-class Part:
-    """What one training batch is to the update that it contributes to.
+class MicroBatch:
+    """A training batch as a part of the update that it contributes to.
 
     Attributes:
-        first: position in the epoch, from 0, of the first batch that contributes.
-        share: of the batch's mean loss in the mean loss of all that contribute.
-        last: whether the update follows.
+        update_start: Position in the epoch, from 0, of the update's first micro-batch.
+        loss_scale: Weight of its mean loss in the mean loss of the update's micro-batches.
+        apply_update: Whether the update follows it.
     """
 
-    first: int
-    share: float
-    last: bool
+    update_start: int
+    loss_scale: float = 1.0
+    apply_update: bool = True
 
 
-def parts(
+def micro_batches(
     labels: Sequence[NDArray[np.int32]], every: int, class_weights: NDArray[np.float32] | None
-) -> list[Part]:
-    """Returns the parts that an epoch's batches play; its last update may have fewer of them.
+) -> list[MicroBatch]:
+    """Returns the micro-batches of an epoch; its last update may have fewer of them.
 
     Means are weighted: a batch counts by its samples or, with class weights, by the sum of
     theirs. So the gradients add up to those of a batch of all samples, as far as the model
     treats each sample by itself, which BatchNorm and dropout do not.
 
     Args:
-        labels: of each batch, int32, shape (N,).
-        every: batches an update.
+        labels: Labels of each batch, int32, shape (N,).
+        every: Number of batches per update.
         class_weights: float32, shape (classes,), or None.
     """
-    found = []
-    for first in range(0, len(labels), every):
-        joined = labels[first : first + every]
-        sums = np.array([_weight(batch, class_weights) for batch in joined])
-        shares = sums / sums.sum()
-        found += [Part(first, float(share), False) for share in shares[:-1]]
-        found.append(Part(first, float(shares[-1]), True))
-    return found
+    result = []
+    for start in range(0, len(labels), every):
+        update = labels[start : start + every]
+        weights = np.array([_weight(batch, class_weights) for batch in update])
+        *scales, last = (weights / weights.sum()).tolist()
+        result += [MicroBatch(start, scale, apply_update=False) for scale in scales]
+        result.append(MicroBatch(start, last))
+    return result
 
 
 def _weight(labels: NDArray[np.int32], class_weights: NDArray[np.float32] | None) -> float:

@@ -16,7 +16,7 @@ from isotune.interfaces.backend import Backend
 from isotune.interfaces.dataset import Batch, DeviceBatch, Normalization
 from isotune.interfaces.freezing import FreezePlan
 from isotune.interfaces.head import HeadValues, LinearValues
-from isotune.interfaces.trainer import Trainer, TrainingPlan
+from isotune.interfaces.trainer import StepPlan, Trainer, TrainingPlan
 from isotune.spec.optimizer import AdamSpec, SGDSpec
 from isotune_mindspore.step import graph_mode
 
@@ -41,7 +41,7 @@ def fed(backend: Backend, *sizes: int) -> list[DeviceBatch]:
 
 
 def train(trainer: Trainer, batches: list[DeviceBatch], first: int = 0) -> list[float]:
-    steps = [trainer.train_step(batch, 0.1, first + i) for i, batch in enumerate(batches)]
+    steps = [trainer.train_step(batch, StepPlan(first + i, 0.1)) for i, batch in enumerate(batches)]
     return [output.loss for output in trainer.fetch(steps)]
 
 
@@ -154,7 +154,7 @@ def test_freezing_everything_is_an_error(backend: Backend, nested: Callable[[], 
     names = {n for n in backend.checkpoints.export_model(model) if "running_" not in n}
     trainer.freeze(FreezePlan(frozenset(names)))
     with pytest.raises(BackendError, match="nothing to train"):
-        trainer.train_step(fed(backend, 4)[0], 0.1, 0)
+        trainer.train_step(fed(backend, 4)[0], StepPlan(0, 0.1))
 
 
 def test_evaluation_of_rows_that_depend_on_one_another_is_not_filled_up(

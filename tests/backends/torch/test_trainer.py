@@ -15,7 +15,7 @@ from contract.values import state
 from isotune.errors import SpecError, TrainingError
 from isotune.interfaces.dataset import Batch, DeviceBatch, Normalization
 from isotune.interfaces.freezing import FreezePlan
-from isotune.interfaces.trainer import TrainingPlan
+from isotune.interfaces.trainer import StepPlan, TrainingPlan
 from isotune.spec.optimizer import AdamSpec, OptimizerSpec, SGDSpec
 from isotune_torch.backend import TorchBackend
 from isotune_torch.trainer import TorchTrainer
@@ -64,7 +64,7 @@ def test_the_model_stays_plain() -> None:
     attributes = {name: set(vars(module)) for name, module in model.named_modules()}
     random_state = torch.get_rng_state()
     trainer, batch = trainer_of(model), images()
-    trainer.train_step(batch, 0.1, 0)
+    trainer.train_step(batch, StepPlan(0, 0.1))
     assert torch.equal(torch.get_rng_state(), random_state)
     assert {name: set(vars(module)) for name, module in model.named_modules()} == attributes
     for module in model.modules():
@@ -88,7 +88,7 @@ def test_steps_never_read_from_the_device(monkeypatch: pytest.MonkeyPatch) -> No
     with monkeypatch.context() as patch:
         for name in ("item", "cpu", "numpy", "tolist", "__bool__", "__float__", "__int__"):
             patch.setattr(torch.Tensor, name, reading)
-        outputs = [trainer.train_step(batch, 0.1, step) for step in range(2)]
+        outputs = [trainer.train_step(batch, StepPlan(step, 0.1)) for step in range(2)]
         outputs.append(trainer.eval_step(batch))
     fetched = trainer.fetch(outputs)
     assert np.isfinite([fetched[0].loss, fetched[1].loss]).all()
@@ -105,7 +105,7 @@ def test_thawing_goes_on_with_plain_sgd() -> None:
     plain = torch.optim.SGD(twin.parameters(), momentum=0.9, weight_decay=0.01, foreach=False)
     for step, plan in enumerate([FreezePlan(), frozen, frozen, FreezePlan(), FreezePlan()]):
         trainer.freeze(plan)
-        trainer.train_step(batch, 0.05, step)
+        trainer.train_step(batch, StepPlan(step, 0.05))
         nn.functional.cross_entropy(twin(batch.images), batch.labels).backward()
         if plan is frozen:
             for parameter in twin.fc1.parameters():
@@ -124,13 +124,13 @@ def test_imported_state_lies_in_memory_as_its_parameter(optimizer: OptimizerSpec
     model = backbone("lenet")
     assert not model.conv1.weight.is_contiguous()
     trainer, batch = trainer_of(model, optimizer), images()
-    trainer.train_step(batch, 0.01, 0)
+    trainer.train_step(batch, StepPlan(0, 0.01))
     twin = copy.deepcopy(model)
     other = trainer_of(twin, optimizer)
     state = BACKEND.checkpoints.export_optimizer(trainer)
     BACKEND.checkpoints.import_optimizer(other, state)
     for one in (trainer, other):
-        one.train_step(batch, 0.01, 1)
+        one.train_step(batch, StepPlan(1, 0.01))
     for name, value in model.state_dict().items():
         assert torch.equal(twin.state_dict()[name], value), name
 
@@ -139,9 +139,9 @@ def test_modes_survive_somebody_elses_evaluation() -> None:
     model = BACKEND.backbones.adopt(Net())
     trainer, batch = trainer_of(model), images()
     trainer.freeze(FreezePlan(frozenset({"bn.weight", "bn.bias"})))
-    trainer.train_step(batch, 0.1, 0)
+    trainer.train_step(batch, StepPlan(0, 0.1))
     model.eval()
-    trainer.train_step(batch, 0.1, 1)
+    trainer.train_step(batch, StepPlan(1, 0.1))
     assert model.training and model.drop.training and not model.bn.training
 
 
@@ -157,5 +157,5 @@ def test_one_image_of_one_place_is_refused_in_a_sentence() -> None:
     trainer = trainer_of(model)
     trainer.freeze(FreezePlan())
     with pytest.raises(TrainingError, match=r"one image.*choose a batch_size"):
-        trainer.train_step(images(1), 0.1, 0)
-    trainer.train_step(images(2), 0.1, 0)
+        trainer.train_step(images(1), StepPlan(0, 0.1))
+    trainer.train_step(images(2), StepPlan(0, 0.1))

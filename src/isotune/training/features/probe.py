@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from isotune.interfaces.dataset import DeviceBatch, FeatureBatch
 from isotune.interfaces.freezing import FreezePlan
-from isotune.interfaces.trainer import Trainer
+from isotune.interfaces.trainer import StepPlan, Trainer
 from isotune.spec.optimizer import SGDSpec
 from isotune.training.features.cut import Cut
 from isotune.training.session import Session
@@ -67,5 +67,5 @@ def can_be_cut(session: Session, model: Any, cut: Cut, freezing: FreezePlan) -> 
 
 def _logits(trainer: Trainer, freezing: FreezePlan, batch: DeviceBatch) -> NDArray[np.float32]:
     trainer.freeze(freezing)
-    steps = [trainer.train_step(batch, learning_rate=0.0, step=step) for step in range(STEPS)]
+    steps = [trainer.train_step(batch, StepPlan(step, learning_rate=0.0)) for step in range(STEPS)]
     return np.stack([outputs.logits for outputs in trainer.fetch(steps)])
