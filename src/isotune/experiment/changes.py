@@ -1,4 +1,4 @@
-"""What of a spec may change while a run goes on."""
+"""Which fields of a spec may change when a run is resumed."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ MAY_CHANGE = (
     "precision",
     "compile",
 )
-"""Fields, and all that is in them, that leave the experiment the same, or that another machine
-may have otherwise. A schedule that depends on the number of epochs goes on by the new one."""
+"""Fields that leave the experiment the same or that another machine may need to change, with all
+fields inside them. A schedule that depends on the number of epochs follows the new number."""
 
 
 def check_changes(before: ExperimentSpec, after: ExperimentSpec) -> None:
-    """Makes sure that a run that goes on stays the same experiment.
+    """Checks that a resumed run stays the same experiment.
 
     Raises:
-        SpecError: a field has changed that may not.
+        SpecError: a field has changed that may not change.
     """
     old, new = _fields(dump_spec(before)), _fields(dump_spec(after))
     for name in sorted(old.keys() | new.keys()):
         if old.get(name) != new.get(name) and not _may_change(name):
             raise SpecError(
-                f"{name}: is {new.get(name)!r}, but the run was begun with {old.get(name)!r}, and"
-                f" would be another experiment. What may change is: {', '.join(MAY_CHANGE)}."
+                f"{name}: is {new.get(name)!r}, but the run was started with {old.get(name)!r}, so that"
+                f" it would be another experiment. What may change: {', '.join(MAY_CHANGE)}."
             )
 
 

@@ -31,12 +31,12 @@ class Conversion:
     """What :func:`convert` did.
 
     Attributes:
-        target: the file that was written.
-        backbone: whose tensors they are.
-        dialects: the dialects that were recognized; empty when the names were torchvision's.
-        tensors: how many were written.
-        head: shapes of the tensors of its head, by canonical name; empty when it has none.
-        notes: sentences on what was left out or changed.
+        target: The file that was written.
+        backbone: Name of the backbone that the tensors belong to.
+        dialects: The dialects that were recognized; empty when the names were torchvision's.
+        tensors: Number of tensors written.
+        head: Shapes of the head's tensors by canonical name; empty when there is no head.
+        notes: Sentences on what was left out or changed.
     """
 
     target: Path
@@ -48,8 +48,8 @@ class Conversion:
 
 
 @dataclass(frozen=True)
-class _Taken:
-    """What was found in a source."""
+class _Source:
+    """Tensors read from a source."""
 
     backbone: str
     tensors: Mapping[str, NDArray[Any]]
@@ -67,22 +67,22 @@ def convert(
     overwrite: bool = False,
     plugins: Plugins = default_plugins,
 ) -> Conversion:
-    """Writes the weights in `source` to `target`, in the format that its ending tells.
+    """Writes the weights in `source` to `target`, in the format that its suffix names.
 
     No framework is needed. Weights in half precision become float32.
 
     Args:
-        source: a ``.pth``, ``.safetensors`` or ``.ckpt`` file of any dialect, or a run's folder.
-        target: a ``.safetensors`` or ``.pth`` file, which get torchvision's names, or a
-            ``.ckpt``, which gets MindSpore's.
-        backbone: whose weights they are; None tells it by names and shapes.
-        checkpoint: of a run, which of its checkpoints.
-        overwrite: whether a `target` that is there is replaced.
-        plugins: where other people's backbones are found.
+        source: A ``.pth``, ``.safetensors`` or ``.ckpt`` file of any dialect, or a run folder.
+        target: A ``.safetensors`` or ``.pth`` file, which get torchvision's names, or a
+            ``.ckpt`` file, which gets MindSpore's.
+        backbone: Name of the backbone; None recognizes it by names and shapes.
+        checkpoint: Which checkpoint of a run.
+        overwrite: Whether an existing `target` is replaced.
+        plugins: Where third-party backbones are found.
 
     Raises:
-        WeightsError: `source` cannot be read, fits no backbone or not the one that was named, or
-            `target` is there or cannot be written.
+        WeightsError: `source` cannot be read, does not fit the backbone or any known one, or
+            `target` exists or cannot be written.
         RunError: `source` is a folder, but not a run's, or has no such checkpoint.
     """
     source, target = Path(source), Path(target)
@@ -90,22 +90,22 @@ def convert(
     if target.exists() and not overwrite:
         raise WeightsError(f"'{target}' is there already; --force replaces it.")
     if source.is_dir():
-        taken = _of_run(source, checkpoint, plugins)
+        weights = _of_run(source, checkpoint, plugins)
     else:
-        taken = _of_file(source, backbone, plugins)
-    tensors = _in_order(taken)
+        weights = _of_file(source, backbone, plugins)
+    tensors = _in_order(weights)
     write_weights(target, tensors)
     return Conversion(
         target=target,
-        backbone=taken.backbone,
-        dialects=taken.dialects,
+        backbone=weights.backbone,
+        dialects=weights.dialects,
         tensors=len(tensors),
-        head={name: value.shape for name, value in tensors.items() if name in taken.head},
-        notes=taken.notes,
+        head={name: value.shape for name, value in tensors.items() if name in weights.head},
+        notes=weights.notes,
     )
 
 
-def _of_run(folder: Path, checkpoint: str, plugins: Plugins) -> _Taken:
+def _of_run(folder: Path, checkpoint: str, plugins: Plugins) -> _Source:
     from isotune.runs.checkpoints import CheckpointStore
     from isotune.runs.folder import RunFolder
 
@@ -116,16 +116,16 @@ def _of_run(folder: Path, checkpoint: str, plugins: Plugins) -> _Taken:
     backend = found.manifest["backend"] if ":" in spec.backbone.name else None
     entry = chosen_backbone(spec.backbone, backend, plugins)
     path = head_path(spec.head, entry)
-    return _Taken(entry.name, tensors, [name for name in tensors if is_under(path, name)])
+    return _Source(entry.name, tensors, [name for name in tensors if is_under(path, name)])
 
 
-def _of_file(path: Path, backbone: str | None, plugins: Plugins) -> _Taken:
+def _of_file(path: Path, backbone: str | None, plugins: Plugins) -> _Source:
     state = read_weights(path)
     if backbone is None:
-        entry = _recognized(path, state)
+        entry = _recognize(path, state)
     else:
         entry = find_backbone(backbone, catalogue(plugins.backbones()))
-    # The names of a third party's backbone only its own code knows: all are taken.
+    # The names of a third party's backbone only its own code knows: all are weights.
     known = without_head(entry)
     found = to_canonical(state, entry, str(path), known or {})
     backbone_names = known or [n for n in found.tensors if not is_under(entry.classifier, n)]
@@ -139,17 +139,17 @@ def _of_file(path: Path, backbone: str | None, plugins: Plugins) -> _Taken:
         }
     )
     dropped = (describe_dropped(found.dropped),) if found.dropped else ()
-    return _Taken(entry.name, tensors, head, found.dialects, (*dropped, *found.notes))
+    return _Source(entry.name, tensors, head, found.dialects, (*dropped, *found.notes))
 
 
-def _in_order(taken: _Taken) -> dict[str, NDArray[Any]]:
+def _in_order(weights: _Source) -> dict[str, NDArray[Any]]:
     """Returns the tensors in torchvision's order where it is known, else sorted."""
-    known = layout(taken.backbone) or {}
-    names = [*known, *sorted(taken.tensors)]
-    return {name: taken.tensors[name] for name in names if name in taken.tensors}
+    known = layout(weights.backbone) or {}
+    names = [*known, *sorted(weights.tensors)]
+    return {name: weights.tensors[name] for name in names if name in weights.tensors}
 
 
-def _recognized(path: Path, state: Mapping[str, NDArray[Any]]) -> BackboneEntry:
+def _recognize(path: Path, state: Mapping[str, NDArray[Any]]) -> BackboneEntry:
     found = fitting(state)
     if len(found) == 1:
         return found[0]

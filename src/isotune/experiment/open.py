@@ -1,4 +1,4 @@
-"""Opens a run folder again, on any backend."""
+"""Opens a run folder on any backend."""
 
 from __future__ import annotations
 
@@ -39,15 +39,15 @@ def open_run(
     The model computes in the run's precision, or in fp32 on a device that lacks it.
 
     Args:
-        path: the run folder.
-        backend: None takes the one the run was made with.
-        device: as for ``isotune.run``.
-        checkpoint: ``best``, ``last``, or the name of a checkpoint's folder, as in
+        path: The run folder.
+        backend: Name of a backend; None takes the one that trained the run.
+        device: As for ``isotune.run``.
+        checkpoint: ``best``, ``last``, or the name of a checkpoint's folder, such as
             ``step-00001560``.
-        plugins: where backends and backbones are found.
+        plugins: Where backends and backbones are found.
 
     Raises:
-        RunError: the folder is no run's, has no such checkpoint, or is damaged.
+        RunError: the folder is not a run's, has no such checkpoint, or is damaged.
     """
     folder = RunFolder.existing(path)
     loaded = CheckpointStore(folder.checkpoints).load(checkpoint)
@@ -75,7 +75,11 @@ def rebuild(
     """Returns the native model of an experiment with the values of a checkpoint.
 
     Args:
-        where: names the checkpoint in an error.
+        spec: The resolved spec.
+        entry: The backbone's catalogue entry.
+        backend: The backend to build on.
+        state: The checkpoint's tensors by canonical name.
+        where: Name of the checkpoint in an error.
 
     Raises:
         BackendError: the backend does not have the backbone.

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from isotune.reports.mistakes import Mistakes
 
 Prediction = list[tuple[str, float]]
-"""Classes and their probabilities, the likeliest first."""
+"""Classes and their probabilities, the most likely first."""
 
 
 @dataclass(frozen=True)
@@ -42,13 +42,16 @@ class Run:
     """A finished (or reopened) run.
 
     Attributes:
-        classes: class names, in label order.
-        plan: how it was trained.
-        model: the native model, an ``nn.Module`` or ``nn.Cell``, with the best weights, or
+        folder: The run folder.
+        spec: The resolved spec.
+        classes: Class names, in label order.
+        plan: How the model was trained.
+        backend: The backend that holds the model.
+        model: The native model, an ``nn.Module`` or ``nn.Cell``, with the best weights, or
             those of the checkpoint that was opened.
-        head: canonical path of its head.
-        history: the metrics of every epoch.
-        best: the metrics of the model's epoch, up to its step.
+        head: Canonical path of the head.
+        history: Metrics of every epoch.
+        best: Metrics of the model's epoch, up to its step.
     """
 
     folder: RunFolder
@@ -76,11 +79,11 @@ class Run:
         return evaluation_size(self.spec, self.backend)
 
     def evaluate(self, split: str | None = None, data: str | Path | None = None) -> Evaluation:
-        """Evaluates the model on labelled images.
+        """Evaluates the model on labeled images.
 
         Args:
-            split: name of the split; None takes the validation split.
-            data: another dataset's folder, of the same format and with the same classes.
+            split: Name of the split; None takes the validation split.
+            data: Folder of another dataset with the same format and classes.
 
         Raises:
             DatasetError: the images are missing, broken or of other classes.
@@ -96,11 +99,11 @@ class Run:
         """Predicts the class of an image.
 
         Args:
-            image: its path.
-            top: how many classes to name; None names all.
+            image: Path of the image.
+            top: Number of classes to return; None returns all.
 
         Returns:
-            Classes with their probabilities, the likeliest first.
+            Classes with their probabilities in [0, 1], the most likely first.
 
         Raises:
             DatasetError: the image cannot be read.
@@ -110,7 +113,7 @@ class Run:
     def predict_many(
         self, images: Sequence[str | Path], top: int | None = None
     ) -> list[Prediction]:
-        """Predicts the classes of several images, in batches; as :meth:`predict` for each."""
+        """Predicts the classes of several images, in batches, as :meth:`predict` does for each."""
         found = []
         for prediction in self.predict_each(images, top):
             if isinstance(prediction, DatasetError):
@@ -123,7 +126,7 @@ class Run:
     ) -> Iterator[Prediction | DatasetError]:
         """Yields the predictions of any number of images, batch by batch.
 
-        For an image that cannot be read it yields the error, and goes on.
+        For an image that cannot be read it yields the error and continues.
         """
         outcomes: Outcomes = deque()
         source = FileSource(images, self.classes)
@@ -138,14 +141,14 @@ class Run:
         yield from (error for error in outcomes if error)
 
     def features(self, images: Sequence[str | Path]) -> NDArray[np.float32]:
-        """Returns what the model makes of images before its head classifies it.
+        """Returns the features of images: the head's input, in evaluation mode.
 
         Args:
-            images: their paths, at least one.
+            images: Paths of the images, at least one.
 
         Returns:
-            float32, shape (N, width), in the order of the images: the head's input, in
-            evaluation mode. Where the head classifies places of maps, their means.
+            float32, shape (N, width), in the order of the images. Where the head is a
+            convolution that classifies positions of feature maps, the maps' means.
 
         Raises:
             DatasetError: an image cannot be read.

@@ -1,4 +1,4 @@
-"""Looks at the model of an experiment without training it."""
+"""Summarizes the model of an experiment without training it."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ def summary(
     """Summarizes the model that an experiment trains; no weights are read and nothing is written.
 
     Args:
-        spec: as for ``isotune.run``.
-        backend: as for ``isotune.run``; the summary is the same on each.
-        device: as for ``isotune.run``.
-        overrides: as for ``isotune.run``.
-        classes: how many classes there are; None looks at the dataset, which is downloaded if
-            it is not there.
-        plugins: where backends and backbones are found.
+        spec: As for ``isotune.run``.
+        backend: As for ``isotune.run``; the summary is the same on each.
+        device: As for ``isotune.run``.
+        overrides: As for ``isotune.run``.
+        classes: Number of classes; None reads it from the dataset, which is downloaded if it is
+            missing.
+        plugins: Where backends and backbones are found.
 
     Returns:
-        Its layers; ``str()`` of it is a table with totals.
+        The layers; ``str()`` of it is a table with totals.
 
     Raises:
         IsotuneError: one of its kinds, with a sentence that says what to change.
@@ -63,9 +63,9 @@ def summarize_model(
     """Returns the summary of an experiment's model.
 
     Args:
-        spec: the experiment.
-        shapes: of the model's state, in its order.
-        freezing: the freeze plan of an epoch, counted from 1.
+        spec: The experiment.
+        shapes: Shapes of the model's tensors by canonical name, in the model's order.
+        freezing: Returns the freeze plan of an epoch, counted from 1.
     """
     changes = [epoch for epoch in spec.freeze.unfreeze if epoch <= spec.epochs]
     rows = summarize_layers(shapes, freezing, changes)

@@ -1,4 +1,4 @@
-"""The files of one checkpoint, the same for every backend; docs/checkpoints.md specifies them."""
+"""The files of a checkpoint, the same for every backend; docs/checkpoints.md specifies them."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class Checkpoint:
     """A checkpoint in memory.
 
     Attributes:
-        model: the model's state.
-        optimizer: the optimizer's state.
-        manifest: everything else, as plain data.
+        model: The model's state.
+        optimizer: The optimizer's state.
+        manifest: Everything else, as plain data.
     """
 
     model: State
@@ -60,7 +60,7 @@ def read_checkpoint(folder: Path) -> Checkpoint:
     """Reads a checkpoint and checks its hashes and the shapes of its tensors.
 
     Raises:
-        RunError: a file of it is missing or damaged, or of another format; the message names it.
+        RunError: a file is missing, damaged or of another format; the message names it.
     """
     manifest = read_manifest(folder)
     model, optimizer = (_read_state(folder / file, manifest) for file in (MODEL, OPTIMIZER))
@@ -68,7 +68,7 @@ def read_checkpoint(folder: Path) -> Checkpoint:
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """Reads the manifest alone.
+    """Reads the manifest only.
 
     Raises:
         RunError: it is missing, damaged or of another format.
@@ -117,7 +117,7 @@ def _write_flushed(path: Path, data: bytes) -> None:
 
 
 def _digest(manifest: dict[str, Any]) -> str:
-    """Returns the SHA-256 of a manifest, its own digest left out."""
+    """Returns the SHA-256 of a manifest, without its own digest."""
     others = {k: v for k, v in manifest["sha256"].items() if k != MANIFEST}
     return hashlib.sha256(json.dumps({**manifest, "sha256": others}).encode()).hexdigest()
 
@@ -132,9 +132,9 @@ def _read_state(path: Path, manifest: dict[str, Any]) -> State:
     if hashlib.sha256(data).hexdigest() != manifest["sha256"].get(path.name):
         raise RunError(f"{path}: is damaged: its SHA-256 is not the one in {MANIFEST}.")
     state = dict(load(data))
-    told = manifest["tensors"].get(path.name, {})
-    for name in sorted(told.keys() | state.keys()):
-        shape, expected = list(state[name].shape) if name in state else None, told.get(name)
+    shapes = manifest["tensors"].get(path.name, {})
+    for name in sorted(shapes.keys() | state.keys()):
+        shape, expected = list(state[name].shape) if name in state else None, shapes.get(name)
         if shape != expected:
             raise RunError(
                 f"{path}: is damaged: '{name}' has shape {shape}, but {expected} in {MANIFEST}."

@@ -8,8 +8,8 @@
         epoch-0005/
         step-00001560/         the same, in the middle of an epoch
 
-A folder is written beside, flushed and renamed, and the index replaced after that, so that
-what the index names is always whole. What it does not name any more is removed last.
+A folder is written under a temporary name, flushed and renamed, and the index replaced after
+that, so that what the index names is always whole. Other folders are removed last.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ class Index:
     """Which checkpoints a run keeps, by the names of their folders.
 
     Attributes:
-        best: that of the best epoch so far; None while no epoch was evaluated.
-        kept: the newest ones, the oldest of them first.
+        best: Folder of the best epoch so far; None while no epoch was evaluated.
+        kept: Folders of the most recent checkpoints, oldest first.
     """
 
     best: str | None = None
@@ -48,12 +48,12 @@ class Index:
 
     @property
     def last(self) -> str | None:
-        """The newest one; None while there is none."""
+        """Folder of the most recent checkpoint; None while there is none."""
         return self.kept[-1] if self.kept else None
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The names of all folders, each once."""
+        """Names of all folders, each once."""
         return tuple(dict.fromkeys((*([self.best] if self.best else []), *self.kept)))
 
     def find(self, which: str) -> str | None:
@@ -64,21 +64,23 @@ class Index:
 
 
 class CheckpointStore:
-    """Keeps the newest checkpoints of a run, and the best epoch's."""
+    """Keeps the most recent checkpoints of a run, and that of the best epoch."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def save(self, name: str, checkpoint: Checkpoint, *, keep: int, best: bool = False) -> None:
-        """Writes a checkpoint, which becomes the last one (and the best).
-
-        Those older than the newest `keep` are removed, but for the best.
+        """Writes a checkpoint, which becomes the last one.
 
         Args:
-            name: of its folder; none that is kept has it.
+            name: Name of its folder; no other checkpoint has it.
+            checkpoint: What to write.
+            keep: Number of most recent checkpoints to keep; older ones are removed, except the
+                best.
+            best: Whether it also becomes the best one.
 
         Raises:
-            RunError: it cannot be written; those before it are untouched.
+            RunError: it cannot be written; earlier checkpoints are untouched.
         """
         beside = self._folder / f".{name}.{os.getpid()}"
         try:
@@ -100,12 +102,12 @@ class CheckpointStore:
             ) from error
 
     def forget_after(self, name: str) -> None:
-        """Removes all that are newer than checkpoint `name`, the best one, too.
+        """Removes all checkpoints newer than `name`, including the best one.
 
-        A best one that is damaged is removed with a warning.
+        A damaged best one is removed with a warning.
 
         Args:
-            name: of one that is whole.
+            name: Name of an intact checkpoint's folder.
 
         Raises:
             RunError: the index cannot be written.
@@ -147,8 +149,8 @@ class CheckpointStore:
             which: ``best``, ``last``, or the name of a checkpoint's folder.
 
         Raises:
-            RunError: there is none, or a file of it is damaged: the message names it, and the
-                newest other one that is whole.
+            RunError: there is none, or one of its files is damaged; the message names the file
+                and the most recent other checkpoint that is intact.
         """
         index = self.index()
         name = index.find(which)
@@ -159,7 +161,7 @@ class CheckpointStore:
         except RunError as error:
             others = (other for other in reversed(index.names) if other != name)
             whole = next(filter(self._is_whole, others), None)
-            offer = f" {whole} is whole: --checkpoint {whole} takes it." if whole else ""
+            offer = f" {whole} is intact: --checkpoint {whole} uses it." if whole else ""
             raise RunError(f"{error}{offer}") from error
 
     def _is_whole(self, name: str) -> bool:

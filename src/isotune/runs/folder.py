@@ -4,10 +4,10 @@
 
     spec.yaml          the resolved spec
     metrics.jsonl      one line an epoch
-    summary.json       versions, device, timings, best epoch; but for the device when it ends
+    summary.json       backend and device; once the run has ended, versions, timings, best epoch
     checkpoints/       see isotune.runs.checkpoints
     best.ckpt          the best weights, if and as the spec's checkpoint.save_best_as names them
-    .lock              locked by the process that trains
+    .lock              locked by the training process
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ class RunFolder:
 
     @classmethod
     def create(cls, spec: ExperimentSpec, backend: str, path: Path | None = None) -> RunFolder:
-        """Makes a new folder: `path`, or ``runs/NAME-BACKEND-TIME`` in the working directory.
+        """Creates a new folder: `path`, or ``runs/NAME-BACKEND-TIME`` in the working directory.
 
-        It is this process's until :meth:`release`.
+        This process has claimed it until :meth:`release`.
 
         Raises:
             RunError: the folder exists and is not empty, or cannot be written.
@@ -60,7 +60,7 @@ class RunFolder:
             raise _unwritable(wanted, error) from error
         folder.claim()
         try:
-            if (wanted / "spec.yaml").exists():  # another process was as quick
+            if (wanted / "spec.yaml").exists():  # another process was faster
                 _refuse_used(wanted)
             folder.write_spec(spec)
         except RunError:
@@ -69,10 +69,10 @@ class RunFolder:
         return folder
 
     def claim(self) -> None:
-        """Makes the folder this process's, until :meth:`release` or the end of the process.
+        """Claims the folder for this process until :meth:`release` or the end of the process.
 
         Raises:
-            RunError: another process that lives has it, it cannot be written, or its file system
+            RunError: a running process has claimed it, it cannot be written, or its file system
                 has no locks.
         """
         try:
@@ -93,7 +93,7 @@ class RunFolder:
         )
 
     def release(self) -> None:
-        """Lets others have the folder."""
+        """Gives up the claim."""
         if self._lock is not None:
             self._lock.close()
             self._lock = None
@@ -127,7 +127,7 @@ class RunFolder:
         self._write("spec.yaml", yaml.safe_dump(dump_spec(spec), sort_keys=False))
 
     def append_metrics(self, metrics: EpochMetrics) -> None:
-        """Adds an epoch's line to ``metrics.jsonl``.
+        """Appends an epoch's line to ``metrics.jsonl``.
 
         Raises:
             RunError: it cannot be written.
@@ -140,7 +140,7 @@ class RunFolder:
             raise _unwritable(path, error) from error
 
     def write_metrics(self, history: Iterable[EpochMetrics]) -> None:
-        """Replaces ``metrics.jsonl`` by the lines of these epochs.
+        """Replaces the lines of ``metrics.jsonl`` with those of these epochs.
 
         Raises:
             RunError: it cannot be written.
@@ -172,7 +172,7 @@ class RunFolder:
         self._write("summary.json", json.dumps(summary, indent=2, allow_nan=False) + "\n")
 
     def summary(self) -> dict[str, Any]:
-        """Reads ``summary.json``, whose ``state`` is unfinished, stopped or finished.
+        """Reads ``summary.json``, whose ``state`` is unfinished, finished, stopped or failed.
 
         Raises:
             RunError: the file is damaged.
