@@ -23,7 +23,7 @@ from typing import Any
 import isotune
 from earlier.plugin import registered
 from outcomes import state_files
-from tiny import make_pictures
+from tiny import make_images
 
 HERE = Path(__file__).parent
 DATASET = "earlier-images"
@@ -178,7 +178,7 @@ def resumed(name: str, backend: str, place: Path) -> dict[str, Any]:
 
 
 def main() -> None:
-    make_pictures(HERE / "images", train=4, val=3, size=12)
+    make_images(HERE / "images", train=4, val=3, size=12)
     for extra in ("bees/3.png", "cats/2.png", "cats/3.png"):
         (HERE / "images/train" / extra).unlink()
     truth: dict[str, Any] = {}

@@ -41,8 +41,8 @@ def check_changes(before: ExperimentSpec, after: ExperimentSpec) -> None:
     for name in sorted(old.keys() | new.keys()):
         if old.get(name) != new.get(name) and not _may_change(name):
             raise SpecError(
-                f"{name}: is {new.get(name)!r}, but the run was started with {old.get(name)!r}, so that"
-                f" it would be another experiment. What may change: {', '.join(MAY_CHANGE)}."
+                f"{name}: is {new.get(name)!r}, but the run was started with {old.get(name)!r}: it"
+                f" would be another experiment. What may change: {', '.join(MAY_CHANGE)}."
             )
 
 
