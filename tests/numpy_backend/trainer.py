@@ -95,10 +95,8 @@ LOSSES = {"cross_entropy": cross_entropy, "binary_cross_entropy": binary_cross_e
 
 def new_slots(spec: OptimizerSpec, parameter: Array) -> Slots:
     """Returns the optimizer's state of one parameter before its first update."""
-    if isinstance(spec, SGDSpec):
-        return {"momentum_buffer": np.zeros_like(parameter)} if spec.momentum else {}
-    averages = {"exp_avg": np.zeros_like(parameter), "exp_avg_sq": np.zeros_like(parameter)}
-    return {**averages, "step": np.zeros((), np.float32)}
+    shapes = spec.slot_shapes(parameter.shape)
+    return {slot: np.zeros(shape, np.float32) for slot, shape in shapes.items()}
 
 
 def move(
