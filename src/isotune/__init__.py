@@ -11,6 +11,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from isotune.spec.registry import wire
+
 if TYPE_CHECKING:
     from isotune import plugins
     from isotune.data.splitting.split import split
@@ -83,6 +85,17 @@ __all__ = [
     "split",
     "summary",
 ]
+
+
+def _load_extensions() -> None:
+    import_module("isotune.plugins").plugins.load_extensions()
+
+
+# What a spec may name is defined in packages that the spec's own may not import: here they meet.
+wire(
+    {"transform": "isotune.data.transforms", "dataset format": "isotune.data.sources"},
+    load_extensions=_load_extensions,
+)
 
 
 def __getattr__(name: str) -> Any:

@@ -105,7 +105,7 @@ class Plugins:
         Raises:
             BackendError: there is no such backend.
         """
-        self._load_extensions()
+        self.load_extensions()
         if backend:
             self._offer(backend)
         return self._collect("isotune_backbones", BackboneEntry)
@@ -145,7 +145,7 @@ class Plugins:
             event: The hook's argument.
             observers: Objects to notify besides the registered plugins.
         """
-        self._load_extensions()
+        self.load_extensions()
         for _ in self._call(hook, event=event):
             pass
         failed: BaseException | None = None
@@ -232,7 +232,8 @@ class Plugins:
         if not self._manager.is_registered(plugin):
             self.register(plugin, f"{point.group}:{point.name}")
 
-    def _load_extensions(self) -> None:
+    def load_extensions(self) -> None:
+        """Registers the installed extensions, once; one that fails is a warning."""
         if self._extensions_loaded:
             return
         self._extensions_loaded = True

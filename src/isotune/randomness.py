@@ -53,3 +53,13 @@ def epoch_order(seed: int, epoch: int, length: int) -> NDArray[np.int64]:
 def named_stream(seed: int, purpose: Purpose, name: str) -> np.random.Generator:
     """Returns a stream whose position is a name, such as that of a parameter."""
     return stream(seed, purpose, crc32(name.encode()))
+
+
+def uniform(rng: np.random.Generator, low: float, high: float) -> float:
+    """Draws a number from [low, high), with one call of ``rng.random()``."""
+    return low + (high - low) * rng.random()
+
+
+def below(rng: np.random.Generator, end: int) -> int:
+    """Draws an integer from 0 to `end` - 1, with one call of ``rng.random()``."""
+    return int(rng.random() * end)

@@ -33,7 +33,7 @@ schedule: {name: step, every: 5}
 epochs: 1
 """
 KEYS = ", ".join(ExperimentSpec.model_fields)
-TRANSFORM_NAMES = ", ".join(TRANSFORMS)
+TRANSFORM_NAMES = ", ".join(TRANSFORMS.names())
 BACKBONES = ", ".join(sorted([*catalogue(()), "linear"]))
 
 # In SPEC, replace what is on the left by what is on the right; loading then says the sentence.

@@ -1,9 +1,10 @@
-"""What all parts of a spec share: strictness, the check of keys, shorthands."""
+"""What all parts of a spec share: strict models, the check of keys, short forms."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from inspect import isabstract
+from typing import Any, TypeVar, get_args
 
 from pydantic import (
     BaseModel,
@@ -18,16 +19,18 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
+from isotune.spec.registry import Registry
+
 
 class SpecModel(BaseModel):
-    """A part of a spec: unknown keys are errors, values are taken as they are, never coerced."""
+    """A part of a spec: unknown keys are errors, and values are never coerced."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     @model_validator(mode="before")
     @classmethod
     def _check_keys(cls, data: Any) -> Any:
-        """Refuses unknown keys before missing ones are noticed: most are typos of those."""
+        """Refuses unknown keys before missing ones are reported: most are typos of those."""
         if isinstance(data, dict):
             unknown = [str(key) for key in data if key not in cls.model_fields]
             if unknown:
@@ -39,15 +42,51 @@ class SpecModel(BaseModel):
         return data
 
 
+ModelT = TypeVar("ModelT", bound=SpecModel)
+
+
+def model_registry(noun: str, base: type[ModelT], field: str) -> Registry[type[ModelT]]:
+    """Returns a registry of the concrete models that derive from `base`.
+
+    Args:
+        noun: What a kind is called in messages.
+        base: The model that all kinds derive from.
+        field: The field, a ``Literal`` of one string, that holds a kind's name.
+    """
+
+    def accepts(value: object) -> bool:
+        return isinstance(value, type) and issubclass(value, base) and not isabstract(value)
+
+    return Registry(noun, accepts, lambda kind: literal(kind, field))
+
+
+def literal(kind: type[SpecModel], field: str) -> str:
+    """Returns the only value of a ``Literal`` field.
+
+    Raises:
+        TypeError: The field is not a ``Literal`` of one string.
+    """
+    values = get_args(kind.model_fields[field].annotation) if field in kind.model_fields else ()
+    if len(values) != 1 or not isinstance(values[0], str):
+        raise TypeError(f"{kind.__qualname__}.{field} should be a Literal of one string")
+    return values[0]
+
+
+def schema_reference(kind: type[SpecModel], handler: GetJsonSchemaHandler) -> dict[str, Any]:
+    """Returns a reference to the JSON Schema of `kind`, which becomes one of the definitions."""
+    # Given the kind's own schema, the handler would return its JSON Schema, not a reference.
+    return handler(core_schema.definitions_schema(kind.__pydantic_core_schema__, []))
+
+
 @dataclass(frozen=True)
 class Shorthand:
-    """Annotation: where a mapping is meant, a bare value stands for ``{key: value}``."""
+    """Annotation: where a mapping is expected, a bare value stands for ``{key: value}``."""
 
     key: str
     json_types: tuple[str, ...] = ("string",)
 
     def expand(self, value: Any) -> Any:
-        """Turns the short form into the long one; anything else passes."""
+        """Returns the long form of the short form; any other value is returned unchanged."""
         short = isinstance(value, str) or ("array" in self.json_types and isinstance(value, list))
         return {self.key: value} if short else value
 
@@ -62,21 +101,23 @@ class Shorthand:
         return {"anyOf": [*({"type": name} for name in self.json_types), handler(schema)]}
 
 
-def _as_tuple(value: Any) -> Any:
+def as_tuple(value: Any) -> Any:
+    """Returns a list as a tuple, any other value unchanged."""
     return tuple(value) if isinstance(value, list) else value
 
 
-AsTuple = BeforeValidator(_as_tuple)
-"""Annotation: takes YAML's list for a tuple, which strictness would refuse."""
+AsTuple = BeforeValidator(as_tuple)
+"""Annotation: accepts YAML's list for a tuple, which strict validation would refuse."""
 
 
 def meaning(sentence: str) -> WrapValidator:
-    """Annotation: says in words what a value should be, where pydantic would show a pattern."""
+    """Annotation: says in words what a value should be; also accepts a list for a tuple."""
 
     def validate(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
         try:
-            return handler(value)
+            return handler(as_tuple(value))
         except ValidationError:
-            raise PydanticCustomError("meaning", "{meaning}", {"meaning": sentence}) from None
+            context = {"meaning": sentence}
+            raise PydanticCustomError("meaning", "should be {meaning}", context) from None
 
     return WrapValidator(validate)

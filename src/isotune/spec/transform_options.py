@@ -1,34 +1,18 @@
-"""The values that options of transforms take, each with the sentence that says what is right."""
+"""Types of the options of transforms, each with the sentence that says what a value should be."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Union
+from typing import Annotated, Any, Literal, Union, get_args
 
-from pydantic import (
-    AfterValidator,
-    BeforeValidator,
-    Field,
-    ValidationError,
-    ValidatorFunctionWrapHandler,
-    WrapValidator,
-)
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from isotune.errors import nearest
+from isotune.spec.base import meaning
 
 
-def _meaning(sentence: str) -> WrapValidator:
-    """Takes a list for a tuple, and tells in one sentence what a wrong value should be."""
+def _one_of(literal: Any) -> BeforeValidator:
+    names = get_args(literal)
 
-    def validate(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
-        try:
-            return handler(tuple(value) if isinstance(value, list) else value)
-        except ValidationError:
-            raise ValueError(f"should be {sentence}") from None
-
-    return WrapValidator(validate)
-
-
-def _one_of(*names: str) -> BeforeValidator:
     def validate(value: Any) -> Any:
         if value not in names:
             guess = nearest(str(value), names)
@@ -58,48 +42,48 @@ _Finites = Annotated[tuple[_Finite, _Finite], AfterValidator(_ascending)]
 
 Size = Annotated[
     Union[_Pixels, tuple[_Pixels, _Pixels]],
-    _meaning("a whole number of pixels above 0, or [height, width]"),
+    meaning("a whole number of pixels above 0, or [height, width]"),
 ]
 Padding = Annotated[
     Union[_Border, tuple[_Border, _Border], tuple[_Border, _Border, _Border, _Border]],
-    _meaning("whole pixels: N, [left and right, top and bottom] or [left, top, right, bottom]"),
+    meaning("whole pixels: N, [left and right, top and bottom] or [left, top, right, bottom]"),
 ]
 Fill = Annotated[
     Union[_Level, tuple[_Level, _Level, _Level]],
-    _meaning("a level from 0 to 255, or [red, green, blue]"),
+    meaning("a level from 0 to 255, or [red, green, blue]"),
 ]
-Probability = Annotated[float, Field(ge=0, le=1), _meaning("a probability from 0 to 1")]
+Probability = Annotated[float, Field(ge=0, le=1), meaning("a probability from 0 to 1")]
 Areas = Annotated[
     tuple[_Share, _Share],
     AfterValidator(_ascending),
-    _meaning("[smallest, largest], shares of the image's area above 0 and up to 1"),
+    meaning("[smallest, largest], shares of the image's area above 0 and up to 1"),
 ]
 Ratios = Annotated[
     tuple[_Positive, _Positive],
     AfterValidator(_ascending),
-    _meaning("[smallest, largest] width over height, above 0"),
+    meaning("[smallest, largest] width over height, above 0"),
 ]
 Degrees = Annotated[
     Union[_NotNegative, _Finites],
-    _meaning("a number of degrees not below 0, or [smallest, largest]"),
+    meaning("a number of degrees not below 0, or [smallest, largest]"),
 ]
 Jitter = Annotated[
     Union[_NotNegative, _NotNegatives],
-    _meaning("a number not below 0, or [smallest, largest] of the factor"),
+    meaning("a number not below 0, or [smallest, largest] of the factor"),
 ]
 HueJitter = Annotated[
     Union[Annotated[float, Field(ge=0, le=0.5)], _Hues],
-    _meaning("a number from 0 to 0.5, or [smallest, largest] between -0.5 and 0.5"),
+    meaning("a number from 0 to 0.5, or [smallest, largest] between -0.5 and 0.5"),
 ]
-MaxSize = Annotated[Union[_Pixels, None], _meaning("a whole number of pixels above 0")]
-Interpolation = Annotated[
-    Literal["nearest", "bilinear", "bicubic", "lanczos"],
-    _one_of("nearest", "bilinear", "bicubic", "lanczos"),
-]
-RotationInterpolation = Annotated[
-    Literal["nearest", "bilinear", "bicubic"], _one_of("nearest", "bilinear", "bicubic")
-]
-PaddingMode = Annotated[
-    Literal["constant", "edge", "reflect", "symmetric"],
-    _one_of("constant", "edge", "reflect", "symmetric"),
-]
+MaxSize = Annotated[Union[_Pixels, None], meaning("a whole number of pixels above 0")]
+_Filter = Literal["nearest", "bilinear", "bicubic", "lanczos"]
+_RotationFilter = Literal["nearest", "bilinear", "bicubic"]
+_Mode = Literal["constant", "edge", "reflect", "symmetric"]
+Interpolation = Annotated[_Filter, _one_of(_Filter)]
+RotationInterpolation = Annotated[_RotationFilter, _one_of(_RotationFilter)]
+PaddingMode = Annotated[_Mode, _one_of(_Mode)]
+
+
+def rgb(fill: int | tuple[int, int, int]) -> tuple[int, int, int]:
+    """Returns red, green and blue of a `fill` option."""
+    return (fill, fill, fill) if isinstance(fill, int) else fill

@@ -1,4 +1,4 @@
-"""The transforms of a spec: torchvision's, with torchvision's names for their options.
+"""The transforms of a spec. What each kind is: :mod:`isotune.data.transforms`, and plugins.
 
 In YAML a pipeline is a list. An item is a name (``random_horizontal_flip``), a name with its
 main option (``resize: 256``) or a name with several (``resize: {size: 256, max_size: 400}``).
@@ -6,224 +6,110 @@ main option (``resize: 256``) or a name with several (``resize: {size: 256, max_
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal, Union, get_args
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Protocol
 
-from pydantic import BeforeValidator, Field, GetJsonSchemaHandler, model_validator
+from pydantic import BeforeValidator, GetJsonSchemaHandler, SerializeAsAny, TypeAdapter
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
-from isotune.errors import nearest
-from isotune.spec.base import SpecModel
-from isotune.spec.transform_options import (
-    Areas,
-    Degrees,
-    Fill,
-    HueJitter,
-    Interpolation,
-    Jitter,
-    MaxSize,
-    Padding,
-    PaddingMode,
-    Probability,
-    Ratios,
-    RotationInterpolation,
-    Size,
-)
+from isotune.spec.base import Shorthand, SpecModel, model_registry, schema_reference
+
+if TYPE_CHECKING:
+    import numpy as np
+    from PIL import Image
+
+
+class Operation(Protocol):
+    """A transform with its numbers drawn."""
+
+    def apply(self, image: Image.Image) -> Image.Image:
+        """Returns the transformed RGB image; does not change the given one."""
 
 
 class TransformSpec(SpecModel):
-    """A transform.
+    """A transform. Each kind is a subclass with a field ``name: Literal["..."] = "..."``.
 
     Attributes:
-        main: the option that may be given alone.
-        bare: whether even that may be left out.
-        random: whether it draws numbers.
+        main: Name of the option that may be given alone, as in ``resize: 256``.
+        bare: Whether the transform's name alone is enough.
+        random: Whether it draws numbers. One that does not is applied once per image, and the
+            result may be cached.
     """
 
     main: ClassVar[str]
     bare: ClassVar[bool] = False
     random: ClassVar[bool] = True
 
-    def output(self, size: tuple[int, int] | None) -> tuple[int, int] | None:
-        """Returns (height, width) after the transform, or None where the image decides.
+    @abstractmethod
+    def draw(self, rng: np.random.Generator, size: tuple[int, int]) -> Operation:
+        """Draws the transform's numbers for one image.
 
         Args:
-            size: (height, width) before the transform, None when the image decides.
+            rng: The image's random stream. Use ``rng.random()`` only: NumPy promises its values
+                for every version. None where `random` is False.
+            size: (width, height) of the image, in pixels.
+
+        Raises:
+            DatasetError: The image is too small for the transform.
+        """
+
+    def output(self, size: tuple[int, int] | None) -> tuple[int, int] | None:
+        """Returns (height, width) after the transform, or None if it depends on the image.
+
+        Args:
+            size: (height, width) before the transform, or None if it depends on the image.
         """
         return size
 
 
-class ToSizeSpec(TransformSpec):
-    """A transform that ends in a fixed size: a number of pixels for a square, [height, width]."""
-
-    main = "size"
-    size: Size
-
-    def output(self, size: tuple[int, int] | None = None) -> tuple[int, int]:
-        """Returns (height, width) after the transform."""
-        return (self.size, self.size) if isinstance(self.size, int) else self.size
+TRANSFORMS = model_registry("transform", TransformSpec, "name")  # type: ignore[type-abstract]
+"""All transforms."""
 
 
-class ResizeSpec(TransformSpec):
-    """``Resize``: to [height, width], or the shorter side to `size`; always antialiased."""
+def _load(item: Any) -> TransformSpec:
+    """Returns the transform that an item of YAML stands for.
 
-    main = "size"
-    random = False
-    name: Literal["resize"] = "resize"
-    size: Size
-    interpolation: Interpolation = "bilinear"
-    max_size: MaxSize = None
-
-    @model_validator(mode="after")
-    def _max_size_bounds_the_longer_side(self) -> ResizeSpec:
-        if self.max_size is not None and not isinstance(self.size, int):
-            raise ValueError("max_size goes with a size that is one number, not [height, width]")
-        if isinstance(self.size, int) and self.max_size is not None and self.max_size <= self.size:
-            raise ValueError(f"max_size {self.max_size} must be above size {self.size}")
-        return self
-
-    def output(self, size: tuple[int, int] | None) -> tuple[int, int] | None:
-        """Returns (height, width) after the transform; fractions of a pixel are cut off."""
-        if not isinstance(self.size, int):
-            return self.size
-        if size is None:
-            return None
-        short, long = self.size, int(self.size * max(size) / min(size))
-        if self.max_size is not None and long > self.max_size:
-            short, long = int(self.max_size * short / long), self.max_size
-        return (long, short) if size[1] <= size[0] else (short, long)
-
-
-class CenterCropSpec(ToSizeSpec):
-    """``CenterCrop``; an image that is too small gets a black border."""
-
-    random = False
-    name: Literal["center_crop"] = "center_crop"
-
-
-class RandomCropSpec(ToSizeSpec):
-    """``RandomCrop``: a window anywhere in the padded image. `fill` is for constant padding."""
-
-    name: Literal["random_crop"] = "random_crop"
-    padding: Padding = 0
-    padding_mode: PaddingMode = "constant"
-    fill: Fill = 0
-    pad_if_needed: bool = False
-
-
-class RandomResizedCropSpec(ToSizeSpec):
-    """``RandomResizedCrop``: a window of random area and shape, resized."""
-
-    name: Literal["random_resized_crop"] = "random_resized_crop"
-    scale: Areas = (0.08, 1.0)
-    ratio: Ratios = (3 / 4, 4 / 3)
-    interpolation: Interpolation = "bilinear"
-
-
-class RandomHorizontalFlipSpec(TransformSpec):
-    """``RandomHorizontalFlip``: left and right swapped with probability `p`."""
-
-    main = "p"
-    bare = True
-    name: Literal["random_horizontal_flip"] = "random_horizontal_flip"
-    p: Probability = 0.5
-
-
-class RandomVerticalFlipSpec(TransformSpec):
-    """``RandomVerticalFlip``: top and bottom swapped with probability `p`."""
-
-    main = "p"
-    bare = True
-    name: Literal["random_vertical_flip"] = "random_vertical_flip"
-    p: Probability = 0.5
-
-
-class ColorJitterSpec(TransformSpec):
-    """``ColorJitter``: factors around 1 (hue: a shift around 0), applied in random order."""
-
-    main = "brightness"
-    name: Literal["color_jitter"] = "color_jitter"
-    brightness: Jitter = 0.0
-    contrast: Jitter = 0.0
-    saturation: Jitter = 0.0
-    hue: HueJitter = 0.0
-
-
-class RotationSpec(TransformSpec):
-    """``RandomRotation``: counter-clockwise about the center, by up to `degrees` either way."""
-
-    main = "degrees"
-    name: Literal["rotation"] = "rotation"
-    degrees: Degrees
-    interpolation: RotationInterpolation = "nearest"
-    expand: bool = False
-    fill: Fill = 0
-
-    def output(self, size: tuple[int, int] | None) -> tuple[int, int] | None:
-        """Returns (height, width) after the transform."""
-        return None if self.expand else size
-
-
-_Transform = Union[
-    ResizeSpec,
-    CenterCropSpec,
-    RandomCropSpec,
-    RandomResizedCropSpec,
-    RandomHorizontalFlipSpec,
-    RandomVerticalFlipSpec,
-    ColorJitterSpec,
-    RotationSpec,
-]
-TRANSFORMS: dict[str, type[TransformSpec]] = {
-    kind.model_fields["name"].default: kind for kind in get_args(_Transform)
-}
-"""The transforms by name."""
-
-
-def _spell_out(item: Any) -> Any:
-    """Returns the mapping of all options, ``name`` among them, that an item of YAML stands for."""
+    Raises:
+        ValidationError: An option is wrong. As for any union, its location begins with the name.
+    """
     if isinstance(item, TransformSpec):
         return item
     if isinstance(item, str):
-        name, value = item, None
+        name, options = item, None
     elif isinstance(item, Mapping) and "name" in item:
-        name, value = item["name"], {key: item[key] for key in item if key != "name"}
+        name, options = item["name"], {key: item[key] for key in item if key != "name"}
     elif isinstance(item, Mapping) and len(item) == 1:
-        name, value = next(iter(item.items()))
+        name, options = next(iter(item.items()))
     else:
         raise ValueError("should be 'NAME', 'NAME: VALUE' or 'NAME: {OPTION: VALUE, ...}'")
-    if not isinstance(name, str) or name not in TRANSFORMS:
-        guess = nearest(str(name), TRANSFORMS)
-        raise ValueError(
-            f"there is no transform {name!r}.{guess} Known are: {', '.join(TRANSFORMS)}"
-        )
-    return {**_options(name, value), "name": name}
-
-
-def _options(name: str, value: Any) -> dict[str, Any]:
-    kind = TRANSFORMS[name]
-    if isinstance(value, Mapping):
-        return dict(value)
-    if value is not None:
-        return {kind.main: value}
-    if not kind.bare:
+    kind = TRANSFORMS.find(name)
+    if kind is None:
+        raise ValueError(TRANSFORMS.unknown(name))
+    if options is None and not kind.bare:
         raise ValueError(f"{name} needs its {kind.main}, as in '{name}: VALUE'")
-    return {}
+    if not isinstance(options, Mapping):
+        options = {} if options is None else {kind.main: options}
+    found = TypeAdapter(dict[str, kind]).validate_python({name: {**options, "name": name}})  # type: ignore[valid-type]
+    return found[name]
 
 
-class _Shorthands:
-    """Adds the short forms to the JSON Schema of a transform."""
+class _ShortForms(Shorthand):
+    """Annotation: a transform, by its name and in any of its forms."""
+
+    def expand(self, value: Any) -> TransformSpec:
+        """Returns the transform that an item of YAML stands for."""
+        return _load(value)
 
     def __get_pydantic_json_schema__(
         self, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
         mappings, full = {}, []
-        for reference in handler(schema)["oneOf"]:
-            fields = handler.resolve_ref_schema(reference)["properties"]
-            name = fields["name"]["const"]
-            main = fields[TRANSFORMS[name].main]
-            null = [{"type": "null"}] if TRANSFORMS[name].bare else []
+        for name, kind in TRANSFORMS.items():
+            reference = schema_reference(kind, handler)
+            main = handler.resolve_ref_schema(reference)["properties"][kind.main]
+            null = [{"type": "null"}] if kind.bare else []
             mappings[name] = {"anyOf": [main, *null, reference]}
             full.append({"allOf": [reference], "required": ["name"]})
         bare = [name for name, kind in TRANSFORMS.items() if kind.bare]
@@ -237,21 +123,19 @@ class _Shorthands:
         return {"anyOf": [{"enum": bare}, single, *full]}
 
 
-def _as_tuple(value: Any) -> Any:
+def _as_pipeline(value: Any) -> Any:
     if not isinstance(value, (list, tuple)):
         raise ValueError("should be a list of transforms")
     return tuple(value)
 
 
-Transform = Annotated[
-    _Transform, Field(discriminator="name"), BeforeValidator(_spell_out), _Shorthands()
-]
-Pipeline = Annotated[tuple[Transform, ...], BeforeValidator(_as_tuple)]
+Transform = Annotated[SerializeAsAny[TransformSpec], _ShortForms("name")]
+Pipeline = Annotated[tuple[Transform, ...], BeforeValidator(_as_pipeline)]
 """A list of transforms, applied in order; the short forms of YAML are accepted."""
 
 
 def output_size(pipeline: tuple[TransformSpec, ...]) -> tuple[int, int] | None:
-    """Returns the (height, width) that every image ends in, or None when it depends on it."""
+    """Returns the (height, width) in which every image ends, or None if it depends on the image."""
     size = None
     for transform in pipeline:
         size = transform.output(size)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from isotune.data.transforms.color import ColorJitter
+from isotune.data.transforms.color_jitter import ColorJitter
 
 FACTORS = st.none() | st.floats(0, 3)
 

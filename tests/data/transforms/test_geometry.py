@@ -8,17 +8,13 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from isotune.data.transforms.pipeline import draw, middle_window
+from isotune.data.transforms.crop import CenterCropSpec
+from isotune.data.transforms.flip import RandomHorizontalFlipSpec, RandomVerticalFlipSpec
+from isotune.data.transforms.random_crop import RandomCropSpec
+from isotune.data.transforms.random_resized_crop import RandomResizedCropSpec, middle_window
+from isotune.data.transforms.resize import ResizeSpec
+from isotune.data.transforms.rotation import RotationSpec
 from isotune.randomness import Purpose, stream
-from isotune.spec.transforms import (
-    CenterCropSpec,
-    RandomCropSpec,
-    RandomHorizontalFlipSpec,
-    RandomResizedCropSpec,
-    RandomVerticalFlipSpec,
-    ResizeSpec,
-    RotationSpec,
-)
 
 FILTERS = st.sampled_from(["nearest", "bilinear", "bicubic", "lanczos"])
 LENGTHS = st.integers(1, 48)
@@ -60,14 +56,14 @@ def test_resize_is_torchvisions(image: Any, size: Any, interpolation: Any, max_s
     spec = ResizeSpec(size=size, interpolation=interpolation, max_size=max_size)
     assume(min(spec.output(image.size[::-1])) > 0)
     theirs = functional.resize(image, listed(size), modes(interpolation), max_size)
-    assert_same(draw(spec, None, image.size).apply(image), theirs)
+    assert_same(spec.draw(None, image.size).apply(image), theirs)
 
 
 @given(images(), SIZES)
 @settings(max_examples=80, deadline=None)
 def test_center_crop_is_torchvisions(image: Any, size: Any) -> None:
     _, functional, _ = torchvision()
-    ours = draw(CenterCropSpec(size=size), None, image.size).apply(image)
+    ours = CenterCropSpec(size=size).draw(None, image.size).apply(image)
     assert_same(ours, functional.center_crop(image, listed(size)))
 
 
@@ -78,7 +74,7 @@ def test_random_resized_crop_is_torchvisions(
 ) -> None:
     _, functional, modes = torchvision()
     spec = RandomResizedCropSpec(size=size, interpolation=filter_)
-    operation: Any = draw(spec, generator(seed), image.size)
+    operation: Any = spec.draw(generator(seed), image.size)
     window = operation.window
     place = (window.top, window.left, window.height, window.width)
     theirs = functional.resized_crop(image, *place, list(spec.output()), modes(filter_))
@@ -117,7 +113,7 @@ def test_random_crop_is_torchvisions(
             return top, left, *wanted
 
     theirs = SameNumbers(spec.output(), listed(padding), True, fill, mode)(image)
-    assert_same(draw(spec, generator(seed), image.size).apply(image), theirs)
+    assert_same(spec.draw(generator(seed), image.size).apply(image), theirs)
 
 
 @given(images(), st.booleans(), st.booleans())
@@ -125,7 +121,7 @@ def test_random_crop_is_torchvisions(
 def test_flips_are_torchvisions(image: Any, horizontal: bool, flipped: bool) -> None:
     _, functional, _ = torchvision()
     kind = RandomHorizontalFlipSpec if horizontal else RandomVerticalFlipSpec
-    ours = draw(kind(p=float(flipped)), generator(0), image.size).apply(image)
+    ours = kind(p=float(flipped)).draw(generator(0), image.size).apply(image)
     flip = functional.hflip if horizontal else functional.vflip
     assert_same(ours, flip(image) if flipped else image)
 
@@ -148,7 +144,7 @@ def test_rotation_is_torchvisions(
     theirs = functional.rotate(
         image, float(angle), modes(interpolation), expand, None, listed(fill)
     )
-    assert_same(draw(spec, generator(0), image.size).apply(image), theirs)
+    assert_same(spec.draw(generator(0), image.size).apply(image), theirs)
 
 
 @given(LENGTHS, LENGTHS, st.floats(0.2, 1), st.floats(1, 5))

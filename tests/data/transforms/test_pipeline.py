@@ -9,24 +9,22 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from isotune.data.transforms.pipeline import draw, transform
+from isotune.data.transforms.color_jitter import ColorJitterSpec
+from isotune.data.transforms.flip import RandomHorizontalFlipSpec
+from isotune.data.transforms.pipeline import transform
+from isotune.data.transforms.random_crop import RandomCropSpec
+from isotune.data.transforms.random_resized_crop import RandomResizedCropSpec
+from isotune.data.transforms.rotation import RotationSpec
 from isotune.errors import DatasetError
 from isotune.randomness import Purpose, stream
-from isotune.spec.transforms import (
-    ColorJitterSpec,
-    RandomCropSpec,
-    RandomHorizontalFlipSpec,
-    RandomResizedCropSpec,
-    RotationSpec,
-    TransformSpec,
-)
+from isotune.spec.transforms import TransformSpec
 
 DRAWS = 3000
 BIG = (3000, 3000)
 
 
 def draws(spec: TransformSpec, size: tuple[int, int] = BIG) -> list[Any]:
-    return [draw(spec, stream(7, Purpose.AUGMENTATION, 0, i), size) for i in range(DRAWS)]
+    return [spec.draw(stream(7, Purpose.AUGMENTATION, 0, i), size) for i in range(DRAWS)]
 
 
 def assert_uniform(values: Iterable[float], low: float, high: float) -> None:
@@ -79,7 +77,7 @@ def test_flips_and_rotations_are_as_frequent_as_they_should_be() -> None:
 
 def test_random_crop_of_a_image_that_is_too_small_is_an_error() -> None:
     with pytest.raises(DatasetError, match=r"5 x 4 .*pad_if_needed"):
-        draw(RandomCropSpec(size=5), stream(0, Purpose.AUGMENTATION, 0, 0), (5, 4))
+        RandomCropSpec(size=5).draw(stream(0, Purpose.AUGMENTATION, 0, 0), (5, 4))
 
 
 def test_a_pipeline_leaves_the_given_image_alone_and_draws_from_one_stream() -> None:
@@ -94,9 +92,9 @@ def test_a_pipeline_leaves_the_given_image_alone_and_draws_from_one_stream() -> 
 def test_drawn_numbers_never_change() -> None:
     # Of the promise that the same spec gives the same batches, whatever the version.
     rng = stream(42, Purpose.AUGMENTATION, 3, 11)
-    crop: Any = draw(RandomResizedCropSpec(size=224), rng, (500, 375))
-    flip: Any = draw(RandomHorizontalFlipSpec(), rng, (224, 224))
-    turn: Any = draw(RotationSpec(degrees=30), rng, (224, 224))
+    crop: Any = RandomResizedCropSpec(size=224).draw(rng, (500, 375))
+    flip: Any = RandomHorizontalFlipSpec().draw(rng, (224, 224))
+    turn: Any = RotationSpec(degrees=30).draw(rng, (224, 224))
     window = crop.window
     drawn = (window.top, window.left, window.height, window.width, flip.flipped, turn.angle)
     assert drawn == (8, 116, 129, 150, False, 12.60676165729253)

@@ -7,19 +7,15 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
+from isotune.data.transforms.color_jitter import ColorJitterSpec
+from isotune.data.transforms.crop import CenterCropSpec
+from isotune.data.transforms.flip import RandomHorizontalFlipSpec, RandomVerticalFlipSpec
+from isotune.data.transforms.random_crop import RandomCropSpec
+from isotune.data.transforms.random_resized_crop import RandomResizedCropSpec
+from isotune.data.transforms.resize import ResizeSpec
+from isotune.data.transforms.rotation import RotationSpec
 from isotune.spec.base import SpecModel
-from isotune.spec.transforms import (
-    CenterCropSpec,
-    ColorJitterSpec,
-    Pipeline,
-    RandomCropSpec,
-    RandomHorizontalFlipSpec,
-    RandomResizedCropSpec,
-    RandomVerticalFlipSpec,
-    ResizeSpec,
-    RotationSpec,
-    output_size,
-)
+from isotune.spec.transforms import Pipeline, output_size
 
 
 class Holder(SpecModel):
@@ -76,7 +72,10 @@ def test_short_and_long_forms_load_dump_and_fit_the_schema(text: str) -> None:
 
 
 BAD = {
-    "[resise]": ("train.0", "no transform 'resise'. Did you mean 'resize'? Known are: resize, "),
+    "[resise]": (
+        "train.0",
+        "no transform 'resise'. Did you mean 'resize'? Known are: center_crop,",
+    ),
     "[{256: 3}]": ("train.0", "no transform 256. Known are"),
     "[resize]": ("train.0", "resize needs its size"),
     "[{resize: 3, max_size: 4}]": ("train.0", "should be 'NAME'"),
