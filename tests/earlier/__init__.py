@@ -1,0 +1,1 @@
+"""Runs that an earlier version wrote, which later ones open, evaluate and resume."""

@@ -1,0 +1,184 @@
+"""Runs that an earlier version wrote open, evaluate, and are resumed to the same bytes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import load, load_file
+
+import isotune
+from earlier.make_runs import GOES_ON, HERE, figures, machine, place_images
+from earlier.plugin import registered
+from isotune.cli import main
+from outcomes import state_files
+
+TRUTH: dict[str, dict[str, Any]] = json.loads((HERE / "truth.json").read_text("utf-8"))
+
+LOGITS = 1e-5
+"""How far logits and losses may be from the stored ones, absolute."""
+
+ANOTHER_MACHINE = {"rtol": 1e-5, "atol": 1e-6}
+"""How far tensors may be from those of another processor, number of threads or library, whose float
+sums differ by their last bits. On the machine that stored a run, its bytes come again."""
+
+FILES = {"torch": "best.pth", "mindspore": "best.ckpt", "numpy": "best.safetensors"}
+"""The file of the best weights in each backend's finished run."""
+
+
+@pytest.fixture(autouse=True)
+def surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The dataset where its users have it, and the plugins of the runs."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ISOTUNE_HOME", str(tmp_path / "home"))
+    place_images(tmp_path / "home")
+    with registered():
+        yield
+
+
+@pytest.fixture
+def folder(name: str, tmp_path: Path) -> Path:
+    """A copy of a stored run, whose backend is installed."""
+    need(TRUTH[name]["backend"])
+    return copy(name, tmp_path)
+
+
+def need(backend: str) -> None:
+    pytest.importorskip(backend)
+
+
+def copy(name: str, place: Path) -> Path:
+    return shutil.copytree(HERE / "runs" / name, place / name)
+
+
+def call(*arguments: object) -> None:
+    """Runs the command line, which must end with 0."""
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as end:
+        patch.setattr(sys, "argv", ["isotune", *map(str, arguments)])
+        main()
+    assert end.value.code == 0
+
+
+def check_evaluation(run: isotune.Run, expected: dict[str, Any], **arguments: Any) -> None:
+    found = run.evaluate(**arguments)
+    np.testing.assert_allclose(found.logits, expected["logits"], rtol=0, atol=LOGITS)
+    assert found.loss == pytest.approx(expected["loss"], abs=LOGITS)
+    assert found.accuracy == expected["accuracy"]
+
+
+def check_figures(found: list[dict[str, Any]], expected: list[dict[str, Any]]) -> None:
+    """Compares metrics with those of a version that may have run on another machine."""
+    assert len(found) == len(expected)
+    for mine, theirs in zip(found, expected, strict=True):
+        assert mine == pytest.approx(theirs, abs=LOGITS)
+
+
+def check_tensors(found: bytes, expected: bytes) -> None:
+    """Compares the tensors of two safetensors files, the second of which another machine wrote."""
+    tensors, others = load(found), load(expected)
+    assert tensors.keys() == others.keys()
+    for name, value in others.items():
+        np.testing.assert_allclose(tensors[name], value, **ANOTHER_MACHINE, err_msg=name)
+
+
+@pytest.mark.parametrize("name", TRUTH)
+def test_it_opens_and_evaluates(name: str, folder: Path, tmp_path: Path) -> None:
+    truth = TRUTH[name]
+    for checkpoint, expected in truth["evaluations"].items():
+        run = isotune.open_run(folder, device="cpu", checkpoint=checkpoint)
+        assert run.backend.name == truth["backend"]
+        assert list(run.classes) == truth["classes"]
+        assert [figures(metrics) for metrics in run.history] == truth["history"]
+        check_evaluation(run, expected, data=tmp_path / "home/datasets/earlier-images")
+        if checkpoint == "best":
+            assert figures(run.best) == truth["best"]
+
+
+@pytest.mark.parametrize("state", ["finished", "stopped"])
+@pytest.mark.parametrize(("wrote", "reads"), [("torch", "mindspore"), ("mindspore", "torch")])
+def test_the_other_backend_opens_it(wrote: str, reads: str, state: str, tmp_path: Path) -> None:
+    need(reads)
+    run = isotune.open_run(copy(f"{wrote}-{state}", tmp_path), backend=reads, device="cpu")
+    assert run.backend.name == reads
+    check_evaluation(run, TRUTH[f"{wrote}-{state}"]["evaluations"]["best"])
+
+
+@pytest.mark.parametrize("name", GOES_ON)
+def test_it_is_resumed_to_the_same_bytes(name: str, folder: Path, tmp_path: Path) -> None:
+    backend, expected = TRUTH[name]["backend"], TRUTH[name]["resumed"]
+    whole = isotune.run(
+        folder / "spec.yaml",
+        backend=backend,
+        device="cpu",
+        overrides=GOES_ON[name],
+        output=tmp_path / "whole",
+    )
+    resumed = isotune.resume(folder, device="cpu", overrides=GOES_ON[name])
+    files = state_files(folder)
+    history = [figures(metrics) for metrics in resumed.history]
+    if expected["machine"] == machine(folder, backend):
+        digests = {part: hashlib.sha256(data).hexdigest() for part, data in files.items()}
+        assert digests == expected["sha256"]
+        assert files == state_files(whole.path)
+        assert history == expected["history"] == [figures(metrics) for metrics in whole.history]
+    for part, data in files.items():
+        check_tensors(data, state_files(whole.path)[part])
+        check_tensors(data, (HERE / "resumed" / name / f"{part}.safetensors").read_bytes())
+    check_figures(history, expected["history"])
+    check_figures([figures(resumed.best)], [expected["best"]])
+
+
+@pytest.mark.parametrize(("first", "second"), [("torch", "mindspore"), ("mindspore", "torch")])
+def test_the_other_backend_resumes_it(first: str, second: str, tmp_path: Path) -> None:
+    need(second)
+    folder = copy(f"{first}-stopped", tmp_path)
+    resumed = isotune.resume(folder, backend=second, device="cpu")
+    expected = TRUTH[f"{first}-stopped"]["resumed"]["history"]
+    check_figures([figures(metrics) for metrics in resumed.history], expected)
+
+
+def test_what_is_over_is_not_resumed(tmp_path: Path) -> None:
+    with pytest.raises(isotune.RunError, match="early_stopping ended it after epoch 4"):
+        isotune.resume(copy("numpy-finished", tmp_path), device="cpu")
+
+
+def test_they_are_compared_and_drawn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("matplotlib")
+    folders = [copy(name, tmp_path) for name in TRUTH]
+    call("compare", *folders)
+    table = capsys.readouterr().out
+    assert all(f"{truth['best']['val_accuracy']:.2%}" in table for truth in TRUTH.values())
+    call("compare", "--json", *folders)
+    compared = json.loads(capsys.readouterr().out)["runs"]
+    for run, truth in zip(compared, TRUTH.values(), strict=True):
+        assert run["backend"] == truth["backend"]
+        assert [epoch["val_loss"] for epoch in run["history"]] == [
+            epoch["val_loss"] for epoch in truth["history"]
+        ]
+    call("show", "curves", *folders, "--output", "curves.png")
+    assert Path("curves.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("name", TRUTH)
+def test_it_is_converted(name: str, tmp_path: Path) -> None:
+    folder = copy(name, tmp_path)
+    call("convert", folder, "weights.safetensors")
+    best = load(state_files(folder)["best"])
+    assert_same(load_file("weights.safetensors"), best)
+    if name.endswith("-finished"):
+        file = folder / FILES[TRUTH[name]["backend"]]
+        call("convert", file, "file.safetensors", "--backbone", TRUTH[name]["backbone"])
+        assert_same(load_file("file.safetensors"), best)
+
+
+def assert_same(found: dict[str, Any], expected: dict[str, Any]) -> None:
+    assert found.keys() == expected.keys()
+    for name, value in expected.items():
+        np.testing.assert_array_equal(found[name], value, err_msg=name)
