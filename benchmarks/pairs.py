@@ -12,6 +12,7 @@ from typing import Any
 
 from isotune.bench.machine import describe_machine
 from isotune.interfaces.versions import versions
+from isotune.storage.atomic import write_atomically
 
 Record = dict[str, Any]
 RESULTS = Path(__file__).resolve().parent / "results"
@@ -94,9 +95,7 @@ def measure(
 
 def _keep(result: Record, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_suffix(".part")
-    beside.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
-    beside.replace(path)
+    write_atomically(path, json.dumps(result, indent=1) + "\n")
 
 
 def _pair(part: Part, number: int) -> Record:

@@ -20,9 +20,9 @@ from isotune.plugins import plugins as default_plugins
 from isotune.reports.drawing import write_figure
 from isotune.reports.numbers import duration, number, percent
 from isotune.reports.tables import Table
-from isotune.runs.folder import write_atomically
 from isotune.spec.experiment import ExperimentSpec
 from isotune.spec.load import load_spec
+from isotune.storage.atomic import write_atomically
 
 NEEDED = {
     "sklearn": "scikit-learn",

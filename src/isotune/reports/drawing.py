@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import logging
-import os
 import re
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from isotune.errors import IsotuneError, RunError, SpecError
+from isotune.storage.atomic import atomic_file
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -175,14 +175,10 @@ def write_figure(figure: Figure, path: str | Path) -> Path:
     """
     path = Path(path)
     check_figure_path(path)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with styled():
-            figure.savefig(beside, format=path.suffix[1:].lower())
-        beside.replace(path)
+        with styled(), atomic_file(path) as file:
+            figure.savefig(file, format=path.suffix[1:].lower())
     except OSError as error:
-        with suppress(OSError):
-            beside.unlink()
         raise RunError(f"{path}: cannot be written: {error.strerror}.") from error
     return path

@@ -13,6 +13,7 @@ import numpy as np
 
 from isotune.errors import RunError
 from isotune.interfaces.checkpoint import State
+from isotune.storage.atomic import flush_folder
 
 FORMAT = 2
 MODEL, OPTIMIZER, MANIFEST = "model.safetensors", "optimizer.safetensors", "checkpoint.json"
@@ -92,21 +93,6 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 def with_current_keys(values: dict[str, Any]) -> dict[str, Any]:
     """Returns a manifest or summary with its earlier keys replaced by the current ones."""
     return {EARLIER_KEYS.get(key, key): value for key, value in values.items()}
-
-
-def flush_folder(folder: Path) -> None:
-    """Flushes the names of a folder's files to disk.
-
-    Raises:
-        OSError: it fails.
-    """
-    if os.name == "nt":  # Windows cannot open a folder
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _write_flushed(path: Path, data: bytes) -> None:

@@ -24,12 +24,11 @@ from pathlib import Path
 from isotune.errors import RunError, nearest
 from isotune.runs.checkpoint import (
     Checkpoint,
-    flush_folder,
     read_checkpoint,
     read_manifest,
     write_checkpoint,
 )
-from isotune.runs.folder import write_atomically
+from isotune.storage.atomic import flush_folder, write_atomically
 
 log = logging.getLogger(__name__)
 

@@ -26,6 +26,7 @@ from isotune.interfaces.events import EpochMetrics
 from isotune.runs.checkpoint import with_current_keys
 from isotune.spec.experiment import ExperimentSpec
 from isotune.spec.load import dump_spec, load_spec
+from isotune.storage.atomic import write_atomically
 from isotune.storage.locks import try_lock
 
 LOCK = ".lock"
@@ -198,19 +199,6 @@ def _unwritable(path: Path, error: OSError) -> RunError:
 
 def _line(metrics: EpochMetrics) -> str:
     return json.dumps(metrics.as_json()) + "\n"
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Writes a file that is either whole or absent, whatever happens meanwhile."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with beside.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def _is_used(path: Path) -> bool:

@@ -148,7 +148,7 @@ def write(results: Results, output: Path, plot: Path | None) -> None:
     from isotune.bench.results import markdown, tables
     from isotune.cli.console import output as standard_output
     from isotune.cli.console import show, show_table
-    from isotune.runs.folder import write_atomically
+    from isotune.storage.atomic import write_atomically
 
     output.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(output, json.dumps(results, indent=1, allow_nan=False) + "\n")

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from enum import Enum
 from io import TextIOWrapper
 from pathlib import Path
@@ -115,6 +114,7 @@ def _destination(output: Path | None) -> Iterator[TextIO]:
         RunError: the file cannot be written.
     """
     from isotune.errors import RunError
+    from isotune.storage.atomic import atomic_file
 
     if output is None:
         # Names of files are bytes; those that are no text come out as they are.
@@ -122,16 +122,13 @@ def _destination(output: Path | None) -> Iterator[TextIO]:
             sys.stdout.reconfigure(errors="surrogateescape")
         yield sys.stdout
         return
-    beside = output.with_name(f".{output.name}.{os.getpid()}")
     try:
         if output.is_dir():
             raise RunError(f"{output}: is a folder; name a file.")
         output.parent.mkdir(parents=True, exist_ok=True)
-        with beside.open("w", encoding="utf-8", errors="surrogateescape") as stream:
+        with atomic_file(output) as file:
+            stream = TextIOWrapper(file, encoding="utf-8", errors="surrogateescape")
             yield stream
-        beside.replace(output)
+            stream.detach()
     except OSError as error:
         raise RunError(f"{output}: cannot be written: {error.strerror}.") from error
-    finally:
-        with suppress(OSError):
-            beside.unlink()

@@ -10,7 +10,6 @@ import contextlib
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,6 +18,7 @@ import PIL
 from numpy.typing import NDArray
 
 from isotune.storage import home
+from isotune.storage.atomic import write_atomically
 
 Fingerprints = NDArray[np.int64]
 """Of each file its size in bytes and its time of modification in nanoseconds: shape (N, 2)."""
@@ -64,7 +64,8 @@ class IntegrityCache:
             "broken": {name: reason for name, reason in zip(names, reasons, strict=True) if reason},
         }
         with contextlib.suppress(OSError):
-            self._write(json.dumps(content))
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(self._file, json.dumps(content))
 
     def _read(self) -> tuple[list[str], Fingerprints, dict[str, str]]:
         """Returns the names, fingerprints and what is wrong with those that are broken.
@@ -82,14 +83,3 @@ class IntegrityCache:
             fingerprints,
             {name: str(reason) for name, reason in content["broken"].items()},
         )
-
-    def _write(self, text: str) -> None:
-        self._file.parent.mkdir(parents=True, exist_ok=True)
-        handle, draft = tempfile.mkstemp(dir=self._file.parent, suffix=".part")
-        try:
-            with os.fdopen(handle, "w", encoding="ascii") as stream:
-                stream.write(text)
-            Path(draft).replace(self._file)
-        except BaseException:
-            Path(draft).unlink(missing_ok=True)
-            raise

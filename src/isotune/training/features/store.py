@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isotune.storage import home
+from isotune.storage.atomic import atomic_file
 
 Rows = NDArray[np.float32]
 """Features of some images, shape (N, ...)."""
@@ -97,22 +98,16 @@ class FeatureStore:
                 draft.file.unlink(missing_ok=True)
 
     def _save(self, draft: Draft, file: Path) -> None:
-        part = draft.file
-        if part is None:
-            part = _new_file(self._folder)
-            try:
-                with part.open("wb") as stream:
-                    np.save(stream, draft.rows)
-                    stream.flush()
-                    os.fsync(stream.fileno())
-            except BaseException:
-                part.unlink(missing_ok=True)
-                raise
-        elif part.parent != file.parent:
+        if draft.file is None:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            with atomic_file(file) as stream:
+                np.save(stream, draft.rows)
+        elif draft.file.parent != file.parent:
             return
-        elif isinstance(draft.rows, np.memmap):
-            draft.rows.flush()
-        part.replace(file)
+        else:
+            if isinstance(draft.rows, np.memmap):
+                draft.rows.flush()
+            draft.file.replace(file)
         self._make_room(file)
 
     def _make_room(self, newest: Path) -> None:

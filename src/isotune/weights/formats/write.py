@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -12,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isotune.errors import WeightsError
+from isotune.storage.atomic import atomic_file
 from isotune.weights.formats.ckpt.write import write_ckpt
 from isotune.weights.formats.files import printable
 from isotune.weights.formats.pth.write import write_pth
@@ -42,8 +41,12 @@ def write_weights(path: str | Path, state: Arrays) -> None:
     path = Path(path)
     write = writer(path)
     ready = {name: _plain(name, value) for name, value in state.items()}
-    with _whole(path) as file:
-        write(file, ready)
+    try:
+        with atomic_file(path) as file:
+            write(file, ready)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise WeightsError(f"'{path}' cannot be written: {reason}.") from error
 
 
 def writer(path: Path) -> Callable[[BinaryIO, Arrays], None]:
@@ -81,19 +84,3 @@ def _plain(name: str, value: NDArray[Any]) -> NDArray[Any]:
             f"tensor '{printable(name, 120)}' is of type {array.dtype}, which is not written."
         )
     return np.require(array, array.dtype.newbyteorder("<"), "C")
-
-
-@contextmanager
-def _whole(path: Path) -> Iterator[BinaryIO]:
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with beside.open("wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise WeightsError(f"'{path}' cannot be written: {reason}.") from error
-    finally:
-        beside.unlink(missing_ok=True)

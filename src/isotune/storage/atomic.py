@@ -1,0 +1,60 @@
+"""Files that appear under their name only when they are whole."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+
+@contextmanager
+def atomic_file(path: Path) -> Iterator[BinaryIO]:
+    """Opens a binary file that replaces `path` at the end of the block.
+
+    The bytes go to a hidden temporary file in the same folder, which is flushed to disk and then
+    renamed. If the block raises, the temporary file is removed and `path` stays as it was.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    # Other processes, and killed ones whose process id is in use again, have other names.
+    draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(3)}")
+    file = draft.open("xb")  # creates a new file, and so follows no link
+    try:
+        with file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    except BaseException:
+        with suppress(OSError):
+            draft.unlink()
+        raise
+
+
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Writes a file, text as UTF-8, so that it is either whole or as it was before.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    with atomic_file(path) as file:
+        file.write(content.encode() if isinstance(content, str) else content)
+
+
+def flush_folder(folder: Path) -> None:
+    """Flushes the names of a folder's files to disk.
+
+    Raises:
+        OSError: the folder cannot be flushed.
+    """
+    if os.name == "nt":  # Windows cannot open a folder
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
