@@ -92,7 +92,7 @@ def test_stopped_runs_come_to_the_same_bytes(backend: str, images: Path, tmp_pat
     resumed = resume(backend, folder)
     assert outcome(folder) == outcome(tmp_path / "whole")
     assert [metrics.epoch for metrics in resumed.history] == [1, 2, 3, 4]
-    steps = CheckpointStore(folder / "checkpoints").load("last").manifest["segments"]
+    steps = CheckpointStore(folder / "checkpoints").load("last").manifest["lineage"]
     assert [segment["step"] for segment in steps] == [0, 2, 6, 7]
     with pytest.raises(RunError, match=r"4 epochs of 4 are done; --set epochs=8 would go on"):
         resume(backend, folder)
@@ -180,10 +180,10 @@ def outcomes(folder: Path) -> list[dict[str, Any]]:
 @pytest.mark.parametrize(
     ("override", "says"),
     [
-        ("optimizer.lr=1.0", r"optimizer.lr: is 1.0, but the run was begun with 0.01"),
-        ("batch_size=2", r"batch_size: is 2, .* What may change is: name, dataset.path, epochs"),
-        ("head={name: mlp, hidden: [4]}", r"head.\w+: is .*, but the run was begun with"),
-        ("backbone=lenet", r"backbone.\w+: is .*, but the run was begun with"),
+        ("optimizer.lr=1.0", r"optimizer.lr: is 1.0, but the run was started with 0.01"),
+        ("batch_size=2", r"batch_size: is 2, .* What may change: name, dataset.path, epochs"),
+        ("head={name: mlp, hidden: [4]}", r"head.\w+: is .*, but the run was started with"),
+        ("backbone=lenet", r"backbone.\w+: is .*, but the run was started with"),
         ("epochs=1", r"2 epochs of 1 are done; --set epochs=4 would go on"),
     ],
 )
@@ -224,7 +224,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_offered(
     content[len(content) // 2] ^= 4
     damaged.write_bytes(content)
     with pytest.raises(
-        RunError, match=rf"{file}: is damaged: .* epoch-0001 is whole: --checkpoint epoch-0001"
+        RunError, match=rf"{file}: is damaged: .* epoch-0001 is intact: --checkpoint epoch-0001"
     ):
         resume("numpy", folder)
     resume("numpy", folder, checkpoint="epoch-0001")

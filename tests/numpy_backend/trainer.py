@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import assert_never
 
 from isotune.interfaces.dataset import DeviceBatch
 from isotune.interfaces.freezing import FreezePlan
@@ -103,15 +104,17 @@ def move(
     spec: OptimizerSpec, parameter: Array, gradient: Array, slots: Slots, learning_rate: float
 ) -> None:
     """Makes one update, in place."""
-    rate = np.float32(learning_rate)
-    if isinstance(spec, AdamWSpec):
-        parameter *= 1 - rate * np.float32(spec.weight_decay)
-    else:
-        gradient = gradient + np.float32(spec.weight_decay) * parameter
-    if isinstance(spec, SGDSpec):
-        parameter -= rate * sgd_direction(spec, gradient, slots)
-    else:
-        parameter -= rate * adam_direction(spec, gradient, slots)
+    rate, decay = np.float32(learning_rate), np.float32(spec.weight_decay)
+    match spec:
+        case SGDSpec():
+            parameter -= rate * sgd_direction(spec, gradient + decay * parameter, slots)
+        case AdamSpec():
+            parameter -= rate * adam_direction(spec, gradient + decay * parameter, slots)
+        case AdamWSpec():
+            parameter *= 1 - rate * decay
+            parameter -= rate * adam_direction(spec, gradient, slots)
+        case _:
+            assert_never(spec)
 
 
 def sgd_direction(spec: SGDSpec, gradient: Array, slots: Slots) -> Array:

@@ -226,7 +226,7 @@ def test_a_manifest_that_lies_about_shapes(store: CheckpointStore, tmp_path: Pat
     with pytest.raises(
         RunError,
         match=r"model.safetensors: is damaged: 'fc.weight' has shape \[2, 3\], but \[3, 2\] in"
-        r" checkpoint.json\. epoch-0001 is whole: --checkpoint epoch-0001",
+        r" checkpoint.json\. epoch-0001 is intact: --checkpoint epoch-0001",
     ):
         store.load("last")
 
@@ -246,7 +246,7 @@ def test_other_damage(store: CheckpointStore, tmp_path: Path) -> None:
     with pytest.raises(
         RunError,
         match=r"checkpoint.json: has format 3; this Isotune reads format 2\."
-        r" epoch-0002 is whole: --checkpoint epoch-0002 takes it\.",
+        r" epoch-0002 is intact: --checkpoint epoch-0002 uses it\.",
     ):
         store.load("best")
     (tmp_path / "index.json").write_text("[]")

@@ -20,7 +20,6 @@ from isotune.training.evaluation import FETCH_EVERY
 from isotune.training.learner import Learner
 from isotune.training.micro_batches import MicroBatch, micro_batches
 from isotune.training.progress import Best, Patience, Progress
-from isotune.training.schedule import learning_rate
 from isotune.training.strategy import Labels
 
 
@@ -184,7 +183,7 @@ class TrainingLoop:
 
     def _learning_rate(self, step: int) -> float:
         base, epochs = self.spec.optimizer.lr, self.spec.epochs
-        return learning_rate(self.spec.schedule, base, step, len(self.train), epochs)
+        return self.spec.schedule.learning_rate(base, step, len(self.train), epochs)
 
     def _micro_batches(self, epoch: int) -> list[MicroBatch]:
         if self.spec.accumulate == 1:
