@@ -166,7 +166,7 @@ class Fit:
                     folder.write_summary(summary(error))
                 raise
             finally:
-                self.setup.images.kept.close()
+                self.setup.images.caches.close()
                 learner.close()
         saver.restore_best(self.model)
         folder.write_summary(finished := summary())

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from isotune.spec.freeze import FreezeSpec
 from isotune.spec.head import HeadSpec, LinearHeadSpec
-from isotune.spec.parts import FreezeSpec
 
 
 def described_head(spec: HeadSpec) -> str:

@@ -6,23 +6,18 @@ from typing import Annotated, Any
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from isotune.spec.base import Shorthand, SpecModel, meaning
+from isotune.spec.backbone import BackboneSpec
+from isotune.spec.base import Meaning, Shorthand, SpecModel
 from isotune.spec.cache import CacheSpec
+from isotune.spec.checkpoint import CheckpointSpec, EarlyStopping, EvaluationSpec
+from isotune.spec.dataset import AnyDataset
+from isotune.spec.freeze import FreezeSpec
 from isotune.spec.head import AnyHead, HeadSpec, LinearHeadSpec
+from isotune.spec.loss import LossSpec
 from isotune.spec.optimizer import OptimizerSpec
-from isotune.spec.parts import (
-    BackboneSpec,
-    CheckpointSpec,
-    DatasetSpec,
-    EarlyStopping,
-    EvaluationSpec,
-    FreezeSpec,
-    LossSpec,
-    NormalizationSpec,
-    Precision,
-)
 from isotune.spec.schedule import ConstantSchedule, ScheduleSpec
 from isotune.spec.transforms import Pipeline, output_size
+from isotune.spec.values import NormalizationSpec, Precision
 
 
 class TransformsSpec(SpecModel):
@@ -75,9 +70,9 @@ class ExperimentSpec(SpecModel):
     name: Annotated[
         str,
         Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$"),
-        meaning("text of letters, digits, '.', '_' and '-', as it names the run folder"),
+        Meaning("text of letters, digits, '.', '_' and '-', as it names the run folder"),
     ]
-    dataset: DatasetSpec
+    dataset: AnyDataset
     transforms: TransformsSpec = TransformsSpec()
     batch_size: Annotated[int, Field(ge=1)]
     backbone: Annotated[BackboneSpec, Shorthand("name")]

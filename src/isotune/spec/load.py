@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Union
 
@@ -14,6 +14,7 @@ from isotune.spec.document import Document, plain, read_document
 from isotune.spec.experiment import ExperimentSpec
 from isotune.spec.messages import explain
 from isotune.spec.overrides import apply_overrides
+from isotune.storage.paths import is_dir, is_file
 
 SpecSource = Union[str, Path, Mapping[str, Any], ExperimentSpec]
 
@@ -60,7 +61,7 @@ def _document(source: SpecSource) -> tuple[Document, Path | None]:
         except RecursionError:
             raise SpecError("spec: is nested too deeply.") from None
     path = Path(source)
-    if _holds(path.is_file):
+    if is_file(path):
         try:
             return read_document(path.read_text("utf-8"), str(source)), path.resolve().parent
         except (OSError, UnicodeDecodeError) as error:
@@ -74,13 +75,6 @@ def _document(source: SpecSource) -> tuple[Document, Path | None]:
     )
 
 
-def _holds(check: Callable[[], bool]) -> bool:
-    try:
-        return check()
-    except OSError:  # a name too long, or a folder that may not be read
-        return False
-
-
 def _anchor(spec: ExperimentSpec, folder: Path | None) -> ExperimentSpec:
     """Makes paths absolute that exist beside the spec's file or in the working directory.
 
@@ -90,10 +84,10 @@ def _anchor(spec: ExperimentSpec, folder: Path | None) -> ExperimentSpec:
     for base in (folder, Path.cwd()):
         if base is None:
             continue
-        if "dataset" not in update and _holds((base / spec.dataset.path).is_dir):
+        if "dataset" not in update and is_dir(base / spec.dataset.path):
             path = str((base / spec.dataset.path).resolve())
             update["dataset"] = spec.dataset.model_copy(update={"path": path})
-        if "backbone" not in update and _holds((base / spec.backbone.weights).is_file):
+        if "backbone" not in update and is_file(base / spec.backbone.weights):
             path = str((base / spec.backbone.weights).resolve())
             update["backbone"] = spec.backbone.model_copy(update={"weights": path})
     return spec.model_copy(update=update)

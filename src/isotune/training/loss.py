@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from isotune.spec.parts import LossName
+from isotune.spec.loss import LossName
 
 
 def cross_entropy(

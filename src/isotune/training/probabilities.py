@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from isotune.spec.parts import LossName
+from isotune.spec.loss import LossName
 
 
 def scores(logits: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 
 from isotune.interfaces.events import EpochMetrics
-from isotune.spec.parts import CheckpointSpec
+from isotune.spec.checkpoint import CheckpointSpec
 from isotune.training.accumulator import EpochAccumulator
 
 

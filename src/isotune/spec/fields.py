@@ -1,0 +1,56 @@
+"""Which models and short forms are allowed at a path of a spec, as its models declare them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
+
+from isotune.spec.base import Shorthand, SpecModel, literal
+from isotune.spec.document import Path
+from isotune.spec.experiment import ExperimentSpec
+
+Member = tuple[Any, tuple[Any, ...]]
+"""A type, and its annotations: one member of a union."""
+
+
+def shorthand(path: Path) -> str | None:
+    """Returns the key that a bare value at `path` stands for, or None if it has no short form."""
+    marks = (mark for _, annotations in _members(path) for mark in annotations)
+    return next((mark.key for mark in marks if isinstance(mark, Shorthand)), None)
+
+
+def kinds(path: Path, field: str) -> list[str]:
+    """Returns the names, which `field` holds, of the models that are allowed at `path`."""
+    return [literal(kind, field) for kind, _ in _members(path) if _is_model(kind)]
+
+
+def _members(path: Path) -> list[Member]:
+    members: list[Member] = [(ExperimentSpec, ())]
+    for key in path:
+        members = [inner for kind, _ in members for inner in _inside(kind, key)]
+    return members
+
+
+def _inside(kind: Any, key: int | str) -> Iterator[Member]:
+    if _is_model(kind) and key in kind.model_fields:
+        field = kind.model_fields[key]
+        yield from _split(field.annotation, tuple(field.metadata))
+    elif get_origin(kind) is tuple and isinstance(key, int):
+        yield from _split(get_args(kind)[0])
+
+
+def _split(annotation: Any, annotations: tuple[Any, ...] = ()) -> Iterator[Member]:
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        inner, *own = get_args(annotation)
+        yield from _split(inner, (*annotations, *own))
+    elif origin in (Union, UnionType):
+        for member in get_args(annotation):
+            yield from _split(member, annotations)
+    else:
+        yield annotation, annotations
+
+
+def _is_model(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, SpecModel)
