@@ -24,6 +24,7 @@ from isotune.errors import BackendError, SpecError
 from isotune.interfaces.events import StepEnded
 from isotune.plugins import Plugins
 from isotune.spec.dataset import DatasetSpec
+from isotune.spec.reference import reference
 from isotune.spec.transforms import TransformSpec
 from kinds import GrayLevelsDataset, RandomDarkenSpec, make_levels
 from tiny import experiment, numpy_plugins
@@ -136,7 +137,7 @@ def test_hook_isotune_dataset_formats(plugins: Plugins, spec: Path, tmp_path: Pa
         opened.evaluate("test")
 
 
-def test_the_schema_contains_them(plugins: Plugins, spec: Path) -> None:
+def test_the_schema_and_the_reference_contain_them(plugins: Plugins, spec: Path) -> None:
     data = yaml.safe_load(spec.read_text())
     validator = jsonschema.Draft202012Validator(isotune.json_schema())
     validator.validate(data)
@@ -145,6 +146,11 @@ def test_the_schema_contains_them(plugins: Plugins, spec: Path) -> None:
         assert not validator.is_valid({**data, part: {**data[part], key: wrong}})
     wrong = {"train": [{"resize": [8, 8]}, {"random_darken": 400}]}
     assert not validator.is_valid({**data, "transforms": wrong})
+    text = reference()
+    assert "#### random_darken\n\nDarkens the image by a random number of levels." in text
+    assert "| `most` | whole number at least 0 and at most 255 | required | Upper bound" in text
+    assert "### dataset: gray_levels\n" in text
+    assert "| `side` | whole number at least 1 | `8` | Pixels of an image's side. |" in text
     plugins.unregister(kinds)
     assert not jsonschema.Draft202012Validator(isotune.json_schema()).is_valid(data)
 

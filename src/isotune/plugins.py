@@ -75,11 +75,10 @@ class Plugins:
             BackendError: It is already registered, implements a hook that does not exist, or
                 offers a transform or dataset format that is not one.
         """
+        if self._manager.is_registered(plugin) or self._manager.has_plugin(name or ""):
+            raise BackendError(f"plugin {name or plugin!r} is registered already.")
         try:
             self._manager.register(plugin, name)
-        except ValueError as error:
-            raise BackendError(f"plugin {name or plugin!r} is registered already.") from error
-        try:
             self._manager.check_pending()
             self._add_kinds(plugin)
         except Exception as error:  # a hook may raise anything

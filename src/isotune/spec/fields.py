@@ -22,7 +22,7 @@ def shorthand(path: Path) -> str | None:
 
 def kinds(path: Path, field: str) -> list[str]:
     """Returns the names, which `field` holds, of the models that are allowed at `path`."""
-    return [literal(kind, field) for kind, _ in _members(path) if _is_model(kind)]
+    return [literal(kind, field) for kind, _ in _members(path) if is_model(kind)]
 
 
 def _members(path: Path) -> list[Member]:
@@ -33,24 +33,26 @@ def _members(path: Path) -> list[Member]:
 
 
 def _inside(kind: Any, key: int | str) -> Iterator[Member]:
-    if _is_model(kind) and key in kind.model_fields:
+    if is_model(kind) and key in kind.model_fields:
         field = kind.model_fields[key]
-        yield from _split(field.annotation, tuple(field.metadata))
+        yield from split(field.annotation, tuple(field.metadata))
     elif get_origin(kind) is tuple and isinstance(key, int):
-        yield from _split(get_args(kind)[0])
+        yield from split(get_args(kind)[0])
 
 
-def _split(annotation: Any, annotations: tuple[Any, ...] = ()) -> Iterator[Member]:
+def split(annotation: Any, annotations: tuple[Any, ...] = ()) -> Iterator[Member]:
+    """Yields the members of a union, or the only type, each with all of its annotations."""
     origin = get_origin(annotation)
     if origin is Annotated:
         inner, *own = get_args(annotation)
-        yield from _split(inner, (*annotations, *own))
+        yield from split(inner, (*annotations, *own))
     elif origin in (Union, UnionType):
         for member in get_args(annotation):
-            yield from _split(member, annotations)
+            yield from split(member, annotations)
     else:
         yield annotation, annotations
 
 
-def _is_model(kind: Any) -> bool:
+def is_model(kind: Any) -> bool:
+    """Whether a type is a part of a spec."""
     return isinstance(kind, type) and issubclass(kind, SpecModel)
