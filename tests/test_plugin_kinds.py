@@ -17,8 +17,9 @@ import yaml
 import isotune
 import kinds
 from isotune import hookimpl
+from isotune.data.batches import Batches
 from isotune.data.images import open_images
-from isotune.data.sources.folder import FolderDataset
+from isotune.data.sources.folder import FolderDataset, FolderSource
 from isotune.data.transforms.resize import ResizeSpec
 from isotune.errors import BackendError, SpecError
 from isotune.interfaces.events import StepEnded
@@ -26,8 +27,10 @@ from isotune.plugins import Plugins
 from isotune.spec.dataset import DatasetSpec
 from isotune.spec.reference import reference
 from isotune.spec.transforms import TransformSpec
-from kinds import GrayLevelsDataset, RandomDarkenSpec, make_levels
-from tiny import experiment, numpy_plugins
+from isotune.training.features.cut import Cut
+from isotune.training.features.key import FeatureKeys
+from kinds import GrayLevelsDataset, InvertSpec, RandomDarkenSpec, make_levels
+from tiny import experiment, make_images, numpy_plugins
 
 
 @pytest.fixture
@@ -167,6 +170,20 @@ def test_a_plugin_that_is_removed_takes_its_kinds_along(plugins: Plugins, spec: 
         " 'cifar10' or 'folder'."
     )
     assert "transforms.train.1: there is no transform 'random_darken'." in errors[1]
+
+
+def test_features_after_a_plugin_transform_are_not_kept_for_later_runs(
+    plugins: Plugins, tmp_path: Path
+) -> None:
+    source = FolderSource(make_images(tmp_path / "images"), "train")
+    backend, cut = plugins.open_backend("numpy"), Cut("fc", frozenset())
+    keys = FeatureKeys(isotune.load_spec(experiment(tmp_path)), backend, cut, {}, 4)
+
+    def key(*pipeline: TransformSpec) -> str | None:
+        return keys.key(Batches(source, pipeline, 4, seed=0, shuffle=False), 0)
+
+    assert key(ResizeSpec(size=(8, 8))) is not None
+    assert key(ResizeSpec(size=(8, 8)), InvertSpec()) is None
 
 
 class Nameless(RandomDarkenSpec):

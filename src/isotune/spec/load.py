@@ -23,12 +23,11 @@ def load_spec(source: SpecSource, overrides: Iterable[str] = ()) -> ExperimentSp
     """Loads and checks a spec.
 
     Args:
-        source: the path of a YAML file, the name of a recipe, a mapping, or a spec.
-        overrides: ``"optimizer.lr=0.01"``, as ``--set`` on the command line.
+        source: The path of a YAML file, the name of a recipe, a mapping, or a spec.
+        overrides: Settings such as ``"optimizer.lr=0.01"``, as after ``--set``.
 
     Raises:
-        SpecError: one line for each thing that is wrong, with file, line, field, what was
-            found and what is allowed.
+        SpecError: One line for each error: file, line, field, value and what is allowed.
     """
     document, folder = _document(source)
     document = apply_overrides(document, overrides)
@@ -42,7 +41,7 @@ def load_spec(source: SpecSource, overrides: Iterable[str] = ()) -> ExperimentSp
 
 
 def dump_spec(spec: ExperimentSpec) -> dict[str, Any]:
-    """Returns the spec, defaults included, as plain data that loads again."""
+    """Returns the spec, defaults included, as plain data that can be loaded again."""
     return spec.model_dump(mode="json")
 
 
@@ -76,9 +75,9 @@ def _document(source: SpecSource) -> tuple[Document, Path | None]:
 
 
 def _anchor(spec: ExperimentSpec, folder: Path | None) -> ExperimentSpec:
-    """Makes paths absolute that exist beside the spec's file or in the working directory.
+    """Makes paths absolute if they exist beside the spec's file or in the working directory.
 
-    Others are looked up under ``$ISOTUNE_HOME`` when the run begins.
+    Others are looked up under ``$ISOTUNE_HOME`` when the run starts.
     """
     update: dict[str, Any] = {}
     for base in (folder, Path.cwd()):
