@@ -103,10 +103,10 @@ def trained(folder: Path, backend: str, device: str, work: Path, sets: Sequence[
 def main(folder: Path) -> None:
     from isotune.data.images import open_split
     from isotune.data.integrity.check import clean
-    from isotune.spec.parts import DatasetSpec
+    from isotune.data.sources.folder import FolderDataset
 
     begin = time.perf_counter()
-    source = open_split(DatasetSpec(path=str(folder)), "train")
+    source = open_split(FolderDataset(path=str(folder)), "train")
     index = time.perf_counter() - begin
     begin = time.perf_counter()
     clean(source, "error", None)

@@ -1,8 +1,8 @@
-"""The hooks a plugin may implement. Mark implementations with ``isotune.hookspecs.hookimpl``.
+"""The hooks that a plugin may implement. Mark implementations with ``isotune.hookimpl``.
 
-A backend's plugin is an entry point of group ``isotune`` named after the backend; it is only
-imported when that backend is asked for. Any other plugin is an entry point of group
-``isotune.extensions`` and is imported for every run.
+A backend's plugin is an entry point of group ``isotune`` named after the backend. It is imported
+only when that backend is used. Any other plugin is an entry point of group ``isotune.extensions``.
+It is imported when the first spec is checked, so it should import heavy packages only when used.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ import pluggy
 if TYPE_CHECKING:
     from isotune.interfaces.backbone import BackboneEntry
     from isotune.interfaces.backend import BackendOffer
+    from isotune.interfaces.dataset import DatasetFormat
     from isotune.interfaces.events import EpochEnded, RunEnded, RunFinished, RunStarted, StepEnded
+    from isotune.spec.transforms import TransformSpec
 
 hookspec = pluggy.HookspecMarker("isotune")
 hookimpl = pluggy.HookimplMarker("isotune")
@@ -27,7 +29,17 @@ def isotune_backends() -> list[BackendOffer]:  # type: ignore[empty-body]
 
 @hookspec
 def isotune_backbones() -> list[BackboneEntry]:  # type: ignore[empty-body]
-    """Offers backbones beside the catalogue's, with the functions that build them."""
+    """Offers backbones in addition to the catalogue's, with the functions that build them."""
+
+
+@hookspec
+def isotune_transforms() -> list[type[TransformSpec]]:  # type: ignore[empty-body]
+    """Offers transforms. Called once, when the plugin is registered."""
+
+
+@hookspec
+def isotune_dataset_formats() -> list[type[DatasetFormat]]:  # type: ignore[empty-body]
+    """Offers dataset formats. Called once, when the plugin is registered."""
 
 
 @hookspec

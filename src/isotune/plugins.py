@@ -1,7 +1,8 @@
 """Finds plugins, keeps a broken one from breaking another, and opens backends.
 
-A backend is an entry point of group ``isotune`` with the backend's name, imported only when it
-is asked for. Other plugins (backbones, observers) are entry points of ``isotune.extensions``.
+A backend is an entry point of group ``isotune`` with the backend's name, imported only when it is
+used. Other plugins (backbones, transforms, dataset formats, observers) are entry points of
+``isotune.extensions``.
 """
 
 from __future__ import annotations
@@ -20,10 +21,20 @@ from isotune import hookspecs
 from isotune.errors import BackendError, nearest
 from isotune.interfaces.backbone import BackboneEntry
 from isotune.interfaces.backend import Backend, BackendOffer
+from isotune.interfaces.dataset import DatasetFormat
 from isotune.interfaces.device import choose_device
+from isotune.spec.dataset import DATASET_FORMATS
+from isotune.spec.registry import Registry
+from isotune.spec.transforms import TRANSFORMS, TransformSpec
 
 BACKENDS = "isotune"
 EXTENSIONS = "isotune.extensions"
+
+KINDS: dict[str, tuple[Registry[Any], type]] = {
+    "isotune_transforms": (TRANSFORMS, TransformSpec),
+    "isotune_dataset_formats": (DATASET_FORMATS, DatasetFormat),
+}
+"""Hooks that offer kinds of a part of a spec: where they are registered, and their base class."""
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -31,7 +42,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class BackendReport:
-    """What can be said of a backend: ``problem`` is None when it can be used."""
+    """The state of a backend.
+
+    Attributes:
+        problem: Why it cannot be used; None if it can.
+    """
 
     name: str
     install: str = ""
@@ -41,53 +56,77 @@ class BackendReport:
 
 
 class Plugins:
-    """A pluggy manager that imports entry points as late as possible."""
+    """A pluggy manager that imports entry points as late as possible.
+
+    Backends, backbones and observers belong to one instance. Transforms and dataset formats, which
+    decide what a spec may say, are known to the whole process.
+    """
 
     def __init__(self) -> None:
         self._manager = pluggy.PluginManager("isotune")
         self._manager.add_hookspecs(hookspecs)
         self._extensions_loaded = False
+        self._kinds: dict[int, list[tuple[Registry[Any], Any]]] = {}  # by the plugin's id
 
     def register(self, plugin: object, name: str | None = None) -> None:
         """Adds a plugin object (a module or an instance with marked methods).
 
         Raises:
-            BackendError: it implements a hook that does not exist, or is there already.
+            BackendError: It is already registered, implements a hook that does not exist, or
+                offers a transform or dataset format that is not one.
         """
+        if self._manager.is_registered(plugin) or self._manager.has_plugin(name or ""):
+            raise BackendError(f"plugin {name or plugin!r} is registered already.")
         try:
             self._manager.register(plugin, name)
             self._manager.check_pending()
-        except pluggy.PluginValidationError as error:
-            self.unregister(plugin)  # else it would fail every later check
-            reason = " ".join(str(error).split())
+            self._add_kinds(plugin)
+        except Exception as error:  # a hook may raise anything
+            self.unregister(plugin)  # or it would fail every later check
+            reason = " ".join(str(error).split()).rstrip(".")
             raise BackendError(f"{name or plugin!r} is not a valid plugin: {reason}.") from error
-        except ValueError as error:
-            raise BackendError(f"plugin {name or plugin!r} is registered already.") from error
 
     def unregister(self, plugin: object) -> None:
-        """Removes a plugin object, if it is there."""
+        """Removes a plugin object and what it offers, if it is registered."""
+        for registry, kind in self._kinds.pop(id(plugin), []):
+            registry.remove(kind)
         if self._manager.is_registered(plugin):
             self._manager.unregister(plugin)
 
+    def _add_kinds(self, plugin: object) -> None:
+        added = self._kinds[id(plugin)] = []
+        for hook, (registry, base) in KINDS.items():
+            for implementation in getattr(self._manager.hook, hook).get_hookimpls():
+                if implementation.plugin is not plugin:
+                    continue
+                for kind in implementation.function():
+                    if not (registry.accepts(kind) and issubclass(kind, base)):
+                        raise TypeError(
+                            f"{hook} offers {kind!r}, which is not a concrete subclass of"
+                            f" {base.__module__}.{base.__qualname__}"
+                        )
+                    registry.add(kind)
+                    added.append((registry, kind))
+
     def backend_names(self) -> list[str]:
-        """Returns the names of all backends that plugins offer, without importing entry points."""
+        """Returns the names of all backends that plugins offer; imports no entry point."""
         names = {point.name for point in entry_points(group=BACKENDS)}
         return sorted(names | self._offers().keys())
 
     def reports(self) -> list[BackendReport]:
-        """Looks at every backend; this imports their frameworks."""
+        """Returns the state of every backend; imports their frameworks."""
         return [self._report(name) for name in self.backend_names()]
 
     def open_backend(self, name: str | None, device: str = "auto") -> Backend:
         """Opens a backend on a device.
 
         Args:
-            name: the backend's name; None takes the only usable one.
-            device: ``auto`` (the best present), or a kind with or without an index.
+            name: The backend's name; None takes the only usable one.
+            device: ``auto`` (the best available), or a kind with or without an index.
 
         Raises:
-            BackendError: unknown or unusable backend, absent device; the message lists what
-                there is.
+            BackendError: The backend is unknown or unusable, or the device is not available; the
+                message lists what is.
         """
         offer = self._offer(name or self.only_usable())
         try:
@@ -100,10 +139,10 @@ class Plugins:
             raise BackendError(_unusable(offer, error)) from error
 
     def backbones(self, backend: str | None = None) -> list[BackboneEntry]:
-        """Returns the backbones that extensions, and the plugin of `backend`, offer.
+        """Returns the backbones that extensions and the plugin of `backend` offer.
 
         Raises:
-            BackendError: there is no such backend.
+            BackendError: There is no such backend.
         """
         self.load_extensions()
         if backend:
@@ -114,7 +153,8 @@ class Plugins:
         """Returns the backbone that `backend` builds from a library, such as ``timm:resnet18``.
 
         Raises:
-            BackendError: it knows no such library, which is not installed or has no such model.
+            BackendError: The backend supports no such library, or the library is not installed or
+                has no such model.
         """
         library, _, model = name.partition(":")
         offer = self._offer(backend)
@@ -159,7 +199,7 @@ class Plugins:
             raise failed
 
     def _call(self, hook: str, **arguments: Any) -> Iterator[tuple[str, Any]]:
-        # Not hook(**arguments): there the first plugin that raises would silence all others.
+        # Not hook(**arguments): there, the first plugin that raises would silence all others.
         for implementation in getattr(self._manager.hook, hook).get_hookimpls():
             try:
                 wanted = {name: arguments[name] for name in implementation.argnames}
@@ -168,13 +208,13 @@ class Plugins:
                 log.warning("plugin %s failed in %s: %s", implementation.plugin_name, hook, error)
 
     def _collect(self, hook: str, kind: type[T]) -> list[T]:
-        found: list[T] = []
+        collected: list[T] = []
         for plugin, items in self._call(hook):
             if isinstance(items, list) and all(isinstance(item, kind) for item in items):
-                found += items
+                collected += items
             else:
-                log.warning("plugin %s: %s is no list of %s", plugin, hook, kind.__name__)
-        return found
+                log.warning("plugin %s: %s is not a list of %s", plugin, hook, kind.__name__)
+        return collected
 
     def _offers(self) -> dict[str, BackendOffer]:
         # An abstract class says more than a signature: mypy cannot take it for a type[T].
@@ -197,10 +237,10 @@ class Plugins:
         )
 
     def only_usable(self) -> str:
-        """Returns the name of the only backend that can be used; this imports frameworks.
+        """Returns the name of the only usable backend; imports frameworks.
 
         Raises:
-            BackendError: there is none, or a choice.
+            BackendError: There is none, or more than one.
         """
         usable = [report.name for report in self.reports() if report.problem is None]
         if len(usable) == 1:
@@ -246,9 +286,9 @@ class Plugins:
 
 @contextmanager
 def _collection_paused() -> Iterator[None]:
-    """Keeps the garbage collector from searching what imports make, none of which is garbage.
+    """Pauses garbage collection during an import, which creates no garbage.
 
-    It takes a seventh of the time that torch, and a sixth of that mindspore takes to import.
+    Collection takes a seventh of the import time of torch, and a sixth of that of mindspore.
     """
     was_enabled = gc.isenabled()
     gc.disable()

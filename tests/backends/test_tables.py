@@ -9,7 +9,7 @@ import pytest
 
 from isotune.spec.head import Activation
 from isotune.spec.loss import LOSSES, PROBABILITIES, LossName
-from isotune.spec.parts import Precision
+from isotune.spec.values import Precision
 
 
 def test_tables_of_the_core() -> None:

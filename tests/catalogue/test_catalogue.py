@@ -10,7 +10,7 @@ import pytest
 from isotune.catalogue.entries import OWN, catalogue, chosen_backbone, find_backbone
 from isotune.errors import SpecError
 from isotune.interfaces.backbone import BackboneEntry, Preprocessing
-from isotune.spec.parts import BackboneSpec
+from isotune.spec.backbone import BackboneSpec
 
 TORCHVISION = sorted(catalogue().keys() - {entry.name for entry in OWN})
 LIMITED = [

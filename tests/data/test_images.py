@@ -3,7 +3,6 @@ from __future__ import annotations
 import hashlib
 import shutil
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 import pytest
@@ -11,15 +10,9 @@ from safetensors.numpy import save
 
 import isotune
 from cifar import make_cifar10
-from isotune.data.sources.formats import FORMATS
 from isotune.errors import DatasetError, WeightsError
-from isotune.spec.parts import DatasetSpec
 from tiny import experiment, make_images, numpy_plugins
 from web import served
-
-
-def test_every_format_of_the_spec_can_be_opened() -> None:
-    assert set(get_args(DatasetSpec.model_fields["format"].annotation)) == set(FORMATS)
 
 
 def test_a_run_on_cifar10_needs_no_word_about_splits(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from isotune.errors import SpecError
 from isotune.interfaces.freezing import FreezePlan
 from isotune.models.freezing import freeze_plan
-from isotune.spec.parts import FreezeSpec
+from isotune.spec.freeze import FreezeSpec
 
 HEAD = "head.fc"
 PARAMETERS = {

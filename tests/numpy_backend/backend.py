@@ -6,7 +6,7 @@ import os
 
 from isotune.interfaces.backend import Backend
 from isotune.interfaces.trainer import TrainingPlan
-from isotune.spec.parts import Precision
+from isotune.spec.values import Precision
 from numpy_backend.backbone import LinearNet, NumpyBackbones
 from numpy_backend.checkpoint import NumpyCheckpoints
 from numpy_backend.dataset import NumpyDataset

@@ -5,12 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from pydantic.fields import FieldInfo
 
-from isotune.spec.base import Shorthand
 from isotune.spec.experiment import ExperimentSpec
+from isotune.spec.fields import kinds, shorthand
 from isotune.spec.load import dump_spec, load_spec
-from isotune.spec.overrides import _SHORTHANDS
 
 SPEC: dict[str, Any] = {
     "name": "small",
@@ -85,9 +83,20 @@ def test_the_last_one_wins_and_the_source_stays() -> None:
     assert SPEC["epochs"] == 2
 
 
-def test_shorthands_are_those_of_the_spec() -> None:
-    def key(field: FieldInfo) -> str | None:
-        return next((m.key for m in field.metadata if isinstance(m, Shorthand)), None)
+def test_every_short_form_can_be_opened() -> None:
+    found = {name: shorthand((name,)) for name in ExperimentSpec.model_fields}
+    assert {name: key for name, key in found.items() if key} == {
+        "backbone": "name",
+        "head": "name",
+        "freeze": "parameters",
+        "loss": "name",
+        "optimizer": "name",
+        "schedule": "name",
+    }
+    assert shorthand(("transforms", "train", 0)) == "name"
+    assert shorthand(("transforms", "train")) is shorthand(("transforms", 0)) is None
 
-    found = {(name,): key(field) for name, field in ExperimentSpec.model_fields.items()}
-    assert {path: key for path, key in found.items() if key} == _SHORTHANDS
+
+def test_kinds_are_those_of_the_models() -> None:
+    assert kinds(("head",), "name") == ["linear", "mlp"]
+    assert kinds(("schedule",), "name") == ["constant", "step", "multi_step", "cosine"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from isotune.interfaces.events import EpochMetrics
-from isotune.spec.parts import EarlyStopping
+from isotune.spec.checkpoint import EarlyStopping
 from isotune.training.progress import Best, Patience
 
 

@@ -6,7 +6,7 @@ from mindspore import nn
 
 from isotune.interfaces.backend import Backend
 from isotune.interfaces.trainer import TrainingPlan
-from isotune.spec.parts import Precision
+from isotune.spec.values import Precision
 from isotune_mindspore.backbone import MindSporeBackbones
 from isotune_mindspore.checkpoint import MindSporeCheckpoints
 from isotune_mindspore.dataset import MindSporeDatasetAdapter

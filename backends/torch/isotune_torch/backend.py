@@ -7,7 +7,7 @@ from torch import nn
 
 from isotune.interfaces.backend import Backend
 from isotune.interfaces.trainer import TrainingPlan
-from isotune.spec.parts import Precision
+from isotune.spec.values import Precision
 from isotune_torch.backbone import TorchBackbones
 from isotune_torch.checkpoint import TorchCheckpoints
 from isotune_torch.dataset import TorchDatasetAdapter

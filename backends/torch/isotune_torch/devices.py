@@ -14,7 +14,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from isotune.spec.parts import Precision
+from isotune.spec.values import Precision
 
 T = TypeVar("T")
 Transfer = Callable[[T], tuple[Tensor, Tensor]]

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 import torch
 from torch.amp.grad_scaler import GradScaler
 
-from isotune.spec.parts import Precision
+from isotune.spec.values import Precision
 
 AUTOCAST: dict[Precision, torch.dtype | None] = {
     "fp32": None,

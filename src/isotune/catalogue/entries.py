@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from isotune.errors import SpecError, nearest
 from isotune.interfaces.backbone import BackboneEntry, Preprocessing, PublishedWeights
 from isotune.interfaces.dataset import Normalization
-from isotune.spec.parts import BackboneSpec
+from isotune.spec.backbone import BackboneSpec
 
 if TYPE_CHECKING:
     from isotune.plugins import Plugins

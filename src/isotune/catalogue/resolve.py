@@ -6,8 +6,8 @@ from isotune.errors import SpecError
 from isotune.interfaces.backbone import BackboneEntry
 from isotune.interfaces.dataset import Normalization
 from isotune.spec.experiment import ExperimentSpec, TransformsSpec
-from isotune.spec.parts import NormalizationSpec
 from isotune.spec.transforms import output_size
+from isotune.spec.values import NormalizationSpec
 
 
 def resolve(spec: ExperimentSpec, entry: BackboneEntry) -> ExperimentSpec:

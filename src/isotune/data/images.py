@@ -1,4 +1,4 @@
-"""The images of an experiment: its splits, opened and checked, and batches of them."""
+"""The images of an experiment: opens and checks its splits, and makes batches of them."""
 
 from __future__ import annotations
 
@@ -13,11 +13,10 @@ from isotune.data.caches.open import PixelCaches, open_stores
 from isotune.data.caches.pixels import PixelStore
 from isotune.data.download import ensure_dataset
 from isotune.data.integrity.check import clean
-from isotune.data.sources.formats import FORMATS
 from isotune.errors import DatasetError, SpecError
-from isotune.interfaces.dataset import ImageSource
+from isotune.interfaces.dataset import DatasetFormat, ImageSource
+from isotune.spec.dataset import DatasetSpec
 from isotune.spec.experiment import ExperimentSpec
-from isotune.spec.parts import DatasetSpec
 from isotune.storage import home
 
 log = logging.getLogger(__name__)
@@ -28,14 +27,14 @@ class Images:
     """The training and validation images.
 
     Attributes:
-        skipped: unreadable images left out, by split.
-        kept: where they are kept between epochs; of use for one spec only.
+        skipped: Number of unreadable images that were skipped, by split.
+        caches: Pixel caches between epochs; valid for one spec only.
     """
 
     train: ImageSource
     val: ImageSource
     skipped: dict[str, int]
-    kept: PixelCaches = field(default_factory=PixelCaches)
+    caches: PixelCaches = field(default_factory=PixelCaches)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -43,7 +42,7 @@ class Images:
         return self.train.classes
 
     def counts(self) -> dict[str, tuple[int, ...]]:
-        """Returns by split how many images there are of each class, in label order."""
+        """Returns the number of images of each class, in label order, by split."""
         size = len(self.classes)
         return {
             name: tuple(np.bincount(source.labels, minlength=size).tolist())
@@ -52,25 +51,25 @@ class Images:
 
     def training_batches(self, spec: ExperimentSpec) -> Batches:
         """Returns the batches of a training epoch, for a resolved spec."""
-        return training_batches(self.train, spec, self.kept.train)
+        return training_batches(self.train, spec, self.caches.train)
 
     def validation_batches(self, spec: ExperimentSpec, size: int) -> Batches:
-        """Returns the batches of a validation, of `size` at most, for a resolved spec."""
-        return evaluation_batches(self.val, spec, size, self.kept.val)
+        """Returns the batches of a validation, at most `size` images each, for a resolved spec."""
+        return evaluation_batches(self.val, spec, size, self.caches.val)
 
 
 def training_batches(
     source: ImageSource, spec: ExperimentSpec, store: PixelStore | None = None
 ) -> Batches:
-    """Returns batches of `source` as they are trained on, for a resolved spec.
+    """Returns the training batches of `source`.
 
     Args:
-        source: the images.
-        spec: the resolved spec.
-        store: where they are kept between epochs.
+        source: The images.
+        spec: A resolved spec.
+        store: Pixel cache between epochs.
 
     Raises:
-        SpecError: there is not one batch.
+        SpecError: There is not a single batch.
     """
     assert spec.transforms.train is not None, "resolve() comes first"
     batches = Batches(
@@ -94,17 +93,17 @@ def training_batches(
 def evaluation_batches(
     source: ImageSource, spec: ExperimentSpec, size: int, store: PixelStore | None = None
 ) -> Batches:
-    """Returns batches of `source` as they are evaluated, in its order, for a resolved spec.
+    """Returns the evaluation batches of `source`, in its order.
 
-    They are as few as `size` allows, and as even as so few can be: of 101 images not 32, 32, 32
-    and 5, but 26, 26, 26 and 23. A backend that compiles a step for each batch size can then fill
-    up the last one cheaply, most of the time.
+    There are as few as `size` allows, of sizes as equal as possible: 101 images come as 26, 26,
+    26 and 23, not as 32, 32, 32 and 5. A backend that compiles a step for each batch size can then
+    usually pad the last batch at little cost.
 
     Args:
-        source: the images.
-        spec: the resolved spec.
-        size: images a batch, at most.
-        store: where they are kept between evaluations.
+        source: The images.
+        spec: A resolved spec.
+        size: Maximum number of images in a batch.
+        store: Pixel cache between evaluations.
     """
     assert spec.transforms.val is not None, "resolve() comes first"
     count = max(-(-len(source) // size), 1)
@@ -123,9 +122,9 @@ def open_images(spec: ExperimentSpec) -> Images:
     """Finds (or downloads), indexes and checks the images of an experiment.
 
     Raises:
-        DatasetError: a folder is missing, classes differ, or images are broken and the
-            spec does not say to skip them.
-        SpecError: there is not one training batch.
+        DatasetError: A folder is missing, classes differ, or images are broken and the spec does
+            not say to skip them.
+        SpecError: There is not a single training batch.
     """
     train = open_split(spec.dataset, spec.dataset.splits.train)
     val = open_split(spec.dataset, spec.dataset.splits.val, train.classes)
@@ -135,9 +134,9 @@ def open_images(spec: ExperimentSpec) -> Images:
         skipped[name] = len(broken)
         for image in broken:
             log.warning("left out %s: %s", image.identity, image.reason)
-    kept = open_stores(spec, checked["train"], checked["val"])
-    images = Images(checked["train"], checked["val"], skipped, kept)
-    images.training_batches(spec)  # a wrong size is told before anything is trained
+    caches = open_stores(spec, checked["train"], checked["val"])
+    images = Images(checked["train"], checked["val"], skipped, caches)
+    images.training_batches(spec)  # a wrong size is an error before anything is trained
     return images
 
 
@@ -147,19 +146,20 @@ def open_split(
     classes: tuple[str, ...] | None = None,
     root: str | Path | None = None,
 ) -> ImageSource:
-    """Opens a split of a dataset; downloads the dataset if need be.
+    """Opens a split of a dataset; downloads the dataset if necessary.
 
     Args:
-        dataset: the dataset of a loaded spec.
-        split: the split's name.
-        classes: the classes it must have, in label order; None takes those it has.
-        root: another folder of the same format, in place of the dataset's own.
+        dataset: The dataset of a loaded spec.
+        split: The split's name.
+        classes: The classes it must have, in label order; None takes those it has.
+        root: Another folder of the same format, instead of the dataset's own.
 
     Raises:
-        DatasetError: the dataset or the split is missing or damaged, or classes differ.
+        DatasetError: The dataset or the split is missing or damaged, or classes differ.
     """
+    assert isinstance(dataset, DatasetFormat), "every format that a spec may name derives from it"
     folder = Path(root) if root is not None else dataset_folder(dataset)
-    return FORMATS[dataset.format](folder, split, classes)
+    return dataset.open(folder, split, classes)
 
 
 def open_labelled(
@@ -168,38 +168,32 @@ def open_labelled(
     split: str | None = None,
     root: str | Path | None = None,
 ) -> ImageSource:
-    """Opens and checks the images of a split that a trained model is asked about.
+    """Opens and checks a split to evaluate a trained model on.
 
     Args:
-        spec: the run's spec, which says what to do about broken images.
-        classes: the model's classes.
-        split: the split's name; None takes the validation split.
-        root: another folder of the same format, in place of the spec's dataset.
+        spec: The run's spec, which says what to do about broken images.
+        classes: The model's classes.
+        split: The split's name; None takes the validation split.
+        root: Another folder of the same format, instead of the spec's dataset.
 
     Raises:
-        DatasetError: the images are missing, broken or of other classes.
+        DatasetError: The images are missing, broken or of other classes.
     """
-    found = open_split(spec.dataset, split or spec.dataset.splits.val, classes, root)
-    source, _ = clean(found, spec.dataset.broken, spec.workers)
+    everything = open_split(spec.dataset, split or spec.dataset.splits.val, classes, root)
+    source, _ = clean(everything, spec.dataset.broken, spec.workers)
     return source
 
 
-def dataset_folder(spec: DatasetSpec) -> Path:
-    """Returns the folder of a loaded spec's dataset; downloads it if need be.
+def dataset_folder(dataset: DatasetFormat) -> Path:
+    """Returns the folder of a loaded spec's dataset; downloads it if necessary.
 
     Raises:
-        DatasetError: it is not there and there is no address to download it from.
+        DatasetError: It does not exist and there is no address to download it from.
     """
-    path = home.datasets() / Path(spec.path).expanduser()  # an absolute path stays as it is
+    name = dataset.path
+    path = home.datasets() / Path(name).expanduser()  # an absolute path stays as it is
     try:
-        return ensure_dataset(path, spec.url, spec.sha256, _split_folders(spec))
+        return ensure_dataset(path, dataset.url, dataset.sha256, dataset.expected_entries())
     except DatasetError as error:
-        beside = "" if path == Path(spec.path) else f" Nor is there a {spec.path} beside the spec."
+        beside = "" if path == Path(name) else f" Nor is there a {name} beside the spec."
         raise DatasetError(f"dataset.path: {error}{beside}") from error
-
-
-def _split_folders(spec: DatasetSpec) -> set[str]:
-    """Returns what is right in the folder of a dataset whose splits are folders."""
-    return {
-        part for split in (spec.splits.train, spec.splits.val) for part in Path(split).parts[:1]
-    }

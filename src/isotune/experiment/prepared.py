@@ -139,7 +139,7 @@ class PreparedExperiment:
             try:
                 best = loop.run()
             finally:
-                self.session.images.kept.close()
+                self.session.images.caches.close()
                 loop.learner.close()
             writer.restore_best(self.model)
         except BaseException as error:

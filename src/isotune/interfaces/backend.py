@@ -12,7 +12,7 @@ from isotune.interfaces.dataset import DatasetAdapter
 from isotune.interfaces.freezing import Freezing
 from isotune.interfaces.head import Heads
 from isotune.interfaces.trainer import Trainer, TrainingPlan
-from isotune.spec.parts import Precision
+from isotune.spec.values import Precision
 
 
 class Backend(ABC):

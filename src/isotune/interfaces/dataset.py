@@ -5,10 +5,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from isotune.spec.dataset import DatasetSpec
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -106,6 +109,34 @@ class ImageSource(ABC):
         It is what tells whether something computed from the images still holds.
         """
         return None
+
+
+class DatasetFormat(DatasetSpec):
+    """A dataset in one format: its fields in a spec, and how it is read.
+
+    A format is a subclass with a field ``format: Literal["..."] = "..."``, and fields of its own.
+    """
+
+    @abstractmethod
+    def open(self, folder: Path, split: str, classes: tuple[str, ...] | None = None) -> ImageSource:
+        """Opens a split.
+
+        Args:
+            folder: The dataset's folder, which may be another one than `path`.
+            split: The split's name.
+            classes: The classes it must have, in label order; None takes those it has.
+
+        Raises:
+            DatasetError: The split is missing or damaged, or classes differ.
+        """
+
+    def expected_entries(self) -> set[str]:
+        """Returns names of which the dataset's folder has at least one.
+
+        They tell which folder of a downloaded archive is the dataset's.
+        """
+        splits = (self.splits.train, self.splits.val)
+        return {part for split in splits for part in Path(split).parts[:1]}
 
 
 class DatasetAdapter(ABC):

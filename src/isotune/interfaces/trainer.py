@@ -14,7 +14,7 @@ from isotune.interfaces.dataset import DeviceBatch
 from isotune.interfaces.freezing import FreezePlan
 from isotune.spec.loss import LossName
 from isotune.spec.optimizer import OptimizerSpec
-from isotune.spec.parts import Precision
+from isotune.spec.values import Precision
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from isotune.errors import SpecError, nearest
 from isotune.interfaces.freezing import FreezePlan
 from isotune.interfaces.names import is_parameter, is_under
-from isotune.spec.parts import FreezeSpec
+from isotune.spec.freeze import FreezeSpec
 
 
 def freeze_plan(

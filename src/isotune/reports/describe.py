@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from isotune.models.head import hidden_widths
+from isotune.spec.freeze import FreezeSpec
 from isotune.spec.head import HeadSpec
-from isotune.spec.parts import FreezeSpec
 
 
 def described_head(spec: HeadSpec) -> str:

@@ -14,7 +14,6 @@ from pydantic import (
     GetJsonSchemaHandler,
     ValidationError,
     ValidatorFunctionWrapHandler,
-    WrapValidator,
     model_validator,
 )
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
@@ -110,14 +109,20 @@ AsTuple = BeforeValidator(as_tuple)
 """Annotation: accepts YAML's list for a tuple, which strict validation would refuse."""
 
 
-def meaning(sentence: str) -> WrapValidator:
+@dataclass(frozen=True)
+class Meaning:
     """Annotation: says in words what a value should be; also accepts a list for a tuple."""
 
-    def validate(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+    sentence: str
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        return core_schema.no_info_wrap_validator_function(self._validate, handler(source))
+
+    def _validate(self, value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
         try:
             return handler(as_tuple(value))
         except ValidationError:
-            context = {"meaning": sentence}
+            context = {"meaning": self.sentence}
             raise PydanticCustomError("meaning", "should be {meaning}", context) from None
-
-    return WrapValidator(validate)

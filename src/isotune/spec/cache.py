@@ -1,4 +1,4 @@
-"""What a run keeps so as not to compute it again; only `views` changes what is computed."""
+"""What a run caches. Only `views` changes results."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ Mebibytes = Annotated[int, Field(ge=0)]
 
 
 class CacheSpec(SpecModel):
-    """What a run keeps so as not to compute it again.
+    """What a run caches to save time. Results stay the same, except with `views`.
 
     Attributes:
-        images: ``auto`` keeps decoded images, transformed as far as that is not random,
-            where they come from files; ``off`` decodes them anew in every epoch.
-        memory: MiB of their pixels that are kept in memory; and a quarter as much of features.
-        disk: MiB of those that memory has no room for, kept in a temporary file; and as much
-            of features, which later runs find again in ``$ISOTUNE_HOME/cache/features``.
-        features: ``auto``: while all layers before the classifier are frozen, they run apart from
-            it, in evaluation, and what comes out of them is kept where it will be the same
-            again, unless precision is ``fp16`` and layers are unfrozen later; ``off``: every
-            step runs all layers.
-        views: with random transforms, how many different views of a training image there are:
-            epoch e, from 0, takes that of epoch e modulo `views`, so that its features are kept.
-            None takes a new view in every epoch.
+        images: ``auto`` caches decoded images, after the transforms before the first random one,
+            unless the format is as fast without; ``off`` decodes images in every epoch.
+        memory: MiB of memory for pixels, and a quarter as much for features.
+        disk: MiB on disk for pixels that do not fit in memory, in a temporary file; and as much
+            for features, which later runs find in ``$ISOTUNE_HOME/cache/features``.
+        features: ``auto``: while all layers before the classifier are frozen, they run in
+            evaluation mode, and their outputs are cached if they will be needed again, unless
+            precision is ``fp16`` and layers are unfrozen later; ``off``: every step runs all
+            layers.
+        views: Number of different views of a training image under random transforms: epoch e,
+            from 0, repeats that of epoch e modulo `views`, so that its features can be cached.
+            null draws a new view in every epoch.
     """
 
     images: Literal["auto", "off"] = "auto"
@@ -38,7 +38,7 @@ class CacheSpec(SpecModel):
     @model_validator(mode="before")
     @classmethod
     def _earlier_name(cls, data: Any) -> Any:
-        """Takes ``pictures``, as specs of Isotune 0.1.0 have it, for ``images``."""
+        """Reads ``pictures``, the name in Isotune 0.1.0, as ``images``."""
         if isinstance(data, dict) and "pictures" in data and "images" not in data:
             return {"images" if key == "pictures" else key: value for key, value in data.items()}
         return data

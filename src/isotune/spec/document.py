@@ -1,4 +1,4 @@
-"""A YAML document as plain data that remembers on which line each value stands."""
+"""A YAML document as plain data, with the line of each value."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from isotune.errors import SpecError
 
 Path = tuple["str | int", ...]
 MOST_VALUES = 10_000
-"""Far more than any spec has; aliases of aliases can stand for billions."""
+"""Limit on the values of a document, far above any spec: aliases of aliases can make billions."""
 
 # What PyYAML raises for a value that does not fit its explicit tag, as in "!!bool maybe".
 _UNFIT = (ValueError, LookupError, AttributeError, TypeError)
 
 
 class _Loader(yaml.SafeLoader):
-    """The safe loader, reading scalars as YAML 1.2 does.
+    """The safe loader, but scalars are read as in YAML 1.2.
 
-    YAML 1.1 would have 1e-3 a string, 3:4 a number (184), 2024-05-01 a date, and ``yes`` and
-    ``no`` booleans, which are good names of classes.
+    In YAML 1.1, 1e-3 is a string, 3:4 a number (184), 2024-05-01 a date, and ``yes`` and ``no``
+    are booleans, although they are good names of classes.
     """
 
 
@@ -58,9 +58,9 @@ class Document:
     """Plain data and where it came from.
 
     Attributes:
-        data: what the YAML says: mappings with text for keys, lists, numbers, strings.
-        source: how messages name it: the file, usually.
-        places: by its path, the line (from 1) of a value, or the ``--set`` that it came from.
+        data: Mappings with strings as keys, lists, numbers, strings, booleans, None.
+        source: Name of the document in messages, usually the file.
+        places: By a value's path, its line, counted from 1, or the ``--set`` that set it.
     """
 
     data: Any
@@ -80,7 +80,7 @@ def read_document(text: str, source: str) -> Document:
     """Reads YAML safely.
 
     Raises:
-        SpecError: it is not YAML, or a mapping has a key twice.
+        SpecError: It is not YAML, or a mapping has a key twice.
     """
     places: dict[Path, int | str] = {}
     try:
@@ -99,10 +99,10 @@ def read_document(text: str, source: str) -> Document:
 
 
 def read_value(text: str, source: str) -> Any:
-    """Reads the value of a ``--set key=value``: as YAML, or as it stands where that is none.
+    """Reads the value of a ``--set key=value`` as YAML, or as text if it is not YAML.
 
     Raises:
-        SpecError: a mapping has a key twice, or nesting has no end.
+        SpecError: A mapping has a key twice, or the value is nested too deeply.
     """
     try:
         return _read(text, source, {})
@@ -113,7 +113,7 @@ def read_value(text: str, source: str) -> Any:
 
 
 def plain(data: Any) -> Any:
-    """Returns a copy of Python data as YAML would have it: text for keys, lists, no paths."""
+    """Returns a copy of Python data as YAML would hold it: strings as keys, lists, no paths."""
     if isinstance(data, Mapping):
         return {str(key): plain(value) for key, value in data.items()}
     if isinstance(data, (list, tuple)):
@@ -154,7 +154,7 @@ def _visit(node: yaml.Node, path: Path, places: dict[Path, int | str], source: s
 
 
 def _key(node: yaml.Node) -> str:
-    # A class may be called 007 or true: a key is what was written.
+    # A class may be called 007 or true: a key is the text as written.
     if isinstance(node, yaml.ScalarNode) and node.tag != "tag:yaml.org,2002:merge":
         node.tag = "tag:yaml.org,2002:str"
     return str(node.value)

@@ -1,4 +1,4 @@
-"""The experiment spec: everything a run is decided by, whatever the backend."""
+"""The experiment spec: everything that decides a run, whatever the backend."""
 
 from __future__ import annotations
 
@@ -6,32 +6,28 @@ from typing import Annotated, Any
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from isotune.spec.base import Shorthand, SpecModel, meaning
+from isotune.spec.backbone import BackboneSpec
+from isotune.spec.base import Meaning, Shorthand, SpecModel
 from isotune.spec.cache import CacheSpec
+from isotune.spec.checkpoint import CheckpointSpec, EarlyStopping, EvaluationSpec
+from isotune.spec.dataset import AnyDataset
+from isotune.spec.freeze import FreezeSpec
 from isotune.spec.head import AnyHead, HeadSpec, LinearHeadSpec
 from isotune.spec.loss import LossSpec
 from isotune.spec.optimizer import OptimizerSpec
-from isotune.spec.parts import (
-    BackboneSpec,
-    CheckpointSpec,
-    DatasetSpec,
-    EarlyStopping,
-    EvaluationSpec,
-    FreezeSpec,
-    NormalizationSpec,
-    Precision,
-)
 from isotune.spec.schedule import ConstantSchedule, ScheduleSpec
 from isotune.spec.transforms import Pipeline, output_size
+from isotune.spec.values import NormalizationSpec, Precision
 
 
 class TransformsSpec(SpecModel):
-    """What is done to an image before it joins a batch; None takes the backbone's usual.
+    """Pipelines that turn an image into one of a fixed size.
 
     Attributes:
-        train: for training: by default ``random_resized_crop`` to the backbone's input size
-            and ``random_horizontal_flip``.
-        val: for everything else: by default ``resize`` and ``center_crop``.
+        train: For training. null takes ``random_resized_crop`` to the backbone's input size and
+            ``random_horizontal_flip``.
+        val: For evaluation and prediction. null takes the backbone's usual ``resize`` and
+            ``center_crop``.
     """
 
     train: Pipeline | None = None
@@ -52,32 +48,46 @@ class ExperimentSpec(SpecModel):
     """An experiment.
 
     Attributes:
-        name: names the run folder: letters, digits, ``.``, ``_`` and ``-``.
-        batch_size: images a training step.
-        epochs: passes over the training images.
-        seed: decides order, augmentation, initial values and dropout.
-        eval_batch_size: images an evaluation step; None takes what is good for the device: 8 on
-            a CPU, 64 elsewhere.
-        drop_last: leaves out a short last training batch.
-        workers: decoding threads; None chooses.
-        normalization: None takes what the backbone's weights were trained with.
-        precision: what the model computes in, in training and evaluation: ``fp32`` (on GPUs
-            without TF32, too), ``tf32`` (convolutions and matrix products may round their inputs
-            to TF32), ``bf16`` or ``fp16`` (mixed precision). Parameters, loss, optimizer and
+        name: Name of the experiment and, with backend and time, of its run folder.
+        dataset: Which images.
+        transforms: How images are cropped, resized and augmented.
+        batch_size: Number of images in a training step.
+        backbone: Which pretrained model.
+        loss: What training minimizes.
+        head: What replaces the model's classifier.
+        freeze: Which parameters do not train.
+        optimizer: How parameters are updated.
+        schedule: How the learning rate changes.
+        epochs: Number of passes over the training images.
+        seed: Decides order, augmentation, initial values and dropout.
+        eval_batch_size: Number of images in an evaluation step; null takes what suits the device:
+            8 on a CPU, 64 elsewhere.
+        drop_last: Whether to leave out a smaller last training batch.
+        workers: Number of decoding threads; null takes the number of CPUs, up to 8.
+        normalization: Mean and standard deviation by channel; null takes those that the
+            backbone's weights were trained with.
+        precision: What the model computes in, in training and evaluation: ``fp32`` (also on GPUs,
+            without TF32), ``tf32`` (convolutions and matrix products may round their inputs to
+            TF32), ``bf16`` or ``fp16`` (mixed precision). Parameters, loss, optimizer and
             checkpoints are float32 in all of them.
-        compile: compiles the model (``torch.compile``), which takes a while before the first
-            step. MindSpore compiles every step whatever this says.
-        accumulate: batches an update: the weights move after every so many training steps, and
-            at the end of an epoch, by the mean over all their samples. Everything else goes on
-            counting batches as steps; an update has the learning rate of its first.
+        compile: Whether to compile the model (``torch.compile``), which takes a while before the
+            first step. MindSpore always compiles.
+        accumulate: Number of batches per update. Parameters are updated after that many training
+            steps, and at the end of an epoch, with the mean gradient over all their images.
+            Everything else still counts batches as steps; an update uses the learning rate of its
+            first batch.
+        evaluation: In which epochs the model is evaluated.
+        early_stopping: When to stop before the last epoch; null never does.
+        checkpoint: When the state is saved, and what is kept.
+        cache: What is kept to save time.
     """
 
     name: Annotated[
         str,
         Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$"),
-        meaning("text of letters, digits, '.', '_' and '-', as it names the run folder"),
+        Meaning("text of letters, digits, '.', '_' and '-', as it names the run folder"),
     ]
-    dataset: DatasetSpec
+    dataset: AnyDataset
     transforms: TransformsSpec = TransformsSpec()
     batch_size: Annotated[int, Field(ge=1)]
     backbone: Annotated[BackboneSpec, Shorthand("name")]

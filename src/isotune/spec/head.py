@@ -10,15 +10,15 @@ from isotune.spec.base import AsTuple, Shorthand, SpecModel
 
 Outputs = Literal["per_class", "single"]
 Activation = Literal["relu", "gelu", "silu", "tanh"]
-"""PyTorch's functions of these names; ``gelu`` is the exact one, by the error function."""
+"""PyTorch's functions of these names; ``gelu`` is exact, not the tanh approximation."""
 
 
 class LinearHeadSpec(SpecModel):
-    """A new linear layer in place of the model's last one.
+    """A new linear layer instead of the model's last one.
 
     Attributes:
         outputs: ``per_class``: a logit for each class; ``single``: one logit for the second of
-            two classes, which goes with the loss ``binary_cross_entropy``.
+            two classes, which needs the loss ``binary_cross_entropy``.
     """
 
     name: Literal["linear"] = "linear"
@@ -26,13 +26,13 @@ class LinearHeadSpec(SpecModel):
 
 
 class MLPHeadSpec(SpecModel):
-    """A multilayer perceptron in place of the model's whole classifier.
+    """A multilayer perceptron instead of the model's whole classifier.
 
     Attributes:
-        hidden: widths of the hidden layers.
-        activation: what follows each of them.
-        dropout: share of each one's elements that training drops.
-        outputs: as for the linear head.
+        hidden: Widths of the hidden layers.
+        activation: Activation after each of them.
+        dropout: Share of the elements after each of them that training drops.
+        outputs: As for the linear head.
     """
 
     name: Literal["mlp"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Union
 
@@ -14,6 +14,7 @@ from isotune.spec.document import Document, plain, read_document
 from isotune.spec.experiment import ExperimentSpec
 from isotune.spec.messages import explain
 from isotune.spec.overrides import apply_overrides
+from isotune.storage.paths import is_dir, is_file
 
 SpecSource = Union[str, Path, Mapping[str, Any], ExperimentSpec]
 
@@ -22,12 +23,11 @@ def load_spec(source: SpecSource, overrides: Iterable[str] = ()) -> ExperimentSp
     """Loads and checks a spec.
 
     Args:
-        source: the path of a YAML file, the name of a recipe, a mapping, or a spec.
-        overrides: ``"optimizer.lr=0.01"``, as ``--set`` on the command line.
+        source: The path of a YAML file, the name of a recipe, a mapping, or a spec.
+        overrides: Settings such as ``"optimizer.lr=0.01"``, as after ``--set``.
 
     Raises:
-        SpecError: one line for each thing that is wrong, with file, line, field, what was
-            found and what is allowed.
+        SpecError: One line for each error: file, line, field, value and what is allowed.
     """
     document, folder = _document(source)
     document = apply_overrides(document, overrides)
@@ -41,7 +41,7 @@ def load_spec(source: SpecSource, overrides: Iterable[str] = ()) -> ExperimentSp
 
 
 def dump_spec(spec: ExperimentSpec) -> dict[str, Any]:
-    """Returns the spec, defaults included, as plain data that loads again."""
+    """Returns the spec, defaults included, as plain data that can be loaded again."""
     return spec.model_dump(mode="json")
 
 
@@ -60,7 +60,7 @@ def _document(source: SpecSource) -> tuple[Document, Path | None]:
         except RecursionError:
             raise SpecError("spec: is nested too deeply.") from None
     path = Path(source)
-    if _holds(path.is_file):
+    if is_file(path):
         try:
             return read_document(path.read_text("utf-8"), str(source)), path.resolve().parent
         except (OSError, UnicodeDecodeError) as error:
@@ -74,26 +74,19 @@ def _document(source: SpecSource) -> tuple[Document, Path | None]:
     )
 
 
-def _holds(check: Callable[[], bool]) -> bool:
-    try:
-        return check()
-    except OSError:  # a name too long, or a folder that may not be read
-        return False
-
-
 def _anchor(spec: ExperimentSpec, folder: Path | None) -> ExperimentSpec:
-    """Makes paths absolute that exist beside the spec's file or in the working directory.
+    """Makes paths absolute if they exist beside the spec's file or in the working directory.
 
-    Others are looked up under ``$ISOTUNE_HOME`` when the run begins.
+    Others are looked up under ``$ISOTUNE_HOME`` when the run starts.
     """
     update: dict[str, Any] = {}
     for base in (folder, Path.cwd()):
         if base is None:
             continue
-        if "dataset" not in update and _holds((base / spec.dataset.path).is_dir):
+        if "dataset" not in update and is_dir(base / spec.dataset.path):
             path = str((base / spec.dataset.path).resolve())
             update["dataset"] = spec.dataset.model_copy(update={"path": path})
-        if "backbone" not in update and _holds((base / spec.backbone.weights).is_file):
+        if "backbone" not in update and is_file(base / spec.backbone.weights):
             path = str((base / spec.backbone.weights).resolve())
             update["backbone"] = spec.backbone.model_copy(update={"weights": path})
     return spec.model_copy(update=update)

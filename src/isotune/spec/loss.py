@@ -13,20 +13,20 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from isotune.spec.base import SpecModel
+from isotune.spec.values import Positive
 
 LossName = Literal["cross_entropy", "binary_cross_entropy"]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class LossSpec(SpecModel):
     """PyTorch's ``CrossEntropyLoss`` or ``BCEWithLogitsLoss``.
 
     Attributes:
-        name: ``cross_entropy``, whose probabilities are a softmax; ``binary_cross_entropy``,
-            whose probabilities are sigmoids: each logit says whether the image is of its class.
-        label_smoothing: share of the target spread over all classes.
-        class_weights: ``none``; ``balanced`` (samples / (classes * samples of the class), as
-            in scikit-learn); or a weight for every class by name.
+        name: ``cross_entropy``: probabilities are a softmax; ``binary_cross_entropy``:
+            probabilities are sigmoids, each logit says whether the image is of its class.
+        label_smoothing: Share of the target that is spread evenly over all classes.
+        class_weights: ``none``; ``balanced``: images / (classes * images of the class), as in
+            scikit-learn; or a weight for every class by name.
     """
 
     name: LossName = "cross_entropy"

@@ -6,14 +6,14 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from reprlib import Repr
-from typing import Any, get_args
+from typing import Any
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from isotune.errors import nearest
 from isotune.spec.document import Document, Path
-from isotune.spec.experiment import ExperimentSpec
+from isotune.spec.fields import kinds
 
 _EXPECTED: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "bool_type": lambda _: "true or false",
@@ -38,16 +38,16 @@ _EXPECTED: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "too_short": lambda _: "a list that is not empty",
     "tuple_type": lambda _: "a list",
 }
-"""What a value should be, by pydantic's kind of error."""
+"""What a value should be, by pydantic's type of error."""
 
 _repr = Repr()
 _repr.maxlevel, _repr.maxstring, _repr.maxother, _repr.maxlong = 3, 80, 80, 40
 
 
 def explain(error: ValidationError, document: Document) -> str:
-    """Returns one line for each thing that is wrong."""
-    found = [_Problem.of(details, document) for details in error.errors(include_url=False)]
-    lines = [line for group in _by_value(found) for line in _lines(group, document)]
+    """Returns one line for each error."""
+    problems = [_Problem.of(details, document) for details in error.errors(include_url=False)]
+    lines = [line for group in _by_value(problems) for line in _lines(group, document)]
     return "\n".join(dict.fromkeys(lines))
 
 
@@ -73,30 +73,30 @@ class _Problem:
 
 
 def _walk(loc: tuple[int | str, ...], data: Any) -> tuple[Path, Any]:
-    """Follows a location through the data; pydantic's own marks (union members) are left out."""
+    """Follows a location through the data, without pydantic's own keys (union members)."""
     path: Path = ()
     for key in loc:
-        if _holds(data, key):
+        if _contains(data, key):
             data = data[key]
             path = (*path, key)
     return path, data
 
 
-def _holds(data: Any, key: int | str) -> bool:
+def _contains(data: Any, key: int | str) -> bool:
     if isinstance(data, list):
         return isinstance(key, int) and key < len(data)
     return isinstance(data, dict) and key in data
 
 
 def _by_value(problems: list[_Problem]) -> list[list[_Problem]]:
-    """Brings together what is said of one value: each member of a union complains by itself."""
+    """Groups errors by value: each member of a union reports its own."""
     groups: dict[Path, list[_Problem]] = {}
     for problem in problems:
         groups.setdefault(problem.path, []).append(problem)
     for path, group in list(groups.items()):
         inside = [other for other in groups if other[: len(path)] == path and other != path]
         if inside and all(problem.kind == "literal_error" for problem in group):
-            del groups[path]  # a list or a mapping was meant, and something in it is wrong
+            del groups[path]  # a list or a mapping was meant, and something inside is wrong
     return list(groups.values())
 
 
@@ -104,7 +104,7 @@ def _lines(group: list[_Problem], document: Document) -> list[str]:
     if len(group) > 1 and all(problem.kind in _EXPECTED for problem in group):
         choices = [_EXPECTED[problem.kind](problem.context) for problem in group]
         expected = f"{', '.join(choices[:-1]).replace(' or ', ', ')} or {choices[-1]}"
-        return [_told(group[0], document, f"{_found(group, expected)}.{_hint(group)}")]
+        return [_sentence(group[0], document, f"{_found(group, expected)}.{_hint(group)}")]
     return [line for problem in group for line in _sentences(problem, document)]
 
 
@@ -113,15 +113,15 @@ def _sentences(problem: _Problem, document: Document) -> list[str]:
     if kind == "unknown_keys":
         return [_unknown(problem, key, document) for key in context["keys"]]
     if kind == "missing":
-        return [_told(problem, document, "is missing.")]
+        return [_sentence(problem, document, "is missing.")]
     if kind in ("union_tag_invalid", "union_tag_not_found"):
-        return [_told(problem, document, _wrong_name(problem))]
+        return [_sentence(problem, document, _wrong_name(problem))]
     if kind in _EXPECTED:
         expected = _EXPECTED[kind](context)
-        return [_told(problem, document, f"{_found([problem], expected)}.{_hint([problem])}")]
+        return [_sentence(problem, document, f"{_found([problem], expected)}.{_hint([problem])}")]
     message = re.sub(r"^Value error, ", "", problem.message).rstrip(".")
     if message.startswith("should"):
-        return [_told(problem, document, f"is {shown(problem.value)}, but {message}.")]
+        return [_sentence(problem, document, f"is {shown(problem.value)}, but {message}.")]
     return [f"{document.where(problem.path)}: {_name(problem.path)}: {message}."]
 
 
@@ -134,15 +134,16 @@ def _unknown(problem: _Problem, key: str, document: Document) -> str:
 
 
 def _wrong_name(problem: _Problem) -> str:
-    """Says which names the parts have that are chosen by name: optimizers, schedules."""
-    union = ExperimentSpec.model_fields[str(problem.path[0])].annotation
-    known = [get_args(kind.model_fields["name"].annotation)[0] for kind in get_args(union)]
+    """Says which names are known, for a part that is chosen by name, as optimizers are."""
+    field = problem.context["discriminator"].strip("'")
+    known = kinds(problem.path, field)
     tag = problem.context.get("tag")
-    found = "has no name." if tag is None else f"{shown(tag)} is not known.{nearest(tag, known)}"
-    return f"{found} Known are: {', '.join(known)}."
+    if tag is None:
+        return f"has no {field}. Known are: {', '.join(known)}."
+    return f"{shown(tag)} is not known.{nearest(tag, known)} Known are: {', '.join(known)}."
 
 
-def _told(problem: _Problem, document: Document, complaint: str) -> str:
+def _sentence(problem: _Problem, document: Document, complaint: str) -> str:
     return f"{document.where(problem.path)}: {_name(problem.path)} {complaint}"
 
 
@@ -157,8 +158,12 @@ def _found(group: list[_Problem], expected: str) -> str:
 
 def _hint(group: list[_Problem]) -> str:
     value = group[0].value
-    words = [w for p in group for w in re.findall(r"'([^']+)'", str(p.context.get("expected", "")))]
-    return nearest(value, words) if isinstance(value, str) else ""
+    choices = [
+        choice
+        for problem in group
+        for choice in re.findall(r"'([^']+)'", str(problem.context.get("expected", "")))
+    ]
+    return nearest(value, choices) if isinstance(value, str) else ""
 
 
 def shown(value: Any) -> str:

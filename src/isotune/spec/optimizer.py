@@ -42,7 +42,17 @@ class _Optimizer(SpecModel):
 
 
 class SGDSpec(_Optimizer):
-    """``torch.optim.SGD``: the decay is added to the gradient, the momentum is undampened."""
+    """``torch.optim.SGD``: the decay is added to the gradient, the momentum is undampened.
+
+    Attributes:
+        lr: Learning rate.
+        momentum: Factor of the running sum of gradients.
+        nesterov: Whether to use Nesterov's momentum.
+        weight_decay: L2 penalty.
+        lr_decay_per_stage: Factor of the learning rate from each stage to the one before it: the
+            head has the full rate, the last stage this share, the one before it its square. 1 is
+            the same rate for all.
+    """
 
     name: Literal["sgd"] = "sgd"
     lr: LearningRate = 0.01
@@ -72,7 +82,15 @@ class _AdamLike(_Optimizer):
 
 
 class AdamSpec(_AdamLike):
-    """``torch.optim.Adam``: the decay is added to the gradient, eps to the corrected root."""
+    """``torch.optim.Adam``: the decay is added to the gradient, eps to the corrected root.
+
+    Attributes:
+        lr: Learning rate.
+        betas: Decay of the running means of the gradient and of its square.
+        eps: Added to the denominator.
+        weight_decay: L2 penalty.
+        lr_decay_per_stage: As for ``sgd``.
+    """
 
     name: Literal["adam"]
     lr: LearningRate = 0.001
@@ -83,7 +101,15 @@ class AdamSpec(_AdamLike):
 
 
 class AdamWSpec(_AdamLike):
-    """``torch.optim.AdamW``: as Adam, but the decay multiplies the parameter by 1 - lr * decay."""
+    """``torch.optim.AdamW``: as Adam, but the decay multiplies the parameter by 1 - lr * decay.
+
+    Attributes:
+        lr: Learning rate.
+        betas: Decay of the running means of the gradient and of its square.
+        eps: Added to the denominator.
+        weight_decay: Decoupled weight decay.
+        lr_decay_per_stage: As for ``sgd``.
+    """
 
     name: Literal["adamw"]
     lr: LearningRate = 0.001

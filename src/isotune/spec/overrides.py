@@ -7,28 +7,20 @@ from typing import Any
 
 from isotune.errors import SpecError
 from isotune.spec.document import Document, Path, plain, read_value
+from isotune.spec.fields import shorthand
 from isotune.spec.messages import shown
-
-_SHORTHANDS: dict[Path, str] = {
-    ("backbone",): "name",
-    ("head",): "name",
-    ("freeze",): "parameters",
-    ("loss",): "name",
-    ("optimizer",): "name",
-    ("schedule",): "name",
-}
 
 
 def apply_overrides(document: Document, overrides: Iterable[str]) -> Document:
     """Returns the document with each ``path=value`` set.
 
-    A path is made of keys and list positions: ``optimizer.lr``, ``transforms.train.0``. A value
-    is read as YAML. A bare value on the way (``backbone: resnet18``) becomes a mapping, and so
-    does what is not there yet.
+    A path consists of keys and list positions: ``optimizer.lr``, ``transforms.train.0``. The value
+    is read as YAML. A short form on the path (``backbone: resnet18``) becomes a mapping, and a
+    missing key is added.
 
     Raises:
-        SpecError: an override has no ``=``, or its path leads through something that is
-            neither a mapping nor a list.
+        SpecError: An override has no ``=``, or its path leads through a value that is neither a
+            mapping nor a list.
     """
     data, places = plain(document.data), dict(document.places)
     for override in overrides:
@@ -60,15 +52,13 @@ def _assign(data: Any, keys: list[str], value: Any, source: str) -> Path:
 
 
 def _opened(value: Any, path: Path, following: str) -> Any:
-    """Returns `value` as something that `following` can be set in, where it has a long form."""
+    """Returns `value` in the long form, in which `following` can be set, if it has one."""
     if value is None:
         return {}
     if isinstance(value, dict) or (isinstance(value, list) and following.isdecimal()):
         return value
-    shorthand = _SHORTHANDS.get(path)
-    if isinstance(value, str) and path[:1] == ("transforms",) and len(path) == 3:
-        shorthand = "name"
-    return value if shorthand is None else {shorthand: value}
+    key = shorthand(path)
+    return value if key is None else {key: value}
 
 
 def _key(data: Any, key: str, path: Path, source: str) -> str | int:

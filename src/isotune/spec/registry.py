@@ -1,8 +1,8 @@
-"""Registries: the kinds, by name, that one part of a spec may be of.
+"""Registries: by name, the kinds that a part of a spec offers, such as transforms.
 
 Isotune's own kinds are what the modules of one package define. That package stands above this
-one, so nothing here names it: :mod:`isotune` does, when it calls :func:`wire`. It is imported at
-the first look-up, and plugins' extensions are loaded with it.
+one, so :mod:`isotune` names it, in a call of :func:`wire`. At the first look-up the package is
+imported, and the plugins that are installed as extensions are loaded.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ T = TypeVar("T")
 
 _packages: dict[str, str] = {}
 _load_extensions: list[Callable[[], None]] = []
+_loading = RLock()
+"""One for all registries: an extension, while it is loaded, may add kinds to any of them."""
 
 
 def wire(packages: Mapping[str, str], load_extensions: Callable[[], None]) -> None:
@@ -33,7 +35,7 @@ def wire(packages: Mapping[str, str], load_extensions: Callable[[], None]) -> No
 
 
 class Registry(Generic[T]):
-    """The kinds of one part of a spec, by name.
+    """The kinds of one part of a spec, by name, for the whole process.
 
     Args:
         noun: What a kind is called in messages, such as ``transform``.
@@ -48,8 +50,8 @@ class Registry(Generic[T]):
         self.accepts = accepts
         self._name = name
         self._kinds: list[tuple[str, T]] = []
+        self._own: list[T] = []
         self._loaded = False
-        self._lock = RLock()  # loading an extension adds its kinds, in the same thread
 
     def add(self, kind: T) -> None:
         """Adds a kind. One that is added twice stays until it is removed twice.
@@ -76,6 +78,11 @@ class Registry(Generic[T]):
         self._load()
         return next((kind for known, kind in self._kinds if known == name), None)
 
+    def is_own(self, kind: object) -> bool:
+        """Whether a kind is Isotune's own, so that equal options always mean the same."""
+        self._load()
+        return any(kind is own for own in self._own)
+
     def names(self) -> list[str]:
         """Returns the names of all kinds, sorted."""
         return sorted(dict(self.items()))
@@ -92,16 +99,21 @@ class Registry(Generic[T]):
         return f"there is no {self.noun} {name!r}.{guess} Known are: {', '.join(names)}"
 
     def _load(self) -> None:
-        with self._lock:
+        with _loading:
             if self._loaded:
                 return
-            self._loaded = True
-            for kind in self._own():
-                self.add(kind)
-            for load in _load_extensions:
-                load()
+            self._loaded = True  # before extensions, whose kinds are added here meanwhile
+            try:
+                self._own = list(self._defined())
+                for kind in self._own:
+                    self.add(kind)
+                for load in _load_extensions:
+                    load()
+            except BaseException:
+                self._kinds, self._loaded = [], False
+                raise
 
-    def _own(self) -> Iterator[T]:
+    def _defined(self) -> Iterator[T]:
         """Yields each kind that a module of Isotune's own package holds."""
         package = import_module(_packages[self.noun])
         seen: set[int] = set()

@@ -27,6 +27,12 @@ class Warmup(SpecModel):
 
 
 class _Schedule(SpecModel):
+    """A schedule.
+
+    Attributes:
+        warmup: Linear warm-up before it; null for none.
+    """
+
     warmup: Warmup | None = None
 
     @abstractmethod
@@ -65,7 +71,12 @@ class ConstantSchedule(_Schedule):
 
 
 class StepSchedule(_Schedule):
-    """Multiplies the learning rate by `gamma` after every `every` epochs."""
+    """Multiplies the learning rate by `gamma` after every `every` epochs.
+
+    Attributes:
+        every: Number of epochs from one change to the next.
+        gamma: Factor.
+    """
 
     name: Literal["step"]
     every: Annotated[int, Field(ge=1)]
@@ -77,7 +88,12 @@ class StepSchedule(_Schedule):
 
 
 class MultiStepSchedule(_Schedule):
-    """Multiplies the learning rate by `gamma` when each of `milestones` (epochs) is over."""
+    """Multiplies the learning rate by `gamma` after each epoch of `milestones`.
+
+    Attributes:
+        milestones: Numbers of epochs, counted from 1.
+        gamma: Factor.
+    """
 
     name: Literal["multi_step"]
     milestones: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1), AsTuple]
@@ -89,7 +105,11 @@ class MultiStepSchedule(_Schedule):
 
 
 class CosineSchedule(_Schedule):
-    """Half a cosine from the learning rate to `final` times it, step by step."""
+    """Half a cosine from the learning rate to `final` times it, step by step.
+
+    Attributes:
+        final: Factor of the learning rate at the end.
+    """
 
     name: Literal["cosine"]
     final: Annotated[float, Field(ge=0, le=1)] = 0.0

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Union, get_args
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from isotune.errors import nearest
-from isotune.spec.base import meaning
+from isotune.spec.base import Meaning
 
 
 def _one_of(literal: Any) -> BeforeValidator:
@@ -42,40 +42,40 @@ _Finites = Annotated[tuple[_Finite, _Finite], AfterValidator(_ascending)]
 
 Size = Annotated[
     Union[_Pixels, tuple[_Pixels, _Pixels]],
-    meaning("a whole number of pixels above 0, or [height, width]"),
+    Meaning("a whole number of pixels above 0, or [height, width]"),
 ]
 Padding = Annotated[
     Union[_Border, tuple[_Border, _Border], tuple[_Border, _Border, _Border, _Border]],
-    meaning("whole pixels: N, [left and right, top and bottom] or [left, top, right, bottom]"),
+    Meaning("whole pixels: N, [left and right, top and bottom] or [left, top, right, bottom]"),
 ]
 Fill = Annotated[
     Union[_Level, tuple[_Level, _Level, _Level]],
-    meaning("a level from 0 to 255, or [red, green, blue]"),
+    Meaning("a level from 0 to 255, or [red, green, blue]"),
 ]
-Probability = Annotated[float, Field(ge=0, le=1), meaning("a probability from 0 to 1")]
+Probability = Annotated[float, Field(ge=0, le=1), Meaning("a probability from 0 to 1")]
 Areas = Annotated[
     tuple[_Share, _Share],
     AfterValidator(_ascending),
-    meaning("[smallest, largest], shares of the image's area above 0 and up to 1"),
+    Meaning("[smallest, largest], shares of the image's area above 0 and up to 1"),
 ]
 Ratios = Annotated[
     tuple[_Positive, _Positive],
     AfterValidator(_ascending),
-    meaning("[smallest, largest] width over height, above 0"),
+    Meaning("[smallest, largest] width over height, above 0"),
 ]
 Degrees = Annotated[
     Union[_NotNegative, _Finites],
-    meaning("a number of degrees not below 0, or [smallest, largest]"),
+    Meaning("a number of degrees not below 0, or [smallest, largest]"),
 ]
 Jitter = Annotated[
     Union[_NotNegative, _NotNegatives],
-    meaning("a number not below 0, or [smallest, largest] of the factor"),
+    Meaning("a number not below 0, or [smallest, largest] of the factor"),
 ]
 HueJitter = Annotated[
     Union[Annotated[float, Field(ge=0, le=0.5)], _Hues],
-    meaning("a number from 0 to 0.5, or [smallest, largest] between -0.5 and 0.5"),
+    Meaning("a number from 0 to 0.5, or [smallest, largest] between -0.5 and 0.5"),
 ]
-MaxSize = Annotated[Union[_Pixels, None], meaning("a whole number of pixels above 0")]
+MaxSize = Annotated[Union[_Pixels, None], Meaning("a whole number of pixels above 0")]
 _Filter = Literal["nearest", "bilinear", "bicubic", "lanczos"]
 _RotationFilter = Literal["nearest", "bilinear", "bicubic"]
 _Mode = Literal["constant", "edge", "reflect", "symmetric"]

@@ -32,13 +32,14 @@ class TransformSpec(SpecModel):
     """A transform. Each kind is a subclass with a field ``name: Literal["..."] = "..."``.
 
     Attributes:
-        main: Name of the option that may be given alone, as in ``resize: 256``.
+        main: Name of the option that may be given alone, as in ``resize: 256``; None if there is
+            none.
         bare: Whether the transform's name alone is enough.
         random: Whether it draws numbers. One that does not is applied once per image, and the
             result may be cached.
     """
 
-    main: ClassVar[str]
+    main: ClassVar[str | None] = None
     bare: ClassVar[bool] = False
     random: ClassVar[bool] = True
 
@@ -87,9 +88,11 @@ def _load(item: Any) -> TransformSpec:
     kind = TRANSFORMS.find(name)
     if kind is None:
         raise ValueError(TRANSFORMS.unknown(name))
-    if options is None and not kind.bare:
-        raise ValueError(f"{name} needs its {kind.main}, as in '{name}: VALUE'")
     if not isinstance(options, Mapping):
+        if kind.main is None and not (options is None and kind.bare):
+            raise ValueError(f"should be '{name}: {{OPTION: VALUE, ...}}'")
+        if options is None and not kind.bare:
+            raise ValueError(f"{name} needs its {kind.main}, as in '{name}: VALUE'")
         options = {} if options is None else {kind.main: options}
     found = TypeAdapter(dict[str, kind]).validate_python({name: {**options, "name": name}})  # type: ignore[valid-type]
     return found[name]
@@ -108,9 +111,10 @@ class _ShortForms(Shorthand):
         mappings, full = {}, []
         for name, kind in TRANSFORMS.items():
             reference = schema_reference(kind, handler)
-            main = handler.resolve_ref_schema(reference)["properties"][kind.main]
+            fields = handler.resolve_ref_schema(reference)["properties"]
+            main = [fields[kind.main]] if kind.main is not None else []
             null = [{"type": "null"}] if kind.bare else []
-            mappings[name] = {"anyOf": [main, *null, reference]}
+            mappings[name] = {"anyOf": [*main, *null, reference]}
             full.append({"allOf": [reference], "required": ["name"]})
         bare = [name for name, kind in TRANSFORMS.items() if kind.bare]
         single = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from isotune.spec.parts import CheckpointSpec
+from isotune.spec.checkpoint import CheckpointSpec
 
 
 class CheckpointSchedule:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from isotune.interfaces.events import EpochMetrics
-from isotune.spec.parts import EarlyStopping, Monitor
+from isotune.spec.checkpoint import EarlyStopping, Monitor
 from isotune.training.accumulator import EpochAccumulator
 
 

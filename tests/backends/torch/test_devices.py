@@ -10,7 +10,7 @@ from types import ModuleType, SimpleNamespace
 import pytest
 import torch
 
-from isotune.spec.parts import Precision
+from isotune.spec.values import Precision
 from isotune_torch import devices
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from isotune.spec.parts import Precision
+from isotune.spec.values import Precision
 from isotune_torch.precision import PrecisionPolicy
 
 CUDA, CPU = torch.device("cuda:0"), torch.device("cpu")

@@ -9,9 +9,9 @@ import pytest
 
 import isotune
 from cifar import make_cifar10
+from isotune.data import decode
 from isotune.data import images as images_module
 from isotune.data.caches.open import PixelCaches, open_stores
-from isotune.data.sources import folder as folder_module
 from isotune.data.sources.cifar10 import Cifar10Source
 from isotune.data.sources.folder import FolderSource
 from isotune.data.sources.subset import Subset
@@ -40,8 +40,8 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> Counter[Path]:
         times[path] += 1
         return original(path)
 
-    original = folder_module.open_rgb
-    monkeypatch.setattr(folder_module, "open_rgb", note)
+    original = decode.open_rgb
+    monkeypatch.setattr(decode, "open_rgb", note)
     return times
 
 

@@ -1,5 +1,6 @@
-"""CIFAR-10 in its binary layout, as https://www.cs.toronto.edu/~kriz/cifar.html describes it.
+"""Format ``cifar10``: CIFAR-10's binary version.
 
+Its description is https://www.cs.toronto.edu/~kriz/cifar.html.
 The archive is https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz; TensorFlow Datasets
 (``url_checksums/cifar10.txt``) publishes its SHA-256:
 c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd.
@@ -9,14 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from isotune.data.sources.fingerprints import file_fingerprints
 from isotune.errors import DatasetError
-from isotune.interfaces.dataset import ImageSource
+from isotune.interfaces.dataset import DatasetFormat, ImageSource
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -27,27 +28,44 @@ FOLDER = "cifar-10-batches-bin"
 META = "batches.meta.txt"
 SIDE = 32
 RECORD = 1 + 3 * SIDE * SIDE
-"""Bytes an image: its label, then its red, green and blue plane, row by row."""
+"""Bytes per image: its label, then its red, green and blue plane, row by row."""
 
 CLASSES = 10
 
 _TRAIN = tuple(f"data_batch_{number}.bin" for number in range(1, 6))
 _TEST = ("test_batch.bin",)
 SPLITS = {"train": _TRAIN, "test": _TEST, "val": _TEST}
-"""Files of each split. There is no validation split: the test batch is what one validates on."""
+"""Files of each split. CIFAR-10 has no validation split, so ``val`` means the test split."""
+
+
+class Cifar10Dataset(DatasetFormat):
+    """The files of CIFAR-10's binary version.
+
+    Attributes:
+        path: The folder with the files, or the one that contains ``cifar-10-batches-bin``; as
+            for other formats absolute, relative to the spec's file or the working directory, or
+            under ``$ISOTUNE_HOME/datasets``.
+        splits: ``train`` and ``test``; ``val`` means ``test``.
+    """
+
+    format: Literal["cifar10"] = "cifar10"
+
+    def open(self, folder: Path, split: str, classes: tuple[str, ...] | None = None) -> ImageSource:
+        """Opens a split."""
+        return Cifar10Source(folder, split, classes)
 
 
 class Cifar10Source(ImageSource):
-    """A split of CIFAR-10, whose files are mapped into memory and may hold any number of records.
+    """A split of CIFAR-10. Files are mapped into memory and may hold any number of records.
 
     Args:
-        root: the folder with the files, or the one that contains ``cifar-10-batches-bin``.
-        split: ``train``, ``test``, or ``val``, which is the test split too.
-        classes: the classes it must have, in label order; None takes those of its
+        root: The folder with the files, or the one that contains ``cifar-10-batches-bin``.
+        split: ``train``, ``test``, or ``val``, which means ``test``.
+        classes: The classes it must have, in label order; None takes those of its
             ``batches.meta.txt``.
 
     Raises:
-        DatasetError: a file is missing or damaged, there is no such split, or classes differ.
+        DatasetError: A file is missing or damaged, there is no such split, or classes differ.
     """
 
     always_readable = True
@@ -85,7 +103,7 @@ class Cifar10Source(ImageSource):
         return f"{self._paths[file]}[{row}]"
 
     def fingerprints(self) -> list[str] | None:
-        """Returns each data file's path, size and time of modification."""
+        """Returns each data file's path, size and modification time."""
         return file_fingerprints(self._paths)
 
     def _place(self, index: int) -> tuple[int, int]:

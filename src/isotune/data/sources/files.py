@@ -1,25 +1,25 @@
-"""Images by path, without labels: what a prediction is made for."""
+"""Images by path, without labels, to predict."""
 
 from __future__ import annotations
 
 import glob
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from isotune.data.decode import open_rgb
 from isotune.data.sources.folder import EXTENSIONS
 from isotune.errors import DatasetError
 from isotune.interfaces.dataset import ImageSource
+from isotune.storage.paths import exists, is_dir, is_file
 
 if TYPE_CHECKING:
     from PIL import Image
 
 
 class FileSource(ImageSource):
-    """Some images; every label is 0. A file that is missing is told when it is loaded."""
+    """Images by path; every label is 0. A missing file is an error when it is loaded."""
 
     def __init__(self, paths: Sequence[str | Path], classes: tuple[str, ...]) -> None:
         self._paths = [Path(path) for path in paths]
@@ -30,11 +30,13 @@ class FileSource(ImageSource):
         """Decodes image `index` to RGB, upright.
 
         Raises:
-            DatasetError: it is not a file, or cannot be read.
+            DatasetError: It is not a file, or cannot be read.
         """
         path = self._paths[index]
-        if not _holds(path.is_file):  # nor a pipe, whose opening would wait for ever
+        if not is_file(path):
             raise DatasetError(f"{path}: there is no such image.")
+        from isotune.data.decode import open_rgb
+
         return open_rgb(path)
 
     def identify(self, index: int) -> str:
@@ -43,24 +45,24 @@ class FileSource(ImageSource):
 
 
 def find_images(names: Sequence[str | Path]) -> list[Path]:
-    """Returns the images named, in order; one that is named twice is there twice.
+    """Returns the paths of the images that `names` stand for, in order, duplicates included.
 
-    A folder stands for the images in it, however deep, sorted. A pattern (``*``, ``?``,
-    ``[...]``, and ``**`` for folders however deep) stands for the files it matches, sorted;
-    what is there under just that name is no pattern. Any other name stays as it is.
+    A folder stands for all images in it and in its subfolders, sorted. A pattern (``*``, ``?``,
+    ``[...]``, and ``**`` for subfolders of any depth) stands for the files that match it, sorted,
+    unless a file has exactly that name. Any other name is returned unchanged.
 
     Raises:
-        DatasetError: a folder holds no image, or a pattern matches no file.
+        DatasetError: A folder holds no image, or a pattern matches no file.
     """
-    found: list[Path] = []
+    paths: list[Path] = []
     for path in map(Path, names):
-        if _holds(path.is_dir):
-            found.extend(_inside(path))
-        elif glob.has_magic(str(path)) and not _holds(path.exists):
-            found.extend(_matches(path))
+        if is_dir(path):
+            paths.extend(_inside(path))
+        elif glob.has_magic(str(path)) and not exists(path):
+            paths.extend(_matches(path))
         else:
-            found.append(path)
-    return found
+            paths.append(path)
+    return paths
 
 
 def _inside(folder: Path) -> list[Path]:
@@ -81,10 +83,3 @@ def _matches(pattern: Path) -> list[Path]:
     if not files:
         raise DatasetError(f"{pattern}: matches no file.")
     return files
-
-
-def _holds(check: Callable[[], bool]) -> bool:
-    try:
-        return check()
-    except OSError:  # a name too long, or a folder that may not be read
-        return False

@@ -1,4 +1,4 @@
-"""What tells whether a file is still the one that something was computed from."""
+"""Fingerprints of files: whether a file has changed since something was computed from it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def file_fingerprints(paths: Iterable[Path]) -> list[str] | None:
-    """Returns path, size and time of modification of each file; None if one is not there."""
+    """Returns path, size and modification time of each file; None if one is missing."""
     try:
         return [_fingerprint(path) for path in paths]
     except OSError:
@@ -15,5 +15,5 @@ def file_fingerprints(paths: Iterable[Path]) -> list[str] | None:
 
 
 def _fingerprint(path: Path) -> str:
-    found = path.stat()
-    return f"{path.absolute()} {found.st_size} {found.st_mtime_ns}"
+    status = path.stat()
+    return f"{path.absolute()} {status.st_size} {status.st_mtime_ns}"

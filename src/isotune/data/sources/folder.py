@@ -1,55 +1,68 @@
-"""Images in folders: one folder per split, in it one per class."""
+"""Format ``folder``: a folder for each split, in it a folder for each class."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Literal, NoReturn
 
 import numpy as np
 
-from isotune.data.decode import open_rgb
 from isotune.data.sources.fingerprints import file_fingerprints
 from isotune.errors import DatasetError, nearest
-from isotune.interfaces.dataset import ImageSource
+from isotune.interfaces.dataset import DatasetFormat, ImageSource
 
 if TYPE_CHECKING:
     from PIL import Image
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
-"""Names of images end in one of these, in upper or lower case: those of ``ImageFolder``."""
+"""Suffixes of images, in upper or lower case: those of torchvision's ``ImageFolder``."""
+
+
+class FolderDataset(DatasetFormat):
+    """A folder for each split, in it a folder of images for each class (``ImageFolder``).
+
+    Attributes:
+        splits: Names of the splits' folders.
+    """
+
+    format: Literal["folder"] = "folder"
+
+    def open(self, folder: Path, split: str, classes: tuple[str, ...] | None = None) -> ImageSource:
+        """Opens a split."""
+        return FolderSource(folder, split, classes)
 
 
 class FolderSource(ImageSource):
-    """A split of a dataset of folders, with the images and the order of ``ImageFolder``.
+    """A split of a dataset in folders, with the images and the order of ``ImageFolder``.
 
-    Classes are sorted as Python strings. Images may lie deeper than in the class's folder,
-    links are followed, hidden files count. Images are read when they are asked for.
+    Classes are sorted as Python strings. Images may be in subfolders of the class's folder,
+    links are followed, hidden files count. Images are read when they are loaded.
 
     Args:
-        root: the dataset's folder.
-        split: name of the split's folder in it.
-        classes: the classes it must have, in label order; None takes those it has.
+        root: The dataset's folder.
+        split: Name of the split's folder in it.
+        classes: The classes it must have, in label order; None takes those it has.
 
     Attributes:
-        folder: the split's folder.
-        names: the images' paths in it.
+        folder: The split's folder.
+        names: Paths of the images, relative to it.
 
     Raises:
-        DatasetError: a folder is missing, a class has no image, or classes differ.
+        DatasetError: A folder is missing, a class has no image, or classes differ.
     """
 
     def __init__(
         self, root: str | Path, split: str, classes: tuple[str, ...] | None = None
     ) -> None:
         self.folder = _split_folder(Path(root), split)
-        found = _subfolders(self.folder)
-        if not found:
+        names = _subfolders(self.folder)
+        if not names:
             raise DatasetError(f"{self.folder}: there is no class folder in it.")
         if classes is not None:
-            _compare(self.folder, found, classes)
-        self.classes = tuple(found) if classes is None else classes
+            _compare(self.folder, names, classes)
+        self.classes = tuple(names) if classes is None else classes
         self.names, labels = _index(self.folder, self.classes)
         self.labels = np.array(labels, dtype=np.int32)
 
@@ -61,8 +74,10 @@ class FolderSource(ImageSource):
         """Decodes image `index` to RGB, upright.
 
         Raises:
-            DatasetError: it cannot be read.
+            DatasetError: It cannot be read.
         """
+        from isotune.data.decode import open_rgb
+
         return open_rgb(self.path(index))
 
     def identify(self, index: int) -> str:
@@ -70,7 +85,7 @@ class FolderSource(ImageSource):
         return f"{self.folder}{os.sep}{self.names[index]}"
 
     def fingerprints(self) -> list[str] | None:
-        """Returns each file's path, size and time of modification; None if one is not there."""
+        """Returns each file's path, size and modification time; None if one is missing."""
         return file_fingerprints(self.folder / name for name in self.names)
 
 
@@ -79,9 +94,9 @@ def _split_folder(root: Path, split: str) -> Path:
         raise DatasetError(f"{root}: there is no such dataset folder.")
     folder = root / split
     if not folder.is_dir():
-        found = _subfolders(root)
-        there = f"It has: {', '.join(found)}." if found else "It has no folder at all."
-        raise DatasetError(f"{root}: has no split '{split}'.{nearest(split, found)} {there}")
+        names = _subfolders(root)
+        there = f"It has: {', '.join(names)}." if names else "It has no folder at all."
+        raise DatasetError(f"{root}: has no split '{split}'.{nearest(split, names)} {there}")
     return folder
 
 
@@ -97,9 +112,9 @@ def _refuse(error: OSError) -> NoReturn:
     raise DatasetError(f"{error.filename}: cannot be read: {error.strerror}.") from error
 
 
-def _compare(folder: Path, found: Sequence[str], expected: Sequence[str]) -> None:
-    missing = sorted(set(expected) - set(found))
-    surplus = sorted(set(found) - set(expected))
+def _compare(folder: Path, present: Sequence[str], expected: Sequence[str]) -> None:
+    missing = sorted(set(expected) - set(present))
+    surplus = sorted(set(present) - set(expected))
     complaints = []
     if missing:
         complaints.append(f"it lacks {_some(missing)}")
@@ -118,7 +133,7 @@ def _some(names: Sequence[str], most: int = 10) -> str:
 
 
 def _index(folder: Path, classes: Sequence[str]) -> tuple[list[str], list[int]]:
-    """Returns the images' paths within `folder`, and their labels."""
+    """Returns the paths of the images, relative to `folder`, and their labels."""
     names: list[str] = []
     labels: list[int] = []
     empty = []
@@ -137,7 +152,7 @@ def _index(folder: Path, classes: Sequence[str]) -> tuple[list[str], list[int]]:
 
 
 def class_images(folder: str, name: str) -> Iterator[str]:
-    """Yields the paths within `folder` of a class's images, folder by folder, sorted."""
+    """Yields the paths, relative to `folder`, of a class's images, sorted by subfolder."""
     for place, files in sorted(_walk(f"{folder}{os.sep}{name}")):
         inside = place[len(folder) + 1 :]
         for file in sorted(files):
@@ -152,6 +167,6 @@ def _walk(top: str) -> Iterator[tuple[str, list[str]]]:
 
 
 def _leads_back(place: str, name: str) -> bool:
-    """Tells whether a folder is a link to one that it lies in: walking it would never end."""
+    """Whether a folder is a link to one that contains it: walking it would never end."""
     path = Path(place, name)
     return path.is_symlink() and Path(place).resolve().is_relative_to(path.resolve())

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Subset(ImageSource):
-    """A view of the images of `source` at `indices`, in that order, with all its classes."""
+    """The images of `source` at `indices`, in that order, with all of its classes."""
 
     def __init__(self, source: ImageSource, indices: Sequence[int]) -> None:
         self._source = source
@@ -29,10 +29,10 @@ class Subset(ImageSource):
         return self._source.load(int(self._indices[index]))
 
     def identify(self, index: int) -> str:
-        """Names image `index` of the subset."""
+        """Returns the path, usually, of image `index` of the subset."""
         return self._source.identify(int(self._indices[index]))
 
     def fingerprints(self) -> list[str] | None:
-        """Returns what changes with the source, and which of its images these are."""
+        """Returns the fingerprints of the source, followed by the indices; None without those."""
         fingerprints = self._source.fingerprints()
         return None if fingerprints is None else [*fingerprints, *map(str, self._indices.tolist())]

@@ -1,8 +1,7 @@
-"""Ready experiment specs that come with the package.
+"""Experiment specs that come with the package.
 
-Each opens with a comment: what it is; where it comes from; the accuracy it reaches, as far as
-one is known; the command that runs it; what else is worth knowing. A line that is indented goes
-on with the one before::
+Each starts with a comment: what it is, its source, the accuracy it reaches if that is known, the
+command that runs it, and notes. An indented line continues the one before::
 
     # Ants and bees, fine-tuned.
     # Source: the tutorial's title,
@@ -20,13 +19,13 @@ from importlib.resources import files
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a recipe's opening comment tells; a part that it does not tell is empty.
+    """The comment at the start of a recipe; missing entries are empty.
 
     Attributes:
-        description: what it is, in a line.
-        source: where it comes from: title and address.
-        reaches: the accuracy to expect, and who measured it.
-        command: what runs it.
+        description: What it is, in one line.
+        source: Title and address of where it comes from.
+        reaches: The accuracy to expect, and who measured it.
+        command: The command that runs it.
     """
 
     name: str
@@ -37,7 +36,7 @@ class Recipe:
 
 
 def names() -> list[str]:
-    """Returns the recipes' names, sorted."""
+    """Returns the names of all recipes, sorted."""
     entries = files(__name__).iterdir()
     return sorted(e.name.removesuffix(".yaml") for e in entries if e.name.endswith(".yaml"))
 
@@ -48,21 +47,21 @@ def text(name: str) -> str:
 
 
 def describe(name: str) -> Recipe:
-    """Returns what the opening comment of the recipe `name` tells."""
+    """Returns what the comment at the start of the recipe `name` says."""
     parts = _opening(text(name))
     description = parts.pop(0) if parts else ""
-    told = {key: value.strip() for key, _, value in (part.partition(":") for part in parts)}
+    entries = {key: value.strip() for key, _, value in (part.partition(":") for part in parts)}
     return Recipe(
         name,
         description,
-        source=told.get("Source", ""),
-        reaches=told.get("Reaches", ""),
-        command=told.get("Command", ""),
+        source=entries.get("Source", ""),
+        reaches=entries.get("Reaches", ""),
+        command=entries.get("Command", ""),
     )
 
 
 def _opening(text: str) -> list[str]:
-    """Returns the lines of the comment that `text` begins with, continued ones as one."""
+    """Returns the lines of the comment at the start of `text`, continued ones joined."""
     lines: list[str] = []
     for line in text.splitlines():
         if not line.startswith("#"):

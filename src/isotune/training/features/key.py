@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from isotune.data.batches import Batches
 from isotune.interfaces.versions import versions
+from isotune.spec.transforms import TRANSFORMS
 from isotune.training.features.cut import Cut
 from isotune.training.session import Session
 
@@ -47,10 +48,11 @@ class FeatureKeys:
     def key(self, batches: Batches, view: int) -> str | None:
         """Returns the name of the features of one view of all images in their source's order.
 
-        It is None where images could change without a sign.
+        It is None if images could change unnoticed: those of a source without fingerprints, or
+        after a transform of a plugin, whose next version may do something else.
         """
         images = self._fingerprints(batches)
-        if images is None:
+        if images is None or not all(TRANSFORMS.is_own(type(spec)) for spec in batches.pipeline):
             return None
         known = {
             **self._known,

@@ -1,0 +1,30 @@
+"""The backbone of a spec."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from isotune.spec.base import SpecModel
+from isotune.spec.values import Digest, Url
+
+
+class BackboneSpec(SpecModel):
+    """Which pretrained model.
+
+    Attributes:
+        name: A name that ``isotune backbones`` lists, or one of a library, as in
+            ``timm:resnet18``.
+        weights: ``imagenet`` (or another published name), ``none``, or the path of a file:
+            absolute, relative to the spec's file or the working directory, or under
+            ``$ISOTUNE_HOME/weights``.
+        url: Address to download the file of `weights` from if it does not exist; it is stored
+            under that name in ``$ISOTUNE_HOME/weights``.
+        sha256: First digits, at least 8, of the SHA-256 of that download.
+    """
+
+    name: str
+    weights: Annotated[str, Field(min_length=1)] = "imagenet"
+    url: Url | None = None
+    sha256: Digest | None = None

@@ -1,0 +1,99 @@
+"""The dataset of a spec. What each format is: :mod:`isotune.data.sources`, and plugins."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BeforeValidator,
+    Field,
+    GetJsonSchemaHandler,
+    SerializeAsAny,
+    ValidationError,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
+
+from isotune.spec.base import SpecModel, model_registry, schema_reference
+from isotune.spec.values import Digest, Url
+
+DEFAULT_FORMAT = "folder"
+
+
+class Splits(SpecModel):
+    """Names of the splits.
+
+    Attributes:
+        train: The split to train on.
+        val: The split to validate on.
+    """
+
+    train: str = "train"
+    val: str = "val"
+
+
+class DatasetSpec(SpecModel):
+    """Which images. Each format is a subclass with a field ``format: Literal["..."] = "..."``.
+
+    Formats derive from :class:`isotune.interfaces.dataset.DatasetFormat`, which can open them.
+
+    Attributes:
+        format: How images and labels are stored.
+        path: The dataset's folder: absolute, relative to the spec's file or the working
+            directory, or under ``$ISOTUNE_HOME/datasets``.
+        url: Address of an archive (zip or tar) to download if the folder does not exist.
+        sha256: First digits, at least 8, of the archive's SHA-256.
+        splits: Names of the splits.
+        broken: What to do about images that cannot be read: stop with an error, or skip them.
+    """
+
+    format: str
+    path: Annotated[str, Field(min_length=1)]
+    url: Url | None = None
+    sha256: Digest | None = None
+    splits: Splits = Splits()
+    broken: Literal["error", "skip"] = "error"
+
+
+DATASET_FORMATS = model_registry("dataset format", DatasetSpec, "format")
+"""All dataset formats."""
+
+
+def _load(data: Any) -> Any:
+    if not isinstance(data, Mapping):
+        return data
+    name = data.get("format", DEFAULT_FORMAT)
+    kind = DATASET_FORMATS.find(name)
+    if kind is None:
+        *others, last = map(repr, DATASET_FORMATS.names())
+        expected = f"{', '.join(others)} or {last}"
+        raise ValidationError.from_exception_data(
+            "dataset",
+            [
+                {
+                    "type": "literal_error",
+                    "loc": ("format",),
+                    "input": name,
+                    "ctx": {"expected": expected},
+                }
+            ],
+        )
+    return kind.model_validate(data)
+
+
+class _AnyFormat:
+    """Annotation: the JSON Schema of a dataset in any format."""
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        references = []
+        for name, kind in DATASET_FORMATS.items():
+            required = [] if name == DEFAULT_FORMAT else ["format"]
+            references.append({"allOf": [schema_reference(kind, handler)], "required": required})
+        return {"anyOf": references}
+
+
+AnyDataset = Annotated[SerializeAsAny[DatasetSpec], BeforeValidator(_load), _AnyFormat()]
+"""A dataset in the format that its ``format`` names."""

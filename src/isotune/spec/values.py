@@ -1,0 +1,30 @@
+"""Types of values that several parts of a spec take."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from isotune.spec.base import AsTuple, Meaning, SpecModel
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Url = Annotated[str, Field(pattern=r"^https?://"), Meaning("an http:// or https:// address")]
+Digest = Annotated[
+    str, Field(pattern=r"^[0-9a-f]{8,64}$"), Meaning("8 to 64 digits from 0 to f in quotes")
+]
+Precision = Literal["fp32", "tf32", "bf16", "fp16"]
+"""Number format in which a model computes."""
+
+
+class NormalizationSpec(SpecModel):
+    """Normalization of images, by channel: (value - mean) / std, with values from 0 to 1.
+
+    Attributes:
+        mean: Mean of the red, green and blue channel.
+        std: Standard deviation of each.
+    """
+
+    mean: Annotated[tuple[Finite, Finite, Finite], AsTuple]
+    std: Annotated[tuple[Positive, Positive, Positive], AsTuple]
