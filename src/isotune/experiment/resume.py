@@ -13,7 +13,7 @@ from isotune.experiment.open import rebuild
 from isotune.experiment.result import Run
 from isotune.experiment.saver import checkpoint_name
 from isotune.experiment.session import Fit, Setup, Start
-from isotune.interfaces.events import EpochMetrics
+from isotune.interfaces.metrics import EpochMetrics
 from isotune.plugins import Plugins
 from isotune.plugins import plugins as default_plugins
 from isotune.runs.checkpoint import Checkpoint

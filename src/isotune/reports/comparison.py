@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from isotune.interfaces.events import EpochMetrics
+from isotune.interfaces.metrics import EpochMetrics
 from isotune.reports.describe import described_freeze, described_head
 from isotune.runs.checkpoint import MANIFEST
 from isotune.runs.checkpoints import CheckpointStore

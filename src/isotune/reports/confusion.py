@@ -1,4 +1,4 @@
-"""The confusion matrix and its figure."""
+"""The figure of a confusion matrix."""
 
 from __future__ import annotations
 
@@ -46,23 +46,6 @@ SMALLEST_TYPE, LARGEST_TYPE = 5.5, 9.0
 """Of class names, in points."""
 
 
-def confusion_matrix(
-    labels: NDArray[np.int32], predicted: NDArray[np.int64], classes: int
-) -> NDArray[np.int64]:
-    """Returns how many images of each class (rows) were taken for each class (columns).
-
-    Args:
-        labels: shape (N,).
-        predicted: shape (N,), labels too.
-        classes: how many there are.
-
-    Returns:
-        int64, shape (classes, classes).
-    """
-    pairs = labels.astype(np.int64) * classes + predicted
-    return np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
-
-
 def confusion_figure(
     matrix: NDArray[np.int64], classes: Sequence[str], name: str, split: str
 ) -> Figure:
@@ -76,7 +59,7 @@ def confusion_figure(
     """
     accuracy = float(np.trace(matrix) / max(matrix.sum(), 1))
     images = counted(int(matrix.sum()), "image")
-    detail = f"{split}: {percent(accuracy, 2)} of {images} right"
+    detail = f"{split}: {percent(accuracy, 2)} of {images} correct"
     with styled():
         return _draw(matrix, classes, f"{name}: confusion matrix", detail)
 

@@ -9,6 +9,7 @@ from pydantic import Field, ValidationInfo, field_validator
 from isotune.spec.base import Shorthand, SpecModel, meaning
 from isotune.spec.cache import CacheSpec
 from isotune.spec.head import AnyHead, HeadSpec, LinearHeadSpec
+from isotune.spec.metrics import MetricName, check_monitor
 from isotune.spec.optimizer import OptimizerSpec
 from isotune.spec.parts import (
     BackboneSpec,
@@ -70,6 +71,8 @@ class ExperimentSpec(SpecModel):
         accumulate: batches an update: the weights move after every so many training steps, and
             at the end of an epoch, by the mean over all their samples. Everything else goes on
             counting batches as steps; an update has the learning rate of its first.
+        metrics: what every evaluation of an epoch computes besides loss and accuracy; `monitor`
+            of `checkpoint` and `early_stopping` takes these, too.
     """
 
     name: Annotated[
@@ -96,9 +99,17 @@ class ExperimentSpec(SpecModel):
     compile: bool = False
     accumulate: Annotated[int, Field(ge=1)] = 1
     evaluation: EvaluationSpec = EvaluationSpec()
+    metrics: list[MetricName] = Field(default_factory=list)
     early_stopping: EarlyStopping | None = None
     checkpoint: CheckpointSpec = CheckpointSpec()
     cache: CacheSpec = CacheSpec()
+
+    @field_validator("early_stopping", "checkpoint")
+    @classmethod
+    def _monitors_what_is_computed(cls, part: Any, info: ValidationInfo) -> Any:
+        if part is not None and "metrics" in info.data:
+            check_monitor(part.monitor, info.data["metrics"])
+        return part
 
     @field_validator("head")
     @classmethod

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from isotune.spec.base import AsTuple, SpecModel, meaning
+from isotune.spec.metrics import Monitor
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
@@ -136,9 +137,6 @@ class NormalizationSpec(SpecModel):
 
     mean: Annotated[tuple[Finite, Finite, Finite], AsTuple]
     std: Annotated[tuple[Positive, Positive, Positive], AsTuple]
-
-
-Monitor = Literal["val_accuracy", "val_loss"]
 
 
 class EarlyStopping(SpecModel):

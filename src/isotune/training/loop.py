@@ -9,8 +9,9 @@ from dataclasses import dataclass, field, replace
 
 from isotune.data.batches import Batches
 from isotune.errors import StoppedError, TrainingError
-from isotune.interfaces.events import EpochEnded, EpochMetrics, StepEnded
+from isotune.interfaces.events import EpochEnded, StepEnded
 from isotune.interfaces.freezing import FreezePlan
+from isotune.interfaces.metrics import EpochMetrics
 from isotune.interfaces.trainer import Outputs, TrainingPlan
 from isotune.spec.experiment import ExperimentSpec
 from isotune.training.accumulator import EpochAccumulator
@@ -103,22 +104,19 @@ class TrainingLoop:
         epoch = accumulator.epoch
         self._train(accumulator)
         self.step_seconds.extend(accumulator.step_seconds)
-        metrics = accumulator.metrics(epoch * len(self.train))
+        metrics = accumulator.metrics(epoch * len(self.train), self.spec.metrics)
         if not self.spec.evaluation.due(epoch, self.spec.epochs):
             return metrics
         start = time.perf_counter()
-        result = self.learner.feed.evaluate()
+        result = self.learner.feed.evaluate(self.spec.metrics)
         if not math.isfinite(result.loss):
             raise TrainingError(
                 f"the validation loss became {result.loss} in epoch {epoch};"
                 " a smaller optimizer.lr usually helps."
             )
-        return replace(
-            metrics,
-            val_loss=result.loss,
-            val_accuracy=result.accuracy,
-            val_seconds=time.perf_counter() - start,
-        )
+        found = {f"val_{name}": value for name, value in result.metrics.items()}
+        seconds = time.perf_counter() - start
+        return replace(metrics, values={**metrics.values, **found}, val_seconds=seconds)
 
     def _train(self, accumulator: EpochAccumulator) -> None:
         """Makes the training steps of an epoch, or what is left of it."""
@@ -137,7 +135,7 @@ class TrainingLoop:
             pending.append(feed.trainer.train_step(batch, rate, step, part.share, part.last))
             self.notify(
                 "isotune_step_ended",
-                StepEnded(accumulator.epoch, number + 1, accumulator.newest_loss),
+                StepEnded(accumulator.epoch, number + 1, accumulator.last_loss),
             )
             ends = number + 1 == len(self.train)
             self._owed = part.last and self._is_due(begin + part.first, step)
@@ -152,7 +150,7 @@ class TrainingLoop:
                     accumulator.step_seconds.append(elapsed / len(pending))
                 pending.clear()
                 if saves:
-                    metrics = accumulator.metrics(step + 1)
+                    metrics = accumulator.metrics(step + 1, self.spec.metrics)
                     self._save(metrics, accumulator)
                     self._stop_if_asked(metrics)
                 mark = time.perf_counter()

@@ -49,8 +49,12 @@ class Feed(ABC):
         """
 
     @abstractmethod
-    def evaluate(self) -> Evaluation:
-        """Evaluates the model on the validation images; nothing of it changes."""
+    def evaluate(self, metrics: Iterable[str]) -> Evaluation:
+        """Evaluates the model on the validation images; nothing of it changes.
+
+        Args:
+            metrics: Names of the metrics to compute besides loss and accuracy.
+        """
 
     @abstractmethod
     def model_state(self) -> State:
@@ -93,10 +97,16 @@ class ImageFeed(Feed):
         batches = noting(waiting.timing(self._train.epoch(epoch, start)), labels)
         return self._backend.dataset.feed(batches, self._normalization)
 
-    def evaluate(self) -> Evaluation:
+    def evaluate(self, metrics: Iterable[str]) -> Evaluation:
         """Evaluates the model on the validation images."""
-        batches = self._val.epoch(0)
-        return evaluate(self._backend, self.trainer, batches, self._normalization, self._plan)
+        return evaluate(
+            self._backend,
+            self.trainer,
+            self._val.epoch(0),
+            self._normalization,
+            self._plan,
+            metrics,
+        )
 
     def model_state(self) -> State:
         """Returns copies of all tensors of the model."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -88,7 +88,7 @@ class FeatureFeed(Feed):
             batches = self._gathered(rows, order[first:])
         return self._backend.dataset.feed_features(noting(batches, labels))
 
-    def evaluate(self) -> Evaluation:
+    def evaluate(self, metrics: Iterable[str]) -> Evaluation:
         """Evaluates the classifier on the validation images' features."""
         val, labels = self._settings.val, Labels()
         rows = self._val.view(0, Stopwatch())
@@ -98,7 +98,7 @@ class FeatureFeed(Feed):
             batches = _slices(rows, val.source.labels)
         fed = self._backend.dataset.feed_features(noting(batches, labels))
         logits = np.concatenate(list(logits_of(self.trainer, fed)))
-        return assess(logits, np.concatenate(labels), self._settings.plan)
+        return assess(logits, np.concatenate(labels), self._settings.plan, metrics)
 
     def model_state(self) -> State:
         """Returns copies of all tensors of the whole model, in its own order."""
