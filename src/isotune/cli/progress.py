@@ -79,7 +79,7 @@ class RunProgress:
         show(self._console, "  ".join(columns(self._values)), "dim")
 
     def isotune_step_ended(self, event: StepEnded) -> None:
-        """Moves the bar."""
+        """Updates the progress bar."""
         if not self._console.is_terminal:
             return
         if event.loss is not None:

@@ -1,4 +1,4 @@
-"""Learning curves of one run or several, over each other."""
+"""Learning curves of one run or several, in the same panels."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ VALIDATION: Final = "solid"
 """Line styles."""
 
 MARKERS = ("o", "s", "^", "D", "v")
-"""Where there are more runs than colors, each round of colors has its own."""
+"""With more runs than colors, colors repeat with the next marker."""
 
 WIDE_RANGE = 30.0
-"""A quotient of the largest and the smallest value from which on a scale is logarithmic."""
+"""Quotient of the largest and the smallest value above which a scale is logarithmic."""
 
 
 def curves_figure(runs: Sequence[RunFigures]) -> Figure:
@@ -52,9 +52,9 @@ def curves_figure(runs: Sequence[RunFigures]) -> Figure:
     in the curves of validation; a ring marks the epoch of a run's best checkpoint.
 
     Raises:
-        IsotuneError: matplotlib is not installed.
-        SpecError: there is no run.
-        RunError: no epoch of a run has ended.
+        IsotuneError: Matplotlib is not installed.
+        SpecError: There is no run.
+        RunError: No epoch of a run has ended.
     """
     check_matplotlib()
     if not runs:
@@ -67,7 +67,7 @@ def curves_figure(runs: Sequence[RunFigures]) -> Figure:
 
 
 def distinct_names(paths: Sequence[Path]) -> list[str]:
-    """Returns the last parts of each path: as many of all as tell different paths apart."""
+    """Returns the last parts of each path, as many as distinguish different paths."""
     parts = [path.resolve().parts for path in paths]
     for depth in range(1, max(map(len, parts)) + 1):
         names = [str(Path(*each[-depth:])) for each in parts]
@@ -162,7 +162,7 @@ def _scale(axes: Axes) -> None:
 
 
 def _legend(figure: Figure, names: Sequence[str]) -> None:
-    """Tells training from validation by the lines, and several runs by their colors."""
+    """Explains the lines of training and validation, and the colors of several runs."""
     from matplotlib.lines import Line2D
 
     several = len(names) > 1
