@@ -26,11 +26,10 @@ def roc_auc(scored: ScoredLabels) -> float:
 
 def _area(scores: NDArray[np.float32], positive: NDArray[np.bool_]) -> float:
     """Returns the area by the Mann-Whitney statistic: the share of ordered pairs, ties half."""
-    _, places, counts = np.unique(scores, return_inverse=True, return_counts=True)
-    mean_ranks = np.cumsum(counts) - (counts - 1) / 2
-    positives = int(positive.sum())
-    above = mean_ranks[places][positive].sum() - positives * (positives + 1) / 2
-    return float(above / (positives * (len(scores) - positives)))
+    ordered, own = np.sort(scores), scores[positive]
+    below = np.searchsorted(ordered, own, "left") + np.searchsorted(ordered, own, "right")
+    pairs = len(own) * (len(scores) - len(own))
+    return float((below.sum() - len(own) ** 2) / (2 * pairs))  # without pairs of positives
 
 
 METRICS = (Metric("roc_auc", "ROC AUC", roc_auc, format="number", digits=4),)
