@@ -9,20 +9,23 @@ from typing import Any
 
 import yaml
 
-from isotune.interfaces.events import EpochMetrics
+from isotune.interfaces.metrics import EpochMetrics
 from tiny import experiment
 
 
-def epoch(number: int, train_loss: float, val_accuracy: float) -> EpochMetrics:
+def epoch(number: int, train_loss: float, val_accuracy: float, **others: float) -> EpochMetrics:
     """Returns an epoch's metrics; an accuracy of NaN stands for no evaluation."""
     return EpochMetrics(
         epoch=number,
         steps=number * 3,
         learning_rate=0.01,
-        train_loss=train_loss,
-        train_accuracy=0.5,
-        val_loss=val_accuracy * 0 + 0.25,
-        val_accuracy=val_accuracy,
+        values={
+            "train_loss": train_loss,
+            "train_accuracy": 0.5,
+            "val_loss": val_accuracy * 0 + 0.25,
+            "val_accuracy": val_accuracy,
+            **others,
+        },
         train_seconds=1.0,
         val_seconds=0.5,
         data_seconds=0.1,

@@ -83,6 +83,7 @@ ROOMS = (
     ("plugins", "hookspecs"),
     ("interfaces",),
     ("spec",),
+    ("metrics",),
     ("storage",),
     ("errors", "randomness"),
 )

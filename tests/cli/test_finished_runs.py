@@ -7,11 +7,15 @@ import re
 import shutil
 from pathlib import Path
 
+import numpy as np
+import pytest
+
 from isotune.experiment.open import open_run
+from isotune.metrics import METRICS
 from made_runs import made_run
 
 
-def test_evaluate_tells_loss_accuracy_and_each_class(isotune, run: Path):
+def test_evaluate_shows_every_metric_and_each_class(isotune, run: Path):
     result = isotune("evaluate", run, "--split", "train", "--checkpoint", "last")
     assert result.exit_code == 0
     truth = open_run(run, checkpoint="last").evaluate("train")
@@ -19,9 +23,15 @@ def test_evaluate_tells_loss_accuracy_and_each_class(isotune, run: Path):
     assert lines[1].split() == ["split", "train,", "9", "images"]
     assert lines[2].split() == ["loss", f"{truth.loss:.6f}"]
     assert lines[3].split() == ["accuracy", f"{100 * truth.accuracy:.2f}%"]
-    rows = [line.split() for line in lines[7:]]
+    shown = [line[2:].rsplit(maxsplit=1)[0].strip() for line in lines[2 : lines.index("")]]
+    assert sorted(shown) == sorted(metric.label for metric in METRICS.values())
+    heading, _, *rows = [line.split() for line in lines[lines.index("") + 1 :]]
+    assert heading == ["class", "images", "predicted", "correct", "precision", "recall", "F1"]
     assert [row[:2] for row in rows] == [["ants", "3"], ["bees", "3"], ["cats", "3"]]
-    assert sum(int(row[2]) for row in rows) == round(9 * truth.accuracy)
+    assert sum(int(row[2]) for row in rows) == 9
+    assert sum(int(row[3]) for row in rows) == round(9 * truth.accuracy)
+    recall = np.mean([float(row[5].rstrip("%")) for row in rows])
+    assert recall == pytest.approx(100 * truth.accuracy, abs=0.1)
 
 
 def test_a_checkpoint_is_named_by_its_folder_or_those_there_are_are_listed(isotune, run: Path):

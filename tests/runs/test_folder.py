@@ -10,15 +10,15 @@ from pathlib import Path
 import pytest
 
 from isotune.errors import RunError
-from isotune.interfaces.events import EpochMetrics
+from isotune.interfaces.metrics import EVERY_EPOCH, EpochMetrics
 from isotune.runs.folder import RunFolder
 from isotune.spec.load import load_spec
 from tiny import experiment
 
 SPEC = load_spec(experiment(Path("images")))
 EPOCHS = [
-    EpochMetrics(1, 3, 0.1, 1.5, 0.25, 1.25, 0.5, 2.0, 1.0, 0.5, math.nan),
-    EpochMetrics(2, 6, 0.1, 1.25, 0.5, 1.0, 0.75, 2.0, 1.0, 0.5, 12.5),
+    EpochMetrics(1, 3, 0.1, dict.fromkeys(EVERY_EPOCH, 0.5), 2.0, 1.0, 0.5, math.nan),
+    EpochMetrics(2, 6, 0.1, dict.fromkeys(EVERY_EPOCH, 0.25), 2.0, 1.0, 0.5, 12.5),
 ]
 
 
@@ -84,3 +84,6 @@ def test_damage_is_named(tmp_path: Path) -> None:
         folder.write_summary({"loss": math.nan})
     assert (tmp_path / "summary.json").read_text() == "{"
     assert json.loads((tmp_path / "metrics.jsonl").read_text().splitlines()[0])["step_ms"] is None
+    (tmp_path / "metrics.jsonl").write_text('{"steps": 2, "val_loss": 1.5}\n')
+    with pytest.raises(RunError, match=r"jsonl:1: .*: 'epoch' should be a whole number\."):
+        folder.history()

@@ -218,3 +218,11 @@ def test_a_path_that_cannot_be(tmp_path: Path) -> None:
     (tmp_path / "image.png").write_bytes(b"\x89PNG\xff")
     with pytest.raises(SpecError, match=r"image.png: cannot be read as text"):
         load_spec(tmp_path / "image.png")
+
+
+def test_the_schema_names_the_metrics() -> None:
+    schema = json_schema()
+    monitor = schema["$defs"]["CheckpointSpec"]["properties"]["monitor"]
+    names = [f"val_{name}" for name in schema["properties"]["metrics"]["items"]["enum"]]
+    assert {"val_loss", "val_macro_f1"} <= {*names}
+    assert monitor["enum"] == names

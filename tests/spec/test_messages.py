@@ -5,7 +5,7 @@ Each says what is wrong, where, what was found, what is allowed and, for a typo,
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
@@ -13,6 +13,7 @@ import pytest
 import isotune
 from isotune.catalogue.entries import catalogue
 from isotune.errors import IsotuneError
+from isotune.metrics import METRICS
 from isotune.spec.experiment import ExperimentSpec
 from isotune.spec.load import load_spec
 from isotune.spec.transforms import TRANSFORMS
@@ -33,6 +34,13 @@ schedule: {name: step, every: 5}
 epochs: 1
 """
 KEYS = ", ".join(ExperimentSpec.model_fields)
+
+
+def one_of(names: Iterable[str]) -> str:
+    *others, last = (f"'{name}'" for name in names)
+    return f"{', '.join(others)} or {last}"
+
+
 TRANSFORM_NAMES = ", ".join(TRANSFORMS.names())
 BACKBONES = ", ".join(sorted([*catalogue(()), "linear"]))
 
@@ -171,6 +179,24 @@ LOADING = {
         "epochs: 1",
         "epochs: 1\ncheckpoint: {every_steps: 0}",
         "ants.yaml:13: checkpoint.every_steps is 0, but should be at least 1.",
+    ),
+    "unknown metric": (
+        "epochs: 1",
+        "epochs: 1\nmetrics: [accuracy, macro_f2]",
+        f"ants.yaml:13: metrics.1 is 'macro_f2', but should be {one_of(METRICS)}."
+        " Did you mean 'macro_f1'?",
+    ),
+    "unknown metric to monitor": (
+        "epochs: 1",
+        "epochs: 1\ncheckpoint:\n  monitor: val_acuracy",
+        "ants.yaml:14: checkpoint.monitor is 'val_acuracy', but should be"
+        f" {one_of(f'val_{name}' for name in METRICS)}. Did you mean 'val_accuracy'?",
+    ),
+    "a metric to monitor that is not computed": (
+        "epochs: 1",
+        "epochs: 1\nmetrics: [macro_f1]\nearly_stopping: {monitor: val_roc_auc}",
+        "ants.yaml:14: early_stopping.monitor is 'val_roc_auc', but should be 'val_loss', "
+        "'val_accuracy' or 'val_macro_f1' (or add roc_auc to metrics).",
     ),
     "unknown transform": (
         "random_resized_crop",

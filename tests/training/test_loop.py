@@ -20,8 +20,9 @@ from isotune.interfaces.dataset import (
     FeatureBatch,
     Normalization,
 )
-from isotune.interfaces.events import EpochMetrics, StepEnded
+from isotune.interfaces.events import StepEnded
 from isotune.interfaces.freezing import FreezePlan
+from isotune.interfaces.metrics import EpochMetrics
 from isotune.interfaces.trainer import HostOutputs, Outputs, StepPlan, Trainer, TrainingPlan
 from isotune.spec.experiment import ExperimentSpec
 from isotune.spec.load import load_spec

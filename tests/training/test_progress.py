@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 
-from isotune.interfaces.events import EpochMetrics
+from isotune.interfaces.metrics import EpochMetrics
+from isotune.metrics import METRICS
 from isotune.spec.checkpoint import EarlyStopping
 from isotune.training.progress import Best, Patience
 
 
-def epoch(number: int, accuracy: float, loss: float) -> EpochMetrics:
-    return EpochMetrics(number, 0, 0.1, 0, 0, loss, accuracy, 0, 0, 0, math.nan)
+def epoch(number: int, accuracy: float, loss: float, **others: float) -> EpochMetrics:
+    values = {"val_loss": loss, "val_accuracy": accuracy, **others}
+    return EpochMetrics(number, 0, 0.1, values, 0, 0, 0, math.nan)
 
 
 EPOCHS = [
@@ -45,3 +47,24 @@ def test_epochs_without_evaluation_are_passed_over() -> None:
     patience = Patience(EarlyStopping(monitor="val_loss", patience=1))
     assert not any(patience.exhausted(m) for m in (unseen, EPOCHS[1], unseen, unseen))
     assert patience.exhausted(EPOCHS[0])
+
+
+def test_every_metric_is_monitored_in_its_direction() -> None:
+    for name, metric in METRICS.items():
+        low, high = (epoch(1, 0.5, 1.0, **{f"val_{name}": value}) for value in (0.25, 0.75))
+        best = Best(f"val_{name}")
+        assert best.update(low)
+        assert best.update(high) == metric.higher_is_better, name
+        patience = Patience(EarlyStopping(monitor=f"val_{name}", patience=1))
+        found = [patience.exhausted(metrics) for metrics in (low, high)]
+        assert found == [False, not metric.higher_is_better], name
+
+
+def test_an_undefined_value_is_worse_than_any_and_does_not_end_a_run() -> None:
+    undefined = epoch(1, 0.5, 1.0, val_roc_auc=math.nan)
+    defined, missing = epoch(2, 0.5, 1.0, val_roc_auc=0.1), epoch(3, 0.5, 1.0)
+    best = Best("val_roc_auc")
+    found = [best.update(metrics) for metrics in (undefined, undefined, defined, missing)]
+    assert found == [True, False, True, False]
+    patience = Patience(EarlyStopping(monitor="val_roc_auc", patience=1))
+    assert not any(patience.exhausted(m) for m in (undefined, missing, defined, missing))

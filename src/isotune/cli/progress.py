@@ -1,13 +1,15 @@
-"""Shows a run while it goes on: a line an epoch and, on a terminal, a bar of its steps."""
+"""Shows a run in progress: a line per epoch and, on a terminal, a progress bar of its steps."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from isotune.cli.console import quoted, show, show_table
+from isotune.reports.metrics import heading, written
 from isotune.reports.model_summary import PrintableSummary
-from isotune.reports.numbers import count, duration, loss, number, percent, significant
+from isotune.reports.numbers import count, duration, loss, number, significant
 from isotune.reports.splits import split_table
 
 if TYPE_CHECKING:
@@ -16,34 +18,25 @@ if TYPE_CHECKING:
 
     from isotune.interfaces.events import (
         EpochEnded,
-        EpochMetrics,
         RunFinished,
         RunStarted,
         StepEnded,
     )
+    from isotune.interfaces.metrics import EpochMetrics
     from isotune.reports.tables import Table
 
-COLUMNS = (
-    "  epoch",
-    "        lr",
-    "train loss",
-    "accuracy",
-    "  val loss",
-    "accuracy",
-    "seconds",
-    "ms/step",
-)
+VALUES = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
 
 
 class RunProgress:
     """An observer of a run. Use it as a context, so that the bar is gone when the run ends.
 
     Args:
-        console: where it shows.
-        layers: whether it shows the model's layers, too.
+        console: Where it shows.
+        layers: Whether it shows the model's layers, too.
 
     Attributes:
-        folder: the run folder, once the run has started.
+        folder: The run folder, once the run has started.
     """
 
     def __init__(self, console: Console, layers: bool = False) -> None:
@@ -53,7 +46,9 @@ class RunProgress:
         self._task: TaskID
         self._epochs = 0
         self._steps = 0
-        self._newest_loss: float | None = None
+        self._last_loss: float | None = None
+        self._monitor = "val_accuracy"
+        self._values: tuple[str, ...] = VALUES
         self._best_weights: str | None = None
         self.folder: Path | None = None
 
@@ -67,7 +62,10 @@ class RunProgress:
         """Shows what will run."""
         self.folder = event.folder
         self._epochs, self._steps = event.spec.epochs, event.steps_per_epoch
-        self._newest_loss = None
+        self._last_loss = None
+        self._monitor = event.spec.checkpoint.monitor
+        named = (f"val_{name}" for name in event.spec.metrics)
+        self._values = tuple(dict.fromkeys((*VALUES, *named)))
         self._best_weights = event.spec.checkpoint.save_best_as
         show(self._console, f"{event.spec.name}: {event.backend} on {event.device}", "bold")
         for name, value in _facts(event).items():
@@ -78,41 +76,42 @@ class RunProgress:
             self._show_table(summary.table())
             show(self._console, summary.totals())
             show(self._console)
-        show(self._console, "  ".join(COLUMNS), "dim")
+        show(self._console, "  ".join(columns(self._values)), "dim")
 
     def isotune_step_ended(self, event: StepEnded) -> None:
-        """Moves the bar."""
+        """Updates the progress bar."""
         if not self._console.is_terminal:
             return
         if event.loss is not None:
-            self._newest_loss = event.loss
+            self._last_loss = event.loss
         name = f"  {event.epoch}/{self._epochs}"
         if self._bar is None:
             self._bar = _bar(self._console)
-            self._task = self._bar.add_task(name, total=self._steps, loss=loss(self._newest_loss))
+            self._task = self._bar.add_task(name, total=self._steps, loss=loss(self._last_loss))
             self._bar.start()
         self._bar.update(
             self._task,
             completed=event.step,
             description=f"{name} validating" if event.step == self._steps else name,
-            loss=loss(self._newest_loss),
+            loss=loss(self._last_loss),
         )
 
     def isotune_epoch_ended(self, event: EpochEnded) -> None:
-        """Shows the epoch's figures."""
+        """Shows the epoch's metrics."""
         self._remove_bar()
-        line = epoch_line(event.metrics, self._epochs)
+        line = epoch_line(event.metrics, self._epochs, self._values)
         if event.best:
             show(self._console, f"{line}  best", "bold")
         else:
             show(self._console, line)
 
     def isotune_run_finished(self, event: RunFinished) -> None:
-        """Shows what came out."""
+        """Shows the best value of the monitored metric."""
         best, total = event.summary["best"], event.summary["timings"]["total"]
+        value = written(self._monitor, best[self._monitor], exact=True)
         show(
             self._console,
-            f"best val accuracy {percent(best['val_accuracy'], 2)} in epoch {best['epoch']};"
+            f"best val {heading(self._monitor)} {value} in epoch {best['epoch']};"
             f" {duration(total)} in all",
             "bold",
         )
@@ -120,7 +119,7 @@ class RunProgress:
             show(self._console, f"best weights {event.folder / self._best_weights}")
 
     def left_behind(self) -> str:
-        """Tells where a run that has been stopped left its newest checkpoint."""
+        """Returns a sentence on where a stopped run left its last checkpoint."""
         if self.folder is None:
             return "the run had not started; it left nothing."
         from isotune.runs.checkpoints import CheckpointStore
@@ -148,19 +147,27 @@ class RunProgress:
             self._bar = None
 
 
-def epoch_line(metrics: EpochMetrics, epochs: int) -> str:
-    """Returns the line of an epoch, aligned under :data:`COLUMNS`."""
+def columns(values: Sequence[str]) -> list[str]:
+    """Returns the headings of epochs' lines, as wide as their columns.
+
+    Args:
+        values: Names of the values that are shown, as in :data:`VALUES`.
+    """
+    names = ["train loss", "accuracy", "val loss".rjust(10), *map(heading, values[3:])]
+    return ["  epoch", "        lr", *(name.rjust(6) for name in names), "seconds", "ms/step"]
+
+
+def epoch_line(metrics: EpochMetrics, epochs: int, values: Sequence[str] = VALUES) -> str:
+    """Returns the line of an epoch, aligned under :func:`columns`."""
     cells = (
         f"{metrics.epoch}/{epochs}",
         significant(metrics.learning_rate),
-        loss(metrics.train_loss),
-        percent(metrics.train_accuracy),
-        loss(metrics.val_loss),
-        percent(metrics.val_accuracy),
+        *(written(name, metrics.value(name)) for name in values),
         number(metrics.train_seconds + metrics.val_seconds, 1),
         number(metrics.step_ms, 1),
     )
-    return "  ".join(cell.rjust(len(name)) for cell, name in zip(cells, COLUMNS, strict=True))
+    widths = map(len, columns(values))
+    return "  ".join(cell.rjust(width) for cell, width in zip(cells, widths, strict=True))
 
 
 def _bar(console: Console) -> Progress:

@@ -15,6 +15,7 @@ MAY_CHANGE = (
     "eval_batch_size",
     "workers",
     "evaluation",
+    "metrics",
     "early_stopping",
     "checkpoint.every_epochs",
     "checkpoint.every_steps",

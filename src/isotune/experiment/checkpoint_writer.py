@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from isotune.interfaces.events import EpochMetrics
+from isotune.interfaces.metrics import EpochMetrics
 from isotune.runs.checkpoint import Checkpoint
 from isotune.runs.checkpoints import CheckpointStore
 from isotune.runs.folder import RunFolder

@@ -13,7 +13,7 @@ from isotune.experiment.result import Run
 from isotune.interfaces.backbone import BackboneEntry
 from isotune.interfaces.backend import Backend
 from isotune.interfaces.checkpoint import State
-from isotune.interfaces.events import EpochMetrics
+from isotune.interfaces.metrics import EpochMetrics
 from isotune.interfaces.trainer import TrainingPlan
 from isotune.models.build import build_backbone
 from isotune.models.head import head_path, saved_auxiliary_head, saved_head

@@ -13,8 +13,9 @@ from isotune.experiment.result import Run
 from isotune.experiment.run_summary import end_status, final_summary, initial_summary
 from isotune.experiment.summary import summarize_model
 from isotune.interfaces.checkpoint import State
-from isotune.interfaces.events import EpochMetrics, RunEnded, RunFinished, RunStarted
+from isotune.interfaces.events import RunEnded, RunFinished, RunStarted
 from isotune.interfaces.freezing import FreezePlan
+from isotune.interfaces.metrics import EpochMetrics
 from isotune.interfaces.summary import ModelSummary
 from isotune.models.build import freezing_plans
 from isotune.models.head import head_path

@@ -20,7 +20,7 @@ from isotune.data.sources.subset import Subset
 from isotune.errors import DatasetError
 from isotune.interfaces.backend import Backend
 from isotune.interfaces.dataset import ImageSource
-from isotune.interfaces.events import EpochMetrics
+from isotune.interfaces.metrics import EpochMetrics
 from isotune.interfaces.trainer import Trainer, TrainingPlan
 from isotune.runs.folder import RunFolder
 from isotune.spec.experiment import ExperimentSpec
@@ -201,12 +201,11 @@ class Run:
 
     def show_confusion(self, split: str | None = None) -> Figure:
         """Returns a figure of a split's confusion matrix; errors as of :meth:`show_predictions`."""
-        from isotune.reports.confusion import confusion_figure, confusion_matrix
+        from isotune.reports.confusion import confusion_figure
         from isotune.reports.drawing import check_matplotlib
 
         check_matplotlib()
-        found = self.evaluate(split)
-        matrix = confusion_matrix(found.labels, found.predicted, len(self.classes))
+        matrix = self.evaluate(split).confusion
         return confusion_figure(matrix, self.classes, self.spec.name, self._split(split))
 
     def show_curves(self) -> Figure:

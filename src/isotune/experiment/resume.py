@@ -13,7 +13,7 @@ from isotune.experiment.checkpoint_writer import checkpoint_name
 from isotune.experiment.open import rebuild
 from isotune.experiment.prepared import PreparedExperiment, ResumeState
 from isotune.experiment.result import Run
-from isotune.interfaces.events import EpochMetrics
+from isotune.interfaces.metrics import EpochMetrics
 from isotune.plugins import Plugins
 from isotune.plugins import plugins as default_plugins
 from isotune.runs.checkpoint import Checkpoint

@@ -1,4 +1,4 @@
-"""Runs side by side: what their folders tell, and how far their curves are apart."""
+"""Compares runs: the content of their folders, and the differences between their curves."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from isotune.interfaces.events import EpochMetrics
+from isotune.interfaces.metrics import EpochMetrics
 from isotune.reports.describe import described_freeze, described_head
 from isotune.runs.checkpoint import MANIFEST
 from isotune.runs.checkpoints import CheckpointStore
@@ -17,24 +17,27 @@ from isotune.runs.folder import RunFolder
 
 @dataclass(frozen=True)
 class RunFigures:
-    """What a run folder tells; None for what it does not.
+    """The figures in a run folder; None for those that it does not have.
 
     Attributes:
-        path: the run folder.
-        state: ``finished``; ``stopped`` (by an error or by hand); ``unfinished`` (it goes on,
-            or was killed).
-        stopped_by: the error that stopped it.
-        backbone: its name and weights.
-        head: which, with the widths of hidden layers.
-        freeze: what does not train, and from when on it does.
-        parameters: how many the model has.
-        trainable: how many of them train in the first epoch.
-        history: the metrics of every epoch.
-        best: those of the best one.
-        first_step: seconds of the first training step, compilation included.
-        step_ms: median milliseconds of all others.
-        seconds: wall time of training and validation.
-        val_images: how many images it was validated on.
+        path: The run folder.
+        state: ``finished``; ``stopped`` (by an error or by hand); ``unfinished`` (in progress,
+            or killed).
+        stopped_by: The error that stopped it.
+        backend: Name of the backend.
+        device: The device it ran on.
+        backbone: Name and weights of the backbone.
+        head: Name of the head, with the widths of hidden layers.
+        freeze: What does not train, and from which epoch on it does.
+        parameters: Number of parameters of the model.
+        trainable: Number of them that train in the first epoch.
+        versions: Versions of packages, by name.
+        history: Metrics of every epoch.
+        best: Metrics of the best epoch.
+        first_step: Seconds of the first training step, compilation included.
+        step_ms: Median milliseconds of all later steps.
+        seconds: Wall time of training and validation.
+        val_images: Number of validation images.
     """
 
     path: Path
@@ -63,16 +66,16 @@ class RunFigures:
 
 @dataclass(frozen=True)
 class Difference:
-    """How far a run is from the first one, over the epochs that both have.
+    """The largest differences between a run and the first one, over the epochs that both have.
 
     Attributes:
-        epochs: how many epochs both have; without any, all others are None.
-        train_loss: the largest ``|a - b| / max(|a|, |b|)`` of an epoch's training losses.
-        train_loss_epoch: where it is.
-        val_accuracy: the largest ``|a - b|`` of validation accuracies, 0 to 1; None if there
-            is no epoch after which both were evaluated.
-        val_accuracy_epoch: where it is.
-        val_images: the same in images, if both runs had equally many.
+        epochs: Number of epochs that both have; if it is 0, all others are None.
+        train_loss: Largest ``|a - b| / max(|a|, |b|)`` of an epoch's training losses.
+        train_loss_epoch: The epoch of that difference.
+        val_accuracy: Largest ``|a - b|`` of validation accuracies, in [0, 1]; None if there is
+            no epoch after which both were evaluated.
+        val_accuracy_epoch: The epoch of that difference.
+        val_images: The same as a number of images, if both runs had equally many.
     """
 
     epochs: int
@@ -85,13 +88,13 @@ class Difference:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Some runs, and the difference of each but the first to the first."""
+    """Some runs, and the difference of each run after the first from the first."""
 
     runs: tuple[RunFigures, ...]
     differences: tuple[Difference, ...]
 
     def as_json(self) -> dict[str, Any]:
-        """Returns plain data, with null for figures there are none of."""
+        """Returns plain data, with null for figures that a run does not have."""
         return {
             "runs": [_plain_run(run) for run in self.runs],
             "differences": [
@@ -112,7 +115,7 @@ def compare_runs(paths: Sequence[str | Path]) -> Comparison:
 
 
 def read_figures(path: str | Path) -> RunFigures:
-    """Reads what a run folder tells of its run.
+    """Reads the figures in a run folder.
 
     Raises:
         RunError: it is not a run's folder, or a file in it is damaged.
@@ -178,7 +181,7 @@ def _relative(a: float, b: float) -> float:
 
 
 def _best_manifest(folder: RunFolder) -> dict[str, Any]:
-    # A run that goes on has no summary yet, but its checkpoints tell the backend and the best.
+    # A run in progress has no summary yet, but its checkpoints hold the backend and the best.
     name = CheckpointStore(folder.checkpoints).index().best
     path = folder.checkpoints / str(name) / MANIFEST
     try:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from statistics import median
 
+from isotune.interfaces.metrics import EpochMetrics
 from isotune.reports.comparison import Comparison, RunFigures
-from isotune.reports.numbers import NONE, duration, loss, number, percent, significant
+from isotune.reports.metrics import further, heading, written
+from isotune.reports.numbers import NONE, duration, number, percent, significant
 from isotune.reports.tables import Table
 
 _ROWS: dict[str, Callable[[RunFigures], str]] = {
@@ -19,15 +21,23 @@ _ROWS: dict[str, Callable[[RunFigures], str]] = {
     "parameters": lambda run: _number(run.parameters),
     "trainable": lambda run: _number(run.trainable),
     "epochs": lambda run: str(len(run.history)),
-    "best val accuracy": lambda run: percent(run.best.val_accuracy if run.best else None, 2),
+    "best val accuracy": lambda run: _value(run.best, "val_accuracy"),
     "best epoch": lambda run: str(run.best.epoch) if run.best else NONE,
-    "final train loss": lambda run: loss(run.final.train_loss if run.final else None, 6),
-    "final val loss": lambda run: loss(run.final.val_loss if run.final else None, 6),
+    "final train loss": lambda run: _value(run.final, "train_loss"),
+    "final val loss": lambda run: _value(run.final, "val_loss"),
     "first step": lambda run: duration(run.first_step),
     "ms/step": lambda run: number(run.step_ms, 1),
     "seconds/epoch": lambda run: number(_epoch_seconds(run), 1),
     "total": lambda run: duration(run.seconds),
 }
+
+
+def _value(metrics: EpochMetrics | None, name: str) -> str:
+    return written(name, metrics.value(name) if metrics else None, exact=True)
+
+
+def _further(comparison: Comparison) -> list[str]:
+    return further(metrics for run in comparison.runs for metrics in run.history)
 
 
 def _number(value: int | None) -> str:
@@ -49,7 +59,7 @@ def labels(comparison: Comparison) -> list[str]:
 
 
 def folders(comparison: Comparison) -> Table:
-    """Returns which label is which run folder, and what stopped a run."""
+    """Returns the run folder of each label, and what stopped the run."""
     table = Table(["run", "folder", "stopped by"], ["left", "left", "left"])
     for label, run in zip(labels(comparison), comparison.runs, strict=True):
         table.add(label, run.path, run.stopped_by or NONE)
@@ -57,10 +67,14 @@ def folders(comparison: Comparison) -> Table:
 
 
 def overview(comparison: Comparison) -> Table:
-    """Returns the runs side by side: a column a run, a line a figure."""
+    """Returns the runs side by side, a column per run; metrics are those of its best epoch."""
     table = Table(["", *labels(comparison)])
     for name, figure in _ROWS.items():
         table.add(name, *map(figure, comparison.runs))
+        if name == "best epoch":
+            for each in _further(comparison):
+                values = [_value(run.best, each) for run in comparison.runs]
+                table.add(f"best epoch's {heading(each)}", *values)
     packages = dict.fromkeys(name for run in comparison.runs for name in run.versions)
     for package in packages:
         table.add(package, *(run.versions.get(package, NONE) for run in comparison.runs))
@@ -68,20 +82,20 @@ def overview(comparison: Comparison) -> Table:
 
 
 def curves(comparison: Comparison) -> Table:
-    """Returns training loss and validation accuracy of every run, a line an epoch."""
+    """Returns training loss, validation accuracy and further metrics of every run, by epoch."""
     positions = range(1, len(comparison.runs) + 1)
-    columns = [f"{figure} {run}" for figure in ("train loss", "val acc") for run in positions]
+    headings = {"train_loss": "train loss", "val_accuracy": "val acc"}
+    headings |= {name: f"val {heading(name)}" for name in _further(comparison)}
+    columns = [f"{text} {run}" for text in headings.values() for run in positions]
     table = Table(["epoch", *columns], ["right"] * (len(columns) + 1))
     for index in range(max(len(run.history) for run in comparison.runs)):
-        epochs = [run.history[index : index + 1] for run in comparison.runs]
-        losses = [loss(epoch[0].train_loss, 6) if epoch else NONE for epoch in epochs]
-        accuracies = [percent(epoch[0].val_accuracy, 2) if epoch else NONE for epoch in epochs]
-        table.add(index + 1, *losses, *accuracies)
+        epochs = [next(iter(run.history[index:]), None) for run in comparison.runs]
+        table.add(index + 1, *(_value(epoch, name) for name in headings for epoch in epochs))
     return table
 
 
 def differences(comparison: Comparison) -> Table:
-    """Returns how far each run is from the first at most: a line a run.
+    """Returns the largest differences of each run from the first, a line per run.
 
     That of training losses is relative; that of accuracies is also given in images.
     """

@@ -1,4 +1,4 @@
-"""The confusion matrix and its figure."""
+"""The figure of a confusion matrix."""
 
 from __future__ import annotations
 
@@ -28,68 +28,52 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 NUMBERED = 100
-"""Classes up to which cells hold numbers; beyond, there is only color."""
+"""Maximum number of classes with numbers in cells; with more, there is only color."""
 
 SIDE = 8.0
-"""Of the matrix in inches (as all lengths here), while its cells are of a sensible size."""
+"""Side of the matrix, in inches (as all lengths here), within the limits of a cell's side."""
 
 SMALLEST, LARGEST = 0.31, 0.85
-"""Sides of a cell with numbers."""
+"""Limits of the side of a cell with numbers."""
 
 UNNUMBERED_SIDE = 12.0
-"""Of a matrix without numbers."""
+"""Side of a matrix without numbers."""
 
 MARGIN, HEAD, AXIS = 0.25, 0.7, 0.42
-"""Around everything; for the heading; for an axis's name and ticks."""
+"""Space around everything; for the heading; for the name and ticks of an axis."""
 
 SMALLEST_TYPE, LARGEST_TYPE = 5.5, 9.0
-"""Of class names, in points."""
-
-
-def confusion_matrix(
-    labels: NDArray[np.int32], predicted: NDArray[np.int64], classes: int
-) -> NDArray[np.int64]:
-    """Returns how many images of each class (rows) were taken for each class (columns).
-
-    Args:
-        labels: shape (N,).
-        predicted: shape (N,), labels too.
-        classes: how many there are.
-
-    Returns:
-        int64, shape (classes, classes).
-    """
-    pairs = labels.astype(np.int64) * classes + predicted
-    return np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
+"""Limits of the type size of class names, in points."""
 
 
 def confusion_figure(
     matrix: NDArray[np.int64], classes: Sequence[str], name: str, split: str
 ) -> Figure:
-    """Returns a figure of a confusion matrix: counts, row percentages as numbers and color.
+    """Returns a figure of a confusion matrix: counts, and shares of rows as numbers and color.
 
     Args:
-        matrix: int64, shape (classes, classes); a row a true class.
-        classes: class names, in label order.
-        name: the experiment's name.
-        split: the split's name.
+        matrix: int64, shape (classes, classes); a row is a true class.
+        classes: Class names, in label order.
+        name: Name of the experiment.
+        split: Name of the split.
     """
     accuracy = float(np.trace(matrix) / max(matrix.sum(), 1))
     images = counted(int(matrix.sum()), "image")
-    detail = f"{split}: {percent(accuracy, 2)} of {images} right"
+    detail = f"{split}: {percent(accuracy, 2)} of {images} correct"
     with styled():
         return _draw(matrix, classes, f"{name}: confusion matrix", detail)
 
 
 @dataclass(frozen=True)
 class _Layout:
-    """Where a matrix of `names` goes.
+    """Geometry of a matrix of the classes `names`.
 
     Attributes:
-        cell: a cell's side, in inches.
-        type_size: of class names, in points.
-        every: how many classes have one name: fewer than all where they would overlap.
-        rotation: of the names below, in degrees.
+        names: Class names, in label order.
+        cell: Side of a cell, in inches.
+        type_size: Type size of class names, in points.
+        every: One in so many classes is named, so that names do not overlap.
+        rotation: Rotation of the names below the matrix, in degrees.
     """
 
     names: Sequence[str]
@@ -108,7 +92,7 @@ class _Layout:
 
     @property
     def longest(self) -> float:
-        """The longest name's length, in inches."""
+        """Length of the longest name, in inches."""
         widths = [text_width(self.names[index], self.type_size) for index in self.named]
         return max(widths) / POINTS
 

@@ -1,4 +1,4 @@
-"""Learning curves of one run or several, over each other."""
+"""Learning curves of one run or several, in the same panels."""
 
 from __future__ import annotations
 
@@ -22,35 +22,39 @@ from isotune.reports.drawing import (
     styled,
     wrap,
 )
+from isotune.reports.metrics import further, heading, in_percent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 WIDTH, HEIGHT = 11.5, 3.9
-"""Of the figure in inches, but for the names of several runs."""
+"""Of the figure in inches, except the names of several runs."""
+
+COLUMNS, ROW = 3, 3.2
+"""Panels in a row; height of each row of further metrics, in inches."""
 
 TRAINING: Final = (0, (4, 2))
 VALIDATION: Final = "solid"
 """Line styles."""
 
 MARKERS = ("o", "s", "^", "D", "v")
-"""Where there are more runs than colors, each round of colors has its own."""
+"""With more runs than colors, colors repeat with the next marker."""
 
 WIDE_RANGE = 30.0
-"""A quotient of the largest and the smallest value from which on a scale is logarithmic."""
+"""Quotient of the largest and the smallest value above which a scale is logarithmic."""
 
 
 def curves_figure(runs: Sequence[RunFigures]) -> Figure:
     """Returns a figure of loss, accuracy and learning rate over the epochs of some runs.
 
-    An epoch without evaluation has no point in the curves of validation; a ring marks the
-    epoch of a run's best checkpoint.
+    Further metrics that a run has are in further panels. An epoch without evaluation has no point
+    in the curves of validation; a ring marks the epoch of a run's best checkpoint.
 
     Raises:
-        IsotuneError: matplotlib is not installed.
-        SpecError: there is no run.
-        RunError: no epoch of a run has ended.
+        IsotuneError: Matplotlib is not installed.
+        SpecError: There is no run.
+        RunError: No epoch of a run has ended.
     """
     check_matplotlib()
     if not runs:
@@ -63,7 +67,7 @@ def curves_figure(runs: Sequence[RunFigures]) -> Figure:
 
 
 def distinct_names(paths: Sequence[Path]) -> list[str]:
-    """Returns the last parts of each path: as many of all as tell different paths apart."""
+    """Returns the last parts of each path, as many as distinguish different paths."""
     parts = [path.resolve().parts for path in paths]
     for depth in range(1, max(map(len, parts)) + 1):
         names = [str(Path(*each[-depth:])) for each in parts]
@@ -74,8 +78,14 @@ def distinct_names(paths: Sequence[Path]) -> list[str]:
 
 def _draw(runs: Sequence[RunFigures], names: Sequence[str]) -> Figure:
     several = len(runs) > 1
-    figure = new_figure(WIDTH, HEIGHT + 0.2 * len(runs) * several, layout="constrained")
-    loss, accuracy, rate = figure.subplots(1, 3)
+    extra = further(metrics for run in runs for metrics in run.history)
+    rows = 1 + math.ceil(len(extra) / COLUMNS)
+    height = HEIGHT + ROW * (rows - 1) + 0.2 * len(runs) * several
+    figure = new_figure(WIDTH, height, layout="constrained")
+    panels = figure.subplots(rows, COLUMNS, squeeze=False).ravel()
+    loss, accuracy, rate, *others = panels[: COLUMNS + len(extra)]
+    for empty in panels[COLUMNS + len(extra) :]:
+        empty.remove()
     for position, run in enumerate(runs):
         looks = _looks(position)
         training = {**looks, "linestyle": TRAINING}
@@ -86,10 +96,15 @@ def _draw(runs: Sequence[RunFigures], names: Sequence[str]) -> Figure:
         _line(accuracy, run, "train_accuracy", training)
         _line(accuracy, run, "val_accuracy", looks)
         _line(rate, run, "learning_rate", looks)
-        _ring(accuracy, run, looks["color"])
-    for axes, title in ((loss, "loss"), (accuracy, "accuracy"), (rate, "learning rate")):
-        _finish(axes, title)
-    _in_percent(accuracy)
+        _ring(accuracy, run, "val_accuracy", looks["color"])
+        for axes, name in zip(others, extra, strict=True):
+            _line(axes, run, name, looks)
+            _ring(axes, run, name, looks["color"])
+    _finish(rate, "learning rate")
+    for axes, name in zip((loss, accuracy, *others), ("loss", "accuracy", *extra), strict=True):
+        _finish(axes, heading(name))
+        if in_percent(name):
+            _in_percent(axes)
     for axes in (loss, rate):
         _scale(axes)
     _legend(figure, names)
@@ -106,15 +121,15 @@ def _looks(position: int) -> dict[str, Any]:
 
 
 def _line(axes: Axes, run: RunFigures, figure: str, looks: dict[str, Any]) -> None:
-    values = [(metrics.epoch, getattr(metrics, figure)) for metrics in run.history]
+    values = [(metrics.epoch, getattr(metrics, figure, math.nan)) for metrics in run.history]
     points = [(epoch, value) for epoch, value in values if not math.isnan(value)]
     if points:
         axes.plot(*zip(*points, strict=True), **looks)
 
 
-def _ring(axes: Axes, run: RunFigures, color: str) -> None:
-    if run.best and not math.isnan(run.best.val_accuracy):
-        place = [run.best.epoch], [run.best.val_accuracy]
+def _ring(axes: Axes, run: RunFigures, name: str, color: str) -> None:
+    if run.best and not math.isnan(run.best.value(name)):
+        place = [run.best.epoch], [run.best.value(name)]
         axes.plot(*place, "o", markersize=9, fillstyle="none", color=color)
 
 
@@ -147,7 +162,7 @@ def _scale(axes: Axes) -> None:
 
 
 def _legend(figure: Figure, names: Sequence[str]) -> None:
-    """Tells training from validation by the lines, and several runs by their colors."""
+    """Explains the lines of training and validation, and the colors of several runs."""
     from matplotlib.lines import Line2D
 
     several = len(names) > 1

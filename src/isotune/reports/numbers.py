@@ -1,4 +1,4 @@
-"""How figures are written: the same everywhere, and a dash where there is none."""
+"""Formats numbers, the same everywhere, with a dash for those that are missing."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def number(value: float | None, digits: int) -> str:
 
 
 def percent(share: float | None, digits: int = 1) -> str:
-    """Returns a share from 0 to 1 as ``91.5%``."""
+    """Returns a fraction in [0, 1] as ``91.5%``."""
     text = number(None if share is None else share * 100, digits)
     return text if text == NONE else f"{text}%"
 
@@ -24,7 +24,7 @@ def significant(value: float | None, digits: int = 3) -> str:
 
 
 def loss(value: float | None, digits: int = 4) -> str:
-    """Returns a loss with `digits` decimals, one that ran away with as many digits in all."""
+    """Returns a loss with `digits` decimals, or as many significant digits from 1e5 on."""
     huge = value is not None and abs(value) >= 1e5
     return significant(value, digits) if huge else number(value, digits)
 

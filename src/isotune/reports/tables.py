@@ -1,4 +1,4 @@
-"""A small table that can be shown as plain text, as Markdown and on a terminal."""
+"""A small table, shown as plain text, as Markdown or on a terminal."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ class Table:
     """A heading and rows of text.
 
     Attributes:
-        columns: the headings.
+        columns: Headings of the columns.
         align: ``left`` or ``right`` for each column; by default only the first is left.
-        rows: cells as text, as many a row as there are columns.
+        rows: Cells as text; a row has one for each column.
     """
 
     columns: Sequence[str]
@@ -29,29 +29,29 @@ class Table:
             self.align = ["left", *["right"] * (len(self.columns) - 1)]
 
     def add(self, *cells: object) -> None:
-        """Adds a row; a cell is shown as ``str`` has it.
+        """Adds a row of cells, converted by ``str``.
 
         Raises:
-            ValueError: it has not as many cells as there are columns.
+            ValueError: The number of cells is not that of columns.
         """
         if len(cells) != len(self.columns):
             raise ValueError(f"a row of {len(cells)} cells in {len(self.columns)} columns")
         self.rows.append(tuple(str(cell) for cell in cells))
 
     def plain(self) -> str:
-        """Returns aligned lines without any control code; nothing is cut off or wrapped."""
+        """Returns aligned lines without control codes; nothing is truncated or wrapped."""
         widths = [max(map(len, column)) for column in zip(self.columns, *self.rows, strict=True)]
         lines = [self._line(cells, widths) for cells in (self.columns, *self.rows)]
         return "\n".join([lines[0], "  ".join("-" * width for width in widths), *lines[1:]])
 
     def markdown(self) -> str:
-        """Returns a GitHub-flavoured Markdown table."""
+        """Returns a GitHub-flavored Markdown table."""
         rule = ["--:" if side == "right" else ":--" for side in self.align]
         rows = [[cell.replace("|", r"\|") for cell in row] for row in (self.columns, *self.rows)]
         return "\n".join(f"| {' | '.join(cells)} |" for cells in (rows[0], rule, *rows[1:]))
 
     def rich(self) -> RichTable:
-        """Returns a table for a terminal, whose figures are never cut off."""
+        """Returns a table for a terminal, whose numbers are never truncated."""
         from rich import box
         from rich.markup import escape
         from rich.table import Table as RichTable

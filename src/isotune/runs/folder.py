@@ -22,7 +22,7 @@ from typing import IO, Any
 import yaml
 
 from isotune.errors import RunError
-from isotune.interfaces.events import EpochMetrics
+from isotune.interfaces.metrics import EpochMetrics
 from isotune.runs.checkpoint import with_current_keys
 from isotune.spec.experiment import ExperimentSpec
 from isotune.spec.load import dump_spec, load_spec

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field
 
 from isotune.spec.base import Meaning, SpecModel
-
-Monitor = Literal["val_accuracy", "val_loss"]
+from isotune.spec.metrics import Monitor
 
 
 class EvaluationSpec(SpecModel):

@@ -14,6 +14,7 @@ from isotune.spec.dataset import AnyDataset
 from isotune.spec.freeze import FreezeSpec
 from isotune.spec.head import AnyHead, HeadSpec, LinearHeadSpec
 from isotune.spec.loss import LossSpec
+from isotune.spec.metrics import MetricName, check_monitor
 from isotune.spec.optimizer import OptimizerSpec
 from isotune.spec.schedule import ConstantSchedule, ScheduleSpec
 from isotune.spec.transforms import Pipeline, output_size
@@ -77,6 +78,8 @@ class ExperimentSpec(SpecModel):
             Everything else still counts batches as steps; an update uses the learning rate of its
             first batch.
         evaluation: In which epochs the model is evaluated.
+        metrics: What every evaluation of an epoch computes in addition to loss and accuracy; the
+            ``monitor`` of ``checkpoint`` and ``early_stopping`` may be one of them.
         early_stopping: When to stop before the last epoch; null never does.
         checkpoint: When the state is saved, and what is kept.
         cache: What is kept to save time.
@@ -106,9 +109,17 @@ class ExperimentSpec(SpecModel):
     compile: bool = False
     accumulate: Annotated[int, Field(ge=1)] = 1
     evaluation: EvaluationSpec = EvaluationSpec()
+    metrics: list[MetricName] = Field(default_factory=list)
     early_stopping: EarlyStopping | None = None
     checkpoint: CheckpointSpec = CheckpointSpec()
     cache: CacheSpec = CacheSpec()
+
+    @field_validator("early_stopping", "checkpoint")
+    @classmethod
+    def _monitors_what_is_computed(cls, part: Any, info: ValidationInfo) -> Any:
+        if part is not None and "metrics" in info.data:
+            check_monitor(part.monitor, info.data["metrics"])
+        return part
 
     @field_validator("head")
     @classmethod

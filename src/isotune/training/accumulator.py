@@ -1,11 +1,11 @@
-"""What an epoch's training steps add up to."""
+"""Accumulates metrics over the training steps of an epoch."""
 
 from __future__ import annotations
 
 import math
 import statistics
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from isotune.errors import TrainingError
 from isotune.interfaces.dataset import Batch
-from isotune.interfaces.events import EpochMetrics
+from isotune.interfaces.metrics import EpochMetrics
 from isotune.interfaces.trainer import HostOutputs
+from isotune.spec.metrics import ALWAYS
 from isotune.training.probabilities import predicted
 
 
@@ -38,16 +39,19 @@ class Stopwatch:
 
 @dataclass
 class EpochAccumulator:
-    """Sums over the training steps of an epoch whose outputs have been fetched.
+    """Accumulates metrics over the training steps of an epoch whose outputs have been fetched.
 
     Attributes:
-        epoch: from 1.
-        loss: the losses, each times its samples.
-        learning_rate: that of the newest step.
-        newest_loss: that of the newest step; None before the first.
-        step_seconds: seconds a step, averaged between two waits for the device.
-        waiting: for images.
-        steps: training steps whose outputs have been taken in.
+        epoch: Counted from 1.
+        loss: Sum of the losses of all images.
+        correct: Number of images that were predicted correctly.
+        samples: Number of images.
+        learning_rate: Learning rate of the most recent step.
+        last_loss: Loss of the most recent step, or None before the first.
+        step_seconds: Seconds of a step, averaged between two waits for the device.
+        waiting: Measures the time spent waiting for images.
+        begin: When the epoch began, on the clock of ``time.perf_counter``.
+        steps: Number of training steps.
     """
 
     epoch: int
@@ -55,14 +59,14 @@ class EpochAccumulator:
     correct: int = 0
     samples: int = 0
     learning_rate: float = 0.0
-    newest_loss: float | None = None
+    last_loss: float | None = None
     step_seconds: list[float] = field(default_factory=list)
     waiting: Stopwatch = field(default_factory=Stopwatch)
     begin: float = field(default_factory=time.perf_counter)
     steps: int = 0
 
     def as_json(self) -> dict[str, Any]:
-        """Returns the sums as plain data, from which another process goes on with the epoch."""
+        """Returns plain data, from which another process continues the epoch."""
         return {
             "epoch": self.epoch,
             "steps": self.steps,
@@ -70,26 +74,27 @@ class EpochAccumulator:
             "loss": self.loss,
             "correct": self.correct,
             "learning_rate": self.learning_rate,
-            "newest_loss": self.newest_loss,
+            "last_loss": self.last_loss,
             "seconds": time.perf_counter() - self.begin,
             "data_seconds": self.waiting.seconds,
         }
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> EpochAccumulator:
-        """The inverse of :meth:`as_json`; the clock goes on from where it was."""
-        same = ("epoch", "steps", "samples", "loss", "correct", "learning_rate", "newest_loss")
+        """The inverse of :meth:`as_json`; the clock continues from where it was."""
+        same = ("epoch", "steps", "samples", "loss", "correct", "learning_rate")
         return cls(
             **{name: values[name] for name in same},
+            last_loss=values["last_loss" if "last_loss" in values else "newest_loss"],
             waiting=Stopwatch(values["data_seconds"]),
             begin=time.perf_counter() - values["seconds"],
         )
 
     def add(self, fetched: Sequence[HostOutputs], labels: list[NDArray[np.int32]]) -> None:
-        """Takes in the outputs of some steps, and as many batches of `labels` from its front.
+        """Adds the outputs of some steps, and removes their batches from the front of `labels`.
 
         Raises:
-            TrainingError: a loss is not a finite number.
+            TrainingError: A loss is not a finite number.
         """
         for outputs in fetched:
             truth = labels.pop(0)
@@ -98,27 +103,30 @@ class EpochAccumulator:
                     f"the training loss became {outputs.loss} in epoch {self.epoch};"
                     " a smaller optimizer.lr usually helps."
                 )
-            self.newest_loss = outputs.loss
+            self.last_loss = outputs.loss
             self.loss += outputs.loss * len(truth)
             self.correct += int((predicted(outputs.logits) == truth).sum())
             self.samples += len(truth)
             self.steps += 1
 
-    def metrics(self, steps: int) -> EpochMetrics:
-        """Returns the figures of the epoch so far, without evaluation.
+    def metrics(self, steps: int, evaluated: Iterable[str] = ()) -> EpochMetrics:
+        """Returns the metrics of the epoch so far, without an evaluation.
 
         Args:
-            steps: training steps made so far in the run.
+            steps: Number of training steps made so far in the run.
+            evaluated: Metrics of an evaluation besides loss and accuracy; they are NaN here.
         """
         seconds = self.step_seconds
+        validation = (f"val_{name}" for name in (*ALWAYS, *evaluated))
         return EpochMetrics(
             epoch=self.epoch,
             steps=steps,
             learning_rate=self.learning_rate,
-            train_loss=self.loss / self.samples,
-            train_accuracy=self.correct / self.samples,
-            val_loss=math.nan,
-            val_accuracy=math.nan,
+            values={
+                "train_loss": self.loss / self.samples,
+                "train_accuracy": self.correct / self.samples,
+                **dict.fromkeys(validation, math.nan),
+            },
             train_seconds=time.perf_counter() - self.begin,
             val_seconds=0.0,
             data_seconds=self.waiting.seconds,

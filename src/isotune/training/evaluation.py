@@ -1,8 +1,8 @@
-"""Evaluation: logits from the backend, metrics from NumPy."""
+"""Evaluation: logits from the backend, metrics in NumPy."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 
@@ -12,38 +12,35 @@ from numpy.typing import NDArray
 from isotune.interfaces.backend import Backend
 from isotune.interfaces.dataset import Batch, DeviceBatch, Normalization
 from isotune.interfaces.trainer import Trainer, TrainingPlan
+from isotune.metrics import METRICS
+from isotune.metrics.metric import ScoredLabels
 from isotune.spec.experiment import ExperimentSpec
 from isotune.spec.loss import LOSSES
+from isotune.spec.metrics import ALWAYS
 from isotune.training.probabilities import predicted, probabilities
 
 FETCH_EVERY = 16
-"""Steps between two waits for the device: it is not synchronized at every step."""
+"""Steps between two waits for the device, which is not synchronized at every step."""
 
 
 @dataclass(frozen=True)
-class Evaluation:
-    """What a model makes of some labelled images.
+class Evaluation(ScoredLabels):
+    """A model's outputs for labeled images, in the order of the images.
 
     Attributes:
-        loss: the experiment's mean loss, with its smoothing and class weights.
-        accuracy: share of images whose likeliest class is the label's, 0 to 1.
-        logits: float32, shape (N, classes), or (N, 1) from a single output, in the order of the
-            images.
-        probabilities: float32, shape (N, classes).
-        predicted: labels of the likeliest classes: int64, shape (N,).
-        labels: int32, shape (N,).
+        metrics: Values by the names of :data:`isotune.metrics.METRICS`.
     """
 
-    loss: float
-    accuracy: float
-    logits: NDArray[np.float32]
-    probabilities: NDArray[np.float32]
-    predicted: NDArray[np.int64]
-    labels: NDArray[np.int32]
+    metrics: Mapping[str, float]
+
+    @property
+    def accuracy(self) -> float:
+        """Share of images whose most likely class is the true one, in [0, 1]."""
+        return self.metrics["accuracy"]
 
 
 def evaluation_size(spec: ExperimentSpec, backend: Backend) -> int:
-    """Returns how many images an evaluation step takes, at most."""
+    """Returns the maximum number of images of an evaluation step."""
     return spec.eval_batch_size or backend.inference_batch()
 
 
@@ -57,11 +54,11 @@ def logits_by_batch(
     """Yields the logits of each batch: float32, shape (N, outputs).
 
     Args:
-        backend: whose model is asked.
-        trainer: holds the model.
-        batches: the images.
-        normalization: of the images.
-        fetch_every: steps between two waits for the device; so many batches' logits come at once.
+        backend: The backend of the model.
+        trainer: Holds the model.
+        batches: The images.
+        normalization: How the images are normalized.
+        fetch_every: Number of steps between two waits for the device, whose logits come at once.
     """
     return logits_of(trainer, backend.dataset.feed(batches, normalization), fetch_every)
 
@@ -82,8 +79,18 @@ def evaluate(
     batches: Iterable[Batch],
     normalization: Normalization,
     plan: TrainingPlan,
+    metrics: Iterable[str] = METRICS,
 ) -> Evaluation:
-    """Evaluates a model on labelled images; nothing of the model changes."""
+    """Evaluates a model on labeled images; nothing of the model changes.
+
+    Args:
+        backend: The backend of the model.
+        trainer: Holds the model.
+        batches: The images.
+        normalization: How the images are normalized.
+        plan: Describes the loss.
+        metrics: Names of the metrics to compute besides loss and accuracy.
+    """
     labels: list[NDArray[np.int32]] = []
 
     def noting_labels() -> Iterator[Batch]:
@@ -92,24 +99,33 @@ def evaluate(
             yield batch
 
     logits = np.concatenate(list(logits_by_batch(backend, trainer, noting_labels(), normalization)))
-    return assess(logits, np.concatenate(labels), plan)
+    return assess(logits, np.concatenate(labels), plan, metrics)
 
 
-def assess(logits: NDArray[np.float32], truth: NDArray[np.int32], plan: TrainingPlan) -> Evaluation:
-    """Returns what logits come to.
+def assess(
+    logits: NDArray[np.float32],
+    labels: NDArray[np.int32],
+    plan: TrainingPlan,
+    metrics: Iterable[str] = METRICS,
+) -> Evaluation:
+    """Computes metrics of logits.
 
     Args:
         logits: float32, shape (N, outputs).
-        truth: the labels, int32, shape (N,).
-        plan: says which loss.
+        labels: int32, shape (N,).
+        plan: Describes the loss.
+        metrics: Names of the metrics to compute besides loss and accuracy.
     """
-    total, weight = LOSSES[plan.loss](logits, truth, plan.label_smoothing, plan.class_weights)
-    found = predicted(logits)
-    return Evaluation(
+    total, weight = LOSSES[plan.loss](logits, labels, plan.label_smoothing, plan.class_weights)
+    values: dict[str, float] = {}
+    found = Evaluation(
         loss=total / weight,
-        accuracy=float((found == truth).mean()),
         logits=logits,
         probabilities=probabilities(logits, plan.loss),
-        predicted=found,
-        labels=truth,
+        predicted=predicted(logits),
+        labels=labels,
+        metrics=values,
     )
+    names = dict.fromkeys((*ALWAYS, *metrics))
+    values.update((name, METRICS[name].function(found)) for name in names)
+    return found

@@ -10,8 +10,9 @@ from typing import NoReturn
 
 from isotune.data.batches import Batches
 from isotune.errors import StoppedError, TrainingError
-from isotune.interfaces.events import EpochEnded, EpochMetrics, StepEnded, StopRequest
+from isotune.interfaces.events import EpochEnded, StepEnded, StopRequest
 from isotune.interfaces.freezing import FreezePlan
+from isotune.interfaces.metrics import EpochMetrics
 from isotune.interfaces.trainer import Outputs, StepPlan, TrainingPlan
 from isotune.spec.experiment import ExperimentSpec
 from isotune.training.accumulator import EpochAccumulator
@@ -108,7 +109,7 @@ class TrainingLoop:
         epoch = accumulator.epoch
         self._train(accumulator)
         self.step_seconds.extend(accumulator.step_seconds)
-        metrics = accumulator.metrics(epoch * len(self.train))
+        metrics = accumulator.metrics(epoch * len(self.train), self.spec.metrics)
         if not self.spec.evaluation.due(epoch, self.spec.epochs):
             return metrics
         start = time.perf_counter()
@@ -118,12 +119,9 @@ class TrainingLoop:
                 f"the validation loss became {result.loss} in epoch {epoch};"
                 " a smaller optimizer.lr usually helps."
             )
-        return replace(
-            metrics,
-            val_loss=result.loss,
-            val_accuracy=result.accuracy,
-            val_seconds=time.perf_counter() - start,
-        )
+        found = {f"val_{name}": value for name, value in result.metrics.items()}
+        seconds = time.perf_counter() - start
+        return replace(metrics, values={**metrics.values, **found}, val_seconds=seconds)
 
     def _train(self, accumulator: EpochAccumulator) -> None:
         """Makes the training steps of an epoch, or what is left of it."""
@@ -142,7 +140,7 @@ class TrainingLoop:
             rate = accumulator.learning_rate = self._learning_rate(first_step)
             plan = StepPlan(step, rate, micro_batch.loss_scale, micro_batch.apply_update)
             pending.append(strategy.trainer.train_step(batch, plan))
-            loss = accumulator.newest_loss
+            loss = accumulator.last_loss
             event = StepEnded(accumulator.epoch, number + 1, loss, self.stop)
             self.notify("isotune_step_ended", event)
             ends = number + 1 == len(self.train)
@@ -159,7 +157,7 @@ class TrainingLoop:
                     accumulator.step_seconds.append(elapsed / len(pending))
                 pending.clear()
                 if saves:
-                    metrics = accumulator.metrics(step + 1)
+                    metrics = accumulator.metrics(step + 1, self.spec.metrics)
                     self._save(metrics, accumulator)
                     if self.stop.requested:
                         self._raise_stopped(metrics)

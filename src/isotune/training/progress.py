@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
-from isotune.interfaces.events import EpochMetrics
-from isotune.spec.checkpoint import EarlyStopping, Monitor
+from isotune.interfaces.metrics import EpochMetrics
+from isotune.metrics import METRICS
+from isotune.spec.checkpoint import EarlyStopping
+from isotune.spec.metrics import Monitor
 from isotune.training.accumulator import EpochAccumulator
 
 
@@ -25,44 +28,51 @@ class Progress:
 
 
 def improves(monitor: Monitor, value: float, best: float, min_delta: float = 0.0) -> bool:
-    """Tells whether `value` is better than `best`: higher accuracy, lower loss."""
-    return value > best + min_delta if monitor == "val_accuracy" else value < best - min_delta
-
-
-def worst(monitor: Monitor) -> float:
-    """Returns a value that any other improves on."""
-    return float("-inf") if monitor == "val_accuracy" else float("inf")
+    """Whether `value` is better than `best` by more than `min_delta`: any number is than NaN."""
+    if math.isnan(best):
+        return not math.isnan(value)
+    higher = METRICS[monitor.removeprefix("val_")].higher_is_better
+    return value > best + min_delta if higher else value < best - min_delta
 
 
 @dataclass
 class Best:
-    """Keeps the first epoch with the best value of `monitor`, of those that were evaluated."""
+    """Keeps the first epoch with the best value of `monitor`, among those with an evaluation.
+
+    An evaluation may leave the value undefined: such an epoch is the best until one has a number.
+    """
 
     monitor: Monitor
     metrics: EpochMetrics | None = None
 
     def update(self, metrics: EpochMetrics) -> bool:
-        """Returns True, and remembers the epoch, if it is the best so far."""
-        best = getattr(self.metrics, self.monitor) if self.metrics else worst(self.monitor)
-        if not improves(self.monitor, getattr(metrics, self.monitor), best):
+        """Keeps the epoch if it is the best so far; returns whether it is."""
+        if not metrics.evaluated:
             return False
+        if self.metrics is not None:
+            value, best = metrics.value(self.monitor), self.metrics.value(self.monitor)
+            if not improves(self.monitor, value, best):
+                return False
         self.metrics = metrics
         return True
 
 
 class Patience:
-    """Counts evaluated epochs without improvement; without a spec it is never exhausted."""
+    """Counts epochs without improvement; without a spec it is never exhausted.
+
+    Epochs in which the monitored metric has no value, such as those without an evaluation, do
+    not count.
+    """
 
     def __init__(self, spec: EarlyStopping | None) -> None:
         self._spec = spec
-        self._best = worst(spec.monitor) if spec else 0.0
+        self._best = math.nan
         self._waited = 0
 
     def exhausted(self, metrics: EpochMetrics) -> bool:
-        """Takes an epoch in; tells whether the run should end."""
-        if self._spec is None or not metrics.evaluated:
+        """Counts an epoch; returns whether the run should end."""
+        if self._spec is None or math.isnan(value := metrics.value(self._spec.monitor)):
             return False
-        value = getattr(metrics, self._spec.monitor)
         if improves(self._spec.monitor, value, self._best, self._spec.min_delta):
             self._best, self._waited = value, 0
         else:

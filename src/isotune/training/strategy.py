@@ -88,7 +88,14 @@ class WholeModel(Strategy):
         """Evaluates the model on the validation images."""
         session = self._session
         batches = self._val.epoch(0)
-        return evaluate(session.backend, self.trainer, batches, session.normalization, session.plan)
+        return evaluate(
+            session.backend,
+            self.trainer,
+            batches,
+            session.normalization,
+            session.plan,
+            session.spec.metrics,
+        )
 
     def model_state(self) -> State:
         """Returns copies of all tensors of the model."""

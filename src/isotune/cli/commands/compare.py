@@ -12,7 +12,7 @@ def compare(
     runs: Annotated[list[Path], typer.Argument(metavar="RUNS", help="The folders of runs.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print the comparison as JSON.")] = False,
 ) -> None:
-    """Compare runs: figures, curves, differences.
+    """Compare runs: metrics, curves, differences.
 
     Runs may be finished or not, and made with different backends.
     """

@@ -1,4 +1,4 @@
-"""``isotune evaluate``: a run's model on labelled images."""
+"""``isotune evaluate``: a run's model on labeled images."""
 
 from __future__ import annotations
 
@@ -30,12 +30,13 @@ def evaluate(
         bool, typer.Option("--json", help="Print JSON, with the confusion matrix.")
     ] = False,
 ) -> None:
-    """Evaluate a run's model on labelled images."""
+    """Evaluate a run's model on labeled images."""
     import json
 
     from isotune.cli.console import output, show, show_table
     from isotune.experiment.open import open_run
     from isotune.reports import numbers as figures
+    from isotune.reports.metrics import heading, written
 
     opened = open_run(run, backend=backend, device=device, checkpoint=checkpoint)
     result = opened.evaluate(split, data)
@@ -45,42 +46,47 @@ def evaluate(
         typer.echo(json.dumps(plain, indent=2, allow_nan=False))
         return
     console = output()
-    images = figures.count(len(result.labels), "image")
+    rows = {"split": f"{name}, {figures.count(len(result.labels), 'image')}"}
+    rows |= {heading(key): written(key, value, True) for key, value in result.metrics.items()}
+    width = max(map(len, rows))
     show(console, f"{run}: {opened.backend.name} on {opened.backend.device}", "bold")
-    show(console, f"  split     {name}, {images}")
-    show(console, f"  loss      {figures.loss(result.loss, 6)}")
-    show(console, f"  accuracy  {figures.percent(result.accuracy, 2)}")
+    for label, text in rows.items():
+        show(console, f"  {label:<{width}}  {text}")
     if not console.is_terminal:
         show(console)
     show_table(console, by_class(result, opened.classes))
 
 
 def by_class(result: Evaluation, classes: tuple[str, ...]) -> Table:
-    """Returns images and accuracy of every class."""
+    """Returns a table of each class's figures; recall is the accuracy on its images."""
+    from isotune.metrics.precision_recall import class_figures
     from isotune.reports.numbers import percent
     from isotune.reports.tables import Table
 
-    table = Table(["class", "images", "right", "accuracy"])
-    right = result.predicted == result.labels
-    for label, name in enumerate(classes):
-        of_class = right[result.labels == label]
-        share = float(of_class.mean()) if of_class.size else None
-        table.add(name, of_class.size, int(of_class.sum()), percent(share))
+    columns = ["images", "predicted", "correct", "precision", "recall", "F1"]
+    table = Table(["class", *columns])
+    for name, row in zip(classes, zip(*class_figures(result.confusion), strict=True), strict=True):
+        table.add(name, *row[:3], *map(percent, row[3:]))
     return table
 
 
 def plain_data(result: Evaluation, classes: tuple[str, ...]) -> dict[str, Any]:
-    """Returns an evaluation for JSON, with null for a loss that is no number.
+    """Returns an evaluation for JSON, with null for a value that is undefined.
 
-    A row of ``confusion`` is a true class, a column a predicted one, in the order of ``classes``.
+    A row of ``confusion`` is a true class, a column a predicted one, in the order of ``classes``;
+    so are the values of ``per_class``.
     """
-    from isotune.reports.confusion import confusion_matrix
+    from isotune.metrics.precision_recall import class_figures
 
-    matrix = confusion_matrix(result.labels, result.predicted, len(classes))
+    per_class = class_figures(result.confusion)._asdict()
     return {
         "images": len(result.labels),
-        "loss": result.loss if math.isfinite(result.loss) else None,
-        "accuracy": result.accuracy,
+        **{name: _or_null(value) for name, value in result.metrics.items()},
         "classes": list(classes),
-        "confusion": matrix.tolist(),
+        "confusion": result.confusion.tolist(),
+        "per_class": {name: [*map(_or_null, row.tolist())] for name, row in per_class.items()},
     }
+
+
+def _or_null(value: float) -> float | None:
+    return value if math.isfinite(value) else None

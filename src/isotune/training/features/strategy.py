@@ -85,7 +85,9 @@ class CachedFeatures(Strategy):
             batches = _slices(rows, self._val.source.labels)
         on_device = self._session.backend.dataset.feed_features(collect_labels(batches, labels))
         logits = np.concatenate(list(logits_of(self.trainer, on_device)))
-        return assess(logits, np.concatenate(labels), self._session.plan)
+        return assess(
+            logits, np.concatenate(labels), self._session.plan, self._session.spec.metrics
+        )
 
     def model_state(self) -> State:
         """Returns copies of all tensors of the whole model, in the model's order."""

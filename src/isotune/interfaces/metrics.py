@@ -1,0 +1,85 @@
+"""Metrics of an epoch: named values."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+EVERY_EPOCH = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
+"""Values that every epoch has, NaN though they may be."""
+
+
+@dataclass(frozen=True)
+class EpochMetrics:
+    """Metrics of one epoch: a line of ``metrics.jsonl``.
+
+    A checkpoint within an epoch holds those of the epoch so far. Values are attributes, too:
+    ``metrics.val_accuracy``.
+
+    Attributes:
+        epoch: Counted from 1.
+        steps: Number of training steps made so far in the run.
+        learning_rate: Learning rate of the epoch's last step.
+        values: Values by name. ``train_loss`` and ``train_accuracy`` are means over the epoch's
+            images while the weights moved; ``val_loss``, ``val_accuracy`` and ``val_`` before
+            each of the spec's metrics are those on the validation images after the epoch, NaN
+            if it had no evaluation. Files of other versions may hold others.
+        train_seconds: Wall time of training.
+        val_seconds: Wall time of validation.
+        data_seconds: Part of `train_seconds` spent waiting for images.
+        step_ms: Median milliseconds of a training step, without the run's first step; NaN in an
+            epoch of one step.
+    """
+
+    epoch: int
+    steps: int
+    learning_rate: float
+    values: Mapping[str, float]
+    train_seconds: float
+    val_seconds: float
+    data_seconds: float
+    step_ms: float
+
+    def __getattr__(self, name: str) -> float:
+        values: Mapping[str, float] = vars(self).get("values", {})
+        if name in values:
+            return values[name]
+        raise AttributeError(f"the epoch has no '{name}'; its values are: {', '.join(values)}.")
+
+    def value(self, name: str) -> float:
+        """Returns a value; NaN if the epoch does not have it."""
+        return self.values.get(name, math.nan)
+
+    @property
+    def evaluated(self) -> bool:
+        """Whether the model was evaluated after this epoch."""
+        return not math.isnan(self.value("val_loss"))
+
+    def as_json(self) -> dict[str, Any]:
+        """Returns flat plain data, with null for NaN, which JSON does not have."""
+        items = {name: item for name, item in vars(self).items() if name != "values"}
+        start = {name: items.pop(name) for name in ("epoch", "steps", "learning_rate")}
+        flat = {**start, **self.values, **items}
+        return {name: item if math.isfinite(item) else None for name, item in flat.items()}
+
+    @classmethod
+    def from_json(cls, plain: Mapping[str, Any]) -> EpochMetrics:
+        """Reads what :meth:`as_json` of this or another version returned.
+
+        Unknown numbers are kept as values, and anything else unknown is not; missing numbers are
+        NaN.
+
+        Raises:
+            ValueError: There is no number of an epoch or of its steps.
+        """
+        numbers: dict[str, Any] = dict.fromkeys(EVERY_EPOCH, math.nan)
+        for name, item in plain.items():
+            if item is None or (isinstance(item, (int, float)) and not isinstance(item, bool)):
+                numbers[name] = math.nan if item is None else item
+        own = {f.name: numbers.pop(f.name, math.nan) for f in fields(cls) if f.name != "values"}
+        for name in ("epoch", "steps"):
+            if not isinstance(own[name], int):
+                raise ValueError(f"'{name}' should be a whole number")
+        return cls(**own, values=numbers)

@@ -1,0 +1,34 @@
+"""The sums of an epoch that is continued by another process."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from isotune.interfaces.trainer import HostOutputs
+from isotune.training.accumulator import EpochAccumulator
+
+EARLIER = {
+    "epoch": 2,
+    "steps": 3,
+    "samples": 12,
+    "loss": 18.0,
+    "correct": 6,
+    "learning_rate": 0.1,
+    "newest_loss": 1.25,
+    "seconds": 4.0,
+    "data_seconds": 0.5,
+}
+"""``epoch_so_far`` of a checkpoint that version 0.1.0 wrote."""
+
+
+def test_an_earlier_checkpoints_epoch_is_continued() -> None:
+    accumulator = EpochAccumulator.from_json(EARLIER)
+    assert accumulator.last_loss == 1.25
+    accumulator.add([HostOutputs(np.eye(4, dtype=np.float32), 0.5)], [np.arange(4, dtype=np.int32)])
+    metrics = EpochAccumulator.from_json(accumulator.as_json()).metrics(8, ["macro_f1"])
+    assert metrics.train_loss == pytest.approx((18 + 4 * 0.5) / 16)
+    assert metrics.train_accuracy == 10 / 16
+    assert [*metrics.values] == [
+        *("train_loss", "train_accuracy", "val_loss", "val_accuracy", "val_macro_f1")
+    ]
