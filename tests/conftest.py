@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
-# How long an example takes says nothing on a busy machine; timings are for benchmarks.
-settings.register_profile("isotune", deadline=None)
+# How long an example takes says nothing on a busy machine; timings are for benchmarks. Examples
+# that share a `tmp_path` write all that they read.
+settings.register_profile(
+    "isotune",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
 settings.load_profile("isotune")
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -29,8 +30,8 @@ def part(order: list[tuple[str, int]], **settings: object) -> Part:
 
 def test_sides_take_turns_and_a_later_call_goes_on(tmp_path: Path) -> None:
     order: list[tuple[str, int]] = []
-    measure([part(order)], 1, Deadline(60), folder=tmp_path)
-    (result,) = measure([part(order)], 3, Deadline(60), folder=tmp_path)
+    measure([part(order)], 1, Deadline(math.inf), folder=tmp_path)
+    (result,) = measure([part(order)], 3, Deadline(math.inf), folder=tmp_path)
     assert order == [
         ("native", 0), ("isotune", 0), ("isotune", 1), ("native", 1), ("native", 2), ("isotune", 2)
     ]  # fmt: skip
@@ -43,7 +44,9 @@ def test_sides_take_turns_and_a_later_call_goes_on(tmp_path: Path) -> None:
 
 def test_parts_take_turns(tmp_path: Path) -> None:
     order: list[tuple[str, int]] = []
-    measure([part(order), replace(part(order), name="other")], 2, Deadline(60), folder=tmp_path)
+    measure(
+        [part(order), replace(part(order), name="other")], 2, Deadline(math.inf), folder=tmp_path
+    )
     assert [number for _, number in order] == [0, 0, 0, 0, 1, 1, 1, 1]
 
 
@@ -53,7 +56,7 @@ def test_what_a_cache_may_hold_is_no_excess(tmp_path: Path) -> None:
     for allowance, row in ((0.0, "| 0.50 | no |"), (2.0, "| 0.50 and 2 | yes |")):
         forget(tiny, tmp_path)
         allowed = replace(tiny, allowances={"wall": allowance})
-        (result,) = measure([allowed], 1, Deadline(60), tmp_path)
+        (result,) = measure([allowed], 1, Deadline(math.inf), tmp_path)
         table = part_table(result)
         assert f"| 0.700 | 0.700 to 0.700 | 1 {row}" in table
 
@@ -64,16 +67,16 @@ def test_nothing_is_measured_without_time(tmp_path: Path) -> None:
 
 
 def test_results_of_other_settings_are_not_mixed(tmp_path: Path) -> None:
-    measure([part([], batch=4)], 1, Deadline(60), folder=tmp_path)
+    measure([part([], batch=4)], 1, Deadline(math.inf), folder=tmp_path)
     with pytest.raises(SystemExit, match="other settings; --fresh"):
-        measure([part([], batch=8)], 1, Deadline(60), folder=tmp_path)
+        measure([part([], batch=8)], 1, Deadline(math.inf), folder=tmp_path)
     forget(part([], batch=8), tmp_path)
-    (again,) = measure([part([], batch=8)], 1, Deadline(60), folder=tmp_path)
+    (again,) = measure([part([], batch=8)], 1, Deadline(math.inf), folder=tmp_path)
     assert len(again["pairs"]) == 1
 
 
 def test_the_page_tells_every_limit_and_is_made_of_the_files_alone(tmp_path: Path) -> None:
-    measure([part([], epochs=10, sets=["cache.views=1"])], 1, Deadline(60), folder=tmp_path)
+    measure([part([], epochs=10, sets=["cache.views=1"])], 1, Deadline(math.inf), folder=tmp_path)
     page = render(tmp_path)
     assert "| tiny | the whole process, s | 0.500 | 0.50 | yes |" in page
     assert "| tiny | score | +0.0000 | -0.01 | yes |" in page

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import re
 import signal
 import time
@@ -102,18 +103,28 @@ def test_a_loss_that_is_no_number_ends_with_1_and_says_what_is_left(isotune, spe
     assert second == "isotune: there is no checkpoint yet; the run is in out"
 
 
-class Stopping:
-    """Sends this process a signal in the second step of the second epoch."""
+class Stopping(logging.Handler):
+    """Sends this process a signal in the second step of the second epoch.
+
+    It waits until the run has said that it stops: MindSpore, once used, passes Ctrl-C on by way of
+    a thread.
+    """
 
     def __init__(self, number: signal.Signals) -> None:
+        super().__init__()
         self.number = number
+        self.heard = False
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.heard = self.heard or "stopping after the next step" in record.getMessage()
 
     @hookimpl
     def isotune_step_ended(self, event: StepEnded) -> None:
         if (event.epoch, event.step) == (2, 2):
+            logging.getLogger("isotune").addHandler(self)
             signal.raise_signal(self.number)
-            for _ in range(100):  # MindSpore, once used, passes Ctrl-C on by way of a thread
-                time.sleep(0.05)
+            while not self.heard:
+                time.sleep(0.01)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

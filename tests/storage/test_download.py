@@ -5,13 +5,14 @@ import hashlib
 import io
 import logging
 import os
+import queue
 import shutil
 import signal
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -277,28 +278,54 @@ def start(site: Site, target: Path) -> subprocess.Popen[str]:
     )
 
 
-def until(holds: Any) -> None:
-    end = time.monotonic() + 60
-    while not holds():
-        assert time.monotonic() < end
-        time.sleep(0.01)
+@dataclass
+class Gate:
+    """Holds up the site's answers until it is opened, and tells when the first is asked for."""
+
+    asked: threading.Event = field(default_factory=threading.Event)
+    opened: threading.Event = field(default_factory=threading.Event)
+
+    def __call__(self) -> None:
+        self.asked.set()
+        self.opened.wait()
+
+    def wait_for_one_of(self, processes: Sequence[subprocess.Popen[str]]) -> None:
+        """Returns at the first request, and fails if no process is left that could make it."""
+        while not self.asked.wait(0.1):
+            assert any(process.poll() is None for process in processes)
 
 
-def test_of_several_processes_one_downloads_and_the_others_wait(site: Site, target: Path) -> None:
-    waiting = threading.Event()
-    site.hook = lambda: waiting.wait(60) and None
+@pytest.fixture
+def gate(site: Site) -> Iterator[Gate]:
+    site.hook = gate = Gate()
+    try:
+        yield gate
+    finally:
+        gate.opened.set()  # else the site would wait for its answers when it is closed
+
+
+def last_words(process: subprocess.Popen[str], lines: queue.Queue[str]) -> None:
+    for line in process.stderr or ():
+        lines.put(line)
+    lines.put("")
+
+
+def test_of_several_processes_one_downloads_and_the_others_wait(
+    site: Site, target: Path, gate: Gate
+) -> None:
     processes = [start(site, target) for _ in range(3)]
-    until(lambda: site.requests)
-    first = [process for process in processes if process.stderr]
-    lines: list[str] = []
-    threads = [
-        threading.Thread(target=lambda p=process: lines.extend(p.stderr or ())) for process in first
-    ]
+    lines: queue.Queue[str] = queue.Queue()
+    threads = [threading.Thread(target=last_words, args=(each, lines)) for each in processes]
     for thread in threads:
         thread.start()
-    until(lambda: sum("waiting for it" in line for line in lines) == 2)
-    waiting.set()
-    assert [process.wait(60) for process in processes] == [0, 0, 0]
+    gate.wait_for_one_of(processes)
+    waiting = 0
+    while waiting < 2:
+        line = lines.get()
+        assert line, "a process has ended"
+        waiting += "waiting for it" in line
+    gate.opened.set()
+    assert [process.wait() for process in processes] == [0, 0, 0]
     for thread in threads:
         thread.join()
     assert len(site.requests) == 1
@@ -306,13 +333,11 @@ def test_of_several_processes_one_downloads_and_the_others_wait(site: Site, targ
     assert left(target) == ["file"]
 
 
-def test_a_killed_owner_holds_nobody_up(site: Site, target: Path) -> None:
-    waiting = threading.Event()
-    site.hook = lambda: waiting.wait(60) and None
+def test_a_killed_owner_holds_nobody_up(site: Site, target: Path, gate: Gate) -> None:
     owner = start(site, target)
-    until(lambda: site.requests)
+    gate.wait_for_one_of([owner])
     assert left(target) == [".file.lock"]
     owner.send_signal(signal.SIGKILL)
     owner.communicate()
-    waiting.set()
+    gate.opened.set()
     fetched(site, target)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -226,15 +227,20 @@ def test_epochs_are_evaluated_from_the_start_on_at_intervals_and_at_the_end() ->
         ({"every_epochs": None}, [(1, 2), (3, 6)]),
         ({"every_epochs": None, "every_steps": 2}, [(1, 2), (2, 4), (3, 6)]),
         ({"every_epochs": None, "every_steps": 3}, [(1, 2), (2, 3), (3, 6)]),
-        ({"every_minutes": 1e-9}, [(1, 1), (1, 2), (2, 3), (2, 4), (3, 5), (3, 6)]),
+        ({"every_minutes": 1}, [(1, 1), (1, 2), (2, 3), (2, 4), (3, 5), (3, 6)]),
+        ({"every_minutes": 1.5}, [(1, 2), (2, 4), (3, 6)]),
+        ({"every_epochs": None, "every_minutes": 3}, [(1, 2), (3, 5), (3, 6)]),
     ],
 )
 def test_checkpoints_come_by_epochs_steps_and_minutes(
-    checkpoint: dict[str, Any], saved: list[tuple[int, int]]
+    checkpoint: dict[str, Any], saved: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The best epoch is the first of three."""
+    """The best epoch is the first of three; a step takes a minute."""
+    clock = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
     trainer = FakeTrainer([1.0])
     loop = make_loop(trainer, FakeBatches([0], [1]), epochs=3, checkpoint=checkpoint)
+    loop.notify = lambda hook, event: clock.append(clock.pop() + 60 * isinstance(event, StepEnded))
     found: list[tuple[int, int]] = []
     loop.save = lambda progress, metrics, is_best: found.append((metrics.epoch, metrics.steps))
     loop.run()

@@ -10,7 +10,7 @@ from zlib import crc32
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -176,9 +176,7 @@ def encoded(progressive: bool) -> bytes:
 
 
 @given(st.booleans(), st.floats(0, 1), st.none() | st.tuples(st.floats(0, 1), st.integers(0, 255)))
-@settings(
-    max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=80)
 def test_the_quick_check_of_a_jpeg_says_what_decoding_says(
     tmp_path: Path, progressive: bool, cut: float, change: tuple[float, int] | None
 ) -> None:

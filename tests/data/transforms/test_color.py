@@ -22,7 +22,7 @@ FACTORS = st.none() | st.floats(0, 3)
     FACTORS,
     st.none() | st.floats(-0.5, 0.5),
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_color_jitter_is_torchvisions(
     seed: int, order: Any, brightness: Any, contrast: Any, saturation: Any, hue: Any
 ) -> None:

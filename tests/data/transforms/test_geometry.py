@@ -49,7 +49,7 @@ def listed(size: Any) -> Any:
 
 
 @given(images(), SIZES, FILTERS, st.none() | st.integers(1, 60))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_resize_is_torchvisions(image: Any, size: Any, interpolation: Any, max_size: Any) -> None:
     _, functional, modes = torchvision()
     assume(max_size is None or (isinstance(size, int) and max_size > size))
@@ -60,7 +60,7 @@ def test_resize_is_torchvisions(image: Any, size: Any, interpolation: Any, max_s
 
 
 @given(images(), SIZES)
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_center_crop_is_torchvisions(image: Any, size: Any) -> None:
     _, functional, _ = torchvision()
     ours = CenterCropSpec(size=size).draw(None, image.size).apply(image)
@@ -68,7 +68,7 @@ def test_center_crop_is_torchvisions(image: Any, size: Any) -> None:
 
 
 @given(images(), SIZES, FILTERS, st.integers(0, 2**63))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_random_resized_crop_is_torchvisions(
     image: Any, size: Any, filter_: Any, seed: int
 ) -> None:
@@ -95,7 +95,7 @@ PADDINGS = st.one_of(
     st.just(0) | FILLS,
     st.integers(0, 2**63),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_random_crop_is_torchvisions(
     image: Any, size: Any, padding: Any, mode: Any, fill: Any, seed: int
 ) -> None:
@@ -117,7 +117,7 @@ def test_random_crop_is_torchvisions(
 
 
 @given(images(), st.booleans(), st.booleans())
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_flips_are_torchvisions(image: Any, horizontal: bool, flipped: bool) -> None:
     _, functional, _ = torchvision()
     kind = RandomHorizontalFlipSpec if horizontal else RandomVerticalFlipSpec
@@ -133,7 +133,7 @@ def test_flips_are_torchvisions(image: Any, horizontal: bool, flipped: bool) -> 
     st.booleans(),
     FILLS,
 )
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_rotation_is_torchvisions(
     image: Any, angle: float, interpolation: Any, expand: bool, fill: Any
 ) -> None:
@@ -148,7 +148,7 @@ def test_rotation_is_torchvisions(
 
 
 @given(LENGTHS, LENGTHS, st.floats(0.2, 1), st.floats(1, 5))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_fallback_of_random_resized_crop_is_torchvisions(
     width: int, height: int, low: float, high: float
 ) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bounded import little_memory
@@ -71,7 +71,7 @@ def flipped(original: bytes, draw: Callable[..., Any]) -> bytes:
     return bytes(changed)
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300)
 @given(data=st.data())
 @pytest.mark.parametrize("kind", FORMATS)
 def test_flipped_bytes_are_read_as_other_weights_or_refused(
@@ -83,7 +83,7 @@ def test_flipped_bytes_are_read_as_other_weights_or_refused(
         assert value.nbytes <= 2 * len(originals[kind])
 
 
-@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200)
 @given(data=st.data())
 def test_flipped_bytes_of_a_file_with_a_checksum_are_noticed(
     tmp_path: Path, originals: dict[str, bytes], data: st.DataObject
@@ -94,7 +94,7 @@ def test_flipped_bytes_of_a_file_with_a_checksum_are_noticed(
     assert (read_or_refuse(path) is None) == (changed != originals["checked"])
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300)
 @given(content=st.binary(max_size=60), start=st.sampled_from([b"", b"\x0a\x10\x0a\x01a", b"\x0a"]))
 def test_any_bytes_at_all(tmp_path: Path, content: bytes, start: bytes) -> None:
     path = tmp_path / "a"
