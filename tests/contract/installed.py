@@ -50,6 +50,6 @@ def subjects() -> dict[str, Subject]:
         Subject(backend, entry)
         for backend in backends().values()
         for entry in (*ENTRIES.values(), *CATALOGUE.values())
-        if entry.name in backend.backbones.names() or backend.name in entry.builders
+        if backend.backbones.builds(entry) or backend.name in entry.builders
     ]
     return {f"{pair.backend.name}-{pair.entry.name}": pair for pair in pairs}

@@ -15,6 +15,7 @@ def test_offer_tells_what_there_is_before_it_opens(backend: Backend) -> None:
     assert report.problem is None
     assert report.install.startswith("pip install ")
     assert report.versions and all(report.versions.values())
+    assert dict(backend.versions()) == report.versions
     assert report.devices[-1] == "cpu"
 
 

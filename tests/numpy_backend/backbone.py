@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from isotune.interfaces.backbone import Backbones
+from isotune.interfaces.backbone import BackboneEntry, Backbones
 
 Array = NDArray[np.float32]
 
@@ -49,7 +49,7 @@ class NumpyBackbones(Backbones):
     def names(self) -> tuple[str, ...]:
         return ("linear",)
 
-    def build(self, name: str, image_size: int) -> LinearNet:
+    def build(self, entry: BackboneEntry) -> LinearNet:
         return LinearNet(inputs=3 * 8 * 8, outputs=3)
 
     def adopt(self, model: LinearNet) -> LinearNet:

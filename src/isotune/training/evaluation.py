@@ -41,7 +41,7 @@ class Evaluation(ScoredLabels):
 
 def evaluation_size(spec: ExperimentSpec, backend: Backend) -> int:
     """Returns the maximum number of images of an evaluation step."""
-    return spec.eval_batch_size or backend.inference_batch()
+    return spec.eval_batch_size or backend.inference_batch_size()
 
 
 def logits_by_batch(

@@ -50,7 +50,7 @@ def plan_strategies(session: Session, model: Any, first: FreezePlan) -> Strategi
     """
     spec, entry, backend = session.spec, session.entry, session.backend
     cut = Cut.of(entry, backend.checkpoints.model_shapes(model))
-    foreign = backend.name in entry.builders
+    foreign = entry.is_foreign(backend.name)
     obstacle = "features is 'off'" if spec.cache.features == "off" else cut.obstacle(first)
     if obstacle is None and foreign and not can_be_cut(session, model, cut, first):
         obstacle = f"with this backbone '{cut.path}' cannot be trained apart from the rest"

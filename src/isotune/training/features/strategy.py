@@ -49,7 +49,7 @@ class CachedFeatures(Strategy):
         self.trainer = backend.trainer(self._head, session.plan)
         self._train = session.training_batches()
         self._val = session.validation_batches()
-        batch_size = even_batch(len(self._train.source), backend.inference_batch())
+        batch_size = even_batch(len(self._train.source), backend.inference_batch_size())
         self._extractor = Extractor(session, model, batch_size)
         store = FeatureStore(spec.cache.memory * MEBIBYTE // 4, spec.cache.disk * MEBIBYTE)
         key = self._keys(batch_size) if reusable else _no_key
