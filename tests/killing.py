@@ -21,8 +21,8 @@ from typing import Any
 
 import yaml
 
-from contract.subject import in_bytes
 from isotune.runs.checkpoints import CheckpointStore
+from isotune.testing.subject import in_bytes
 from tiny import make_images
 
 TIMES = {"train_seconds", "val_seconds", "data_seconds", "step_ms"}

@@ -76,7 +76,7 @@ class Plugins:
 
     def reports(self) -> list[BackendReport]:
         """Looks at every backend; this imports their frameworks."""
-        return [self._report(name) for name in self.backend_names()]
+        return [self.report(name) for name in self.backend_names()]
 
     def open_backend(self, name: str | None, device: str = "auto") -> Backend:
         """Opens a backend on a device.
@@ -204,7 +204,8 @@ class Plugins:
             " (`isotune backends` says what is missing)."
         )
 
-    def _report(self, name: str) -> BackendReport:
+    def report(self, name: str) -> BackendReport:
+        """Looks at one backend; this imports its framework."""
         try:
             offer = self._offer(name)
         except BackendError as error:
