@@ -106,7 +106,7 @@ class BatchNorm(Layer):
         self.live = self.training
         if self.live:
             mean, variance = x.mean((0, 2, 3)), x.var((0, 2, 3))
-            self.keep(mean, x.var((0, 2, 3), ddof=1))
+            self.keep(x)
         else:
             mean, variance = self.statistics.values()
         self.root = np.sqrt(variance + np.float32(self.eps))[:, None, None]
@@ -114,9 +114,10 @@ class BatchNorm(Layer):
         weight, bias = (value[:, None, None] for value in self.parameters.values())
         return self.normal * weight + bias
 
-    def keep(self, mean: Array, variance: Array) -> None:
+    def keep(self, x: Array) -> None:
         """Moves the running statistics towards those of a batch."""
-        for running, new in zip(self.statistics.values(), (mean, variance), strict=True):
+        batch = x.mean((0, 2, 3)), x.var((0, 2, 3), ddof=1)
+        for running, new in zip(self.statistics.values(), batch, strict=True):
             running += np.float32(self.momentum) * (new - running)
 
     def backward(self, gradient: Array) -> Array:

@@ -45,7 +45,7 @@ class State(Contract):
 
     @on("linear", "tiny_bn")
     def test_state_survives_a_round_trip_through_a_trained_model(self, subject: Subject) -> None:
-        """An exported state is a copy, and brings the model back bit for bit."""
+        """An exported state is a copy, brings the model back bit for bit, and is copied then."""
         checkpoints, learner = subject.backend.checkpoints, subject.learner()
         learner.train([batch("before", 4)], [0.1])
         saved = learner.state()
@@ -57,6 +57,8 @@ class State(Contract):
         checkpoints.import_model(learner.model, saved)
         assert in_bytes(learner.state()) == kept
         assert learner.evaluate(batch("eval", 3)).tobytes() == expected.tobytes()
+        learner.train([batch("after", 4)], [0.5], first=1)
+        assert in_bytes(saved) == kept
 
     @on("linear")
     def test_imported_state_is_what_trains_next(self, subject: Subject) -> None:
@@ -99,11 +101,14 @@ class State(Contract):
         data = batches("resume", [4] * 6)
         straight = subject.learner(plan)
         straight.train(data[:3], RATES[:3])
-        second = resumed(subject, plan, straight.state(), straight.optimizer_state())
+        saved = straight.optimizer_state()
+        kept = in_bytes(saved)
+        second = resumed(subject, plan, straight.state(), saved)
         for learner in (straight, second):
             learner.train(data[3:], RATES[3:], first=3)
         assert in_bytes(second.state()) == in_bytes(straight.state())
         assert in_bytes(second.optimizer_state()) == in_bytes(straight.optimizer_state())
+        assert in_bytes(saved) == kept
 
     @on("linear")
     @pytest.mark.parametrize("name", ["momentum", "adam"])

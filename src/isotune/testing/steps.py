@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
 from numpy.testing import assert_allclose
@@ -184,7 +184,11 @@ class Steps(Tensors, Updates):
 
     @on("linear")
     @settings(
-        max_examples=15, deadline=None, database=None, suppress_health_check=list(HealthCheck)
+        max_examples=15,
+        deadline=None,
+        database=None,
+        phases=[Phase.generate],  # no search for a smaller example, which may take a minute
+        suppress_health_check=list(HealthCheck),
     )
     @given(
         plan=st.integers(0, len(LOSSES) - 1),

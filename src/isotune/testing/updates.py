@@ -14,6 +14,7 @@ from isotune.interfaces.trainer import HostOutputs, StepPlan, TrainingPlan
 from isotune.models.head import new_head
 from isotune.spec.head import LinearHeadSpec
 from isotune.spec.optimizer import AdamSpec, AdamWSpec, OptimizerSpec, SGDSpec
+from isotune.spec.parts import LossName
 from isotune.testing.contract import Contract, on
 from isotune.testing.subject import (
     Learner,
@@ -136,6 +137,18 @@ class Updates(Contract):
         data = batches("per class", [4, 3, 4, 4])
         rates = learning_rates(plan.optimizer, 4)
         assert_same_steps(subject.learner(plan), subject.reference(plan), data, rates)
+
+    @on("linear")
+    @pytest.mark.parametrize("loss", ["cross_entropy", "binary_cross_entropy"])
+    def test_extreme_logits(self, subject: Subject, loss: LossName) -> None:
+        """Logits whose exponentials overflow float32 have finite losses and gradients."""
+        plan = TrainingPlan(SGDSpec(), loss=loss, label_smoothing=0.1, class_weights=WEIGHTS)
+        learner, reference = subject.learner(plan), subject.reference(plan)
+        bias = np.array([200, -200, 0], np.float32)
+        state = {**subject.initial(), "fc.bias": bias}
+        subject.backend.checkpoints.import_model(learner.model, state)
+        reference.state["fc.bias"] = bias.astype(np.float64)
+        assert_same_steps(learner, reference, batches("extreme", [4, 4]), [0.1, 0.1])
 
     @on("linear")
     @pytest.mark.parametrize("name", ["nesterov", "adam", "adamw"])

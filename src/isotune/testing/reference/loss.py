@@ -47,14 +47,15 @@ def binary_cross_entropy(
     samples, outputs = logits.shape
     classes = max(outputs, 2)
     weights = np.ones(classes) if class_weights is None else class_weights.astype(np.float64)
-    p = 1 / (1 + np.exp(-logits))
+    log_p, log_rest = -np.logaddexp(0, -logits), -np.logaddexp(0, logits)
+    p = np.exp(log_p)
     total, loss, gradient = weights[labels].sum(), 0.0, np.zeros_like(logits)
     for i in range(samples):
         targets = np.full(classes, smoothing / classes)
         targets[labels[i]] += 1 - smoothing
         targets = targets[classes - outputs :]  # a single logit is the second class's
         share = weights[labels[i]] / total / outputs
-        loss -= share * float((targets * np.log(p[i]) + (1 - targets) * np.log1p(-p[i])).sum())
+        loss -= share * float((targets * log_p[i] + (1 - targets) * log_rest[i]).sum())
         gradient[i] = share * (p[i] - targets)
     return loss, gradient
 
