@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from mindspore import Parameter, Tensor, nn
@@ -15,9 +17,9 @@ from isotune_mindspore.dropout import Dropout
 from isotune_mindspore.models.layers import conv
 from isotune_mindspore.names import rename_by_path
 
-ACTIVATIONS: dict[Activation, type[nn.Cell]] = {
+ACTIVATIONS: dict[Activation, Callable[[], nn.Cell]] = {
     "relu": nn.ReLU,
-    "gelu": nn.GELU,
+    "gelu": partial(nn.GELU, approximate=False),
     "silu": nn.SiLU,
     "tanh": nn.Tanh,
 }
@@ -83,14 +85,9 @@ def _head(head: HeadValues) -> nn.Cell:
     layers: list[nn.Cell] = []
     for hidden in head.hidden:
         layers.append(linear(hidden.linear))
-        layers.append(_activation(hidden.activation))
+        layers.append(ACTIVATIONS[hidden.activation]())
         layers.append(Dropout(hidden.dropout) if hidden.dropout else nn.Identity())
     return nn.SequentialCell([*layers, output])
-
-
-def _activation(name: Activation) -> nn.Cell:
-    # MindSpore's GELU is an approximation unless told otherwise.
-    return nn.GELU(approximate=False) if name == "gelu" else ACTIVATIONS[name]()
 
 
 def _dense(values: LinearValues) -> nn.Dense:

@@ -1,4 +1,4 @@
-"""The losses of :mod:`isotune.training.loss`, as cells."""
+"""The losses of :mod:`isotune.spec.loss`, as cells."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from mindspore import Tensor, nn, ops
 from numpy.typing import NDArray
 
 from isotune.interfaces.trainer import TrainingPlan
+from isotune.spec.loss import LossName
 
 TINY = float(np.finfo(np.float32).tiny)
 
@@ -34,15 +35,15 @@ class CrossEntropy(nn.Cell):
     def construct(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Returns the scalar loss of float `logits` (N, classes) and int32 `labels` (N,)."""
         classes = logits.shape[1]
-        chosen = self.one_hot(labels, classes, self.on, self.off)
-        targets = chosen * (1 - self.smoothing) + self.smoothing / classes
+        hot = self.one_hot(labels, classes, self.on, self.off)
+        targets = hot * (1 - self.smoothing) + self.smoothing / classes
         if self.class_weights is None:
             return self.cross_entropy(logits, targets)[0].mean()
         weighted = targets * self.class_weights
         sums = weighted.sum(1)
         shares = weighted / ops.maximum(sums, TINY).reshape(-1, 1)
         losses = self.cross_entropy(logits, shares)[0]
-        return (losses * sums).sum() / (chosen * self.class_weights).sum()
+        return (losses * sums).sum() / (hot * self.class_weights).sum()
 
 
 class BinaryCrossEntropy(nn.Cell):
@@ -62,19 +63,24 @@ class BinaryCrossEntropy(nn.Cell):
         classes = max(outputs, 2)
         hot = self.one_hot(labels, classes, self.on, self.off)
         # A single logit is that of the second class.
-        chosen = hot if outputs > 1 else hot[:, 1:]
-        targets = chosen * (1 - self.smoothing) + self.smoothing / classes
+        own = hot if outputs > 1 else hot[:, 1:]
+        targets = own * (1 - self.smoothing) + self.smoothing / classes
         losses = self.cross_entropy(logits, targets).mean(1)
         if self.class_weights is None:
             return losses.mean()
-        of_samples = (hot * self.class_weights).sum(1)
-        return (losses * of_samples).sum() / of_samples.sum()
+        image_weights = (hot * self.class_weights).sum(1)
+        return (losses * image_weights).sum() / image_weights.sum()
+
+
+LOSSES: dict[LossName, type[nn.Cell]] = {
+    "cross_entropy": CrossEntropy,
+    "binary_cross_entropy": BinaryCrossEntropy,
+}
 
 
 def make_loss(plan: TrainingPlan) -> nn.Cell:
     """Returns the plan's loss."""
-    kind = CrossEntropy if plan.loss == "cross_entropy" else BinaryCrossEntropy
-    return kind(plan.label_smoothing, plan.class_weights)
+    return LOSSES[plan.loss](plan.label_smoothing, plan.class_weights)
 
 
 def _tensor(class_weights: NDArray[np.float32] | None) -> Tensor | None:

@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 
 from isotune.interfaces.checkpoint import State
 from isotune.interfaces.trainer import TrainingPlan
-from isotune.spec.optimizer import SGDSpec
 from isotune_mindspore.arrays import from_parameter, set_parameters, zeros_like
-from isotune_mindspore.optimizers import GroupKey, slot_names
+from isotune_mindspore.optimizers import GroupKey
 
 
 class OptimizerState:
@@ -26,8 +25,8 @@ class OptimizerState:
 
     def __init__(self, plan: TrainingPlan) -> None:
         self._plan = plan
-        self._names = slot_names(plan.optimizer)
-        self._counts = not isinstance(plan.optimizer, SGDSpec)
+        self._names = plan.optimizer.slots
+        self._counts = plan.optimizer.counts_updates
         self.slots: dict[str, dict[str, Parameter]] = {}
         self.updates: dict[str, int] = {}
         self._factors: dict[str, float] = {}

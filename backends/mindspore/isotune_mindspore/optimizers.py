@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 from numpy.typing import NDArray
+from typing_extensions import assert_never
 
 from isotune.spec.optimizer import AdamSpec, AdamWSpec, OptimizerSpec, SGDSpec
 
@@ -27,13 +28,6 @@ rate is multiplied by for them."""
 
 Groups = Sequence[Sequence[int]]
 """The places of the parameters that share a key."""
-
-
-def slot_names(spec: OptimizerSpec) -> tuple[str, ...]:
-    """Returns the slots that each parameter has: tensors of the parameter's shape."""
-    if isinstance(spec, SGDSpec):
-        return ("momentum_buffer",) if spec.momentum else ()
-    return ("exp_avg", "exp_avg_sq")
 
 
 def group_of_each(groups: Groups) -> tuple[int, ...]:
@@ -178,30 +172,39 @@ def update_rule(
     groups: Groups,
 ) -> nn.Cell:
     """Returns the cell that updates `parameters` from their gradients and :func:`scalars`."""
-    if not isinstance(spec, SGDSpec):
-        return Adam(spec, parameters, slots, groups)
-    if spec.momentum:
-        return MomentumSGD(spec, parameters, slots, groups)
-    return PlainSGD(spec, parameters, groups)
+    match spec:
+        case SGDSpec(momentum=0):
+            return PlainSGD(spec, parameters, groups)
+        case SGDSpec():
+            return MomentumSGD(spec, parameters, slots, groups)
+        case AdamSpec() | AdamWSpec():
+            return Adam(spec, parameters, slots, groups)
+        case _:
+            assert_never(spec)
 
 
 def scalars(spec: OptimizerSpec, rate: float, keys: Sequence[GroupKey]) -> NDArray[np.float32]:
-    """Returns what the cell is told at each step, computed in float64.
+    """Returns the scalars that the cell takes at each step, computed in float64.
 
     Args:
-        spec: the optimizer.
-        rate: the learning rate.
-        keys: of the groups.
+        spec: The optimizer.
+        rate: The learning rate.
+        keys: Keys of the groups.
     """
-    if isinstance(spec, SGDSpec):
-        return np.array([rate * factor for _, factor in keys], dtype=np.float32)
+    match spec:
+        case SGDSpec():
+            values = [rate * scale for _, scale in keys]
+        case AdamSpec() | AdamWSpec():
+            values = [x for count, scale in keys for x in _adam(spec, rate * scale, count + 1)]
+        case _:
+            assert_never(spec)
+    return np.array(values, dtype=np.float32)
+
+
+def _adam(spec: AdamSpec | AdamWSpec, rate: float, t: int) -> tuple[float, float, float]:
     # The primitive averages with float32 betas, and 1 - float32(0.999) is 1.3e-5 off 0.001: only
     # with the same ones do the corrections cancel.
     beta1, beta2 = (float(np.float32(beta)) for beta in spec.betas)
-    values = []
-    for count, factor in keys:
-        t, own = count + 1, rate * factor
-        correction = (1 - beta2**t) ** 0.5
-        values += [own * correction / (1 - beta1**t), spec.eps * correction]
-        values.append(1 - own * spec.weight_decay)
-    return np.array(values, dtype=np.float32)
+    correction = (1 - beta2**t) ** 0.5
+    step_size = rate * correction / (1 - beta1**t)
+    return step_size, spec.eps * correction, 1 - rate * spec.weight_decay

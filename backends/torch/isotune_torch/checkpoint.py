@@ -15,7 +15,7 @@ from isotune.interfaces.checkpoint import Checkpoints, State
 from isotune.interfaces.names import NO_STATE
 from isotune.interfaces.trainer import Trainer
 from isotune_torch.arrays import to_array, to_tensor
-from isotune_torch.optimizer import Slots, new_slot, slot_names
+from isotune_torch.optimizer import Slots, new_slot
 from isotune_torch.trainer import TorchTrainer
 
 SCALER = "grad_scaler"
@@ -79,9 +79,9 @@ class TorchCheckpoints(Checkpoints):
                 scaler[slot] = float(value)
             elif name not in trainer.frozen:
                 slots.setdefault(name, {})[slot] = _slot(trainer, name, slot, value)
-        expected = set(slot_names(trainer.plan.optimizer))
+        expected = trainer.plan.optimizer.slot_shapes(())
         for name, values in slots.items():
-            if missing := sorted(expected - values.keys()):
+            if missing := sorted(expected.keys() - values.keys()):
                 raise BackendError(f"the optimizer state of '{name}' lacks '{missing[0]}'.")
         trainer.set_slots(slots)
         trainer.precision_policy.load_scaler(scaler)
@@ -100,17 +100,18 @@ def _slot(trainer: TorchTrainer, name: str, slot: str, value: NDArray[Any]) -> t
             f"{nearest(name, trainer.trainable)}"
         )
     parameter = trainer.trainable[name]
-    if slot not in slot_names(optimizer):
+    shapes = optimizer.slot_shapes(tuple(parameter.shape))
+    if slot not in shapes:
         raise BackendError(
             f"optimizer state '{name}/{slot}' does not belong to {optimizer.name},"
-            f" whose slots are: {', '.join(slot_names(optimizer)) or 'none'}."
+            f" whose slots are: {', '.join(shapes) or 'none'}."
         )
-    shape = () if slot == "step" else tuple(parameter.shape)
-    if value.shape != shape:
+    if value.shape != shapes[slot]:
         raise BackendError(
-            f"optimizer state '{name}/{slot}' has shape {value.shape} and should have {shape}."
+            f"optimizer state '{name}/{slot}' has shape {value.shape} and should have"
+            f" {shapes[slot]}."
         )
-    return new_slot(parameter, slot, to_tensor(value))
+    return new_slot(parameter, to_tensor(value), slot not in optimizer.slots)
 
 
 def _own(trainer: Trainer) -> TorchTrainer:

@@ -7,20 +7,14 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import assert_never
 
 from isotune.interfaces.trainer import TrainingPlan
-from isotune.spec.optimizer import AdamWSpec, OptimizerSpec, SGDSpec
+from isotune.spec.optimizer import AdamSpec, AdamWSpec, OptimizerSpec, SGDSpec
 from isotune_torch.devices import has_fused_optimizers
 
 Slots = dict[str, Tensor]
 """A parameter's state by PyTorch's slot names."""
-
-
-def slot_names(spec: OptimizerSpec) -> tuple[str, ...]:
-    """Returns which slots every parameter has after a step."""
-    if isinstance(spec, SGDSpec):
-        return ("momentum_buffer",) if spec.momentum else ()
-    return ("exp_avg", "exp_avg_sq", "step")
 
 
 def make_optimizer(
@@ -56,9 +50,9 @@ def make_optimizer(
     return optimizer
 
 
-def new_slot(parameter: nn.Parameter, slot: str, value: Tensor) -> Tensor:
-    """Returns `value` where and how the optimizer would have made that slot itself."""
-    if slot != "step":
+def new_slot(parameter: nn.Parameter, value: Tensor, scalar: bool) -> Tensor:
+    """Returns a slot's `value` where and how the optimizer would have made the slot itself."""
+    if not scalar:
         # Fused kernels walk memory, so that a slot must have the strides of its parameter.
         return torch.empty_like(parameter, requires_grad=False).copy_(value)
     fused = has_fused_optimizers(parameter.device)
@@ -70,8 +64,13 @@ def _optimizer(
 ) -> torch.optim.Optimizer:
     # None leaves the choice to PyTorch; False would rule out its other fast kernels.
     kernels = {"fused": True if fused else None, "weight_decay": spec.weight_decay}
-    if isinstance(spec, SGDSpec):
-        momentum = {"momentum": spec.momentum, "nesterov": spec.nesterov}
-        return torch.optim.SGD(groups, lr=spec.lr, **momentum, **kernels)
-    kind = torch.optim.AdamW if isinstance(spec, AdamWSpec) else torch.optim.Adam
-    return kind(groups, lr=spec.lr, betas=spec.betas, eps=spec.eps, **kernels)
+    match spec:
+        case SGDSpec():
+            momentum = {"momentum": spec.momentum, "nesterov": spec.nesterov}
+            return torch.optim.SGD(groups, lr=spec.lr, **momentum, **kernels)
+        case AdamSpec():
+            return torch.optim.Adam(groups, lr=spec.lr, betas=spec.betas, eps=spec.eps, **kernels)
+        case AdamWSpec():
+            return torch.optim.AdamW(groups, lr=spec.lr, betas=spec.betas, eps=spec.eps, **kernels)
+        case _:
+            assert_never(spec)

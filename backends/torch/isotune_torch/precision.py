@@ -10,7 +10,13 @@ from torch.amp.grad_scaler import GradScaler
 
 from isotune.spec.parts import Precision
 
-HALF: dict[Precision, torch.dtype] = {"bf16": torch.bfloat16, "fp16": torch.float16}
+AUTOCAST: dict[Precision, torch.dtype | None] = {
+    "fp32": None,
+    "tf32": None,
+    "bf16": torch.bfloat16,
+    "fp16": torch.float16,
+}
+"""The type that autocast computes in, where a precision needs autocast."""
 
 SCALER = {"scale": "scale", "growth_tracker": "_growth_tracker"}
 """What of a ``GradScaler``'s state changes, by the name it has in a checkpoint."""
@@ -46,7 +52,7 @@ class PrecisionPolicy:
 
     def forward(self) -> AbstractContextManager[None]:
         """Surrounds the forward pass."""
-        if (dtype := HALF.get(self._precision)) is None:
+        if (dtype := AUTOCAST[self._precision]) is None:
             return nullcontext()
         return torch.autocast(self._device, dtype)
 

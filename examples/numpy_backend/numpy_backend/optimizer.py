@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from typing_extensions import assert_never
 
 from isotune.spec.optimizer import AdamSpec, AdamWSpec, OptimizerSpec, SGDSpec
 from numpy_backend.layers import Array
@@ -13,25 +14,25 @@ Slots = dict[str, Array]
 
 def new_slots(spec: OptimizerSpec, parameter: Array) -> Slots:
     """Returns the optimizer's state of one parameter before its first update."""
-    if isinstance(spec, SGDSpec):
-        return {"momentum_buffer": np.zeros_like(parameter)} if spec.momentum else {}
-    averages = {"exp_avg": np.zeros_like(parameter), "exp_avg_sq": np.zeros_like(parameter)}
-    return {**averages, "step": np.zeros((), np.float32)}
+    shapes = spec.slot_shapes(parameter.shape)
+    return {slot: np.zeros(shape, np.float32) for slot, shape in shapes.items()}
 
 
 def move(
     spec: OptimizerSpec, parameter: Array, gradient: Array, slots: Slots, learning_rate: float
 ) -> None:
     """Makes one update, in place."""
-    rate = np.float32(learning_rate)
-    if isinstance(spec, AdamWSpec):
-        parameter *= 1 - rate * np.float32(spec.weight_decay)
-    else:
-        gradient = gradient + np.float32(spec.weight_decay) * parameter
-    if isinstance(spec, SGDSpec):
-        parameter -= rate * sgd_direction(spec, gradient, slots)
-    else:
-        parameter -= rate * adam_direction(spec, gradient, slots)
+    rate, decay = np.float32(learning_rate), np.float32(spec.weight_decay)
+    match spec:
+        case SGDSpec():
+            parameter -= rate * sgd_direction(spec, gradient + decay * parameter, slots)
+        case AdamSpec():
+            parameter -= rate * adam_direction(spec, gradient + decay * parameter, slots)
+        case AdamWSpec():
+            parameter *= 1 - rate * decay
+            parameter -= rate * adam_direction(spec, gradient, slots)
+        case _:
+            assert_never(spec)
 
 
 def sgd_direction(spec: SGDSpec, gradient: Array, slots: Slots) -> Array:

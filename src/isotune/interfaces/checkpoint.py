@@ -14,11 +14,10 @@ State = dict[str, NDArray[Any]]
 """Arrays by canonical name.
 
 A model's names and layouts are torchvision's, without
-:data:`isotune.interfaces.names.NO_STATE`. An optimizer's are ``PARAMETER/SLOT`` with PyTorch's
-slot names: ``momentum_buffer`` (SGD); ``exp_avg``, ``exp_avg_sq`` (shaped as the parameter) and
-``step`` (float32 scalar: number of updates so far) for Adam and AdamW. Where float16 gradients are
-scaled, ``grad_scaler/scale`` and ``grad_scaler/growth_tracker`` (float32 scalars) stand among them,
-which a backend without such a scale ignores.
+:data:`isotune.interfaces.names.NO_STATE`. An optimizer's are ``PARAMETER/SLOT``, all float32,
+for the slots of its spec (:mod:`isotune.spec.optimizer`). With scaled float16 gradients there are
+also the scalars ``grad_scaler/scale`` and ``grad_scaler/growth_tracker``, which a backend without
+such a scaler ignores.
 """
 
 

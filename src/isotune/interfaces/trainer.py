@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from isotune.interfaces.dataset import DeviceBatch
 from isotune.interfaces.freezing import FreezePlan
+from isotune.spec.loss import LossName
 from isotune.spec.optimizer import OptimizerSpec
-from isotune.spec.parts import LossName, Precision
+from isotune.spec.parts import Precision
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class TrainingPlan:
     Attributes:
         optimizer: which update rule, with its constants. Its ``lr`` is not used here: every
             step is told its learning rate.
-        loss: which loss: what each computes, :mod:`isotune.training.loss` says.
+        loss: Name of the loss; :mod:`isotune.spec.loss` defines it.
         label_smoothing: as in PyTorch's ``CrossEntropyLoss``, in [0, 1).
         class_weights: float32, shape (classes,), or None. With weights the loss is the
             weighted mean, as in PyTorch's ``CrossEntropyLoss``.

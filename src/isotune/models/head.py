@@ -7,12 +7,13 @@ from itertools import pairwise
 from typing import Any
 
 from numpy.typing import NDArray
+from typing_extensions import assert_never
 
 from isotune.errors import RunError
 from isotune.interfaces.backbone import BackboneEntry
 from isotune.interfaces.head import HeadValues, HiddenValues, LinearValues, linear_paths
 from isotune.models.initial import linear_values
-from isotune.spec.head import HeadSpec, LinearHeadSpec
+from isotune.spec.head import HeadSpec, LinearHeadSpec, MLPHeadSpec
 
 
 def head_path(spec: HeadSpec, entry: BackboneEntry) -> str:
@@ -20,7 +21,24 @@ def head_path(spec: HeadSpec, entry: BackboneEntry) -> str:
 
     A linear head takes the place of the last linear layer, an MLP that of the whole classifier.
     """
-    return entry.classifier if isinstance(spec, LinearHeadSpec) else entry.classifier_block
+    match spec:
+        case LinearHeadSpec():
+            return entry.classifier
+        case MLPHeadSpec():
+            return entry.classifier_block
+        case _:
+            assert_never(spec)
+
+
+def hidden_widths(spec: HeadSpec) -> tuple[int, ...]:
+    """Returns the widths of a head's hidden layers."""
+    match spec:
+        case LinearHeadSpec():
+            return ()
+        case MLPHeadSpec():
+            return spec.hidden
+        case _:
+            assert_never(spec)
 
 
 def new_head(
@@ -35,17 +53,13 @@ def new_head(
         classes: how many the dataset has.
         convolutional: whether it classifies each place of maps.
     """
-    outputs = outputs_of(spec, classes)
-    if isinstance(spec, LinearHeadSpec):
-        values = linear_values(seed, "head", in_features, outputs)
-        return HeadValues(values, convolutional=convolutional)
-    widths = (in_features, *spec.hidden, outputs)
-    names = linear_paths("head", len(spec.hidden))
+    widths = (in_features, *hidden_widths(spec), outputs_of(spec, classes))
+    names = linear_paths("head", len(widths) - 2)
     *hidden, output = [
         linear_values(seed, name, inputs, width)
         for name, (inputs, width) in zip(names, pairwise(widths), strict=True)
     ]
-    return _mlp(spec, hidden, output, convolutional)
+    return _with_layers(spec, hidden, output, convolutional)
 
 
 def outputs_of(spec: HeadSpec, classes: int) -> int:
@@ -73,7 +87,7 @@ def saved_head(spec: HeadSpec, path: str, state: Mapping[str, NDArray[Any]]) -> 
     Raises:
         RunError: `state` has no such head.
     """
-    names = linear_paths(path, 0 if isinstance(spec, LinearHeadSpec) else len(spec.hidden))
+    names = linear_paths(path, len(hidden_widths(spec)))
     try:
         weights = [state[f"{name}.weight"] for name in names]
         biases = [state[f"{name}.bias"] for name in names]
@@ -81,13 +95,17 @@ def saved_head(spec: HeadSpec, path: str, state: Mapping[str, NDArray[Any]]) -> 
         raise RunError(f"the checkpoint's model has no tensor {error}, part of its head.") from None
     flat = [weight.reshape(weight.shape[:2]) for weight in weights]
     *hidden, output = map(LinearValues, flat, biases)
-    return _mlp(spec, hidden, output, weights[0].ndim == 4)
+    return _with_layers(spec, hidden, output, weights[0].ndim == 4)
 
 
-def _mlp(
+def _with_layers(
     spec: HeadSpec, hidden: list[LinearValues], output: LinearValues, convolutional: bool
 ) -> HeadValues:
-    if isinstance(spec, LinearHeadSpec):
-        return HeadValues(output, convolutional=convolutional)
-    layers = (HiddenValues(linear, spec.activation, spec.dropout) for linear in hidden)
-    return HeadValues(output, tuple(layers), convolutional)
+    match spec:
+        case LinearHeadSpec():
+            return HeadValues(output, (), convolutional)
+        case MLPHeadSpec():
+            layers = (HiddenValues(linear, spec.activation, spec.dropout) for linear in hidden)
+            return HeadValues(output, tuple(layers), convolutional)
+        case _:
+            assert_never(spec)

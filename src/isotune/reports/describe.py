@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from isotune.spec.head import HeadSpec, LinearHeadSpec
+from isotune.models.head import hidden_widths
+from isotune.spec.head import HeadSpec
 from isotune.spec.parts import FreezeSpec
 
 
 def described_head(spec: HeadSpec) -> str:
     """Returns ``linear`` or ``mlp 256``, with ``, one output`` if there is a single one."""
-    hidden = () if isinstance(spec, LinearHeadSpec) else spec.hidden
-    words = " ".join((spec.name, *map(str, hidden)))
+    words = " ".join((spec.name, *map(str, hidden_widths(spec))))
     return f"{words}, one output" if spec.outputs == "single" else words
 
 

@@ -9,6 +9,7 @@ from pydantic import Field, ValidationInfo, field_validator
 from isotune.spec.base import Shorthand, SpecModel, meaning
 from isotune.spec.cache import CacheSpec
 from isotune.spec.head import AnyHead, HeadSpec, LinearHeadSpec
+from isotune.spec.loss import LossSpec
 from isotune.spec.optimizer import OptimizerSpec
 from isotune.spec.parts import (
     BackboneSpec,
@@ -17,7 +18,6 @@ from isotune.spec.parts import (
     EarlyStopping,
     EvaluationSpec,
     FreezeSpec,
-    LossSpec,
     NormalizationSpec,
     Precision,
 )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Union
+from abc import abstractmethod
+from typing import Annotated, ClassVar, Literal, Union
 
 from pydantic import Field, model_validator
 
@@ -18,7 +19,29 @@ the logits: the head has the full rate, the stage before it this share, the one 
 square. 1 is the same rate for all."""
 
 
-class SGDSpec(SpecModel):
+class _Optimizer(SpecModel):
+    """What an optimizer keeps for each parameter from one update to the next: its slots.
+
+    Slots have PyTorch's names. In a checkpoint they are float32 arrays called ``PARAMETER/SLOT``.
+
+    Attributes:
+        counts_updates: Whether a scalar slot ``step`` holds the number of updates so far.
+    """
+
+    counts_updates: ClassVar[bool] = False
+
+    @property
+    @abstractmethod
+    def slots(self) -> tuple[str, ...]:
+        """Names of the slots that have the parameter's shape and start from zero."""
+
+    def slot_shapes(self, parameter: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
+        """Returns the shape of every slot by name, for a parameter of that shape."""
+        shapes = dict.fromkeys(self.slots, parameter)
+        return {**shapes, "step": ()} if self.counts_updates else shapes
+
+
+class SGDSpec(_Optimizer):
     """``torch.optim.SGD``: the decay is added to the gradient, the momentum is undampened."""
 
     name: Literal["sgd"] = "sgd"
@@ -34,8 +57,21 @@ class SGDSpec(SpecModel):
             raise ValueError("nesterov needs a momentum above 0")
         return self
 
+    @property
+    def slots(self) -> tuple[str, ...]:
+        """The momentum, unless it is zero."""
+        return ("momentum_buffer",) if self.momentum else ()
 
-class AdamSpec(SpecModel):
+
+class _AdamLike(_Optimizer):
+    counts_updates: ClassVar[bool] = True
+
+    @property
+    def slots(self) -> tuple[str, ...]:
+        return ("exp_avg", "exp_avg_sq")
+
+
+class AdamSpec(_AdamLike):
     """``torch.optim.Adam``: the decay is added to the gradient, eps to the corrected root."""
 
     name: Literal["adam"]
@@ -46,7 +82,7 @@ class AdamSpec(SpecModel):
     lr_decay_per_stage: StageDecay = 1.0
 
 
-class AdamWSpec(SpecModel):
+class AdamWSpec(_AdamLike):
     """``torch.optim.AdamW``: as Adam, but the decay multiplies the parameter by 1 - lr * decay."""
 
     name: Literal["adamw"]

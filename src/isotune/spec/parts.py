@@ -1,4 +1,4 @@
-"""The small parts of a spec: dataset, backbone, freezing, loss, early stopping."""
+"""The small parts of a spec: dataset, backbone, freezing, early stopping."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ def _as_number(key: Any) -> Any:
     return int(key) if isinstance(key, str) and key.isdecimal() else key
 
 
-LossName = Literal["cross_entropy", "binary_cross_entropy"]
 Precision = Literal["fp32", "tf32", "bf16", "fp16"]
 
 Epoch = Annotated[
@@ -113,22 +112,6 @@ class FreezeSpec(SpecModel):
         if self.unfreeze and self.parameters == "none":
             raise ValueError("unfreeze needs something frozen, but parameters is 'none'")
         return self
-
-
-class LossSpec(SpecModel):
-    """PyTorch's ``CrossEntropyLoss`` or ``BCEWithLogitsLoss``.
-
-    Attributes:
-        name: ``cross_entropy``, whose probabilities are a softmax; ``binary_cross_entropy``,
-            whose probabilities are sigmoids: each logit says whether the image is of its class.
-        label_smoothing: share of the target spread over all classes.
-        class_weights: ``none``; ``balanced`` (samples / (classes * samples of the class), as
-            in scikit-learn); or a weight for every class by name.
-    """
-
-    name: LossName = "cross_entropy"
-    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    class_weights: Literal["none", "balanced"] | dict[str, Positive] = "none"
 
 
 class NormalizationSpec(SpecModel):

@@ -1,7 +1,10 @@
-"""The learning-rate schedule of a spec. What each computes: :mod:`isotune.training.schedule`."""
+"""The learning-rate schedule of a spec: a pure function of the step, so that runs resume."""
 
 from __future__ import annotations
 
+import math
+from abc import abstractmethod
+from bisect import bisect_right
 from typing import Annotated, Literal, Union
 
 from pydantic import Field
@@ -12,11 +15,11 @@ Gamma = Annotated[float, Field(gt=0, le=1)]
 
 
 class Warmup(SpecModel):
-    """Linear warm-up, on top of any schedule.
+    """Linear warm-up from ``start`` to 1, multiplied with any schedule.
 
     Attributes:
-        epochs: length, in epochs; a part of one is allowed.
-        start: factor of the learning rate at the first step.
+        epochs: Length in epochs; a part of one is allowed.
+        start: Factor of the learning rate at the first step.
     """
 
     epochs: Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -26,11 +29,39 @@ class Warmup(SpecModel):
 class _Schedule(SpecModel):
     warmup: Warmup | None = None
 
+    @abstractmethod
+    def factor(self, epoch: int, progress: float) -> float:
+        """Returns the factor of the learning rate, without warm-up.
+
+        Args:
+            epoch: Number of epochs that are complete.
+            progress: Share of the run's steps that are done, warm-up left out, in [0, 1].
+        """
+
+    def learning_rate(self, base: float, step: int, steps_per_epoch: int, epochs: int) -> float:
+        """Returns the learning rate of one training step.
+
+        Args:
+            base: The optimizer's learning rate.
+            step: Number of the step, from 0 over the whole run.
+            steps_per_epoch: Number of training steps per epoch.
+            epochs: Number of epochs of the whole run.
+        """
+        warmup = self.warmup.epochs * steps_per_epoch if self.warmup else 0.0
+        if self.warmup and step < warmup:
+            base *= self.warmup.start + (1 - self.warmup.start) * step / warmup
+        done = (step - warmup) / max(epochs * steps_per_epoch - warmup, 1)
+        return base * self.factor(step // steps_per_epoch, min(max(done, 0.0), 1.0))
+
 
 class ConstantSchedule(_Schedule):
     """The same learning rate throughout."""
 
     name: Literal["constant"] = "constant"
+
+    def factor(self, epoch: int, progress: float) -> float:
+        """Returns 1."""
+        return 1.0
 
 
 class StepSchedule(_Schedule):
@@ -40,6 +71,10 @@ class StepSchedule(_Schedule):
     every: Annotated[int, Field(ge=1)]
     gamma: Gamma = 0.1
 
+    def factor(self, epoch: int, progress: float) -> float:
+        """Returns ``gamma ** (epoch // every)``: PyTorch's ``StepLR``, stepped once an epoch."""
+        return float(self.gamma ** (epoch // self.every))
+
 
 class MultiStepSchedule(_Schedule):
     """Multiplies the learning rate by `gamma` when each of `milestones` (epochs) is over."""
@@ -48,12 +83,24 @@ class MultiStepSchedule(_Schedule):
     milestones: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1), AsTuple]
     gamma: Gamma = 0.1
 
+    def factor(self, epoch: int, progress: float) -> float:
+        """Returns `gamma` to the power of the milestones passed: PyTorch's ``MultiStepLR``."""
+        return float(self.gamma ** bisect_right(sorted(self.milestones), epoch))
+
 
 class CosineSchedule(_Schedule):
     """Half a cosine from the learning rate to `final` times it, step by step."""
 
     name: Literal["cosine"]
     final: Annotated[float, Field(ge=0, le=1)] = 0.0
+
+    def factor(self, epoch: int, progress: float) -> float:
+        """Returns ``final + (1 - final) * (1 + cos(pi * progress)) / 2``.
+
+        Loshchilov and Hutter, "SGDR", 2017, without restarts.
+        """
+        wave = (1 + math.cos(math.pi * progress)) / 2
+        return self.final + (1 - self.final) * wave
 
 
 ScheduleSpec = Annotated[

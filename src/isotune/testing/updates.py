@@ -13,8 +13,8 @@ from isotune.interfaces.freezing import FreezePlan
 from isotune.interfaces.trainer import HostOutputs, StepPlan, TrainingPlan
 from isotune.models.head import new_head
 from isotune.spec.head import LinearHeadSpec
+from isotune.spec.loss import LossName
 from isotune.spec.optimizer import AdamSpec, AdamWSpec, OptimizerSpec, SGDSpec
-from isotune.spec.parts import LossName
 from isotune.testing.contract import Contract, on
 from isotune.testing.subject import (
     Learner,

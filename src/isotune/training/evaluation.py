@@ -13,7 +13,7 @@ from isotune.interfaces.backend import Backend
 from isotune.interfaces.dataset import Batch, DeviceBatch, Normalization
 from isotune.interfaces.trainer import Trainer, TrainingPlan
 from isotune.spec.experiment import ExperimentSpec
-from isotune.training.loss import LOSSES
+from isotune.spec.loss import LOSSES
 from isotune.training.probabilities import predicted, probabilities
 
 FETCH_EVERY = 16

@@ -19,7 +19,6 @@ from isotune.training.learner import Learner
 from isotune.training.micro_batches import MicroBatch, micro_batches
 from isotune.training.progress import Begun, Best, Patience
 from isotune.training.save_points import SavePoints, Snapshot
-from isotune.training.schedule import learning_rate
 from isotune.training.stop import Stop
 from isotune.training.strategy import Labels
 
@@ -176,7 +175,7 @@ class TrainingLoop:
 
     def _learning_rate(self, step: int) -> float:
         base, epochs = self.spec.optimizer.lr, self.spec.epochs
-        return learning_rate(self.spec.schedule, base, step, len(self.train), epochs)
+        return self.spec.schedule.learning_rate(base, step, len(self.train), epochs)
 
     def _micro_batches(self, epoch: int) -> list[MicroBatch]:
         if self.spec.accumulate == 1:

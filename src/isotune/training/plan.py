@@ -13,7 +13,7 @@ from isotune.interfaces.backbone import BackboneEntry
 from isotune.interfaces.backend import Backend
 from isotune.interfaces.trainer import TrainingPlan
 from isotune.spec.experiment import ExperimentSpec
-from isotune.spec.parts import LossSpec
+from isotune.spec.loss import LossSpec
 
 
 def training_plan(spec: ExperimentSpec, entry: BackboneEntry, images: Images) -> TrainingPlan:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from isotune.spec.parts import LossName
+from isotune.spec.loss import PROBABILITIES, LossName
 
 
 def scores(logits: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -31,27 +31,11 @@ def predicted(logits: NDArray[np.float32]) -> NDArray[np.int64]:
 def probabilities(logits: NDArray[np.float32], loss: LossName) -> NDArray[np.float32]:
     """Returns the probabilities of all classes: float32, shape (N, classes).
 
-    They are a softmax. After training with ``binary_cross_entropy`` they are the sigmoid of each
-    logit, which only for two classes with a single output need to sum to 1.
+    After ``cross_entropy`` they are a softmax. After ``binary_cross_entropy`` they are the sigmoid
+    of each logit and sum to 1 only if a single logit stands for two classes.
 
     Args:
         logits: float32, shape (N, classes), or (N, 1) for two classes.
-        loss: what the model was trained with.
+        loss: The loss that the model was trained with.
     """
-    values = scores(logits).astype(np.float64)
-    sigmoids = loss == "binary_cross_entropy" and logits.shape[1] > 1
-    shares: NDArray[np.float32] = (_sigmoid if sigmoids else _softmax)(values).astype(np.float32)
-    return shares
-
-
-def _sigmoid(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    small = np.exp(-np.abs(values))
-    shares: NDArray[np.float64] = np.where(values >= 0, 1.0, small) / (1.0 + small)
-    return shares
-
-
-def _softmax(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    with np.errstate(invalid="ignore"):  # of infinite logits they are NaN: no need to warn
-        powers = np.exp(values - values.max(axis=1, keepdims=True))
-    shares: NDArray[np.float64] = powers / powers.sum(axis=1, keepdims=True)
-    return shares
+    return PROBABILITIES[loss](logits).astype(np.float32)

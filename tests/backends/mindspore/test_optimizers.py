@@ -10,7 +10,7 @@ from numpy.testing import assert_allclose
 from isotune.interfaces.backend import Backend
 from isotune.spec.optimizer import AdamSpec, OptimizerSpec, SGDSpec
 from isotune_mindspore.arrays import zeros_like
-from isotune_mindspore.optimizers import scalars, slot_names, update_rule
+from isotune_mindspore.optimizers import scalars, update_rule
 from isotune_mindspore.step import graph_mode
 
 MANY = 510
@@ -24,14 +24,14 @@ MANY = 510
 )
 def test_many_parameters_compile_and_move(backend: Backend, spec: OptimizerSpec) -> None:
     parameters = [Parameter(Tensor(np.ones(1, np.float32)), name=f"p{i}") for i in range(MANY)]
-    slots = [{s: zeros_like(p, f"{p.name}/{s}") for s in slot_names(spec)} for p in parameters]
+    slots = [{s: zeros_like(p, f"{p.name}/{s}") for s in spec.slots} for p in parameters]
     groups = [list(range(0, MANY, 2)), list(range(1, MANY, 2))]
     keys = [(0, 1.0)] * len(groups)
     cell = update_rule(spec, parameters, slots, groups)
     gradients = tuple(Tensor(np.full(1, 0.5 + i, np.float32)) for i in range(MANY))
-    told = tuple(Tensor(value) for value in scalars(spec, 0.25, keys))
+    values = tuple(Tensor(value) for value in scalars(spec, 0.25, keys))
     with graph_mode():
-        cell(gradients, told)
+        cell(gradients, values)
     moved = 0.25 * (np.arange(MANY) + 0.5) if isinstance(spec, SGDSpec) else np.full(MANY, 0.25)
     found = [float(parameter.asnumpy()[0]) for parameter in parameters]
     assert_allclose(found, 1 - moved, rtol=1e-5)

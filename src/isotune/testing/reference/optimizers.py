@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from typing_extensions import assert_never
 
 from isotune.spec.optimizer import AdamSpec, AdamWSpec, OptimizerSpec, SGDSpec
 from isotune.testing.reference.layers import Array
@@ -14,11 +15,15 @@ def updated(
     spec: OptimizerSpec, theta: Array, gradient: Array, slots: Slots, rate: float
 ) -> tuple[Array, Slots]:
     """Returns the new parameter and the new slots; empty `slots` are those of the first step."""
-    if isinstance(spec, SGDSpec):
-        return sgd(spec, theta, gradient, slots, rate)
-    if isinstance(spec, AdamWSpec):
-        return adam(spec, theta - rate * spec.weight_decay * theta, gradient, slots, rate)
-    return adam(spec, theta, gradient + spec.weight_decay * theta, slots, rate)
+    match spec:
+        case SGDSpec():
+            return sgd(spec, theta, gradient, slots, rate)
+        case AdamSpec():
+            return adam(spec, theta, gradient + spec.weight_decay * theta, slots, rate)
+        case AdamWSpec():
+            return adam(spec, theta - rate * spec.weight_decay * theta, gradient, slots, rate)
+        case _:
+            assert_never(spec)
 
 
 def sgd(

@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from isotune.errors import SpecError
-from isotune.spec.parts import LossSpec
-from isotune.training.loss import binary_cross_entropy, cross_entropy
+from isotune.spec.loss import LossSpec, binary_cross_entropy, cross_entropy
 from isotune.training.plan import class_weights
 
 SEEDS = st.integers(0, 2**32 - 1)

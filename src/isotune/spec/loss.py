@@ -1,13 +1,37 @@
-"""The losses in NumPy: for validation, where every backend must report the same number."""
+"""The loss of a spec, and its definition in NumPy.
+
+Validation uses the definition, so that every backend reports the same number.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
-from isotune.spec.parts import LossName
+from isotune.spec.base import SpecModel
+
+LossName = Literal["cross_entropy", "binary_cross_entropy"]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class LossSpec(SpecModel):
+    """PyTorch's ``CrossEntropyLoss`` or ``BCEWithLogitsLoss``.
+
+    Attributes:
+        name: ``cross_entropy``, whose probabilities are a softmax; ``binary_cross_entropy``,
+            whose probabilities are sigmoids: each logit says whether the image is of its class.
+        label_smoothing: share of the target spread over all classes.
+        class_weights: ``none``; ``balanced`` (samples / (classes * samples of the class), as
+            in scikit-learn); or a weight for every class by name.
+    """
+
+    name: LossName = "cross_entropy"
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    class_weights: Literal["none", "balanced"] | dict[str, Positive] = "none"
 
 
 def cross_entropy(
@@ -69,8 +93,36 @@ def binary_cross_entropy(
     return float((losses.mean(axis=1) * weights).sum()), float(weights.sum())
 
 
+def softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Returns the probabilities (N, classes) of a model trained with cross entropy."""
+    values = logits.astype(np.float64)
+    with np.errstate(invalid="ignore"):  # of infinite logits they are NaN: no need to warn
+        powers = np.exp(values - values.max(axis=1, keepdims=True))
+    shares: NDArray[np.float64] = powers / powers.sum(axis=1, keepdims=True)
+    return shares
+
+
+def sigmoid(logits: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Returns the probabilities (N, classes) of a model trained with binary cross entropy.
+
+    A single logit is that of the second of two classes, whose probabilities sum to 1.
+    """
+    values = logits.astype(np.float64)
+    if values.shape[1] == 1:
+        values = np.concatenate([-values, values], axis=1)
+    small = np.exp(-np.abs(values))
+    shares: NDArray[np.float64] = np.where(values >= 0, 1.0, small) / (1.0 + small)
+    return shares
+
+
 LOSSES: dict[LossName, Callable[..., tuple[float, float]]] = {
     "cross_entropy": cross_entropy,
     "binary_cross_entropy": binary_cross_entropy,
 }
 """The losses by the spec's names."""
+
+PROBABILITIES: dict[LossName, Callable[[NDArray[np.float32]], NDArray[np.float64]]] = {
+    "cross_entropy": softmax,
+    "binary_cross_entropy": sigmoid,
+}
+"""What turns logits into probabilities, by the loss that the model was trained with."""

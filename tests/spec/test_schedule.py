@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from isotune.spec.schedule import ScheduleSpec
-from isotune.training.schedule import learning_rate
 
 BASE, STEPS_PER_EPOCH, EPOCHS = 0.1, 3, 7
 READ: TypeAdapter[Any] = TypeAdapter(ScheduleSpec)
@@ -19,7 +18,7 @@ READ: TypeAdapter[Any] = TypeAdapter(ScheduleSpec)
 def ours(schedule: dict[str, Any]) -> list[float]:
     spec = READ.validate_python(schedule)
     return [
-        learning_rate(spec, BASE, step, STEPS_PER_EPOCH, EPOCHS)
+        spec.learning_rate(BASE, step, STEPS_PER_EPOCH, EPOCHS)
         for step in range(STEPS_PER_EPOCH * EPOCHS)
     ]
 
@@ -84,4 +83,4 @@ def test_rates_stay_between_nothing_and_the_base(
     schedule: dict[str, Any], warmup: float | None, step: int, epochs: int
 ) -> None:
     spec = READ.validate_python({**schedule, "warmup": warmup and {"epochs": warmup}})
-    assert 0 <= learning_rate(spec, BASE, step, STEPS_PER_EPOCH, epochs) <= BASE
+    assert 0 <= spec.learning_rate(BASE, step, STEPS_PER_EPOCH, epochs) <= BASE
