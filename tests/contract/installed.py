@@ -16,7 +16,7 @@ from isotune.testing.subject import Subject
 
 @cache
 def plugins() -> Plugins:
-    """Returns the plugins of this environment, with the tests' own backend."""
+    """Returns the plugins of this environment, with the example backend."""
     found = Plugins()
     found.register(numpy_backend.plugin, "numpy")
     return found
