@@ -18,8 +18,8 @@ class Contract(Nets):
     """Base of the levels. A level that a test class inherits is one that its backend claims.
 
     Attributes:
-        backend_name: Name of the installed backend, as in ``backend="torch"``.
-        device: Device to test on, as in ``device="cuda:0"``.
+        backend_name: Name of the installed backend, as in ``isotune run --backend NAME``.
+        device: Device to test on, as in ``isotune run --device DEVICE``.
     """
 
     backend_name: str
