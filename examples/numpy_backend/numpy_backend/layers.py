@@ -89,7 +89,9 @@ class Conv(Layer):
     def _windows(self, x: Array, padding: int) -> Array:
         around = (padding, padding)
         padded = np.pad(x, ((0, 0), (0, 0), around, around))
-        return sliding_window_view(padded, self.parameters["weight"].shape[2:], (2, 3))
+        size = self.parameters["weight"].shape[2:]
+        windows: Array = sliding_window_view(padded, size, (2, 3))  # type: ignore[call-overload]
+        return windows
 
 
 class BatchNorm(Layer):
@@ -112,7 +114,8 @@ class BatchNorm(Layer):
         self.root = np.sqrt(variance + np.float32(self.eps))[:, None, None]
         self.normal = (x - mean[:, None, None]) / self.root
         weight, bias = (value[:, None, None] for value in self.parameters.values())
-        return self.normal * weight + bias
+        y: Array = self.normal * weight + bias
+        return y
 
     def keep(self, x: Array) -> None:
         """Moves the running statistics towards those of a batch."""
@@ -124,11 +127,12 @@ class BatchNorm(Layer):
         axes = (0, 2, 3)
         self.gradients["weight"] = (gradient * self.normal).sum(axes)
         self.gradients["bias"] = gradient.sum(axes)
-        inner = gradient * self.parameters["weight"][:, None, None]
+        inner: Array = gradient * self.parameters["weight"][:, None, None]
         if self.live:
             along = (inner * self.normal).mean(axes, keepdims=True)
             inner = inner - inner.mean(axes, keepdims=True) - self.normal * along
-        return inner / self.root
+        scaled: Array = inner / self.root
+        return scaled
 
 
 class Dropout(Layer):
@@ -157,7 +161,8 @@ class MeanPool(Layer):
 
     def forward(self, x: Array) -> Array:
         self.shape = x.shape
-        return x.mean((2, 3))
+        means: Array = x.mean((2, 3))
+        return means
 
     def backward(self, gradient: Array) -> Array:
         area = np.float32(self.shape[2] * self.shape[3])
@@ -181,7 +186,8 @@ class Activation(Layer):
 
 def sigmoid(x: Array) -> Array:
     """Returns ``1 / (1 + exp(-x))``."""
-    return np.float32(0.5) * (1 + np.tanh(x / 2))
+    y: Array = np.float32(0.5) * (1 + np.tanh(x / 2))
+    return y
 
 
 def normal_cdf(x: Array) -> Array:
@@ -197,6 +203,6 @@ ACTIVATIONS: dict[str, tuple[Callable[[Array], Array], Callable[[Array], Array]]
         lambda x: normal_cdf(x) + x * np.exp(-x * x / 2) / np.float32(math.sqrt(2 * math.pi)),
     ),
     "silu": (lambda x: x * sigmoid(x), lambda x: sigmoid(x) * (1 + x * (1 - sigmoid(x)))),
-    "tanh": (np.tanh, lambda x: 1 - np.tanh(x) ** 2),
+    "tanh": (np.tanh, lambda x: np.float32(1) - np.tanh(x) ** 2),
 }
 """The activations of a head, with their derivatives."""
