@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+from isotune.testing import Classifiers, Freezing, Heads, State, Steps
 from testing.inner import Recorder, run_contract
 
 WITHOUT_NETS = """
@@ -39,3 +41,13 @@ def test_importing_isotune_imports_no_pytest() -> None:
     code = "import sys, isotune; print({'pytest', 'hypothesis'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"
+
+
+def test_the_guide_names_tests_that_exist() -> None:
+    guide = (Path(__file__).parents[2] / "docs" / "adding-a-backend.md").read_text("utf-8")
+    levels = (Classifiers, Freezing, Heads, State, Steps)
+    tests = {name for level in levels for name in dir(level) if name.startswith("test_")}
+    named = set(re.findall(r"`(test_\w+)", guide))
+    assert len(named) > 10
+    assert not [name for name in named if not any(test.startswith(name) for test in tests)]
+    assert all(f"`{level.__name__}`" in guide for level in levels)
