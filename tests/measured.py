@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+import numpy_backend
+
 LOOP = """\
 import json, sys
 given = dict(zip(sys.argv[1::2], sys.argv[2::2]))
@@ -20,12 +22,13 @@ print(json.dumps({**figures, "peak_memory_mib": 100.0, "options": given}))
 
 
 def install_numpy(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Installs the tests' NumPy backend for processes that are started from now on."""
+    """Installs the example backend for processes that are started from now on."""
     about = folder / "isotune_numpy-1.0.dist-info"
     about.mkdir(parents=True)
     (about / "METADATA").write_text("Metadata-Version: 2.1\nName: isotune-numpy\nVersion: 1.0\n")
     (about / "entry_points.txt").write_text("[isotune]\nnumpy = numpy_backend.plugin\n")
-    path = [str(folder), str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
+    example = Path(numpy_backend.__file__).parents[1]
+    path = [str(folder), str(example), os.environ.get("PYTHONPATH", "")]
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(part for part in path if part))
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import yaml
 
+import numpy_backend
 from tiny import experiment, make_images
 
 ENTRY_POINTS = """\
@@ -54,7 +55,7 @@ def test_real_entry_points(tmp_path: Path) -> None:
     make_images(tmp_path / "images")
     (tmp_path / "spec.yaml").write_text(yaml.safe_dump(experiment(tmp_path / "images")))
 
-    path = os.pathsep.join([str(tmp_path), str(Path(__file__).parent)])
+    path = os.pathsep.join([str(tmp_path), str(Path(numpy_backend.__file__).parents[1])])
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT],
         cwd=tmp_path,

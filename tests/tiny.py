@@ -1,4 +1,4 @@
-"""A tiny dataset, experiments on it, and plugins with the tests' own NumPy backend."""
+"""A tiny dataset, experiments on it, and plugins with the example backend."""
 
 from __future__ import annotations
 

@@ -115,7 +115,7 @@ class Plugins:
 
     def reports(self) -> list[BackendReport]:
         """Returns the state of every backend; imports their frameworks."""
-        return [self._report(name) for name in self.backend_names()]
+        return [self.report(name) for name in self.backend_names()]
 
     def open_backend(self, name: str | None, device: str = "auto") -> Backend:
         """Opens a backend on a device.
@@ -253,7 +253,8 @@ class Plugins:
             " (`isotune backends` says what is missing)."
         )
 
-    def _report(self, name: str) -> BackendReport:
+    def report(self, name: str) -> BackendReport:
+        """Looks at one backend; this imports its framework."""
         try:
             offer = self._offer(name)
         except BackendError as error:

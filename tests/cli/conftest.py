@@ -16,7 +16,7 @@ from tiny import experiment, make_images
 
 @pytest.fixture(autouse=True)
 def surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """An empty working directory and home, colors wanted, and the tests' NumPy backend."""
+    """An empty working directory and home, colors wanted, and the example backend."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("ISOTUNE_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("FORCE_COLOR", "1")

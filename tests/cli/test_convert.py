@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from contract.values import state
 from isotune.catalogue.layouts import layout
+from isotune.testing.values import state
 from isotune.weights.formats.read import read_weights
 from isotune.weights.formats.write import write_weights
 

@@ -118,8 +118,7 @@ def test_a_name_that_is_no_text_comes_out_as_it_is(run: Path):
         "plugins.register(numpy_backend.plugin, 'numpy')\n"
         "from isotune.cli import main; main()"
     )
-    tests = Path(__file__).parents[1]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tests), *sys.path])}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     for form in ("table", "csv", "jsonl"):
         call = [sys.executable, "-c", program, "predict", "run", name, "-f", form]
         result = subprocess.run(call, capture_output=True, env=environment, check=False)

@@ -1,1 +1,1 @@
-"""The contract: what every backend must do, each test run against every installed backend."""
+"""The contract on this repository's backends, and what they are compared with beyond it."""

@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from contract.subject import Learner, Subject
 from contract.truth import CLASSES, SEED, images
-from contract.values import state
 from isotune.interfaces.freezing import FreezePlan
 from isotune.interfaces.head import HeadValues, LinearValues
 from isotune.interfaces.trainer import TrainingPlan
 from isotune.spec.optimizer import SGDSpec
+from isotune.testing.subject import Learner, Subject
+from isotune.testing.values import state
 
 TINY_RATE = 1e-12
 """Small enough that the weights stay as they are."""

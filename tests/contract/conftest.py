@@ -1,35 +1,25 @@
-"""Runs each contract test on every backend, and on those of its nets that the backend builds.
+"""Runs tests of catalogue backbones on every backend that builds them.
 
-A test that takes ``backend`` runs once a backend. One that takes ``subject`` (a backend with a
-net) runs once for each net of its marker ``@pytest.mark.nets(...)``.
+A test with the marker ``@pytest.mark.nets(...)`` takes ``subject`` (a backend with a net) and runs
+once for each of these nets on each installed backend.
 """
 
 from __future__ import annotations
 
 import pytest
 
-from contract.installed import backends, subjects
-from contract.subject import Subject
-from isotune.interfaces.backend import Backend
+from contract.installed import subjects
+from isotune.testing.subject import Subject
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "nets(*names): the nets a contract test is about")
+    config.addinivalue_line("markers", "nets(*names): the backbones that a test is about")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if "backend" in metafunc.fixturenames:
-        metafunc.parametrize("backend", backends(), indirect=True, scope="session")
-    if "subject" in metafunc.fixturenames:
-        marker = metafunc.definition.get_closest_marker("nets")
-        names = marker.args if marker else ()
-        chosen = [key for key, pair in subjects().items() if pair.entry.name in names]
+    if marker := metafunc.definition.get_closest_marker("nets"):
+        chosen = [key for key, pair in subjects().items() if pair.entry.name in marker.args]
         metafunc.parametrize("subject", chosen, indirect=True, scope="session")
-
-
-@pytest.fixture(scope="session")
-def backend(request: pytest.FixtureRequest) -> Backend:
-    return backends()[request.param]
 
 
 @pytest.fixture(scope="session")

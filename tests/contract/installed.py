@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, partial
 
 import numpy_backend.plugin
 from contract.nets import ENTRIES
-from contract.subject import Subject
-from contract.truth import CATALOGUE
+from contract.truth import CATALOGUE, images
+from isotune.interfaces.backbone import BackboneEntry
 from isotune.interfaces.backend import Backend
+from isotune.models.build import build_backbone
 from isotune.plugins import Plugins
+from isotune.testing.subject import Subject
 
 
 @cache
 def plugins() -> Plugins:
-    """Returns the plugins of this environment, with the tests' own backend."""
+    """Returns the plugins of this environment, with the example backend."""
     found = Plugins()
     found.register(numpy_backend.plugin, "numpy")
     return found
@@ -46,10 +48,16 @@ def backends() -> dict[str, Backend]:
 @cache
 def subjects() -> dict[str, Subject]:
     """Returns every pair of a backend and a net that it can build, by ``BACKEND-NET``."""
-    pairs = [
-        Subject(backend, entry)
+    return {
+        f"{backend.name}-{entry.name}": subject(backend, entry)
         for backend in backends().values()
         for entry in (*ENTRIES.values(), *CATALOGUE.values())
         if backend.backbones.builds(entry) or backend.name in entry.builders
-    ]
-    return {f"{pair.backend.name}-{pair.entry.name}": pair for pair in pairs}
+    }
+
+
+def subject(backend: Backend, entry: BackboneEntry) -> Subject:
+    model = partial(build_backbone, entry, backend)
+    if entry.name in CATALOGUE:
+        return Subject(backend, entry, model, images(entry.name))
+    return Subject(backend, entry, model)

@@ -17,13 +17,21 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torchvision.ops import StochasticDepth
 
-from contract.reference.efficientnet_lite0 import EfficientNetLite0
-from contract.reference.layers import Layer, Pass, forward
-from contract.reference.nets import lenet
-from contract.reference.trainer import normalized
+from contract.efficientnet_lite0 import EfficientNetLite0
 from contract.truth import CATALOGUE, CLASSES, FILE, SEED, WITH_LOGITS, images, signature
-from contract.values import NORMALIZATION, state
 from isotune.interfaces.names import NO_STATE
+from isotune.testing.reference.layers import (
+    Array,
+    Conv,
+    Flatten,
+    Layer,
+    Linear,
+    Pass,
+    ReLU,
+    forward,
+)
+from isotune.testing.reference.trainer import normalized
+from isotune.testing.values import NORMALIZATION, state
 from isotune.training.dropout import keep_mask, layer_seed, next_word
 from isotune_torch.backbone import BUILDERS, WithoutRandomValues
 
@@ -47,6 +55,20 @@ Run = Callable[[Values, NDArray[np.float64], bool], tuple[list[NDArray[np.float6
 
 Behind the logits are those of auxiliary classifiers.
 """
+
+
+class MaxPool(Layer):
+    """2 x 2 with stride 2."""
+
+    def forward(self, x: Array, at: Pass) -> Array:
+        n, c, h, w = x.shape
+        return x.reshape(n, c, h // 2, 2, w // 2, 2).max((3, 5))
+
+
+def lenet() -> list[Layer]:
+    convolutions = [Conv("conv1"), ReLU(), MaxPool(), Conv("conv2"), ReLU(), MaxPool()]
+    linears = [Linear("fc1"), ReLU(), Linear("fc2"), ReLU(), Linear("fc3")]
+    return [*convolutions, Flatten(), *linears]
 
 
 class CoreDropout(nn.Module):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+
 from mindspore import Tensor, nn
 
 
@@ -31,15 +33,38 @@ class TinyDropout(nn.Cell):
     def __init__(self) -> None:
         super().__init__()
         self.flatten = nn.Flatten()
-        self.drop1 = nn.Dropout(p=0.5)
-        self.hidden = nn.Dense(192, 16)
+        drop, hidden = nn.Dropout(p=0.5), nn.Dense(192, 16)
+        self.stem = nn.SequentialCell(OrderedDict(drop=drop, hidden=hidden))
         self.relu = nn.ReLU()
-        self.drop2 = nn.Dropout(p=0.25)
+        self.drop = nn.Dropout(p=0.25)
         self.fc = nn.Dense(16, 3)
 
     def construct(self, x: Tensor) -> Tensor:
-        x = self.hidden(self.drop1(self.flatten(x)))
-        return self.fc(self.drop2(self.relu(x)))
+        return self.fc(self.drop(self.relu(self.stem(self.flatten(x)))))
+
+
+class TinyConvolutional(nn.Cell):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3, pad_mode="pad", padding=1, has_bias=False)
+        self.relu = nn.ReLU()
+        self.classifier = nn.Conv2d(4, 3, 1, has_bias=True)
+
+    def construct(self, x: Tensor) -> Tensor:
+        return self.classifier(self.relu(self.conv(x))).mean((2, 3))
+
+
+class TinyAuxiliary(nn.Cell):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3, pad_mode="pad", padding=1, has_bias=False)
+        self.relu = nn.ReLU()
+        self.fc = nn.Dense(4, 3)
+        self.aux = nn.SequentialCell(OrderedDict(fc=nn.Dense(4, 3)))
+
+    def construct(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        x = self.relu(self.conv(x)).mean((2, 3))
+        return (self.fc(x), self.aux(x)) if self.training else self.fc(x)
 
 
 def linear() -> nn.Cell:
@@ -52,3 +77,11 @@ def tiny_bn() -> nn.Cell:
 
 def tiny_dropout() -> nn.Cell:
     return TinyDropout()
+
+
+def tiny_convolutional() -> nn.Cell:
+    return TinyConvolutional()
+
+
+def tiny_auxiliary() -> nn.Cell:
+    return TinyAuxiliary()

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from contract.agreement import distance, logits, with_known_weights
-from contract.subject import Subject
 from contract.truth import CATALOGUE, TRUTH, WITH_LOGITS, images
 from isotune.interfaces.trainer import TrainingPlan
 from isotune.spec.optimizer import SGDSpec
+from isotune.testing.subject import Subject
 
 
 @pytest.mark.nets(*WITH_LOGITS)

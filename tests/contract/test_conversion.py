@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 import isotune
 from contract.installed import subjects
 from contract.natively import FORMATS
-from contract.subject import Learner, Subject, in_bytes
 from contract.truth import images
-from contract.values import state
 from isotune.interfaces.freezing import FreezePlan
 from isotune.interfaces.trainer import TrainingPlan
 from isotune.spec.optimizer import SGDSpec
+from isotune.testing.subject import Learner, Subject, in_bytes
+from isotune.testing.values import state
 
 NAMES = ("efficientnet_lite0", "lenet", "mobilenet_v2", "resnet18")
 RELATIVE = 1e-5

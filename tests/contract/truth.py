@@ -13,9 +13,9 @@ from zlib import crc32
 
 import numpy as np
 
-from contract.values import batch
 from isotune.catalogue.entries import BUILT_IN
 from isotune.interfaces.dataset import Batch
+from isotune.testing.values import batch
 
 FILE = Path(__file__).with_name("truth.json")
 TRUTH: dict[str, dict[str, Any]] = json.loads(FILE.read_text("utf-8")) if FILE.exists() else {}

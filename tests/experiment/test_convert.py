@@ -10,10 +10,10 @@ import pytest
 from safetensors.numpy import save_file
 
 import isotune
-from contract.values import state
 from isotune.catalogue.layouts import layout
 from isotune.errors import RunError, SpecError, WeightsError
 from isotune.interfaces.backbone import BackboneEntry
+from isotune.testing.values import state
 from isotune.weights.formats.read import read_weights
 from isotune.weights.formats.write import write_weights
 from tiny import experiment, make_images, numpy_plugins

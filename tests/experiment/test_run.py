@@ -16,13 +16,13 @@ import pytest
 
 import isotune
 from contract.nets import ENTRIES
-from contract.subject import in_bytes
 from isotune.errors import SpecError, TrainingError
 from isotune.experiment.result import Run
 from isotune.interfaces.events import EpochEnded
 from isotune.models.build import build_model
 from isotune.runs.checkpoints import CheckpointStore
 from isotune.runs.folder import RunFolder
+from isotune.testing.subject import in_bytes
 from isotune.weights.dialects.canonical import to_canonical
 from isotune.weights.formats.read import read_weights
 from numpy_backend.plugin import LINEAR

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from contract.truth import TRUTH
-from contract.values import state
 from isotune.catalogue.entries import catalogue
 from isotune.catalogue.layouts import layout
 from isotune.errors import WeightsError
+from isotune.testing.values import state
 from isotune.weights.formats.write import write_weights
 from isotune.weights.load import fitting, load_backbone, without_head
 

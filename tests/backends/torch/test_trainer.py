@@ -11,13 +11,13 @@ import torch
 from numpy.testing import assert_allclose
 from torch import nn
 
-from contract.values import state
 from isotune.catalogue.entries import catalogue
 from isotune.errors import SpecError, TrainingError
 from isotune.interfaces.dataset import Batch, DeviceBatch, Normalization
 from isotune.interfaces.freezing import FreezePlan
 from isotune.interfaces.trainer import StepPlan, TrainingPlan
 from isotune.spec.optimizer import AdamSpec, OptimizerSpec, SGDSpec
+from isotune.testing.values import state
 from isotune_torch.backend import TorchBackend
 from isotune_torch.trainer import TorchTrainer
 

@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 
 import isotune
-from contract.subject import assert_states_close, in_bytes
 from isotune.data.batches import Batches
 from isotune.errors import SpecError
 from isotune.experiment.result import Run
 from isotune.interfaces.dataset import Batch
 from isotune.interfaces.events import RunStarted
 from isotune.runs.checkpoints import CheckpointStore
+from isotune.testing.subject import assert_states_close, in_bytes
 from tiny import experiment, make_images
 
 LINEAR: dict[str, Any] = {"head": "linear"}

@@ -1,0 +1,41 @@
+"""The losses of :mod:`isotune.spec.loss` with their gradients."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isotune.interfaces.trainer import TrainingPlan
+from numpy_backend.layers import Array
+
+
+def cross_entropy(
+    logits: Array, labels: NDArray[np.int32], plan: TrainingPlan
+) -> tuple[np.float32, Array]:
+    """Returns PyTorch's ``CrossEntropyLoss`` and its gradient with respect to the logits."""
+    classes = logits.shape[1]
+    weights = np.ones(classes, np.float32) if plan.class_weights is None else plan.class_weights
+    targets = np.eye(classes, dtype=np.float32)[labels] * (1 - plan.label_smoothing)
+    targets = (targets + plan.label_smoothing / classes) * weights / weights[labels].sum()
+    shifted = logits - logits.max(1, keepdims=True)
+    log_probabilities = shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
+    gradient = np.exp(log_probabilities) * targets.sum(1, keepdims=True) - targets
+    return -(targets * log_probabilities).sum(), gradient.astype(np.float32)
+
+
+def binary_cross_entropy(
+    logits: Array, labels: NDArray[np.int32], plan: TrainingPlan
+) -> tuple[np.float32, Array]:
+    """Returns the mean of PyTorch's ``BCEWithLogitsLoss`` and its gradient."""
+    outputs = logits.shape[1]
+    classes = max(outputs, 2)
+    weights = np.ones(classes, np.float32) if plan.class_weights is None else plan.class_weights
+    targets = np.eye(classes, dtype=np.float32)[labels][:, -outputs:] * (1 - plan.label_smoothing)
+    targets += plan.label_smoothing / classes
+    share = weights[labels][:, None] / weights[labels].sum() / outputs
+    losses = np.maximum(logits, 0) - logits * targets + np.log1p(np.exp(-np.abs(logits)))
+    gradient = (1 / (1 + np.exp(-logits.astype(np.float64))) - targets) * share
+    return (losses * share).sum(), gradient.astype(np.float32)
+
+
+LOSSES = {"cross_entropy": cross_entropy, "binary_cross_entropy": binary_cross_entropy}

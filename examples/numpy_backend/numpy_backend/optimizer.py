@@ -1,0 +1,57 @@
+"""The update rules of PyTorch's SGD, Adam and AdamW, in place."""
+
+from __future__ import annotations
+
+import numpy as np
+from typing_extensions import assert_never
+
+from isotune.spec.optimizer import AdamSpec, AdamWSpec, OptimizerSpec, SGDSpec
+from numpy_backend.layers import Array
+
+Slots = dict[str, Array]
+"""The optimizer's state of one parameter."""
+
+
+def new_slots(spec: OptimizerSpec, parameter: Array) -> Slots:
+    """Returns the optimizer's state of one parameter before its first update."""
+    shapes = spec.slot_shapes(parameter.shape)
+    return {slot: np.zeros(shape, np.float32) for slot, shape in shapes.items()}
+
+
+def move(
+    spec: OptimizerSpec, parameter: Array, gradient: Array, slots: Slots, learning_rate: float
+) -> None:
+    """Makes one update, in place."""
+    rate, decay = np.float32(learning_rate), np.float32(spec.weight_decay)
+    match spec:
+        case SGDSpec():
+            parameter -= rate * sgd_direction(spec, gradient + decay * parameter, slots)
+        case AdamSpec():
+            parameter -= rate * adam_direction(spec, gradient + decay * parameter, slots)
+        case AdamWSpec():
+            parameter *= 1 - rate * decay
+            parameter -= rate * adam_direction(spec, gradient, slots)
+        case _:
+            assert_never(spec)
+
+
+def sgd_direction(spec: SGDSpec, gradient: Array, slots: Slots) -> Array:
+    """Returns what ``torch.optim.SGD`` multiplies by the learning rate."""
+    if not spec.momentum:
+        return gradient
+    momentum, velocity = np.float32(spec.momentum), slots["momentum_buffer"]
+    velocity *= momentum
+    velocity += gradient
+    return gradient + momentum * velocity if spec.nesterov else velocity
+
+
+def adam_direction(spec: AdamSpec | AdamWSpec, gradient: Array, slots: Slots) -> Array:
+    """Returns what ``torch.optim.Adam`` multiplies by the learning rate."""
+    beta1, beta2 = spec.betas
+    slots["step"] += 1
+    slots["exp_avg"] += np.float32(1 - beta1) * (gradient - slots["exp_avg"])
+    slots["exp_avg_sq"] += np.float32(1 - beta2) * (gradient**2 - slots["exp_avg_sq"])
+    step = float(slots["step"])
+    root = np.sqrt(slots["exp_avg_sq"] / np.float32(1 - beta2**step)) + np.float32(spec.eps)
+    direction: Array = slots["exp_avg"] / np.float32(1 - beta1**step) / root
+    return direction

@@ -1,0 +1,66 @@
+"""Trainer: one step of each kind."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from isotune.interfaces.dataset import DeviceBatch
+from isotune.interfaces.freezing import FreezePlan
+from isotune.interfaces.trainer import HostOutputs, Outputs, StepPlan, Trainer, TrainingPlan
+from isotune.training.dropout import layer_seed
+from numpy_backend.backbone import Net
+from numpy_backend.freezing import NumpyFreezing
+from numpy_backend.layers import Array, Dropout
+from numpy_backend.loss import LOSSES
+from numpy_backend.optimizer import Slots, move, new_slots
+
+
+class NumpyTrainer(Trainer):
+    """Keeps the optimizer's slots by parameter name; a parameter without any starts from zero."""
+
+    def __init__(self, model: Net, plan: TrainingPlan) -> None:
+        self.model = model
+        self.plan = plan
+        self.freezing = NumpyFreezing()
+        self.slots: dict[str, Slots] = {}
+        self.sums: dict[str, Array] = {}
+        self.freeze(FreezePlan())
+
+    def freeze(self, plan: FreezePlan) -> None:
+        self.freezing.apply(self.model, plan)
+        self.freeze_plan = plan
+        self.slots = {name: s for name, s in self.slots.items() if name not in plan.frozen}
+
+    def train_step(self, batch: DeviceBatch, plan: StepPlan) -> Outputs:
+        self.freezing.training_mode(self.model, self.freeze_plan)
+        for path, layer in self.model.layers.items():
+            if isinstance(layer, Dropout):
+                layer.seed = layer_seed(self.plan.seed, plan.step, path)
+        logits = self.model(batch.images)
+        loss, gradient = LOSSES[self.plan.loss](logits, batch.labels, self.plan)
+        for name, value in self.model.backward(gradient * np.float32(plan.loss_scale)).items():
+            self.sums[name] = self.sums.get(name, np.float32(0)) + value
+        if plan.apply_update:
+            self._update(plan.learning_rate)
+        return Outputs(logits, loss)
+
+    def _update(self, learning_rate: float) -> None:
+        for name, parameter in self.model.parameters().items():
+            if name not in self.freeze_plan.frozen:
+                slots = self.slots.setdefault(name, new_slots(self.plan.optimizer, parameter))
+                rate = learning_rate * self.plan.lr_scale(name)
+                move(self.plan.optimizer, parameter, self.sums[name], slots, rate)
+        self.sums = {}
+
+    def eval_step(self, batch: DeviceBatch) -> Outputs:
+        for layer in self.model.layers.values():
+            layer.training = False
+        return Outputs(self.model(batch.images))
+
+    def fetch(self, outputs: Sequence[Outputs]) -> list[HostOutputs]:
+        return [
+            HostOutputs(o.logits, float("nan") if o.loss is None else float(o.loss))
+            for o in outputs
+        ]

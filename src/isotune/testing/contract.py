@@ -1,0 +1,67 @@
+"""What the levels of the contract share: the backend under test and its nets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from isotune.interfaces.backend import Backend
+from isotune.plugins import plugins
+from isotune.testing.nets import NETS, Nets
+from isotune.testing.subject import Subject
+
+
+class Contract(Nets):
+    """Base of the levels. A level that a test class inherits is one that its backend claims.
+
+    Attributes:
+        backend_name: Name of the installed backend, as in ``isotune run --backend NAME``.
+        device: Device to test on, as in ``isotune run --device DEVICE``.
+    """
+
+    backend_name: str
+    device: str = "cpu"
+
+    def open_backend(self) -> Backend:
+        """Opens the backend; once for all tests of the class."""
+        return plugins.open_backend(self.backend_name, self.device)
+
+    def to_numpy(self, tensor: Any) -> NDArray[Any]:
+        """Returns a native tensor as an array; override it where ``numpy.asarray`` cannot."""
+        return np.asarray(tensor)
+
+    @pytest.fixture
+    def backend(self) -> Backend:
+        """The backend under test."""
+        return self._opened()
+
+    @pytest.fixture
+    def subject(self, request: pytest.FixtureRequest, backend: Backend) -> Subject:
+        """The backend with the net that a test is parametrized by."""
+        return self._subject(request.param)
+
+    def _opened(self) -> Backend:
+        if type(self) not in _BACKENDS:
+            _BACKENDS[type(self)] = self.open_backend()
+        return _BACKENDS[type(self)]
+
+    def _subject(self, net: str) -> Subject:
+        # One for all tests, so that they can share what they have compiled.
+        key = type(self), net
+        if key not in _SUBJECTS:
+            backend, build = self._opened(), getattr(self, net)
+            adopted = lambda: backend.backbones.adopt(build())  # noqa: E731
+            _SUBJECTS[key] = Subject(backend, NETS[net].entry, adopted)
+        return _SUBJECTS[key]
+
+
+_BACKENDS: dict[type[Contract], Backend] = {}
+_SUBJECTS: dict[tuple[type[Contract], str], Subject] = {}
+
+
+def on(*nets: str) -> pytest.MarkDecorator:
+    """Runs a test once for each of these nets, which it takes as ``subject``."""
+    return pytest.mark.parametrize("subject", nets, indirect=True)

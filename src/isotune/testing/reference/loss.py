@@ -1,0 +1,63 @@
+"""PyTorch's ``CrossEntropyLoss`` and ``BCEWithLogitsLoss`` with their gradients."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isotune.testing.reference.layers import Array
+
+
+def cross_entropy(
+    logits: Array,
+    labels: NDArray[np.int32],
+    smoothing: float = 0.0,
+    class_weights: NDArray[np.float32] | None = None,
+) -> tuple[float, Array]:
+    """Returns the loss and its gradient, shape (N, classes).
+
+    With p the softmax, w the class weights, s the smoothing and C classes, a sample's loss is
+    ``-(1 - s) w[label] log p[label] - s / C * sum_c w[c] log p[c]``; the total is divided by
+    the sum of ``w[label]``.
+    """
+    samples, classes = logits.shape
+    weights = np.ones(classes) if class_weights is None else class_weights.astype(np.float64)
+    p = np.exp(logits - logits.max(1, keepdims=True))
+    p /= p.sum(1, keepdims=True)
+    total, loss, gradient = weights[labels].sum(), 0.0, np.zeros_like(logits)
+    for i in range(samples):
+        share = smoothing / classes * weights
+        share[labels[i]] += (1 - smoothing) * weights[labels[i]]
+        loss -= float(share @ np.log(p[i])) / total
+        gradient[i] = (share.sum() * p[i] - share) / total
+    return loss, gradient
+
+
+def binary_cross_entropy(
+    logits: Array,
+    labels: NDArray[np.int32],
+    smoothing: float = 0.0,
+    class_weights: NDArray[np.float32] | None = None,
+) -> tuple[float, Array]:
+    """Returns the loss and its gradient, shape (N, outputs).
+
+    With p the sigmoid of a logit, a logit's loss is ``-t log p - (1 - t) log(1 - p)``; a sample's
+    is the mean of its logits'; the total is their mean, weighted by ``w[label]``.
+    """
+    samples, outputs = logits.shape
+    classes = max(outputs, 2)
+    weights = np.ones(classes) if class_weights is None else class_weights.astype(np.float64)
+    log_p, log_rest = -np.logaddexp(0, -logits), -np.logaddexp(0, logits)
+    p = np.exp(log_p)
+    total, loss, gradient = weights[labels].sum(), 0.0, np.zeros_like(logits)
+    for i in range(samples):
+        targets = np.full(classes, smoothing / classes)
+        targets[labels[i]] += 1 - smoothing
+        targets = targets[classes - outputs :]  # a single logit is the second class's
+        share = weights[labels[i]] / total / outputs
+        loss -= share * float((targets * log_p[i] + (1 - targets) * log_rest[i]).sum())
+        gradient[i] = share * (p[i] - targets)
+    return loss, gradient
+
+
+LOSSES = {"cross_entropy": cross_entropy, "binary_cross_entropy": binary_cross_entropy}

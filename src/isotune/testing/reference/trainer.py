@@ -1,0 +1,80 @@
+"""Training as the interfaces describe it, on the core's own uint8 batches."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isotune.interfaces.dataset import Batch, Normalization
+from isotune.interfaces.freezing import FreezePlan
+from isotune.interfaces.trainer import TrainingPlan
+from isotune.testing.reference.layers import Array, Layer, Pass, backward, forward
+from isotune.testing.reference.loss import LOSSES
+from isotune.testing.reference.optimizers import Slots, updated
+
+
+def normalized(images: NDArray[np.uint8], normalization: Normalization) -> Array:
+    """Returns float64, shape (N, 3, height, width)."""
+    scaled: Array = (images / 255.0 - np.array(normalization.mean)) / np.array(normalization.std)
+    return scaled.transpose(0, 3, 1, 2)
+
+
+class ReferenceTrainer:
+    """A trainer whose state can be read at any time."""
+
+    def __init__(
+        self,
+        net: list[Layer],
+        state: Mapping[str, NDArray[Any]],
+        plan: TrainingPlan,
+        normalization: Normalization,
+    ) -> None:
+        self.net = net
+        self.state = {name: value.astype(np.float64) for name, value in state.items()}
+        self.plan = plan
+        self.normalization = normalization
+        self.slots: dict[str, Slots] = {}
+        self.frozen = FreezePlan()
+
+    def freeze(self, plan: FreezePlan) -> None:
+        """Trains everything else; optimizer state of what is frozen is dropped."""
+        self.frozen = plan
+        self.slots = {name: s for name, s in self.slots.items() if name not in plan.frozen}
+
+    def train_step(self, batch: Batch, rate: float, step: int) -> tuple[Array, float]:
+        """Makes an update; returns logits and loss from before it."""
+        at = Pass(self.state, True, self.frozen, self.plan.seed, step)
+        logits = forward(self.net, normalized(batch.images, self.normalization), at)
+        smoothing, weights = self.plan.label_smoothing, self.plan.class_weights
+        loss, gradient = LOSSES[self.plan.loss](logits, batch.labels, smoothing, weights)
+        if scale := self.plan.auxiliary_loss(self.state.keys() - self.frozen.frozen):
+            for path, scores in at.auxiliary.items():
+                other, slope = LOSSES[self.plan.loss](scores, batch.labels, smoothing, weights)
+                loss, at.auxiliary_gradients[path] = loss + scale * other, scale * slope
+        backward(self.net, gradient, at)
+        for name in sorted(at.gradients.keys() - self.frozen.frozen):
+            slots, gradient = self.slots.get(name, {}), at.gradients[name]
+            self.state[name], self.slots[name] = updated(
+                self.plan.optimizer,
+                self.state[name],
+                gradient,
+                slots,
+                rate * self.plan.lr_scale(name),
+            )
+        return logits, loss
+
+    def eval_step(self, batch: Batch) -> Array:
+        """Returns the logits in evaluation mode."""
+        images = normalized(batch.images, self.normalization)
+        return forward(self.net, images, Pass(self.state))
+
+    def optimizer_state(self) -> dict[str, Array]:
+        """Returns the optimizer's state by ``PARAMETER/SLOT``."""
+        return {
+            f"{name}/{slot}": value
+            for name, slots in self.slots.items()
+            for slot, value in slots.items()
+        }

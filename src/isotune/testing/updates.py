@@ -1,0 +1,207 @@
+"""Losses and update rules are PyTorch's, by an independent implementation in float64."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from isotune.interfaces.dataset import Batch
+from isotune.interfaces.freezing import FreezePlan
+from isotune.interfaces.trainer import HostOutputs, StepPlan, TrainingPlan
+from isotune.models.head import new_head
+from isotune.spec.head import LinearHeadSpec
+from isotune.spec.loss import LossName
+from isotune.spec.optimizer import AdamSpec, AdamWSpec, OptimizerSpec, SGDSpec
+from isotune.testing.contract import Contract, on
+from isotune.testing.subject import (
+    Learner,
+    Subject,
+    assert_close,
+    assert_same_steps,
+    assert_states_close,
+    in_bytes,
+)
+from isotune.testing.values import NORMALIZATION, batch, batches
+from isotune.training.micro_batches import micro_batches
+
+WEIGHTS = np.array([0.5, 2.0, 1.25], dtype=np.float32)
+STEPS = 20
+PLANS = {
+    "sgd": TrainingPlan(SGDSpec()),
+    "momentum": TrainingPlan(SGDSpec(momentum=0.9)),
+    "nesterov": TrainingPlan(SGDSpec(momentum=0.9, nesterov=True)),
+    "adam": TrainingPlan(AdamSpec(name="adam")),
+    "adamw": TrainingPlan(AdamWSpec(name="adamw", weight_decay=0.0)),
+}
+REGULARIZED = {
+    "sgd": TrainingPlan(SGDSpec(weight_decay=0.1), label_smoothing=0.1),
+    "momentum": TrainingPlan(SGDSpec(momentum=0.9, weight_decay=0.1), label_smoothing=0.1),
+    "nesterov": TrainingPlan(
+        SGDSpec(momentum=0.8, nesterov=True, weight_decay=0.1),
+        label_smoothing=0.2,
+        class_weights=WEIGHTS,
+    ),
+    "adam": TrainingPlan(
+        AdamSpec(name="adam", betas=(0.8, 0.99), eps=1e-3, weight_decay=0.1), label_smoothing=0.1
+    ),
+    "adamw": TrainingPlan(
+        AdamWSpec(name="adamw", betas=(0.8, 0.99), eps=1e-3, weight_decay=0.1),
+        class_weights=WEIGHTS,
+    ),
+}
+BINARY = {
+    "plain": TrainingPlan(SGDSpec(momentum=0.9), loss="binary_cross_entropy"),
+    "smoothed": TrainingPlan(SGDSpec(), loss="binary_cross_entropy", label_smoothing=0.2),
+    "weighted": TrainingPlan(
+        SGDSpec(),
+        loss="binary_cross_entropy",
+        label_smoothing=0.1,
+        class_weights=np.array([0.5, 2.0], np.float32),
+    ),
+}
+SIZES = [4, 4, 4, 4, 3]
+EVERY = 3
+BIAS = FreezePlan(frozenset({"fc.bias"}))
+
+
+def learning_rates(optimizer: OptimizerSpec, steps: int = STEPS) -> list[float]:
+    """Returns a learning rate that differs at each step."""
+    base = 0.05 if isinstance(optimizer, SGDSpec) else 0.01
+    return [base * (1 - 0.04 * step) for step in range(steps)]
+
+
+def accumulate(
+    learner: Learner, data: Sequence[Batch], plans: Sequence[StepPlan]
+) -> list[HostOutputs]:
+    """Makes one step a batch and fetches all outputs at the end."""
+    fed = learner.backend.dataset.feed(data, NORMALIZATION)
+    steps = [learner.trainer.train_step(*each) for each in zip(fed, plans, strict=True)]
+    return learner.trainer.fetch(steps)
+
+
+def joined(data: Sequence[Batch]) -> Batch:
+    """Returns one larger batch."""
+    return Batch(
+        np.concatenate([each.images for each in data]),
+        np.concatenate([each.labels for each in data]),
+    )
+
+
+class Updates(Contract):
+    """The half of the first level that is about losses, optimizers and accumulation."""
+
+    @on("linear")
+    @pytest.mark.parametrize("name", PLANS)
+    def test_update_rule(self, subject: Subject, name: str) -> None:
+        """Twenty steps of each optimizer with its usual constants."""
+        self._check(subject, PLANS[name])
+
+    @on("linear")
+    @pytest.mark.parametrize("name", REGULARIZED)
+    def test_update_rule_with_decay_smoothing_and_class_weights(
+        self, subject: Subject, name: str
+    ) -> None:
+        """The same with weight decay, label smoothing, class weights, and other constants."""
+        self._check(subject, REGULARIZED[name])
+
+    @on("tiny_bn", "tiny_dropout")
+    def test_gradients_through_every_layer(self, subject: Subject) -> None:
+        """Convolution, BatchNorm, ReLU, pooling, dropout and linear layers, for twenty steps."""
+        self._check(subject, REGULARIZED["momentum"])
+
+    @on("tiny_bn")
+    @pytest.mark.parametrize("name", REGULARIZED)
+    def test_each_part_has_its_own_learning_rate(self, subject: Subject, name: str) -> None:
+        """``TrainingPlan.lr_scales`` multiply the learning rate, and AdamW's decay with it."""
+        scales = {"conv": 0.5, "bn": 0.2, "fc": 1.0}
+        self._check(subject, replace(REGULARIZED[name], lr_scales=scales), steps=4)
+
+    @on("linear")
+    @pytest.mark.parametrize("name", BINARY)
+    def test_single_output(self, subject: Subject, name: str) -> None:
+        """A head of one output tells two classes apart by binary cross entropy."""
+        head, plan = new_head(LinearHeadSpec(outputs="single"), 5, 192, 2), BINARY[name]
+        data = [batch(f"single/{i}", 4, classes=2) for i in range(4)]
+        learner, reference = subject.learner_with(head, plan), subject.reference(plan)
+        reference.state = {key: value.astype(np.float64) for key, value in head.state("fc").items()}
+        assert learner.evaluate(data[0]).shape == (4, 1)
+        assert_same_steps(learner, reference, data, learning_rates(plan.optimizer, 4))
+
+    @on("linear")
+    def test_binary_cross_entropy_with_an_output_per_class(self, subject: Subject) -> None:
+        """With several outputs it is the mean over them, weighted by the label's class."""
+        plan = replace(BINARY["weighted"], class_weights=WEIGHTS)
+        data = batches("per class", [4, 3, 4, 4])
+        rates = learning_rates(plan.optimizer, 4)
+        assert_same_steps(subject.learner(plan), subject.reference(plan), data, rates)
+
+    @on("linear")
+    @pytest.mark.parametrize("loss", ["cross_entropy", "binary_cross_entropy"])
+    def test_extreme_logits(self, subject: Subject, loss: LossName) -> None:
+        """Logits whose exponentials overflow float32 have finite losses and gradients."""
+        plan = TrainingPlan(SGDSpec(), loss=loss, label_smoothing=0.1, class_weights=WEIGHTS)
+        learner, reference = subject.learner(plan), subject.reference(plan)
+        bias = np.array([200, -200, 0], np.float32)
+        state = {**subject.initial(), "fc.bias": bias}
+        subject.backend.checkpoints.import_model(learner.model, state)
+        reference.state["fc.bias"] = bias.astype(np.float64)
+        assert_same_steps(learner, reference, batches("extreme", [4, 4]), [0.1, 0.1])
+
+    @on("linear")
+    @pytest.mark.parametrize("name", ["nesterov", "adam", "adamw"])
+    def test_an_update_is_that_of_one_larger_batch(self, subject: Subject, name: str) -> None:
+        """Gradients that are scaled and summed over batches make the update of all of them."""
+        plan = REGULARIZED[name]
+        learner = subject.learner(replace(plan, accumulate=EVERY))
+        reference = subject.reference(plan)
+        for epoch in range(2):
+            data = batches(f"accumulation/{epoch}", SIZES)
+            micro = micro_batches([each.labels for each in data], EVERY, plan.class_weights)
+            plans = [
+                StepPlan(step, 0.02, each.loss_scale, each.apply_update)
+                for step, each in enumerate(micro)
+            ]
+            outputs = accumulate(learner, data, plans)
+            for cut in (slice(0, EVERY), slice(EVERY, None)):
+                logits, _ = reference.train_step(joined(data[cut]), 0.02, 0)
+                assert_close(np.concatenate([o.logits for o in outputs[cut]]), logits, 1e-4)
+            assert_states_close(learner.state(), reference.state)
+            assert_states_close(learner.optimizer_state(), reference.optimizer_state())
+
+    @on("linear")
+    def test_the_loss_that_is_returned_is_not_scaled(self, subject: Subject) -> None:
+        """``loss_scale`` multiplies the gradients alone: the loss is the batch's mean."""
+        data, plan = batches("scale", [4, 4]), TrainingPlan(SGDSpec(), accumulate=2)
+        plans = [StepPlan(0, 0.1, 0.25, False), StepPlan(1, 0.1, 0.75)]
+        found = accumulate(subject.learner(plan), data, plans)
+        for output, each in zip(found, data, strict=True):
+            assert_close(output.loss, subject.reference().train_step(each, 0.1, 0)[1])
+
+    @on("tiny_bn", "tiny_dropout")
+    def test_nothing_but_statistics_moves_before_the_update(self, subject: Subject) -> None:
+        """A step without an update leaves parameters alone, and nothing behind after the next."""
+        plan = TrainingPlan(SGDSpec(momentum=0.9), class_weights=WEIGHTS, accumulate=2)
+        learner, again = subject.learner(plan, BIAS), subject.learner(plan, BIAS)
+        data = batches("accumulation", [4, 4, 4])
+        before = in_bytes(learner.state())
+        first, *rest = [StepPlan(0, 0.1, 0.5, False), StepPlan(0, 0.1, 0.5), StepPlan(1, 0.1)]
+        accumulate(learner, data[:1], [first])
+        learner.evaluate(data[0])
+        moved = {name for name, value in in_bytes(learner.state()).items() if value != before[name]}
+        assert all(name.startswith("bn.running_") for name in moved)
+        assert not learner.optimizer_state()
+        accumulate(learner, data[1:], rest)
+        after = in_bytes(learner.state())
+        assert after["fc.weight"] != before["fc.weight"]
+        assert after["fc.bias"] == before["fc.bias"]
+        accumulate(again, data[:1], [first])
+        accumulate(again, data[1:], rest)
+        assert in_bytes(again.state()) == after
+
+    def _check(self, subject: Subject, plan: TrainingPlan, steps: int = STEPS) -> None:
+        learner, reference = subject.learner(plan), subject.reference(plan)
+        data = batches("optimizers", [4] * steps)
+        assert_same_steps(learner, reference, data, learning_rates(plan.optimizer, steps))

@@ -1,1 +1,0 @@
-"""The truth the contract compares with: training written out in float64 NumPy."""
