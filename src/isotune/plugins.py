@@ -42,11 +42,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class BackendReport:
-    """The state of a backend.
-
-    Attributes:
-        problem: Why it cannot be used; None if it can.
-    """
+    """The state of a backend. `problem` says why it cannot be used; it is None if it can."""
 
     name: str
     install: str = ""
@@ -202,8 +198,8 @@ class Plugins:
         # Not hook(**arguments): there, the first plugin that raises would silence all others.
         for implementation in getattr(self._manager.hook, hook).get_hookimpls():
             try:
-                wanted = {name: arguments[name] for name in implementation.argnames}
-                yield implementation.plugin_name, implementation.function(**wanted)
+                accepted = {name: arguments[name] for name in implementation.argnames}
+                yield implementation.plugin_name, implementation.function(**accepted)
             except Exception as error:
                 log.warning("plugin %s failed in %s: %s", implementation.plugin_name, hook, error)
 

@@ -235,6 +235,18 @@ LOADING = {
         "path: images\n  url: ftp://ants",
         "ants.yaml:4: dataset.url is 'ftp://ants', but should be an http:// or https:// address.",
     ),
+    "unknown format": (
+        "path: images",
+        "path: images\n  format: foldr",
+        "ants.yaml:4: dataset.format is 'foldr', but should be 'cifar10' or 'folder'."
+        " Did you mean 'folder'?",
+    ),
+    "key of no format": (
+        "path: images",
+        "path: images\n  side: 8",
+        "ants.yaml:4: dataset.side is not a known key. Allowed are: format, path, url, sha256,"
+        " splits, broken.",
+    ),
     "duplicate key": (
         "epochs: 1",
         "epochs: 1\nbatch_size: 8",

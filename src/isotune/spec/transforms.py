@@ -94,8 +94,8 @@ def _load(item: Any) -> TransformSpec:
         if options is None and not kind.bare:
             raise ValueError(f"{name} needs its {kind.main}, as in '{name}: VALUE'")
         options = {} if options is None else {kind.main: options}
-    found = TypeAdapter(dict[str, kind]).validate_python({name: {**options, "name": name}})  # type: ignore[valid-type]
-    return found[name]
+    loaded = TypeAdapter(dict[str, kind]).validate_python({name: {**options, "name": name}})  # type: ignore[valid-type]
+    return loaded[name]
 
 
 class _ShortForms(Shorthand):

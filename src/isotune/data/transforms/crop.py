@@ -64,5 +64,5 @@ class CenterCropSpec(FixedSizeSpec):
         return Crop(_center(height, rows), _center(width, columns), rows, columns)
 
 
-def _center(length: int, wanted: int) -> int:
-    return -((wanted - length) // 2) if wanted > length else round((length - wanted) / 2)
+def _center(length: int, crop: int) -> int:
+    return -((crop - length) // 2) if crop > length else round((length - crop) / 2)
