@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from isotune.spec.experiment import ExperimentSpec
     from isotune.spec.load import json_schema, load_spec
 
+__version__ = "0.1.0"
+
 _HOMES = {
     "BackendError": "isotune.errors",
     "DatasetError": "isotune.errors",
@@ -70,6 +72,7 @@ __all__ = [
     "StoppedError",
     "TrainingError",
     "WeightsError",
+    "__version__",
     "convert",
     "hookimpl",
     "json_schema",
