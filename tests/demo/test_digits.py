@@ -14,6 +14,7 @@ from isotune.errors import DatasetError
 
 load_digits = pytest.importorskip("sklearn.datasets").load_digits
 
+
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("ISOTUNE_HOME", str(tmp_path / "home"))
