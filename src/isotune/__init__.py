@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from isotune.spec.experiment import ExperimentSpec
     from isotune.spec.load import json_schema, load_spec
 
+__version__ = "0.1.0"
+
 _HOMES = {
     "BackendError": "isotune.errors",
     "DatasetError": "isotune.errors",
@@ -72,6 +74,7 @@ __all__ = [
     "StoppedError",
     "TrainingError",
     "WeightsError",
+    "__version__",
     "convert",
     "hookimpl",
     "json_schema",

@@ -9,7 +9,6 @@ from isotune.bench.cached import measure_cached
 from isotune.bench.measure import measure_data, measure_step
 from isotune.bench.setting import Setting
 from isotune.errors import BackendError, SpecError
-from isotune_torch.dataset import TorchDatasetAdapter
 from numpy_backend.trainer import NumpyTrainer
 from tiny import make_images, numpy_plugins
 
@@ -46,14 +45,15 @@ def test_the_data_pipeline_is_measured_without_a_backend(tmp_path: Path) -> None
 def test_cached_steps_are_those_on_kept_features(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fed, feed = [], TorchDatasetAdapter.feed_features
+    adapter = pytest.importorskip("isotune_torch.dataset").TorchDatasetAdapter
+    fed, feed = [], adapter.feed_features
 
     def counted(self, batches):
         for batch in feed(self, batches):
             fed.append(batch.size)
             yield batch
 
-    monkeypatch.setattr(TorchDatasetAdapter, "feed_features", counted)
+    monkeypatch.setattr(adapter, "feed_features", counted)
     setting = Setting(backend="torch", model="lenet", batch=2, size=32, mode="cached")
     figures = measure_cached(setting, make_images(tmp_path / "images"))
     assert fed == [2, 2, 2, 2, 1, 6] * 3, "the nine training images, then the six others"

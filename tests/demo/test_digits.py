@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from sklearn.datasets import load_digits
 
 from isotune.demo import digits
 from isotune.errors import DatasetError
+
+load_digits = pytest.importorskip("sklearn.datasets").load_digits
 
 
 @pytest.fixture

@@ -1,0 +1,47 @@
+"""Documentation: its links lead somewhere, and its specs are specs."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from isotune.spec.load import load_spec
+
+ROOT = Path(__file__).parent.parent
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("benchmarks/*.md")])
+SMALLEST = {
+    "name": "documented",
+    "dataset": {"path": "images"},
+    "backbone": "resnet18",
+    "optimizer": "sgd",
+    "batch_size": 8,
+    "epochs": 20,
+}
+"""What the fragments of specs in the guide are added to."""
+
+
+def relative(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=relative)
+def test_links_lead_to_files(page: Path) -> None:
+    links = re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text("utf-8"))
+    missing = [link for link in links if "://" not in link and not (page.parent / link).exists()]
+    assert not missing
+
+
+def test_specs_in_the_documentation_load(tmp_path: Path) -> None:
+    file, count = tmp_path / "spec.yaml", 0
+    for page in PAGES:
+        for block in re.findall(r"```yaml\n(.*?)```", page.read_text("utf-8"), re.DOTALL):
+            rest = {key: SMALLEST[key] for key in SMALLEST.keys() - yaml.safe_load(block).keys()}
+            file.write_text(
+                block + "".join(yaml.safe_dump({key: rest[key]}) for key in rest), "utf-8"
+            )
+            load_spec(file)
+            count += 1
+    assert count >= 7
