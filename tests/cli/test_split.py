@@ -42,4 +42,4 @@ def test_split_refuses_a_size_that_is_none(isotune):
     assert "'many' should be a count such as 1000 or a fraction such as 0.8" in result.stderr
     result = isotune("split", "all/train", "-o", "out", "--train", "3")
     assert result.exit_code == 2
-    assert "class 'ants' has 2, and 3 are asked for" in result.stderr
+    assert "class 'ants' has 2, and 3 are requested" in result.stderr

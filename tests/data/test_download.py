@@ -98,8 +98,8 @@ def test_another_hash_is_refused(site: Site, tmp_path: Path) -> None:
 def test_nothing_is_left_of_a_hostile_archive(
     name: str, site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(budget, "FREE", 1 << 20)
-    monkeypatch.setattr(budget, "ENTRIES", 50)
+    monkeypatch.setattr(budget, "MIN_LIMIT", 1 << 20)
+    monkeypatch.setattr(budget, "MAX_ENTRIES", 50)
     if name in BOMBS:
         site.files["/x"] = BOMBS[name][0]()
     else:
@@ -152,7 +152,7 @@ def test_the_folder_with_the_splits_is_the_dataset(
     names: list[str], wanted: set[str], there: list[str], site: Site, tmp_path: Path
 ) -> None:
     site.files["/deep.zip"] = zipped(*names)
-    target = ensure_dataset(tmp_path / "deep", f"{site.url}/deep.zip", wanted=wanted)
+    target = ensure_dataset(tmp_path / "deep", f"{site.url}/deep.zip", contents=wanted)
     assert sorted(path.name for path in target.iterdir()) == there
     shutil.rmtree(target)
     assert list(tmp_path.iterdir()) == []

@@ -1,4 +1,4 @@
-"""Fills in what a spec leaves to its backbone: transforms and normalization."""
+"""Fills in the fields of a spec that depend on the backbone: transforms and normalization."""
 
 from __future__ import annotations
 
@@ -11,45 +11,45 @@ from isotune.spec.values import NormalizationSpec
 
 
 def resolve(spec: ExperimentSpec, entry: BackboneEntry) -> ExperimentSpec:
-    """Returns `spec` with nothing left open that depends on the backbone `entry`.
+    """Returns `spec` with the transforms and normalization of the backbone where it has none.
 
     Raises:
         SpecError: the transforms end in images too small or too large for the backbone.
     """
-    usually = entry.preprocessing
-    usual = TransformsSpec.model_validate(
+    usual = entry.preprocessing
+    default = TransformsSpec.model_validate(
         {
-            "train": [{"random_resized_crop": usually.input_size}, "random_horizontal_flip"],
+            "train": [{"random_resized_crop": usual.input_size}, "random_horizontal_flip"],
             "val": [
-                {"resize": {"size": usually.resize_size, "interpolation": usually.interpolation}},
-                {"center_crop": usually.input_size},
+                {"resize": {"size": usual.resize_size, "interpolation": usual.interpolation}},
+                {"center_crop": usual.input_size},
             ],
         }
     )
     transforms = TransformsSpec(
-        train=spec.transforms.train or usual.train, val=spec.transforms.val or usual.val
+        train=spec.transforms.train or default.train, val=spec.transforms.val or default.val
     )
     _check_sizes(transforms, entry)
-    usual_normalization = NormalizationSpec(
-        mean=usually.normalization.mean, std=usually.normalization.std
+    default_normalization = NormalizationSpec(
+        mean=usual.normalization.mean, std=usual.normalization.std
     )
     return spec.model_copy(
         update={
             "transforms": transforms,
-            "normalization": spec.normalization or usual_normalization,
+            "normalization": spec.normalization or default_normalization,
         }
     )
 
 
 def _check_sizes(transforms: TransformsSpec, entry: BackboneEntry) -> None:
-    least, most = entry.min_input_size, entry.max_input_size
+    lower, upper = entry.min_input_size, entry.max_input_size
     for split, pipeline in (("train", transforms.train), ("val", transforms.val)):
         size = output_size(pipeline or ())
-        if size is None or (least <= min(size) and max(size) <= (most or max(size))):
+        if size is None or (lower <= min(size) and max(size) <= (upper or max(size))):
             continue
-        limits = f"at least {least}"
-        if most is not None:
-            limits = f"{least}" if least == most else f"{least} to {most}"
+        limits = f"at least {lower}"
+        if upper is not None:
+            limits = f"{lower}" if lower == upper else f"{lower} to {upper}"
         raise SpecError(
             f"transforms.{split}: ends in images of {size[0]} x {size[1]} pixels, but"
             f" '{entry.name}' takes {limits} pixels a side."

@@ -1,4 +1,4 @@
-"""Batches of decoded and augmented images, the same whoever computes them, and how many do."""
+"""Batches of decoded and augmented images, independent of the number of threads."""
 
 from __future__ import annotations
 
@@ -22,29 +22,29 @@ from isotune.randomness import Purpose, epoch_order, stream
 from isotune.spec.transforms import TransformSpec, output_size
 
 AHEAD = 2
-"""Batches that are prepared while another one is in use."""
+"""Number of batches prepared in advance."""
 
 
 class Batches:
     """The batches of a source, epoch by epoch.
 
-    What is in them is a pure function of the seed, the epoch and each image's index in
-    `source`. Where broken images were left out that is its index among the others, so a
-    run that skips an image equals a run without its file.
+    Their content is a pure function of the seed, the epoch and each image's index in `source`.
+    If broken images are skipped, the index counts the other images only, so a run that skips an
+    image equals a run without its file.
 
     Args:
         source: the images.
-        pipeline: what is done to each; it must end in one size.
-        batch_size: images a batch; the last one may be smaller.
+        pipeline: transforms of each image; they must end in one size.
+        batch_size: number of images per batch; the last batch may be smaller.
         seed: the experiment's seed.
-        workers: decoding threads; None takes the CPUs there are, up to eight.
-        shuffle: whether every epoch has its own order, or all have the source's.
-        drop_last: whether a smaller last batch is left out.
-        store: where images are kept as they are before the first random transform, by their
-            index; it may be shared by others of the same source whose pipelines begin alike.
+        workers: number of decoding threads; None uses the available CPUs, up to eight.
+        shuffle: whether every epoch has its own order, instead of the source's.
+        drop_last: whether to drop a smaller last batch.
+        store: cache of images by index, as they are before the first random transform. Batches
+            of the same source whose pipelines begin alike may share it.
 
     Raises:
-        SpecError: images would come out in different sizes.
+        SpecError: the images would have different sizes.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class Batches:
 
     @property
     def random(self) -> bool:
-        """Whether an image is another one in every epoch."""
+        """Whether an image differs from epoch to epoch."""
         return bool(self._rest)
 
     @property
@@ -96,7 +96,7 @@ class Batches:
 
     @property
     def pipeline(self) -> tuple[TransformSpec, ...]:
-        """What is done to each image."""
+        """The transforms of each image."""
         return self._fixed + self._rest
 
     def regrouped(self, batch_size: int) -> Batches:
@@ -106,7 +106,7 @@ class Batches:
         return other
 
     def unshuffled(self) -> Batches:
-        """Returns all images of the source in its order, none left out."""
+        """Returns all images of the source in its order, without dropping the last batch."""
         other = copy(self)
         other._shuffle, other._size = False, len(self._source)
         return other.regrouped(self._batch_size)
@@ -116,18 +116,21 @@ class Batches:
     ) -> Iterator[Batch]:
         """Yields the batches of an epoch.
 
-        Threads work while the iterator is in use, :data:`AHEAD` batches in advance; closing
-        it, or dropping it, ends them.
+        Threads prepare :data:`AHEAD` batches in advance while the iterator is in use. They end
+        when it is closed or deleted.
 
         Args:
             epoch: the epoch, from 0.
-            start_batch: the first batch, from 0; those before it are not decoded.
-            order: the epoch whose order the images come in, if not their own.
+            start_batch: the first batch, from 0; earlier ones are not decoded.
+            order: the epoch whose order is used, if not `epoch`.
+
+        Yields:
+            Batches of uint8 images, shape (N, height, width, 3), and int32 labels, shape (N,).
 
         Raises:
             DatasetError: an image cannot be read or is too small for a transform.
         """
-        places = self.order(epoch if order is None else order)
+        ordered = self.order(epoch if order is None else order)
         starts = iter(range(start_batch * self._batch_size, self.size, self._batch_size))
         stop = threading.Event()
         executor = ThreadPoolExecutor(self._workers, "isotune-data")
@@ -135,7 +138,7 @@ class Batches:
         try:
             while True:
                 while len(pending) <= AHEAD and (start := next(starts, None)) is not None:
-                    indices = places[start : min(start + self._batch_size, self.size)]
+                    indices = ordered[start : min(start + self._batch_size, self.size)]
                     pending.append(self._submit(executor, stop, epoch, indices))
                 if not pending:
                     return
@@ -145,12 +148,12 @@ class Batches:
             executor.shutdown(cancel_futures=True)
 
     def labels(self, epoch: int) -> list[NDArray[np.int32]]:
-        """Returns the labels of each batch of an epoch, from 0."""
+        """Returns the labels of each batch of an epoch (from 0): int32, shape (N,)."""
         labels = self._source.labels[self.order(epoch)[: self.size]]
         return [labels[i : i + self._batch_size] for i in range(0, self.size, self._batch_size)]
 
     def order(self, epoch: int) -> NDArray[np.int64]:
-        """Returns the indices of the source's images as they come in an epoch, from 0."""
+        """Returns the indices of the source's images in the order of an epoch (from 0)."""
         if self._shuffle:
             return epoch_order(self._seed, epoch, len(self._source))
         return np.arange(len(self._source))
@@ -175,7 +178,7 @@ class Batches:
         return _Pending(Batch(images, self._source.labels[indices]), futures)
 
     def image(self, epoch: int, index: int) -> NDArray[np.uint8]:
-        """Returns image `index` as it is in `epoch`: uint8, shape (height, width, 3).
+        """Returns image `index` in `epoch` (from 0): uint8, shape (height, width, 3).
 
         Raises:
             DatasetError: it cannot be read or is too small for a transform.
@@ -190,7 +193,7 @@ class Batches:
         return np.asarray(self._transformed(index, image, self._rest, rng))
 
     def _prepared(self, index: int) -> Image.Image:
-        """Decodes and transforms an image as far as that is not random, and keeps it."""
+        """Decodes an image, applies the transforms before the first random one, and caches it."""
         try:
             image = self._source.load(index)
         except DatasetError:

@@ -1,4 +1,4 @@
-"""From a file to an upright RGB image."""
+"""Decodes files to upright RGB images."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""What sets an image upright, by its EXIF orientation (EXIF 2.32, tag 0x0112)."""
+"""Transposition that turns an image upright, by EXIF orientation (EXIF 2.32, tag 0x0112)."""
 
 
 FORMATS = (
@@ -34,28 +34,29 @@ FORMATS = (
     "JPEG2000",
     "DIB",
 )
-"""Pillow's formats of photographs. A name's ending does not choose among them, the content does;
-others stay out, since Pillow hands some to other programs (EPS, to Ghostscript)."""
+"""Pillow's formats for photographs. A file's content selects one, not its name. Other formats are
+excluded, since Pillow passes some of them to other programs (EPS to Ghostscript)."""
 
 
 def open_rgb(path: Path) -> Image.Image:
     """Decodes an image file to RGB, upright.
 
     Raises:
-        DatasetError: it is missing, broken, truncated or suspiciously large; names the path.
+        DatasetError: the file is missing, broken, truncated or suspiciously large. The message
+            names the path.
     """
     try:
         with open_checked(path) as image:
             return to_rgb(image)
-    except Exception as error:  # decoders raise whatever comes to their mind
+    except Exception as error:  # decoders raise errors of any type
         raise DatasetError(f"{path}: cannot be read as an image: {reason(error)}.") from error
 
 
 def open_checked(path: Path) -> Image.Image:
-    """Opens an image file without decoding it, refusing what may be a decompression bomb.
+    """Opens an image file without decoding it, and refuses possible decompression bombs.
 
     Raises:
-        Exception: whatever Pillow raises, or a ValueError for a JPEG far too short for its size.
+        Exception: any error of Pillow, or a ValueError for a JPEG file far too short for its size.
     """
     image = Image.open(path, formats=_formats())
     limit = Image.MAX_IMAGE_PIXELS
@@ -67,8 +68,8 @@ def open_checked(path: Path) -> Image.Image:
         )
     blocks = image.width * image.height // 64
     if image.format in ("JPEG", "MPO") and path.stat().st_size * 8 < blocks:
-        # Decoders fill up with gray what is missing behind an end mark, and say nothing. But a
-        # Huffman code spends a bit at least on each block of 8 x 8 pixels.
+        # Decoders silently fill what is missing after an end marker with gray. But a Huffman code
+        # takes at least one bit for each block of 8 x 8 pixels.
         image.close()
         raise ValueError(
             f"its header says {image.width} x {image.height} pixels, for which it is too short"
@@ -78,13 +79,13 @@ def open_checked(path: Path) -> Image.Image:
 
 @cache
 def _formats() -> tuple[str, ...]:
-    """Returns those of :data:`FORMATS` that this build of Pillow has."""
+    """Returns the :data:`FORMATS` that this build of Pillow supports."""
     Image.init()
     return tuple(name for name in FORMATS if name in Image.OPEN)
 
 
 def reason(error: Exception) -> str:
-    """Returns what an error says, in one line and without the path, or its type's name."""
+    """Returns an error's message in one line and without the path, or the name of its type."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror.lower()
     if isinstance(error, UnidentifiedImageError):
@@ -96,11 +97,11 @@ def reason(error: Exception) -> str:
 def to_rgb(image: Image.Image) -> Image.Image:
     """Returns an image of any mode upright and in RGB.
 
-    Pixels are those of ``ImageOps.exif_transpose`` and then ``Image.convert("RGB")``: an alpha
-    channel is dropped, levels above 255 (16-bit and 32-bit grayscale) become 255.
+    The pixels equal those of ``ImageOps.exif_transpose`` followed by ``Image.convert("RGB")``: an
+    alpha channel is dropped, levels above 255 (16-bit and 32-bit grayscale) become 255.
 
     Raises:
-        Exception: whatever Pillow raises while it decodes.
+        Exception: any error that Pillow raises while it decodes.
     """
     image.load()
     method = _UPRIGHT.get(_orientation(image))
@@ -109,7 +110,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
     if image.mode == "RGB":
         return image
     if "transparency" in image.info:
-        # It does not reach RGB pixels, but Pillow would warn that it cannot carry it over.
+        # It does not affect RGB pixels, but Pillow would warn that it cannot convert it.
         image = image.copy()
         del image.info["transparency"]
     if image.mode in ("La", "RGBa"):

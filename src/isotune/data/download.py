@@ -1,4 +1,4 @@
-"""Downloads a dataset once, so that it is there whole or not at all."""
+"""Downloads and unpacks a dataset once; its folder appears only when it is complete."""
 
 from __future__ import annotations
 
@@ -9,30 +9,31 @@ from pathlib import Path
 from isotune.data.archives.unpack import unpack
 from isotune.errors import DatasetError
 
-BESIDE = frozenset({"__MACOSX", ".DS_Store"})
-"""What macOS puts into archives beside their content."""
+IGNORED_ENTRIES = frozenset({"__MACOSX", ".DS_Store"})
+"""Entries that macOS adds to archives."""
 
 
 def ensure_dataset(
     path: Path,
     url: str | None = None,
     sha256: str | None = None,
-    wanted: Collection[str] = ("train", "val"),
+    contents: Collection[str] = ("train", "val"),
 ) -> Path:
-    """Returns the folder `path`, after downloading and unpacking it when it is not there.
+    """Returns the folder `path`, after downloading and unpacking it if it does not exist.
 
-    Of several processes that ask for the same dataset one downloads it, the others wait.
+    If several processes request the same dataset, one downloads it and the others wait.
 
     Args:
-        path: the dataset's folder. What an archive holds in one single folder, or in several
-            one in another, goes right into it.
+        path: the dataset's folder. Folders of the archive that only contain another folder are
+            left out.
         url: address of a zip or tar archive, ``http://`` or ``https://``.
-        sha256: what the archive's SHA-256 begins with; None checks nothing.
-        wanted: what is to be right in the folder, be it one of them: the splits, say.
+        sha256: the first hexadecimal digits of the archive's SHA-256, or None to skip the check.
+        contents: names of files or folders, the splits for example, at least one of which lies
+            directly in the dataset's folder.
 
     Raises:
-        DatasetError: it is not there and cannot be downloaded, or the archive is not the right
-            one or is unsafe.
+        DatasetError: the folder does not exist and cannot be downloaded, or the archive has
+            another hash or is unsafe.
     """
     if path.is_dir():
         return path
@@ -41,14 +42,14 @@ def ensure_dataset(
             f"{path}: there is no such dataset folder, and the spec names no dataset.url to"
             " download it from."
         )
-    # Not above: what is there already needs no network.
+    # Imported late, since an existing dataset needs no network.
     from isotune.storage.downloads.download import exclusively
     from isotune.storage.downloads.errors import DownloadError
 
     try:
         with exclusively(path):
             if not path.is_dir():
-                _install(path, url, sha256, wanted)
+                _install(path, url, sha256, contents)
     except DownloadError as error:
         raise DatasetError(
             f"{url}: cannot be downloaded: {error}; or unpack it by hand as {path}."
@@ -56,18 +57,18 @@ def ensure_dataset(
     return path
 
 
-def _install(path: Path, url: str, sha256: str | None, wanted: Collection[str]) -> None:
+def _install(path: Path, url: str, sha256: str | None, contents: Collection[str]) -> None:
     from isotune.storage.downloads.download import fetch
     from isotune.storage.downloads.part import Part
 
     part = Part(path)
     fetch(url, part, sha256)
     draft = path.with_name(f".{path.name}.unpacking")
-    shutil.rmtree(draft, ignore_errors=True)  # of a run that was killed
+    shutil.rmtree(draft, ignore_errors=True)  # left by a run that was killed
     try:
         draft.mkdir()
         unpack(part.path, draft)
-        top(draft, wanted).replace(path)
+        dataset_root(draft, contents).replace(path)
     except DatasetError as error:
         raise DatasetError(f"{url}: {error}.") from error
     except OSError as error:
@@ -77,25 +78,24 @@ def _install(path: Path, url: str, sha256: str | None, wanted: Collection[str]) 
         part.discard()
 
 
-def top(content: Path, wanted: Collection[str]) -> Path:
-    """Returns the folder in `content` that is the dataset.
+def dataset_root(unpacked: Path, contents: Collection[str]) -> Path:
+    """Returns the folder in `unpacked` that is the dataset.
 
-    It is the first one with something of `wanted` in it, going down while there is but one
-    folder to go to. Where that leads nowhere it is the archive's only entry if that is a
-    folder, else all of it.
+    It is the first folder that contains one of `contents`, going down as long as there is a single
+    folder. If there is none, it is the archive's only entry if that is a folder, else `unpacked`.
     """
-    folder = content
+    folder = unpacked
     while True:
         entries = _entries(folder)
-        if any(entry.name in wanted for entry in entries):
+        if any(entry.name in contents for entry in entries):
             return folder
         folders = [entry for entry in entries if entry.is_dir()]
         if len(folders) != 1:
             break
         folder = folders[0]
-    entries = _entries(content)
-    return entries[0] if len(entries) == 1 and entries[0].is_dir() else content
+    entries = _entries(unpacked)
+    return entries[0] if len(entries) == 1 and entries[0].is_dir() else unpacked
 
 
 def _entries(folder: Path) -> list[Path]:
-    return [entry for entry in folder.iterdir() if entry.name not in BESIDE]
+    return [entry for entry in folder.iterdir() if entry.name not in IGNORED_ENTRIES]

@@ -1,4 +1,4 @@
-"""Batches of those images that can be read, where the others are no reason to stop."""
+"""Batches of the readable images of a source; the errors of the others are collected."""
 
 from __future__ import annotations
 
@@ -17,23 +17,26 @@ from isotune.interfaces.dataset import Batch, ImageSource
 from isotune.spec.experiment import ExperimentSpec
 
 Outcomes = deque["DatasetError | None"]
-"""What became of images, in the source's order: None for one that is in a batch."""
+"""For each image in the source's order: its error, or None if it is in a batch."""
 
 
 def readable_batches(
     source: ImageSource, spec: ExperimentSpec, size: int, outcomes: Outcomes
 ) -> Iterator[Batch]:
-    """Yields the images of `source` as they are evaluated, but for those that cannot be read.
+    """Yields the images of `source` with the validation transforms, without unreadable ones.
 
-    Each is decoded once, by threads, :data:`AHEAD` batches in advance; all batches but the last
-    are full. When a batch is yielded, `outcomes` has an entry for each of its images and for
-    all before them.
+    Threads decode each image once, :data:`AHEAD` batches in advance. All batches except the last
+    one are full. When a batch is yielded, `outcomes` has an entry for each of its images and for
+    all images before them.
 
     Args:
         source: the images.
         spec: a resolved spec.
-        size: images a batch.
-        outcomes: is appended to; the reader may take entries off its front.
+        size: number of images per batch.
+        outcomes: the entries are appended to it; the reader may remove them from the front.
+
+    Yields:
+        Batches whose labels are all 0.
     """
     batches = evaluation_batches(source, spec, size)
     indices = iter(range(len(source)))

@@ -1,17 +1,17 @@
-"""How many threads decode images."""
+"""The number of threads that decode images."""
 
 from __future__ import annotations
 
 import os
 
-MOST = 8
-"""Threads that are taken unasked."""
+MAX_DEFAULT_WORKERS = 8
+"""Upper bound on the default number of decoding threads."""
 
 
 def worker_count(workers: int | None) -> int:
-    """Returns `workers`, or where it is None the CPUs this process may use, up to :data:`MOST`."""
+    """Returns `workers`, or for None the number of CPUs that this process may use, at most 8."""
     if workers is not None:
         return workers
     if hasattr(os, "sched_getaffinity"):
-        return min(len(os.sched_getaffinity(0)), MOST)
-    return min(os.cpu_count() or 1, MOST)
+        return min(len(os.sched_getaffinity(0)), MAX_DEFAULT_WORKERS)
+    return min(os.cpu_count() or 1, MAX_DEFAULT_WORKERS)

@@ -1,4 +1,4 @@
-"""Where datasets and weights are kept: ``$ISOTUNE_HOME``, by default ``~/.cache/isotune``."""
+"""The home folder of datasets, weights and caches: ``$ISOTUNE_HOME``, or ``~/.cache/isotune``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Locks between processes that go with their owner, even when that is killed."""
+"""Locks between processes, released when the process that holds them ends or is killed."""
 
 from __future__ import annotations
 
@@ -7,13 +7,16 @@ import sys
 
 
 def try_lock(handle: int) -> bool:
-    """Locks an open file for this process; returns False if another one has it locked.
+    """Locks an open file for this process; returns False if another process holds the lock.
 
-    The lock is the operating system's: it ends when `handle` is closed, which the end of the
-    process does, too. Another handle of the same process counts as another process.
+    The operating system releases the lock when `handle` is closed, at the latest when the process
+    ends. Another handle of the same process counts as another process.
+
+    Args:
+        handle: a file descriptor.
 
     Raises:
-        OSError: the file system has no locks.
+        OSError: the file system does not support locks.
     """
     try:
         if sys.platform == "win32":

@@ -1,4 +1,4 @@
-"""Has the C library keep the memory of freed tensors, from which it serves the next ones."""
+"""Makes the C library reuse freed memory for the next tensors instead of returning it."""
 
 from __future__ import annotations
 
@@ -7,30 +7,30 @@ import os
 import sys
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
-"""Names of ``mallopt``'s parameters (``malloc.h`` of the GNU C library)."""
+"""Parameters of ``mallopt`` (``malloc.h`` of the GNU C library)."""
 
-OWN_MAPPING = 1 << 30
-KEPT = (1 << 31) - 1
-CHOSEN_ELSEWHERE = ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "GLIBC_TUNABLES")
+MMAP_THRESHOLD = 1 << 30
+TRIM_THRESHOLD = (1 << 31) - 1
+ENVIRONMENT_VARIABLES = ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "GLIBC_TUNABLES")
 
 
 def keep_freed_memory() -> bool:
-    """Raises two limits of the GNU C library's ``malloc`` in this process; elsewhere does nothing.
+    """Raises two thresholds of the GNU C library's ``malloc``; does nothing with other libraries.
 
-    Below 32 MiB at most, memory is reused; above, by default, every tensor is a new mapping,
-    whose pages the system fills with zeros one by one. With limits of 1 GiB for a mapping and
-    2 GiB for what is kept, MobileNetV2 at 224 pixels took on 2 cores of an x86 CPU (torch 2.15,
-    fp32) 0.58 of the time for a training step of 32 images and 0.9 for 4, in inference 0.48
-    and 0.73, with 1.09 of the peak memory. With MindSpore 2.10 a training step of ResNet-50
-    took 0.96 to 0.99 of the time.
+    By default memory is reused for tensors below 32 MiB at most; every larger tensor is a new
+    mapping, whose pages the system fills with zeros one by one. With a threshold of 1 GiB for
+    mappings and of 2 GiB for memory that is kept, a training step of MobileNetV2 at 224 pixels on
+    2 cores of an x86 CPU (torch 2.15, fp32) took 0.58 of the time with 32 images and 0.9 with 4,
+    inference 0.48 and 0.73, with 1.09 of the peak memory. With MindSpore 2.10 a training step of
+    ResNet-50 took 0.96 to 0.99 of the time.
 
     Returns:
-        Whether it did: not where the environment has set such limits.
+        Whether the thresholds were raised. They are not if the environment sets them already.
     """
-    if sys.platform != "linux" or any(name in os.environ for name in CHOSEN_ELSEWHERE):
+    if sys.platform != "linux" or any(name in os.environ for name in ENVIRONMENT_VARIABLES):
         return False
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is None:  # another C library
         return False
-    kept = mallopt(M_TRIM_THRESHOLD, KEPT) and mallopt(M_MMAP_THRESHOLD, OWN_MAPPING)
-    return bool(kept)
+    raised = mallopt(M_TRIM_THRESHOLD, TRIM_THRESHOLD) and mallopt(M_MMAP_THRESHOLD, MMAP_THRESHOLD)
+    return bool(raised)

@@ -102,8 +102,8 @@ def test_a_damaged_byte_anywhere_is_noticed_or_harmless(mode: str, tmp_path: Pat
 def test_a_decompression_bomb_is_refused(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(budget, "FREE", 1 << 20)
-    monkeypatch.setattr(budget, "ENTRIES", 50)
+    monkeypatch.setattr(budget, "MIN_LIMIT", 1 << 20)
+    monkeypatch.setattr(budget, "MAX_ENTRIES", 50)
     content, message = BOMBS[name]
     (tmp_path / "data").write_bytes(content())
     with pytest.raises(DatasetError, match=message) as error:
@@ -114,7 +114,7 @@ def test_a_decompression_bomb_is_refused(
 
 
 def test_an_archive_of_bitmaps_is_no_bomb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(budget, "FREE", 0)
+    monkeypatch.setattr(budget, "MIN_LIMIT", 0)
     entries = {f"{n}.bmp": bytes(Random(n).choices(b"\0\xff", k=30_000)) for n in range(5)}
     for make in (zip_bytes, tar_bytes):
         (tmp_path / "data").write_bytes(make(entries))

@@ -46,7 +46,7 @@ def test_counts_are_kept_or_the_numbers_told(sizes: dict[str, int], totals: dict
     with pytest.raises(DatasetError) as error:
         counts(sizes, totals)
     for name in totals:
-        message = f"class '{name}' has {totals[name]}, and {sum(sizes.values())} are asked for"
+        message = f"class '{name}' has {totals[name]}, and {sum(sizes.values())} are requested"
         assert (message in str(error.value)) == (name in short)
 
 
@@ -58,9 +58,9 @@ def test_counts_are_kept_or_the_numbers_told(sizes: dict[str, int], totals: dict
         ({"train": -0.5}, "above 0"),
         ({"train": math.nan}, "above 0"),
         ({"train": math.inf}, "above 0"),
-        ({"train": 0.8, "test": 0.3}, "should make 1 at most, not train 0.8, test 0.3"),
+        ({"train": 0.8, "test": 0.3}, "should sum to at most 1, not train 0.8, test 0.3"),
         ({"train": 0.8, "test": 300}, "all be counts or all be fractions"),
-        ({"train": 1.5}, "should make 1 at most"),
+        ({"train": 1.5}, "should sum to at most 1"),
     ],
 )
 def test_sizes_that_cannot_be_are_refused(sizes: dict[str, float], message: str) -> None:

@@ -179,7 +179,7 @@ def test_folders_that_cannot_be_split_are_told(
 ) -> None:
     out = tmp_path / "out"
     refused("no such folder", [tmp_path / "gone"], out, train=1)
-    refused("class 'car' has 10, and 13 are asked for", classes, out, train=10, test=3)
+    refused("class 'car' has 10, and 13 are requested", classes, out, train=10, test=3)
     refused("needs a size", classes, out)
     save("elsewhere/car/1.jpg")
     refused("two folders for class 'car'", [*classes, tmp_path / "elsewhere/car"], out, train=1)

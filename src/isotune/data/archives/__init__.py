@@ -1,1 +1,1 @@
-"""Unpacks archives that nobody vouches for."""
+"""Unpacks untrusted archives."""

@@ -1,4 +1,4 @@
-"""How much an archive may unpack to, before it is taken for a decompression bomb."""
+"""Limits on the unpacked size of an archive, against decompression bombs."""
 
 from __future__ import annotations
 
@@ -7,28 +7,28 @@ from pathlib import Path
 from isotune.errors import DatasetError
 
 RATIO = 200
-"""Times its own size that an archive may unpack to. Compressed images hardly shrink again, and
-bitmaps of drawings some twenty times; DEFLATE itself reaches 1,032."""
+"""Largest ratio of an archive's unpacked size to its own. Compressed images hardly shrink again,
+bitmaps of drawings about twenty times; DEFLATE itself reaches 1,032."""
 
-FREE = 256 << 20
-"""Bytes that any archive may unpack to, be it as small as it likes."""
+MIN_LIMIT = 256 << 20
+"""Number of bytes that any archive may unpack to, however small it is."""
 
-ENTRIES = 20_000_000
-"""Entries that an archive may have: all of ImageNet are fourteen million images."""
+MAX_ENTRIES = 20_000_000
+"""Largest number of entries; all of ImageNet has fourteen million images."""
 
 BLOCK = 4096
-"""Bytes that an entry counts for beside its content: what the smallest file takes on a disk."""
+"""Number of bytes counted for an entry beside its content: the smallest file on a disk."""
 
 
 class Budget:
-    """What is left of it for one archive.
+    """Counts the unpacked size of one archive.
 
     Attributes:
-        limit: bytes that the archive may unpack to.
+        limit: number of bytes that the archive may unpack to.
     """
 
     def __init__(self, archive: Path) -> None:
-        self.limit = max(FREE, RATIO * archive.stat().st_size)
+        self.limit = max(MIN_LIMIT, RATIO * archive.stat().st_size)
         self._bytes = 0
         self._entries = 0
 
@@ -36,19 +36,21 @@ class Budget:
         """Counts an entry of `size` bytes.
 
         Raises:
-            DatasetError: that was too much.
+            DatasetError: a limit is exceeded.
         """
         self._entries += 1
         self._bytes += size + BLOCK
-        if self._entries > ENTRIES:
-            raise DatasetError(f"it has more than {ENTRIES:,} entries, as no image dataset does")
-        self.reach(self._bytes)
+        if self._entries > MAX_ENTRIES:
+            raise DatasetError(
+                f"it has more than {MAX_ENTRIES:,} entries, as no image dataset does"
+            )
+        self.check(self._bytes)
 
-    def reach(self, size: int) -> None:
-        """Refuses an archive that is found to unpack to `size` bytes and perhaps more.
+    def check(self, size: int) -> None:
+        """Refuses an archive that unpacks to at least `size` bytes if that is too much.
 
         Raises:
-            DatasetError: that is too much.
+            DatasetError: the limit is exceeded.
         """
         if size > self.limit:
             raise DatasetError(

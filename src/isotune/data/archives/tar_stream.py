@@ -1,4 +1,4 @@
-"""A tar archive's uncompressed bytes, watched while they are read."""
+"""The uncompressed bytes of a tar archive, limited while they are read."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from isotune.data.archives.budget import Budget
 from isotune.errors import DatasetError
 
 CHUNK = 1 << 20
-"""Bytes that are read at a time."""
+"""Number of bytes read at a time."""
 
 _OPENERS: dict[bytes, Any] = {
     b"\x1f\x8b": gzip.open,
     b"BZh": bz2.open,
     b"\xfd7zXZ\x00": lzma.open,
 }
-"""What opens a compressed file, by its first bytes."""
+"""Functions that open a compressed file, by its first bytes."""
 
 
 class TarStream:
-    """The bytes of a tar archive, whatever it is compressed with.
+    """A file object for `tarfile` with the uncompressed bytes of an archive.
 
-    `tarfile` takes it for a file. It reads headers in one piece, however long they say they
-    are; contents it reads in pieces of :data:`CHUNK`. So a larger read is a header that lies.
+    `tarfile` reads a header in one piece, however long it claims to be, and contents in pieces of
+    :data:`CHUNK`. A larger read therefore means a malicious header.
 
     Attributes:
-        compressed: whether the archive is.
+        compressed: whether the archive is compressed.
     """
 
     def __init__(self, archive: Path, budget: Budget) -> None:
@@ -51,18 +51,18 @@ class TarStream:
         """Returns the next `size` bytes, fewer at the end.
 
         Raises:
-            DatasetError: a header says that it is very long, or the archive has become a bomb.
+            DatasetError: a header claims to be very long, or the archive exceeds its budget.
         """
         if not 0 <= size <= CHUNK:
             raise DatasetError(f"it has a header of {size} bytes")
         data = self._file.read(size)
-        self._budget.reach(self._file.tell())
+        self._budget.check(self._file.tell())
         return data
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Moves to a position, by uncompressing what is before it."""
+        """Moves to a position, by uncompressing the bytes before it."""
         if whence == os.SEEK_SET:
-            self._budget.reach(offset)
+            self._budget.check(offset)
         return self._file.seek(offset, whence)
 
     def tell(self) -> int:
@@ -70,13 +70,13 @@ class TarStream:
         return self._file.tell()
 
     def finish(self, end: int) -> None:
-        """Reads on to the last byte, since only then a checksum over all of them is checked.
+        """Reads to the last byte, where decompressors compare their checksum.
 
         Args:
-            end: the position at which `tarfile` saw no further entry.
+            end: position at which `tarfile` found no further entry.
 
         Raises:
-            DatasetError: there is no mark of the archive's end, so that it is cut off.
+            DatasetError: the end marker is missing, so the archive is cut off.
         """
         self.seek(end)
         if self.read(512) != bytes(512):

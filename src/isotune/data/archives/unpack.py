@@ -1,4 +1,4 @@
-"""Unpacks archives that nobody vouches for: nothing is ever written outside of the folder."""
+"""Unpacks untrusted archives without ever writing outside of the folder."""
 
 from __future__ import annotations
 
@@ -20,19 +20,17 @@ from isotune.errors import DatasetError
 def unpack(archive: Path, folder: Path) -> None:
     """Unpacks a zip or (compressed) tar archive into an empty folder.
 
-    Only folders and plain files are made. A link to another file of the archive becomes that
-    file once more, so there is never a link to be written through. Archives in the archive stay
-    files.
+    Only folders and plain files are created. A link to another file of the archive becomes a copy
+    of that file, so nothing is ever written through a link. Nested archives are not unpacked.
 
     Raises:
-        DatasetError: it is no archive, is damaged, or holds what no dataset needs: a path out
-            of the folder, a link elsewhere, a device, more than the disk has room for or than
-            :mod:`isotune.data.archives.budget` allows. What was unpacked until then is left in
-            `folder`.
+        DatasetError: the file is no archive, is damaged, or contains a path or link out of the
+            folder, a device, or more than the disk has room for or than
+            :mod:`isotune.data.archives.budget` allows. Files unpacked until then stay in `folder`.
     """
     try:
         budget = Budget(archive)
-        # Not the other way round: a tar file may end in what looks like the end of a zip.
+        # Tar first: a tar archive may end in bytes that look like the end of a zip archive.
         if _unpack_tar(archive, folder, budget):
             return
         if not zipfile.is_zipfile(archive):
@@ -47,7 +45,7 @@ def unpack(archive: Path, folder: Path) -> None:
 def _unpack_zip(archive: Path, folder: Path, budget: Budget) -> None:
     with zipfile.ZipFile(archive) as content:
         entries = content.infolist()
-        for entry in entries:  # nothing is written of a bomb; reading never exceeds these sizes
+        for entry in entries:  # before anything is written; reading never exceeds these sizes
             budget.spend(entry.file_size)
         for entry in entries:
             target = _target(folder, entry.filename)
@@ -62,7 +60,7 @@ def _unpack_zip(archive: Path, folder: Path, budget: Budget) -> None:
 
 
 def _unpack_tar(archive: Path, folder: Path, budget: Budget) -> bool:
-    """Unpacks `archive` if it is a tar archive, and tells whether it is."""
+    """Unpacks `archive` if it is a tar archive; returns whether it is."""
     with TarStream(archive, budget) as stream:
         content = _open_tar(stream)
         if content is None:
@@ -104,7 +102,11 @@ def _unpack_entry(content: tarfile.TarFile, entry: tarfile.TarInfo, folder: Path
 
 
 def _target(folder: Path, name: str) -> Path:
-    """Returns where an entry goes, refusing names that lead out of the folder."""
+    """Returns the path of an entry.
+
+    Raises:
+        DatasetError: the name leads out of the folder.
+    """
     for path in (PurePosixPath(name), PureWindowsPath(name)):
         if path.anchor or ".." in path.parts:
             raise DatasetError(f"its entry '{name}' would be written outside of the folder")
@@ -121,7 +123,7 @@ def _write(stream: IO[bytes], size: int, target: Path) -> None:
 
 def _copy_linked(folder: Path, entry: tarfile.TarInfo, budget: Budget) -> None:
     target = _target(folder, entry.name)
-    # Hard links name their file from the archive's top, symbolic ones from their own folder.
+    # Hard links are relative to the archive's root, symbolic links to their own folder.
     base = "" if entry.islnk() else posixpath.dirname(entry.name)
     name = posixpath.normpath(posixpath.join(base, entry.linkname))
     if name.startswith(("/", "../")) or not (folder / name).is_file():

@@ -1,1 +1,1 @@
-"""Decoded images, kept between epochs."""
+"""Caches decoded images between epochs."""

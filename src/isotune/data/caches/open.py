@@ -1,4 +1,4 @@
-"""Decides which images of an experiment are worth being kept, and in how much room."""
+"""Decides which images of an experiment are cached, and in how much memory and disk space."""
 
 from __future__ import annotations
 
@@ -15,39 +15,39 @@ _MIB = 1 << 20
 
 @dataclass(frozen=True)
 class PixelCaches:
-    """The stores of a run's images; None where nothing is kept."""
+    """The caches of a run's images; None where images are not cached."""
 
     train: PixelStore | None = None
     val: PixelStore | None = None
 
     def close(self) -> None:
-        """Gives back the room of both."""
+        """Releases the memory and disk space of both."""
         for store in (self.train, self.val):
             if store is not None:
                 store.close()
 
 
 def open_stores(spec: ExperimentSpec, train: ImageSource, val: ImageSource) -> PixelCaches:
-    """Returns stores within the bounds of a resolved spec, both together.
+    """Returns caches that together stay within the limits of a resolved spec.
 
-    Nothing is kept of images that cost nothing to load, or are asked for once only.
-    Validation images come first, for up to half the room: they are small, as most often
-    nothing of their transforms is random, and save more work.
+    Images that cost nothing to load or are used only once are not cached. Validation images come
+    first, up to half the space: usually none of their transforms is random, so they are small and
+    save more work.
     """
     if spec.cache.images == "off":
         return PixelCaches()
     room = [spec.cache.memory * _MIB, spec.cache.disk * _MIB]
-    kept_val = kept_train = None
+    val_store = train_store = None
     if not val.cheap and _evaluations(spec) > 1:
-        missing, shares = _pixels(spec, val), []
+        missing, sizes = _pixels(spec, val), []
         for kind, bound in enumerate(room):
-            shares.append(min(missing, bound // 2))
-            room[kind] -= shares[kind]
-            missing -= shares[kind]
-        kept_val = PixelStore(len(val), *shares)
+            sizes.append(min(missing, bound // 2))
+            room[kind] -= sizes[kind]
+            missing -= sizes[kind]
+        val_store = PixelStore(len(val), *sizes)
     if not train.cheap and spec.epochs > 1:
-        kept_train = PixelStore(len(train), *room)
-    return PixelCaches(kept_train, kept_val)
+        train_store = PixelStore(len(train), *room)
+    return PixelCaches(train_store, val_store)
 
 
 def _evaluations(spec: ExperimentSpec) -> int:
@@ -55,7 +55,7 @@ def _evaluations(spec: ExperimentSpec) -> int:
 
 
 def _pixels(spec: ExperimentSpec, source: ImageSource) -> int:
-    """Returns the bytes of all images as they are evaluated."""
+    """Returns the size in bytes of all images after the validation transforms."""
     assert spec.transforms.val is not None, "resolve() comes first"
     size = output_size(spec.transforms.val)
     assert size is not None, "a pipeline ends in one size"

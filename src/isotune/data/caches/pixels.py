@@ -1,4 +1,4 @@
-"""Keeps images as pixels: in memory, then in a temporary file that is mapped into memory."""
+"""Stores images as pixels, in memory and then in a temporary file that is mapped into memory."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from isotune.storage import home
 log = logging.getLogger(__name__)
 
 SLAB = 64 << 20
-"""Bytes that are asked for at a time; those that nothing is written to take no room."""
+"""Number of bytes allocated at a time; unwritten ones take no physical memory."""
 
 _PLACE = np.dtype([("slab", "i4"), ("height", "i4"), ("width", "i4"), ("start", "i8")])
 
 
 @dataclass
 class _Slab:
-    """Room for images.
+    """A piece of memory, or of the file, for images.
 
     Attributes:
-        pixels: all of it, flat; those of the file can only be read.
-        offset: where it begins in the file; None for one in memory.
-        used: bytes of it that are taken, from its beginning.
+        pixels: its bytes, uint8 of shape (size,); read-only if it is mapped from the file.
+        offset: its position in the file, or None for a slab in memory.
+        used: number of bytes in use, from the beginning.
     """
 
     pixels: NDArray[np.uint8]
@@ -38,22 +38,22 @@ class _Slab:
 
 
 class PixelStore:
-    """Keeps images by number, as long as there is room; may be used by several threads.
+    """Stores images by index as long as there is room. Thread-safe.
 
-    None makes room for a later one: where every epoch asks for all of them, that would keep
-    each until just before it is needed. The file has no name (on Windows: it has one until the
-    process ends), so that nothing stays behind, whatever ends the process.
+    Images are never evicted: since every epoch uses all of them, an image would be evicted just
+    before it is needed. The file has no name (on Windows: only until the process ends), so that
+    nothing is left behind however the process ends.
 
     Args:
-        length: how many images there are.
-        memory: bytes of pixels that are kept in memory.
-        disk: bytes of pixels beyond those that are kept in the file, which lies under
-            ``$ISOTUNE_HOME/cache`` or, where that cannot be written, where temporary files do.
+        length: number of images.
+        memory: number of bytes of pixels stored in memory.
+        disk: number of further bytes stored in the file, which lies under ``$ISOTUNE_HOME/cache``
+            or, if that cannot be written, in the folder of temporary files.
     """
 
     def __init__(self, length: int, memory: int, disk: int) -> None:
         self._lock = threading.Lock()
-        # Not a dict: twenty bytes an image, whatever happens.
+        # An array takes only twenty bytes per image, unlike a dict.
         self._places = np.zeros(length, _PLACE)
         self._slabs: list[_Slab] = []
         self._memory, self._disk = memory, disk
@@ -61,7 +61,11 @@ class PixelStore:
         self._end = 0
 
     def get(self, number: int) -> NDArray[np.uint8] | None:
-        """Returns an image: read-only, shape (height, width, 3); None if it is not kept."""
+        """Returns an image, or None if it is not stored.
+
+        Returns:
+            A read-only view: uint8, shape (height, width, 3).
+        """
         with self._lock:
             slab, height, width, start = self._places[number].item()
             if not slab:
@@ -72,7 +76,7 @@ class PixelStore:
         return pixels
 
     def put(self, number: int, pixels: NDArray[np.uint8]) -> None:
-        """Keeps a copy of an image, shape (height, width, 3), if there is room."""
+        """Stores a copy of an image, uint8 of shape (height, width, 3), if there is room."""
         with self._lock:
             if self._places["slab"][number]:
                 return
@@ -81,7 +85,7 @@ class PixelStore:
                 if slab is not None:
                     self._write(slab, pixels)
             except OSError as error:
-                log.warning("no more decoded images are kept on disk: %s.", error.strerror)
+                log.warning("no more decoded images are cached on disk: %s.", error.strerror)
                 self._disk, slab = 0, None
                 for newest in self._slabs[-1:]:
                     newest.used = len(newest.pixels)
@@ -90,7 +94,7 @@ class PixelStore:
                 self._places[number] = (len(self._slabs), *pixels.shape[:2], start)
 
     def close(self) -> None:
-        """Gives memory and file back; nothing is kept from now on."""
+        """Releases the memory and the file; later images are not stored."""
         with self._lock:
             self._places["slab"] = 0
             self._slabs.clear()
@@ -100,7 +104,7 @@ class PixelStore:
                 self._file = None
 
     def _with_room(self, size: int) -> _Slab | None:
-        """Returns the newest slab, made now if need be; None if there is no room anywhere."""
+        """Returns a slab with `size` free bytes, new if necessary, or None if there is no room."""
         if self._slabs and len(self._slabs[-1].pixels) - self._slabs[-1].used >= size:
             return self._slabs[-1]
         if size <= self._memory:
@@ -108,7 +112,7 @@ class PixelStore:
             self._memory -= room
             self._slabs.append(_Slab(np.empty(room, np.uint8)))
         elif size <= self._disk:
-            self._memory = 0  # so that the newest slab is the one that is filled
+            self._memory = 0  # later images go to the newest slab
             room = min(max(SLAB, size), self._disk)
             self._slabs.append(self._map(room))
             self._disk -= room
@@ -117,7 +121,7 @@ class PixelStore:
         return self._slabs[-1]
 
     def _map(self, room: int) -> _Slab:
-        """Maps further bytes of the file."""
+        """Extends the file and maps the new bytes."""
         if self._file is None:
             self._file = _nameless_file()
         offset = self._end
@@ -130,8 +134,8 @@ class PixelStore:
         if slab.offset is None:
             slab.pixels[slab.used : slab.used + pixels.nbytes] = pixels.reshape(-1)
             return
-        assert self._file is not None, "it was made with the slab"
-        # Not through the map: there a full disk would be no error but a signal that kills.
+        assert self._file is not None, "it was created with the slab"
+        # Writing through the map would kill the process with a signal if the disk is full.
         self._file.seek(slab.offset + slab.used)
         rest = np.ascontiguousarray(pixels).data.cast("B")
         while rest:

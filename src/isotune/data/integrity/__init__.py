@@ -1,1 +1,1 @@
-"""Finds images that cannot be read, and remembers which were checked."""
+"""Finds images that cannot be read, and caches the results."""

@@ -1,7 +1,7 @@
-"""Remembers which image files were found sound, so that the next run need not read them.
+"""Caches the results of checking image files, so that the next run need not read them.
 
-A verdict holds as long as the file keeps its size and its time of modification, and Pillow
-its version.
+A result is valid as long as the file's size and modification time and Pillow's version are the
+same.
 """
 
 from __future__ import annotations
@@ -21,14 +21,17 @@ from isotune.storage import home
 from isotune.storage.atomic import write_atomically
 
 Fingerprints = NDArray[np.int64]
-"""Of each file its size in bytes and its time of modification in nanoseconds: shape (N, 2)."""
+"""Size in bytes and modification time in nanoseconds of N files: int64, shape (N, 2)."""
 
 
 class IntegrityCache:
-    """What is wrong with the image files of one folder, by their paths in it.
+    """The errors of the image files of one folder, by their paths in it.
 
-    PixelCaches in a file under ``$ISOTUNE_HOME/cache/checked``; a file that cannot be read or
-    written only means that nothing is remembered.
+    The cache is a file under ``$ISOTUNE_HOME/cache/checked``. If it cannot be read or written,
+    nothing is cached.
+
+    Args:
+        folder: the folder of images.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -36,29 +39,40 @@ class IntegrityCache:
         self._file = home.home() / "cache" / "checked" / f"{digest[:32]}.json"
 
     def recall(self, names: Sequence[str], fingerprints: Fingerprints) -> list[str | None]:
-        """Returns what is wrong with each file, ``""`` if nothing is, None if it is not known."""
+        """Returns the error of each file, ``""`` if it is readable, None if it is not cached.
+
+        Args:
+            names: paths in the folder.
+            fingerprints: of the same files.
+        """
         try:
-            known, then, broken = self._read()
-        except Exception:  # damaged files make many kinds of them
+            cached, earlier, broken = self._read()
+        except Exception:  # damaged files cause errors of many types
             return [None] * len(names)
-        if known == names:
-            same = (then == fingerprints).all(axis=1).tolist()
+        if cached == names:
+            unchanged = (earlier == fingerprints).all(axis=1).tolist()
         else:
-            fingerprint = dict(zip(known, map(tuple, then.tolist()), strict=True))
-            found = map(tuple, fingerprints.tolist())
-            same = [fingerprint.get(name) == now for name, now in zip(names, found, strict=True)]
+            before = dict(zip(cached, map(tuple, earlier.tolist()), strict=True))
+            now = map(tuple, fingerprints.tolist())
+            unchanged = [before.get(name) == each for name, each in zip(names, now, strict=True)]
         return [
-            broken.get(name, "") if is_same else None
-            for name, is_same in zip(names, same, strict=True)
+            broken.get(name, "") if is_unchanged else None
+            for name, is_unchanged in zip(names, unchanged, strict=True)
         ]
 
     def replace(
         self, names: Sequence[str], fingerprints: Fingerprints, reasons: Sequence[str]
     ) -> None:
-        """Forgets everything and remembers these verdicts, on disk if that can be."""
+        """Replaces all cached results, if the file can be written.
+
+        Args:
+            names: paths in the folder.
+            fingerprints: of the same files.
+            reasons: the error of each file, or ``""``.
+        """
         content = {
             "pillow": PIL.__version__,
-            # In one piece, which is read much faster than a hundred thousand.
+            # One string, which is parsed much faster than a hundred thousand.
             "names": "\0".join(names),
             "fingerprints": fingerprints.reshape(-1).tolist(),
             "broken": {name: reason for name, reason in zip(names, reasons, strict=True) if reason},
@@ -68,14 +82,14 @@ class IntegrityCache:
             write_atomically(self._file, json.dumps(content))
 
     def _read(self) -> tuple[list[str], Fingerprints, dict[str, str]]:
-        """Returns the names, fingerprints and what is wrong with those that are broken.
+        """Returns the names, the fingerprints and the errors of broken files by name.
 
         Raises:
-            Exception: there is no such file, or it is damaged.
+            Exception: the file is missing or damaged.
         """
         content = json.loads(self._file.read_bytes())
         if content["pillow"] != PIL.__version__:
-            raise ValueError("another decoder's verdicts")
+            raise ValueError("results of another version of Pillow")
         names = content["names"].split("\0")
         fingerprints = np.array(content["fingerprints"], dtype=np.int64).reshape(len(names), 2)
         return (

@@ -1,4 +1,4 @@
-"""Finds images that cannot be read, before training starts to cost anything."""
+"""Finds images that cannot be read, before training starts."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from isotune.errors import DatasetError
 from isotune.interfaces.dataset import ImageSource
 
 SHOWN = 20
-"""Broken images that an error names; it counts the others."""
+"""Number of broken images that an error lists; it counts the others."""
 
 CHUNK = 64
-"""Images a thread checks at a time."""
+"""Number of images that a thread checks at a time."""
 
 _T = TypeVar("_T")
 
@@ -36,8 +36,8 @@ class BrokenImage:
 
     Attributes:
         index: its position in the source.
-        identity: what names it, its path usually.
-        reason: what is wrong with it.
+        identity: its name, usually its path.
+        reason: why it cannot be read.
     """
 
     index: int
@@ -48,29 +48,29 @@ class BrokenImage:
 def clean(
     source: ImageSource, policy: Literal["error", "skip"], workers: int | None = None
 ) -> tuple[ImageSource, list[BrokenImage]]:
-    """Returns `source` without its broken images, and those.
+    """Returns `source` without its broken images, and the broken images.
 
     Args:
         source: the images.
-        policy: what to do about broken ones: raise an error, or leave them out.
-        workers: threads that read; None chooses.
+        policy: whether broken images raise an error or are skipped.
+        workers: number of reading threads; None chooses.
 
     Raises:
-        DatasetError: the policy is ``error`` and images are broken, all of which it names;
-            or a class has no other image.
+        DatasetError: the policy is ``error`` and images are broken, or no image of a class can be
+            read. The message lists the broken images.
     """
     broken = find_broken(source, workers)
     if not broken:
         return source, []
     if policy == "error":
         raise DatasetError(_listing(broken))
-    sound = np.delete(np.arange(len(source)), [image.index for image in broken])
-    left = Subset(source, sound.tolist())
-    for label in np.setdiff1d(source.labels, left.labels):
+    indices = np.delete(np.arange(len(source)), [image.index for image in broken])
+    readable = Subset(source, indices.tolist())
+    for label in np.setdiff1d(source.labels, readable.labels):
         raise DatasetError(
             f"no image of class '{source.classes[label]}' can be read: {_listing(broken)}"
         )
-    return left, broken
+    return readable, broken
 
 
 def _listing(broken: list[BrokenImage]) -> str:
@@ -78,13 +78,13 @@ def _listing(broken: list[BrokenImage]) -> str:
     lines = [f"  {image.identity}: {image.reason}" for image in broken[:SHOWN]]
     if len(broken) > SHOWN:
         lines.append(f"  and {len(broken) - SHOWN} more")
-    return "\n".join([f"{count} broken; mend, delete or skip:", *lines])
+    return "\n".join([f"{count} broken; repair, delete or skip:", *lines])
 
 
 def find_broken(source: ImageSource, workers: int | None = None) -> list[BrokenImage]:
-    """Reads every image to its end and returns those that cannot be read, in order.
+    """Reads every image completely and returns those that cannot be read, in order.
 
-    Files that were read before and have not changed since are not read again.
+    Files that were checked before and have not changed since are not read again.
     """
     if source.always_readable:
         return []
@@ -105,20 +105,20 @@ def _check_folder(source: FolderSource, workers: int | None) -> list[str]:
     fingerprints = np.array(
         in_threads(partial(_fingerprint, source), range(len(source)), workers), np.int64
     )
-    known = IntegrityCache(source.folder)
-    recalled = known.recall(source.names, fingerprints)
-    unknown = [index for index, verdict in enumerate(recalled) if verdict is None]
-    found = in_threads(lambda i: _check_path(source.path(i)), unknown, workers)
-    for index, verdict in zip(unknown, found, strict=True):
-        recalled[index] = verdict
-    verdicts = [verdict or "" for verdict in recalled]
-    if unknown:
-        known.replace(source.names, fingerprints, verdicts)
-    return verdicts
+    cache = IntegrityCache(source.folder)
+    cached = cache.recall(source.names, fingerprints)
+    unchecked = [index for index, known in enumerate(cached) if known is None]
+    checked = in_threads(lambda i: _check_path(source.path(i)), unchecked, workers)
+    for index, problem in zip(unchecked, checked, strict=True):
+        cached[index] = problem
+    problems = [problem or "" for problem in cached]
+    if unchecked:
+        cache.replace(source.names, fingerprints, problems)
+    return problems
 
 
 def _fingerprint(source: FolderSource, index: int) -> tuple[int, int]:
-    """Returns a file's size and time of modification; (0, 0) of one that cannot be found."""
+    """Returns the size and modification time of a file, or (0, 0) if it cannot be found."""
     try:
         status = os.stat(source.identify(index))  # noqa: PTH116 (a Path takes three times as long)
     except OSError:
@@ -134,18 +134,18 @@ def _check_path(path: Path) -> str:
 
 
 def check_file(path: Path, status: os.stat_result) -> str:
-    """Returns what is wrong with an image file, or an empty string."""
+    """Returns why an image file cannot be read, or an empty string if it can."""
     if not stat.S_ISREG(status.st_mode):
-        return "it is not a file"  # opening a pipe would wait for ever
+        return "it is not a file"  # opening a pipe would wait forever
     try:
         with open_checked(path) as image:
             if image.format in ("JPEG", "MPO"):
-                # At an eighth of the size all coded data is still read, in half the time.
+                # At an eighth of the size all data is still decoded, in half the time.
                 image.draft("L", (1, 1))
                 image.load()
             else:
                 to_rgb(image)
-    except Exception as error:  # decoders raise whatever comes to their mind
+    except Exception as error:  # decoders raise errors of any type
         return reason(error)
     return ""
 
@@ -159,7 +159,7 @@ def _check_loading(source: ImageSource, index: int) -> str:
 
 
 def in_threads(check: Callable[[int], _T], indices: Sequence[int], workers: int | None) -> list[_T]:
-    """Returns ``check(index)`` of all, computed in threads."""
+    """Returns ``check(index)`` for all `indices`, computed by threads."""
     starts = range(0, len(indices), CHUNK)
     executor = ThreadPoolExecutor(worker_count(workers), "isotune-check")
     try:

@@ -1,1 +1,1 @@
-"""Divides folders of images among splits."""
+"""Splits folders of images into datasets."""

@@ -1,4 +1,4 @@
-"""Gathers the images of class folders: which are readable, and which are the same."""
+"""Finds the readable images of class folders and their duplicates."""
 
 from __future__ import annotations
 
@@ -22,9 +22,8 @@ class Gathered:
     """The images of one class.
 
     Attributes:
-        files: one file for each different image, the first by path, by the SHA-256 of its
-            bytes.
-        duplicates: further files of the same bytes.
+        files: distinct images by the SHA-256 of their bytes; of equal files, the first by path.
+        duplicates: further files with the same bytes.
     """
 
     files: dict[str, Path] = field(default_factory=dict)
@@ -32,15 +31,15 @@ class Gathered:
 
 
 def class_folders(sources: Sequence[str | Path]) -> dict[str, Path]:
-    """Returns the class folders that are meant, by class, sorted.
+    """Returns the folder of each class, sorted by class name.
 
     Args:
-        sources: a folder for each class, which has its name; or one folder, whose folders are
-            the classes unless there are images beside them. Folders whose names begin with a
-            dot are none.
+        sources: a folder for each class, named like it; or one folder that contains the class
+            folders. Folders whose names begin with a dot are ignored.
 
     Raises:
-        DatasetError: one is missing, two have the same name, or a dataset is split already.
+        DatasetError: a folder is missing, two have the same name, a folder contains both images
+            and folders, or the dataset is already split.
     """
     folders = [Path(os.path.abspath(source)) for source in sources]  # noqa: PTH100 (links stay)
     for folder in folders:
@@ -48,19 +47,19 @@ def class_folders(sources: Sequence[str | Path]) -> dict[str, Path]:
             raise DatasetError(f"{folder}: there is no such folder of images.")
     if len(folders) == 1 and (inside := _class_folders_in(folders[0])):
         folders = inside
-    found: dict[str, Path] = {}
+    classes: dict[str, Path] = {}
     for folder in sorted(folders, key=lambda folder: folder.name):
-        if folder.name in found:
+        if folder.name in classes:
             raise DatasetError(
-                f"{folder} and {found[folder.name]}: two folders for class '{folder.name}'."
+                f"{folder} and {classes[folder.name]}: two folders for class '{folder.name}'."
             )
-        found[folder.name] = folder
-    if set(found) <= SPLIT_NAMES:
+        classes[folder.name] = folder
+    if set(classes) <= SPLIT_NAMES:
         raise DatasetError(
-            f"{next(iter(found.values())).parent}: is split already into"
-            f" {' and '.join(found)}; name the class folders of one of them."
+            f"{next(iter(classes.values())).parent}: is split already into"
+            f" {' and '.join(classes)}; name the class folders of one of them."
         )
-    return found
+    return classes
 
 
 def _class_folders_in(parent: Path) -> list[Path]:
@@ -77,10 +76,14 @@ def _class_folders_in(parent: Path) -> list[Path]:
 def gather(
     folders: dict[str, Path], workers: int | None = None
 ) -> tuple[dict[str, Gathered], list[BrokenImage]]:
-    """Reads every image and returns the different readable ones by class, and broken ones.
+    """Reads every image; returns the readable images by class, and the broken images.
+
+    Args:
+        folders: the folder of each class.
+        workers: number of reading threads; None chooses.
 
     Raises:
-        DatasetError: a class has no image.
+        DatasetError: a class has no readable image.
     """
     classes = {name: Gathered() for name in folders}
     broken: list[BrokenImage] = []
@@ -89,10 +92,10 @@ def gather(
         for name, folder in folders.items()
         for image in sorted(class_images(str(folder.parent), folder.name))
     ]
-    found = in_threads(lambda index: _examine(files[index][1]), range(len(files)), workers)
-    for index, ((name, path), (digest, wrong)) in enumerate(zip(files, found, strict=True)):
-        if wrong:
-            broken.append(BrokenImage(index, str(path), wrong))
+    results = in_threads(lambda index: _examine(files[index][1]), range(len(files)), workers)
+    for index, ((name, path), (digest, problem)) in enumerate(zip(files, results, strict=True)):
+        if problem:
+            broken.append(BrokenImage(index, str(path), problem))
         elif digest in classes[name].files:
             classes[name].duplicates.append(path)
         else:
@@ -107,7 +110,7 @@ def gather(
 
 
 def _examine(path: Path) -> tuple[str, str]:
-    """Returns the SHA-256 of a file, and what is wrong with it as an image."""
+    """Returns the SHA-256 of a file, and why it is not a readable image (or ``""``)."""
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):

@@ -1,4 +1,4 @@
-"""Divides images among splits: each class by itself, no image in two, by seed alone."""
+"""Assigns images to splits, stratified by class and disjoint, as a function of the seed."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from isotune.errors import DatasetError, SpecError
 from isotune.randomness import Purpose, named_stream
 
 Size = Union[int, float]
-"""Images of each class that a split gets: a count, or a fraction (a float) of those there are."""
+"""Number of images of each class in a split: a count (int) or a fraction (float) of the class."""
 
 Counts = dict[str, dict[str, int]]
-"""Images by split and class."""
+"""Numbers of images by split and class."""
 
 
 def check_sizes(sizes: Mapping[str, Size]) -> None:
-    """Refuses sizes that cannot be.
+    """Refuses invalid sizes of splits.
 
     Raises:
-        SpecError: there is none, one is not positive, they are neither all counts nor all
-            fractions, or the fractions make more than 1.
+        SpecError: there is no size, one is not positive, counts and fractions are mixed, or the
+            fractions sum to more than 1.
     """
     shown = ", ".join(f"{split} {size}" for split, size in sizes.items())
     if not sizes:
@@ -35,25 +35,25 @@ def check_sizes(sizes: Mapping[str, Size]) -> None:
     if len(kinds) > 1:
         raise SpecError(f"sizes of splits should all be counts or all be fractions, not {shown}.")
     if kinds == {True} and sum(map(_exact, sizes.values())) > 1:
-        raise SpecError(f"fractions of splits should make 1 at most, not {shown}.")
+        raise SpecError(f"fractions of splits should sum to at most 1, not {shown}.")
 
 
 def _exact(size: Size) -> Fraction:
-    return Fraction(repr(size))  # 0.1 is meant, not the double beside it
+    return Fraction(repr(size))  # exactly 0.1, not the double nearest to it
 
 
 def counts(sizes: Mapping[str, Size], available: Mapping[str, int]) -> Counts:
-    """Returns how many images of each class each split gets.
+    """Returns the number of images of each class in each split.
 
-    Fractions are rounded so that those that make 1 leave no image over, and none is off by a
-    whole image.
+    Fractions are rounded so that each is off by less than an image, and fractions that sum to 1
+    use every image.
 
     Args:
         sizes: checked sizes by split.
-        available: different images by class.
+        available: number of distinct images by class.
 
     Raises:
-        DatasetError: there are too few of a class.
+        DatasetError: a class has too few images.
     """
     result: Counts = {split: {} for split in sizes}
     complaints = []
@@ -67,7 +67,7 @@ def counts(sizes: Mapping[str, Size], available: Mapping[str, int]) -> Counts:
             if start == end:
                 complaints.append(f"{sizes[split]} of the {total} of '{name}' is none for {split}")
         if ends[-1] > total:
-            complaints.append(f"class '{name}' has {total}, and {ends[-1]} are asked for")
+            complaints.append(f"class '{name}' has {total}, and {ends[-1]} are requested")
     if complaints:
         raise DatasetError(f"there are too few different readable images: {'; '.join(complaints)}.")
     return result
@@ -78,64 +78,64 @@ def _are_counts(sizes: Mapping[str, Size]) -> bool:
 
 
 def partition(
-    images: Mapping[str, Collection[str]], wanted: Counts, seed: int
+    images: Mapping[str, Collection[str]], sizes: Counts, seed: int
 ) -> dict[str, dict[str, list[str]]]:
-    """Chooses images for each split, at random but for the seed.
+    """Assigns images to splits at random, as a function of the seed.
 
-    What is in several classes goes to one split in all of them. Nothing depends on any order
-    in which images or classes are given.
+    An image of several classes goes to the same split in all of them. The result does not depend
+    on the order of images or classes.
 
     Args:
-        images: what identifies each image (its content's hash), by class.
-        wanted: how many are chosen, by split and class.
+        images: the hash of each image's content, by class.
+        sizes: number of images by split and class.
         seed: 0 to 2**64 - 1.
 
     Returns:
-        The chosen ones by split and class, in random order.
+        Hashes by split and class, in random order.
 
     Raises:
-        DatasetError: so many are in several classes that the numbers cannot be kept.
+        DatasetError: too many images belong to several classes to keep the splits apart.
     """
     owners: dict[str, list[str]] = {}
     for name in sorted(images):
         for image in images[name]:
             owners.setdefault(image, []).append(name)
-    chosen = _place_shared(owners, wanted, seed)
+    assigned = _assign_shared(owners, sizes, seed)
     for name in sorted(images):
-        own = _shuffled([p for p in images[name] if len(owners[p]) == 1], seed, f"class/{name}")
-        for split in wanted:
-            missing = wanted[split][name] - len(chosen[split][name])
+        own = _shuffled([i for i in images[name] if len(owners[i]) == 1], seed, f"class/{name}")
+        for split in sizes:
+            missing = sizes[split][name] - len(assigned[split][name])
             if missing > len(own):
                 raise DatasetError(
                     f"so many images of class '{name}' are in another class, too, that the"
                     " splits cannot be kept apart; remove them from one."
                 )
             taken, own = own[:missing], own[missing:]
-            chosen[split][name] = _shuffled(
-                chosen[split][name] + taken, seed, f"split/{split}/{name}"
+            assigned[split][name] = _shuffled(
+                assigned[split][name] + taken, seed, f"split/{split}/{name}"
             )
-    return chosen
+    return assigned
 
 
-def _place_shared(
-    owners: Mapping[str, Sequence[str]], wanted: Counts, seed: int
+def _assign_shared(
+    owners: Mapping[str, Sequence[str]], sizes: Counts, seed: int
 ) -> dict[str, dict[str, list[str]]]:
-    """Puts what is in several classes into the first split that has room in all of them."""
-    chosen: dict[str, dict[str, list[str]]] = {
-        split: {name: [] for name in by_class} for split, by_class in wanted.items()
+    """Assigns images of several classes to the first split that has room in all of them."""
+    assigned: dict[str, dict[str, list[str]]] = {
+        split: {name: [] for name in by_class} for split, by_class in sizes.items()
     }
     shared = [image for image, names in owners.items() if len(names) > 1]
     for image in _shuffled(shared, seed, "shared"):
-        for split, by_class in wanted.items():
-            if all(len(chosen[split][name]) < by_class[name] for name in owners[image]):
+        for split, by_class in sizes.items():
+            if all(len(assigned[split][name]) < by_class[name] for name in owners[image]):
                 for name in owners[image]:
-                    chosen[split][name].append(image)
+                    assigned[split][name].append(image)
                 break
-    return chosen
+    return assigned
 
 
 def _shuffled(images: Collection[str], seed: int, name: str) -> list[str]:
-    """Returns `images` in an order that depends on nothing but them, the seed and a name."""
-    known = sorted(images)
-    words = named_stream(seed, Purpose.SPLIT, name).bit_generator.random_raw(len(known))
-    return [known[index] for index in np.argsort(words, kind="stable")]
+    """Returns `images` in an order that depends only on the images, the seed and a name."""
+    ordered = sorted(images)
+    keys = named_stream(seed, Purpose.SPLIT, name).bit_generator.random_raw(len(ordered))
+    return [ordered[index] for index in np.argsort(keys, kind="stable")]

@@ -1,4 +1,4 @@
-"""Makes a dataset of splits out of folders of images."""
+"""Creates a dataset with splits from folders of images."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from isotune.data.splitting.partition import Counts, Size, check_sizes, counts, 
 from isotune.errors import DatasetError, SpecError
 
 LISTING = "images.csv"
-"""File in the dataset's folder that says which file each image was."""
+"""File in the dataset's folder that lists the source file of each image."""
 
 DIGITS = 4
-"""Digits of an image's number, if they will do."""
+"""Smallest number of digits in the number of an image."""
 
 
 @dataclass(frozen=True)
 class SplitReport:
-    """What :func:`split` has made, or would make.
+    """The result of :func:`split`, or of its dry run.
 
     Attributes:
         folder: the dataset's folder.
-        counts: images by split and class.
-        unused: different images that no split took, by class.
-        duplicates: further files of the same bytes within a class, which were left out, by class.
-        shared: files of the same bytes in several classes; each such image is in one split.
-        broken: images that cannot be read, which were left out.
+        counts: numbers of images by split and class.
+        unused: number of distinct images in no split, by class.
+        duplicates: number of omitted files with the bytes of another file of the class, by class.
+        shared: files with the same bytes in several classes; each such image is in one split.
+        broken: images that cannot be read, which are omitted.
     """
 
     folder: Path
@@ -60,51 +60,53 @@ def split(
     dry_run: bool = False,
     workers: int | None = None,
 ) -> SplitReport:
-    """Writes ``OUTPUT/train/CLASS/CLASS_0000.jpg`` and so on, out of folders of images.
+    """Writes ``OUTPUT/train/CLASS/CLASS_0000.jpg`` and so on from folders of images.
 
-    Every class is divided by itself. Which image goes where depends on the images' bytes,
-    the class's name and the seed, not on files' names or their order. Of files with the same
-    bytes one is kept; no image is in two splits.
+    The splits are stratified by class. An image's split depends on the images' bytes, the class
+    name and the seed, not on file names or their order. Only one of several files with the same
+    bytes is used, and no image is in two splits.
 
     Args:
-        sources: a folder for each class, or one folder whose folders are the classes.
-        output: the dataset's folder, new or empty; it appears when it is whole, or not at all.
-        train: how many images of each class: a count (int), or a fraction (float) of those
-            there are; None makes no such split.
+        sources: a folder for each class, or one folder that contains the class folders.
+        output: the dataset's folder, new or empty. It appears only when it is complete.
+        train: number of images of each class, as a count (int) or a fraction (float) of the
+            class; None creates no such split.
         val: the same for ``val``.
         test: the same for ``test``.
-        seed: chooses among the possible splits, 0 to 2**64 - 1.
-        link: whether images are symbolic links in place of copies.
-        dry_run: whether nothing is written.
-        workers: threads that read; None chooses.
+        seed: selects the random assignment, 0 to 2**64 - 1.
+        link: whether to create symbolic links instead of copies.
+        dry_run: whether to write nothing.
+        workers: number of reading threads; None chooses.
 
     Raises:
-        SpecError: the sizes or the seed cannot be.
+        SpecError: the sizes or the seed are invalid.
         DatasetError: a folder is missing, in use or cannot be written, or there are too few
             images.
     """
-    sizes = {"train": train, "val": val, "test": test}
-    asked = {name: size for name, size in sizes.items() if size is not None}
-    check_sizes(asked)
+    sizes = {
+        name: size
+        for name, size in (("train", train), ("val", val), ("test", test))
+        if size is not None
+    }
+    check_sizes(sizes)
     if not 0 <= seed < 2**64:
         raise SpecError(f"a seed should be 0 to 2**64 - 1, not {seed}.")
     folder = Path(os.path.abspath(output))  # noqa: PTH100 (links stay)
-    given = [sources] if isinstance(sources, (str, Path)) else sources
-    folders = class_folders(given)
+    folders = class_folders([sources] if isinstance(sources, (str, Path)) else sources)
     _check_output(folder, folders)
     classes, broken = gather(folders, workers)
-    wanted = counts(asked, {name: len(found.files) for name, found in classes.items()})
-    chosen = partition({name: found.files for name, found in classes.items()}, wanted, seed)
+    per_split = counts(sizes, {name: len(images.files) for name, images in classes.items()})
+    assigned = partition({name: images.files for name, images in classes.items()}, per_split, seed)
     if not dry_run:
-        _write(folder, classes, chosen, link)
+        _write(folder, classes, assigned, link)
     return SplitReport(
         folder=folder,
-        counts=wanted,
+        counts=per_split,
         unused={
-            name: len(found.files) - sum(of_split[name] for of_split in wanted.values())
-            for name, found in classes.items()
+            name: len(images.files) - sum(by_class[name] for by_class in per_split.values())
+            for name, images in classes.items()
         },
-        duplicates={name: len(found.duplicates) for name, found in classes.items()},
+        duplicates={name: len(images.duplicates) for name, images in classes.items()},
         shared=_shared(classes),
         broken=broken,
     )
@@ -120,8 +122,8 @@ def _check_output(folder: Path, classes: dict[str, Path]) -> None:
 
 def _shared(classes: dict[str, Gathered]) -> list[tuple[Path, ...]]:
     files: dict[str, list[Path]] = {}
-    for found in classes.values():
-        for digest, path in found.files.items():
+    for images in classes.values():
+        for digest, path in images.files.items():
             files.setdefault(digest, []).append(path)
     return sorted(tuple(paths) for paths in files.values() if len(paths) > 1)
 
@@ -129,7 +131,7 @@ def _shared(classes: dict[str, Gathered]) -> list[tuple[Path, ...]]:
 def _write(
     folder: Path,
     classes: dict[str, Gathered],
-    chosen: dict[str, dict[str, list[str]]],
+    assigned: dict[str, dict[str, list[str]]],
     link: bool,
 ) -> None:
     draft = None
@@ -141,11 +143,11 @@ def _write(
         with (content / LISTING).open("w", encoding="utf-8", newline="") as file:
             listing = csv.writer(file, lineterminator="\n")
             listing.writerow(["image", "source"])
-            for image, source in _names(classes, chosen):
+            for image, source in _names(classes, assigned):
                 _place(source, content / image, link)
                 listing.writerow([image.as_posix(), source])
         if folder.is_dir():
-            folder.rmdir()  # Windows replaces no folder, be it empty
+            folder.rmdir()  # Windows cannot replace even an empty folder
         content.replace(folder)
     except OSError as error:
         raise DatasetError(
@@ -158,11 +160,11 @@ def _write(
 
 
 def _names(
-    classes: dict[str, Gathered], chosen: dict[str, dict[str, list[str]]]
+    classes: dict[str, Gathered], assigned: dict[str, dict[str, list[str]]]
 ) -> list[tuple[Path, Path]]:
-    """Returns the path of each image in the dataset, and the file that it is."""
+    """Returns the path of each image in the dataset, and its source file."""
     result = []
-    for split_name, by_class in chosen.items():
+    for split_name, by_class in assigned.items():
         for name, digests in by_class.items():
             digits = max(DIGITS, len(str(len(digests) - 1)))
             for number, digest in enumerate(digests):

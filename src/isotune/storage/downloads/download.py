@@ -1,4 +1,4 @@
-"""Downloads a file, trying again after a break, and checks it."""
+"""Downloads a file, retries after interruptions, and checks its hash."""
 
 from __future__ import annotations
 
@@ -13,21 +13,22 @@ from isotune.storage.downloads.part import Part
 from isotune.storage.downloads.progress import DownloadProgress, log
 
 PAUSES = (0.5, 1.0, 2.0)
-"""Seconds to wait after breaks in a row in which nothing new arrived, before giving up."""
+"""Seconds to wait after each of several interruptions without progress, before giving up."""
 
 
 def download(url: str, target: Path, sha256: str | None = None) -> None:
-    """Downloads `url` to `target`, which appears when it is whole and right, or not at all.
+    """Downloads `url` to `target`, which appears only when it is complete and has the right hash.
 
-    Of several processes that ask for the same file one downloads it, the others wait.
+    If several processes request the same file, one downloads it and the others wait.
 
     Args:
         url: an ``http://`` or ``https://`` address.
-        target: the file; its folder is made if need be.
-        sha256: what its SHA-256 begins with; None checks nothing.
+        target: the file to write. Its folder is created if necessary.
+        sha256: the first hexadecimal digits of the file's SHA-256, or None to skip the check.
 
     Raises:
-        DownloadError: it failed. What arrived is kept beside `target` if it can be resumed.
+        DownloadError: the download failed. The received bytes are kept beside `target` if the
+            download can be resumed.
     """
     with exclusively(target):
         if target.is_file():
@@ -41,15 +42,15 @@ def download(url: str, target: Path, sha256: str | None = None) -> None:
 
 
 def exclusively(target: Path) -> AbstractContextManager[None]:
-    """Lets one process at a time make `target`; see :mod:`isotune.storage.downloads.lock`."""
+    """Lets one process at a time create `target`; see :mod:`isotune.storage.downloads.lock`."""
     return locked(target, lambda: log.info("another run is making %s; waiting for it", target))
 
 
 def fetch(url: str, part: Part, sha256: str | None = None) -> None:
-    """Completes `part` from `url`, and checks it. Its lock must be held.
+    """Downloads the rest of `part` from `url` and checks its hash. The caller holds the lock.
 
     Raises:
-        DownloadError: it failed; `part` is gone unless it can be resumed.
+        DownloadError: the download failed; `part` is removed unless it can be resumed.
     """
     if not url.startswith(("http://", "https://")):
         raise DownloadError("an address begins with http:// or https://")
@@ -69,11 +70,11 @@ def _is_right(part: Part, sha256: str | None) -> bool:
 
 
 def _complete(url: str, part: Part, checked: bool, progress: DownloadProgress) -> None:
-    """Asks until `part` is whole."""
+    """Sends requests until `part` is complete."""
     if part.is_whole(url):
         part.joined = True
         return
-    most, breaks, answered, changes = part.size, 0, False, 0
+    largest, breaks, answered, changes = part.size, 0, False, 0
     while True:
         try:
             receive(url, part, checked, progress)
@@ -86,8 +87,8 @@ def _complete(url: str, part: Part, checked: bool, progress: DownloadProgress) -
             continue
         except (Unreachable, Broken) as error:
             answered = answered or isinstance(error, Broken)
-            breaks = 1 if part.size > most else breaks + 1
-            most = max(most, part.size)
+            breaks = 1 if part.size > largest else breaks + 1
+            largest = max(largest, part.size)
             if not answered or breaks > len(PAUSES):
                 _keep_or_discard(part, checked)
                 raise DownloadError(f"{error}{_tries(breaks)}") from error

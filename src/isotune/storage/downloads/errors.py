@@ -1,10 +1,10 @@
-"""What can go wrong with a download."""
+"""Errors of downloads."""
 
 from __future__ import annotations
 
 
 class DownloadError(Exception):
-    """A download failed. The text says why, to stand behind ``URL was not downloaded:``."""
+    """A download failed. The text gives the reason, to follow ``URL was not downloaded:``."""
 
 
 class Unreachable(DownloadError):
@@ -12,8 +12,8 @@ class Unreachable(DownloadError):
 
 
 class Broken(DownloadError):
-    """The server answered, but not to the end, or it is busy: worth another try."""
+    """The response was incomplete or the server is busy; another attempt may succeed."""
 
 
 class Outdated(Exception):
-    """What is there of the file and what the server has now do not belong together."""
+    """The partial download does not belong to the file that the server has now."""

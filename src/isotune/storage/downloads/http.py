@@ -1,4 +1,4 @@
-"""One request for what is missing of a file (RFC 9110: range requests, ``If-Range``)."""
+"""Requests the missing part of a file (RFC 9110: range requests, ``If-Range``)."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from isotune.storage.downloads.part import CHUNK, Origin, Part
 from isotune.storage.downloads.progress import DownloadProgress
 
 TIMEOUT = 30
-"""Seconds that a server may stay silent."""
+"""Number of seconds to wait for a silent server."""
 
 BUSY = (408, 425, 429, 500, 502, 503, 504)
-"""Answers that may be others in a moment."""
+"""Status codes after which another attempt may succeed."""
 
 
 def receive(url: str, part: Part, checked: bool, progress: DownloadProgress) -> None:
-    """Gets what is missing of `part`, or all of it where it cannot be resumed.
+    """Downloads the missing part of a file, or all of it if the download cannot be resumed.
 
     Args:
         url: the file's address.
-        part: what is there of it; it grows, or starts anew.
-        checked: whether a hash will tell afterwards if its pieces belong together.
-        progress: told of what arrives.
+        part: the partial download, which is extended or started again.
+        checked: whether a hash is compared afterwards, which detects pieces of different files.
+        progress: shows the received bytes.
 
     Raises:
         Unreachable: the server did not answer.
-        Broken: it did, but not to the end.
-        DownloadError: it refuses, or the disk does.
-        Outdated: what is there cannot be continued; without it, another try can.
+        Broken: the response was incomplete.
+        DownloadError: the server refuses the request, or the file cannot be written.
+        Outdated: the partial download cannot be continued; it has to be discarded first.
     """
     headers = {"Accept-Encoding": "identity"}  # the file's own bytes, so that lengths hold
     headers |= _missing(url, part, checked)
@@ -41,8 +41,8 @@ def receive(url: str, part: Part, checked: bool, progress: DownloadProgress) -> 
         total = _begin(url, response, part, resumed="Range" in headers)
         if total is None and not checked and "chunked" not in _encoding(response):
             raise DownloadError(
-                "the server does not say how long it is, so that nothing but a SHA-256 can tell"
-                " whether all of it arrived; the spec's sha256 takes one"
+                "the server does not send its length, so only a SHA-256 can show whether all of it"
+                " arrived; set sha256 in the spec"
             )
         progress.start(part.size, total)
         try:
@@ -57,7 +57,7 @@ def receive(url: str, part: Part, checked: bool, progress: DownloadProgress) -> 
 
 
 def _missing(url: str, part: Part, checked: bool) -> dict[str, str]:
-    """Returns the headers that ask for no more than what is missing."""
+    """Returns the headers that request only the missing part."""
     origin = part.origin()
     if not part.size or origin is None or origin.url != url:
         return {}
@@ -78,7 +78,7 @@ def _answer(url: str, headers: dict[str, str]) -> requests.Response:
 
 
 def _begin(url: str, response: requests.Response, part: Part, resumed: bool) -> int | None:
-    """Makes `part` ready for the answer's bytes and returns the whole file's size, if known."""
+    """Prepares `part` for the response's bytes; returns the size of the whole file, if known."""
     if response.status_code == 206 and resumed:
         return _continue(response, part)
     if response.status_code == 416 and resumed:
@@ -104,7 +104,7 @@ def _continue(response: requests.Response, part: Part) -> int | None:
     if origin is None or match is None or int(match[1]) != part.size:
         raise Outdated
     total = None if match[2] == "*" else int(match[2])
-    # Servers exist that heed Range and overlook If-Range.
+    # Some servers honor Range but ignore If-Range.
     if origin.total not in (None, total) or (
         _validator(response.headers) not in (None, origin.validator)
     ):
@@ -123,9 +123,9 @@ def _encoding(response: requests.Response) -> str:
 
 
 def _append(response: requests.Response, part: Part, progress: DownloadProgress) -> bool:
-    """Writes what arrives, and tells whether the answer came to its end."""
+    """Appends the response to `part`; returns whether the response was complete."""
     with part.path.open("ab") as file:
-        # Not iter_content(), which unpacks what a server calls Content-Encoding: gzip.
+        # iter_content() would decompress a response with Content-Encoding: gzip.
         chunks = response.raw.stream(CHUNK, decode_content=False)
         while True:
             try:

@@ -1,4 +1,4 @@
-"""A lock between processes that goes with its owner, even when that is killed."""
+"""Locks a file while one process downloads it; others wait."""
 
 from __future__ import annotations
 
@@ -13,39 +13,39 @@ from isotune.storage.downloads.errors import DownloadError
 from isotune.storage.locks import try_lock
 
 POLL = 0.1
-"""Seconds between two looks whether the lock is free."""
+"""Seconds between attempts to take the lock."""
 
 
 @contextlib.contextmanager
 def locked(target: Path, waiting: Callable[[], None]) -> Iterator[None]:
-    """Lets one process (and in it one thread) at a time make `target`; the others wait.
+    """Lets one process (and one of its threads) at a time create `target`; the others wait.
 
-    The lock is one of the operating system on a hidden file beside `target`, which goes away
-    with the process; a file that is left over means nothing.
+    The operating system locks a hidden file beside `target` and releases it when the process ends;
+    a file that is left over locks nothing.
 
     Args:
-        target: what is to be made; its folder is made if need be.
-        waiting: called once if another has the lock.
+        target: the file to create. Its folder is created if necessary.
+        waiting: called once if another process holds the lock.
 
     Raises:
-        DownloadError: the folder cannot be written, or its file system has no locks.
+        DownloadError: the folder cannot be written, or its file system does not support locks.
     """
     path = target.with_name(f".{target.name}.lock")
     handle = _acquire(path, waiting)
     try:
         yield
     finally:
-        # Removed before it is given up: whoever waits for it sees that it is gone.
+        # Removed before it is released, so that waiting processes see that it is gone.
         with contextlib.suppress(OSError):
             path.unlink()
         os.close(handle)
-        if sys.platform == "win32":  # where no open file is removed
+        if sys.platform == "win32":  # cannot remove an open file
             with contextlib.suppress(OSError):
                 path.unlink()
 
 
 def _acquire(path: Path, waiting: Callable[[], None]) -> int:
-    told = False
+    announced = False
     while True:
         handle = _open(path)
         try:
@@ -55,9 +55,9 @@ def _acquire(path: Path, waiting: Callable[[], None]) -> int:
             os.close(handle)
             raise
         os.close(handle)
-        if not told:
+        if not announced:
             waiting()
-            told = True
+            announced = True
         time.sleep(POLL)
 
 
@@ -73,7 +73,7 @@ def _open(path: Path) -> int:
 
 
 def _is_still(handle: int, path: Path) -> bool:
-    """Tells whether `path` is the file that was locked, not a newer one."""
+    """Whether `path` is still the file that was locked, not a newer one."""
     try:
         return os.path.samestat(os.fstat(handle), path.stat())
     except OSError:

@@ -1,4 +1,4 @@
-"""What has arrived of a file, and of which file: kept for the next try, also by another run."""
+"""A partial download on disk, which the next attempt or another run continues."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 CHUNK = 1 << 20
-"""Bytes that are read at a time."""
+"""Number of bytes read at a time."""
 
 
 @dataclass(frozen=True)
 class Origin:
-    """Which file the bytes of a part are of.
+    """The file on the server that a partial download belongs to.
 
     Attributes:
-        url: where they came from.
-        validator: what tells this version of the file from others, as ``If-Range`` takes it:
-            its strong ETag, else the time of its last change; None if the server names none.
-        total: bytes of the whole file, None if the server does not say.
+        url: its address.
+        validator: identifies this version of the file, for ``If-Range``: its strong ETag, else
+            the time of its last modification; None if the server sends neither.
+        total: size of the whole file in bytes, or None if the server does not send it.
     """
 
     url: str
@@ -30,10 +30,10 @@ class Origin:
 
 
 class Part:
-    """A file on its way to `target`, beside it under a hidden name.
+    """A partial download of `target`, stored beside it under a hidden name.
 
     Attributes:
-        joined: whether it was put together from several answers, perhaps of several runs.
+        joined: whether it consists of several responses, perhaps received by several runs.
     """
 
     def __init__(self, target: Path) -> None:
@@ -43,14 +43,14 @@ class Part:
 
     @property
     def size(self) -> int:
-        """Bytes that have arrived."""
+        """Number of bytes received."""
         try:
             return self.path.stat().st_size
         except OSError:
             return 0
 
     def origin(self) -> Origin | None:
-        """Returns which file they are of, if that is known."""
+        """Returns the file that the received bytes belong to, or None if it is unknown."""
         try:
             fields = json.loads(self._origin.read_bytes())
             return Origin(str(fields["url"]), fields["validator"], fields["total"])
@@ -58,24 +58,24 @@ class Part:
             return None
 
     def is_whole(self, url: str) -> bool:
-        """Tells whether all of `url` has arrived already, in an earlier run."""
+        """Whether an earlier run has received all of `url`."""
         origin = self.origin()
         return origin is not None and (origin.url, origin.total) == (url, self.size)
 
     def restart(self, origin: Origin) -> None:
-        """Forgets what has arrived; what arrives next is of `origin`."""
+        """Discards the received bytes; the next ones belong to `origin`."""
         self.joined = False
-        self.path.write_bytes(b"")  # first: never old bytes under a new name
+        self.path.write_bytes(b"")  # first, so that old bytes never belong to a new origin
         self._origin.write_text(json.dumps(asdict(origin)), "ascii")
 
     def discard(self) -> None:
-        """Removes it."""
+        """Removes the partial download."""
         for path in (self.path, self._origin):
             with contextlib.suppress(OSError):
                 path.unlink()
 
     def sha256(self) -> str:
-        """Returns the hexadecimal SHA-256 of what has arrived."""
+        """Returns the hexadecimal SHA-256 of the received bytes."""
         digest = hashlib.sha256()
         with self.path.open("rb") as file:
             while chunk := file.read(CHUNK):
@@ -83,7 +83,7 @@ class Part:
         return digest.hexdigest()
 
     def become(self, target: Path) -> None:
-        """Moves it to `target`, after it is safe on the disk."""
+        """Flushes the download to disk and renames it to `target`."""
         with self.path.open("rb+") as file:
             os.fsync(file.fileno())
         self.path.replace(target)

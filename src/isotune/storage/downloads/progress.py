@@ -1,4 +1,4 @@
-"""Shows a download on standard error: a bar on a terminal, else one line in the log."""
+"""Shows the progress of a download: a bar on a terminal, else one line in the log."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ log = logging.getLogger("isotune.storage.downloads")
 
 
 class DownloadProgress:
-    """The progress of one file. Use it as a context, so that the bar is gone at the end."""
+    """The progress of one file: a context manager, which removes the bar at the end."""
 
     def __init__(self, url: str) -> None:
         self._url = url
         self._bar: Progress | None = None
-        self._said = False
+        self._logged = False
 
     def __enter__(self) -> DownloadProgress:
         return self
@@ -35,15 +35,15 @@ class DownloadProgress:
             self._bar = None
 
     def start(self, done: int, total: int | None) -> None:
-        """Tells that `done` bytes of `total` are there and others begin to arrive."""
+        """Starts the display with `done` of `total` bytes received."""
         if sys.stderr.isatty():
             self._start_bar(done, total)
-        elif not self._said:
+        elif not self._logged:
             log.info("downloading %s%s", self._url, _amount(done, total))
-        self._said = True
+        self._logged = True
 
     def advance(self, size: int) -> None:
-        """Tells that `size` more bytes are there."""
+        """Shows that `size` more bytes were received."""
         if self._bar is not None:
             self._bar.update(self._bar.task_ids[0], advance=size)
 
@@ -52,7 +52,7 @@ class DownloadProgress:
             self._bar = _bar()
             self._bar.add_task(self._url.rpartition("/")[2] or self._url)
             self._bar.start()
-        # Speed and remaining time are those of this try.
+        # Speed and remaining time refer to this attempt.
         self._bar.reset(self._bar.task_ids[0], total=total, completed=done)
 
 
