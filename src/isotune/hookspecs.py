@@ -59,7 +59,7 @@ def isotune_epoch_ended(event: EpochEnded) -> None:
 
 @hookspec
 def isotune_run_finished(event: RunFinished) -> None:
-    """Called when the run has finished, before ``isotune_run_ended``, which tells of every end."""
+    """Called when the run has finished, before ``isotune_run_ended``, which follows every run."""
 
 
 @hookspec

@@ -94,7 +94,7 @@ def test_stopped_runs_come_to_the_same_bytes(backend: str, images: Path, tmp_pat
     assert [metrics.epoch for metrics in resumed.history] == [1, 2, 3, 4]
     steps = CheckpointStore(folder / "checkpoints").load("last").manifest["lineage"]
     assert [segment["step"] for segment in steps] == [0, 2, 6, 7]
-    with pytest.raises(RunError, match=r"4 epochs of 4 are done; --set epochs=8 would go on"):
+    with pytest.raises(RunError, match=r"4 epochs of 4 are done; --set epochs=8 would continue"):
         resume(backend, folder)
 
 
@@ -188,7 +188,7 @@ def outcomes(folder: Path) -> list[dict[str, Any]]:
         ("batch_size=2", r"batch_size: is 2, .* What may change: name, dataset.path, epochs"),
         ("head={name: mlp, hidden: [4]}", r"head.\w+: is .*, but the run was started with"),
         ("backbone=lenet", r"backbone.\w+: is .*, but the run was started with"),
-        ("epochs=1", r"2 epochs of 1 are done; --set epochs=4 would go on"),
+        ("epochs=1", r"2 epochs of 1 are done; --set epochs=4 would continue"),
     ],
 )
 def test_another_experiment_is_refused(

@@ -159,5 +159,5 @@ def _recognize(path: Path, state: Mapping[str, NDArray[Any]]) -> BackboneEntry:
     first = ", ".join(printable(name, 60) for name in list(state)[:3])
     raise WeightsError(
         f"'{path}' fits none of the backbones that are known by name (its first tensors are"
-        f" {first}); --backbone NAME tells what differs from that one."
+        f" {first}); --backbone NAME shows what differs from that one."
     )

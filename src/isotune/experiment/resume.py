@@ -37,9 +37,9 @@ def resume(
     observers: Sequence[object] = (),
     plugins: Plugins = default_plugins,
 ) -> Run:
-    """Continues a run from its newest checkpoint, at the exact step.
+    """Continues a run from its last checkpoint, at the exact step.
 
-    On the backend and device that wrote it, the run comes to the same bytes as one that was
+    On the backend and device that wrote it, the run ends with the same bytes as one that was
     never stopped. A run that has no checkpoint yet begins anew.
 
     Args:
@@ -135,11 +135,11 @@ def _check_unfinished(
     if done > spec.epochs or (done == spec.epochs and finished):
         more = f"--set epochs={2 * done}"
         raise RunError(
-            f"{folder.path}: {done} epochs of {spec.epochs} are done; {more} would go on."
+            f"{folder.path}: {done} epochs of {spec.epochs} are done; {more} would continue."
         )
     patience = Patience(spec.early_stopping)
     if finished and any(patience.exhausted(metrics) for metrics in history):
         raise RunError(
             f"{folder.path}: early_stopping ended it after epoch {len(history)};"
-            " --set early_stopping=null would go on."
+            " --set early_stopping=null would continue."
         )

@@ -120,7 +120,7 @@ class RunEnded:
 
 @dataclass(frozen=True)
 class RunFinished:
-    """A run has finished: :class:`RunEnded` tells more, and of every end.
+    """A run has finished. :class:`RunEnded` follows, as it does however a run ends.
 
     Attributes:
         folder: The run folder.

@@ -174,8 +174,8 @@ class CheckpointStore:
         return int(read_manifest(self._folder / name)["step"])
 
     def _write_index(self, index: Index) -> None:
-        told = {"best": index.best} if index.best else {}
-        text = json.dumps({**told, "kept": list(index.kept)}) + "\n"
+        best = {"best": index.best} if index.best else {}
+        text = json.dumps({**best, "kept": list(index.kept)}) + "\n"
         write_atomically(self._folder / "index.json", text)
         for path in self._folder.iterdir():
             if path.is_dir() and path.name not in index.names:

@@ -1,1 +1,1 @@
-"""The core's half of training: loop, schedules, metrics, freezing plans, dropout's definition."""
+"""The core's half of training: session, loop, strategies, evaluation, dropout's definition."""

@@ -30,7 +30,7 @@ def layer_seed(seed: int, step: int, path: str) -> int:
     """Returns the 32-bit word of a layer of dropout or stochastic depth for one step.
 
     It goes by the layer's name, so that a part of a model that runs by itself drops as in the
-    whole. A layer that is used again within the step goes on to :func:`next_word`.
+    whole. A layer that is used again within the step continues with :func:`next_word`.
 
     Args:
         seed: the experiment's seed.

@@ -64,10 +64,10 @@ def logits_by_batch(
 
 
 def logits_of(
-    trainer: Trainer, fed: Iterable[DeviceBatch], fetch_every: int = FETCH_EVERY
+    trainer: Trainer, batches: Iterable[DeviceBatch], fetch_every: int = FETCH_EVERY
 ) -> Iterator[NDArray[np.float32]]:
     """Yields the logits of each batch that is on the device: float32, shape (N, outputs)."""
-    steps = (trainer.eval_step(batch) for batch in fed)
+    steps = (trainer.eval_step(batch) for batch in batches)
     while pending := list(islice(steps, fetch_every)):
         for outputs in trainer.fetch(pending):
             yield outputs.logits
@@ -93,12 +93,12 @@ def evaluate(
     """
     labels: list[NDArray[np.int32]] = []
 
-    def noting_labels() -> Iterator[Batch]:
+    def collected() -> Iterator[Batch]:
         for batch in batches:
             labels.append(batch.labels)
             yield batch
 
-    logits = np.concatenate(list(logits_by_batch(backend, trainer, noting_labels(), normalization)))
+    logits = np.concatenate(list(logits_by_batch(backend, trainer, collected(), normalization)))
     return assess(logits, np.concatenate(labels), plan, metrics)
 
 
@@ -118,7 +118,7 @@ def assess(
     """
     total, weight = LOSSES[plan.loss](logits, labels, plan.label_smoothing, plan.class_weights)
     values: dict[str, float] = {}
-    found = Evaluation(
+    evaluation = Evaluation(
         loss=total / weight,
         logits=logits,
         probabilities=probabilities(logits, plan.loss),
@@ -127,5 +127,5 @@ def assess(
         metrics=values,
     )
     names = dict.fromkeys((*ALWAYS, *metrics))
-    values.update((name, METRICS[name].function(found)) for name in names)
-    return found
+    values.update((name, METRICS[name].function(evaluation)) for name in names)
+    return evaluation

@@ -21,7 +21,7 @@ def training_plan(spec: ExperimentSpec, entry: BackboneEntry, images: Images) ->
 
     Raises:
         SpecError: class weights or a single output do not fit the dataset's classes, or the
-            backbone has no stages that learning rates could go by.
+            backbone has no stages for learning rates by stage.
     """
     check_outputs(spec, len(images.classes))
     weights = class_weights(spec.loss, images.classes, images.train.labels)
@@ -29,10 +29,10 @@ def training_plan(spec: ExperimentSpec, entry: BackboneEntry, images: Images) ->
 
 
 def check_precision(spec: ExperimentSpec, backend: Backend) -> None:
-    """Makes sure that the device can compute in the experiment's precision.
+    """Checks that the device can compute in the experiment's precision.
 
     Raises:
-        SpecError: it cannot.
+        SpecError: the device lacks it.
     """
     precisions = backend.precisions()
     if spec.precision not in precisions:
@@ -43,14 +43,14 @@ def check_precision(spec: ExperimentSpec, backend: Backend) -> None:
 
 
 def check_outputs(spec: ExperimentSpec, classes: int) -> None:
-    """Makes sure that the head can tell as many classes apart as the dataset has.
+    """Checks that the head has enough outputs for the dataset's classes.
 
     Raises:
-        SpecError: it cannot.
+        SpecError: a single output, but not two classes.
     """
     if spec.head.outputs == "single" and classes != 2:
         raise SpecError(
-            "head.outputs: is 'single', which tells two classes apart, but the dataset has"
+            "head.outputs: is 'single', which is for two classes, but the dataset has"
             f" {classes}: use 'per_class'."
         )
 
@@ -58,10 +58,10 @@ def check_outputs(spec: ExperimentSpec, classes: int) -> None:
 def plan_with(
     spec: ExperimentSpec, entry: BackboneEntry, weights: NDArray[np.float32] | None
 ) -> TrainingPlan:
-    """Returns what a trainer needs to know, with class weights that are known already.
+    """Returns the training plan with the given class weights, float32 of shape (classes,).
 
     Raises:
-        SpecError: the backbone has no stages that learning rates could go by.
+        SpecError: the backbone has no stages for learning rates by stage.
     """
     return TrainingPlan(
         optimizer=spec.optimizer,
@@ -79,9 +79,10 @@ def plan_with(
 
 
 def lr_scales(decay: float, entry: BackboneEntry) -> dict[str, float]:
-    """Returns what learning rates are multiplied by, by the path of a part of the backbone.
+    """Returns the learning-rate scale of each part of the backbone, by its path.
 
-    1 for the last stage, which is the head, and for each stage before it once more `decay`.
+    The scale is 1 for the last stage, which is the head, and `decay` times that of the next stage
+    for each stage before it.
 
     Raises:
         SpecError: the backbone has no stages.

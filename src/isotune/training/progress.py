@@ -1,4 +1,4 @@
-"""What the loop remembers between epochs: the best one so far, and when to give up."""
+"""How far a run has come, its best epoch so far, and early stopping."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Progress:
 
 
 def improves(monitor: Monitor, value: float, best: float, min_delta: float = 0.0) -> bool:
-    """Whether `value` is better than `best` by more than `min_delta`: any number is than NaN."""
+    """Whether `value` beats `best` by more than `min_delta`; any number beats NaN."""
     if math.isnan(best):
         return not math.isnan(value)
     higher = METRICS[monitor.removeprefix("val_")].higher_is_better

@@ -1,4 +1,4 @@
-"""Strategies: what of a model runs in a training step, and on which batches."""
+"""Strategies: which part of a model runs in a training step, and on which batches."""
 
 from __future__ import annotations
 

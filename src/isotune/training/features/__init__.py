@@ -1,1 +1,1 @@
-"""A frozen backbone runs apart from the head, and what comes out of it is kept."""
+"""A training strategy: a frozen backbone runs apart from the head, and its features are cached."""

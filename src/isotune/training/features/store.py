@@ -1,4 +1,4 @@
-"""Keeps features: in memory, or in files, which later runs find again."""
+"""Stores features in memory, or in files that later runs reuse."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Rows = NDArray[np.float32]
 """Features of some images, shape (N, ...)."""
 
 ABANDONED = 24 * 3600
-"""Seconds after which a file that was never finished is taken away."""
+"""Age in seconds at which an unfinished file is removed."""
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,8 @@ class Draft:
     """Features that are being computed.
 
     Attributes:
-        rows: to be filled.
-        file: where they lie already, if that is not in memory.
+        rows: Filled by the caller.
+        file: The file that `rows` maps; None in memory.
     """
 
     rows: Rows
@@ -37,14 +37,15 @@ class Draft:
 
 
 class FeatureStore:
-    """Files ``$ISOTUNE_HOME/cache/features/KEY.npy``, and what one run holds in memory.
+    """Features of one run in memory, and those of all runs in ``$ISOTUNE_HOME/cache/features``.
 
-    Where they cannot be written nothing is kept for later runs, and a temporary file takes
-    what memory has no room for.
+    Where these files cannot be written, later runs reuse nothing, and a temporary file holds
+    what does not fit into memory.
 
     Args:
-        memory: bytes of features in memory, at most.
-        disk: bytes of features in files, at most; the least recently used of other runs go.
+        memory: Maximum number of bytes of features in memory.
+        disk: Maximum number of bytes of features in files; the least recently used files of
+            other runs are removed.
     """
 
     def __init__(self, memory: int, disk: int) -> None:
@@ -54,13 +55,13 @@ class FeatureStore:
         self._folder = home.home() / "cache" / "features"
 
     def load(self, key: str, rows: int) -> Rows | None:
-        """Returns what an earlier run has kept, `rows` of them; None if there is nothing."""
+        """Returns the features that an earlier run stored, `rows` of them, or None."""
         file = self._file(key)
         try:
             found = np.load(file, mmap_mode="r", allow_pickle=False)
             if found.dtype != np.float32 or len(found) != rows:
                 return None
-            os.utime(file)  # the newest is the last to go
+            os.utime(file)  # the most recently used is removed last
         except (OSError, ValueError, EOFError, TypeError):
             return None
         if found.nbytes <= self._memory:
@@ -69,7 +70,7 @@ class FeatureStore:
         return np.asarray(found)
 
     def draft(self, shape: tuple[int, ...]) -> Draft | None:
-        """Returns room for features of this shape; None if there is none."""
+        """Returns space for features of this shape, or None if there is none."""
         size = int(np.prod(shape)) * 4
         if size <= self._memory:
             self._memory -= size
@@ -84,7 +85,7 @@ class FeatureStore:
         return None
 
     def keep(self, draft: Draft, key: str | None) -> Rows:
-        """Returns the features of a draft that is filled, kept for later runs under `key`."""
+        """Returns the features of a filled draft and stores them for later runs under `key`."""
         with suppress(OSError):
             if key is not None and draft.rows.nbytes <= self._disk:
                 self._save(draft, self._file(key))
@@ -92,7 +93,7 @@ class FeatureStore:
         return np.asarray(draft.rows)
 
     def discard(self, draft: Draft) -> None:
-        """Takes away the unfinished file of a draft, if any; its memory stays mapped."""
+        """Removes the unfinished file of a draft, if any; its memory stays mapped."""
         if draft.file is not None:
             with suppress(OSError):
                 draft.file.unlink(missing_ok=True)
@@ -110,9 +111,9 @@ class FeatureStore:
             draft.file.replace(file)
         self._make_room(file)
 
-    def _make_room(self, newest: Path) -> None:
-        used = newest.stat().st_size
-        files = [(path.stat(), path) for path in self._folder.iterdir() if path != newest]
+    def _make_room(self, added: Path) -> None:
+        used = added.stat().st_size
+        files = [(path.stat(), path) for path in self._folder.iterdir() if path != added]
         for stat, path in sorted(files, key=lambda pair: -pair[0].st_mtime):
             if path.suffix == ".npy":
                 used += stat.st_size
