@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pairs import installed_versions
 
 from isotune.bench.machine import describe_machine
 from isotune.catalogue.entries import BUILT_IN
@@ -30,7 +31,6 @@ from isotune.interfaces.dataset import Batch
 from isotune.interfaces.freezing import FreezePlan
 from isotune.interfaces.names import is_parameter
 from isotune.interfaces.trainer import StepPlan
-from isotune.interfaces.versions import versions
 from isotune.models.build import build_with_heads, freezing_plans
 from isotune.models.initial import initial_state
 from isotune.models.normal import uniform
@@ -127,7 +127,7 @@ def examined(entry: BackboneEntry, backend_name: str) -> dict[str, NDArray[Any]]
     """
     backend = plugins.open_backend(backend_name, "cpu")
     spec = experiment(entry)
-    original = backend.backbones.build(entry.name, size_of(entry))
+    original = backend.backbones.build(entry)
     parameters = count(backend, original)
     del original
     model, heads = build_with_heads(spec, entry, backend, CLASSES)
@@ -244,14 +244,14 @@ def distance(actual: NDArray[Any], expected: NDArray[Any]) -> float:
 def page(rows: list[dict[str, Any]]) -> str:
     """Returns the table as Markdown."""
     machine = describe_machine()
-    told = ", ".join(f"{name} {version}" for name, version in versions().items())
+    packages = ", ".join(f"{name} {number}" for name, number in installed_versions().items())
     lines = [
         "# Every backbone on both backends",
         "",
         f"Made by `benchmarks/every_backbone.py`: {IMAGES} random images, random weights, a new"
         f" head of {CLASSES} classes. Differences between the backends are shares of the largest"
         f" value; those up to {TOLERANCE} agree. Milliseconds are the shortest of {TIMES} times, on"
-        f" {machine['cpus']} cores ({machine['cpu']}, {machine['system']}; {told}).",
+        f" {machine['cpus']} cores ({machine['cpu']}, {machine['system']}; {packages}).",
         "",
         "| backbone | parameters | pixels | logits | loss | head's gradient | agrees"
         " | torch forward, ms | step, ms | mindspore forward, ms | step, ms |",

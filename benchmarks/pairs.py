@@ -6,7 +6,9 @@ import json
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from isotune.interfaces.versions import versions
 
 Record = dict[str, Any]
 RESULTS = Path(__file__).resolve().parent / "results"
+FRAMEWORKS = ("torch", "torchvision", "timm", "mindspore")
 
 
 @dataclass(frozen=True)
@@ -116,7 +119,7 @@ def _opened(part: Part, path: Path) -> Record:
         "allowances": part.allowances,
         "bounds": part.bounds,
         "machine": describe_machine(),
-        "versions": versions(),
+        "versions": installed_versions(),
         "pairs": [],
     }
     if not path.exists():
@@ -126,6 +129,15 @@ def _opened(part: Part, path: Path) -> Record:
         if old[name] != new[name]:
             raise SystemExit(f"{path.name}: has results with other {name}; --fresh starts it anew.")
     return {**new, "pairs": old["pairs"]}
+
+
+def installed_versions() -> dict[str, str]:
+    """Returns the versions of the core's packages and of the frameworks that are installed."""
+    found = versions()
+    for package in FRAMEWORKS:
+        with suppress(PackageNotFoundError):
+            found[package] = version(package)
+    return found
 
 
 def ratios(result: Record, metric: str, allowance: float = 0) -> list[float]:

@@ -6,6 +6,7 @@ import inspect
 import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -205,10 +206,9 @@ def test_models_of_a_library(only: Plugins) -> None:
         def isotune_backends(self) -> list[BackendOffer]:
             class Offer(NumpyOffer):
                 name = "other"
-                libraries = ("zoo",)
-
-                def library_backbone(self, library: str, model: str) -> BackboneEntry:
-                    return BackboneEntry(f"{library}:{model}", "fc")
+                libraries = MappingProxyType(
+                    {"zoo": lambda model: BackboneEntry(f"zoo:{model}", "fc")}
+                )
 
             return [Offer(), NumpyOffer()]
 

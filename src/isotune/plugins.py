@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gc
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
@@ -118,8 +118,8 @@ class Plugins:
         """
         library, _, model = name.partition(":")
         offer = self._offer(backend)
-        if library in offer.libraries:
-            return offer.library_backbone(library, model)
+        if describe := offer.libraries.get(library):
+            return describe(model)
         others = [n for n in self.backend_names() if library in self._libraries(n)]
         known = (
             f"models of {library} run on: {', '.join(others)}"
@@ -128,7 +128,7 @@ class Plugins:
         )
         raise BackendError(f"backend '{backend}' does not have backbone '{name}'; {known}.")
 
-    def _libraries(self, backend: str) -> tuple[str, ...]:
+    def _libraries(self, backend: str) -> Collection[str]:
         try:
             return self._offer(backend).libraries
         except BackendError:  # a broken plugin

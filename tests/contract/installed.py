@@ -52,7 +52,7 @@ def subjects() -> dict[str, Subject]:
         f"{backend.name}-{entry.name}": subject(backend, entry)
         for backend in backends().values()
         for entry in (*ENTRIES.values(), *CATALOGUE.values())
-        if entry.name in backend.backbones.names() or backend.name in entry.builders
+        if backend.backbones.builds(entry) or backend.name in entry.builders
     }
 
 

@@ -43,5 +43,5 @@ def test_the_catalogue_knows_every_classifier() -> None:
 
 @pytest.mark.nets(*WITH_LOGITS)
 def test_an_adopted_model_is_the_one_that_was_given(subject: Subject) -> None:
-    model = subject.backend.backbones.build(subject.entry.name, 224)
+    model = subject.backend.backbones.build(subject.entry)
     assert subject.backend.backbones.adopt(model) is model

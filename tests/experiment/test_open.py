@@ -78,7 +78,7 @@ def test_predictions_depend_neither_on_their_neighbours_nor_on_what_cannot_be_re
     (tmp_path / "broken.png").write_text("not an image")
     some = images(run)
     mixed = [tmp_path / "broken.png", *some * 12, tmp_path / "missing.png", some[0], some[0]]
-    assert len(mixed) > 2 * run.backend.inference_batch()
+    assert len(mixed) > 2 * run.backend.inference_batch_size()
     found = list(opened(run).predict_each(mixed))
     errors = [each for each in found if isinstance(each, DatasetError)]
     assert [found.index(error) for error in errors] == [0, len(mixed) - 3]

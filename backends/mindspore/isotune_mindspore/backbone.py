@@ -7,7 +7,7 @@ from typing import Any
 from mindspore import nn
 
 from isotune.errors import BackendError
-from isotune.interfaces.backbone import Backbones
+from isotune.interfaces.backbone import BackboneEntry, Backbones
 from isotune_mindspore.cells import replace
 from isotune_mindspore.dropout import Dropout
 from isotune_mindspore.models import MODELS
@@ -22,10 +22,11 @@ class MindSporeBackbones(Backbones):
         """Returns the catalogue names this backend builds by itself, sorted."""
         return tuple(sorted(MODELS))
 
-    def build(self, name: str, image_size: int) -> nn.Cell:
+    def build(self, entry: BackboneEntry) -> nn.Cell:
         """Builds a backbone of :meth:`names` with its original head; most values are zero."""
-        sizes = {"image_size": image_size} if name in VISION_TRANSFORMERS else {}
-        return self.adopt(MODELS[name](**sizes))
+        size = entry.preprocessing.input_size
+        sizes = {"image_size": size} if entry.name in VISION_TRANSFORMERS else {}
+        return self.adopt(MODELS[entry.name](**sizes))
 
     def adopt(self, model: Any) -> nn.Cell:
         """Makes a cell that somebody else built fit to train here, in place, and returns it.

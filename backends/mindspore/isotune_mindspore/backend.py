@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from mindspore import nn
 
 from isotune.interfaces.backend import Backend
@@ -13,6 +15,7 @@ from isotune_mindspore.dataset import MindSporeDatasetAdapter
 from isotune_mindspore.devices import cpu_threads
 from isotune_mindspore.freezing import MindSporeFreezing
 from isotune_mindspore.head import MindSporeHeads
+from isotune_mindspore.plugin import MindSporeOffer
 from isotune_mindspore.trainer import MindSporeTrainer
 
 
@@ -40,6 +43,10 @@ class MindSporeBackend(Backend):
         long in float16.
         """
         return ("fp32",)
+
+    def versions(self) -> Mapping[str, str]:
+        """Returns the versions that the plugin reports."""
+        return MindSporeOffer().versions()
 
     def threads(self) -> int:
         """Returns how many threads MindSpore's CPU kernels run on."""

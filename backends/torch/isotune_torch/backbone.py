@@ -13,7 +13,7 @@ from torch.overrides import TorchFunctionMode
 from torchvision.models import list_models
 
 from isotune.errors import BackendError, nearest
-from isotune.interfaces.backbone import Backbones
+from isotune.interfaces.backbone import BackboneEntry, Backbones
 from isotune_torch.devices import memory_format
 from isotune_torch.models.efficientnet_lite0 import EfficientNetLite0
 from isotune_torch.models.lenet import LeNet5
@@ -22,7 +22,7 @@ BUILDERS: dict[str, Callable[..., nn.Module]] = {
     **{
         name: torchvision.models.get_model_builder(name) for name in list_models(torchvision.models)
     },
-    # Unless told so, these two draw their values slowly, and warn of it.
+    # By default these two draw their values slowly and warn about it.
     "googlenet": partial(torchvision.models.googlenet, init_weights=False),
     "inception_v3": partial(torchvision.models.inception_v3, init_weights=False),
     "efficientnet_lite0": EfficientNetLite0,
@@ -57,20 +57,31 @@ class TorchBackbones(Backbones):
         """Returns the names of :data:`BUILDERS`, sorted."""
         return tuple(sorted(BUILDERS))
 
-    def build(self, name: str, image_size: int) -> nn.Module:
-        """Builds backbone `name` on the device, in the device's best memory format, all zeros.
+    def builds(self, entry: BackboneEntry) -> bool:
+        """Whether it is of :data:`BUILDERS` or of timm."""
+        return entry.library == "timm" or entry.name in BUILDERS
 
-        PyTorch's global random state is left as it was.
+    def build(self, entry: BackboneEntry) -> nn.Module:
+        """Builds a backbone on the device, in the device's best memory format, all zeros.
+
+        PyTorch's global random state stays as it was. timm's models keep their own memory format
+        and have values of their own.
 
         Raises:
             BackendError: there is no such backbone.
         """
+        if entry.library == "timm":
+            from isotune_torch import timm_models
+
+            return self.adopt(timm_models.build(entry.library_model))
+        name = entry.name
         if name not in BUILDERS:
             raise BackendError(
                 f"torch builds no backbone '{name}'.{nearest(name, BUILDERS)}"
                 f" It builds: {', '.join(self.names())}."
             )
-        sizes = {"image_size": image_size} if name.startswith("vit_") else {}
+        size = entry.preprocessing.input_size
+        sizes = {"image_size": size} if name.startswith("vit_") else {}
         with WithoutRandomValues(), torch.device(self._device):
             model = BUILDERS[name](**sizes)
         with torch.no_grad():

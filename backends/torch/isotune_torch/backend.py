@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import nn
 
@@ -14,6 +16,7 @@ from isotune_torch.dataset import TorchDatasetAdapter
 from isotune_torch.devices import precisions
 from isotune_torch.freezing import TorchFreezing
 from isotune_torch.head import TorchHeads
+from isotune_torch.plugin import TorchOffer
 from isotune_torch.trainer import TorchTrainer
 
 
@@ -38,6 +41,10 @@ class TorchBackend(Backend):
     def precisions(self) -> tuple[Precision, ...]:
         """Returns what models can compute in on the device; ``fp32`` is the first."""
         return precisions(self._device)
+
+    def versions(self) -> Mapping[str, str]:
+        """Returns the versions that the plugin reports."""
+        return TorchOffer().versions()
 
     def threads(self) -> int:
         """Returns the number of threads within one operation on the CPU."""

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from isotune.errors import BackendError, nearest
@@ -15,15 +18,27 @@ if TYPE_CHECKING:
     from isotune_torch.backend import TorchBackend
 
 
+def _timm_entry(model: str) -> BackboneEntry:
+    try:
+        from isotune_torch import timm_models
+    except ImportError as error:
+        raise BackendError(
+            f"backbone 'timm:{model}' needs timm: pip install timm ({error})."
+        ) from error
+    return timm_models.entry(model)
+
+
 class TorchOffer(BackendOffer):
     """What can be said of the torch backend before PyTorch is imported."""
 
     name = "torch"
     install = 'pip install "isotune[torch]"'
-    libraries = ("timm",)
+    libraries = MappingProxyType({"timm": _timm_entry})
 
     def versions(self) -> Mapping[str, str]:
-        """Imports PyTorch and returns versions by package; of torch_npu where it is installed.
+        """Imports PyTorch and returns versions by package.
+
+        Those of torch_npu and timm are among them if they are installed.
 
         Raises:
             ImportError: torch or torchvision is not installed or does not import.
@@ -36,6 +51,8 @@ class TorchOffer(BackendOffer):
         versions = {"torch": str(torch.__version__), "torchvision": str(torchvision.__version__)}
         if npu := import_npu():
             versions["torch_npu"] = str(npu.__version__)
+        with suppress(PackageNotFoundError):
+            versions["timm"] = version("timm")
         return versions
 
     def devices(self) -> list[str]:
@@ -65,20 +82,6 @@ class TorchOffer(BackendOffer):
         if device == "cpu":
             keep_freed_memory()
         return TorchBackend(device)
-
-    def library_backbone(self, library: str, model: str) -> BackboneEntry:
-        """Returns timm's model of that name; imports PyTorch.
-
-        Raises:
-            BackendError: timm is not installed, or has no such model.
-        """
-        try:
-            from isotune_torch import timm_models
-        except ImportError as error:
-            raise BackendError(
-                f"backbone 'timm:{model}' needs timm: pip install timm ({error})."
-            ) from error
-        return timm_models.entry(model)
 
 
 @hookimpl

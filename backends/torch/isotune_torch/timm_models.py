@@ -1,20 +1,12 @@
-"""timm's models as backbones: ``timm:NAME``. Importing this file imports timm.
-
-As an attribute of this module, a model's name is what builds it, as ``BackboneEntry.builders``
-needs it.
-"""
+"""timm's models as backbones: ``timm:NAME``. Importing this file imports timm."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
-from pathlib import Path
 from typing import Any
 
 import timm
-from torch import nn
 
-from isotune.errors import BackendError, WeightsError, nearest
+from isotune.errors import BackendError, nearest
 from isotune.interfaces.backbone import (
     BackboneEntry,
     Interpolation,
@@ -45,12 +37,12 @@ def entry(model: str) -> BackboneEntry:
         raise BackendError(f"timm's '{model}' has not one classifier, but {config.classifier}.")
     size = config.input_size[-1]
     interpolation: Interpolation = "bilinear" if config.interpolation == "bilinear" else "bicubic"
-    builder = {"torch": f"{__name__}:{model}"}
+    weights = PublishedWeights(WEIGHTS, sha256="", hub=config.hf_hub_id)
     return BackboneEntry(
         name=f"timm:{model}",
         classifier=config.classifier,
         block=config.classifier,
-        weights={"imagenet": _weights(model)} if config.hf_hub_id else {},
+        weights={"imagenet": weights} if config.hf_hub_id else {},
         preprocessing=Preprocessing(
             Normalization(tuple(config.mean), tuple(config.std)),
             input_size=size,
@@ -59,28 +51,15 @@ def entry(model: str) -> BackboneEntry:
         ),
         min_input_size=size if config.fixed_input_size else 1,
         max_input_size=size if config.fixed_input_size else None,
-        builders=builder,
+        library="timm",
+        library_model=model,
         family="timm",
     )
 
 
-def download(model: str) -> Path:
-    """Returns the file of a model's weights, downloaded if it is not there.
-
-    It is kept where Hugging Face's library keeps files, which checks them.
-
-    Raises:
-        WeightsError: it cannot be downloaded.
-    """
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-
-    config = timm.get_pretrained_cfg(model)
-    try:
-        return Path(hf_hub_download(config.hf_hub_id, WEIGHTS))
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        reason = " ".join(str(error).split())
-        raise WeightsError(f"{config.hf_hub_id} was not downloaded: {reason}") from error
+def build(model: str) -> Any:
+    """Returns the model without pretrained weights."""
+    return timm.create_model(model, pretrained=False)
 
 
 def _config(model: str) -> Any:
@@ -89,17 +68,3 @@ def _config(model: str) -> Any:
         return timm.get_pretrained_cfg(model, allow_unregistered=False)
     except RuntimeError:  # a tag that the architecture does not have
         return None
-
-
-def _weights(model: str) -> PublishedWeights:
-    return PublishedWeights(WEIGHTS, sha256="", locator=f"{__name__}:download", argument=model)
-
-
-def __getattr__(name: str) -> Callable[[], nn.Module]:
-    if not timm.is_model(name.partition(".")[0]):
-        raise AttributeError(name)
-    return partial(_build, name)
-
-
-def _build(name: str) -> Any:
-    return timm.create_model(name, pretrained=False)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from isotune.interfaces.backbone import Backbones
+from isotune.interfaces.backbone import BackboneEntry, Backbones
 from numpy_backend.layers import Array, Flatten, Layer, Linear
 
 
@@ -57,7 +57,7 @@ class NumpyBackbones(Backbones):
     def names(self) -> tuple[str, ...]:
         return ("linear",)
 
-    def build(self, name: str, image_size: int) -> Net:
+    def build(self, entry: BackboneEntry) -> Net:
         return Net(flatten=Flatten(), fc=linear_layer(3 * 8 * 8, 3))
 
     def adopt(self, model: Net) -> Net:

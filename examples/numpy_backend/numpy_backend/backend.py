@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+
+import numpy as np
 
 from isotune.interfaces.backend import Backend
 from isotune.interfaces.trainer import TrainingPlan
@@ -33,6 +36,9 @@ class NumpyBackend(Backend):
 
     def precisions(self) -> tuple[Precision, ...]:
         return ("fp32",)
+
+    def versions(self) -> Mapping[str, str]:
+        return {"numpy": np.__version__}
 
     def threads(self) -> int:
         return os.cpu_count() or 1

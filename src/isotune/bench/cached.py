@@ -67,5 +67,5 @@ def measure_cached(
         "step_ms_iqr": spread(seconds) * 1e3,
         "images_per_second": summary["images"]["train"] / last.train_seconds,
         "peak_memory_mib": peak_memory_mib(),
-        "versions": versions(),
+        "versions": versions(finished.backend),
     }

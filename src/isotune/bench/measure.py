@@ -50,7 +50,7 @@ def measure_step(setting: Setting, plugins: Plugins = default_plugins) -> dict[s
         "step_ms_iqr": spread(steps) * 1e3,
         "images_per_second": setting.batch / median,
         "peak_memory_mib": peak_memory_mib(),
-        "versions": versions(),
+        "versions": versions(backend),
     }
 
 

@@ -66,7 +66,7 @@ class Suite:
             "format": FORMAT,
             "measured": datetime.now(timezone.utc).isoformat(timespec="seconds"),
             "machine": describe_machine(),
-            "versions": versions(),
+            "versions": _versions(measurements),
             "measurements": measurements,
         }
 
@@ -157,3 +157,11 @@ def settings(
             models, batches, modes, precisions, backends
         )
     ]
+
+
+def _versions(measurements: Sequence[Measurement]) -> dict[str, str]:
+    """Returns those of the core and of every backend that was measured."""
+    merged = versions()
+    for measurement in measurements:
+        merged |= measurement.get("figures", {}).get("versions", {})
+    return merged

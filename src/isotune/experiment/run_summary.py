@@ -58,7 +58,7 @@ def summarize(
             "cpus": os.cpu_count(),
             "python": platform.python_version(),
         },
-        "versions": versions(),
+        "versions": versions(backend),
         "classes": list(images.classes),
         "images": {"train": len(images.train), "val": len(images.val)},
         "skipped": images.skipped,

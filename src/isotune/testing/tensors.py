@@ -69,12 +69,13 @@ WRONG_PATHS = ["head", "fc.weight", "flatten", "fc.", ""]
 class Tensors(Contract):
     """The half of the first level that trains nothing."""
 
-    def test_offer_reports_versions_and_devices(self) -> None:
+    def test_offer_reports_versions_and_devices(self, backend: Backend) -> None:
         """Before it opens, the offer has a way to install it, versions, and its devices."""
         report = plugins.report(self.backend_name)
         assert report.problem is None
         assert report.install.startswith("pip install ")
         assert report.versions and all(report.versions.values())
+        assert dict(backend.versions()) == report.versions
         assert report.devices[-1] == "cpu"
 
     def test_backend_knows_its_name_device_and_threads(self, backend: Backend) -> None:

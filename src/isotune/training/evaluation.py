@@ -44,7 +44,7 @@ class Evaluation:
 
 def evaluation_size(spec: ExperimentSpec, backend: Backend) -> int:
     """Returns how many images an evaluation step takes, at most."""
-    return spec.eval_batch_size or backend.inference_batch()
+    return spec.eval_batch_size or backend.inference_batch_size()
 
 
 def logits_by_batch(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
@@ -96,10 +95,8 @@ def _files(folder: Path) -> Sequence[Path]:
 
 
 def _locate_published(published: PublishedWeights) -> Path:
-    if published.locator is not None:
-        module, _, function = published.locator.partition(":")
-        found: Path = getattr(importlib.import_module(module), function)(published.argument)
-        return found
+    if published.hub is not None:
+        return _from_hub(published.hub, published.file)
     target = home.weights() / published.file
     if _is_file(target):
         return target
@@ -113,6 +110,20 @@ def _locate_published(published: PublishedWeights) -> Path:
         )
     _download(published.url, published.sha256, target)
     return target
+
+
+def _from_hub(repository: str, file: str) -> Path:
+    try:
+        from huggingface_hub import hf_hub_download
+    except ImportError as error:
+        raise WeightsError(
+            f"{repository} is on the Hugging Face Hub: pip install huggingface_hub ({error})."
+        ) from error
+    try:
+        return Path(hf_hub_download(repository, file))
+    except (OSError, ValueError) as error:  # those of the Hub and of HTTP are among them
+        reason = " ".join(str(error).split())
+        raise WeightsError(f"{repository} was not downloaded: {reason}") from error
 
 
 def _locate_packaged(published: PublishedWeights) -> Path | None:

@@ -11,6 +11,7 @@ import torch
 from numpy.testing import assert_allclose
 from torch import nn
 
+from isotune.catalogue.entries import catalogue
 from isotune.errors import SpecError, TrainingError
 from isotune.interfaces.dataset import Batch, DeviceBatch, Normalization
 from isotune.interfaces.freezing import FreezePlan
@@ -49,7 +50,7 @@ class Net(nn.Module):
 
 def backbone(name: str) -> nn.Module:
     """Returns a backbone with values."""
-    model = BACKEND.backbones.build(name, 32)
+    model = BACKEND.backbones.build(catalogue()[name])
     shapes = {key: value.shape for key, value in BACKEND.checkpoints.export_model(model).items()}
     BACKEND.checkpoints.import_model(model, state(shapes))
     return model

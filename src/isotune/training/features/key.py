@@ -45,7 +45,7 @@ class FeatureKeys:
             "cut": cut.path,
             "state": _digest(state),
             "backend": [backend.name, backend.device, backend.threads(), batch_size],
-            "versions": versions(),
+            "versions": versions(backend),
             "computing": spec.model_dump(mode="json", include=COMPUTING),
         }
         self._images: dict[int, str | None] = {}

@@ -74,7 +74,7 @@ def plan_feeds(
     val = images.validation_batches(spec, evaluation_size(spec, backend))
     cut = Cut.of(entry, backend.checkpoints.model_shapes(model))
     # Somebody else's code may be random, or change from run to run, and leave no sign of it.
-    foreign = backend.name in entry.builders
+    foreign = entry.is_foreign(backend.name)
     settings = FeatureSettings(spec, plan, cut, train, val, reusable=not foreign)
     off = spec.cache.features == "off"
     obstacle = "features is 'off'" if off else cut.obstacle(first)

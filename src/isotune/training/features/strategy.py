@@ -63,7 +63,7 @@ class FeatureFeed(Feed):
         self._freezing = FreezePlan()
         self._head = backend.heads.detach(model, cut.path)
         self.trainer = backend.trainer(self._head, settings.plan)
-        batch = even_batch(len(settings.train.source), backend.inference_batch())
+        batch = even_batch(len(settings.train.source), backend.inference_batch_size())
         self._extractor = Extractor(backend, model, settings.plan, normalization(spec), batch)
         store = FeatureStore(spec.cache.memory * MEBIBYTE // 4, spec.cache.disk * MEBIBYTE)
         key = self._keys(batch)
