@@ -53,8 +53,11 @@ class Contract(Nets):
         key = type(self), net
         if key not in _SUBJECTS:
             backend, build = self._opened(), getattr(self, net)
-            adopted = lambda: backend.backbones.adopt(build())  # noqa: E731
-            _SUBJECTS[key] = Subject(backend, NETS[net].entry, adopted)
+
+            def model() -> Any:
+                return backend.backbones.adopt(build())
+
+            _SUBJECTS[key] = Subject(backend, NETS[net].entry, model)
         return _SUBJECTS[key]
 
 

@@ -1,0 +1,27 @@
+"""Broken copies of the example backend: each has a mistake that somebody makes once.
+
+A mutant is a function of :class:`pytest.MonkeyPatch`, called ``patch``, that breaks one thing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from inspect import signature
+
+import pytest
+
+from testing.mutants import (
+    data_and_losses,
+    layers_and_freezing,
+    optimizers_and_steps,
+    state_and_heads,
+)
+
+MUTANTS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
+    name: function
+    for module in (data_and_losses, optimizers_and_steps, layers_and_freezing, state_and_heads)
+    for name, function in vars(module).items()
+    if callable(function)
+    and function.__module__ == module.__name__
+    and list(signature(function).parameters) == ["patch"]
+}

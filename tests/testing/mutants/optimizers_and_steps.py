@@ -1,0 +1,166 @@
+"""Broken copies of the example backend: update rules, accumulation, steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from isotune.interfaces.dataset import DeviceBatch
+from isotune.interfaces.freezing import FreezePlan
+from isotune.interfaces.trainer import HostOutputs, Outputs
+from isotune.spec.optimizer import AdamSpec, AdamWSpec, SGDSpec
+from numpy_backend import optimizer, trainer
+from numpy_backend.freezing import NumpyFreezing
+from numpy_backend.trainer import NumpyTrainer
+
+
+def with_spec(patch: pytest.MonkeyPatch, change: Callable[[Any], Any]) -> None:
+    """Makes updates by another spec than the plan's."""
+    move = optimizer.move
+    patch.setattr(trainer, "move", lambda spec, *rest: move(change(spec), *rest))
+
+
+def adds_epsilon_under_adams_root(patch: pytest.MonkeyPatch) -> None:
+    def direction(spec: Any, gradient: Any, slots: Any) -> Any:
+        original(spec, gradient, slots)
+        beta1, beta2 = spec.betas
+        step = float(slots["step"])
+        root = np.sqrt(slots["exp_avg_sq"] / np.float32(1 - beta2**step) + np.float32(spec.eps))
+        return slots["exp_avg"] / np.float32(1 - beta1**step) / root
+
+    original = optimizer.adam_direction
+    patch.setattr(optimizer, "adam_direction", direction)
+
+
+def corrects_no_bias_of_adams_averages(patch: pytest.MonkeyPatch) -> None:
+    def direction(spec: Any, gradient: Any, slots: Any) -> Any:
+        original(spec, gradient, slots)
+        return slots["exp_avg"] / (np.sqrt(slots["exp_avg_sq"]) + np.float32(spec.eps))
+
+    original = optimizer.adam_direction
+    patch.setattr(optimizer, "adam_direction", direction)
+
+
+def couples_adamws_decay(patch: pytest.MonkeyPatch) -> None:
+    def coupled(spec: Any) -> Any:
+        if not isinstance(spec, AdamWSpec):
+            return spec
+        return AdamSpec(name="adam", betas=spec.betas, eps=spec.eps, weight_decay=spec.weight_decay)
+
+    with_spec(patch, coupled)
+
+
+def decouples_adams_decay(patch: pytest.MonkeyPatch) -> None:
+    def decoupled(spec: Any) -> Any:
+        if not isinstance(spec, AdamSpec):
+            return spec
+        return AdamWSpec(
+            name="adamw", betas=spec.betas, eps=spec.eps, weight_decay=spec.weight_decay
+        )
+
+    with_spec(patch, decoupled)
+
+
+def takes_nesterov_for_plain_momentum(patch: pytest.MonkeyPatch) -> None:
+    def plain(spec: Any) -> Any:
+        return spec.model_copy(update={"nesterov": False}) if isinstance(spec, SGDSpec) else spec
+
+    with_spec(patch, plain)
+
+
+def dampens_momentum(patch: pytest.MonkeyPatch) -> None:
+    original = optimizer.sgd_direction
+
+    def dampened(spec: Any, gradient: Any, slots: Any) -> Any:
+        return original(spec, gradient * np.float32(1 - spec.momentum), slots)
+
+    patch.setattr(optimizer, "sgd_direction", dampened)
+
+
+def ignores_learning_rate_scales(patch: pytest.MonkeyPatch) -> None:
+    original = NumpyTrainer.__init__
+
+    def unscaled(self: Any, model: Any, plan: Any) -> None:
+        original(self, model, replace(plan, lr_scales={}))
+
+    patch.setattr(NumpyTrainer, "__init__", unscaled)
+
+
+def scales_the_loss_too(patch: pytest.MonkeyPatch) -> None:
+    step = NumpyTrainer.train_step
+
+    def scaled(self: Any, batch: Any, plan: Any) -> Any:
+        outputs = step(self, batch, plan)
+        return replace(outputs, loss=outputs.loss * plan.loss_scale)
+
+    patch.setattr(NumpyTrainer, "train_step", scaled)
+
+
+def ignores_the_loss_scale(patch: pytest.MonkeyPatch) -> None:
+    step = NumpyTrainer.train_step
+    patch.setattr(
+        NumpyTrainer, "train_step", lambda self, b, p: step(self, b, replace(p, loss_scale=1.0))
+    )
+
+
+def updates_at_every_step(patch: pytest.MonkeyPatch) -> None:
+    step = NumpyTrainer.train_step
+    patch.setattr(
+        NumpyTrainer, "train_step", lambda self, b, p: step(self, b, replace(p, apply_update=True))
+    )
+
+
+def keeps_gradients_after_an_update(patch: pytest.MonkeyPatch) -> None:
+    update = NumpyTrainer._update
+
+    def keeping(self: Any, learning_rate: float) -> None:
+        sums = self.sums
+        update(self, learning_rate)
+        self.sums = sums
+
+    patch.setattr(NumpyTrainer, "_update", keeping)
+
+
+def returns_the_logits_after_the_update(patch: pytest.MonkeyPatch) -> None:
+    step = NumpyTrainer.train_step
+
+    def late(self: Any, batch: DeviceBatch, plan: Any) -> Outputs:
+        outputs = step(self, batch, plan)
+        return replace(outputs, logits=self.model(batch.images))
+
+    patch.setattr(NumpyTrainer, "train_step", late)
+
+
+def evaluates_in_training_mode(patch: pytest.MonkeyPatch) -> None:
+    def training(self: Any, batch: DeviceBatch) -> Outputs:
+        self.freezing.training_mode(self.model, self.freeze_plan)
+        return Outputs(self.model(batch.images))
+
+    patch.setattr(NumpyTrainer, "eval_step", training)
+
+
+def trains_in_evaluation_mode_after_an_evaluation(patch: pytest.MonkeyPatch) -> None:
+    mode = NumpyFreezing.training_mode
+
+    def once(self: Any, model: Any, plan: FreezePlan) -> None:
+        if not hasattr(model, "was_trained"):
+            mode(self, model, plan)
+            model.was_trained = True
+
+    patch.setattr(NumpyFreezing, "training_mode", once)
+
+
+def fetches_in_the_wrong_order(patch: pytest.MonkeyPatch) -> None:
+    fetch = NumpyTrainer.fetch
+    patch.setattr(NumpyTrainer, "fetch", lambda self, outputs: fetch(self, outputs)[::-1])
+
+
+def fetches_an_evaluations_loss_as_zero(patch: pytest.MonkeyPatch) -> None:
+    def zero(self: Any, outputs: Any) -> list[HostOutputs]:
+        return [HostOutputs(o.logits, float(o.loss or 0)) for o in outputs]
+
+    patch.setattr(NumpyTrainer, "fetch", zero)
