@@ -1,4 +1,4 @@
-"""One experiment, run by hand-written code and by Isotune: each time in a new process."""
+"""Runs one experiment with hand-written code and with Isotune, each in a new process."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ class Case:
     Attributes:
         data: a folder with train/ and val/.
         weights: a .pth file with torchvision's names, or None for random weights.
-        workers: of the hand-written loop: what decodes its images.
-        sets: overrides of the spec, KEY=VALUE; the hand-written loop knows nothing of them.
-        warm: whether Isotune's runs share a home, and so what an earlier one left there.
-        device: as for ``isotune run``, but not ``auto``: both sides are to use the same one.
-        precision: of the bare step: fp32, or bf16, for which the hand-written loop is given
+        workers: number of decoding processes of the hand-written loop.
+        sets: overrides of the spec, KEY=VALUE, which the hand-written loop ignores.
+        warm: whether Isotune's runs share a home folder and thereby its caches.
+        device: device as for ``isotune run``, except ``auto``: both sides must use the same one.
+        precision: precision of the bare step: fp32, or bf16, for which the hand-written loop uses
             autocast and channels_last.
-        compile: whether the bare step's model is compiled.
+        compile: whether to compile the bare step's model.
     """
 
     backend: str
@@ -51,7 +51,7 @@ class Case:
     compile: bool = False
 
     def settings(self) -> Record:
-        """Returns what two results must have in common to be put together."""
+        """Returns the settings that results must share to be combined."""
         return {
             **asdict(self),
             "data": Path(self.data).name,
@@ -60,7 +60,7 @@ class Case:
         }
 
     def caches(self) -> float:
-        """Returns the stated bound of what Isotune's caches hold in memory, in MiB."""
+        """Returns the upper bound of the memory of Isotune's caches, in MiB."""
         memory = load_spec(self.experiment(0), self.sets).cache.memory
         return memory * 1.25 if self.frozen else memory
 
@@ -77,7 +77,7 @@ class Case:
         return record(ended, epochs, figures)
 
     def isotune(self, seed: int, work: Path, stop: str = "") -> Record:
-        """Runs ``isotune run``, in an empty home unless it is to be warm."""
+        """Runs ``isotune run``, with an empty home folder unless `warm` is set."""
         with tempfile.TemporaryDirectory(dir=work) as folder:
             spec, times = Path(folder) / "spec.json", Path(folder) / "times.json"
             spec.write_text(json.dumps(self.experiment(seed)), "utf-8")
@@ -104,7 +104,7 @@ class Case:
         return step_record(run(command, {"GLOG_v": "3"}), self.batch)
 
     def isotune_step(self, steps: int, backend: str | None = None) -> Record:
-        """Times Isotune's training step alone, of another backend if one is named."""
+        """Times Isotune's training step alone, with `backend` if given."""
         setting = {
             "backend": backend or self.backend,
             "device": self.device,
@@ -120,7 +120,7 @@ class Case:
         return step_record(run(command), self.batch)
 
     def experiment(self, seed: int) -> Record:
-        """Returns the spec: the PyTorch tutorial's, with what this case says."""
+        """Returns the spec of the PyTorch tutorial with the settings of this case."""
         return {
             "name": "target",
             "dataset": {"path": self.data},
@@ -144,7 +144,7 @@ class Case:
         return [*command, "--workers", str(self.workers), "--device", self.device, *more]
 
     def _native_weights(self, work: Path) -> str:
-        """Returns the weights as the framework has them, converted once."""
+        """Returns the path of the weights for the framework, converted once if necessary."""
         assert self.weights
         if self.backend == "torch":
             return self.weights
@@ -156,7 +156,7 @@ class Case:
 
 
 def record(ended: Ended, epochs: list[float], figures: Record) -> Record:
-    """Returns a run's figures: seconds, MiB, and a share for the accuracy."""
+    """Returns a run's figures: seconds, MiB, and the accuracy in [0, 1]."""
     later = epochs[1:]
     return {
         "wall": ended.wall,
@@ -172,21 +172,21 @@ def record(ended: Ended, epochs: list[float], figures: Record) -> Record:
 
 
 def step_record(ended: Ended, batch: int) -> Record:
-    """Returns the figures of training steps alone."""
+    """Returns the figures of bare training steps."""
     figures = json.loads(ended.last_line)
     if "error" in figures:
         raise SystemExit(figures["error"])
-    kept = ("first_step", "step_ms", "step_ms_iqr")
+    names = ("first_step", "step_ms", "step_ms_iqr")
     return {
         "wall": ended.wall,
         "peak_mib": ended.peak_mib,
         "images_per_second": batch / figures["step_ms"] * 1e3,
-        **{name: figures[name] for name in kept},
+        **{name: figures[name] for name in names},
     }
 
 
 def faster_workers(case_with: Callable[[int], Case], work: Path) -> int:
-    """Returns 0 or 2: with how many workers the hand-written loop's run is shorter.
+    """Returns the number of workers, 0 or 2, with the shorter run of the hand-written loop.
 
     Args:
         case_with: returns the case for a number of workers.

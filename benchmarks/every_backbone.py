@@ -1,11 +1,11 @@
-"""Holds both backends to each other with every backbone of the catalogue, and times them.
+"""Compares both backends on every backbone of the catalogue, and times them.
 
     python benchmarks/every_backbone.py --work DIR [NAME ...]
 
-Each backbone runs in a process of its own for each backend, with the same random weights, whose
-BatchNorm statistics and LayerScale are not trivial either, a new head of 7 classes and the same
-batch. What a process found stays in DIR, so that the same call goes on where the last one stopped.
-The table goes to benchmarks/results/backbones.md.
+Each backbone runs in a new process per backend, with the same random weights (including nontrivial
+BatchNorm statistics and LayerScale), a new head of 7 classes and the same batch. The results of
+each process are saved in DIR, so that the same call continues where the last one stopped. The
+table is written to benchmarks/results/backbones.md.
 """
 
 from __future__ import annotations
@@ -52,28 +52,28 @@ RANGES = {
     "running_var": (0.5, 2.0),
     "layer_scale": (0.25, 0.75),
 }
-"""What vectors are drawn from, by the last part of their names.
+"""Ranges of random vectors, by the last part of their names.
 
-Blocks then add little to their shortcuts and most units are active, as in trained networks. With
-BatchNorm's weights of 1 and biases of 0 a random network amplifies rounding at every layer: for
-ResNet-50, PyTorch's own gradient of the head in float32 is 2e-4 from that in float64, and with
-these values 6e-7.
+With these values blocks add little to their shortcuts and most units are active, as in trained
+networks. With BatchNorm weights of 1 and biases of 0 a random network amplifies rounding errors at
+every layer: for ResNet-50, PyTorch's own gradient of the head differs by 2e-4 between float32 and
+float64, with these values by 6e-7.
 """
 TOLERANCE = 1e-4
-"""Of the largest value, for logits, losses and gradients."""
+"""Largest difference of logits, losses and gradients, relative to the largest value."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("names", nargs="*", help="backbones; by default all")
-    parser.add_argument("--work", type=Path, required=True, help="where findings are kept")
+    parser.add_argument("names", nargs="*", help="names of backbones; by default all")
+    parser.add_argument("--work", type=Path, required=True, help="folder of intermediate results")
     parser.add_argument("--results", type=Path, default=RESULTS / "backbones.md")
     parser.add_argument("--one", metavar="BACKEND", help=argparse.SUPPRESS)
     options = parser.parse_args()
     entries = {entry.name: entry for entry in BUILT_IN}
     if options.one:
-        found = examined(entries[options.names[0]], options.one)
-        np.savez(options.work / f"{options.names[0]}-{options.one}.npz", **found)
+        values = examined(entries[options.names[0]], options.one)
+        np.savez(options.work / f"{options.names[0]}-{options.one}.npz", **values)
         return
     options.work.mkdir(parents=True, exist_ok=True)
     failed = []
@@ -90,8 +90,8 @@ def main() -> None:
 
 
 def row(entry: BackboneEntry, work: Path, run: bool = True) -> dict[str, Any] | None:
-    """Returns how far the backends are apart with a backbone; None if it was not run."""
-    found = {}
+    """Returns the differences between the backends for a backbone, or None if it was not run."""
+    values = {}
     for backend in BACKENDS:
         path = work / f"{entry.name}-{backend}.npz"
         if not path.exists():
@@ -99,19 +99,19 @@ def row(entry: BackboneEntry, work: Path, run: bool = True) -> dict[str, Any] | 
                 return None
             command = [sys.executable, __file__, entry.name, "--one", backend, "--work", str(work)]
             subprocess.run(command, check=True)
-        found[backend] = dict(np.load(path))
-    first, second = (found[backend] for backend in BACKENDS)
-    same = all(bool(np.array_equal(first[key], second[key])) for key in ("names", "shapes"))
-    apart = {key: distance(second[key], first[key]) for key in ("logits", "loss", "gradient")}
-    counted = int(first["parameters"]) == int(second["parameters"]) == entry.parameters
+        values[backend] = dict(np.load(path))
+    first, second = (values[backend] for backend in BACKENDS)
+    same_names = all(bool(np.array_equal(first[key], second[key])) for key in ("names", "shapes"))
+    differences = {key: distance(second[key], first[key]) for key in ("logits", "loss", "gradient")}
+    same_size = int(first["parameters"]) == int(second["parameters"]) == entry.parameters
     return {
         "name": entry.name,
         "parameters": entry.parameters,
         "pixels": size_of(entry),
-        **apart,
-        "agrees": same and counted and max(apart.values()) < TOLERANCE,
+        **differences,
+        "agrees": same_names and same_size and max(differences.values()) < TOLERANCE,
         **{
-            f"{backend} {key}": float(found[backend][key])
+            f"{backend} {key}": float(values[backend][key])
             for backend in BACKENDS
             for key in ("forward_ms", "step_ms")
         },
@@ -119,11 +119,11 @@ def row(entry: BackboneEntry, work: Path, run: bool = True) -> dict[str, Any] | 
 
 
 def examined(entry: BackboneEntry, backend_name: str) -> dict[str, NDArray[Any]]:
-    """Returns what one backend makes of a backbone.
+    """Returns the results of one backend for a backbone.
 
     Raises:
-        AssertionError: its state does not survive a round trip, or freezing leaves more than the
-            head to train.
+        AssertionError: exporting an imported state changes it, or parameters outside the head
+            train although the backbone is frozen.
     """
     backend = plugins.open_backend(backend_name, "cpu")
     spec = experiment(entry)
@@ -143,7 +143,7 @@ def examined(entry: BackboneEntry, backend_name: str) -> dict[str, NDArray[Any]]
     fed = list(backend.dataset.feed([images(entry)], entry.preprocessing.normalization))
     logits = trainer.fetch([trainer.eval_step(fed[0])])[0].logits
     forward = timed(lambda: trainer.fetch([trainer.eval_step(fed[0])]))
-    # Of the model, a step at rate 0 changes the statistics alone, which training does not use.
+    # A step with learning rate 0 changes only the running statistics, which training ignores.
     step = timed(lambda: trainer.fetch([trainer.train_step(fed[0], StepPlan(1, 0.0))]))
     loss = trainer.fetch([trainer.train_step(fed[0], StepPlan(0, 1.0))])[0].loss
     head = f"{entry.classifier}.weight"
@@ -176,14 +176,14 @@ def experiment(entry: BackboneEntry) -> ExperimentSpec:
 
 
 def size_of(entry: BackboneEntry) -> int:
-    """Returns the height and width of the images: 224, where the backbone takes them."""
+    """Returns the height and width of the images: 224, if the backbone supports it."""
     return min(max(SIZE, entry.min_input_size), entry.max_input_size or 10**6)
 
 
 def images(entry: BackboneEntry) -> Batch:
-    """Returns squares of random colors, which differ from place to place as photographs do.
+    """Returns squares of random colors, which vary between positions like photographs.
 
-    A network makes the same of all places of a noise, and BatchNorm then divides by almost nothing.
+    Features of noise are the same at all positions, and BatchNorm then divides by almost 0.
     """
     side = size_of(entry)
     squares = -(-side // SQUARE)
@@ -195,7 +195,7 @@ def images(entry: BackboneEntry) -> Batch:
 def weights(
     shapes: Mapping[str, tuple[int, ...]], entry: BackboneEntry
 ) -> dict[str, NDArray[np.float32]]:
-    """Returns a random start in which norms, their statistics and LayerScale do something, too."""
+    """Returns random weights with nontrivial norms, running statistics and LayerScale."""
     state = initial_state(shapes, 0, entry.initialization)
     for name, shape in shapes.items():
         kind = name.rpartition(".")[2]
@@ -210,34 +210,33 @@ def weights(
 def check_freezing(
     spec: ExperimentSpec, entry: BackboneEntry, backend: Backend, model: Any
 ) -> None:
-    """Makes sure that a frozen backbone leaves the head alone to train."""
+    """Checks that only the head trains if the backbone is frozen."""
     names = backend.checkpoints.model_shapes(model)
     plan = freezing_plans(spec, entry, names)(1)
     backend.freezing.apply(model, plan)
-    left = set(names) - plan.frozen
-    trained = {name for name in left if is_parameter(name)}
+    trained = {name for name in set(names) - plan.frozen if is_parameter(name)}
     assert trained == {f"{entry.classifier}.weight", f"{entry.classifier}.bias"}, sorted(trained)
 
 
 def count(backend: Backend, model: Any) -> int:
-    """Returns how many parameters a model has."""
+    """Returns the number of parameters of a model."""
     shapes = backend.checkpoints.model_shapes(model)
     return sum(int(np.prod(shape)) for name, shape in shapes.items() if is_parameter(name))
 
 
 def timed(work: Callable[[], object]) -> float:
-    """Returns the shortest of :data:`TIMES` times, in milliseconds, after one not counted."""
+    """Returns the shortest of :data:`TIMES` times in milliseconds, after a warm-up."""
     work()
-    found = []
+    times = []
     for _ in range(TIMES):
         begin = time.perf_counter()
         work()
-        found.append((time.perf_counter() - begin) * 1e3)
-    return min(found)
+        times.append((time.perf_counter() - begin) * 1e3)
+    return min(times)
 
 
 def distance(actual: NDArray[Any], expected: NDArray[Any]) -> float:
-    """Returns the largest difference as a share of the largest value expected."""
+    """Returns the largest difference relative to the largest expected value."""
     return float(np.abs(actual - expected).max() / np.abs(expected).max())
 
 
@@ -249,7 +248,7 @@ def page(rows: list[dict[str, Any]]) -> str:
         "# Every backbone on both backends",
         "",
         f"Made by `benchmarks/every_backbone.py`: {IMAGES} random images, random weights, a new"
-        f" head of {CLASSES} classes. Differences between the backends are shares of the largest"
+        f" head of {CLASSES} classes. Differences between the backends are relative to the largest"
         f" value; those up to {TOLERANCE} agree. Milliseconds are the shortest of {TIMES} times, on"
         f" {machine['cpus']} cores ({machine['cpu']}, {machine['system']}; {packages}).",
         "",
@@ -258,7 +257,7 @@ def page(rows: list[dict[str, Any]]) -> str:
         "|---|--:|--:|--:|--:|--:|---|--:|--:|--:|--:|",
     ]
     for each in rows:
-        apart = " | ".join(f"{each[key]:.0e}" for key in ("logits", "loss", "gradient"))
+        differences = " | ".join(f"{each[key]:.0e}" for key in ("logits", "loss", "gradient"))
         times = " | ".join(
             f"{each[f'{backend} {key}']:,.0f}"
             for backend in BACKENDS
@@ -266,8 +265,8 @@ def page(rows: list[dict[str, Any]]) -> str:
         )
         agrees = "yes" if each["agrees"] else "**no**"
         lines.append(
-            f"| {each['name']} | {each['parameters']:,} | {each['pixels']} | {apart} | {agrees}"
-            f" | {times} |"
+            f"| {each['name']} | {each['parameters']:,} | {each['pixels']} | {differences}"
+            f" | {agrees} | {times} |"
         )
     return "\n".join(lines) + "\n"
 

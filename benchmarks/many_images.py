@@ -1,4 +1,4 @@
-"""A dataset of very many tiny images: how long its index takes, and what training it needs."""
+"""Measures indexing, checking and training with a dataset of very many tiny images."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SIZE = 32
 
 
 def part(backend: str, device: str, many: int, work: Path, sets: Sequence[str]) -> Part:
-    """Returns the measurement of a dataset of `many` images beside one of a tenth of them."""
+    """Returns the comparison of a dataset of `many` images with one of a tenth of them."""
     few = many // 10
 
     def measured(count: int) -> Record:
@@ -43,7 +43,7 @@ def part(backend: str, device: str, many: int, work: Path, sets: Sequence[str]) 
 
 
 def dataset(folder: Path, count: int) -> Path:
-    """Makes a dataset of `count` training images and a few others, unless it is there."""
+    """Creates a dataset of `count` training images and some validation images, once."""
     done = folder / "done"
     if not done.exists():
         for split, images in (("train", count), ("val", 10 * CLASSES)):
@@ -57,7 +57,7 @@ def dataset(folder: Path, count: int) -> Path:
 
 
 def image(number: int) -> bytes:
-    """Returns a PNG file of one color, which `number` decides."""
+    """Returns a PNG file with a single color that depends on `number`."""
     color = bytes(((number * 37) % 256, (number * 101) % 256, (number * 173) % 256))
     rows = (b"\0" + color * SIDE) * SIDE
     header = pack(">IIBBBBB", SIDE, SIDE, 8, 2, 0, 0, 0)
@@ -70,14 +70,14 @@ def _chunk(kind: bytes, content: bytes) -> bytes:
 
 
 def indexed(folder: Path) -> Record:
-    """Times the index, and the look at every image that a first run takes, in a new process."""
+    """Times indexing, and checking every image in a first run, in a new process."""
     command = [sys.executable, str(Path(__file__).resolve()), str(folder)]
     with tempfile.TemporaryDirectory() as home:
         return dict(json.loads(run(command, {"ISOTUNE_HOME": home}).last_line))
 
 
 def trained(folder: Path, backend: str, device: str, work: Path, sets: Sequence[str]) -> Record:
-    """Trains for an epoch; returns wall time and peak resident size."""
+    """Trains for one epoch; returns wall time and peak resident set size."""
     experiment: dict[str, Any] = {
         "name": "many",
         "dataset": {"path": str(folder)},
@@ -88,15 +88,15 @@ def trained(folder: Path, backend: str, device: str, work: Path, sets: Sequence[
         "optimizer": {"name": "sgd", "lr": 0.01},
         "epochs": 1,
     }
-    with tempfile.TemporaryDirectory(dir=work) as place:
-        spec = Path(place) / "spec.json"
+    with tempfile.TemporaryDirectory(dir=work) as home:
+        spec = Path(home) / "spec.json"
         spec.write_text(json.dumps(experiment), "utf-8")
-        command = [sys.executable, str(HERE / "timed_run.py"), str(Path(place) / "times.json")]
+        command = [sys.executable, str(HERE / "timed_run.py"), str(Path(home) / "times.json")]
         command += ["run", str(spec), "--backend", backend, "--device", device]
-        command += ["--output", str(Path(place) / "run")]
+        command += ["--output", str(Path(home) / "run")]
         for each in sets:
             command += ["--set", each]
-        ended = run(command, {"ISOTUNE_HOME": place})
+        ended = run(command, {"ISOTUNE_HOME": home})
     return {"wall": ended.wall, "peak_mib": ended.peak_mib}
 
 

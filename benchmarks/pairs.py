@@ -1,4 +1,4 @@
-"""Paired measurements: kept in a JSON file as they come, so that a later call goes on."""
+"""Paired measurements, saved to a JSON file after each pair so that a later call can continue."""
 
 from __future__ import annotations
 
@@ -23,19 +23,20 @@ FRAMEWORKS = ("torch", "torchvision", "timm", "mindspore")
 
 @dataclass(frozen=True)
 class Part:
-    """Two things that are measured in turn.
+    """A comparison of two measurements, which are run in turn.
 
     Attributes:
-        name: of the result's file.
-        title: what is measured, for a table.
-        first: measures the one that is compared with, given the number of the pair.
-        second: measures the other one.
-        ratios: metrics whose ratio second / first is told, with the limit it should keep.
-        differences: the same for differences second - first, whose mean should be at least the
-            limit.
-        allowances: what the second may have of a metric beside its limit: a cache, in MiB.
-        bounds: what the median of `second` itself should not exceed.
-        names: what `first` and `second` are called.
+        name: name of the results file.
+        title: title in tables.
+        settings: settings that results must share to be combined.
+        first: runs the reference measurement, given the number of the pair.
+        second: runs the other measurement.
+        ratios: metrics whose ratio second / first is reported, with upper limits or None.
+        differences: metrics whose mean difference second - first has a lower limit.
+        allowances: amounts of a metric that are subtracted from `second` before its limit is
+            checked: the size of a cache in MiB, for example.
+        bounds: upper limits for the median of `second` itself.
+        names: names of `first` and `second`.
     """
 
     name: str
@@ -51,7 +52,7 @@ class Part:
 
 
 class Deadline:
-    """Tells whether there is time for another pair."""
+    """Decides whether there is time for another pair."""
 
     def __init__(self, minutes: float) -> None:
         self.end = time.monotonic() + minutes * 60
@@ -68,41 +69,41 @@ class Deadline:
 
 
 def forget(part: Part, folder: Path = RESULTS) -> None:
-    """Removes what earlier calls measured."""
+    """Removes the results of earlier calls."""
     (folder / f"{part.name}.json").unlink(missing_ok=True)
 
 
 def measure(
     parts: Sequence[Part], pairs: int, deadline: Deadline, folder: Path = RESULTS
 ) -> list[Record]:
-    """Measures until there are `pairs` pairs of each part or no time is left; returns all results.
+    """Measures until each part has `pairs` pairs or no time is left; returns all results.
 
     Args:
-        parts: what is measured; they take turns, so that each pair finds the same machine.
-        pairs: how many there should be, those of earlier calls included.
-        deadline: when no other pair may begin.
-        folder: where results are kept.
+        parts: the comparisons, which take turns, so that changes of the machine affect all.
+        pairs: number of pairs, including those of earlier calls.
+        deadline: decides whether another pair may begin.
+        folder: folder of the results.
 
     Raises:
-        SystemExit: a file holds results of other settings.
+        SystemExit: a file has results with other settings.
     """
     results = [_opened(part, folder / f"{part.name}.json") for part in parts]
     for number in range(pairs):
         for part, result in zip(parts, results, strict=True):
             if len(result["pairs"]) == number and deadline.allows_another():
                 result["pairs"].append(deadline.timed(lambda p=part, n=number: _pair(p, n)))
-                _keep(result, folder / f"{part.name}.json")
+                _save(result, folder / f"{part.name}.json")
                 print(f"{part.name}: pair {number + 1} of {pairs}", flush=True)
     return results
 
 
-def _keep(result: Record, path: Path) -> None:
+def _save(result: Record, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, json.dumps(result, indent=1) + "\n")
 
 
 def _pair(part: Part, number: int) -> Record:
-    # Whoever comes second finds a machine that is warmer, so they take turns.
+    # The second measurement finds a warmer machine, so the order alternates.
     both = [(part.names[0], part.first), (part.names[1], part.second)]
     order = both if number % 2 == 0 else both[::-1]
     return {name: side(number) for name, side in order}
@@ -140,7 +141,7 @@ def installed_versions() -> dict[str, str]:
 
 
 def ratios(result: Record, metric: str, allowance: float = 0) -> list[float]:
-    """Returns second / first of every pair that has the metric, `allowance` taken off second."""
+    """Returns (second - allowance) / first of every pair that has the metric."""
     first, second = result["names"]
     both = [(pair[first].get(metric), pair[second].get(metric)) for pair in result["pairs"]]
     return [(b - allowance) / a for a, b in both if a and b]

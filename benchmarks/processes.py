@@ -1,4 +1,4 @@
-"""Runs a command as a process of its own and measures it from outside."""
+"""Runs a command in a new process and measures it from outside."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 UNIT = 1 if sys.platform == "darwin" else 1024
-"""Bytes in what ``ru_maxrss`` counts."""
+"""Unit of ``ru_maxrss``, in bytes."""
 
 
 @dataclass(frozen=True)
 class Ended:
-    """A process that ended well.
+    """A process that ended without an error.
 
     Attributes:
-        wall: seconds from its start to its end, interpreter and imports included.
-        peak_mib: the largest resident size of it, or of one of its own processes, in MiB.
+        wall: seconds from its start to its end, including interpreter and imports.
+        peak_mib: peak resident set size of the process or of one of its children, in MiB.
         output: its standard output.
     """
 
@@ -37,12 +37,11 @@ def run(command: Sequence[str], environment: Mapping[str, str] | None = None) ->
     """Runs a command and waits for it.
 
     Raises:
-        SystemExit: it failed; the message ends with what it said last.
+        SystemExit: the command failed. The message ends with its last output.
     """
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
         born = time.time()
-        # This process must stay small: until it becomes another program, a child counts as large
-        # as its parent.
+        # This process must stay small: until it calls exec, a child counts as large as its parent.
         process = subprocess.Popen(
             list(command),
             stdout=out,
@@ -56,6 +55,6 @@ def run(command: Sequence[str], environment: Mapping[str, str] | None = None) ->
         err.seek(0)
         output = out.read()
         if process.returncode:
-            said = (err.read() or output)[-2000:]
-            raise SystemExit(f"{' '.join(command)}\nended with {process.returncode}:\n{said}")
+            message = (err.read() or output)[-2000:]
+            raise SystemExit(f"{' '.join(command)}\nended with {process.returncode}:\n{message}")
     return Ended(wall, usage.ru_maxrss * UNIT / 2**20, output)

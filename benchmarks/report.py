@@ -1,4 +1,4 @@
-"""Makes the results page from the files in benchmarks/results/.
+"""Writes the results page from the files in benchmarks/results/.
 
 python benchmarks/report.py
 """
@@ -77,16 +77,16 @@ def _about(results: list[Record]) -> str:
 
 
 def _settings(result: Record) -> list[str]:
-    """Returns a line with what the title does not say."""
+    """Returns a line with the settings that the title does not include."""
     settings = result["settings"]
-    told = {
+    others = {
         "epochs": settings.get("epochs"),
         "weights": settings.get("weights"),
         "decoding workers of the hand-written loop": settings.get("workers"),
         "set": ", ".join(settings.get("sets", [])) or None,
         "home kept between runs": settings.get("warm") or None,
     }
-    line = "; ".join(f"{name}: {value}" for name, value in told.items() if value is not None)
+    line = "; ".join(f"{name}: {value}" for name, value in others.items() if value is not None)
     return [f"{line}."] if line else []
 
 

@@ -27,21 +27,21 @@ COLUMNS = ("", "median ratio", "smallest to largest", "pairs", "limit", "kept")
 
 
 def part_table(result: Record) -> str:
-    """Returns a Markdown table: a line a metric."""
+    """Returns a Markdown table with a row per metric."""
     first, second = result["names"]
     table = Table([COLUMNS[0], first, second, *COLUMNS[1:]])
     for metric, limit in result["ratios"].items():
-        sides, found = medians(result, metric), ratios(result, metric)
-        if sides is None or not found:
+        sides, values = medians(result, metric), ratios(result, metric)
+        if sides is None or not values:
             continue
-        median = statistics.median(found)
+        median = statistics.median(values)
         bound = result["bounds"].get(metric)
         table.add(
             UNITS.get(metric, metric),
             *(number(side, digits(side)) for side in sides),
             number(median, 3),
-            f"{min(found):.3f} to {max(found):.3f}",
-            len(found),
+            f"{min(values):.3f} to {max(values):.3f}",
+            len(values),
             *(_bounded(bound, sides[1]) if bound else _limited(result, metric, limit)),
         )
     for metric, least in result["differences"].items():
@@ -53,8 +53,8 @@ def _limited(result: Record, metric: str, limit: float | None) -> tuple[str, str
     if limit is None:
         return NONE, NONE
     allowance = result["allowances"].get(metric, 0)
-    told = f"{number(limit, 2)} and {allowance:g}" if allowance else number(limit, 2)
-    return told, verdict(statistics.median(ratios(result, metric, allowance)) <= limit)
+    shown = f"{number(limit, 2)} and {allowance:g}" if allowance else number(limit, 2)
+    return shown, verdict(statistics.median(ratios(result, metric, allowance)) <= limit)
 
 
 def _bounded(bound: float, value: float) -> tuple[str, str]:
@@ -62,23 +62,23 @@ def _bounded(bound: float, value: float) -> tuple[str, str]:
 
 
 def _add_difference(table: Table, result: Record, metric: str, least: float) -> None:
-    sides, found = medians(result, metric), differences(result, metric)
+    sides, values = medians(result, metric), differences(result, metric)
     if sides is None:
         return
-    mean = statistics.fmean(found)
+    mean = statistics.fmean(values)
     table.add(
         f"{UNITS.get(metric, metric)} (difference of means)",
         *(number(side, 4) for side in sides),
         f"{mean:+.4f}",
-        f"{min(found):+.4f} to {max(found):+.4f}",
-        len(found),
+        f"{min(values):+.4f} to {max(values):+.4f}",
+        len(values),
         f"{least:+.2f}",
         verdict(mean >= least),
     )
 
 
 def digits(value: float) -> int:
-    """Returns decimals that leave about three significant digits."""
+    """Returns the number of decimals for about three significant digits."""
     return 0 if value >= 100 else 1 if value >= 10 else 2
 
 
@@ -87,22 +87,22 @@ def verdict(kept: bool) -> str:
 
 
 def overview(results: Sequence[Record]) -> str:
-    """Returns a Markdown table of all limits: a line each, with what was reached."""
+    """Returns a Markdown table with a row per limit and the measured value."""
     columns = ["what", "figure", "median ratio", "limit", "kept"]
     table = Table(columns, ["left", "left", "right", "right", "right"])
     for result in results:
         for metric, limit in result["ratios"].items():
-            found = ratios(result, metric)
-            if limit is not None and found:
-                told = number(statistics.median(found), 3), *_limited(result, metric, limit)
-                table.add(result["title"], UNITS.get(metric, metric), *told)
+            values = ratios(result, metric)
+            if limit is not None and values:
+                cells = number(statistics.median(values), 3), *_limited(result, metric, limit)
+                table.add(result["title"], UNITS.get(metric, metric), *cells)
         for metric, bound in result["bounds"].items():
             if sides := medians(result, metric):
                 label = f"{UNITS.get(metric, metric)} (no ratio)"
                 table.add(result["title"], label, number(sides[1], 2), *_bounded(bound, sides[1]))
         for metric, least in result["differences"].items():
-            if found := differences(result, metric):
-                mean, label = statistics.fmean(found), UNITS.get(metric, metric)
+            if values := differences(result, metric):
+                mean, label = statistics.fmean(values), UNITS.get(metric, metric)
                 kept = verdict(mean >= least)
                 table.add(result["title"], label, f"{mean:+.4f}", f"{least:+.2f}", kept)
     return table.markdown()

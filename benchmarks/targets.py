@@ -1,9 +1,9 @@
-"""Measures the speed targets as paired runs: hand-written and Isotune, in turn.
+"""Measures the speed targets with paired runs of hand-written code and Isotune, in turn.
 
     python benchmarks/targets.py --target 1 --model resnet18 --batch 4 --backend torch --home DIR
 
-Every pair is kept in benchmarks/results/ as soon as it is there; the same call goes on where
-the last one stopped, so that `--minutes` may be short. README.md beside this file tells more.
+Every pair is saved to benchmarks/results/ at once, and the same call continues where the last one
+stopped, so that `--minutes` may be short. See README.md beside this file.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from pairs import RESULTS, Deadline, Part, Record, forget, measure
 from tables import part_table
 
 STEPS = 20
-"""Training steps of one measurement of the bare step."""
+"""Number of training steps in one measurement of the bare step."""
 
 
 def main() -> None:
     options = arguments()
     work = Path(options.work or tempfile.mkdtemp(prefix="isotune-targets-"))
     work.mkdir(parents=True, exist_ok=True)
-    chosen = parts(options, work)
+    selected = parts(options, work)
     if options.fresh:
-        for part in chosen:
+        for part in selected:
             forget(part, options.results)
-    for result in measure(chosen, options.pairs, Deadline(options.minutes), options.results):
+    for result in measure(selected, options.pairs, Deadline(options.minutes), options.results):
         print(f"\n{result['title']}\n\n{part_table(result)}\n", flush=True)
 
 
@@ -46,39 +46,43 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--batch", type=int)
     parser.add_argument("--epochs", type=int)
     parser.add_argument("--size", type=int, default=224)
-    parser.add_argument("--pairs", type=int, default=5, help="how many there should be in all")
-    parser.add_argument("--steps", type=int, default=STEPS, help="for the bare step")
+    parser.add_argument("--pairs", type=int, default=5, help="total number of pairs")
+    parser.add_argument("--steps", type=int, default=STEPS, help="number of bare steps")
     parser.add_argument(
-        "--minutes", type=float, default=60, help="no pair is begun that would end later"
+        "--minutes", type=float, default=60, help="time limit; starts no pair that would exceed it"
     )
     home = os.environ.get("ISOTUNE_HOME", str(Path.home() / ".cache" / "isotune"))
-    parser.add_argument("--home", default=home, help="where datasets/ and weights/ are")
+    parser.add_argument("--home", default=home, help="folder of datasets/ and weights/")
     parser.add_argument("--data", default="hymenoptera_data", help="in datasets/, or a folder")
     parser.add_argument(
         "--weights",
-        help="a .pth in weights/, or its path; 'none' for random ones. By default MobileNetV2 has"
-        " mobilenet_v2-features-imagenet.pth and others have none",
+        help="a .pth in weights/, or its path; 'none' for random weights. By default"
+        " mobilenet_v2-features-imagenet.pth for MobileNetV2 and none for others",
     )
     parser.add_argument(
-        "--native-workers", default="0", help="of the hand-written loop; 'best' tries 0 and 2"
+        "--native-workers", default="0", help="workers of the hand-written loop; best: try 0 and 2"
     )
     parser.add_argument(
         "--set", "-s", action="append", default=[], dest="sets", help="a field of Isotune's spec"
     )
-    parser.add_argument("--warm", action="store_true", help="let Isotune's runs share a home")
-    parser.add_argument("--fresh", action="store_true", help="begin results anew")
-    parser.add_argument("--results", type=Path, default=RESULTS, help="where results are kept")
+    parser.add_argument(
+        "--warm", action="store_true", help="share a home folder between Isotune's runs"
+    )
+    parser.add_argument("--fresh", action="store_true", help="discard earlier results")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the results")
     parser.add_argument("--work", help="a folder for intermediate files")
-    parser.add_argument("--many", type=int, default=100_000, help="images of target 4-many")
+    parser.add_argument(
+        "--many", type=int, default=100_000, help="number of images of target 4-many"
+    )
     options = parser.parse_args()
     if options.device == "auto":
-        parser.error("--device auto: both sides are to use the same; name it.")
+        parser.error("--device auto: both sides must use the same device; name it.")
     return options
 
 
 def make_case(options: argparse.Namespace, work: Path, **defaults: object) -> Case:
-    """Returns the experiment the options describe; `defaults` are a target's own."""
-    chosen = {
+    """Returns the experiment of the options; `defaults` are those of a target."""
+    values = {
         name: value if (value := getattr(options, name, None)) is not None else default
         for name, default in {"model": "resnet18", "batch": 4, "epochs": 2, **defaults}.items()
         if name != "frozen"
@@ -89,12 +93,12 @@ def make_case(options: argparse.Namespace, work: Path, **defaults: object) -> Ca
         frozen=bool(defaults.get("frozen")),
         size=options.size,
         data=str(home / "datasets" / options.data),
-        weights=weights_file(options.weights, str(chosen["model"]), home),
+        weights=weights_file(options.weights, str(values["model"]), home),
         workers=0,
         sets=tuple(options.sets),
         warm=options.warm,
         device=options.device,
-        **chosen,
+        **values,
     )
     if options.native_workers == "best":
         return replace(case, workers=stored_choice(case, work))
@@ -102,7 +106,7 @@ def make_case(options: argparse.Namespace, work: Path, **defaults: object) -> Ca
 
 
 def stored_choice(case: Case, work: Path) -> int:
-    """Returns the faster number of workers, tried once for a case and then remembered."""
+    """Returns the faster number of workers, measured once per case and then stored in `work`."""
     path = work / f"workers-{case.backend}-{case.model}-b{case.batch}-{case.frozen}"
     if not path.exists():
         short = replace(case, epochs=1)
@@ -110,19 +114,19 @@ def stored_choice(case: Case, work: Path) -> int:
     return int(path.read_text("utf-8"))
 
 
-def weights_file(chosen: str | None, model: str, home: Path) -> str | None:
-    if chosen is None:
-        chosen = "mobilenet_v2-features-imagenet.pth" if model == "mobilenet_v2" else "none"
-    return None if chosen == "none" else str(home / "weights" / chosen)
+def weights_file(name: str | None, model: str, home: Path) -> str | None:
+    if name is None:
+        name = "mobilenet_v2-features-imagenet.pth" if model == "mobilenet_v2" else "none"
+    return None if name == "none" else str(home / "weights" / name)
 
 
 def parts(options: argparse.Namespace, work: Path) -> list[Part]:
-    """Returns what a target measures."""
+    """Returns the comparisons of a target."""
     return TARGETS[options.target](options, work)
 
 
 def epochs(options: argparse.Namespace, work: Path) -> list[Part]:
-    """Target 1: an epoch, and the whole run, of fine-tuning; target 4: its memory."""
+    """Target 1: an epoch and a whole run of fine-tuning; target 4: its memory."""
     case = make_case(options, work)
     return [
         _runs(
@@ -153,7 +157,7 @@ def _bare_step(
 
 
 def features(options: argparse.Namespace, work: Path) -> list[Part]:
-    """Target 2: fixed features, ten epochs, of fresh views in each and of one view.
+    """Target 2: ten epochs of fixed features, with new views in each epoch and with one view.
 
     Both are compared with the same hand-written runs.
     """
@@ -177,7 +181,7 @@ def _features(
 
 
 def frameworks(options: argparse.Namespace, work: Path) -> list[Part]:
-    """Target 3: mindspore's step beside torch's."""
+    """Target 3: the training step of mindspore compared with that of torch."""
     case = make_case(options, work, model="resnet50", batch=8)
     return [
         Part(
@@ -193,14 +197,18 @@ def frameworks(options: argparse.Namespace, work: Path) -> list[Part]:
 
 
 def accelerated(options: argparse.Namespace, work: Path) -> list[Part]:
-    """Target 6: the bare step on a GPU in bfloat16, as it is and compiled."""
+    """Target 6: the bare step on a GPU in bfloat16, without and with compilation."""
     case = replace(make_case(options, work, model="resnet50", batch=256), precision="bf16")
     compiled = replace(case, compile=True)
     what = "the bare training step in bf16, channels_last"
-    told: dict[str, float | None] = {"step_ms": None, "images_per_second": None, "first_step": None}
+    metrics: dict[str, float | None] = {
+        "step_ms": None,
+        "images_per_second": None,
+        "first_step": None,
+    }
     return [
-        _bare_step("6-bf16", what, case, options.steps, told),
-        _bare_step("6-compile", f"{what}, torch.compile", compiled, options.steps, told),
+        _bare_step("6-bf16", what, case, options.steps, metrics),
+        _bare_step("6-compile", f"{what}, torch.compile", compiled, options.steps, metrics),
     ]
 
 
@@ -220,7 +228,7 @@ def first_step(options: argparse.Namespace, work: Path) -> list[Part]:
 
 
 def many(options: argparse.Namespace, work: Path) -> list[Part]:
-    """Target 4: a dataset of very many files beside one of a tenth of them."""
+    """Target 4: a dataset of very many files compared with one of a tenth of them."""
     return [many_images.part(options.backend, options.device, options.many, work, options.sets)]
 
 

@@ -1,8 +1,8 @@
-"""The ``isotune`` command with an observer that notes when its steps and epochs ended.
+"""The ``isotune`` command with an observer that records the end times of steps and epochs.
 
     python benchmarks/timed_run.py TIMES.json run SPEC --backend torch --output FOLDER
 
-Set ``BENCHMARK_BORN`` to the time (seconds since 1970) at which the process is started, and
+Set ``BENCHMARK_BORN`` to the start time of the process (seconds since 1970), and
 ``BENCHMARK_STOP=first-step`` to end it after the first training step.
 """
 
@@ -21,11 +21,11 @@ from isotune.plugins import register
 
 BORN = float(os.environ.get("BENCHMARK_BORN", time.time()))
 SLOW = 3.0
-"""A step is listed as slow that takes this many times the median."""
+"""Steps that take more than this multiple of the median are listed as slow."""
 
 
 class Times:
-    """Notes when things ended: seconds since the process was started."""
+    """Records the end times of steps and epochs, in seconds since the start of the process."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -67,7 +67,7 @@ class Times:
         return time.time() - BORN
 
     def write(self) -> None:
-        """Writes everything, with the steps that took unusually long as a compilation does."""
+        """Writes all figures, and the unusually slow steps (compilation for example)."""
         seconds = [step[2] for step in self.steps] or [0.0]
         median = statistics.median(seconds)
         figures = {

@@ -15,4 +15,4 @@ def test_both_sides_of_a_pair_use_a_named_device(
     monkeypatch.setattr(sys, "argv", ["targets.py", "--target", "1-step", "--device", "auto"])
     with pytest.raises(SystemExit, match="2"):
         targets.arguments()
-    assert "both sides are to use the same" in capsys.readouterr().err
+    assert "both sides must use the same" in capsys.readouterr().err

@@ -28,6 +28,9 @@ def test_results_a_page_and_a_plot(
     assert "| linear | 4 | 8 | finetune | fp32 | no | numpy | cpu | native | 0.50 | 10.0 |" in page
     assert Path("out/a.svg").read_text().startswith("<?xml")
 
+    result = isotune("bench", *TINY, "--pictures", 0, "--output", "out/b.json")  # the former name
+    assert result.exit_code == 0 and "data" not in result.stderr
+
     compared = isotune("bench", "compare", "out/a.json", "out/a.json")
     assert compared.exit_code == 0 and "geometric mean" in compared.stdout
     compared = isotune("bench", "compare", "out/a.json", "out/a.json", "--markdown")

@@ -113,8 +113,10 @@ def test_backbones_are_filtered_and_sorted(isotune):
         return [line.split()[0] for line in lines]
 
     assert names("resnet1*") == ["resnet101", "resnet152", "resnet18"]
-    small = names("--smaller", "3", "--better", "65", "--sort", "accuracy")
+    small = names("--max-parameters", "3", "--min-accuracy", "65", "--sort", "accuracy")
     assert small == ["shufflenet_v2_x1_0", "mnasnet0_5", "mobilenet_v3_small"]
+    assert names("--smaller", "3", "--better", "65", "--sort", "accuracy") == small
+    assert "--smaller" not in isotune("backbones", "--help").stdout
     assert names("--family", "swin", "--sort", "parameters") == ["swin_t", "swin_s", "swin_b"]
     row = isotune("backbones", "resnet50").stdout.splitlines()[2]
     assert re.split(r"  +", row) == [

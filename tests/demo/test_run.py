@@ -44,7 +44,7 @@ def test_every_mode_runs_on_the_backend_and_the_results_are_left(tmp_path: Path,
     watcher = Watcher()
     folder = tmp_path / "demo"
     report = running.run_demo(
-        "numpy", folder, tell=print, observers=[watcher], plugins=numpy_plugins()
+        "numpy", folder, log=print, observers=[watcher], plugins=numpy_plugins()
     )
     assert watcher.started == ["fixed-numpy", "tuned-numpy"]
     assert [row[:3] for row in report.table.rows] == [
@@ -59,7 +59,7 @@ def test_every_mode_runs_on_the_backend_and_the_results_are_left(tmp_path: Path,
 def test_a_folder_in_use_is_left_alone(tmp_path: Path, tiny_demo: None):
     (tmp_path / "file").write_text("mine")
     with pytest.raises(IsotuneError, match="is there already"):
-        running.run_demo("numpy", tmp_path, tell=print, plugins=numpy_plugins())
+        running.run_demo("numpy", tmp_path, log=print, plugins=numpy_plugins())
 
 
 def test_fine_tuning_freezes_the_batch_norms_and_nothing_else():

@@ -38,7 +38,7 @@ def test_there_and_back_again(tmp_path: Path, first: str, second: str) -> None:
     assert (done.backbone, done.tensors, done.target) == ("mobilenet_v2", 262, paths[1])
     assert done.head == {"classifier.1.weight": (1000, 1280), "classifier.1.bias": (1000,)}
     assert done.dialects == (("MindSpore",) if first == "ckpt" else ())
-    assert done.notes == ("1 tensor is no weight and was left out: moments.features.0.0.weight",)
+    assert done.notes == ("1 tensor is not a weight and was left out: moments.features.0.0.weight",)
     isotune.convert(paths[1], paths[2])
     assert_equal(read_weights(paths[2]), MOBILENET)
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from isotune.reports.grid import MOST_PIXELS, Tile, column_count, grid, small
+from isotune.reports.grid import MAX_PIXELS, Tile, column_count, grid, small
 
 NAMES = ("cat", "Staffordshire bull terrier, Staffordshire bullterrier", "W" * 40, "$5_bill$")
 
@@ -48,5 +48,5 @@ def test_no_image_leaves_the_heading():
 
 
 def test_large_images_are_reduced_in_proportion():
-    assert small(Image.new("RGB", (4000, 2000))).shape == (MOST_PIXELS // 2, MOST_PIXELS, 3)
+    assert small(Image.new("RGB", (4000, 2000))).shape == (MAX_PIXELS // 2, MAX_PIXELS, 3)
     assert small(Image.new("RGB", (5, 4))).shape == (4, 5, 3)

@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 from isotune.experiment.result import Run
-from isotune.reports.drawing import RIGHT, WRONG, write_figure
+from isotune.reports.drawing import CORRECT, WRONG, write_figure
 from isotune.reports.examples import Example
 from isotune.reports.predictions import prediction_figure
 
@@ -23,10 +23,10 @@ def test_right_predictions_are_blue_and_wrong_ones_red_and_say_what_is_right():
         "bees 90.0% (true: ants)",
         "ants 90.0%",
     ]
-    assert [title.get_color() for title in titles] == [RIGHT, WRONG, RIGHT]
+    assert [title.get_color() for title in titles] == [CORRECT, WRONG, CORRECT]
     heading, detail = (text.get_text() for text in figure.texts)
     assert heading == "tiny: predictions"
-    assert detail == "val: 2 of 3 images right (blue), 1 wrong (red)"
+    assert detail == "val: 2 of 3 images correct (blue), 1 wrong (red)"
 
 
 def test_examples_are_images_of_all_classes_with_the_runs_predictions(run: Run):

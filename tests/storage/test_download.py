@@ -191,7 +191,7 @@ def test_a_busy_server_is_asked_again_and_a_refusal_is_not(site: Site, target: P
 
 def test_without_a_length_only_a_hash_tells_that_all_arrived(site: Site, target: Path) -> None:
     site.length = False
-    assert "does not say how long" in failed(site, target)
+    assert "does not send its length" in failed(site, target)
     fetched(site, target, SHA256)
 
 

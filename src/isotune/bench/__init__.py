@@ -1,5 +1,5 @@
-"""Measures what a training step costs, on a person's own hardware.
+"""Measures training steps and the data pipeline on the user's hardware.
 
-Every measurement runs in a process of its own (:mod:`isotune.bench.worker`), so that its peak
-memory and its compilation are its own. Everything goes through the neutral interfaces.
+Every measurement runs in a new process (:mod:`isotune.bench.worker`), so that peak memory and
+compilation are measured separately. All measurements use the neutral interfaces.
 """

@@ -1,4 +1,4 @@
-"""Training steps on features that were computed once: the last epoch of a short run."""
+"""Measures training steps on cached features, in the last epoch of a short run."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from isotune.plugins import plugins as default_plugins
 
 
 class _Steps:
-    """Notes when the steps of each epoch ended."""
+    """Records the end times of the steps of each epoch."""
 
     def __init__(self) -> None:
         self.ends: dict[int, list[float]] = {}
@@ -34,15 +34,14 @@ def measure_cached(
 ) -> dict[str, Any]:
     """Runs three epochs of one augmented view and measures the last one.
 
-    Its steps are timed from the end of one to the end of the next, so that the feeding of
-    features is part of them.
+    A step is timed from the end of the previous one, so that loading features is included.
 
     Returns:
-        Plain data as of :func:`isotune.bench.measure.measure_step`; ``first_step`` is that of
-        the run, and ``images_per_second`` is that of the whole last epoch.
+        Plain data like :func:`isotune.bench.measure.measure_step`, except that ``first_step`` is
+        the run's first step and ``images_per_second`` is the rate of the whole last epoch.
 
     Raises:
-        IsotuneError: the setting cannot be, or the images cannot be read.
+        IsotuneError: the setting is invalid, or the images cannot be read.
     """
     steps = _Steps()
     with TemporaryDirectory(prefix="isotune-bench-") as folder:

@@ -1,4 +1,4 @@
-"""Results of two machines, or two versions, side by side."""
+"""Compares the results of two machines or two versions."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from isotune.reports.tables import Table
 
 
 def comparison_table(first: Results, second: Results, names: tuple[str, str]) -> Table:
-    """Returns a line a setting that both measured, with the ratio second / first.
+    """Returns a table with a row per common setting, with the ratio second / first.
 
     Args:
-        first: what is compared with.
-        second: the other results.
-        names: what to call them.
+        first: the reference results.
+        second: the results to compare.
+        names: names of both in the table.
 
     Raises:
-        RunError: they have no measured training step in common.
+        RunError: the results have no training step in common.
     """
     pairs = common(first, second)
     if not pairs:
@@ -47,6 +47,6 @@ def comparison_table(first: Results, second: Results, names: tuple[str, str]) ->
 
 
 def common(first: Results, second: Results) -> list[tuple[Key, dict[str, float], dict[str, float]]]:
-    """Returns the key and both figures of every training step that both measured."""
+    """Returns (key, first figures, second figures) of every training step in both results."""
     ours, others = figures(first, "step"), figures(second, "step")
     return [(key, ours[key], others[key]) for key in ours if key in others]

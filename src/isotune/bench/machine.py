@@ -1,4 +1,4 @@
-"""What a result was measured on."""
+"""Describes the machine of a result."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 
 def describe_machine() -> dict[str, Any]:
-    """Returns the processor's model, the CPUs this process may use, memory and system."""
+    """Returns the processor's model, the number of usable CPUs, the memory and the system."""
     return {
         "cpu": cpu_model(),
         "cpus": usable_cpus(),
@@ -21,7 +21,7 @@ def describe_machine() -> dict[str, Any]:
 
 
 def cpu_model() -> str:
-    """Returns the processor's model as the system names it."""
+    """Returns the system's name of the processor's model."""
     with suppress(OSError):
         found = re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(), re.M)
         if found:
@@ -37,7 +37,7 @@ def usable_cpus() -> int:
 
 
 def memory_gib() -> float | None:
-    """Returns the machine's memory in GiB, or None where the system does not tell."""
+    """Returns the machine's memory in GiB, or None if it is unknown."""
     try:
         size = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):

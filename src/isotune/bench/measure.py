@@ -1,4 +1,4 @@
-"""The measurements themselves, through the neutral interfaces alone."""
+"""Measures training steps and the data pipeline, using only the neutral interfaces."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ from isotune.training.plan import check_precision, plan_with
 
 
 def measure_step(setting: Setting, plugins: Plugins = default_plugins) -> dict[str, Any]:
-    """Measures training steps on one batch that is on the device already.
+    """Measures training steps on one batch that is already on the device.
 
     Returns:
-        Plain data: ``first_step`` in seconds, compilation and warm-up included; of all other
-        steps ``step_ms`` (median) and ``step_ms_iqr`` (distance between the quartiles);
+        Plain data: ``first_step`` in seconds, including compilation and warm-up; ``step_ms``
+        (median) and ``step_ms_iqr`` (interquartile range) of the other steps;
         ``images_per_second``; ``peak_memory_mib`` of this process; device, threads, versions.
 
     Raises:
-        IsotuneError: the setting cannot be: an unknown backend, device or model.
+        IsotuneError: the setting is invalid: an unknown backend, device or model.
     """
     spec, backend, trainer = prepare(setting, plugins)
     batch = device_batch(setting, spec, backend)
@@ -55,7 +55,7 @@ def measure_step(setting: Setting, plugins: Plugins = default_plugins) -> dict[s
 
 
 def prepare(setting: Setting, plugins: Plugins) -> tuple[ExperimentSpec, Backend, Trainer]:
-    """Returns the experiment of a setting and a trainer ready for its first step."""
+    """Returns the resolved spec of a setting, the backend, and a trainer."""
     loaded = load_spec(setting.experiment())
     entry = chosen_backbone(loaded.backbone, setting.backend, plugins)
     spec = resolve(loaded, entry)
@@ -69,7 +69,7 @@ def prepare(setting: Setting, plugins: Plugins) -> tuple[ExperimentSpec, Backend
 
 
 def device_batch(setting: Setting, spec: ExperimentSpec, backend: Backend) -> DeviceBatch:
-    """Returns random images on the device, normalized."""
+    """Returns a batch of random images on the device, normalized."""
     rng = np.random.default_rng(0)
     shape = (setting.batch, setting.size, setting.size, 3)
     images = rng.integers(0, 256, shape, dtype=np.uint8)
@@ -80,7 +80,7 @@ def device_batch(setting: Setting, spec: ExperimentSpec, backend: Backend) -> De
 def timed_steps(
     trainer: Trainer, batch: DeviceBatch, setting: Setting
 ) -> tuple[float, list[float]]:
-    """Returns the seconds of the first step and of each later one, a mean over each group."""
+    """Returns the seconds of the first step, and the mean seconds per step of each group."""
     begin = time.perf_counter()
     trainer.fetch([trainer.train_step(batch, StepPlan(0, 1e-3))])
     first = time.perf_counter() - begin
@@ -96,11 +96,11 @@ def timed_steps(
 def measure_data(
     setting: Setting, data: Path, plugins: Plugins = default_plugins
 ) -> dict[str, Any]:
-    """Measures the data pipeline alone: images decoded and augmented, no backend.
+    """Measures decoding and augmentation without a backend.
 
     Returns:
-        Plain data: ``images_per_second`` of the ``first`` epoch of training images and of the
-        ``second``; ``peak_memory_mib``; versions.
+        Plain data: ``images_per_second`` of the ``first`` and the ``second`` epoch of training
+        images; ``peak_memory_mib``; versions.
 
     Raises:
         IsotuneError: the images cannot be read.
@@ -121,7 +121,7 @@ def measure_data(
 
 
 def spread(values: Sequence[float]) -> float:
-    """Returns the distance between the quartiles; 0 of one value."""
+    """Returns the interquartile range, or 0 for a single value."""
     if len(values) < 2:
         return 0.0
     low, _, high = statistics.quantiles(values, n=4, method="inclusive")

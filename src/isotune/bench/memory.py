@@ -1,4 +1,4 @@
-"""How much memory a process has used at most."""
+"""The peak memory of this process."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from pathlib import Path
 
 
 def peak_memory_mib() -> float | None:
-    """Returns the largest resident size of this process so far, in MiB; None on Windows.
+    """Returns the peak resident set size of this process in MiB, or None on Windows.
 
-    On Linux it is the kernel's VmHWM: what ``getrusage`` tells there begins with the size of the
-    process that started this one.
+    On Linux it is the kernel's VmHWM, since ``getrusage`` there includes the size of the process
+    that started this one.
     """
     with suppress(OSError):
         status = Path("/proc/self/status").read_text("utf-8")

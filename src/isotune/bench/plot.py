@@ -1,4 +1,4 @@
-"""A plot of training steps: a bar each, with the spread."""
+"""A bar chart of training steps with their spread."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 WIDTH = 9.0
-"""Of the figure, in inches."""
+"""Width of the figure, in inches."""
 
 BAR = 0.32
-"""Height of a bar with its gap, in inches."""
+"""Height of a bar and its gap, in inches."""
 
 
 def plot(results: Results) -> Figure:
-    """Returns a figure of images a second for every measured training step.
+    """Returns a figure with the images per second of every measured training step.
 
-    Isotune's bars are blue, those of hand-written loops vermilion; whiskers are the quartiles'
-    distance around the median step.
+    Isotune's bars are blue, those of hand-written loops vermilion; whiskers show the interquartile
+    range around the median step.
 
     Raises:
         IsotuneError: matplotlib is not installed.
@@ -33,17 +33,17 @@ def plot(results: Results) -> Figure:
 def _draw(results: Results) -> Figure:
     from matplotlib.patches import Patch
 
-    found = list(figures(results, "step").items())[::-1]
-    figure = new_figure(WIDTH, 1.6 + BAR * len(found), layout="constrained")
+    steps = list(figures(results, "step").items())[::-1]
+    figure = new_figure(WIDTH, 1.6 + BAR * len(steps), layout="constrained")
     axes = figure.subplots()
-    rates = [step["images_per_second"] for _, step in found]
-    colors = [SERIES[0] if key[-1] == "isotune" else SERIES[1] for key, _ in found]
-    whiskers = [_whisker(step) for _, step in found]
-    axes.barh(range(len(found)), rates, xerr=whiskers, color=colors, ecolor=FAINT)
-    axes.set_yticks(range(len(found)), [_label(key) for key, _ in found])
+    rates = [step["images_per_second"] for _, step in steps]
+    colors = [SERIES[0] if key[-1] == "isotune" else SERIES[1] for key, _ in steps]
+    whiskers = [_whisker(step) for _, step in steps]
+    axes.barh(range(len(steps)), rates, xerr=whiskers, color=colors, ecolor=FAINT)
+    axes.set_yticks(range(len(steps)), [_label(key) for key, _ in steps])
     axes.grid(axis="y", visible=False)
     axes.set_axisbelow(True)
-    axes.set_xlabel("images a second in training, images ready on the device")
+    axes.set_xlabel("training images per second, with the batch on the device")
     for position, (rate, whisker) in enumerate(zip(rates, whiskers, strict=True)):
         end = (rate + whisker, position)
         axes.annotate(f"{rate:.1f}", end, (5, 0), textcoords="offset points", va="center")
@@ -59,7 +59,7 @@ def _draw(results: Results) -> Figure:
 
 
 def _whisker(step: dict[str, Any]) -> float:
-    """Returns half the quartiles' distance, in images a second."""
+    """Returns half the interquartile range, in images per second."""
     return float(step["images_per_second"] * (step.get("step_ms_iqr") or 0) / step["step_ms"] / 2)
 
 

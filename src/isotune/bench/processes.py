@@ -1,4 +1,4 @@
-"""Runs each measurement in a process of its own."""
+"""Runs each measurement in a new process."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from isotune.bench.setting import Setting
 from isotune.errors import IsotuneError
 
 LOOPS = Path("benchmarks", "native")
-"""Where a checkout has its hand-written loops."""
+"""Folder of the hand-written loops in a checkout."""
 
 STEP_FIGURES = ("first_step", "step_ms", "step_ms_iqr", "peak_memory_mib", "versions")
-"""What is kept of a hand-written loop's answer: no path of the machine."""
+"""Figures of a hand-written loop that are stored; the others include paths of the machine."""
 
 WORKERS = (0, 2)
-"""How many processes decode a hand-written loop's images: as the tutorials have it, and two."""
+"""Numbers of decoding processes to try in a hand-written loop: that of the tutorials, and two."""
 
 
 def isotune_figures(kind: str, setting: Setting, data: Path | None = None) -> dict[str, Any]:
@@ -27,11 +27,11 @@ def isotune_figures(kind: str, setting: Setting, data: Path | None = None) -> di
 
     Args:
         kind: ``step``, ``cached`` or ``data``.
-        setting: what to measure.
+        setting: the setting to measure.
         data: a dataset's folder.
 
     Raises:
-        IsotuneError: it cannot be measured.
+        IsotuneError: the measurement failed.
     """
     command = [sys.executable, "-m", "isotune.bench.worker", kind, json.dumps(setting.as_json())]
     figures = last_object([*command, str(data)] if data else command)
@@ -41,25 +41,24 @@ def isotune_figures(kind: str, setting: Setting, data: Path | None = None) -> di
 
 
 def native_loop(folder: Path, setting: Setting) -> Path | None:
-    """Returns the hand-written loop to measure beside a setting, or None.
+    """Returns the hand-written loop for a setting, ``BACKEND_loop.py`` in `folder`, or None.
 
-    It is ``BACKEND_loop.py`` in `folder`; nothing is written by hand for what the tutorials do
-    not have: another precision, or features that are computed once.
+    There is none for what the tutorials lack: other precisions, compilation, cached features.
     """
     script = folder / f"{setting.backend}_loop.py"
     return script if setting.is_classic and script.is_file() else None
 
 
 def native_figures(script: Path, setting: Setting, device: str) -> dict[str, Any]:
-    """Measures a hand-written loop's training step, or its data pipeline.
+    """Measures a hand-written loop's training step.
 
     Args:
         script: the loop.
-        setting: what to measure.
-        device: the device that Isotune took.
+        setting: the setting to measure.
+        device: the device that Isotune used.
 
     Raises:
-        IsotuneError: it fails.
+        IsotuneError: the loop failed.
     """
     command = [sys.executable, str(script), "--part", "step", "--device", device]
     command += ["--model", setting.model, "--batch", str(setting.batch)]
@@ -67,26 +66,26 @@ def native_figures(script: Path, setting: Setting, device: str) -> dict[str, Any
     command += ["--steps", str(setting.steps)]
     if setting.mode == "frozen":
         command.append("--frozen")
-    found = last_object(command)
+    figures = last_object(command)
     return {
         "device": device,
-        **{name: found[name] for name in STEP_FIGURES},
-        "images_per_second": 1e3 * setting.batch / found["step_ms"],
+        **{name: figures[name] for name in STEP_FIGURES},
+        "images_per_second": 1e3 * setting.batch / figures["step_ms"],
     }
 
 
 def native_data(script: Path, setting: Setting, data: Path) -> dict[str, Any]:
     """Measures a hand-written loop's data pipeline alone, over the training images.
 
-    Of :data:`WORKERS` the fastest counts.
+    The result is that of the fastest of :data:`WORKERS`.
 
     Raises:
-        IsotuneError: it fails.
+        IsotuneError: the loop failed.
     """
     command = [sys.executable, str(script), "--part", "data", "--data", str(data)]
     command += ["--batch", str(setting.batch), "--size", str(setting.size)]
-    tried = [(n, last_object([*command, "--workers", str(n)])) for n in WORKERS]
-    workers, best = max(tried, key=lambda each: each[1]["images_per_second"]["train"])
+    results = [(n, last_object([*command, "--workers", str(n)])) for n in WORKERS]
+    workers, best = max(results, key=lambda result: result[1]["images_per_second"]["train"])
     return {
         "workers": workers,
         "images_per_second": {"first": best["images_per_second"]["train"]},
@@ -98,7 +97,7 @@ def last_object(command: Sequence[str]) -> dict[str, Any]:
     """Runs a command and returns the JSON object in the last line of its output.
 
     Raises:
-        IsotuneError: it fails, or prints no such line.
+        IsotuneError: the command failed, or its last line is not a JSON object.
     """
     done = subprocess.run(list(command), capture_output=True, text=True, check=False)
     lines = done.stdout.strip().splitlines()
@@ -107,14 +106,14 @@ def last_object(command: Sequence[str]) -> dict[str, Any]:
             return dict(json.loads(lines[-1]))
     except (IndexError, ValueError, TypeError):
         pass
-    said = (done.stderr.strip() or done.stdout.strip()).splitlines()
+    output = (done.stderr.strip() or done.stdout.strip()).splitlines()
     raise IsotuneError(
         f"a measurement failed: `{' '.join(command[1:4])} ...` ended with {done.returncode}:"
-        f" {said[-1] if said else 'it said nothing'}"
+        f" {output[-1] if output else 'it printed nothing'}"
     )
 
 
 def checkout_loops() -> Path | None:
-    """Returns the hand-written loops of the checkout that Isotune runs from, or None."""
+    """Returns the folder of hand-written loops if Isotune runs from a checkout, else None."""
     folder = Path(__file__).resolve().parents[3] / LOOPS
     return folder if folder.is_dir() else None

@@ -1,4 +1,4 @@
-"""Reads the files that ``isotune bench`` writes, and makes tables of them."""
+"""Reads the results of ``isotune bench`` and formats them as tables."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ Results = dict[str, Any]
 Key = tuple[Any, ...]
 
 KEY = ("model", "batch", "size", "mode", "precision", "compile", "backend")
-"""Fields of a setting that tell measurements apart, from the coarsest on."""
+"""Fields of a setting that identify a measurement, the coarsest first."""
 
 
 def read_results(path: Path) -> Results:
     """Reads a file of results.
 
     Raises:
-        RunError: it is missing, or none that ``isotune bench`` wrote.
+        RunError: the file is missing, or ``isotune bench`` of this version did not write it.
     """
     try:
         results = json.loads(path.read_text("utf-8"))
@@ -36,10 +36,10 @@ def read_results(path: Path) -> Results:
 
 
 def figures(results: Results, kind: str) -> dict[Key, dict[str, Any]]:
-    """Returns the figures of all good measurements of a kind, in order.
+    """Returns the figures of all successful measurements of a kind, in order.
 
-    The key is the setting's :data:`KEY`, then the device that was asked for, then who was
-    measured: ``isotune`` or ``native``.
+    The key consists of the setting's :data:`KEY`, the requested device, and ``isotune`` or
+    ``native``.
     """
     return {
         (*key(measurement["setting"]), measurement["by"]): measurement["figures"]
@@ -49,19 +49,19 @@ def figures(results: Results, kind: str) -> dict[Key, dict[str, Any]]:
 
 
 def key(setting: dict[str, Any]) -> Key:
-    """Returns what tells a setting from others."""
+    """Returns the key of a setting: :data:`KEY` and the device."""
     compiled = "yes" if setting["compile"] else "no"
     return (*(setting[n] if n != "compile" else compiled for n in KEY), setting["device"])
 
 
 def step_table(results: Results) -> Table:
-    """Returns a line a measured training step; the ratio is Isotune's step to the native one."""
+    """Returns a table with a row per measured training step, and Isotune's ratio to native."""
     columns = [*KEY, "device", "by", "first step s", "ms/step", "IQR", "images/s", "peak MiB"]
     left = ["left", "right", "right", *["left"] * 6]
     table = Table([*columns, "ratio"], [*left, *["right"] * 6])
-    found = figures(results, "step")
-    for (*setting, device, by), step in found.items():
-        native = found.get((*setting, device, "native")) if by == "isotune" else None
+    steps = figures(results, "step")
+    for (*setting, device, by), step in steps.items():
+        native = steps.get((*setting, device, "native")) if by == "isotune" else None
         table.add(
             *setting,
             step.get("device", device),
@@ -77,24 +77,24 @@ def step_table(results: Results) -> Table:
 
 
 def data_table(results: Results) -> Table:
-    """Returns a line a measured data pipeline."""
+    """Returns a table with a row per measured data pipeline."""
     columns = ["data pipeline", "size", "batch", "images/s, first epoch", "images/s, second"]
     table = Table([*columns, "peak MiB"])
-    for (_, batch, size, _, _, _, backend, _, by), found in figures(results, "data").items():
-        rates = found["images_per_second"]
+    for (_, batch, size, _, _, _, backend, _, by), pipeline in figures(results, "data").items():
+        rates = pipeline["images_per_second"]
         table.add(
             "isotune" if by == "isotune" else f"native {backend}",
             size,
             batch,
             number(rates["first"], 0),
             number(rates.get("second"), 0),
-            number(found.get("peak_memory_mib"), 0),
+            number(pipeline.get("peak_memory_mib"), 0),
         )
     return table
 
 
 def markdown(results: Results) -> str:
-    """Returns a page of the results."""
+    """Returns the results as a Markdown page."""
     versions = ", ".join(f"{name} {version}" for name, version in results["versions"].items())
     parts = [f"Measured {results['measured']} on {machine(results)}, with {versions}."]
     parts += [table.markdown() for table in tables(results)]
@@ -109,12 +109,12 @@ def markdown(results: Results) -> str:
 
 
 def tables(results: Results) -> list[Table]:
-    """Returns the tables that have a line at least."""
+    """Returns the tables that have at least one row."""
     return [table for table in (step_table(results), data_table(results)) if table.rows]
 
 
 def machine(results: Results) -> str:
-    """Returns a machine in words."""
+    """Returns a description of the machine."""
     about = results["machine"]
     memory = f", {about['memory_gib']:.0f} GiB" if about.get("memory_gib") else ""
     return f"{about['cpu']}, {about['cpus']} CPUs{memory}, {about['system']}"

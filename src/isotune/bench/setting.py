@@ -1,4 +1,4 @@
-"""What is measured: a value for each thing that decides how long a step takes."""
+"""The setting of a measurement: everything that affects the duration of a step."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ from typing import Any, Literal, get_args
 from isotune.errors import SpecError, nearest
 
 Mode = Literal["finetune", "frozen", "cached"]
-"""``finetune``: every parameter trains; ``frozen``: the head alone does, and the backbone runs in
-every step; ``cached``: the head alone does, on features that were computed once."""
+"""``finetune`` trains every parameter; ``frozen`` trains the head, and runs the backbone in every
+step; ``cached`` trains the head on cached features."""
 
 MODES: tuple[str, ...] = get_args(Mode)
 
 
 @dataclass(frozen=True)
 class Setting:
-    """One measurement.
+    """The setting of one measurement.
 
     Attributes:
-        backend: the backend's name.
-        device: as for ``isotune.run``.
-        model: a backbone of the catalogue; its weights are random, which costs the same.
-        batch: images a step.
-        mode: what trains.
-        precision: what the model computes in, as in a spec.
-        compile: whether the model is compiled, as in a spec.
-        size: side of an image, in pixels.
-        classes: outputs of the head.
-        steps: training steps that count; the first one comes before them.
-        group: steps between two waits for the device; times are means over a group.
+        backend: name of the backend.
+        device: the device, as for ``isotune.run``.
+        model: name of a backbone; random weights take the same time as trained ones.
+        batch: number of images per step.
+        mode: which parameters train.
+        precision: the precision, as in a spec.
+        compile: whether to compile the model, as in a spec.
+        size: width and height of images, in pixels.
+        classes: number of outputs of the head.
+        steps: number of measured steps, after the first one.
+        group: number of steps per synchronization with the device; times are means over a group.
     """
 
     backend: str
@@ -56,19 +56,18 @@ class Setting:
 
     @property
     def is_classic(self) -> bool:
-        """Whether a tutorial's loop does the same: float32, not compiled, no features kept."""
+        """Whether a tutorial's loop has this setting: float32, not compiled, no cached features."""
         return self.precision == "fp32" and not self.compile and self.mode != "cached"
 
     def as_json(self) -> dict[str, Any]:
-        """Returns plain data."""
+        """Returns the fields as plain data."""
         return asdict(self)
 
     def experiment(self, data: str | None = None) -> dict[str, Any]:
-        """Returns an experiment of this setting, as a YAML file would have it.
+        """Returns the spec of an experiment with this setting, as plain data.
 
         Args:
-            data: a dataset's folder; without one the experiment can give a model, but no
-                images.
+            data: a dataset's folder, or None for an experiment that only builds the model.
         """
         experiment: dict[str, Any] = {
             "name": "bench",

@@ -1,4 +1,4 @@
-"""All measurements of a call, one after the other."""
+"""Runs the measurements of ``isotune bench`` one after the other."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ from isotune.errors import DatasetError, IsotuneError
 from isotune.interfaces.versions import versions
 
 Measurement = dict[str, Any]
-"""``kind``, ``by``, ``setting`` and either ``figures`` or an ``error``."""
+"""A dict with ``kind``, ``by``, ``setting`` and either ``figures`` or ``error``."""
 
 FORMAT = 1
-"""Of the file that is written."""
+"""Version of the file format."""
 
 
 @dataclass(frozen=True)
 class Suite:
-    """What a call measures.
+    """The measurements of a call.
 
     Attributes:
-        settings: the training steps.
+        settings: settings of the training steps.
         data: a dataset's folder for the data pipeline and for cached features, or None.
         native: a folder with hand-written loops, ``BACKEND_loop.py``, or None.
     """
@@ -45,21 +45,21 @@ class Suite:
     data: Path | None = None
     native: Path | None = None
 
-    def run(self, tell: Callable[[str], None] = lambda _: None) -> dict[str, Any]:
-        """Measures everything and returns plain data: what ``isotune bench`` writes.
+    def run(self, log: Callable[[str], None] = lambda _: None) -> dict[str, Any]:
+        """Runs all measurements and returns the content of the results file as plain data.
 
-        A measurement that fails is told and kept as an ``error``; the others go on.
+        A failed measurement is stored with its ``error``; the others are still run.
 
         Args:
-            tell: shows a line.
+            log: called with a line after each measurement.
 
         Raises:
-            IsotuneError: nothing could be measured.
+            IsotuneError: all measurements failed.
         """
         measurements = []
         for measurement in self._measurements():
             measurements.append(measurement)
-            tell(line(measurement))
+            log(line(measurement))
         if all("error" in measurement for measurement in measurements):
             raise IsotuneError("nothing could be measured.")
         return {
@@ -79,9 +79,9 @@ class Suite:
     def _steps(self, setting: Setting) -> Iterator[Measurement]:
         kind = "cached" if setting.mode == "cached" else "step"
         measure = partial(isotune_figures, kind, setting, self.data)
-        yield (found := measured("step", "isotune", setting, measure))
-        if "figures" in found and (script := self._loop(setting)):
-            measure = partial(native_figures, script, setting, found["figures"]["device"])
+        yield (measurement := measured("step", "isotune", setting, measure))
+        if "figures" in measurement and (script := self._loop(setting)):
+            measure = partial(native_figures, script, setting, measurement["figures"]["device"])
             yield measured("step", "native", setting, measure)
 
     def _data(self, data: Path) -> Iterator[Measurement]:
@@ -100,7 +100,7 @@ class Suite:
 def measured(
     kind: str, by: str, setting: Setting, measure: Callable[[], dict[str, Any]]
 ) -> Measurement:
-    """Returns a measurement as plain data, with its figures or with the error."""
+    """Runs `measure`; returns a measurement with its figures or its error."""
     about = {"kind": kind, "by": by, "setting": setting.as_json()}
     try:
         return {**about, "figures": measure()}
@@ -109,7 +109,7 @@ def measured(
 
 
 def line(measurement: Measurement) -> str:
-    """Returns a line about a measurement that is done."""
+    """Returns a line about a finished measurement."""
     setting = measurement["setting"]
     about = f"{measurement['by']} {measurement['kind']}: {setting['backend']}, {setting['model']}"
     about += f", batch {setting['batch']}, {setting['mode']}, {setting['precision']}"
@@ -121,16 +121,16 @@ def line(measurement: Measurement) -> str:
     return f"{about}: {figures['images_per_second']['first']:.0f} images/s"
 
 
-def images_of(data: Path | None, generated: int, stack: ExitStack) -> Path | None:
-    """Returns a dataset's folder: `data`, or one of generated images, or None for neither.
+def benchmark_images(data: Path | None, generated: int, stack: ExitStack) -> Path | None:
+    """Returns a dataset's folder: `data`, or a folder of generated images, or None.
 
     Args:
-        data: a dataset's folder.
-        generated: how many training images to generate where there is no `data`.
-        stack: takes away what was generated, in the end.
+        data: a dataset's folder, or None.
+        generated: number of training images to generate if `data` is None; 0 for none.
+        stack: removes generated images when it is closed.
 
     Raises:
-        DatasetError: `data` is no such folder.
+        DatasetError: `data` is not a folder of a dataset.
     """
     if data is not None:
         if not (data / "train").is_dir():
@@ -150,7 +150,7 @@ def settings(
     precisions: Sequence[str],
     base: Setting,
 ) -> list[Setting]:
-    """Returns a setting for every combination; all else is as in `base`."""
+    """Returns a setting for every combination; other fields are those of `base`."""
     return [
         replace(base, backend=backend, model=model, batch=batch, mode=mode, precision=precision)
         for model, batch, mode, precision, backend in itertools.product(

@@ -1,4 +1,4 @@
-"""Generated images: as large, and about as costly to decode, as photographs of the web."""
+"""Generates images of the size and decoding cost of typical photographs on the web."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ def make_dataset(folder: Path, train: int, val: int) -> Path:
     """Writes a dataset of JPEG images and returns its folder.
 
     Args:
-        folder: new.
-        train: how many training images there are of each of :data:`CLASSES`.
-        val: the same for validation.
+        folder: the dataset's folder, which must not exist.
+        train: number of training images of each of :data:`CLASSES`.
+        val: number of validation images of each class.
     """
     rng = np.random.default_rng(0)
     for split, count in (("train", train), ("val", val)):
         for name in CLASSES:
-            place = folder / split / name
-            place.mkdir(parents=True)
+            class_folder = folder / split / name
+            class_folder.mkdir(parents=True)
             for number in range(count):
-                image(rng).save(place / f"{number:05d}.jpg", quality=85)
+                image(rng).save(class_folder / f"{number:05d}.jpg", quality=85)
     return folder
 
 
 def image(rng: np.random.Generator) -> Image.Image:
-    """Returns smooth shapes with some noise: an RGB image of WIDTH x HEIGHT pixels."""
+    """Returns an RGB image of WIDTH x HEIGHT pixels: smooth shapes with some noise."""
     coarse = rng.integers(0, 256, (HEIGHT // COARSE, WIDTH // COARSE, 3), dtype=np.uint8)
     smooth = Image.fromarray(coarse).resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC)
     noise = rng.normal(0, 8, (HEIGHT, WIDTH, 3))

@@ -1,8 +1,8 @@
-"""A measurement in a process of its own: ``python -m isotune.bench.worker KIND JSON [DATA]``.
+"""Runs one measurement: ``python -m isotune.bench.worker KIND JSON [DATA]``.
 
 KIND is ``step``, ``cached`` or ``data``; JSON is a setting; DATA is a dataset's folder.
 
-The last line of its output is a JSON object: the figures, or ``{"error": SENTENCE}``.
+The last line of the output is a JSON object: the figures, or ``{"error": SENTENCE}``.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ MEASURES = {"data": measure_data, "cached": measure_cached}
 
 
 def main(arguments: list[str]) -> None:
-    """Measures and prints."""
+    """Runs the measurement and prints its figures."""
     try:
         figures = measure(arguments[0], Setting(**json.loads(arguments[1])), arguments[2:])
     except IsotuneError as error:
@@ -35,13 +35,13 @@ def measure(kind: str, setting: Setting, data: list[str]) -> dict[str, Any]:
     """Returns the figures of a measurement.
 
     Raises:
-        IsotuneError: it cannot be measured.
+        IsotuneError: the measurement failed.
     """
     if kind == "step":
         return measure_step(setting)
     if not data:
         raise SpecError(f"'{kind}' needs images: name them with --data, or generate some.")
-    # What it keeps for later runs would make the next measurement another one.
+    # A new home, since caches of this measurement would change the next one.
     with TemporaryDirectory(prefix="isotune-bench-") as home:
         os.environ["ISOTUNE_HOME"] = home
         return MEASURES[kind](setting, Path(data[0]))

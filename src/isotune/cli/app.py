@@ -1,4 +1,4 @@
-"""The command-line application: its options and its commands."""
+"""The command-line application and its commands."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from isotune.cli.commands.split import split
 from isotune.cli.commands.summary import summary
 from isotune.cli.group import WRONG_CALL, IsotuneGroup
 
-# Frames and colors are for people: a pipe gets plain lines, whatever the environment says.
+# Frames and colors are for terminals only: a pipe gets plain lines whatever the environment says.
 app = typer.Typer(
     name="isotune",
     cls=IsotuneGroup,
@@ -55,8 +55,8 @@ app.add_typer(show, name="show")
 app.add_typer(bench, name="bench")
 
 
-def _show_version(asked: bool) -> None:
-    if asked:
+def _show_version(requested: bool) -> None:
+    if requested:
         from importlib.metadata import version
 
         typer.echo(f"isotune {version('isotune')}")

@@ -18,8 +18,7 @@ PLAIN_WIDTH = 400
 def output(stream: TextIO | None = None) -> Console:
     """Returns a console on standard output, or on another stream.
 
-    Only a real terminal is one: variables such as ``FORCE_COLOR`` put no control codes into
-    a pipe or a file.
+    A pipe or a file gets no control codes, whatever variables such as ``FORCE_COLOR`` say.
     """
     from rich.console import Console
 
@@ -43,12 +42,12 @@ def show_table(console: Console, table: Table) -> None:
 
 
 def show(console: Console, text: str = "", style: str | None = None) -> None:
-    """Shows text as it is, however long: brackets are not markup, lines are not wrapped."""
+    """Shows text unchanged: brackets are not markup, and long lines are not wrapped."""
     console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
 
 
 def quoted(path: Path) -> str:
-    """Returns a path as a shell takes it."""
+    """Returns a path quoted for a shell."""
     from shlex import quote
 
     return quote(str(path))

@@ -1,4 +1,4 @@
-"""Turns every way a command can end into an exit code and, at most, a sentence or two."""
+"""Turns the end of a command into an exit code and, after an error, a short message."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ UsageError: type[Exception] = typer.BadParameter.__bases__[0]
 
 WRONG_CALL = 2
 BUG = 1
-INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+INTERRUPTED = 130  # 128 + SIGINT, the convention of shells
 
 
 class IsotuneGroup(TyperGroup):
     """The application's commands."""
 
     def main(self, *args: Any, **options: Any) -> Any:
-        """Runs a command and exits: 0; 1 for a failed run; 2 for a wrong call or spec."""
+        """Runs a command and exits with 0, 1 for a failed run, or 2 for a wrong call or spec."""
         show_warnings()
         try:
             code = super().main(*args, **{**options, "standalone_mode": False})
@@ -48,7 +48,7 @@ class IsotuneGroup(TyperGroup):
 
 
 def _wrong_call(error: Any) -> int:
-    """Tells what is wrong with the call, and where help is."""
+    """Shows what is wrong with the call and how to get help; returns the exit code."""
     complain(error.format_message())
     if error.ctx is not None:
         complain(f"`{error.ctx.command_path} --help` shows how it is called.")

@@ -1,4 +1,4 @@
-"""What is told beside a command's output: on standard error, each line marked."""
+"""Messages on standard error, each line with a prefix."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ PREFIX = "isotune: "
 
 
 def complain(text: str) -> None:
-    """Writes some lines to standard error."""
+    """Writes lines to standard error."""
     for line in text.splitlines():
         print(f"{PREFIX}{line}", file=sys.stderr, flush=True)
 
@@ -25,7 +25,7 @@ class _Complaints(logging.Handler):
 
 def show_warnings() -> None:
     """Shows Isotune's warnings and downloads, and with ``ISOTUNE_VERBOSE`` set all it logs."""
-    # Pillow's, about large images: Isotune refuses those with a sentence of its own.
+    # Pillow's warning about large images: Isotune raises an error of its own for them.
     warnings.filterwarnings("ignore", "Image size .* exceeds limit of .* pixels")
     log = logging.getLogger("isotune")
     log.setLevel(logging.DEBUG if os.environ.get("ISOTUNE_VERBOSE") else logging.WARNING)

@@ -9,7 +9,7 @@ import typer
 
 Backend = Annotated[
     str | None,
-    typer.Option("--backend", "-b", metavar="NAME", help="torch, mindspore or another installed."),
+    typer.Option("--backend", "-b", metavar="NAME", help="torch, mindspore or another backend."),
 ]
 Device = Annotated[
     str, typer.Option("--device", "-d", help="auto, cpu, cuda, cuda:1, ascend:0 and so on.")

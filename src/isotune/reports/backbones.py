@@ -15,38 +15,38 @@ from isotune.reports.tables import Table
 Order = Literal["name", "parameters", "accuracy"]
 
 
-def chosen(
+def select_backbones(
     entries: Iterable[BackboneEntry],
     pattern: str = "*",
     family: str | None = None,
     order: Order = "name",
     *,
-    smaller: float | None = None,
-    better: float | None = None,
+    max_parameters: float | None = None,
+    min_accuracy: float | None = None,
 ) -> list[BackboneEntry]:
-    """Returns the backbones that somebody looks for.
+    """Returns the backbones that match all criteria, sorted.
 
     Args:
-        entries: all there are.
-        pattern: of names, with ``*`` and ``?``.
-        family: the only one; None for all.
-        order: by name; by parameters, the fewest first; by accuracy, the best first.
-        smaller: than so many parameters.
-        better: than this accuracy, from 0 to 1.
+        entries: all backbones.
+        pattern: pattern of names, with ``*`` and ``?``.
+        family: name of a family, or None for all families.
+        order: by name; by parameters, the fewest first; or by accuracy, the best first.
+        max_parameters: Upper bound on the number of parameters.
+        min_accuracy: Lower bound on the ImageNet accuracy, in [0, 1].
 
     Raises:
-        SpecError: there is none.
+        SpecError: no backbone matches.
     """
     entries = list(entries)
-    found = [
+    matching = [
         entry
         for entry in entries
         if fnmatchcase(entry.name, pattern)
         and family in (None, entry.family)
-        and (smaller is None or (entry.parameters or 0) < smaller)
-        and (better is None or accuracy(entry) > better)
+        and (max_parameters is None or (entry.parameters or 0) <= max_parameters)
+        and (min_accuracy is None or accuracy(entry) >= min_accuracy)
     ]
-    if not found:
+    if not matching:
         families = sorted({entry.family for entry in entries if entry.family})
         names = [entry.name for entry in entries]
         raise SpecError(
@@ -58,20 +58,20 @@ def chosen(
         "parameters": lambda entry: (entry.parameters or 0, entry.name),
         "accuracy": lambda entry: (-accuracy(entry), entry.name),
     }
-    return sorted(found, key=keys[order])
+    return sorted(matching, key=keys[order])
 
 
 def accuracy(entry: BackboneEntry) -> float:
-    """Returns the best accuracy of any published weights, from 0 to 1; 0 if none is known."""
+    """Returns the best accuracy of the published weights, in [0, 1]; 0 if none is known."""
     return max((each.accuracy or 0.0 for each in entry.weights.values()), default=0.0)
 
 
 def backbone_table(entries: Iterable[BackboneEntry], backend: Backend | None = None) -> Table:
-    """Returns a row for each backbone; accuracies are in the order of the weights.
+    """Returns a table with a row per backbone; accuracies are in the order of the weights.
 
     Args:
-        entries: in the order of the rows.
-        backend: adds a column that tells which of them it has.
+        entries: the backbones, in the order of the rows.
+        backend: adds a column that shows whether the backend supports each backbone.
     """
     own = [backend.name] if backend else []
     table = Table(
@@ -89,7 +89,7 @@ def backbone_table(entries: Iterable[BackboneEntry], backend: Backend | None = N
             ", ".join(accuracies) or NONE,
         ]
         if backend:
-            has = backend.backbones.builds(entry) or backend.name in entry.builders
-            row.append("yes" if has else "no")
+            supported = backend.backbones.builds(entry) or backend.name in entry.builders
+            row.append("yes" if supported else "no")
         table.add(*row)
     return table

@@ -1,4 +1,4 @@
-"""Parts of a spec in a few words."""
+"""Short descriptions of a spec's head and freezing."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from isotune.spec.head import HeadSpec
 
 
 def described_head(spec: HeadSpec) -> str:
-    """Returns ``linear`` or ``mlp 256``, with ``, one output`` if there is a single one."""
-    words = " ".join((spec.name, *map(str, hidden_widths(spec))))
-    return f"{words}, one output" if spec.outputs == "single" else words
+    """Returns ``linear`` or ``mlp 256`` for example, plus ``, one output`` for a single output."""
+    text = " ".join((spec.name, *map(str, hidden_widths(spec))))
+    return f"{text}, one output" if spec.outputs == "single" else text
 
 
 def described_freeze(spec: FreezeSpec) -> str:
-    """Returns what does not train: ``none``, ``backbone; from epoch 3 trains: all``."""
+    """Returns ``none`` or ``backbone; from epoch 3 trains: all`` for example."""
     parts = [_patterns(spec.parameters)]
     if spec.parameters != "none" and spec.batch_norm == "train":
         parts.append("batch norm goes on")

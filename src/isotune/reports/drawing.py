@@ -1,4 +1,4 @@
-"""How all figures look and are written, in one place; no display and no pyplot is needed."""
+"""The style of all figures, and writing them to files, without a display and without pyplot."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 POINTS = 72
-"""Points an inch, the unit of type."""
+"""Points per inch, the unit of font sizes."""
 
-RIGHT, WRONG = "#0b4fd1", "#cf1020"
-"""Blue and red of right and wrong predictions; as far apart in gray as in color."""
+CORRECT, WRONG = "#0b4fd1", "#cf1020"
+"""Blue for correct and red for wrong predictions; they differ in gray as much as in color."""
 
 INK, FAINT, RULE = "#1c1c1c", "#666666", "#d9d9d9"
 
 HEADING = 11.0
-"""Type size of a figure's heading, in points."""
+"""Font size of a figure's heading, in points."""
 
 SERIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
-"""Colors of curves: Okabe and Ito's, which color-blind people tell apart; without yellow."""
+"""Colors of curves: Okabe and Ito's, which color-blind people can distinguish, without yellow."""
 
 FORMATS = (".png", ".pdf", ".svg")
 
 _NO_GLYPH = "Glyph .* missing from"
-_FAMILY = "DejaVu Sans"  # comes with matplotlib
+_FAMILY = "DejaVu Sans"  # ships with matplotlib
 _OTHER_SCRIPTS = ("Noto Sans CJK SC", "Noto Sans CJK JP", "WenQuanYi Micro Hei", "Microsoft YaHei")
 _STYLE: dict[str, Any] = {
     "axes.edgecolor": FAINT,
@@ -62,7 +62,7 @@ _STYLE: dict[str, Any] = {
 
 
 def check_matplotlib() -> None:
-    """Makes sure that figures can be made, before anything costly is done for one.
+    """Checks that figures can be drawn, before anything costly is computed for one.
 
     Raises:
         IsotuneError: matplotlib is not installed.
@@ -79,13 +79,13 @@ def check_matplotlib() -> None:
 
 @contextmanager
 def styled() -> Iterator[None]:
-    """Draws in Isotune's style, whatever a user's matplotlibrc says."""
+    """Applies Isotune's style in the block, whatever a user's matplotlibrc says."""
     check_matplotlib()
     import matplotlib.style
 
     fonts = {"font.family": [_FAMILY, *_other_fonts()]}
     with matplotlib.style.context(["default", _STYLE, fonts]), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", _NO_GLYPH)  # told once, by text_width
+        warnings.filterwarnings("ignore", _NO_GLYPH)  # logged once, by text_width
         yield
 
 
@@ -99,9 +99,9 @@ def _other_fonts() -> tuple[str, ...]:
 
 
 def new_figure(width: float, height: float, **options: Any) -> Figure:
-    """Returns an empty figure, `width` by `height` inches; call it in :func:`styled`.
+    """Returns an empty figure of `width` by `height` inches. Call it within :func:`styled`.
 
-    A notebook shows it as it is; ``savefig`` writes it.
+    A notebook shows the figure; ``savefig`` writes it.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
@@ -113,7 +113,7 @@ def new_figure(width: float, height: float, **options: Any) -> Figure:
 
 
 def text_width(text: str, size: float, bold: bool = False) -> float:
-    """Returns how wide a line of text is, in points, at a type size of `size` points."""
+    """Returns the width of a line of text in points, at a font size of `size` points."""
     from matplotlib.font_manager import FontProperties
     from matplotlib.textpath import text_to_path
 
@@ -122,23 +122,23 @@ def text_width(text: str, size: float, bold: bool = False) -> float:
         properties = FontProperties(size=size, weight="bold" if bold else "normal")
         width = text_to_path.get_text_width_height_descent(text, properties, False)[0]
     if caught:
-        _tell_of_fonts()
+        _warn_of_missing_fonts()
     return float(width)
 
 
 @cache
-def _tell_of_fonts() -> None:
+def _warn_of_missing_fonts() -> None:
     log.warning(
-        "a name has signs that no font here has, so the figure shows boxes; these fonts are"
-        " used where they are installed: %s.",
+        "a name has characters that no installed font has, so the figure shows boxes; any of these"
+        " fonts is used if it is installed: %s.",
         ", ".join(_OTHER_SCRIPTS),
     )
 
 
 def wrap(text: str, width: float, size: float, bold: bool = False) -> str:
-    """Breaks text into lines of at most `width` points at a type size of `size` points.
+    """Breaks text into lines of at most `width` points at a font size of `size` points.
 
-    It breaks after spaces and the signs ``/ _ -``, or anywhere in a word that is too long.
+    Lines break after spaces and the characters ``/ _ -``, or anywhere in a word that is too long.
     """
     lines = [""]
     for word in re.findall(r"[^\s/_-]*[\s/_-]|[^\s/_-]+", text):
@@ -154,23 +154,23 @@ def wrap(text: str, width: float, size: float, bold: bool = False) -> str:
 
 
 def check_figure_path(path: Path) -> None:
-    """Makes sure that a figure can be written to a file of this name.
+    """Checks the suffix of a figure's file.
 
     Raises:
-        SpecError: its name ends otherwise than in one of :data:`FORMATS`.
+        SpecError: the suffix is not one of :data:`FORMATS`.
     """
     if path.suffix.lower() not in FORMATS:
         raise SpecError(f"{path}: a figure's name should end in {', '.join(FORMATS)}.")
 
 
 def write_figure(figure: Figure, path: str | Path) -> Path:
-    """Writes a figure, as its file's name ends; an older file is replaced, at the end.
+    """Writes a figure atomically in the format of the file's suffix, replacing an older file.
 
     Returns:
         The file's path.
 
     Raises:
-        SpecError: the name ends otherwise than in one of :data:`FORMATS`.
+        SpecError: the suffix is not one of :data:`FORMATS`.
         RunError: the file cannot be written.
     """
     path = Path(path)

@@ -1,4 +1,4 @@
-"""Images of a split with what a run's model takes them for."""
+"""Images of a split with the predictions of a run's model."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isotune.interfaces.dataset import ImageSource
-from isotune.reports.drawing import RIGHT, WRONG
+from isotune.reports.drawing import CORRECT, WRONG
 from isotune.reports.grid import Tile, small
 from isotune.reports.numbers import percent
 from isotune.training.evaluation import Evaluation
@@ -17,12 +17,14 @@ from isotune.training.evaluation import Evaluation
 
 @dataclass(frozen=True)
 class Example:
-    """A image, what it is and what the model takes it for.
+    """An image with its label and a prediction.
 
     Attributes:
         image: uint8, shape (height, width, 3), RGB, of any size.
-        probability: of the predicted class, 0 to 1.
-        identity: what a person would look for to find the image, its path usually.
+        label: name of the true class.
+        predicted: name of the predicted class.
+        probability: probability of the predicted class, in [0, 1].
+        identity: the image's name, usually its path.
     """
 
     image: NDArray[np.uint8]
@@ -37,27 +39,33 @@ class Example:
         return self.predicted == self.label
 
     def tile(self, note: str = "") -> Tile:
-        """Returns it for a figure: titled in blue if it is right, else in red with what it is."""
+        """Returns a tile for a figure, with a title in blue if correct, else in red with the label.
+
+        Args:
+            note: text below the image.
+        """
         title = f"{self.predicted} {percent(self.probability)}"
         if self.correct:
-            return Tile(self.image, title, RIGHT, note)
+            return Tile(self.image, title, CORRECT, note)
         return Tile(self.image, f"{title} (true: {self.label})", WRONG, note)
 
 
 def evenly(total: int, count: int) -> list[int]:
-    """Returns `count` of the positions below `total`, or all, each in the middle of its stretch."""
+    """Returns at most `count` evenly spaced positions below `total`."""
     size = min(count, total)
     return [int((position + 0.5) * total / size) for position in range(size)]
 
 
-def examples_at(indices: Sequence[int], source: ImageSource, found: Evaluation) -> list[Example]:
-    """Returns the images of `source` at `indices`, with what its evaluation found."""
+def examples_at(
+    indices: Sequence[int], source: ImageSource, evaluation: Evaluation
+) -> list[Example]:
+    """Returns the images of `source` at `indices`, with the predictions of `evaluation`."""
     return [
         Example(
             image=small(source.load(index)),
-            label=source.classes[found.labels[index]],
-            predicted=source.classes[found.predicted[index]],
-            probability=float(found.probabilities[index, found.predicted[index]]),
+            label=source.classes[evaluation.labels[index]],
+            predicted=source.classes[evaluation.predicted[index]],
+            probability=float(evaluation.probabilities[index, evaluation.predicted[index]]),
             identity=source.identify(index),
         )
         for index in indices

@@ -1,4 +1,4 @@
-"""A grid of images with titles, whose text never leaves its place."""
+"""A figure with a grid of images, whose titles and notes never overlap."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
     from PIL import Image
 
 SIDE = 1.75
-"""Of the square an image lies in, in inches, as all lengths here."""
+"""Side of the square for an image, in inches like all lengths here."""
 
 GAP, MARGIN = 0.16, 0.2
 LINE = 1.25
-"""Height of a line in its type size."""
+"""Height of a line relative to its font size."""
 
 TITLE, NOTE = 9.0, 6.5
-"""Type sizes, in points."""
+"""Font sizes, in points."""
 
-MOST_PIXELS = 384
-"""On an image's longer side; a figure needs no more."""
+MAX_PIXELS = 384
+"""Largest number of pixels on an image's longer side."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,8 @@ class Tile:
 
     Attributes:
         image: uint8, shape (height, width, 3), RGB, of any size.
-        title: above it, in `color`.
-        note: below it, small.
+        title: text above it, in `color`.
+        note: small text below it.
     """
 
     image: NDArray[np.uint8]
@@ -47,9 +47,9 @@ class Tile:
 
 
 def small(image: Image.Image) -> NDArray[np.uint8]:
-    """Returns an image for a figure, reduced if it is large: uint8, (height, width, 3)."""
+    """Returns an RGB image reduced for a figure: uint8, shape (height, width, 3)."""
     copy = image.copy()
-    copy.thumbnail((MOST_PIXELS, MOST_PIXELS))
+    copy.thumbnail((MAX_PIXELS, MAX_PIXELS))
     return np.asarray(copy)
 
 
@@ -59,7 +59,7 @@ def grid(tiles: Sequence[Tile], heading: str, detail: str) -> Figure:
     Args:
         tiles: the images.
         heading: the figure's title.
-        detail: a line or more below it.
+        detail: text below the title.
 
     Raises:
         IsotuneError: matplotlib is not installed.
@@ -69,7 +69,7 @@ def grid(tiles: Sequence[Tile], heading: str, detail: str) -> Figure:
 
 
 def column_count(images: int) -> int:
-    """Returns how many go in a row: about as many as there are rows, without a gap if possible."""
+    """Returns the number of images per row: about the number of rows, and full rows if possible."""
     columns = math.ceil(math.sqrt(images)) or 1
     return next((n for n in (columns, columns + 1) if images % n == 0), columns)
 
@@ -82,8 +82,8 @@ def _grid(tiles: Sequence[Tile], heading: str, detail: str) -> Figure:
     sides = [max(map(_drawn_height, tiles[row])) for row in rows]
     above = [_height(titles[row], TITLE) for row in rows]
     below = [_height(notes[row], NOTE) for row in rows]
-    needed = columns * SIDE + (columns - 1) * GAP
-    inner = max(needed, 2 * SIDE + GAP)
+    row_width = columns * SIDE + (columns - 1) * GAP
+    inner = max(row_width, 2 * SIDE + GAP)
     heading = wrap(heading, inner * POINTS, HEADING, bold=True)
     detail = wrap(detail, inner * POINTS, TITLE)
     head = _height([heading], HEADING) + _height([detail], TITLE) + GAP
@@ -93,7 +93,7 @@ def _grid(tiles: Sequence[Tile], heading: str, detail: str) -> Figure:
     top = height - MARGIN - head
     for row, title_height, side, note_height in zip(rows, above, sides, below, strict=True):
         top -= title_height
-        left = MARGIN + (inner - needed) / 2
+        left = MARGIN + (inner - row_width) / 2
         for tile, title, note in zip(tiles[row], titles[row], notes[row], strict=True):
             _draw(figure, (left, top - SIDE), tile, title, note)
             left += SIDE + GAP
@@ -122,8 +122,8 @@ def _write_head(figure: Figure, heading: str, detail: str) -> None:
 
 def _draw(figure: Figure, corner: tuple[float, float], tile: Tile, title: str, note: str) -> None:
     width, height = figure.get_size_inches()
-    place = (corner[0] / width, corner[1] / height, SIDE / width, SIDE / height)
-    axes = figure.add_axes(place, anchor="N")
+    bounds = (corner[0] / width, corner[1] / height, SIDE / width, SIDE / height)
+    axes = figure.add_axes(bounds, anchor="N")
     axes.imshow(tile.image, interpolation="antialiased")
     axes.set_axis_off()
     axes.set_title(

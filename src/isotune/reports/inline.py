@@ -1,4 +1,4 @@
-"""A figure that a notebook shows without being told to. Imports matplotlib."""
+"""A figure that notebooks display without pyplot. Imports matplotlib."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from matplotlib.figure import Figure
 
 
 class InlineFigure(Figure):
-    """A figure apart from pyplot, which therefore appears once, where it is returned."""
+    """A figure that pyplot does not manage, so that a notebook shows it exactly once."""
 
     def _repr_png_(self) -> bytes:
-        # IPython's protocol; of a plain Figure it shows only the type, but for %matplotlib inline.
+        # IPython's protocol. Without %matplotlib inline it shows only the type of a plain Figure.
         from isotune.reports.drawing import styled
 
         stream = io.BytesIO()

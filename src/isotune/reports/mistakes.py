@@ -1,4 +1,4 @@
-"""The mistakes a model is most confident of, as a figure and as a table."""
+"""A model's most confident mistakes as a figure and as a table."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 NOTE_LENGTH = 90
-"""Characters of a path that an image's note has room for; the end tells most."""
+"""Largest number of characters of a path in an image's note, from its end."""
 
 
 @dataclass(frozen=True)
@@ -29,9 +29,9 @@ class Mistakes:
     Attributes:
         name: the experiment's name.
         split: the split's name.
-        images: how many images it has.
-        count: how many of them are mistaken.
-        shown: those with the highest probability of the wrong class, the highest first.
+        images: number of images of the split.
+        count: number of mistakes.
+        shown: the mistakes with the highest probabilities, in descending order.
     """
 
     name: str
@@ -42,31 +42,31 @@ class Mistakes:
 
 
 def find_mistakes(
-    source: ImageSource, found: Evaluation, count: int, *, name: str, split: str
+    source: ImageSource, evaluation: Evaluation, count: int, *, name: str, split: str
 ) -> Mistakes:
-    """Returns the mistakes that a model is most confident of.
+    """Returns the most confident mistakes of a model.
 
     Args:
         source: The images.
-        found: The model's evaluation on all of them.
+        evaluation: The model's evaluation on all of them.
         count: Number of mistakes to show, at most.
         name: The experiment's name.
         split: The split's name.
     """
-    wrong = np.flatnonzero(found.predicted != found.labels)
-    confidence = found.probabilities[wrong, found.predicted[wrong]]
+    wrong = np.flatnonzero(evaluation.predicted != evaluation.labels)
+    confidence = evaluation.probabilities[wrong, evaluation.predicted[wrong]]
     order = wrong[np.argsort(-confidence, kind="stable")]
     return Mistakes(
         name=name,
         split=split,
         images=len(source),
         count=len(wrong),
-        shown=examples_at(order[:count].tolist(), source, found),
+        shown=examples_at(order[:count].tolist(), source, evaluation),
     )
 
 
 def mistakes_figure(mistakes: Mistakes) -> Figure:
-    """Returns a figure of mistakes, each with the end of its path.
+    """Returns a figure of the mistakes, each with the end of its path.
 
     Raises:
         IsotuneError: matplotlib is not installed.
@@ -76,7 +76,7 @@ def mistakes_figure(mistakes: Mistakes) -> Figure:
 
 
 def summary(mistakes: Mistakes) -> str:
-    """Returns how many mistakes there are, of how many images."""
+    """Returns a line with the numbers of mistakes and images."""
     images = counted(mistakes.images, "image")
     if not mistakes.count:
         return f"{mistakes.split}: no mistake in {images}"
@@ -84,7 +84,7 @@ def summary(mistakes: Mistakes) -> str:
 
 
 def mistakes_table(mistakes: Mistakes) -> Table:
-    """Returns the mistakes shown, a line each."""
+    """Returns a table with a row per shown mistake."""
     table = Table(["probability", "predicted", "true", "image"], ["right", "left", "left", "left"])
     for example in mistakes.shown:
         probability = number(example.probability, 4)

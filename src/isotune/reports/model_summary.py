@@ -8,13 +8,13 @@ from isotune.reports.tables import Table
 
 
 class PrintableSummary(ModelSummary):
-    """A summary whose ``str()`` is the table with totals."""
+    """A summary whose ``str()`` is a table with totals."""
 
     def __str__(self) -> str:
         return f"{self.table().plain()}\n{self.totals()}"
 
     def table(self) -> Table:
-        """Returns a row for each layer."""
+        """Returns a table with a row per layer."""
         columns = ["layer", "kind", "shapes", "parameters", "training"]
         table = Table(columns, ["left", "left", "left", "right", "left"])
         for row in self.rows:
@@ -29,7 +29,7 @@ class PrintableSummary(ModelSummary):
         return table
 
     def totals(self) -> str:
-        """Returns a sentence: number of parameters, how many of them train, size."""
+        """Returns a line with the numbers of trainable and frozen parameters and their size."""
         starts = {start for row in self.rows for start in row.trains_from.values() if start}
         later = [f"{self.trainable_in(e):,} from epoch {e}" for e in sorted(starts - {1})]
         unfrozen = f" ({', '.join(later)})" if later else ""

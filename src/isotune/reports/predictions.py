@@ -1,4 +1,4 @@
-"""A figure of predictions: right ones titled in blue, wrong ones in red."""
+"""A figure of predictions: correct ones in blue, wrong ones in red."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ if TYPE_CHECKING:
 
 
 def prediction_figure(examples: Sequence[Example], name: str, split: str) -> Figure:
-    """Returns a figure of images titled with their predicted classes and probabilities.
+    """Returns a figure of images with their predicted classes and probabilities.
 
     Args:
         examples: the images.
         name: the experiment's name.
         split: the split's name.
     """
-    right = sum(example.correct for example in examples)
-    detail = f"{split}: {right} of {counted(len(examples), 'image')} right (blue)"
-    if right < len(examples):
-        detail += f", {len(examples) - right} wrong (red)"
+    correct = sum(example.correct for example in examples)
+    detail = f"{split}: {correct} of {counted(len(examples), 'image')} correct (blue)"
+    if correct < len(examples):
+        detail += f", {len(examples) - correct} wrong (red)"
     return grid([example.tile() for example in examples], f"{name}: predictions", detail)

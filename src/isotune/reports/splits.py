@@ -1,4 +1,4 @@
-"""How many images of each class there are in each split."""
+"""A table of the numbers of images by class and split."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from collections.abc import Mapping, Sequence
 
 from isotune.reports.tables import Table
 
-MOST_CLASSES = 20
-"""Of more classes only the first are shown, the others in one line."""
+MAX_ROWS = 20
+"""Largest number of rows for classes; if there are more classes, the last row sums up the rest."""
 
 
 def split_table(classes: Sequence[str], counts: Mapping[str, Sequence[int]]) -> Table:
-    """Returns a line a class and a column a split, with totals.
+    """Returns a table with a row per class and a column per split, with totals.
 
     Args:
-        classes: names, in label order.
-        counts: by split, the images of each class.
+        classes: class names, in label order.
+        counts: number of images of each class, in label order, by split.
     """
     table = Table(["class", *counts, "total"])
 
@@ -23,7 +23,7 @@ def split_table(classes: Sequence[str], counts: Mapping[str, Sequence[int]]) -> 
         table.add(name, *(f"{number:,}" for number in (*numbers, sum(numbers))))
 
     rows = [list(numbers) for numbers in zip(*counts.values(), strict=True)]
-    shown = len(classes) if len(classes) <= MOST_CLASSES else MOST_CLASSES - 1
+    shown = len(classes) if len(classes) <= MAX_ROWS else MAX_ROWS - 1
     for name, numbers in zip(classes[:shown], rows, strict=False):
         add(name, numbers)
     if rest := rows[shown:]:

@@ -1,1 +1,1 @@
-"""Neutral weights: files read without a framework, other names renamed, models matched."""
+"""Weights without a framework: reading and writing files, renaming tensors, checking shapes."""

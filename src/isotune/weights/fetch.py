@@ -1,4 +1,4 @@
-"""Finds the file that a spec's ``weights`` mean, and downloads it when need be."""
+"""Finds the file of a spec's ``weights``, and downloads it if necessary."""
 
 from __future__ import annotations
 
@@ -27,17 +27,18 @@ def locate_weights(
             ``$ISOTUNE_HOME/weights``, else from the package that ships it, else downloaded
             there; or a path, absolute, relative to `base` or under ``$ISOTUNE_HOME/weights``.
         base: the spec's folder; None means the current folder.
-        url: where a file that is not there is downloaded from, to ``$ISOTUNE_HOME/weights``.
-        sha256: what the SHA-256 of what `url` sends begins with; None checks nothing.
+        url: address of a missing file, which is downloaded to ``$ISOTUNE_HOME/weights``.
+        sha256: the first hexadecimal digits of the download's SHA-256, or None to skip the check.
 
     Returns:
         The file, or None for ``none``.
 
     Raises:
-        WeightsError: there is no such file, and how to come by it; or the download failed.
+        WeightsError: there is no such file (the message says how to get it), or the download
+            failed.
     """
     if url is not None and (weights == "none" or weights in entry.weights):
-        raise WeightsError(f"'{weights}' needs no backbone.url; {_kept()}.")
+        raise WeightsError(f"'{weights}' needs no backbone.url; {_url_hint()}.")
     if weights == "none":
         return None
     if published := entry.weights.get(weights):
@@ -50,14 +51,14 @@ def locate_weights(
         raise _missing(entry, weights, places)
     if Path(weights).name != weights:
         raise WeightsError(
-            f"'{weights}' is not there and is no file name for backbone.url; {_kept()}."
+            f"'{weights}' is not there and is no file name for backbone.url; {_url_hint()}."
         )
     _download(url, sha256, home.weights() / weights)
     return home.weights() / weights
 
 
-def _kept() -> str:
-    return f"with one, it is the file name to keep the download by in {home.weights()}"
+def _url_hint() -> str:
+    return f"with one, weights is the file name of the download in {home.weights()}"
 
 
 def _places(weights: str, base: Path) -> list[Path]:
@@ -83,7 +84,7 @@ def _is_file(path: Path) -> bool:
             )
         return path.is_file()
     except (OSError, ValueError):
-        # A name too long, or with a null character: no such file.
+        # The name is too long or has a null character: there is no such file.
         return False
 
 
@@ -129,7 +130,7 @@ def _from_hub(repository: str, file: str) -> Path:
 def _locate_packaged(published: PublishedWeights) -> Path | None:
     if published.package is None or published.package_file is None:
         return None
-    # Finding a package, unlike importing it, runs nothing of it.
+    # Finding a package, unlike importing it, runs none of its code.
     spec = importlib.util.find_spec(published.package)
     for folder in (spec and spec.submodule_search_locations) or ():
         path = Path(folder) / published.package_file
@@ -139,7 +140,7 @@ def _locate_packaged(published: PublishedWeights) -> Path | None:
 
 
 def _download(url: str, sha256: str | None, target: Path) -> None:
-    # Not above: what is there already needs no network.
+    # Imported late, since existing files need no network.
     from isotune.storage.downloads.download import download
     from isotune.storage.downloads.errors import DownloadError
 

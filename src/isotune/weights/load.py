@@ -1,4 +1,4 @@
-"""A weights file, whoever wrote it, becomes the tensors of a backbone."""
+"""Loads the tensors of a backbone from a weights file of any format and dialect."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 def load_backbone(
     path: Path, entry: BackboneEntry, expected: Mapping[str, tuple[int, ...]]
 ) -> dict[str, NDArray[np.float32]]:
-    """Reads a file of any format and dialect; logs what was recognized and what was changed.
+    """Reads a file of any format and dialect; logs its dialects and the changes to its tensors.
 
     Args:
         path: the file.
@@ -33,34 +33,35 @@ def load_backbone(
         expected: the backbone's shapes by canonical name.
 
     Returns:
-        The backbone's tensors, contiguous and float32, by canonical name, without its head.
+        The backbone's tensors by canonical name, without its head: contiguous, float32.
 
     Raises:
-        WeightsError: the file cannot be read, or does not fit.
+        WeightsError: the file cannot be read or does not fit.
     """
     state, source = read_weights(path), str(path)
-    found = to_canonical(state, entry, source, expected)
-    tell(found, source)
+    canonical = to_canonical(state, entry, source, expected)
+    log_conversion(canonical, source)
     try:
-        return match(expected, found.tensors, entry, source)
+        return match(expected, canonical.tensors, entry, source)
     except WeightsError as error:
         others = [other.name for other in fitting(state)]
         hint = f" It fits backbone '{others[0]}'." if len(others) == 1 else ""
         raise WeightsError(f"{error}{hint}") from error
 
 
-def tell(found: Canonical, source: str) -> None:
-    """Logs what was recognized in a file; warns of what was changed."""
-    logger.info("%s: dialect: %s", source, ", ".join(found.dialects) or "none, canonical names")
-    if found.dropped:
-        logger.info("%s: %s.", source, describe_dropped(found.dropped))
-    for note in found.notes:
+def log_conversion(canonical: Canonical, source: str) -> None:
+    """Logs the dialects of a file and the names that were left out; warns of changed values."""
+    dialects = ", ".join(canonical.dialects) or "none, canonical names"
+    logger.info("%s: dialect: %s", source, dialects)
+    if canonical.dropped:
+        logger.info("%s: %s.", source, describe_dropped(canonical.dropped))
+    for note in canonical.notes:
         logger.warning("%s: %s.", source, note)
 
 
 def fitting(state: Mapping[str, NDArray[Any]]) -> list[BackboneEntry]:
-    """Returns the built-in backbones that a file's tensors fit by name and shape."""
-    found = []
+    """Returns the built-in backbones whose names and shapes a file's tensors match."""
+    entries = []
     for entry in BUILT_IN:
         expected = without_head(entry)
         if expected is None:
@@ -70,12 +71,12 @@ def fitting(state: Mapping[str, NDArray[Any]]) -> list[BackboneEntry]:
         except WeightsError:
             continue
         if fits(expected, tensors, entry):
-            found.append(entry)
-    return found
+            entries.append(entry)
+    return entries
 
 
 def without_head(entry: BackboneEntry) -> Shapes | None:
-    """Returns the shapes of a built-in backbone's tensors but its last layer's; else None."""
+    """Returns the shapes of a backbone's tensors except its last layer; None if not built in."""
     shapes = layout(entry.name)
     if shapes is None:
         return None

@@ -1,4 +1,4 @@
-"""Checks weights against a model, tensor by tensor, before any of them is used."""
+"""Compares weights with a model, tensor by tensor, before any of them is used."""
 
 from __future__ import annotations
 
@@ -19,26 +19,25 @@ Shapes = Mapping[str, tuple[int, ...]]
 Arrays = Mapping[str, NDArray[Any]]
 
 LISTED = 10
-"""How many names of each kind a message lists."""
+"""Number of names of each kind that a message lists."""
 
 
 def match(
     expected: Shapes, state: Arrays, entry: BackboneEntry, source: str
 ) -> dict[str, NDArray[np.float32]]:
-    """Returns the backbone's tensors, contiguous and float32.
+    """Returns the backbone's tensors by canonical name, contiguous and float32.
 
-    The head may be missing from `state`, or have other shapes; it is left out either way, and
-    the number of tensors left out is logged.
+    The head in `state`, if any, may have any shapes; it is left out, and its tensors are logged.
 
     Args:
-        expected: shapes by canonical name, of the backbone alone: the head left out.
+        expected: shapes of the backbone's tensors by canonical name, without the head.
         state: arrays by canonical name.
         entry: the backbone.
         source: the file's name, for messages.
 
     Raises:
-        WeightsError: a tensor of the backbone is missing, unexpected or of another shape. The
-            message names all of them.
+        WeightsError: a tensor of the backbone is missing, unexpected, of another shape or not
+            floating point. The message lists them.
     """
     head = head_names(expected, state, entry)
     rest = {name: value for name, value in state.items() if name not in head}
@@ -51,17 +50,18 @@ def match_exact(expected: Shapes, state: Arrays, source: str) -> dict[str, NDArr
     """Returns all tensors of a model, contiguous and float32, in the order of `expected`.
 
     Raises:
-        WeightsError: names or shapes differ. The message names all that do.
+        WeightsError: names or shapes differ, or a tensor is not floating point. The message
+            lists the tensors.
     """
     _check(expected, state, source, "the model")
     return {name: _float32(state[name]) for name in expected}
 
 
 def head_names(backbone: Iterable[str], state: Iterable[str], entry: BackboneEntry) -> list[str]:
-    """Returns the names in `state` that belong to some head, not to the backbone.
+    """Returns the names in `state` that belong to a head, not to the backbone.
 
-    They are those under the classifier, and those beside it that the backbone does not have: a
-    classifier of several layers, say; and the last layers of auxiliary classifiers.
+    These are the tensors of the classifier, which may have several layers, and of the last layers
+    of auxiliary classifiers.
 
     Args:
         backbone: canonical names of the backbone's tensors.
@@ -69,19 +69,19 @@ def head_names(backbone: Iterable[str], state: Iterable[str], entry: BackboneEnt
         entry: the backbone.
     """
     parents = tuple(f"{path}." for path in (entry.classifier_block, *entry.auxiliary))
-    known = set(backbone)
-    return [name for name in state if name.startswith(parents) and name not in known]
+    own = set(backbone)
+    return [name for name in state if name.startswith(parents) and name not in own]
 
 
 def fits(expected: Shapes, state: Arrays, entry: BackboneEntry) -> bool:
-    """Tells whether :func:`match` would take `state`; `expected` is the backbone's alone."""
+    """Whether :func:`match` accepts `state`; takes the same arguments."""
     head = set(head_names(expected, state, entry))
     return not _faults(expected, {n: v for n, v in state.items() if n not in head})
 
 
 def _check(expected: Shapes, state: Arrays, source: str, model: str) -> None:
-    if found := _faults(expected, state):
-        raise WeightsError(f"'{source}' does not fit {model}: {'; '.join(found)}.")
+    if faults := _faults(expected, state):
+        raise WeightsError(f"'{source}' does not fit {model}: {'; '.join(faults)}.")
 
 
 def _faults(expected: Shapes, state: Arrays) -> list[str]:

@@ -57,7 +57,9 @@ def test_convolutions_without_any_bias_have_zeros() -> None:
     adapted, notes = adapt(state, EXPECTED, ENTRY)
     assert list(adapted) == list(EXPECTED)
     assert_array_equal(adapted["conv1.bias"], np.zeros(2, np.float32), strict=True)
-    assert notes == ["its 2 convolutions have no biases; they were set to zero, which is equal"]
+    assert notes == [
+        "its 2 convolutions have no biases; they were set to zero, which is equivalent"
+    ]
 
 
 def test_a_bias_that_is_lost_is_not_made_up() -> None:

@@ -13,7 +13,7 @@ from isotune.catalogue.layouts import layout
 from isotune.errors import WeightsError
 from isotune.interfaces.backbone import BackboneEntry
 from isotune.weights.dialects.canonical import to_canonical
-from isotune.weights.dialects.not_weights import is_no_weight
+from isotune.weights.dialects.not_weights import is_weight
 from isotune.weights.fetch import locate_weights
 from isotune.weights.formats.read import read_weights
 
@@ -270,7 +270,7 @@ def test_a_dialect_of_one_backbone_leaves_others_alone() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "expected"),
+    ("name", "is_state"),
     [
         ("moments.conv1.weight", True),
         ("moment2.bn1.gamma", True),
@@ -291,8 +291,8 @@ def test_a_dialect_of_one_backbone_leaves_others_alone() -> None:
         ("fc.weight", False),
     ],
 )
-def test_what_is_no_weight(name: str, expected: bool) -> None:
-    assert is_no_weight(name, {"fc.weight", name}) is expected
+def test_optimizer_state_and_counters_are_not_weights(name: str, is_state: bool) -> None:
+    assert is_weight(name, {"fc.weight", name}) is not is_state
 
 
 def test_dropped_names_are_listed() -> None:

@@ -99,7 +99,7 @@ def test_the_checksum_is_checked(tmp_path: Path) -> None:
         ([entry("a", (1 << 40,), b"")], "cannot have 0 bytes"),
         ([entry("a", (1 << 40, 1 << 40, 0), b"")], "too large"),
         ([entry("a", (1,) * 40, b"1234")], "more than 32 dimensions"),
-        ([entry("a", (6,), FLOATS.tobytes(), "Int4")], "'Int4', which is not read"),
+        ([entry("a", (6,), FLOATS.tobytes(), "Int4")], "'Int4', which is not supported"),
         ([entry("a", (0,), b"", "str")], "no tensor"),
         ([entry("a" * 2000, (0,), b"")], "damaged"),
         ([entry("a", (1,), b"1234", extra=bytes_field(3, b""))], "map of embeddings"),

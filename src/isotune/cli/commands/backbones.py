@@ -1,4 +1,4 @@
-"""``isotune backbones``: what can be fine-tuned."""
+"""``isotune backbones``: lists the catalogue of backbones."""
 
 from __future__ import annotations
 
@@ -11,30 +11,40 @@ from isotune.cli.options import Backend
 
 def backbones(
     pattern: Annotated[
-        str, typer.Argument(metavar="[PATTERN]", help="Of names: 'resnet*', '*_v2_*'.")
+        str, typer.Argument(metavar="[PATTERN]", help="Pattern of names: 'resnet*', '*_v2_*'.")
     ] = "*",
-    family: Annotated[str | None, typer.Option(help="Of one family only: resnet, swin.")] = None,
-    smaller: Annotated[
-        float | None, typer.Option(metavar="M", help="Of less than so many million parameters.")
+    family: Annotated[str | None, typer.Option(help="A family, such as resnet or swin.")] = None,
+    max_parameters: Annotated[
+        float | None, typer.Option(metavar="M", help="Largest number of parameters, in millions.")
     ] = None,
-    better: Annotated[
-        float | None, typer.Option(metavar="%", help="Of more than this ImageNet accuracy.")
+    min_accuracy: Annotated[
+        float | None, typer.Option(metavar="%", help="Lowest ImageNet accuracy, in percent.")
     ] = None,
     sort: Annotated[
-        Literal["name", "parameters", "accuracy"], typer.Option(help="The order of the list.")
+        Literal["name", "parameters", "accuracy"], typer.Option(help="Order of the list.")
     ] = "name",
     backend: Backend = None,
+    smaller: Annotated[float | None, typer.Option(hidden=True)] = None,
+    better: Annotated[float | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """List the backbones and their weights.
 
-    With --backend it tells which of them that backend has.
+    With --backend, shows which of them the backend supports.
     """
     from isotune.catalogue.entries import catalogue
     from isotune.cli.console import output, show_table
     from isotune.plugins import plugins
-    from isotune.reports.backbones import backbone_table, chosen
+    from isotune.reports.backbones import backbone_table, select_backbones
 
     opened = plugins.open_backend(backend, "auto") if backend else None
-    known = catalogue(plugins.backbones()).values()
-    limits = {"smaller": smaller and smaller * 1e6, "better": better and better / 100}
-    show_table(output(), backbone_table(chosen(known, pattern, family, sort, **limits), opened))
+    millions = smaller if max_parameters is None else max_parameters
+    percent = better if min_accuracy is None else min_accuracy
+    entries = select_backbones(
+        catalogue(plugins.backbones()).values(),
+        pattern,
+        family,
+        sort,
+        max_parameters=None if millions is None else millions * 1e6,
+        min_accuracy=None if percent is None else percent / 100,
+    )
+    show_table(output(), backbone_table(entries, opened))

@@ -1,4 +1,4 @@
-"""``isotune backends``: what can run here."""
+"""``isotune backends``: lists the backends."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from __future__ import annotations
 def backends() -> None:
     """List the backends and their devices.
 
-    Of a backend that cannot be used it tells why, and what installs it.
+    For a backend that cannot be used, shows the reason and how to install it.
     """
     from isotune.cli.console import output, show, show_table
     from isotune.plugins import plugins

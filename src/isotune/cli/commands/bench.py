@@ -1,4 +1,4 @@
-"""``isotune bench``: what a training step costs on this machine."""
+"""``isotune bench``: measures training steps on this machine."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def measure(
     context: typer.Context,
     backends: Annotated[
         list[str] | None,
-        typer.Option("--backend", "-b", metavar="NAME", help="By default all that can be used."),
+        typer.Option("--backend", "-b", metavar="NAME", help="By default all usable ones."),
     ] = None,
     device: Device = "auto",
     models: Annotated[
@@ -34,7 +34,7 @@ def measure(
         typer.Option("--model", metavar="NAME", help="A backbone; resnet18 by default."),
     ] = None,
     batches: Annotated[
-        list[int] | None, typer.Option("--batch", min=1, help="Images a step; 8 by default.")
+        list[int] | None, typer.Option("--batch", min=1, help="Images per step; 8 by default.")
     ] = None,
     modes: Annotated[
         list[str] | None, typer.Option("--mode", help="finetune and frozen by default; or cached.")
@@ -44,46 +44,47 @@ def measure(
         typer.Option("--precision", help="fp32 by default; or tf32, bf16, fp16."),
     ] = None,
     compiled: Annotated[
-        bool, typer.Option("--compile", help="Compile models where that is a choice.")
+        bool, typer.Option("--compile", help="Compile models where optional.")
     ] = False,
-    size: Annotated[int, typer.Option(min=1, help="Side of an image, in pixels.")] = 224,
+    size: Annotated[int, typer.Option(min=1, help="Width and height of images, in pixels.")] = 224,
     steps: Annotated[int, typer.Option(min=1, help="Steps after the first one.")] = 10,
-    group: Annotated[int, typer.Option(min=1, help="Steps between two waits for the device.")] = 1,
+    group: Annotated[int, typer.Option(min=1, help="Steps per synchronization.")] = 1,
     data: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Images: train/CLASS and val/CLASS; else generated."),
+        typer.Option(metavar="DIR", help="Images in train/CLASS and val/CLASS; else generated."),
     ] = None,
     images: Annotated[
-        int, typer.Option(min=0, help="How many to generate; 0: no data pipeline.")
+        int, typer.Option(min=0, help="Number of generated images; 0: no data pipeline.")
     ] = 128,
+    pictures: Annotated[int | None, typer.Option(min=0, hidden=True)] = None,
     native: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Hand-written loops; by default a checkout's."),
+        typer.Option(metavar="DIR", help="Hand-written loops; by default those of a checkout."),
     ] = None,
     no_native: Annotated[bool, typer.Option("--no-native", help="Measure Isotune alone.")] = False,
     output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="FILE", help="A .json; and a .md beside it.")
+        Path, typer.Option("--output", "-o", metavar="FILE", help="A .json; adds a .md beside it.")
     ] = Path("bench.json"),
     plot: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="A plot: a .png, .pdf or .svg.")
+        Path | None, typer.Option(metavar="FILE", help="Plot: a .png, .pdf or .svg.")
     ] = None,
 ) -> None:
     """Measure training steps and the data pipeline.
 
-    Every measurement is a process of its own, the hand-written loop's after Isotune's. Options
-    that name a backend, model, batch, mode or precision may be repeated.
+    Every measurement runs in a new process, a hand-written loop's after Isotune's. Options for
+    backends, models, batches, modes and precisions may be repeated.
     """
     if context.invoked_subcommand is not None:
         return
     check_files(output, plot)
     from isotune.bench.processes import checkout_loops
     from isotune.bench.setting import Setting
-    from isotune.bench.suite import Suite, images_of, settings
+    from isotune.bench.suite import Suite, benchmark_images, settings
     from isotune.cli.messages import complain
     from isotune.plugins import plugins
 
     base = Setting("any", device=device, size=size, steps=steps, group=group, compile=compiled)
-    found = settings(
+    measured = settings(
         backends or [report.name for report in plugins.reports() if report.problem is None],
         models or MODELS,
         batches or BATCHES,
@@ -93,17 +94,17 @@ def measure(
     )
     loops = None if no_native else native or checkout_loops()
     with ExitStack() as stack:
-        folder = images_of(data, images, stack)
-        write(Suite(found, folder, loops).run(complain), output, plot)
+        folder = benchmark_images(data, images if pictures is None else pictures, stack)
+        write(Suite(measured, folder, loops).run(complain), output, plot)
 
 
 @bench.command()
 def compare(
-    first: Annotated[Path, typer.Argument(metavar="A.json", help="What is compared with.")],
-    second: Annotated[Path, typer.Argument(metavar="B.json", help="The other results.")],
+    first: Annotated[Path, typer.Argument(metavar="A.json", help="The reference results.")],
+    second: Annotated[Path, typer.Argument(metavar="B.json", help="The results to compare.")],
     markdown: Annotated[bool, typer.Option("--markdown", help="Print a Markdown table.")] = False,
 ) -> None:
-    """Compare two machines or versions: B's figures over A's.
+    """Compare two machines or versions by ratios of B to A.
 
     A ratio of times below 1 means that B is faster.
     """
@@ -124,11 +125,11 @@ def compare(
 
 
 def check_files(output: Path, plot: Path | None) -> None:
-    """Makes sure that results can be written, before anything is measured.
+    """Checks that the results can be written, before anything is measured.
 
     Raises:
-        SpecError: a file's name ends wrongly.
-        IsotuneError: matplotlib is needed and not installed.
+        SpecError: a file has the wrong suffix.
+        IsotuneError: a plot is requested, and matplotlib is not installed.
     """
     from isotune.errors import SpecError
 
@@ -142,7 +143,7 @@ def check_files(output: Path, plot: Path | None) -> None:
 
 
 def write(results: Results, output: Path, plot: Path | None) -> None:
-    """Writes the results, their page and their plot, and shows the tables."""
+    """Writes the results, a Markdown page and a plot, and shows the tables."""
     import json
 
     from isotune.bench.results import markdown, tables

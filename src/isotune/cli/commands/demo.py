@@ -1,4 +1,4 @@
-"""``isotune demo``: what Isotune does, in two minutes and without a network."""
+"""``isotune demo``: fine-tunes a backbone in two minutes, without a network."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def demo(
 ) -> None:
     """Fine-tune real weights on scanned digits.
 
-    Takes EfficientNet-Lite0 from ImageNet, first as a fixed feature extractor, then fine-tuned,
-    on every backend that is installed, in about two minutes and without a network.
+    Trains EfficientNet-Lite0 with ImageNet weights, first as a fixed feature extractor, then
+    fine-tuned, on every installed backend. Takes about two minutes and needs no network.
     """
     from isotune.cli.console import output as standard_output
     from isotune.cli.console import show, show_table
@@ -30,7 +30,7 @@ def demo(
 
     console = standard_output()
     with watched(console) as progress:
-        report = run_demo(backend, output, tell=complain, observers=[progress])
+        report = run_demo(backend, output, log=complain, observers=[progress])
     show(console)
     show_table(console, report.table)
-    show(console, f"predictions, right in blue, wrong in red: {report.image}")
+    show(console, f"predictions, correct in blue, wrong in red: {report.image}")

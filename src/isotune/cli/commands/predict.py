@@ -1,4 +1,4 @@
-"""``isotune predict``: the classes of images."""
+"""``isotune predict``: predicts the classes of images."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SOME_UNREADABLE = 1
 
 
 class Format(str, Enum):
-    """How predictions are written."""
+    """Output formats of predictions."""
 
     TABLE = "table"
     CSV = "csv"
@@ -34,17 +34,19 @@ def predict(
     images: Annotated[
         list[Path],
         typer.Argument(
-            metavar="IMAGES", help="Images, folders of images, patterns such as 'a/**/*.jpg'."
+            metavar="IMAGES", help="Images, folders of images, or patterns such as 'a/**/*.jpg'."
         ),
     ],
-    top: Annotated[int, typer.Option("--top", "-k", min=1, help="How many classes to name.")] = 1,
+    top: Annotated[
+        int, typer.Option("--top", "-k", min=1, help="Number of classes per image.")
+    ] = 1,
     form: Annotated[
         Format | None,
-        typer.Option("--format", "-f", help="By default as FILE is called, or table."),
+        typer.Option("--format", "-f", help="By default given by FILE's suffix."),
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", metavar="FILE", help="A file instead of standard output."),
+        typer.Option("--output", "-o", metavar="FILE", help="File instead of standard output."),
     ] = None,
     backend: Backend = None,
     device: Device = "auto",
@@ -52,7 +54,7 @@ def predict(
 ) -> None:
     """Predict the classes of images.
 
-    Writes for each image its path, its likeliest classes and their probabilities.
+    Writes the path, the most likely classes and their probabilities for each image.
     """
     from isotune.data.sources.files import find_images
     from isotune.experiment.open import open_run
@@ -61,8 +63,8 @@ def predict(
     with _destination(output) as stream:
         opened = open_run(run, backend=backend, device=device, checkpoint=checkpoint)
         top = min(top, len(opened.classes))
-        chosen = form or _format_of(output)
-        writer = _writer(chosen, stream, [str(path) for path in paths], opened.classes, top)
+        form = form or _format_of(output)
+        writer = _writer(form, stream, [str(path) for path in paths], opened.classes, top)
         unreadable = _write_all(opened, paths, top, writer)
     if output is not None:
         from isotune.reports.numbers import count
@@ -73,7 +75,7 @@ def predict(
 
 
 def _write_all(run: Run, paths: Sequence[Path], top: int, writer: PredictionWriter) -> int:
-    """Writes what becomes of each image; returns how many cannot be read."""
+    """Writes the predictions; returns the number of images that cannot be read."""
     from isotune.cli.messages import complain
     from isotune.errors import DatasetError
 
@@ -94,21 +96,23 @@ def _format_of(output: Path | None) -> Format:
 
 
 def _writer(
-    chosen: Format, stream: TextIO, paths: Sequence[str], classes: Sequence[str], top: int
+    form: Format, stream: TextIO, paths: Sequence[str], classes: Sequence[str], top: int
 ) -> PredictionWriter:
     from isotune.cli import prediction_writers as writers
     from isotune.cli.console import output
 
-    if chosen is Format.CSV:
-        return writers.CSV(stream, top)
-    if chosen is Format.JSONL:
-        return writers.JSONLines(stream)
-    return writers.Lines(output(stream), paths, classes, top)
+    match form:
+        case Format.CSV:
+            return writers.CSV(stream, top)
+        case Format.JSONL:
+            return writers.JSONLines(stream)
+        case Format.TABLE:
+            return writers.Lines(output(stream), paths, classes, top)
 
 
 @contextmanager
 def _destination(output: Path | None) -> Iterator[TextIO]:
-    """Gives standard output, or a file that is there under its name only when it is whole.
+    """Yields standard output, or a file that appears only when it is complete.
 
     Raises:
         RunError: the file cannot be written.
@@ -117,7 +121,7 @@ def _destination(output: Path | None) -> Iterator[TextIO]:
     from isotune.storage.atomic import atomic_file
 
     if output is None:
-        # Names of files are bytes; those that are no text come out as they are.
+        # File names are bytes; those that are not valid text are written unchanged.
         if isinstance(sys.stdout, TextIOWrapper):
             sys.stdout.reconfigure(errors="surrogateescape")
         yield sys.stdout

@@ -1,4 +1,4 @@
-"""``isotune recipes``: the experiments that come with the package."""
+"""``isotune recipes``: lists the experiments that come with the package."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def recipes(
 ) -> None:
     """List the recipes, or print one as YAML.
 
-    Tells of each where it comes from, the accuracy to expect and the command that runs it.
+    Shows the source of each recipe, the accuracy it reaches and the command that runs it.
     """
     from isotune.cli.console import output, show
     from isotune.errors import SpecError, nearest
@@ -25,7 +25,7 @@ def recipes(
 
     names = shipped.names()
     if name is None:
-        show(output(), "\n\n".join(_told(shipped.describe(each)) for each in names))
+        show(output(), "\n\n".join(_described(shipped.describe(each)) for each in names))
         return
     if name not in names:
         raise SpecError(
@@ -34,7 +34,7 @@ def recipes(
     typer.echo(shipped.text(name), nl=False)
 
 
-def _told(recipe: Recipe) -> str:
+def _described(recipe: Recipe) -> str:
     return "\n".join(
         (
             recipe.name,

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from isotune.cli.commands.run import tell_what_next
+from isotune.cli.commands.run import show_next_steps
 from isotune.cli.options import Backend, Device, Overrides, RunPath
 
 
@@ -18,13 +18,13 @@ def resume(
     checkpoint: Annotated[
         str,
         typer.Option(
-            "--checkpoint", "-c", metavar="NAME", help="Another than the newest; newer ones go."
+            "--checkpoint", "-c", metavar="NAME", help="Where to resume; removes newer ones."
         ),
     ] = "last",
 ) -> None:
     """Continue a run that was stopped.
 
-    It goes on from its newest checkpoint at the exact step, on the same backend or another.
+    Training resumes at the exact step of the newest checkpoint, on the same or another backend.
     """
     from isotune.cli.console import output
     from isotune.cli.watch import watched
@@ -40,4 +40,4 @@ def resume(
             checkpoint=checkpoint,
             observers=[progress],
         )
-    tell_what_next(console, finished.path)
+    show_next_steps(console, finished.path)

@@ -26,7 +26,7 @@ def run(
 ) -> None:
     """Run an experiment.
 
-    Trains, validates after each epoch, and keeps the best and the last checkpoint.
+    Trains the model, validates it, and saves the best and the last checkpoint.
     """
     from isotune.cli.console import output as standard_output
     from isotune.cli.watch import watched
@@ -42,11 +42,11 @@ def run(
             output=output,
             observers=[progress],
         )
-    tell_what_next(console, finished.path)
+    show_next_steps(console, finished.path)
 
 
-def tell_what_next(console: Console, folder: Path) -> None:
-    """Shows commands for a run that has ended."""
+def show_next_steps(console: Console, folder: Path) -> None:
+    """Shows commands that use a finished run."""
     from isotune.cli.console import quoted, show
 
     show(console, f"run folder {folder}")

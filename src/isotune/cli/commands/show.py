@@ -1,4 +1,4 @@
-"""``isotune show``: images of data, predictions and runs."""
+"""``isotune show``: figures of data, predictions and runs."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ if TYPE_CHECKING:
     from isotune.experiment.result import Run
 
 FOLDER = "figures"
-"""Where in a run's folder its figures go."""
+"""Subfolder of a run for its figures."""
 
 
 class Part(str, Enum):
-    """Which images of an experiment."""
+    """The training or the validation images of an experiment."""
 
     TRAIN = "train"
     VAL = "val"
 
 
 Split = Annotated[
-    str | None, typer.Option(help="The split's name; the validation split by default.")
+    str | None, typer.Option(help="Name of the split; by default the validation split.")
 ]
-Count = Annotated[int, typer.Option("--count", "-n", min=1, help="How many images, at most.")]
+Count = Annotated[int, typer.Option("--count", "-n", min=1, help="Largest number of images.")]
 Output = Annotated[
     Path | None,
     typer.Option(
@@ -43,7 +43,7 @@ show = typer.Typer()
 
 @show.callback(invoke_without_command=True)
 def needs_a_command(context: typer.Context) -> None:
-    """Show data, predictions and runs as images.
+    """Show figures of data, predictions and runs.
 
     Each command writes a PNG file and prints its path.
     """
@@ -58,8 +58,8 @@ def data(
     overrides: Overrides = None,
     split: Annotated[Part, typer.Option(help="Training or validation images.")] = Part.TRAIN,
     count: Count = 16,
-    seed: Annotated[int | None, typer.Option(min=0, help="Another seed than the spec's.")] = None,
-    epoch: Annotated[int, typer.Option(min=1, help="Which epoch, from 1.")] = 1,
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed; by default the spec's.")] = None,
+    epoch: Annotated[int, typer.Option(min=1, help="Number of the epoch.")] = 1,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -69,7 +69,8 @@ def data(
 ) -> None:
     """Show images as the network sees them.
 
-    The first ones of an epoch, in its order and augmented, with their classes. Needs no backend.
+    Shows the first images of an epoch with their classes, in its order and augmented. Needs no
+    backend.
     """
     from isotune.experiment.show_data import show_data
     from isotune.spec.load import load_spec
@@ -90,10 +91,11 @@ def predictions(
     device: Device = "auto",
     checkpoint: Checkpoint = "best",
 ) -> None:
-    """Show predictions: right ones in blue, wrong ones in red."""
+    """Show predictions: correct ones in blue, wrong ones in red."""
     _check(output)
     opened = _open(run, backend, device, checkpoint)
-    _write(opened.show_predictions(count, split), output or _place(opened, "predictions", split))
+    figure = opened.show_predictions(count, split)
+    _write(figure, output or _default_path(opened, "predictions", split))
 
 
 @show.command()
@@ -113,12 +115,12 @@ def mistakes(
 
     _check(output)
     opened = _open(run, backend, device, checkpoint)
-    found = opened.mistakes(count, split)
+    result = opened.mistakes(count, split)
     console = standard_output()
-    show(console, summary(found), "bold")
-    if found.shown:
-        show_table(console, mistakes_table(found))
-    _write(mistakes_figure(found), output or _place(opened, "mistakes", split))
+    show(console, summary(result), "bold")
+    if result.shown:
+        show_table(console, mistakes_table(result))
+    _write(mistakes_figure(result), output or _default_path(opened, "mistakes", split))
 
 
 @show.command()
@@ -133,7 +135,7 @@ def confusion(
     """Show the confusion matrix: counts and row percentages."""
     _check(output)
     opened = _open(run, backend, device, checkpoint)
-    _write(opened.show_confusion(split), output or _place(opened, "confusion", split))
+    _write(opened.show_confusion(split), output or _default_path(opened, "confusion", split))
 
 
 @show.command()
@@ -145,23 +147,23 @@ def curves(
             "--output",
             "-o",
             metavar="FILE",
-            help="A .png, .pdf or .svg; by default in RUN/figures, of several runs curves.png.",
+            help="A .png, .pdf or .svg; by default in RUN/figures, or curves.png of several runs.",
         ),
     ] = None,
 ) -> None:
-    """Show learning curves, of several runs over each other.
+    """Show the learning curves of one or several runs.
 
-    Runs may be finished or not, and made with different backends. Needs no backend.
+    Runs may be unfinished, and may use different backends. Needs no backend.
     """
     from isotune.experiment.result import show_curves
 
     _check(output)
-    usual = runs[0] / FOLDER / "curves.png" if len(runs) == 1 else Path("curves.png")
-    _write(show_curves(runs), output or usual)
+    default = runs[0] / FOLDER / "curves.png" if len(runs) == 1 else Path("curves.png")
+    _write(show_curves(runs), output or default)
 
 
 def _check(output: Path | None) -> None:
-    """Refuses, before anything costly is done, what could only fail after it."""
+    """Checks that the figure can be written, before it is computed."""
     from isotune.reports.drawing import check_figure_path, check_matplotlib
 
     check_matplotlib()
@@ -175,7 +177,7 @@ def _open(run: Path, backend: str | None, device: str, checkpoint: str) -> Run:
     return open_run(run, backend=backend, device=device, checkpoint=checkpoint)
 
 
-def _place(run: Run, name: str, split: str | None) -> Path:
+def _default_path(run: Run, name: str, split: str | None) -> Path:
     split = (split or run.spec.dataset.splits.val).replace("/", "-")
     return run.path / FOLDER / f"{name}-{split}.png"
 

@@ -1,4 +1,4 @@
-"""``isotune split``: a dataset of splits out of folders of images."""
+"""``isotune split``: creates a dataset with splits from folders of images."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ if TYPE_CHECKING:
     from isotune.reports.tables import Table
 
 SHOWN = 10
-"""Images of a kind that are named; others are counted."""
+"""Number of images of a kind that are listed; the others are counted."""
 
-_SIZE = "Images of each class: a count (1000), or a fraction (0.8)."
+_SIZE = "Images per class: a count (1000) or a fraction (0.8)."
 
 
 def split(
     folders: Annotated[
         list[Path],
         typer.Argument(
-            metavar="FOLDERS", help="A folder for each class, or one that holds these folders."
+            metavar="FOLDERS", help="A folder for each class, or one that contains these folders."
         ),
     ],
     output: Annotated[
@@ -30,18 +30,16 @@ def split(
     train: Annotated[str | None, typer.Option(metavar="SIZE", help=_SIZE)] = None,
     val: Annotated[str | None, typer.Option(metavar="SIZE", help=_SIZE)] = None,
     test: Annotated[str | None, typer.Option(metavar="SIZE", help=_SIZE)] = None,
-    seed: Annotated[
-        int, typer.Option(min=0, max=2**64 - 1, help="Chooses among the possible splits.")
-    ] = 0,
-    link: Annotated[bool, typer.Option("--link", help="Link images, do not copy them.")] = False,
+    seed: Annotated[int, typer.Option(min=0, max=2**64 - 1, help="Seed of the random split.")] = 0,
+    link: Annotated[bool, typer.Option("--link", help="Link images instead of copying.")] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show what would be, and write nothing.")
+        bool, typer.Option("--dry-run", help="Show the result and write nothing.")
     ] = False,
 ) -> None:
     """Split folders of images into a dataset.
 
-    Writes DIR/train/CLASS/CLASS_0000.jpg and so on. Every class is divided by itself, and no
-    image is in two splits, whatever its files are called.
+    Writes DIR/train/CLASS/CLASS_0000.jpg and so on. The splits are stratified by class, and no
+    image is in two splits, whatever the names of its files.
     """
     from isotune.cli.console import output as standard_output
     from isotune.cli.console import show, show_table
@@ -61,20 +59,20 @@ def split(
     for line in remarks(report):
         complain(line)
     console = standard_output()
-    show_table(console, by_class(report))
+    show_table(console, split_table(report))
     if dry_run:
         show(console, f"nothing was written to {report.folder}")
         return
     show(console, f"written to {report.folder}; in a spec:")
-    for line in in_a_spec(report):
+    for line in spec_lines(report):
         show(console, f"  {line}")
 
 
 def size(option: str, text: str | None) -> int | float | None:
-    """Returns a size as it is meant: without a point it is a count.
+    """Parses a size: a count without a decimal point, else a fraction.
 
     Raises:
-        typer.BadParameter: it is no number.
+        typer.BadParameter: the text is not a number.
     """
     if text is None:
         return None
@@ -87,22 +85,22 @@ def size(option: str, text: str | None) -> int | float | None:
         ) from None
 
 
-def by_class(report: SplitReport) -> Table:
-    """Returns images by class and split."""
+def split_table(report: SplitReport) -> Table:
+    """Returns the numbers of images by class and split."""
     from isotune.reports.tables import Table
 
     table = Table(["class", *report.counts, "unused"])
     for name in report.classes:
         table.add(
-            name, *(of_class[name] for of_class in report.counts.values()), report.unused[name]
+            name, *(by_class[name] for by_class in report.counts.values()), report.unused[name]
         )
-    totals = [sum(of_class.values()) for of_class in report.counts.values()]
+    totals = [sum(by_class.values()) for by_class in report.counts.values()]
     table.add("all", *totals, sum(report.unused.values()))
     return table
 
 
-def in_a_spec(report: SplitReport) -> list[str]:
-    """Returns the lines that name the dataset in a spec."""
+def spec_lines(report: SplitReport) -> list[str]:
+    """Returns the lines of a spec that use the dataset."""
     lines = ["dataset:", f"  path: {report.folder}"]
     if "val" not in report.counts and "test" in report.counts:
         lines.append("  splits: {val: test}")
@@ -110,7 +108,7 @@ def in_a_spec(report: SplitReport) -> list[str]:
 
 
 def remarks(report: SplitReport) -> list[str]:
-    """Returns what a person should know about the images, a line each."""
+    """Returns lines about omitted images and images of several classes."""
     lines = [f"left out {image.identity}: {image.reason}" for image in report.broken[:SHOWN]]
     if len(report.broken) > SHOWN:
         lines.append(f"left out {len(report.broken) - SHOWN} more that cannot be read")

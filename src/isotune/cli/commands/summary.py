@@ -1,4 +1,4 @@
-"""``isotune summary``: the model of an experiment, layer by layer."""
+"""``isotune summary``: shows the model of an experiment, layer by layer."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ def summary(
     overrides: Overrides = None,
     classes: Annotated[
         int | None,
-        typer.Option(min=1, help="How many classes there are, so that no dataset is needed."),
+        typer.Option(min=1, help="Number of classes, so that no dataset is needed."),
     ] = None,
 ) -> None:
     """Show the model of an experiment, layer by layer.
 
-    Tells of each layer its parameters, and whether and from which epoch on they train. Nothing
-    is trained or written.
+    Shows the parameters of each layer, and whether and from which epoch they train. Nothing is
+    trained or written.
     """
     from isotune.cli.console import output, show, show_table
     from isotune.experiment.summary import summary as summarize
 
-    found = summarize(
+    model = summarize(
         spec, backend=backend, device=device, overrides=overrides or (), classes=classes
     )
     console = output()
-    show_table(console, found.table())
+    show_table(console, model.table())
     if not console.is_terminal:
         show(console)
-    show(console, found.totals())
+    show(console, model.totals())

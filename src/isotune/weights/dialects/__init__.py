@@ -1,1 +1,1 @@
-"""Names that other tools give to the same tensors, and how they become canonical."""
+"""Translates the tensor names of other tools to canonical names."""

@@ -1,4 +1,4 @@
-"""Tensors that mean the same as the backbone's own, but are stored in another shape."""
+"""Reshapes tensors that are equivalent to the backbone's but stored in another shape."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 
 def adapt(state: Arrays, expected: Shapes, entry: BackboneEntry) -> tuple[Arrays, list[str]]:
-    """Returns `state` in the backbone's shapes where nothing is lost by it.
+    """Returns `state` in the backbone's shapes where that is lossless.
 
     - A linear layer stored as a convolution over its whole input becomes a matrix.
-    - A net whose convolutions have no biases (MindSpore's default) is one with biases of zero.
-    - A first convolution for gray images becomes one for colors: a third of it for each.
+    - Missing biases of all convolutions (MindSpore's default) become zeros.
+    - A first convolution for gray images becomes one for RGB, with a third of it per channel.
 
-    Whatever else differs stays, and :func:`isotune.weights.match.match` tells it.
+    Other differences remain, and :func:`isotune.weights.match.match` reports them.
 
     Args:
         state: arrays by canonical name.
-        expected: the backbone's own shapes by canonical name.
+        expected: the backbone's shapes by canonical name.
         entry: the backbone.
 
     Returns:
-        The tensors, and a sentence on each change of value or number.
+        The tensors, and a sentence for each change of values or of the number of tensors.
     """
     adapted = {name: _matrix(name, value, expected, entry) for name, value in state.items()}
     notes = [*_add_biases(adapted, expected), *_spread_gray(adapted, expected)]
@@ -43,7 +43,7 @@ def _matrix(name: str, value: NDArray[Any], expected: Shapes, entry: BackboneEnt
     if name == f"{entry.classifier}.weight" and value.shape[2:] == (1, 1):
         return value.reshape(value.shape[:2])
     shape = expected.get(name, ())
-    # Both put channels before rows and columns.
+    # Both layouts have channels before rows and columns.
     return value.reshape(shape) if len(shape) == 2 and _same(value.shape, shape) else value
 
 
@@ -57,12 +57,14 @@ def _add_biases(state: Arrays, expected: Shapes) -> list[str]:
         for name in expected
         if name.endswith(".bias") and len(expected.get(f"{name[:-4]}weight", ())) == 4
     ]
-    there = all(f"{name[:-4]}weight" in state for name in biases)
-    if not biases or not there or any(name in state for name in biases):
+    have_weights = all(f"{name[:-4]}weight" in state for name in biases)
+    if not biases or not have_weights or any(name in state for name in biases):
         return []
     for name in biases:
         state[name] = np.zeros(expected[name], np.float32)
-    return [f"its {len(biases)} convolutions have no biases; they were set to zero, which is equal"]
+    return [
+        f"its {len(biases)} convolutions have no biases; they were set to zero, which is equivalent"
+    ]
 
 
 def _spread_gray(state: Arrays, expected: Shapes) -> list[str]:
@@ -76,6 +78,6 @@ def _spread_gray(state: Arrays, expected: Shapes) -> list[str]:
     third = (gray / np.asarray(3, gray.dtype)).astype(gray.dtype)
     state[first] = np.repeat(third, 3, axis=1)
     return [
-        f"its first convolution '{first}' is for gray images; a third of it was taken for each"
-        " color, which is equal on gray images normalized alike in all channels"
+        f"its first convolution '{first}' is for gray images; a third of it was used for each"
+        " color, which is equivalent on gray images normalized alike in all channels"
     ]

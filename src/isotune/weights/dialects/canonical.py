@@ -1,8 +1,8 @@
-"""Other people's parameter names, renamed into the canonical ones, which are torchvision's.
+"""Renames tensors of other tools to the canonical names, which are torchvision's.
 
-The dialects themselves are rows of :mod:`isotune.weights.dialects.tables`. All rows that recognize
-a file apply, in order, each to what those before it made of the names: one row may take off a
-prefix, another rename the layers, a third the parameters of a layer.
+The dialects are rows of :mod:`isotune.weights.dialects.tables`. All rows that recognize a file are
+applied in order, each to the result of the one before: one row may remove a prefix, another rename
+the layers, a third the parameters of a layer.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from isotune.errors import WeightsError
 from isotune.interfaces.backbone import BackboneEntry
 from isotune.interfaces.names import NO_STATE
 from isotune.weights.dialects.adapt import adapt
-from isotune.weights.dialects.not_weights import is_no_weight
+from isotune.weights.dialects.not_weights import is_weight
 from isotune.weights.dialects.tables import DIALECTS, HEAD, Dialect
 from isotune.weights.formats.files import printable
 
 PREFIXES = ("module.", "_orig_mod.", "state_dict.", "model.", "network.", "net.", "_backbone.")
-"""What wrappers put before every name: DataParallel, torch.compile, Lightning, and MindSpore's
+"""Prefixes that wrappers add to every name: DataParallel, torch.compile, Lightning, and MindSpore's
 cells around a network (``TrainOneStepCell``, ``WithLossCell``)."""
 
 LISTED = 5
@@ -35,9 +35,9 @@ class Canonical:
 
     Attributes:
         tensors: arrays by canonical name.
-        dialects: the dialects that were recognized; empty when the names were canonical.
-        dropped: names in the file that are no weights.
-        notes: sentences on what else was changed, or is different in the file's own model.
+        dialects: the recognized dialects; empty if the names were canonical.
+        dropped: names in the file that are not weights.
+        notes: sentences about other changes, and about differences to the file's original model.
     """
 
     tensors: dict[str, NDArray[Any]]
@@ -52,23 +52,23 @@ def to_canonical(
     source: str,
     expected: Mapping[str, tuple[int, ...]],
 ) -> Canonical:
-    """Renames a file's tensors, and leaves out what is no weight.
+    """Renames a file's tensors, and leaves out those that are not weights.
 
-    Names that the backbone itself has, and names that no dialect knows, stay as they are;
-    :func:`isotune.weights.match.match` tells the latter.
+    The backbone's own names and names that no dialect knows do not change;
+    :func:`isotune.weights.match.match` reports the latter.
 
     Args:
         state: arrays by name, as read.
-        entry: the backbone they are for.
+        entry: the backbone.
         source: the file's name, for messages.
-        expected: the backbone's own shapes by canonical name.
+        expected: the backbone's shapes by canonical name.
 
     Raises:
-        WeightsError: two names mean the same parameter.
+        WeightsError: two names refer to the same parameter.
     """
-    kept = {n: v for n, v in state.items() if n in expected or not is_no_weight(n, state)}
-    dropped = tuple(name for name in state if name not in kept)
-    bare = _without_prefix(kept, expected)
+    weights = {n: v for n, v in state.items() if n in expected or is_weight(n, state)}
+    dropped = tuple(name for name in state if name not in weights)
+    bare = _without_prefix(weights, expected)
     names, dialects = _renamed(list(bare), entry, expected)
     tensors: dict[str, NDArray[Any]] = {}
     origins: dict[str, str] = {}
@@ -97,17 +97,17 @@ def _without_prefix(
 def _renamed(
     names: list[str], entry: BackboneEntry, expected: Container[str]
 ) -> tuple[list[str], list[Dialect]]:
-    """Returns the canonical names and the dialects that were spoken."""
-    spoken = []
+    """Returns the canonical names and the recognized dialects."""
+    recognized = []
     for dialect in DIALECTS:
-        if not re.fullmatch(dialect.backbones, entry.name) or not _speak(names, dialect, expected):
+        if not re.fullmatch(dialect.backbones, entry.name) or not _uses(names, dialect, expected):
             continue
-        spoken.append(dialect)
+        recognized.append(dialect)
         names = [name if name in expected else _rename(name, dialect, entry) for name in names]
-    return names, spoken
+    return names, recognized
 
 
-def _speak(names: Iterable[str], dialect: Dialect, expected: Container[str]) -> bool:
+def _uses(names: Iterable[str], dialect: Dialect, expected: Container[str]) -> bool:
     mark = re.compile(dialect.mark)
     return any(name not in expected and mark.search(name) for name in names)
 
@@ -120,8 +120,10 @@ def _rename(name: str, dialect: Dialect, entry: BackboneEntry) -> str:
 
 
 def describe_dropped(names: tuple[str, ...]) -> str:
-    """Returns a sentence on tensors that are no weights."""
+    """Returns a sentence about tensors that are not weights."""
     listed = ", ".join(printable(name, 60) for name in names[:LISTED])
     more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
-    are = "tensor is no weight and was" if len(names) == 1 else "tensors are no weights and were"
+    are = (
+        "tensor is not a weight and was" if len(names) == 1 else "tensors are not weights and were"
+    )
     return f"{len(names)} {are} left out: {listed}{more}"

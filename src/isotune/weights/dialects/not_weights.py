@@ -1,6 +1,6 @@
-"""What training scripts store beside the weights, and is none.
+"""Recognizes tensors that training scripts store beside the weights.
 
-The names are those that MindSpore's optimizers, loss scalers and ``ModelCheckpoint`` give:
+The names are those of MindSpore's optimizers, loss scalers and ``ModelCheckpoint``:
 ``mindspore/nn/optim``, ``mindspore/nn/wrap`` and ``mindspore/train/callback``.
 """
 
@@ -15,10 +15,10 @@ SLOTS = frozenset({
     "lamb_m", "lamb_v", "max_exp_avg_sq", "mean_grad", "mean_square", "moment", "moment1",
     "moment2", "moments", "momentum_buf", "vhat",
 })
-"""What an optimizer puts before a parameter's name, and a dot."""
+"""Prefixes (before a dot) that an optimizer adds to a parameter's name."""
 
 AMBIGUOUS_SLOTS = frozenset({"ax", "linear", "prev", "stat", "step_size"})
-"""The same, where a layer may have that name: the parameter itself must be there too."""
+"""The same, for names that a layer may have: the parameter itself must be in the file, too."""
 
 COUNTERS = re.compile(
     r"(learning_rate|lr|momentum|weight_decay|beta[12]_power|loss_scale|scale_sense"
@@ -27,16 +27,16 @@ COUNTERS = re.compile(
     r"|T_0|T_cur|T_i|best|wait|cooldown_counter|fake_lr|fake_param|graceful_exit|graceful_init)"
     r"(_\d+|_group_\d+)?"
 )
-"""Figures of the training itself, which have no layer."""
+"""Numbers about the training, which belong to no layer."""
 # fmt: on
 
 
 DROPOUT_STATE = "seed"
-"""What the mindspore backend's dropout layers hold: where their random numbers go on."""
+"""Parameter of MindSpore's dropout layers: the state of their random numbers."""
 
 
-def is_no_weight(name: str, names: Container[str]) -> bool:
-    """Tells whether `name` is optimizer state or a counter.
+def is_weight(name: str, names: Container[str]) -> bool:
+    """Whether `name` is a weight, rather than optimizer state or a counter.
 
     Args:
         name: a tensor's name, as in the file.
@@ -44,7 +44,7 @@ def is_no_weight(name: str, names: Container[str]) -> bool:
     """
     first, dot, rest = name.partition(".")
     if not dot:
-        return COUNTERS.fullmatch(name) is not None
+        return COUNTERS.fullmatch(name) is None
     if rest.rpartition(".")[2] == DROPOUT_STATE:
-        return True
-    return first in SLOTS or (first in AMBIGUOUS_SLOTS and rest in names)
+        return False
+    return first not in SLOTS and not (first in AMBIGUOUS_SLOTS and rest in names)

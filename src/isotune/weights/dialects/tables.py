@@ -1,4 +1,4 @@
-"""The dialects, each a row of rules. :mod:`isotune.weights.dialects.canonical` applies them.
+"""The dialects as a table of rules, which :mod:`isotune.weights.dialects.canonical` applies.
 
 Sources of the names: timm 1.0; MindCV 0.3; MindVision 0.1 (``mindvision.classification``);
 mindspore-ai/models, ``official/cv`` (ResNet, MobileNetV2, VGG16); the ResNet-50 tutorial of
@@ -13,31 +13,31 @@ from dataclasses import dataclass, field
 from isotune.catalogue.layouts import EFFICIENTNET_LITE0_STAGES, MOBILENET_V2_STAGES
 
 HEAD = "{head}"
-"""Stands in a rule for the path of the backbone's last linear layer."""
+"""Placeholder in a rule for the path of the backbone's last linear layer."""
 
 SAME_PADDING = (
-    "its own model pads as TensorFlow's SAME does, more on the right and below, where this one"
+    "its original model pads like TensorFlow's SAME, more on the right and below, whereas this one"
     " pads evenly: its logits differ here until it is fine-tuned"
 )
 
 
 SAME_POOLING = (
-    "its own model pads its max pooling on the right and below only, where this one pads evenly:"
-    " its logits differ here until it is fine-tuned"
+    "its original model pads its max pooling on the right and below only, whereas this one pads"
+    " evenly: its logits differ here until it is fine-tuned"
 )
 
 
 @dataclass(frozen=True)
 class Dialect:
-    """One way to name parameters. A name is a layer's path, a dot, and a parameter.
+    """A naming scheme of parameters. A name is a layer's path, a dot, and a parameter.
 
     Attributes:
-        name: what people call it.
-        mark: pattern that is found in some name if, and only if, the dialect is spoken.
-        rules: patterns and what replaces them wherever they are found, one after the other.
-        layers: canonical path by path in the dialect, after the rules; others stay.
-        backbones: pattern of the backbones that it is about.
-        note: what is different in the model that speaks it, if anything is.
+        name: its name for the user.
+        mark: pattern that matches some name in a file if and only if the file uses the dialect.
+        rules: patterns and their replacements, applied in order.
+        layers: canonical paths by path in the dialect, after the rules; others do not change.
+        backbones: pattern of the names of the backbones that it applies to.
+        note: differences of the model that uses the dialect, or an empty string.
     """
 
     name: str
@@ -49,23 +49,23 @@ class Dialect:
 
 
 def _residuals(stages: tuple[tuple[int, ...], ...]) -> Iterator[tuple[int, int, int, bool]]:
-    """Counts inverted residuals: number from 0 on, stage and place in it, and if it expands."""
+    """Yields (number, stage, position in the stage, whether it expands) of inverted residuals."""
     number = 0
     for stage, (expansion, _, repeats, _) in enumerate(stages):
-        for place in range(repeats):
-            yield number, stage, place, expansion > 1
+        for position in range(repeats):
+            yield number, stage, position, expansion > 1
             number += 1
 
 
 def _mobilenet_v2(number: int, expands: bool) -> list[tuple[str, str]]:
-    """Returns torchvision's convolutions of a block, each with its BatchNorm."""
+    """Returns torchvision's paths of the convolutions of a block and of their BatchNorms."""
     path = f"features.{number + 1}.conv"
     first = [(f"{path}.{k}.0", f"{path}.{k}.1") for k in range(2 if expands else 1)]
     return [*first, (f"{path}.{len(first)}", f"{path}.{len(first) + 1}")]
 
 
-def _efficientnet(stage: int, place: int, expands: bool) -> list[tuple[str, str]]:
-    path = f"features.{stage + 1}.{place}.block"
+def _efficientnet(stage: int, position: int, expands: bool) -> list[tuple[str, str]]:
+    path = f"features.{stage + 1}.{position}.block"
     return [(f"{path}.{k}.0", f"{path}.{k}.1") for k in range(3 if expands else 2)]
 
 
@@ -77,8 +77,8 @@ def _pairs(theirs: list[tuple[str, str]], canonical: list[tuple[str, str]]) -> d
     }
 
 
-def _timm_block(stage: int, place: int, expands: bool) -> list[tuple[str, str]]:
-    path = f"blocks.{stage}.{place}"
+def _timm_block(stage: int, position: int, expands: bool) -> list[tuple[str, str]]:
+    path = f"blocks.{stage}.{position}"
     convs = ("conv_pw", "conv_dw", "conv_pwl") if expands else ("conv_dw", "conv_pw")
     return [(f"{path}.{conv}", f"{path}.bn{k}") for k, conv in enumerate(convs, 1)]
 
@@ -90,15 +90,17 @@ def _timm_ends(last: int) -> dict[str, str]:
 
 def _timm_mobilenet_v2() -> dict[str, str]:
     layers = _timm_ends(18)
-    for number, stage, place, expands in _residuals(MOBILENET_V2_STAGES):
-        layers |= _pairs(_timm_block(stage, place, expands), _mobilenet_v2(number, expands))
+    for number, stage, position, expands in _residuals(MOBILENET_V2_STAGES):
+        layers |= _pairs(_timm_block(stage, position, expands), _mobilenet_v2(number, expands))
     return layers | {"classifier": "classifier.1"}
 
 
 def _timm_efficientnet() -> dict[str, str]:
     layers = _timm_ends(8)
-    for _, stage, place, expands in _residuals(EFFICIENTNET_LITE0_STAGES):
-        layers |= _pairs(_timm_block(stage, place, expands), _efficientnet(stage, place, expands))
+    for _, stage, position, expands in _residuals(EFFICIENTNET_LITE0_STAGES):
+        layers |= _pairs(
+            _timm_block(stage, position, expands), _efficientnet(stage, position, expands)
+        )
     return layers | {"classifier": "classifier.1"}
 
 
@@ -107,16 +109,16 @@ def _efficientnet_pytorch() -> dict[str, str]:
         [("_conv_stem", "_bn0"), ("_conv_head", "_bn1")],
         [("features.0.0", "features.0.1"), ("features.8.0", "features.8.1")],
     )
-    for number, stage, place, expands in _residuals(EFFICIENTNET_LITE0_STAGES):
+    for number, stage, position, expands in _residuals(EFFICIENTNET_LITE0_STAGES):
         parts = [("_expand_conv", "_bn0"), ("_depthwise_conv", "_bn1"), ("_project_conv", "_bn2")]
         path = f"_blocks.{number}"
         theirs = [(f"{path}.{c}", f"{path}.{n}") for c, n in (parts if expands else parts[1:])]
-        layers |= _pairs(theirs, _efficientnet(stage, place, expands))
+        layers |= _pairs(theirs, _efficientnet(stage, position, expands))
     return layers | {"_fc": "classifier.1"}
 
 
 def _mindcv_mobilenet_v2() -> dict[str, str]:
-    # Its layers are counted with their activations, which have no parameters.
+    # Its numbers of layers include activations, which have no parameters.
     layers = _pairs(
         [("features.0", "features.1"), ("features.20", "features.21")],
         [("features.0.0", "features.0.1"), ("features.18.0", "features.18.1")],
@@ -260,4 +262,4 @@ DIALECTS: tuple[Dialect, ...] = (
         backbones="efficientnet_lite0",
     ),
 )
-"""In the order in which they apply."""
+"""The dialects in the order in which they are applied."""

@@ -1,4 +1,4 @@
-"""Opens weights files, and turns whatever is wrong with one into one sentence."""
+"""Opens weights files, and turns errors while reading into one sentence."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from isotune.errors import WeightsError
 
 
 class Unreadable(Exception):
-    """A weights file is damaged, unsafe or not understood. The text says what is wrong in it."""
+    """A weights file is damaged, unsafe or of an unknown kind. The text says what is wrong."""
 
 
 def printable(text: str, length: int) -> str:
-    """Returns what a file says as one line of at most `length` characters, fit for a terminal."""
+    """Returns text from a file as one line of at most `length` characters, safe for a terminal."""
     shown = text if len(text) <= length else f"{text[: length - 3]}..."
     return "".join(character if character.isprintable() else "?" for character in shown)
 

@@ -1,4 +1,4 @@
-"""Reads a weights file of any known format, which its content tells, not its name."""
+"""Reads a weights file; its content determines the format, not its name."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ SAFETENSORS_DTYPES = {
 }
 
 SAFETENSORS_HEADER = 100_000_000
-"""Bytes of a header, at most; a file with fewer than its header should have is cut off."""
+"""Largest size of a header in bytes."""
 
-LOOKS = (
+OTHER_FILES = (
     (b"version https://git-lfs", "a Git LFS pointer; fetch the file itself with 'git lfs pull'"),
     (b"<!doctype html", "an HTML page, perhaps an error message saved by a download"),
     (b"<html", "an HTML page, perhaps an error message saved by a download"),
@@ -48,17 +48,18 @@ LOOKS = (
     (b"\x89hdf", "an HDF5 file"),
     (b"\x93numpy", "a NumPy array"),
 )
-"""What other files begin with, in lower case, and what they are."""
+"""First bytes of other kinds of files, in lower case, with descriptions."""
 
 
 def read_weights(path: str | Path) -> dict[str, NDArray[Any]]:
     """Reads a ``.pth``, ``.safetensors`` or MindSpore ``.ckpt`` file.
 
     Returns:
-        Contiguous arrays by name, with the file's shapes and dtypes, but bfloat16 as float32.
+        Contiguous arrays by name, with the file's shapes and dtypes, except bfloat16, which
+        becomes float32.
 
     Raises:
-        WeightsError: the file is missing, damaged, unsafe, or none of the three.
+        WeightsError: the file is missing, damaged, unsafe, or of another format.
     """
     path = Path(path)
     with opened(path) as file:
@@ -69,11 +70,14 @@ def read_weights(path: str | Path) -> dict[str, NDArray[Any]]:
             return read_ckpt(file)
     if head.startswith((ZIP_MAGIC, PICKLE_MAGIC)):
         return read_pth(path)
-    raise WeightsError(f"'{path}' is not a .pth, .safetensors or .ckpt file: {_look(head)}.")
+    raise WeightsError(f"'{path}' is not a .pth, .safetensors or .ckpt file: {_describe(head)}.")
 
 
 def _is_safetensors(head: bytes, file_size: int) -> bool:
-    """Tells it by its header, JSON behind a length of eight bytes."""
+    """Whether a file begins with the header of safetensors: eight bytes of length, then JSON.
+
+    A file shorter than its header still counts, so that the message says that it is cut off.
+    """
     length = int.from_bytes(head[:8], "little")
     return head[8:9] == b"{" and length < max(file_size, SAFETENSORS_HEADER)
 
@@ -88,14 +92,14 @@ def _read_safetensors(file: BinaryIO) -> dict[str, NDArray[Any]]:
         raise Unreadable(str(error)) from error
     if not parts:
         raise Unreadable("it holds no tensor")
-    # They come in any order, another one each time.
+    # The order of the parts differs from call to call.
     return {name: _array(name, part) for name, part in sorted(parts, key=itemgetter(0))}
 
 
 def _array(name: str, part: dict[str, Any]) -> NDArray[Any]:
     dtype = part["dtype"]
     if dtype not in SAFETENSORS_DTYPES:
-        raise Unreadable(f"tensor '{name}' is of type {dtype}, which is not read")
+        raise Unreadable(f"tensor '{name}' is of type {dtype}, which is not supported")
     array = np.frombuffer(part["data"], SAFETENSORS_DTYPES[dtype])
     array = array.astype(array.dtype.newbyteorder("="), copy=False)
     if dtype == "BF16":
@@ -106,11 +110,11 @@ def _array(name: str, part: dict[str, Any]) -> NDArray[Any]:
     return array.reshape(shape)
 
 
-def _look(head: bytes) -> str:
+def _describe(head: bytes) -> str:
     if not head:
         return "it is empty"
     start = head.lstrip().lower()
-    for magic, description in LOOKS:
+    for magic, description in OTHER_FILES:
         if start.startswith(magic):
             return f"it looks like {description}"
     if head[257:262] == b"ustar":

@@ -1,4 +1,4 @@
-"""Writes a weights file, in the format that its name's ending tells."""
+"""Writes a weights file, in the format given by its suffix."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ KINDS = frozenset("fiub")
 
 
 def write_weights(path: str | Path, state: Arrays) -> None:
-    """Writes a model's tensors; the file appears when it is whole, replacing one of that name.
+    """Writes a model's tensors atomically, replacing an existing file.
 
     - ``.safetensors``: canonical names, which are torchvision's.
     - ``.pth`` or ``.pt``: the same, with ``num_batches_tracked``; for ``torch.load`` with
       ``weights_only=True`` and ``load_state_dict`` with ``strict=True``.
     - ``.ckpt``: MindSpore's names; for ``mindspore.load_checkpoint``.
 
-    The same state gives the same bytes.
+    Equal states give equal bytes.
 
     Args:
         path: the file. Its folder must exist.
         state: arrays by canonical name.
 
     Raises:
-        WeightsError: the ending is none of these, a tensor is of a type that the format does not
-            have, or the file cannot be written.
+        WeightsError: the suffix is none of these, the format does not support a tensor's dtype,
+            or the file cannot be written.
     """
     path = Path(path)
     write = writer(path)
@@ -50,16 +50,14 @@ def write_weights(path: str | Path, state: Arrays) -> None:
 
 
 def writer(path: Path) -> Callable[[BinaryIO, Arrays], None]:
-    """Returns what writes the format of `path`.
+    """Returns the function that writes the format of `path`.
 
     Raises:
-        WeightsError: no format has such an ending; the message lists those that there are.
+        WeightsError: no format has this suffix. The message lists the suffixes.
     """
-    if found := WRITERS.get(path.suffix.lower()):
-        return found
-    raise WeightsError(
-        f"'{path}' tells no format that is written; its name must end in {', '.join(WRITERS)}."
-    )
+    if write := WRITERS.get(path.suffix.lower()):
+        return write
+    raise WeightsError(f"'{path}': the name of a weights file must end in {', '.join(WRITERS)}.")
 
 
 def _write_safetensors(file: BinaryIO, state: Arrays) -> None:
@@ -77,10 +75,14 @@ WRITERS: Mapping[str, Callable[[BinaryIO, Arrays], None]] = {
 
 
 def _plain(name: str, value: NDArray[Any]) -> NDArray[Any]:
-    """Returns a little-endian, contiguous array."""
+    """Returns a little-endian, contiguous array.
+
+    Raises:
+        WeightsError: the dtype is not supported.
+    """
     array = np.asarray(value)
     if array.dtype.kind not in KINDS or array.dtype.itemsize > 8:
         raise WeightsError(
-            f"tensor '{printable(name, 120)}' is of type {array.dtype}, which is not written."
+            f"tensor '{printable(name, 120)}' is of type {array.dtype}, which is not supported."
         )
     return np.require(array, array.dtype.newbyteorder("<"), "C")

@@ -1,1 +1,1 @@
-"""MindSpore's checkpoint files, read without MindSpore."""
+"""Reads and writes MindSpore's checkpoint files without MindSpore."""

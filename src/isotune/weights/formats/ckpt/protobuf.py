@@ -1,7 +1,7 @@
 """The wire format of protocol buffers, as far as MindSpore's checkpoints use it.
 
-A message is a row of fields. A field is a key (its number and the kind of its value), and a
-value: a whole number of seven bits a byte, or a length and as many bytes
+A message is a sequence of fields. A field is a key (its number and the wire type of its value) and
+a value: a varint with seven bits per byte, or a length and as many bytes
 (https://protobuf.dev/programming-guides/encoding).
 """
 
@@ -20,14 +20,14 @@ DAMAGED = "it is damaged or cut off"
 
 @dataclass(frozen=True)
 class Field:
-    """A field of a message, its bytes not read yet.
+    """A field of a message, whose bytes are not read yet.
 
     Attributes:
-        number: tells what it is.
-        kind: :data:`VARINT`, :data:`BYTES` or one of the fixed ones.
-        value: the number, for a varint.
-        start: position in the file of its first byte.
-        end: position behind its last byte.
+        number: the field's number in the message type.
+        kind: wire type: :data:`VARINT`, :data:`BYTES`, :data:`FIXED_32` or :data:`FIXED_64`.
+        value: the value of a varint, else 0.
+        start: position in the file of the value's first byte.
+        end: position after its last byte.
     """
 
     number: int
@@ -38,10 +38,10 @@ class Field:
 
 
 def fields(file: BinaryIO, start: int, end: int) -> Iterator[Field]:
-    """Finds the fields of the message between two positions of a file.
+    """Yields the fields of the message between two positions of a file.
 
     Raises:
-        Unreadable: the bytes are no such message, or a field reaches beyond `end`.
+        Unreadable: the bytes are not a message, or a field extends beyond `end`.
     """
     position = start
     while position < end:
@@ -65,7 +65,7 @@ def fields(file: BinaryIO, start: int, end: int) -> Iterator[Field]:
 
 
 def _varint(file: BinaryIO, position: int, end: int) -> tuple[int, int]:
-    """Returns the number at `position`, below 2**64, and the position behind it."""
+    """Returns the number at `position`, below 2**64, and the position after it."""
     file.seek(position)
     read = file.read(min(LONGEST_VARINT, end - position))
     value = 0
@@ -79,10 +79,10 @@ def _varint(file: BinaryIO, position: int, end: int) -> tuple[int, int]:
 
 
 def varints(file: BinaryIO, start: int, end: int) -> list[int]:
-    """Reads the numbers that fill the bytes between two positions of a file.
+    """Reads consecutive varints between two positions of a file.
 
     Raises:
-        Unreadable: the last of them is cut off.
+        Unreadable: the last one is cut off.
     """
     values = []
     while start < end:
@@ -92,7 +92,7 @@ def varints(file: BinaryIO, start: int, end: int) -> list[int]:
 
 
 def varint(value: int) -> bytes:
-    """Encodes a number from 0 on."""
+    """Encodes a number of at least 0."""
     encoded = bytearray()
     while value >= 0x80:
         encoded.append(value & 0x7F | 0x80)
@@ -112,5 +112,5 @@ def bytes_field(number: int, value: bytes) -> bytes:
 
 
 def bytes_header(number: int, length: int) -> bytes:
-    """Encodes what stands before the `length` bytes of a field."""
+    """Encodes the key and length before the `length` bytes of a field."""
     return varint(number << 3 | BYTES) + varint(length)

@@ -1,16 +1,16 @@
 """Reads MindSpore's ``.ckpt``, without MindSpore and without a protobuf library.
 
-The file is the protobuf message ``Checkpoint`` of MindSpore's ``checkpoint.proto``: a row of
-entries, each a tag and a tensor of dimensions, type and content::
+The file is the protobuf message ``Checkpoint`` of MindSpore's ``checkpoint.proto``: a sequence of
+entries, each a tag and a tensor with dimensions, type and content::
 
     message Checkpoint  { repeated Value value = 1; }
     message Value       { required string tag = 1; TensorProto tensor = 2; }
     message TensorProto { repeated int64 dims = 1; required string tensor_type = 2;
                           required bytes tensor_content = 3; }
 
-A tensor above 512 MiB is cut into several entries with the same tag and dimensions, one after the
-other. With ``crc_check=True`` the file ends with ``crc_num`` and, in ten big-endian bytes, the
-CRC-32 of what is before.
+A tensor above 512 MiB is divided into consecutive entries with the same tag and dimensions. With
+``crc_check=True`` the file ends with ``crc_num`` and, in ten big-endian bytes, the CRC-32 of the
+bytes before it.
 """
 
 from __future__ import annotations
@@ -56,12 +56,12 @@ DTYPES = {
     "UInt8": "u1",
     "Bool": "?",
 }
-"""MindSpore's dtypes that are read, with how NumPy stores their elements."""
+"""Supported dtypes of MindSpore, with NumPy's type for their stored elements."""
 
 ENCRYPTED = (b"\xd8\x5e\x3a\x7f", b"\xd9\x5e\x3a\x7f", b"\xda\x5e\x3a\x7f")
-"""What a file begins with that MindSpore encrypted: AES-GCM, AES-CBC and SM4-CBC."""
+"""First bytes of files that MindSpore encrypted: AES-GCM, AES-CBC and SM4-CBC."""
 
-# The key of an entry and its length; the key of its tag, the tag's length and first character.
+# An entry's key and length, then its tag's key, length and first character.
 _START = re.compile(rb"\x0a[\x80-\xff]{0,4}[\x00-\x7f]\x0a[\x80-\xff]?[\x01-\x7f][!-~\x80-\xff]")
 
 TRAILER = b"crc_num"
@@ -73,7 +73,7 @@ CHUNK = 1 << 20
 
 @dataclass(frozen=True)
 class _Entry:
-    """An entry of the file, its content not read yet."""
+    """An entry of the file, whose content is not read yet."""
 
     tag: str
     dims: tuple[int, ...]
@@ -83,19 +83,19 @@ class _Entry:
 
 
 def is_ckpt(head: bytes) -> bool:
-    """Tells by its first bytes whether a file can be a MindSpore checkpoint."""
+    """Whether a file can be a MindSpore checkpoint, by its first bytes."""
     return head.startswith(ENCRYPTED) or _START.match(head) is not None
 
 
 def read_ckpt(file: BinaryIO) -> dict[str, NDArray[Any]]:
-    """Reads all tensors of a file; texts beside them, which MindSpore can store, are passed over.
+    """Reads all tensors of a file; strings, which MindSpore can store beside them, are skipped.
 
     Returns:
-        Arrays by tag, with the file's shapes and dtypes, but bfloat16 as float32. They take no
-        more memory than the file has bytes, those of bfloat16 twice that.
+        Arrays by tag, with the file's shapes and dtypes, except bfloat16, which becomes float32.
+        They take no more memory than the file has bytes; those of bfloat16 take twice as much.
 
     Raises:
-        Unreadable: it is damaged, encrypted, or holds what is no tensor.
+        Unreadable: the file is damaged, encrypted, or has entries that are no tensors.
     """
     file.seek(0)
     if file.read(4) in ENCRYPTED:
@@ -103,7 +103,7 @@ def read_ckpt(file: BinaryIO) -> dict[str, NDArray[Any]]:
             "it is encrypted; load it in MindSpore with its key and save it again without one"
         )
     end = _end(file)
-    found: dict[str, NDArray[Any]] = {}
+    arrays: dict[str, NDArray[Any]] = {}
     seen: set[str] = set()
     for tag, pieces in groupby(_entries(file, end), lambda entry: entry.tag):
         if tag in seen:
@@ -111,14 +111,14 @@ def read_ckpt(file: BinaryIO) -> dict[str, NDArray[Any]]:
         seen.add(tag)
         entries = list(pieces)
         if entries[0].dtype != TEXT:
-            found[tag] = _array(file, entries)
-    if not found:
+            arrays[tag] = _array(file, entries)
+    if not arrays:
         raise Unreadable("it holds no tensor")
-    return found
+    return arrays
 
 
 def _end(file: BinaryIO) -> int:
-    """Returns where the message ends, and checks its CRC if it has one."""
+    """Returns the position of the message's end, after checking its CRC if it has one."""
     size = file.seek(0, io.SEEK_END)
     if size < TRAILER_SIZE:
         return size
@@ -170,10 +170,14 @@ def _entry(file: BinaryIO, field: Field) -> _Entry:
     return _Entry(tag, shape, dtype, content.start, content.end - content.start)
 
 
-def _only_once(found: Iterable[Field]) -> dict[int, Field]:
-    """Returns the fields of a message by number; unknown ones are few, and nothing to us."""
+def _only_once(message: Iterable[Field]) -> dict[int, Field]:
+    """Returns the fields of a message by number.
+
+    Raises:
+        Unreadable: a field is repeated, or there are too many.
+    """
     parts: dict[int, Field] = {}
-    for field in found:
+    for field in message:
         if field.number in parts:
             raise Unreadable(DAMAGED)
         parts[field.number] = field
@@ -193,7 +197,7 @@ def _text(file: BinaryIO, field: Field | None) -> str:
 
 
 def _packed(file: BinaryIO, field: Field) -> list[int]:
-    """Reads dimensions that stand together in one field, as protobuf allows."""
+    """Reads dimensions that are packed into one field, as protobuf allows."""
     if field.kind != BYTES or field.end - field.start > MAX_DIMENSIONS * LONGEST_VARINT:
         raise Unreadable(DAMAGED)
     return varints(file, field.start, field.end)
@@ -202,13 +206,13 @@ def _packed(file: BinaryIO, field: Field) -> list[int]:
 def _array(file: BinaryIO, entries: list[_Entry]) -> NDArray[Any]:
     first = entries[0]
     if first.dtype not in DTYPES:
-        known = printable(first.dtype, 40)
-        raise Unreadable(f"tensor '{first.tag}' is of type '{known}', which is not read")
+        shown = printable(first.dtype, 40)
+        raise Unreadable(f"tensor '{first.tag}' is of type '{shown}', which is not supported")
     if any(entry.dims != first.dims or entry.dtype != first.dtype for entry in entries):
         raise Unreadable(f"tensor '{first.tag}' is there twice, in two shapes or types")
     dtype = np.dtype(DTYPES[first.dtype])
     held = sum(entry.size for entry in entries)
-    # Older versions of MindSpore write a scalar with the one dimension 0.
+    # Older versions of MindSpore write a scalar with a single dimension of 0.
     shape = () if first.dims == (0,) and held == dtype.itemsize else first.dims
     if any(side < 0 for side in shape):
         raise Unreadable(f"tensor '{first.tag}' has a negative dimension: {shape}")

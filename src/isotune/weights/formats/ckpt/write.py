@@ -12,10 +12,10 @@ from isotune.weights.formats.ckpt.protobuf import bytes_field, bytes_header, num
 from isotune.weights.formats.ckpt.read import BFLOAT16, DTYPES
 
 PIECE = 512 << 20
-"""Bytes of a tensor in one entry, at most, as MindSpore cuts it."""
+"""Largest number of bytes of a tensor in one entry, as in MindSpore."""
 
 TYPES = {np.dtype(stored): name for name, stored in DTYPES.items() if name != BFLOAT16}
-"""MindSpore's name of each of NumPy's dtypes."""
+"""MindSpore's names of NumPy's dtypes."""
 
 BATCH_NORM = {
     "weight": "gamma",
@@ -23,35 +23,35 @@ BATCH_NORM = {
     "running_mean": "moving_mean",
     "running_var": "moving_variance",
 }
-"""MindSpore's names of the tensors of a BatchNorm."""
+"""MindSpore's names of BatchNorm's tensors."""
 
 
 def write_ckpt(file: BinaryIO, state: Mapping[str, NDArray[Any]]) -> None:
     """Writes tensors under MindSpore's names.
 
     Args:
-        file: what to write to.
-        state: little-endian, contiguous arrays of :data:`TYPES`, by canonical name.
+        file: the open file.
+        state: little-endian, contiguous arrays by canonical name, of dtypes in :data:`TYPES`.
     """
     for name, value in state.items():
         tag = bytes_field(1, mindspore_name(name, state).encode())
-        facts = b"".join(number_field(1, side) for side in value.shape)
-        facts += bytes_field(2, TYPES[value.dtype].encode())
+        description = b"".join(number_field(1, side) for side in value.shape)
+        description += bytes_field(2, TYPES[value.dtype].encode())
         content = value.reshape(-1).view(np.uint8).data
         for start in range(0, max(len(content), 1), PIECE):
             piece = content[start : start + PIECE]
-            tensor = facts + bytes_header(3, len(piece))
+            tensor = description + bytes_header(3, len(piece))
             header = tag + bytes_header(2, len(tensor) + len(piece)) + tensor
             file.write(bytes_header(1, len(header) + len(piece)) + header)
             file.write(piece)
 
 
 def mindspore_name(name: str, names: Mapping[str, Any]) -> str:
-    """Returns MindSpore's name of a tensor: layers with running statistics are BatchNorms.
+    """Returns MindSpore's name of a tensor. Layers with running statistics are BatchNorms.
 
     Args:
         name: the canonical name.
-        names: the canonical names of the whole model.
+        names: all canonical names of the model.
     """
     layer, dot, parameter = name.rpartition(".")
     if f"{layer}{dot}running_mean" not in names:

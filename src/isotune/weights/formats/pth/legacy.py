@@ -1,8 +1,8 @@
 """The older format of ``torch.save``: five pickles, then the storages one after the other.
 
-The pickles are a magic number, the protocol's version, facts about the machine, the object and
-the list of storage keys. A storage is its number of elements (int64) and then the elements, all
-little-endian.
+The pickles are a magic number, the protocol's version, information about the machine, the object
+and the list of storage keys. A storage is its number of elements (int64) and then the elements,
+all little-endian.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ class LegacyFormat(Storages):
     """A file in the older format.
 
     Attributes:
-        root: what the file holds, its tensors not read yet.
+        root: the stored object, whose tensors are not read yet.
 
     Raises:
-        Unreadable: it is not such a file, or damaged.
+        Unreadable: the file is damaged or of another format.
     """
 
     def __init__(self, file: BinaryIO) -> None:
@@ -47,7 +47,7 @@ class LegacyFormat(Storages):
         self._places = self._find_storages(read_pickle(pickles, {}))
 
     def read(self, key: str, size: int) -> NDArray[np.uint8]:
-        """Reads storage `key` of `size` bytes; views of a storage may read less than all."""
+        """Reads storage `key`, which has at least `size` bytes: a view may use only a part."""
         if key not in self._places:
             raise Unreadable(f"storage '{key}' is missing")
         start, held = self._places[key]
@@ -81,7 +81,7 @@ class LegacyFormat(Storages):
     def _storage(self, identity: Any) -> Storage:
         """Reads a persistent id: ("storage", type, key, device, elements, view).
 
-        A view is (key, start, elements): PyTorch before 0.4 made storages of parts of others.
+        A view is (key, start, elements): PyTorch before 0.4 stored parts of other storages.
         """
         match identity:
             case ("storage", DType() as dtype, str() as key, _, length, view):
@@ -95,9 +95,9 @@ class LegacyFormat(Storages):
 
 
 class _Bounded:
-    """Reads on from a file, never asking for more bytes than there are.
+    """Reads from a file, never requesting more bytes than it has.
 
-    ``file.read(size)`` takes memory for `size` bytes before it reads one.
+    ``file.read(size)`` allocates `size` bytes before it reads the first one.
     """
 
     def __init__(self, file: BinaryIO, size: int) -> None:

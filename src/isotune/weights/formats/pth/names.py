@@ -1,4 +1,4 @@
-"""The only names that a PyTorch file may use, each with a harmless stand-in of our own."""
+"""The only names that a PyTorch file may use, each with a harmless replacement."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ STORAGES = {
     "BoolStorage": "bool",
     "UntypedStorage": "uint8",
 }
-"""The dtype of each of PyTorch's storage classes."""
+"""The dtypes of PyTorch's storage classes."""
 
 
 class DType(str):
-    """A dtype named in a file: a key of DTYPES, told apart from ordinary text."""
+    """A dtype named in a file: a key of DTYPES, of a type that a file's own text never has."""
 
 
 def _tensor(
@@ -37,7 +37,7 @@ def _tensor(
     hooks: Any = None,
     metadata: Any = None,
 ) -> Tensor:
-    # Metadata hold the flags "conj" and "neg": the values are not those in the storage.
+    # Metadata contain the flags "conj" and "neg": the values differ from the stored ones.
     if metadata:
         raise Unreadable("it holds a lazily negated or conjugated tensor; call resolve_neg() first")
     return make_tensor(storage, offset, shape, strides)
@@ -71,14 +71,14 @@ def _tensor_with_attributes(function: Any, kind: Any, arguments: Any, state: Any
 
 
 def _ordered_dict(items: Any = ()) -> dict[Any, Any]:
-    made: dict[Any, Any] = {}
+    result: dict[Any, Any] = {}
     if not isinstance(items, (list, tuple)):
         raise Unreadable("an ordered dict in it is damaged")
     for item in items:
         if not (isinstance(item, (list, tuple)) and len(item) == 2 and isinstance(item[0], str)):
             raise Unreadable("an ordered dict in it is damaged")
-        made[item[0]] = item[1]
-    return made
+        result[item[0]] = item[1]
+    return result
 
 
 def _size(sides: Any = ()) -> tuple[Any, ...]:
@@ -99,8 +99,8 @@ _IGNORED_CALLS = (
     ("_codecs", "encode"),
     ("argparse", "Namespace"),
 )
-"""What stands beside the weights in training checkpoints: settings, and figures such as the
-best accuracy. Nothing is made of them, so nothing can go wrong."""
+"""Names of other objects in training checkpoints: settings, and numbers such as the best
+accuracy. They are ignored."""
 
 NAMES: Globals = {
     ("collections", "OrderedDict"): Global(call=_ordered_dict),

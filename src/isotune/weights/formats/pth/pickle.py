@@ -1,9 +1,9 @@
-"""Reads the pickles in PyTorch files without the pickle machine.
+"""Reads the pickles in PyTorch files without Python's unpickler.
 
-Python's unpickler calls what a file names. This one is an interpreter of its own, for the few
-instructions that a state dict needs: it decodes them with :mod:`pickletools`, which runs
-nothing, and a name in the file is only looked up in the table it is given. There is no import,
-no attribute access and no call of anything outside that table.
+Python's unpickler calls any function that a file names. This interpreter supports only the few
+instructions that a state dict needs. It decodes them with :mod:`pickletools`, which executes
+nothing, and looks names up in a table. It imports nothing, accesses no attribute and calls nothing
+outside that table.
 """
 
 from __future__ import annotations
@@ -17,19 +17,20 @@ from typing import IO, Any, Protocol, cast
 from isotune.weights.formats.files import Unreadable, printable
 
 MAX_INSTRUCTIONS = 5_000_000
-"""A state dict takes about 60 a tensor; this is some seconds of reading."""
+"""Largest number of instructions, which takes a few seconds; a state dict has about 60 per
+tensor."""
 
 
 @dataclass(frozen=True, eq=False)
 class Global:
-    """What a name in a pickle stands for here. `call` makes an object of its arguments."""
+    """The meaning of a name in a pickle: a value, or a function to call with its arguments."""
 
     value: Any = None
     call: Callable[..., Any] | None = None
 
 
 class Ignored:
-    """Stands for an object that decides nothing about the weights. It takes and drops all."""
+    """Stands for an object without influence on the weights; items added to it are dropped."""
 
 
 IGNORED = Ignored()
@@ -55,10 +56,10 @@ _KEYS = (str, bytes, int, float, type(None))
 
 
 class PickleSource(Protocol):
-    """The part of a binary file that a pickle is read through."""
+    """The methods of a binary file that reading a pickle needs."""
 
     def read(self, size: int, /) -> bytes:
-        """Returns the next `size` bytes, or what is left."""
+        """Returns the next `size` bytes, fewer at the end."""
 
     def readline(self) -> bytes:
         """Returns the bytes up to the end of a line."""
@@ -70,18 +71,18 @@ class PickleSource(Protocol):
 def read_pickle(
     file: PickleSource, names: Globals, persistent: Callable[[Any], Any] | None = None
 ) -> Any:
-    """Reads one pickle from where `file` stands, and stops right behind it.
+    """Reads one pickle from the current position of `file`, and stops right after it.
 
     Args:
-        file: what to read from.
-        names: what may be named, by (module, name).
-        persistent: makes an object of a persistent id.
+        file: the open file.
+        names: allowed names and their meanings, by (module, name).
+        persistent: converts a persistent id to an object.
 
     Returns:
         Plain Python objects, those of `names` and `persistent`, and :data:`IGNORED`.
 
     Raises:
-        Unreadable: the pickle is damaged, too long, or asks for what is not in `names`.
+        Unreadable: the pickle is damaged, too long, or uses a name that is not in `names`.
     """
     machine = _Machine(names, persistent)
     try:
@@ -95,7 +96,7 @@ def read_pickle(
 
 
 class _Machine:
-    """The stack, the marks and the memo of one pickle."""
+    """The stack, the marks and the memo while reading one pickle."""
 
     def __init__(self, names: Globals, persistent: Callable[[Any], Any] | None) -> None:
         self._names = names
@@ -141,14 +142,14 @@ class _Machine:
         self._stack.append(items)
 
     def _global(self, module: str, name: str) -> None:
-        known = self._names.get((module, name))
-        if known is None:
-            asked = printable(f"{module}.{name}", 80)
+        meaning = self._names.get((module, name))
+        if meaning is None:
+            shown = printable(f"{module}.{name}", 80)
             raise Unreadable(
-                f"it asks for '{asked}', which the state dict of a model does not need and which"
+                f"it asks for '{shown}', which the state dict of a model does not need and which"
                 " is refused; save model.state_dict() alone"
             )
-        self._stack.append(known if known.call else known.value)
+        self._stack.append(meaning if meaning.call else meaning.value)
 
     def _stack_global(self) -> None:
         name, module = self._stack.pop(), self._stack.pop()
@@ -199,10 +200,10 @@ class _Machine:
         if not isinstance(arguments, tuple):
             raise Unreadable("its pickle is damaged: it calls a function without arguments")
         try:
-            made = function.call(*arguments)
+            result = function.call(*arguments)
         except TypeError:
             raise Unreadable("its pickle is damaged: a call has the wrong arguments") from None
-        self._stack.append(made)
+        self._stack.append(result)
 
     def _persistent_id(self) -> None:
         if self._persistent is None:
@@ -239,7 +240,7 @@ class _Machine:
             raise Unreadable("its pickle is damaged: it does not end with one object")
 
 
-# BUILD sets attributes; of those a state dict has (OrderedDict's _metadata) none is a weight.
+# BUILD sets attributes; those of a state dict (OrderedDict's _metadata) are no weights.
 _HANDLERS: Mapping[str, Callable[[_Machine], Any]] = {
     "MARK": _Machine._mark,
     "POP": _Machine._pop,

@@ -1,4 +1,4 @@
-"""Reads ``.pth`` files, without PyTorch and without running anything that is in them."""
+"""Reads ``.pth`` files, without PyTorch and without executing anything in them."""
 
 from __future__ import annotations
 
@@ -14,22 +14,21 @@ from isotune.weights.formats.pth.tensors import Tensor
 from isotune.weights.formats.pth.zip import ZipFormat
 
 WRAPPERS = ("state_dict", "model", "model_state_dict", "network", "net")
-"""Keys under which training scripts keep the state dict, beside the epoch and such."""
+"""Keys under which training scripts store the state dict, beside the epoch for example."""
 
 
 def read_pth(path: str | Path) -> dict[str, NDArray[Any]]:
     """Reads the state dict of a file that ``torch.save`` wrote, in either of its formats.
 
-    A dict that holds the state dict under one of :data:`WRAPPERS` is looked through, and only
-    the tensors of the state dict are read.
+    The state dict may be nested under keys of :data:`WRAPPERS`. Only its tensors are read.
 
     Returns:
-        Contiguous arrays by name, with the file's shapes and dtypes, but bfloat16 as float32.
-        Tensors that share a storage may share memory.
+        Contiguous arrays by name, with the file's shapes and dtypes, except bfloat16, which
+        becomes float32. Tensors that share a storage may share memory.
 
     Raises:
-        WeightsError: the file is missing, damaged, not such a file, or holds anything but
-            tensors, dicts, lists, text and numbers.
+        WeightsError: the file is missing, damaged, of another format, or contains objects other
+            than tensors, dicts, lists, text and numbers.
     """
     with opened(Path(path)) as file:
         archive = _archive(file)

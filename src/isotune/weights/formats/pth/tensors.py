@@ -1,7 +1,7 @@
-"""Tensors of a PyTorch file: described while its pickle is read, made into arrays afterwards.
+"""Tensors of a PyTorch file: described while its pickle is read, converted to arrays afterwards.
 
-Every size that the file states is checked against what the file holds, so that a small file
-cannot ask for much memory.
+Every size in the file is checked against the file's own size, so that a small file cannot request
+much memory.
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ DTYPES = {
     "uint8": "u1",
     "bool": "u1",
 }
-"""PyTorch's dtypes that are read, with how NumPy stores their elements."""
+"""Supported dtypes of PyTorch, with NumPy's type for their stored elements."""
 
 MAX_DIMENSIONS = 32
 """NumPy 1's limit."""
 
 COPIES_PER_BYTE = 8
 COPIES_FLOOR = 1 << 24
-"""Copies (of strided or widened tensors) may take 8 bytes for each of the file, plus 16 MiB.
+"""Copies of strided or widened tensors may take 8 bytes per byte of the file, plus 16 MiB.
 
-A transposed tensor takes one, a widened bfloat16 two. Only an expanded one (a stride of 0)
-takes more, without limit."""
+A transposed tensor takes one byte per byte, a widened bfloat16 tensor two. Only an expanded tensor
+(a stride of 0) takes more, without limit."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,9 +52,9 @@ class Storage:
 
     Attributes:
         key: its name in the file.
-        dtype: one of :data:`DTYPES`.
-        start: where it begins, in elements.
-        length: its length, in elements.
+        dtype: a key of :data:`DTYPES`.
+        start: position of its first element.
+        length: number of elements.
     """
 
     key: str
@@ -80,15 +80,15 @@ class Tensor:
 
 
 def itemsize(dtype: str) -> int:
-    """Returns the bytes of one element."""
+    """Returns the size of one element in bytes."""
     return int(DTYPES[dtype][1])
 
 
 def make_tensor(storage: Any, offset: Any, shape: Any, strides: Any, dtype: str = "") -> Tensor:
-    """Describes a tensor whose elements all lie within `storage`.
+    """Describes a tensor, after checking that all its elements lie within `storage`.
 
     Raises:
-        Unreadable: they do not, or an argument is of the wrong type.
+        Unreadable: an element lies outside, or an argument is of the wrong type.
     """
     if not isinstance(storage, Storage):
         raise Unreadable("a tensor has no storage")
@@ -108,7 +108,7 @@ def make_tensor(storage: Any, offset: Any, shape: Any, strides: Any, dtype: str 
 
 
 def is_count(value: Any) -> bool:
-    """Tells whether `value` can be a number of elements."""
+    """Whether `value` can be a number of elements."""
     return type(value) is int and 0 <= value < 1 << 62
 
 
@@ -120,8 +120,8 @@ class Storages(ABC):
     """Reads the storages of one file, each at most once.
 
     Args:
-        file_size: bytes of the file; neither its storages nor copies may take much more.
-        big_endian: whether its elements have their highest byte first.
+        file_size: size of the file in bytes, which limits the memory of storages and copies.
+        big_endian: whether elements are stored with the most significant byte first.
     """
 
     def __init__(self, file_size: int, big_endian: bool = False) -> None:
@@ -135,7 +135,7 @@ class Storages(ABC):
         """Reads storage `key` of `size` bytes.
 
         Raises:
-            Unreadable: it is missing, or of another size.
+            Unreadable: the storage is missing or has another size.
         """
 
     def array(self, tensor: Tensor) -> NDArray[Any]:
@@ -192,9 +192,9 @@ class Storages(ABC):
             raise Unreadable("its tensors would take far more memory than the file has bytes")
 
 
-def widen_bfloat16(words: NDArray[np.uint16]) -> NDArray[np.float32]:
-    """Returns the values whose upper halves, as float32, are `words`."""
-    return (words.astype(np.uint32) << np.uint32(16)).view(np.float32)
+def widen_bfloat16(bits: NDArray[np.uint16]) -> NDArray[np.float32]:
+    """Converts bfloat16 values, given as their bits, to float32."""
+    return (bits.astype(np.uint32) << np.uint32(16)).view(np.float32)
 
 
 def _is_contiguous(tensor: Tensor) -> bool:
@@ -207,7 +207,7 @@ def _is_contiguous(tensor: Tensor) -> bool:
 
 
 def _strided_copy(elements: NDArray[Any], tensor: Tensor) -> NDArray[Any]:
-    # The stride of a side of 1 is never taken, and may be anything.
+    # The stride of a dimension of size 1 has no effect and may be anything.
     sides = zip(tensor.shape, tensor.strides, strict=True)
     strides = tuple(stride * elements.itemsize if side > 1 else 0 for side, stride in sides)
     view = np.lib.stride_tricks.as_strided(elements[tensor.offset :], tensor.shape, strides)

@@ -1,7 +1,7 @@
 """Writes the zip format of ``torch.save``, without PyTorch.
 
-The pickle is made of the instructions that a state dict needs. It loads with
-``torch.load(path, weights_only=True)``.
+The pickle has only the instructions that a state dict needs, so that
+``torch.load(path, weights_only=True)`` loads it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from isotune.weights.formats.pth.tensors import BFLOAT16, DTYPES
 
 PREFIX = "archive"
 ALIGNMENT = 64
-"""Tensors begin at multiples of this, as in PyTorch's own files, which can then be mapped."""
+"""Tensors begin at multiples of this, as in PyTorch's own files, so that they can be mapped."""
 
 COUNT = "num_batches_tracked"
 
@@ -29,15 +29,16 @@ STORAGE_CLASSES = {
     for storage, dtype in STORAGES.items()
     if storage != "UntypedStorage" and dtype not in (BFLOAT16, "bool")
 } | {np.dtype(np.bool_): "BoolStorage"}
-"""PyTorch's storage class of each of NumPy's dtypes."""
+"""PyTorch's storage classes by NumPy dtype."""
 
 
 def write_pth(file: BinaryIO, state: Mapping[str, NDArray[Any]]) -> None:
     """Writes a state dict, with the ``num_batches_tracked`` that PyTorch's BatchNorm expects.
 
     Args:
-        file: what to write to.
-        state: little-endian, contiguous arrays of :data:`STORAGE_CLASSES`, by canonical name.
+        file: the open file.
+        state: little-endian, contiguous arrays by canonical name, of dtypes in
+            :data:`STORAGE_CLASSES`.
     """
     tensors = with_counts(state)
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
@@ -49,19 +50,19 @@ def write_pth(file: BinaryIO, state: Mapping[str, NDArray[Any]]) -> None:
 
 
 def with_counts(state: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-    """Returns `state` with a count of 0 behind each BatchNorm's last tensor."""
-    found: dict[str, NDArray[Any]] = {}
+    """Returns `state` with ``num_batches_tracked`` of 0 after each BatchNorm's last tensor."""
+    extended: dict[str, NDArray[Any]] = {}
     for name, value in state.items():
-        found[name] = value
+        extended[name] = value
         layer, dot, parameter = name.rpartition(".")
         if parameter == "running_var":
-            found[f"{layer}{dot}{COUNT}"] = np.zeros((), "<i8")
-    return found
+            extended[f"{layer}{dot}{COUNT}"] = np.zeros((), "<i8")
+    return extended
 
 
 def _add(archive: zipfile.ZipFile, name: str, content: bytes | memoryview) -> None:
-    entry = zipfile.ZipInfo(f"{PREFIX}/{name}")  # with a fixed date: same state, same bytes
-    # The local header is 30 bytes and the name. The padding is a field of its own, as PyTorch's.
+    entry = zipfile.ZipInfo(f"{PREFIX}/{name}")  # fixed date, so that equal states give equal bytes
+    # The local header has 30 bytes and the name. The padding is an extra field, as in PyTorch.
     start = archive.fp.tell() + 30 + len(entry.filename) + 4  # type: ignore[union-attr]
     padding = -start % ALIGNMENT
     entry.extra = b"FB" + struct.pack("<H", padding) + b"Z" * padding
@@ -70,9 +71,8 @@ def _add(archive: zipfile.ZipFile, name: str, content: bytes | memoryview) -> No
 
 def _pickled(tensors: Mapping[str, NDArray[Any]]) -> bytes:
     items = [_text(name) + _tensor(str(key), v) for key, (name, v) in enumerate(tensors.items())]
-    made = _global("collections", "OrderedDict") + pickle.EMPTY_TUPLE + pickle.REDUCE
     return b"".join(
-        [pickle.PROTO, b"\x02", made, pickle.MARK, *items, pickle.SETITEMS, pickle.STOP]
+        [pickle.PROTO, b"\x02", _EMPTY, pickle.MARK, *items, pickle.SETITEMS, pickle.STOP]
     )
 
 
@@ -86,20 +86,23 @@ def _tensor(key: str, value: NDArray[Any]) -> bytes:
         _number(value.size),
     )
     strides = [step // value.itemsize for step in value.strides]
-    no_hooks = _global("collections", "OrderedDict") + pickle.EMPTY_TUPLE + pickle.REDUCE
     arguments = _tuple(
         storage + pickle.BINPERSID,
         _number(0),
         _tuple(*map(_number, value.shape)),
         _tuple(*map(_number, strides)),
         pickle.NEWFALSE,
-        no_hooks,
+        _EMPTY,  # no hooks
     )
     return _global("torch._utils", "_rebuild_tensor_v2") + arguments + pickle.REDUCE
 
 
 def _global(module: str, name: str) -> bytes:
     return pickle.GLOBAL + f"{module}\n{name}\n".encode()
+
+
+_EMPTY = _global("collections", "OrderedDict") + pickle.EMPTY_TUPLE + pickle.REDUCE
+"""Call that creates an empty ordered dict."""
 
 
 def _tuple(*items: bytes) -> bytes:

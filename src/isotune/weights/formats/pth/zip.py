@@ -26,10 +26,10 @@ class ZipFormat(Storages):
     """A file in the zip format.
 
     Attributes:
-        root: what the file holds, its tensors not read yet.
+        root: the stored object, whose tensors are not read yet.
 
     Raises:
-        Unreadable: it is not such a file, or damaged.
+        Unreadable: the file is damaged or of another format.
     """
 
     def __init__(self, file: BinaryIO) -> None:
@@ -72,7 +72,7 @@ class ZipFormat(Storages):
         self._file.seek(start)
         if self._file.readinto(data) != size:  # type: ignore[attr-defined]
             raise Unreadable(f"'{entry.filename}' in it is cut off")
-        # A CRC of 0 means none: torch.serialization.set_crc32_options(False).
+        # A CRC of 0 means no CRC: torch.serialization.set_crc32_options(False).
         if entry.CRC and zlib.crc32(data.data) != entry.CRC:
             raise Unreadable(f"'{entry.filename}' in it is damaged (its CRC is wrong)")
         return data
@@ -91,7 +91,7 @@ def _directory(file: BinaryIO) -> dict[str, zipfile.ZipInfo]:
     try:
         with zipfile.ZipFile(file) as archive:
             return {entry.filename: entry for entry in archive.infolist()}
-    # NotImplementedError is zipfile's word for an archive of a version it does not know.
+    # zipfile raises NotImplementedError for an archive of an unknown version.
     except (zipfile.BadZipFile, NotImplementedError, ValueError, struct.error, OSError) as error:
         raise Unreadable("its zip directory is damaged, or its end is cut off") from error
 
