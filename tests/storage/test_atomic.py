@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from isotune.storage.atomic import atomic_file, write_atomically
+from isotune.storage.atomic import atomic_file, atomic_folder, write_atomically
 
 
 @pytest.fixture
@@ -76,3 +76,19 @@ def test_a_link_that_lies_in_wait_is_not_followed(
         write_atomically(path, "new")
     assert (victim.read_text(), path.read_text()) == ("untouched", "old")
     assert trap.is_symlink()
+
+
+def test_a_folder_appears_when_its_content_is_complete(tmp_path: Path) -> None:
+    target = tmp_path / "new" / "folder"
+    with pytest.raises(ValueError, match="half"), atomic_folder(target) as draft:
+        (draft / "a").touch()
+        raise ValueError("half")
+    assert list(target.parent.iterdir()) == []
+    with atomic_folder(target) as draft:
+        (draft / "a").touch()
+        assert not target.exists()
+    assert list(target.parent.iterdir()) == [target]
+    with pytest.raises(OSError, match="not empty"), atomic_folder(target) as draft:
+        (draft / "b").touch()
+    assert [path.name for path in target.iterdir()] == ["a"]
+    assert list(target.parent.iterdir()) == [target]

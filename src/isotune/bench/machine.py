@@ -9,6 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from isotune.data.workers import usable_cpus
+
 
 def describe_machine() -> dict[str, Any]:
     """Returns the processor's model, the number of usable CPUs, the memory and the system."""
@@ -27,13 +29,6 @@ def cpu_model() -> str:
         if found:
             return " ".join(found.group(1).split())
     return platform.processor() or platform.machine()
-
-
-def usable_cpus() -> int:
-    """Returns the number of CPUs this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def memory_gib() -> float | None:

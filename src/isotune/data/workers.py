@@ -10,8 +10,11 @@ MAX_DEFAULT_WORKERS = 8
 
 def worker_count(workers: int | None) -> int:
     """Returns `workers`, or for None the number of CPUs that this process may use, at most 8."""
-    if workers is not None:
-        return workers
+    return min(usable_cpus(), MAX_DEFAULT_WORKERS) if workers is None else workers
+
+
+def usable_cpus() -> int:
+    """Returns the number of CPUs that this process may use."""
     if hasattr(os, "sched_getaffinity"):
-        return min(len(os.sched_getaffinity(0)), MAX_DEFAULT_WORKERS)
-    return min(os.cpu_count() or 1, MAX_DEFAULT_WORKERS)
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -6,8 +6,6 @@ Digits" (E. Alpaydin and C. Kaynak, 1998, UCI Machine Learning Repository, CC BY
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +13,7 @@ from numpy.typing import NDArray
 
 from isotune.errors import DatasetError
 from isotune.storage import home
+from isotune.storage.atomic import atomic_folder
 
 TRAIN, VAL = 800, 300
 """Numbers of images; scikit-learn has more, but the demo should take two minutes."""
@@ -37,13 +36,9 @@ def digits_folder() -> Path:
     if folder.is_dir():
         return folder
     images, labels = _load()
-    draft = None
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-        _write(draft, images, labels)
-        draft.chmod(0o755)
-        draft.rename(folder)
+        with atomic_folder(folder) as draft:
+            _write(draft, images, labels)
     except OSError as error:
         if folder.is_dir():  # another process was faster
             return folder
@@ -51,9 +46,6 @@ def digits_folder() -> Path:
             f"{folder}: the demo's images cannot be written there: {error.strerror or error};"
             " set ISOTUNE_HOME to a folder that can be written."
         ) from error
-    finally:
-        if draft is not None:
-            shutil.rmtree(draft, ignore_errors=True)
     return folder
 
 

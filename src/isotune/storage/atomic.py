@@ -1,9 +1,10 @@
-"""Files that appear under their name only when they are whole."""
+"""Files and folders that appear under their name only when they are complete."""
 
 from __future__ import annotations
 
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -20,8 +21,7 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
     Raises:
         OSError: the file cannot be written.
     """
-    # Other processes, and killed ones whose process id is in use again, have other names.
-    draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(3)}")
+    draft = _draft(path)
     file = draft.open("xb")  # creates a new file, and so follows no link
     try:
         with file:
@@ -43,6 +43,32 @@ def write_atomically(path: Path, content: str | bytes) -> None:
     """
     with atomic_file(path) as file:
         file.write(content.encode() if isinstance(content, str) else content)
+
+
+@contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """Yields a new folder that becomes `path`, missing or empty before, at the end of the block.
+
+    If the block raises, the new folder is removed.
+
+    Raises:
+        OSError: the folder cannot be created, or `path` is a folder with content.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = _draft(path)
+    draft.mkdir()
+    try:
+        yield draft
+        if path.is_dir():
+            path.rmdir()  # Windows cannot replace even an empty folder
+        draft.replace(path)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def _draft(path: Path) -> Path:
+    # Other processes, and killed ones whose process id is in use again, have other names.
+    return path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(3)}")
 
 
 def flush_folder(folder: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import os
 import shutil
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from isotune.data.integrity.check import BrokenImage
 from isotune.data.splitting.gather import Gathered, class_folders, gather
 from isotune.data.splitting.partition import Counts, Size, check_sizes, counts, partition
 from isotune.errors import DatasetError, SpecError
+from isotune.storage.atomic import atomic_folder
 
 LISTING = "images.csv"
 """File in the dataset's folder that lists the source file of each image."""
@@ -134,29 +134,21 @@ def _write(
     assigned: dict[str, dict[str, list[str]]],
     link: bool,
 ) -> None:
-    draft = None
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-        content = draft / "content"  # a folder with the usual permissions, unlike mkdtemp's
-        content.mkdir()
-        with (content / LISTING).open("w", encoding="utf-8", newline="") as file:
+        with (
+            atomic_folder(folder) as content,
+            (content / LISTING).open("w", encoding="utf-8", newline="") as file,
+        ):
             listing = csv.writer(file, lineterminator="\n")
             listing.writerow(["image", "source"])
             for image, source in _names(classes, assigned):
                 _place(source, content / image, link)
                 listing.writerow([image.as_posix(), source])
-        if folder.is_dir():
-            folder.rmdir()  # Windows cannot replace even an empty folder
-        content.replace(folder)
     except OSError as error:
         raise DatasetError(
             f"{folder}: cannot be written: {error.strerror or error}"
             f" ({error.filename or folder.parent})."
         ) from error
-    finally:
-        if draft is not None:
-            shutil.rmtree(draft, ignore_errors=True)
 
 
 def _names(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from operator import itemgetter
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -11,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isotune.errors import WeightsError
+from isotune.weights.formats.arrays import check_shape, widen_bfloat16
 from isotune.weights.formats.ckpt.read import is_ckpt, read_ckpt
 from isotune.weights.formats.files import Unreadable, opened
 from isotune.weights.formats.pth.read import read_pth
-from isotune.weights.formats.pth.tensors import MAX_DIMENSIONS, widen_bfloat16
 from isotune.weights.formats.pth.zip import MAGIC as ZIP_MAGIC
 
 PICKLE_MAGIC = b"\x80"
@@ -105,8 +104,7 @@ def _array(name: str, part: dict[str, Any]) -> NDArray[Any]:
     if dtype == "BF16":
         array = widen_bfloat16(array)
     shape = tuple(part["shape"])
-    if len(shape) > MAX_DIMENSIONS or math.prod(side for side in shape if side) >= 1 << 59:
-        raise Unreadable(f"the shape of tensor '{name}' is too large")
+    check_shape(shape, f"tensor '{name}'")
     return array.reshape(shape)
 
 

@@ -27,6 +27,12 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from isotune.weights.formats.arrays import (
+    MAX_DIMENSIONS,
+    check_shape,
+    read_bytes,
+    widen_bfloat16,
+)
 from isotune.weights.formats.ckpt.protobuf import (
     BYTES,
     DAMAGED,
@@ -37,7 +43,6 @@ from isotune.weights.formats.ckpt.protobuf import (
     varints,
 )
 from isotune.weights.formats.files import Unreadable, printable
-from isotune.weights.formats.pth.tensors import MAX_DIMENSIONS, widen_bfloat16
 
 BFLOAT16 = "BFloat16"
 TEXT = "str"
@@ -218,14 +223,11 @@ def _array(file: BinaryIO, entries: list[_Entry]) -> NDArray[Any]:
         raise Unreadable(f"tensor '{first.tag}' has a negative dimension: {shape}")
     if math.prod(shape) * dtype.itemsize != held:
         raise Unreadable(f"tensor '{first.tag}' of shape {shape} cannot have {held} bytes")
-    if math.prod(side for side in shape if side) >= 1 << 59:
-        raise Unreadable(f"the shape of tensor '{first.tag}' is too large")
+    check_shape(shape, f"tensor '{first.tag}'")
     data = np.empty(held, np.uint8)
     filled = 0
     for entry in entries:
-        file.seek(entry.start)
-        if file.readinto(data[filled : filled + entry.size]) != entry.size:  # type: ignore[attr-defined]
-            raise Unreadable(DAMAGED)
+        read_bytes(file, entry.start, data[filled : filled + entry.size], DAMAGED)
         filled += entry.size
     if dtype.kind == "b":
         return data.astype(np.bool_).reshape(shape)

@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from isotune.weights.formats.arrays import read_bytes
 from isotune.weights.formats.files import Unreadable
 from isotune.weights.formats.pth.names import NAMES, DType
 from isotune.weights.formats.pth.pickle import read_pickle
@@ -54,9 +55,7 @@ class LegacyFormat(Storages):
         if held < size:
             raise Unreadable(f"storage '{key}' has {held} bytes, not {size}")
         data = np.empty(held, np.uint8)
-        self._file.seek(start)
-        if self._file.readinto(data) != held:  # type: ignore[attr-defined]
-            raise Unreadable(f"storage '{key}' is cut off")
+        read_bytes(self._file, start, data, f"storage '{key}' is cut off")
         return data
 
     def _find_storages(self, keys: Any) -> dict[str, tuple[int, int]]:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from isotune.weights.formats.arrays import MAX_DIMENSIONS, check_shape, widen_bfloat16
 from isotune.weights.formats.files import Unreadable
 
 BFLOAT16 = "bfloat16"
@@ -34,9 +35,6 @@ DTYPES = {
     "bool": "u1",
 }
 """Supported dtypes of PyTorch, with NumPy's type for their stored elements."""
-
-MAX_DIMENSIONS = 32
-"""NumPy 1's limit."""
 
 COPIES_PER_BYTE = 8
 COPIES_FLOOR = 1 << 24
@@ -99,8 +97,7 @@ def make_tensor(storage: Any, offset: Any, shape: Any, strides: Any, dtype: str 
     dtype = dtype or storage.dtype
     held = storage.length * itemsize(storage.dtype) // itemsize(dtype)
     tensor = Tensor(storage, dtype, offset, tuple(shape), tuple(strides))
-    if math.prod(side for side in shape if side) >= 1 << 59:
-        raise Unreadable("a tensor's shape is too large")
+    check_shape(shape, "a tensor")
     last = offset + sum((n - 1) * step for n, step in zip(shape, strides, strict=True))
     if tensor.size and last >= held:
         raise Unreadable(f"a tensor reaches to element {last} of a storage that has {held}")
@@ -190,11 +187,6 @@ class Storages(ABC):
         self._copied += size
         if self._copied > self.file_size * COPIES_PER_BYTE + COPIES_FLOOR:
             raise Unreadable("its tensors would take far more memory than the file has bytes")
-
-
-def widen_bfloat16(bits: NDArray[np.uint16]) -> NDArray[np.float32]:
-    """Converts bfloat16 values, given as their bits, to float32."""
-    return (bits.astype(np.uint32) << np.uint32(16)).view(np.float32)
 
 
 def _is_contiguous(tensor: Tensor) -> bool:

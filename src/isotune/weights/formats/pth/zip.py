@@ -11,6 +11,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from isotune.weights.formats.arrays import read_bytes
 from isotune.weights.formats.files import Unreadable
 from isotune.weights.formats.pth.names import NAMES, DType
 from isotune.weights.formats.pth.pickle import read_pickle
@@ -65,13 +66,11 @@ class ZipFormat(Storages):
         stored = entry.compress_type == zipfile.ZIP_STORED and entry.compress_size == size
         if not stored or entry.flag_bits & 1:
             raise Unreadable(f"'{entry.filename}' in it is compressed, which torch.save never does")
-        start = self._start(entry)
+        start, cut_off = self._start(entry), f"'{entry.filename}' in it is cut off"
         if start + size > self.file_size:
-            raise Unreadable(f"'{entry.filename}' in it is cut off")
+            raise Unreadable(cut_off)
         data = np.empty(size, np.uint8)
-        self._file.seek(start)
-        if self._file.readinto(data) != size:  # type: ignore[attr-defined]
-            raise Unreadable(f"'{entry.filename}' in it is cut off")
+        read_bytes(self._file, start, data, cut_off)
         # A CRC of 0 means no CRC: torch.serialization.set_crc32_options(False).
         if entry.CRC and zlib.crc32(data.data) != entry.CRC:
             raise Unreadable(f"'{entry.filename}' in it is damaged (its CRC is wrong)")
