@@ -7,10 +7,8 @@ used. Other plugins (backbones, transforms, dataset formats, observers) are entr
 
 from __future__ import annotations
 
-import gc
 import logging
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, TypeVar
@@ -26,6 +24,7 @@ from isotune.interfaces.device import choose_device
 from isotune.spec.dataset import DATASET_FORMATS
 from isotune.spec.registry import Registry
 from isotune.spec.transforms import TRANSFORMS, TransformSpec
+from isotune.storage.memory import collection_paused
 
 BACKENDS = "isotune"
 EXTENSIONS = "isotune.extensions"
@@ -126,7 +125,7 @@ class Plugins:
         """
         offer = self._offer(name or self.only_usable())
         try:
-            with _collection_paused():
+            with collection_paused():
                 offer.versions()
                 return offer.open(choose_device(device, offer.devices(), offer.name))
         except BackendError:
@@ -279,21 +278,6 @@ class Plugins:
                 self._load(point)
             except BackendError as error:
                 log.warning("%s", error)
-
-
-@contextmanager
-def _collection_paused() -> Iterator[None]:
-    """Pauses garbage collection during an import, which creates no garbage.
-
-    Collection takes a seventh of the import time of torch, and a sixth of that of mindspore.
-    """
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 def _unusable(offer: BackendOffer, error: Exception) -> str:
