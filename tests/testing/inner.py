@@ -35,7 +35,7 @@ class Recorder:
             self.passed += [item.name] if call.when == "call" else []
         elif call.excinfo.errisinstance((AssertionError, pytest.fail.Exception)):
             self.failed[item.name] = str(call.excinfo.value)
-            item.session.shouldstop = self.stop and f"{item.name} has failed"
+            item.session.shouldfail = self.stop and f"{item.name} has failed"
         else:
             self.crashed.append(item.name)
 
@@ -43,6 +43,7 @@ class Recorder:
 def run_contract(file: Path, recorder: Recorder) -> None:
     """Runs a file as its author does who has installed the example."""
     quiet = ["-qq", "--no-header", "--tb=no", "-pno:cacheprovider", "-pno:xdist"]
+    quiet.append("-pno:unraisableexception")  # it collects garbage after each run
     config = ["-c", str(EXAMPLE / "pyproject.toml"), f"--rootdir={file.parent}"]
     plugins.register(numpy_backend.plugin, "numpy")
     try:
