@@ -162,7 +162,7 @@ def open_split(
     return dataset.open(folder, split, classes)
 
 
-def open_labelled(
+def open_labeled(
     spec: ExperimentSpec,
     classes: tuple[str, ...],
     split: str | None = None,

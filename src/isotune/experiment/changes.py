@@ -52,8 +52,8 @@ def _may_change(name: str) -> bool:
 
 
 def _fields(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    fields: dict[str, Any] = {}
     for key, value in values.items():
         name = f"{prefix}{key}"
-        found |= _fields(value, f"{name}.") if isinstance(value, dict) else {name: value}
-    return found
+        fields |= _fields(value, f"{name}.") if isinstance(value, dict) else {name: value}
+    return fields

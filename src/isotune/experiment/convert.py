@@ -110,10 +110,10 @@ def _of_run(folder: Path, checkpoint: str, plugins: Plugins) -> _Source:
     from isotune.runs.folder import RunFolder
 
     run = RunFolder.existing(folder)
-    found = CheckpointStore(run.checkpoints).load(checkpoint)
-    tensors, spec = dict(found.model), run.spec()
+    loaded = CheckpointStore(run.checkpoints).load(checkpoint)
+    tensors, spec = dict(loaded.model), run.spec()
     # Only a library's model needs the backend that builds it.
-    backend = found.manifest["backend"] if ":" in spec.backbone.name else None
+    backend = loaded.manifest["backend"] if ":" in spec.backbone.name else None
     entry = chosen_backbone(spec.backbone, backend, plugins)
     path = head_path(spec.head, entry)
     return _Source(entry.name, tensors, [name for name in tensors if is_under(path, name)])
@@ -127,19 +127,19 @@ def _of_file(path: Path, backbone: str | None, plugins: Plugins) -> _Source:
         entry = find_backbone(backbone, catalogue(plugins.backbones()))
     # The names of a third party's backbone only its own code knows: all are weights.
     known = without_head(entry)
-    found = to_canonical(state, entry, str(path), known or {})
-    backbone_names = known or [n for n in found.tensors if not is_under(entry.classifier, n)]
-    head = head_names(backbone_names, found.tensors, entry)
+    renamed = to_canonical(state, entry, str(path), known or {})
+    backbone_names = known or [n for n in renamed.tensors if not is_under(entry.classifier, n)]
+    head = head_names(backbone_names, renamed.tensors, entry)
     tensors = (
-        found.tensors
+        renamed.tensors
         if known is None
         else {
-            **match(known, found.tensors, entry, str(path)),
-            **{name: np.asarray(found.tensors[name], np.float32) for name in head},
+            **match(known, renamed.tensors, entry, str(path)),
+            **{name: np.asarray(renamed.tensors[name], np.float32) for name in head},
         }
     )
-    dropped = (describe_dropped(found.dropped),) if found.dropped else ()
-    return _Source(entry.name, tensors, head, found.dialects, (*dropped, *found.notes))
+    dropped = (describe_dropped(renamed.dropped),) if renamed.dropped else ()
+    return _Source(entry.name, tensors, head, renamed.dialects, (*dropped, *renamed.notes))
 
 
 def _in_order(weights: _Source) -> dict[str, NDArray[Any]]:
@@ -150,11 +150,11 @@ def _in_order(weights: _Source) -> dict[str, NDArray[Any]]:
 
 
 def _recognize(path: Path, state: Mapping[str, NDArray[Any]]) -> BackboneEntry:
-    found = fitting(state)
-    if len(found) == 1:
-        return found[0]
-    if found:
-        names = ", ".join(entry.name for entry in found)
+    fits = fitting(state)
+    if len(fits) == 1:
+        return fits[0]
+    if fits:
+        names = ", ".join(entry.name for entry in fits)
         raise WeightsError(f"'{path}' fits {names}: say which with --backbone.")
     first = ", ".join(printable(name, 60) for name in list(state)[:3])
     raise WeightsError(

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isotune.catalogue.resolve import normalization
-from isotune.data.images import evaluation_batches, open_labelled
+from isotune.data.images import evaluation_batches, open_labeled
 from isotune.data.readable import Outcomes, readable_batches
 from isotune.data.sources.files import FileSource
 from isotune.data.sources.subset import Subset
@@ -88,7 +88,7 @@ class Run:
         Raises:
             DatasetError: the images are missing, broken or of other classes.
         """
-        return self.evaluate_source(open_labelled(self.spec, self.classes, split, data))
+        return self.evaluate_source(open_labeled(self.spec, self.classes, split, data))
 
     def evaluate_source(self, source: ImageSource) -> Evaluation:
         """Evaluates the model on a source's images, at least one, in its order."""
@@ -114,12 +114,12 @@ class Run:
         self, images: Sequence[str | Path], top: int | None = None
     ) -> list[Prediction]:
         """Predicts the classes of several images, in batches, as :meth:`predict` does for each."""
-        found = []
+        predictions = []
         for prediction in self.predict_each(images, top):
             if isinstance(prediction, DatasetError):
                 raise prediction
-            found.append(prediction)
-        return found
+            predictions.append(prediction)
+        return predictions
 
     def predict_each(
         self, images: Sequence[str | Path], top: int | None = None
@@ -158,10 +158,12 @@ class Run:
         head = self.backend.heads.detach(self.model, self.head)
         try:
             trainer = self.backend.trainer(self.model, self.plan)
-            found = list(logits_by_batch(self.backend, trainer, batches, normalization(self.spec)))
+            features = list(
+                logits_by_batch(self.backend, trainer, batches, normalization(self.spec))
+            )
         finally:
             self.backend.heads.attach(self.model, self.head, head)
-        return np.concatenate(found)
+        return features
 
     def _ranked(self, logits: NDArray[np.float32], top: int | None) -> Iterator[Prediction]:
         # By logits: probabilities close to 1 may round to the same number.
@@ -219,11 +221,11 @@ class Run:
         """
         from isotune.reports.examples import evenly, examples_at
 
-        source = open_labelled(self.spec, self.classes, split)
-        chosen = Subset(source, evenly(len(source), count))
-        if not len(chosen):
+        source = open_labeled(self.spec, self.classes, split)
+        shown = Subset(source, evenly(len(source), count))
+        if not len(shown):
             return []
-        return examples_at(range(len(chosen)), chosen, self.evaluate_source(chosen))
+        return examples_at(range(len(shown)), shown, self.evaluate_source(shown))
 
     def mistakes(self, count: int, split: str | None = None) -> Mistakes:
         """Evaluates a split and returns the mistakes that the model is most confident of.
@@ -232,9 +234,10 @@ class Run:
         """
         from isotune.reports.mistakes import find_mistakes
 
-        source = open_labelled(self.spec, self.classes, split)
-        found = self.evaluate_source(source)
-        return find_mistakes(source, found, count, name=self.spec.name, split=self._split(split))
+        source = open_labeled(self.spec, self.classes, split)
+        evaluation = self.evaluate_source(source)
+        name, split = self.spec.name, self._split(split)
+        return find_mistakes(source, evaluation, count, name=name, split=split)
 
     def _split(self, split: str | None) -> str:
         return split or self.spec.dataset.splits.val

@@ -40,18 +40,19 @@ def show_data(
 ) -> Figure:
     """Returns a figure of an experiment's images as the network sees them, with their classes.
 
-    They are the very pixels that training hands to a backend, which then only normalizes them:
-    the first images of an epoch, in its order and with its augmentation. Of the validation
-    split, which is in the order of its classes, they are taken evenly. No backend is needed.
+    These are the pixels that training hands to a backend, which only normalizes them. Training
+    images are the first of an epoch, in its order and with its augmentation; validation images
+    are taken evenly, since they are ordered by class. No backend is needed.
 
     Args:
-        spec: the path of a YAML file, the name of a recipe, a mapping, or a spec.
+        spec: Path of a YAML file, name of a recipe, a mapping, or a spec.
         overrides: ``"optimizer.lr=0.01"``, as ``--set`` on the command line.
         split: ``train`` or ``val``: the spec's training or validation images.
-        count: how many images, if there are as many.
-        seed: replaces the spec's.
-        epoch: which epoch's order and augmentation, from 1; validation is the same in all.
-        plugins: where backbones are found, whose usual transforms a spec may leave unsaid.
+        count: Number of images, if there are as many.
+        seed: Replaces the spec's seed.
+        epoch: The epoch, from 1, whose order and augmentation is shown; validation images are
+            the same in every epoch.
+        plugins: Where backbones are found; a spec without transforms uses its backbone's.
 
     Raises:
         IsotuneError: matplotlib is not installed.
@@ -66,14 +67,14 @@ def show_data(
     source = _open(loaded, split)
     if split == "train":
         batches = training_batches(source, loaded)
-        chosen = batches.order(epoch - 1)[: min(count, batches.size)].tolist()
-        detail = f"epoch {epoch}, the first {len(chosen)} of {counted(batches.size, 'image')}"
+        indices = batches.order(epoch - 1)[: min(count, batches.size)].tolist()
+        detail = f"epoch {epoch}, the first {len(indices)} of {counted(batches.size, 'image')}"
     else:
         batches = evaluation_batches(source, loaded, loaded.batch_size)
         epoch = 1
-        chosen = evenly(len(source), count)
-        detail = f"{len(chosen)} of {counted(len(source), 'image')}"
-    tiles = _tiles(source, batches, epoch - 1, chosen)
+        indices = evenly(len(source), count)
+        detail = f"{len(indices)} of {counted(len(source), 'image')}"
+    tiles = _tiles(source, batches, epoch - 1, indices)
     height, width = tiles[0].image.shape[:2]
     name = getattr(loaded.dataset.splits, split)
     return grid(
@@ -98,8 +99,8 @@ def _open(spec: ExperimentSpec, split: Part) -> ImageSource:
     return clean(source, dataset.broken, spec.workers)[0]
 
 
-def _tiles(source: ImageSource, batches: Batches, epoch: int, chosen: list[int]) -> list[Tile]:
-    names = [source.classes[label] for label in source.labels[chosen]]
+def _tiles(source: ImageSource, batches: Batches, epoch: int, indices: list[int]) -> list[Tile]:
+    names = [source.classes[label] for label in source.labels[indices]]
     return [
-        Tile(batches.image(epoch, index), name) for index, name in zip(chosen, names, strict=True)
+        Tile(batches.image(epoch, index), name) for index, name in zip(indices, names, strict=True)
     ]

@@ -15,7 +15,7 @@ Doubles = NDArray[np.float64]
 # Algorithm AS 241, PPND16: M. J. Wichura, "The percentage points of the normal distribution",
 # Applied Statistics 37 (1988). Numerators and denominators, highest power first.
 # fmt: off
-_CENTRE = (
+_CENTER = (
     (2509.0809287301226727, 33430.575583588128105, 67265.770927008700853,
      45921.953931549871457, 13731.693765509461125, 1971.5909503065514427,
      133.14166789178437745, 3.387132872796366608),
@@ -61,7 +61,7 @@ def quantile(p: Doubles) -> Doubles:
     """
     q = p - 0.5
     r = 0.180625 - q * q
-    values = q * _ratio(_CENTRE, r)
+    values = q * _ratio(_CENTER, r)
     outer = np.flatnonzero(np.abs(q) > 0.425)
     tail = np.minimum(p[outer], 1.0 - p[outer])
     r = np.sqrt(-_log(tail))
