@@ -158,9 +158,8 @@ class Run:
         head = self.backend.heads.detach(self.model, self.head)
         try:
             trainer = self.backend.trainer(self.model, self.plan)
-            features = list(
-                logits_by_batch(self.backend, trainer, batches, normalization(self.spec))
-            )
+            rows = logits_by_batch(self.backend, trainer, batches, normalization(self.spec))
+            features = np.concatenate(list(rows))
         finally:
             self.backend.heads.attach(self.model, self.head, head)
         return features
