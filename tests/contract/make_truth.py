@@ -24,7 +24,7 @@ from contract.reference.trainer import normalized
 from contract.truth import CATALOGUE, CLASSES, FILE, SEED, WITH_LOGITS, images, signature
 from contract.values import NORMALIZATION, state
 from isotune.interfaces.names import NO_STATE
-from isotune.training.dropout import keep_mask, layer_seed, next_word
+from isotune.training.dropout import keep_mask, layer_seed, next_seed
 from isotune_torch.backbone import BUILDERS, WithoutRandomValues
 
 LENET_SHAPES = {
@@ -62,7 +62,7 @@ class CoreDropout(nn.Module):
             return x
         shape = (len(x),) + (1,) * (x.ndim - 1) if self.samples else tuple(x.shape)
         keep = keep_mask(self.word, shape, self.p)
-        self.word = next_word(self.word)
+        self.word = next_seed(self.word)
         return x * torch.from_numpy(keep / (1 - self.p))
 
 
