@@ -32,7 +32,7 @@ from isotune.testing.reference.layers import (
 )
 from isotune.testing.reference.trainer import normalized
 from isotune.testing.values import NORMALIZATION, state
-from isotune.training.dropout import keep_mask, layer_seed, next_word
+from isotune.training.dropout import keep_mask, layer_seed, next_seed
 from isotune_torch.backbone import BUILDERS, WithoutRandomValues
 
 LENET_SHAPES = {
@@ -84,7 +84,7 @@ class CoreDropout(nn.Module):
             return x
         shape = (len(x),) + (1,) * (x.ndim - 1) if self.samples else tuple(x.shape)
         keep = keep_mask(self.word, shape, self.p)
-        self.word = next_word(self.word)
+        self.word = next_seed(self.word)
         return x * torch.from_numpy(keep / (1 - self.p))
 
 

@@ -10,12 +10,12 @@ from isotune_mindspore.arrays import zeros_like
 
 
 def sums_for(parameters: Sequence[Parameter]) -> ParameterTuple:
-    """Returns a sum for each parameter, zero."""
+    """Returns a sum of zero for each parameter."""
     return ParameterTuple([zeros_like(p, f"{p.name}/sum") for p in parameters])
 
 
 class Accumulation(nn.Cell):
-    """Takes the place of an update rule. `scalars`: what the gradients are multiplied by."""
+    """Takes the place of an update rule. `scalars`: the factor of the gradients."""
 
     def __init__(self, sums: ParameterTuple) -> None:
         super().__init__(auto_prefix=False)
@@ -29,7 +29,7 @@ class Accumulation(nn.Cell):
 
 
 class Update(nn.Cell):
-    """Updates by the sums, which are then zero again."""
+    """Updates by the sums, then sets them to zero."""
 
     def __init__(self, sums: ParameterTuple, update: nn.Cell) -> None:
         super().__init__(auto_prefix=False)
@@ -39,7 +39,7 @@ class Update(nn.Cell):
         self.zeros_like = ops.ZerosLike()
 
     def construct(self, scalars: Tensor) -> Tensor:
-        """Makes the update; returns the optimizer's `scalars` as they came."""
+        """Makes the update; returns the optimizer's `scalars` unchanged."""
         self.update(self.sums, self.unstack(scalars))
         for total in self.sums:
             self.assign(total, self.zeros_like(total))

@@ -11,24 +11,24 @@ from numpy.typing import NDArray
 
 
 def from_parameter(parameter: Parameter) -> NDArray[Any]:
-    """Returns a copy; ``asnumpy`` alone would return a view that training goes on changing."""
+    """Returns a copy; ``asnumpy`` would return a view that training changes."""
     return np.array(parameter.asnumpy())
 
 
 def set_parameters(values: Iterable[tuple[Parameter, NDArray[Any]]]) -> None:
     """Writes values into the parameters' own memory.
 
-    ``set_data`` would give them another memory, which optimizers of MindSpore do not notice in
+    ``set_data`` would give them new memory, which MindSpore's optimizers do not notice in
     PyNative mode.
     """
     assigned = []
     for parameter, value in values:
-        # A dtype's name is NumPy's but for its case; dtype_to_nptype is deprecated since 2.7.
+        # A dtype's name is NumPy's, except for case; dtype_to_nptype is deprecated since 2.7.
         shared = np.require(value, str(parameter.dtype).lower(), ["C", "W"])
         ops.assign(parameter, Tensor.from_numpy(shared))
         assigned.append(parameter)
-    # Assignments may still be to come, and the caller is free to change the values: wait. Only
-    # now, for each wait takes a millisecond.
+    # Assignments may still be pending, and the caller may change the values: wait for them. Only
+    # now, since each wait takes a millisecond.
     for parameter in assigned:
         parameter.asnumpy()
 

@@ -19,7 +19,7 @@ class MindSporeBackbones(Backbones):
     """The models of :mod:`isotune_mindspore.models`, and any other ``nn.Cell``."""
 
     def names(self) -> tuple[str, ...]:
-        """Returns the catalogue names this backend builds by itself, sorted."""
+        """Returns the catalogue names that this backend builds, sorted."""
         return tuple(sorted(MODELS))
 
     def build(self, entry: BackboneEntry) -> nn.Cell:
@@ -29,7 +29,7 @@ class MindSporeBackbones(Backbones):
         return self.adopt(MODELS[entry.name](**sizes))
 
     def adopt(self, model: Any) -> nn.Cell:
-        """Makes a cell that somebody else built fit to train here, in place, and returns it.
+        """Prepares a cell that was built elsewhere for training, in place, and returns it.
 
         Parameters are named after their paths. Each ``nn.Dropout`` that drops anything is
         replaced by one whose masks are the core's.

@@ -37,7 +37,7 @@ class MindSporeBackend(Backend):
         return MindSporeTrainer(model, plan)
 
     def precisions(self) -> tuple[Precision, ...]:
-        """Returns ``fp32`` alone.
+        """Returns only ``fp32``.
 
         MindSpore's CPU kernels (2.10) have no bfloat16 convolution, and take 1.4 to 2.7 times as
         long in float16.
@@ -49,5 +49,5 @@ class MindSporeBackend(Backend):
         return MindSporeOffer().versions()
 
     def threads(self) -> int:
-        """Returns how many threads MindSpore's CPU kernels run on."""
+        """Returns the number of threads that MindSpore's CPU kernels use."""
         return cpu_threads()

@@ -18,7 +18,7 @@ from isotune.interfaces.dataset import (
 
 
 class MindSporeDatasetAdapter(DatasetAdapter):
-    """MindSpore runs operations asynchronously; that is all the overlap this needs.
+    """MindSpore runs operations asynchronously, which is enough overlap.
 
     No thread and no process of its own: a forked child that runs a MindSpore operation hangs.
     """

@@ -1,7 +1,7 @@
 """Devices, and the few things that differ between them.
 
-This is the one place that knows of Ascend NPUs. Everything the backend measured, it measured
-on CPUs; what it does on Ascend follows MindSpore's documentation alone.
+Only this file knows about Ascend NPUs. All measurements are from CPUs; the code for Ascend follows
+MindSpore's documentation and is not tested on one.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def use_device(device: str) -> None:
         else:
             ms.set_device("Ascend", int(device.removeprefix("ascend:")))
     except RuntimeError as error:
-        # MindSpore has computed here before; on the CPU, unless it was told otherwise.
+        # MindSpore has computed in this process before, on the CPU unless it was set otherwise.
         if device != "cpu" or ms.get_context("device_target") != "CPU":
             raise BackendError(_one_device(device, "another one")) from error
     if device == "cpu":
@@ -60,14 +60,14 @@ def _one_device(wanted: str, used: str) -> str:
 
 
 def cpu_threads() -> int:
-    """Returns how many threads MindSpore's CPU kernels run on."""
+    """Returns the number of threads that MindSpore's CPU kernels use."""
     return int(ms.get_context("runtime_num_threads"))
 
 
 def has_fast_depthwise() -> bool:
-    """Tells whether the device has its own kernels for depthwise convolutions.
+    """Whether the device has its own kernels for depthwise convolutions.
 
-    MindSpore's CPU kernels (2.10) treat each channel as a convolution of its own, which is slow
-    where maps are small. An Ascend NPU has kernels for them.
+    MindSpore's CPU kernels (2.10) compute one convolution per channel, which is slow on small
+    maps. An Ascend NPU has kernels for them.
     """
     return bool(ms.get_context("device_target") != "CPU")

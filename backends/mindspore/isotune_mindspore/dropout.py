@@ -1,7 +1,7 @@
 """Dropout by the core's masks (:mod:`isotune.training.dropout`), as a cell.
 
-MindSpore's ``nn.Dropout`` draws from a generator whose state cannot be restored, so that an
-interrupted run would not continue to the same bytes.
+MindSpore's ``nn.Dropout`` draws from a generator whose state cannot be restored, so that a
+resumed run would not end in the same bytes.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ class Dropout(nn.Cell):
     """Drops elements where the hash of their position says so; the identity in evaluation.
 
     Attributes:
-        p: the share of elements that is dropped, in [0, 1).
-        seed: int32, shape (1,): the bits of the word of this layer and step. The trainer sets
-            it; each use moves it on to the next word, as the core defines it.
+        p: Probability that an element is dropped, in [0, 1).
+        seed: int32, shape (1,): the bits of the layer's seed for this step. The trainer sets it;
+            each use advances it as the core defines.
     """
 
     def __init__(self, p: float) -> None:
@@ -44,18 +44,18 @@ class Dropout(nn.Cell):
         return self.mul(x, self.cast(self.factors(x.size), x.dtype).reshape(x.shape))
 
     def factors(self, count: int) -> Tensor:
-        """Returns by what so many elements are multiplied: float32 (count,)."""
+        """Returns the factors of `count` elements: float32 (count,)."""
         keep = self.greater_equal(self.bits(count, self.seed), self.threshold)
         self.assign(self.seed, self.add(self.mul(self.seed, self.factor), self.increment))
         return self.mul(self.cast(keep, ms.float32), self.scale)
 
     def extend_repr(self) -> str:
-        """Returns what stands between the brackets when the cell is printed."""
+        """Returns the text between the brackets when the cell is printed."""
         return f"p={self.p}"
 
 
 class StochasticDepth(Dropout):
-    """Drops whole samples of a residual branch; with p = 0 none, as in evaluation."""
+    """Drops whole samples of a residual branch; the identity in evaluation or if p = 0."""
 
     def construct(self, x: Tensor) -> Tensor:
         """Returns `x` (N, ...) with the surviving samples multiplied by 1 / (1 - p)."""
@@ -69,7 +69,7 @@ class HashBits(nn.Cell):
     """The hash of :mod:`isotune.training.dropout` for all positions of a tensor.
 
     int32 arithmetic wraps around like the hash's uint32; its right shift copies the sign bit,
-    so that the copies are masked away. All by primitives: functions such as ``ops.bitwise_xor``
+    so these copies are masked out. All by primitives: functions such as ``ops.bitwise_xor``
     take twice the time to run and four times to compile.
     """
 
@@ -96,17 +96,17 @@ class HashBits(nn.Cell):
         return self.bits_and(self.shift(bits, self.by8), self.low24)
 
 
-def int32(word: int) -> Tensor:
-    """Returns the int32 scalar with the bits of an unsigned 32-bit word."""
-    return Tensor(word - (1 << 32) if word >= 1 << 31 else word, ms.int32)
+def int32(value: int) -> Tensor:
+    """Returns the int32 scalar with the bits of an unsigned 32-bit integer."""
+    return Tensor(value - (1 << 32) if value >= 1 << 31 else value, ms.int32)
 
 
 def dropout_cells(model: nn.Cell) -> dict[str, Dropout]:
-    """Returns what drops anything, by its path."""
+    """Returns the cells that drop anything, by path."""
     return {p: c for p, c in model.cells_and_names() if isinstance(c, Dropout) and c.p > 0}
 
 
 def seeds(seed: int, step: int, paths: Iterable[str]) -> Tensor:
-    """Returns the words of all layers for one step: int32, shape (layers, 1), or (1, 1)."""
-    words = [layer_seed(seed, step, path) for path in paths] or [0]
-    return Tensor(np.array(words, dtype=np.uint32).view(np.int32)[:, None])
+    """Returns the seeds of all layers for one step: int32, shape (layers, 1); (1, 1) for none."""
+    values = [layer_seed(seed, step, path) for path in paths] or [0]
+    return Tensor(np.array(values, dtype=np.uint32).view(np.int32)[:, None])

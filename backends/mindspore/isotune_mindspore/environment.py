@@ -1,4 +1,4 @@
-"""What MindSpore reads from the environment the moment it is imported."""
+"""Environment variables that MindSpore reads when it is imported."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ ERRORS_ONLY = "3"
 def prepare() -> None:
     """Keeps MindSpore's log to errors and its crash dumps out of the working folder.
 
-    Must run before the first ``import mindspore``; ``ISOTUNE_VERBOSE=1`` leaves the log alone.
-    What the user has set stays.
+    Must run before the first ``import mindspore``; ``ISOTUNE_VERBOSE=1`` keeps the full log.
+    Variables that the user has set stay.
     """
     if os.environ.get("ISOTUNE_VERBOSE") != "1":
         os.environ.setdefault("GLOG_v", ERRORS_ONLY)

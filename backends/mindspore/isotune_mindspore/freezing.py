@@ -11,7 +11,7 @@ from isotune_mindspore.names import AFFINE, BATCH_NORMS, join, trainable_tensors
 
 
 class MindSporeFreezing(Freezing):
-    """A compiled graph keeps what it was compiled with: the trainer compiles a new one."""
+    """A compiled graph keeps the flags it was compiled with: the trainer compiles a new one."""
 
     def apply(self, model: nn.Cell, plan: FreezePlan) -> None:
         """Sets ``requires_grad`` of all parameters.
@@ -29,7 +29,7 @@ class MindSporeFreezing(Freezing):
             parameter.requires_grad = name not in plan.frozen
 
     def training_mode(self, model: nn.Cell, plan: FreezePlan) -> None:
-        """Calls ``set_train()``, then ``set_train(False)`` on the layers that the plan says.
+        """Calls ``set_train()``, then ``set_train(False)`` on the layers that the plan freezes.
 
         Holds for a graph that is compiled next, with `model` inside another cell: each layer's
         own flag is what the compiler reads, and only the outermost cell's flag decides whether

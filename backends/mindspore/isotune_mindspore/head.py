@@ -114,9 +114,9 @@ def _first_dense(model: nn.Cell, path: str) -> nn.Dense | nn.Conv2d:
     for _, cell in block.cells_and_names() if block else ():
         if isinstance(cell, nn.Dense):
             return cell
-    found = [name for name, cell in model.cells_and_names() if isinstance(cell, nn.Dense)]
+    dense = [name for name, cell in model.cells_and_names() if isinstance(cell, nn.Dense)]
     kind = type(block).__name__ if block else "nothing"
     raise BackendError(
         f"{type(model).__name__} has {kind} at '{path}' where a Dense layer is needed."
-        f"{nearest(path, found)} Dense layers are at: {', '.join(found) or 'nowhere'}."
+        f"{nearest(path, dense)} Dense layers are at: {', '.join(dense) or 'nowhere'}."
     )

@@ -17,7 +17,7 @@ RENAMED: tuple[tuple[tuple[type[nn.Cell], ...], dict[str, str]], ...] = (
     ((nn.LayerNorm, nn.GroupNorm), AFFINE),
     ((nn.Embedding,), {"embedding_table": "weight"}),
 )
-"""PyTorch's name of a parameter, where it is not MindSpore's, by kind of layer."""
+"""PyTorch's names of parameters that MindSpore names differently, by kind of layer."""
 
 
 def all_tensors(model: nn.Cell) -> dict[str, Parameter]:
@@ -26,7 +26,7 @@ def all_tensors(model: nn.Cell) -> dict[str, Parameter]:
 
 
 def trainable_tensors(model: nn.Cell) -> dict[str, Parameter]:
-    """Returns by canonical name what PyTorch calls parameters: all but BatchNorm statistics."""
+    """Returns PyTorch's parameters, all except BatchNorm statistics, by canonical name."""
     return {name: parameter for name, parameter, statistic in _tensors(model) if not statistic}
 
 

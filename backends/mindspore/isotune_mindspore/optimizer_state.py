@@ -1,4 +1,4 @@
-"""What an optimizer remembers, by canonical names."""
+"""The optimizer's state, by canonical names."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from isotune_mindspore.optimizers import GroupKey
 
 
 class OptimizerState:
-    """The slots of each trained parameter, and how many updates it has had.
+    """The slots of each trainable parameter and the number of its updates.
 
     Attributes:
-        slots: by canonical name, then by PyTorch's name of the slot.
-        updates: by canonical name.
+        slots: Slots by canonical name, then by PyTorch's name of the slot.
+        updates: Number of updates by canonical name.
     """
 
     def __init__(self, plan: TrainingPlan) -> None:
@@ -29,16 +29,16 @@ class OptimizerState:
         self._counts = plan.optimizer.counts_updates
         self.slots: dict[str, dict[str, Parameter]] = {}
         self.updates: dict[str, int] = {}
-        self._factors: dict[str, float] = {}
+        self._scales: dict[str, float] = {}
 
     def keep(self, parameters: Mapping[str, Parameter]) -> None:
-        """Drops the state of all other parameters and starts that of new ones from zero."""
+        """Drops the state of all other parameters; that of new ones starts from zero."""
         self.slots = {
             name: self.slots.get(name) or self._zeros(name, parameter)
             for name, parameter in parameters.items()
         }
         self.updates = {name: self.updates.get(name, 0) for name in parameters}
-        self._factors = {name: self._plan.lr_scale(name) for name in parameters}
+        self._scales = {name: self._plan.lr_scale(name) for name in parameters}
 
     def advance(self) -> None:
         """Counts an update of every parameter."""
@@ -46,17 +46,17 @@ class OptimizerState:
             self.updates[name] += 1
 
     def groups(self) -> list[list[int]]:
-        """Returns the places of the parameters that go by the same :meth:`group_keys`."""
+        """Returns the indices of each group's parameters, in the order of :meth:`group_keys`."""
         keys = self._keys()
         return [[i for i, k in enumerate(keys) if k == key] for key in sorted(set(keys))]
 
     def group_keys(self) -> list[GroupKey]:
-        """Returns the number of updates, where it matters, and the factor of each group."""
+        """Returns each group's number of updates, if it matters, and learning-rate scale."""
         return sorted(set(self._keys()))
 
     def _keys(self) -> list[GroupKey]:
         return [
-            (count if self._counts else 0, self._factors[name])
+            (count if self._counts else 0, self._scales[name])
             for name, count in self.updates.items()
         ]
 
@@ -73,11 +73,10 @@ class OptimizerState:
         return state
 
     def load(self, state: Mapping[str, NDArray[Any]]) -> None:
-        """Sets all slots; what `state` lacks becomes zero."""
+        """Sets all slots; slots missing in `state` become zero."""
         values: list[tuple[Parameter, NDArray[Any]]] = []
         for name, slots in self.slots.items():
-            found = [f"{name}/{slot}" in state for slot in slots]
-            self.updates[name] = int(any(found))
+            self.updates[name] = int(any(f"{name}/{slot}" in state for slot in slots))
             if self._counts:
                 self.updates[name] = int(state.get(f"{name}/step", 0))
             for slot, parameter in slots.items():

@@ -1,11 +1,11 @@
 """Update rules with PyTorch's semantics, as cells that run inside a compiled step.
 
 MindSpore's own optimizers place Adam's epsilon elsewhere, decay AdamW's weights differently and
-get Nesterov's momentum wrong (2.10), so that these cells use its fused primitives and none of
-its optimizers. The formulas are those of docs.pytorch.org: SGD, Adam and AdamW.
+get Nesterov's momentum wrong (2.10). These cells use its fused primitives instead.
+The formulas are those of docs.pytorch.org: SGD, Adam and AdamW.
 
-They map over the parameters: a compiled loop nests the calls of its rounds, of which MindSpore
-allows 1,000, too few for the momentum of ResNet-101, and takes half as long again to compile.
+They map over the parameters: a compiled loop nests the calls of its iterations, and MindSpore's
+limit of 1,000 is too low for the momentum of ResNet-101. It also compiles 1.5 times as long.
 """
 
 from __future__ import annotations
@@ -23,11 +23,10 @@ Slots = Mapping[str, Parameter]
 """State of one parameter, by PyTorch's name of the slot."""
 
 GroupKey = tuple[int, float]
-"""How many updates parameters have had before this one, where it matters, and what the learning
-rate is multiplied by for them."""
+"""Number of earlier updates of some parameters, if it matters, and their learning-rate scale."""
 
 Groups = Sequence[Sequence[int]]
-"""The places of the parameters that share a key."""
+"""Indices of the parameters that share a key."""
 
 
 def group_of_each(groups: Groups) -> tuple[int, ...]:

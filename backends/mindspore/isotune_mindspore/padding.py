@@ -1,21 +1,21 @@
-"""Fills up short evaluation batches, for which a step would have to be compiled of their own."""
+"""Pads short evaluation batches, which would otherwise need a compiled step of their own."""
 
 from __future__ import annotations
 
 from mindspore import Tensor, nn, ops
 
 FULL_ENOUGH = 0.75
-"""Which part of the rows must be there: the others cost time at every evaluation.
+"""Minimum share of real rows: padding costs time at every evaluation.
 
-Compiling a ResNet's evaluation takes a CPU as long as a few dozen images take to pass it.
+On a CPU, compiling a ResNet's evaluation takes as long as evaluating a few dozen images.
 """
 
 
 class Padding:
-    """Remembers the sizes of batches that were evaluated."""
+    """Pads batches to the largest size evaluated so far."""
 
     def __init__(self, model: nn.Cell) -> None:
-        # In other models, what comes out for one row does not depend on the others.
+        # In all other models, the output of a row does not depend on other rows.
         self._mixes = any(
             getattr(cell, "use_batch_statistics", None) is True
             for _, cell in model.cells_and_names()

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class MindSporeOffer(BackendOffer):
-    """What can be said of the mindspore backend before MindSpore is imported."""
+    """Describes the mindspore backend without importing MindSpore."""
 
     name = "mindspore"
     install = 'pip install "isotune[mindspore]"'

@@ -17,16 +17,15 @@ from isotune_mindspore.dropout import Dropout
 
 
 class TrainStep(nn.Cell):
-    """Forward pass, loss, gradients of `weights` alone, and their update.
+    """Forward pass, loss, gradients of `weights` only, and their update.
 
     Args:
-        model: returns logits; or, with `auxiliary`, those of auxiliary classifiers behind them.
-        loss: of logits and labels.
-        weights: what trains.
-        update: takes their gradients and scalars.
-        dropouts: the model's.
-        auxiliary: what the losses of auxiliary classifiers are multiplied by; None if there are
-            none.
+        model: Returns the logits; with `auxiliary`, followed by those of auxiliary classifiers.
+        loss: Loss of logits and labels.
+        weights: Trainable parameters.
+        update: Update rule, which takes their gradients and scalars.
+        dropouts: The model's dropout cells.
+        auxiliary: Factor of the auxiliary losses; None if there are none.
     """
 
     def __init__(
@@ -59,13 +58,13 @@ class TrainStep(nn.Cell):
         return loss, outputs[0]
 
     def construct(
-        self, images: Tensor, labels: Tensor, scalars: Tensor, words: Tensor
+        self, images: Tensor, labels: Tensor, scalars: Tensor, seeds: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Makes one step; `scalars` are the optimizer's and `words` dropout's."""
+        """Makes one step with the optimizer's `scalars` and the dropout layers' `seeds`."""
         if self.seeds:
-            layers = self.unstack(words)
+            values = self.unstack(seeds)
             for i, seed in enumerate(self.seeds):
-                self.assign(seed, layers[i])
+                self.assign(seed, values[i])
         (loss, logits), gradients = self.with_gradients(images, labels)
         self.update(gradients, self.unstack(scalars))
         return loss, logits
@@ -85,7 +84,7 @@ class EvalStep(nn.Cell):
 
 @contextmanager
 def graph_mode() -> Iterator[None]:
-    """Has the cells called within compiled; then restores the mode of the process."""
+    """Compiles the cells that are called within, then restores the mode of the process."""
     before = ms.get_context("mode")
     ms.set_context(mode=ms.GRAPH_MODE)
     try:

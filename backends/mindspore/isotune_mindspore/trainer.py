@@ -36,10 +36,10 @@ class Compiled:
         self._shapes: set[tuple[int, ...]] = set()
 
     def __call__(self, first: Tensor, *others: Tensor) -> Any:
-        """Runs the step, compiling it before for a new shape of its first input."""
+        """Runs the step; a new shape of its first input compiles it first."""
         if first.shape not in self._shapes:
             if not self._shapes:
-                # Later, the end of another compiled cell would have this one compiled again.
+                # Collecting another compiled cell later would compile this one again.
                 gc.collect()
             self.set_modes()
             self._shapes.add(first.shape)
@@ -51,7 +51,7 @@ class MindSporeTrainer(Trainer):
     """Trains and evaluates one ``nn.Cell``.
 
     Attributes:
-        optimizer: what the optimizer remembers.
+        optimizer: The optimizer's state.
     """
 
     def __init__(self, model: nn.Cell, plan: TrainingPlan) -> None:
@@ -77,7 +77,7 @@ class MindSporeTrainer(Trainer):
         """
         self._freezing.apply(self._model, plan)
         if plan == self._freeze_plan and self._trained:
-            return  # what is compiled holds
+            return  # the compiled steps are still valid
         self._freeze_plan = plan
         self._trained = {
             name: parameter
@@ -88,7 +88,7 @@ class MindSporeTrainer(Trainer):
         self._train = None
 
     def load_optimizer(self, state: Mapping[str, NDArray[Any]]) -> None:
-        """Sets the optimizer's state; what is missing in `state` is zero."""
+        """Sets the optimizer's state; slots missing in `state` become zero."""
         self.optimizer.load(state)
         self._train = None
 
@@ -112,7 +112,7 @@ class MindSporeTrainer(Trainer):
         return Outputs(logits if len(logits) == batch.size else logits[: batch.size])
 
     def fetch(self, outputs: Sequence[Outputs]) -> list[HostOutputs]:
-        """Brings the results of some steps to the host."""
+        """Copies the results of some steps to the host."""
         return [
             HostOutputs(
                 np.array(output.logits.asnumpy(), dtype=np.float32),
@@ -122,14 +122,14 @@ class MindSporeTrainer(Trainer):
         ]
 
     def _auxiliary(self) -> float | None:
-        """Returns what auxiliary losses are multiplied by; None if the model has none."""
+        """Returns the factor of the auxiliary losses; None if the model has none."""
         if not any(find(self._model, path) for path in self._plan.auxiliary):
             return None
         return self._plan.auxiliary_loss(self._trained)
 
     def _new_steps(self) -> tuple[Compiled, Compiled | None]:
         if not self._trained:
-            raise BackendError("every parameter is frozen, so that there is nothing to train.")
+            raise BackendError("every parameter is frozen: there is nothing to train.")
         parameters = list(self._trained.values())
         slots = [self.optimizer.slots[name] for name in self._trained]
         update = update_rule(self._plan.optimizer, parameters, slots, self.optimizer.groups())

@@ -32,10 +32,10 @@ BUILDERS: dict[str, Callable[..., nn.Module]] = {
 
 
 class WithoutRandomValues(TorchFunctionMode):
-    """Has layers made within it begin with zeros where they would draw numbers.
+    """Makes new layers start with zeros instead of random values.
 
-    To draw the values of a large model takes seconds, and the core sets them anyway. Zeros and
-    not whatever lies in memory: PyTorch draws until all numbers are within bounds.
+    Drawing the values of a large model takes seconds, and the core sets them anyway. Zeros instead
+    of uninitialized memory: PyTorch redraws until all numbers are within bounds.
     """
 
     DRAWING = frozenset((Tensor.normal_, Tensor.uniform_, Tensor.erfinv_))
@@ -43,7 +43,7 @@ class WithoutRandomValues(TorchFunctionMode):
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
-        """Calls `func`, unless it draws numbers or is a part of that."""
+        """Calls `func`, unless it draws random numbers."""
         return args[0].zero_() if func in self.DRAWING else func(*args, **(kwargs or {}))
 
 
@@ -90,12 +90,12 @@ class TorchBackbones(Backbones):
         return model.to(memory_format=memory_format(self._device))
 
     def adopt(self, model: Any) -> nn.Module:
-        """Moves somebody else's model to the device.
+        """Moves a model that was built elsewhere to the device.
 
         Its memory format stays: code that uses ``view`` may rely on it.
 
         Raises:
-            BackendError: `model` is no ``nn.Module``.
+            BackendError: `model` is not an ``nn.Module``.
         """
         if not isinstance(model, nn.Module):
             raise BackendError(

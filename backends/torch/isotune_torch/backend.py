@@ -39,7 +39,7 @@ class TorchBackend(Backend):
         return TorchTrainer(model, plan, self._device)
 
     def precisions(self) -> tuple[Precision, ...]:
-        """Returns what models can compute in on the device; ``fp32`` is the first."""
+        """Returns the precisions that the device supports; ``fp32`` is the first."""
         return precisions(self._device)
 
     def versions(self) -> Mapping[str, str]:

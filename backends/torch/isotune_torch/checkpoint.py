@@ -19,7 +19,7 @@ from isotune_torch.optimizer import Slots, new_slot
 from isotune_torch.trainer import TorchTrainer
 
 SCALER = "grad_scaler"
-"""Stands in a parameter's place for the scale of float16 gradients."""
+"""Takes the place of a parameter's name for the gradient scaler of float16."""
 
 
 class TorchCheckpoints(Checkpoints):
@@ -51,7 +51,7 @@ class TorchCheckpoints(Checkpoints):
     def export_optimizer(self, trainer: Trainer) -> State:
         """Returns copies of the state of trainable parameters, ``PARAMETER/SLOT``.
 
-        In float16 the gradients' scale is among it, ``grad_scaler/...``.
+        In float16 it includes the gradient scaler's, ``grad_scaler/...``.
         """
         trainer = _own(trainer)
         state = {
@@ -63,9 +63,9 @@ class TorchCheckpoints(Checkpoints):
         return state | {f"{SCALER}/{k}": np.array(v, np.float32) for k, v in scaler.items()}
 
     def import_optimizer(self, trainer: Trainer, state: Mapping[str, NDArray[Any]]) -> None:
-        """Replaces the optimizer's state; trainable parameters that have none start anew.
+        """Replaces the optimizer's state; trainable parameters without state start from zero.
 
-        State of frozen parameters is passed over.
+        State of frozen parameters is ignored.
 
         Raises:
             BackendError: a name, slot or shape is not that of the trainer's optimizer.

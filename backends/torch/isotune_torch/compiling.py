@@ -1,4 +1,4 @@
-"""The model, compiled beside itself: its own ``forward`` and attributes stay as they are."""
+"""A compiled model beside the original, whose ``forward`` and attributes stay unchanged."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from isotune.errors import BackendError
 
 
 class CompiledModel:
-    """A model behind ``torch.compile``: one graph a mode, and a new one for another batch size."""
+    """A model behind ``torch.compile``: one graph per mode and batch size."""
 
     def __init__(self, model: nn.Module) -> None:
         self._name = type(model).__name__
         self._compiled: Any = torch.compile(model)
 
     def __call__(self, images: Tensor) -> Any:
-        """Returns what the model does.
+        """Returns the model's outputs.
 
         Raises:
-            BackendError: PyTorch cannot compile the model here, for want of a C++ compiler, say.
+            BackendError: PyTorch cannot compile the model here, for example without a C++ compiler.
         """
         try:
             return self._compiled(images)

@@ -19,7 +19,7 @@ from isotune_torch.devices import host_to_device, transferred
 
 
 class TorchDatasetAdapter(DatasetAdapter):
-    """Feeds one device."""
+    """Moves batches to one device."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
@@ -28,7 +28,7 @@ class TorchDatasetAdapter(DatasetAdapter):
         """Yields `batches` as float32 images (N, 3, H, W) and int64 labels (N,).
 
         Pixels are ``(pixel / 255 - mean) / std`` in float32, each operation rounded once. They
-        lie in memory as they came, channels last; the trainer orders them as its model is.
+        stay channels last in memory; the trainer converts them to its model's memory format.
         """
         transfer = _Transfer(self._device, normalization)
         for images, labels in transferred(batches, transfer, self._device):
@@ -59,7 +59,7 @@ class _Transfer:
         height, width = pixels.shape[1:3]
         mean, std = self._constants(width)
         values = pixels.to(torch.float32)
-        # Whole rows, for an inner loop of 3 channels would take three times as long.
+        # Whole rows: an inner loop of 3 channels would take three times as long.
         values.view(-1, width * 3).div_(255).sub_(mean).div_(std)
         images = values.view(-1, height, width, 3).permute(0, 3, 1, 2)
         return images, labels.to(torch.int64)

@@ -1,6 +1,6 @@
-"""What differs between kinds of devices. The rest of the backend is the same on all.
+"""Differences between kinds of devices. The rest of the backend is the same on all.
 
-Continuous integration has CPUs only, so that code for other devices is kept here and short.
+Continuous integration has only CPUs, so code for other devices is here, and short.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 
 def import_npu() -> ModuleType | None:
-    """Imports torch_npu, without which there is no ``torch.npu``; None where it is not usable."""
+    """Imports torch_npu, without which there is no ``torch.npu``; None if it is not usable."""
     try:
         return importlib.import_module("torch_npu")
     except ModuleNotFoundError as error:
@@ -61,7 +61,7 @@ def memory_format(device: torch.device, precision: Precision = "fp32") -> torch.
 
 
 def precisions(device: torch.device) -> tuple[Precision, ...]:
-    """Returns what models can compute in on `device`.
+    """Returns the precisions that `device` supports.
 
     TF32 and bfloat16 came with NVIDIA's compute capability 8. A CPU has no float16: PyTorch
     computes it in float32, and every conversion costs.
@@ -78,7 +78,7 @@ def precisions(device: torch.device) -> tuple[Precision, ...]:
 
 
 def has_fused_optimizers(device: torch.device) -> bool:
-    """Tells whether SGD, Adam and AdamW have one kernel for the whole update.
+    """Whether SGD, Adam and AdamW have one kernel for the whole update.
 
     PyTorch's own choice on a CPU is a loop over parameters; fused kernels took 1.65 ms for
     3.67 (MobileNetV2, SGD) and 2.8 ms for 9.7 (AdamW) on the machine of :func:`memory_format`.
@@ -89,12 +89,12 @@ def has_fused_optimizers(device: torch.device) -> bool:
 def transferred(
     items: Iterable[T], transfer: Transfer[T], device: torch.device
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yields ``transfer(item)`` for all items; on CUDA one ahead, beside the computation.
+    """Yields ``transfer(item)`` for all items; on CUDA one item ahead, parallel to the computation.
 
     Args:
-        items: anything.
-        transfer: makes two tensors on `device` from an item.
-        device: where to.
+        items: Items to transfer.
+        transfer: Makes two tensors on `device` from an item.
+        device: Target device.
     """
     if device.type == "cuda":
         return _one_ahead(items, transfer, device)

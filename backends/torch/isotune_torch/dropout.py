@@ -1,7 +1,7 @@
 """Dropout by the core's masks (:mod:`isotune.training.dropout`), on the native modules.
 
 Dropout that is not an ``nn.Dropout`` module (``functional.dropout``, ``nn.Dropout2d``) is left
-to PyTorch, so that its masks are not those of other backends.
+to PyTorch: its masks differ from those of other backends.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from isotune.training.dropout import FACTOR, INCREMENT, layer_seed, threshold
 from isotune_torch.devices import host_to_device
 
 
-def keep_mask(word: int | Tensor, shape: tuple[int, ...], p: float, device: torch.device) -> Tensor:
+def keep_mask(seed: int | Tensor, shape: tuple[int, ...], p: float, device: torch.device) -> Tensor:
     """Returns :func:`isotune.training.dropout.keep_mask` as a bool tensor on `device`.
 
-    `word` may be an int64 scalar on the device.
+    `seed`, a layer's seed, may be an int64 scalar on the device.
 
-    PyTorch computes with few unsigned types, so that 32-bit words lie in int64. There the
-    first product is below 2**63, and so is the size of the second, whose multiplier is taken
-    minus 2**32: no product overflows.
+    PyTorch supports few operations on unsigned types, so 32-bit integers are stored as int64. The
+    first product is below 2**63, and so is the magnitude of the second, whose multiplier is
+    reduced by 2**32: no product overflows.
     """
     elements = torch.Size(shape).numel()
-    bits = torch.arange(elements, dtype=torch.int64, device=device).bitwise_xor_(word)
+    bits = torch.arange(elements, dtype=torch.int64, device=device).bitwise_xor_(seed)
     bits ^= bits >> 16
     bits.mul_(0x7FEB352D).bitwise_and_(0xFFFFFFFF)
     bits ^= bits >> 15
@@ -46,32 +46,32 @@ class Dropouts:
         self._layers: dict[str, Any] = {
             path: module for path, module in model.named_modules() if drops(module)
         }
-        # A tensor, since a compiled model takes a number for a constant.
-        self._words = torch.zeros(len(self._layers), dtype=torch.int64, device=device)
-        self._hooks = [_Mask(word) for word in self._words]
+        # A tensor, since a compiled model treats a number as a constant.
+        self._seeds = torch.zeros(len(self._layers), dtype=torch.int64, device=device)
+        self._hooks = [_Mask(seed) for seed in self._seeds]
 
     @contextmanager
     def masks(self, step: int) -> Iterator[None]:
         """Makes the layers drop by the masks of `step`; nothing is left on them afterwards.
 
-        Those in evaluation mode drop nothing.
+        Layers in evaluation mode drop nothing.
         """
         if not self._layers:
             yield
             return
-        words = [layer_seed(self._seed, step, path) for path in self._layers]
-        self._words.copy_(host_to_device(torch.tensor(words), self._device))
+        seeds = [layer_seed(self._seed, step, path) for path in self._layers]
+        self._seeds.copy_(host_to_device(torch.tensor(seeds), self._device))
         training = [
             (layer, hook)
             for layer, hook in zip(self._layers.values(), self._hooks, strict=True)
             if layer.training
         ]
-        # First, so that a user's own hooks see what comes out of the layer.
+        # First, so that a user's own hooks see the layer's final output.
         handles = [layer.register_forward_hook(hook, prepend=True) for layer, hook in training]
         try:
             for layer, hook in training:
                 hook.uses = 0
-                layer.training = False  # it then passes its input on and draws nothing
+                layer.training = False  # it then returns its input and draws nothing
             yield
         finally:
             for layer, _ in training:
@@ -81,7 +81,7 @@ class Dropouts:
 
 
 def drops(module: nn.Module) -> bool:
-    """Tells whether a layer drops anything in training."""
+    """Whether a layer drops anything in training."""
     return isinstance(module, (nn.Dropout, StochasticDepth)) and module.p > 0
 
 
@@ -89,21 +89,21 @@ class _Mask:
     """A forward hook that drops elements, or samples, of a layer's output.
 
     Attributes:
-        uses: of the layer in this step.
+        uses: Number of uses of the layer in this step so far.
     """
 
-    def __init__(self, word: Tensor) -> None:
-        self._word = word
+    def __init__(self, seed: Tensor) -> None:
+        self._seed = seed
         self.uses = 0
 
     def __call__(self, layer: Any, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
-        word = self._word
+        seed = self._seed
         for _ in range(self.uses):
-            word = (word * FACTOR + INCREMENT) & 0xFFFFFFFF
+            seed = (seed * FACTOR + INCREMENT) & 0xFFFFFFFF
         self.uses += 1
         shape = tuple(output.shape)
         if isinstance(layer, StochasticDepth):
             shape = (shape[0],) + (1,) * (len(shape) - 1)
-        keep = keep_mask(word, shape, layer.p, output.device)
+        keep = keep_mask(seed, shape, layer.p, output.device)
         scale = 1 / (1 - layer.p) if layer.p < 1 else 0.0
         return output * (keep * scale).to(output.dtype)

@@ -1,4 +1,4 @@
-"""PyTorch's optimizers, by the spec's description and with the state they go on from."""
+"""PyTorch's optimizers, made from a spec and the state to continue from."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ def make_optimizer(
 ) -> torch.optim.Optimizer:
     """Returns the plan's optimizer for `parameters`, all on one device.
 
-    Before each step the learning rate of each group is to be set, to the step's times the group's
+    Before each step, the learning rate of each group must be set to the step's times the group's
     ``lr_scale``.
 
     Args:
-        plan: says which optimizer, and the factors.
-        parameters: at least one, by canonical name.
-        slots: where to go on from; a parameter that is not among them starts anew.
+        plan: The optimizer and the learning-rate scales.
+        parameters: At least one parameter, by canonical name.
+        slots: State to continue from; a parameter without an entry starts from zero.
     """
     members: dict[tuple[bool, float], list[nn.Parameter]] = {}
     for name, parameter in parameters.items():
-        # Those that go on are apart, since fused SGD makes the momentum buffers of a whole group
-        # or none.
+        # Parameters with state are in groups of their own, since fused SGD creates the momentum
+        # buffers of a whole group or none.
         key = (parameter not in slots, plan.lr_scale(name))
         members.setdefault(key, []).append(parameter)
     groups = [
-        {"params": group, "lr_scale": factor}
-        for (_, factor), group in sorted(members.items(), key=lambda item: item[0])
+        {"params": group, "lr_scale": scale}
+        for (_, scale), group in sorted(members.items(), key=lambda item: item[0])
     ]
     first = next(iter(parameters.values()))
     optimizer = _optimizer(plan.optimizer, groups, fused=has_fused_optimizers(first.device))

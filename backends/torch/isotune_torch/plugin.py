@@ -29,7 +29,7 @@ def _timm_entry(model: str) -> BackboneEntry:
 
 
 class TorchOffer(BackendOffer):
-    """What can be said of the torch backend before PyTorch is imported."""
+    """Describes the torch backend without importing PyTorch."""
 
     name = "torch"
     install = 'pip install "isotune[torch]"'

@@ -1,4 +1,4 @@
-"""Precision: what the model computes in. Parameters, loss and optimizer are float32 always."""
+"""Precision of the model's computation. Parameters, loss and optimizer are always float32."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ AUTOCAST: dict[Precision, torch.dtype | None] = {
 """The type that autocast computes in, where a precision needs autocast."""
 
 SCALER = {"scale": "scale", "growth_tracker": "_growth_tracker"}
-"""What of a ``GradScaler``'s state changes, by the name it has in a checkpoint."""
+"""The variable parts of a ``GradScaler``'s state, by their names in a checkpoint."""
 
 
 class PrecisionPolicy:
     """A precision on a device.
 
     Attributes:
-        scaler: keeps float16 gradients from vanishing; in other precisions it does nothing.
+        scaler: Keeps float16 gradients from underflowing; disabled in other precisions.
     """
 
     def __init__(self, precision: Precision, device: torch.device) -> None:
@@ -35,23 +35,23 @@ class PrecisionPolicy:
         self.scaler = GradScaler(self._device, enabled=precision == "fp16")
 
     def scaler_state(self) -> dict[str, float]:
-        """Returns what the scaler remembers; empty where it does nothing."""
+        """Returns the scaler's state; empty if it is disabled."""
         state = self.scaler.state_dict()
         return {name: float(state[key]) for name, key in SCALER.items()} if state else {}
 
     def load_scaler(self, state: Mapping[str, float]) -> None:
-        """Sets what the scaler remembers, of a precision that has one."""
+        """Sets the scaler's state, unless it is disabled."""
         if self.scaler.is_enabled() and state:
             now = self.scaler.state_dict()
-            told = {key: type(now[key])(state[name]) for name, key in SCALER.items()}
-            self.scaler.load_state_dict({**now, **told})
+            restored = {key: type(now[key])(state[name]) for name, key in SCALER.items()}
+            self.scaler.load_state_dict({**now, **restored})
 
     def step(self) -> AbstractContextManager[None]:
-        """Surrounds a whole step, gradients included."""
+        """Context of a whole step, including its gradients."""
         return _tf32(self._precision == "tf32") if self._device == "cuda" else nullcontext()
 
     def forward(self) -> AbstractContextManager[None]:
-        """Surrounds the forward pass."""
+        """Context of the forward pass."""
         if (dtype := AUTOCAST[self._precision]) is None:
             return nullcontext()
         return torch.autocast(self._device, dtype)
@@ -59,7 +59,7 @@ class PrecisionPolicy:
 
 @contextmanager
 def _tf32(allowed: bool) -> Iterator[None]:
-    """Allows or forbids TF32, then restores what the process had: PyTorch allows it to cuDNN."""
+    """Allows or forbids TF32, then restores the setting: by default PyTorch allows it in cuDNN."""
     matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
     before = matmul.allow_tf32, cudnn.allow_tf32
     matmul.allow_tf32 = cudnn.allow_tf32 = allowed

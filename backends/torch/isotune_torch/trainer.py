@@ -1,4 +1,4 @@
-"""Trainer: one training step and one evaluation step, neither of which waits for the device."""
+"""Trainer: a training step and an evaluation step that do not wait for the device."""
 
 from __future__ import annotations
 
@@ -25,27 +25,27 @@ from isotune_torch.precision import PrecisionPolicy
 
 @contextmanager
 def enough_values() -> Iterator[None]:
-    """Says what to change where PyTorch's BatchNorm refuses to take statistics of one value."""
+    """Explains what to change when BatchNorm cannot compute statistics of one value."""
     try:
         yield
     except ValueError as error:
         if "more than 1 value per channel" not in str(error):
             raise
         raise TrainingError(
-            "a training batch of one image ends in maps of 1 x 1, of which BatchNorm can take no"
-            " statistics: choose a batch_size that leaves no single image over, or larger"
-            " images."
+            "a training batch of one image ends in maps of 1 x 1, and BatchNorm cannot compute"
+            " statistics of one value: choose a batch_size that leaves no single image over, or"
+            " larger images."
         ) from error
 
 
 class TorchTrainer(Trainer):
-    """Trains and evaluates one ``nn.Module``, on which it leaves nothing behind.
+    """Trains and evaluates one ``nn.Module``, without leaving hooks or attributes on it.
 
     Attributes:
-        plan: what the trainer was told once.
-        trainable: the parameters that train, by canonical name.
-        frozen: canonical names of the others.
-        precision_policy: the precision, and the scaler of gradients that goes with it.
+        plan: The training plan.
+        trainable: Trainable parameters by canonical name.
+        frozen: Canonical names of the other parameters.
+        precision_policy: The precision, with its gradient scaler.
     """
 
     def __init__(self, model: nn.Module, plan: TrainingPlan, device: torch.device) -> None:
@@ -66,7 +66,7 @@ class TorchTrainer(Trainer):
 
         Raises:
             BackendError: the plan names a parameter that the model does not have.
-            SpecError: the plan leaves nothing to train.
+            SpecError: The plan freezes every parameter.
         """
         self._freezing.apply(self._model, plan)
         self._freeze_plan = plan
@@ -85,7 +85,7 @@ class TorchTrainer(Trainer):
         self.set_slots(self.slots())
 
     def slots(self) -> dict[str, Slots]:
-        """Returns the optimizer's state of trainable parameters by name; not copies."""
+        """Returns the optimizer's state of trainable parameters by name, without copying it."""
         state = {name: self._optimizer.state.get(p) for name, p in self.trainable.items()}
         return {
             name: {slot: value for slot, value in slots.items() if value is not None}
@@ -94,9 +94,9 @@ class TorchTrainer(Trainer):
         }
 
     def set_slots(self, slots: Mapping[str, Slots]) -> None:
-        """Makes the optimizer go on from `slots`, by the name of a trainable parameter.
+        """Sets the optimizer's state, by the name of a trainable parameter.
 
-        Parameters that are not among them start anew.
+        Parameters without an entry start from zero.
         """
         self._optimizer = make_optimizer(
             self.plan,
@@ -105,10 +105,10 @@ class TorchTrainer(Trainer):
         )
 
     def train_step(self, batch: DeviceBatch, plan: StepPlan) -> Outputs:
-        """Makes one step; the outputs are those before the update.
+        """Makes one step; the outputs are from before the update.
 
         Raises:
-            TrainingError: the batch is one image, of which BatchNorm sees one place.
+            TrainingError: The batch is one image whose maps shrink to 1 x 1 before a BatchNorm.
         """
         if not (self._ready_to_train and self._model.training):
             self._freezing.training_mode(self._model, self._freeze_plan)
@@ -135,7 +135,7 @@ class TorchTrainer(Trainer):
             return Outputs(self._logits(batch)[0])
 
     def fetch(self, outputs: Sequence[Outputs]) -> list[HostOutputs]:
-        """Brings everything to the host in one copy."""
+        """Copies all outputs to the host at once."""
         if not outputs:
             return []
         with torch.inference_mode():
@@ -153,7 +153,7 @@ class TorchTrainer(Trainer):
         return fetched
 
     def _logits(self, batch: DeviceBatch) -> tuple[Tensor, list[Tensor]]:
-        """Returns the model's logits, and those of its auxiliary classifiers."""
+        """Returns the logits of the model and of its auxiliary classifiers."""
         images = batch.images.contiguous(memory_format=self._memory_format)
         with self.precision_policy.forward():
             outputs: Tensor | tuple[Tensor, ...] = self._forward(images)

@@ -13,20 +13,20 @@ IMAGENET_NORMALIZATION = Normalization(mean=(0.485, 0.456, 0.406), std=(0.229, 0
 """ImageNet's channel statistics, as torchvision publishes them with its weights."""
 
 Initialization = Literal["default", "vgg", "transformer"]
-"""How a backbone without weights starts: :func:`isotune.models.initial.initial_state` says."""
+"""Initialization without weights; see :func:`isotune.models.initial.initial_state`."""
 
 Interpolation = Literal["bilinear", "bicubic"]
 
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """What images go through before they reach a backbone.
+    """Preprocessing of images for a backbone.
 
     Attributes:
-        normalization: of the channels.
-        input_size: height and width of images, in pixels.
-        resize_size: shorter side before the center crop in evaluation, in pixels.
-        interpolation: of that resize.
+        normalization: Normalization of the channels.
+        input_size: Height and width of images, in pixels.
+        resize_size: Shorter side before the center crop in evaluation, in pixels.
+        interpolation: Interpolation of that resize.
     """
 
     normalization: Normalization = IMAGENET_NORMALIZATION
@@ -37,7 +37,7 @@ class Preprocessing:
 
 @dataclass(frozen=True)
 class PublishedWeights:
-    """Where a backbone's published weights come from.
+    """Source of a backbone's published weights.
 
     Attributes:
         file: Name of the file under ``$ISOTUNE_HOME/weights`` or in `hub`.
@@ -66,14 +66,14 @@ class PublishedWeights:
 
 @dataclass(frozen=True)
 class BackboneEntry:
-    """A line of the catalogue: everything about a backbone that no framework is needed for.
+    """Entry of the catalogue: what is known about a backbone without a framework.
 
     Attributes:
-        name: torchvision's name where it has one.
-        classifier: canonical path of the last layer (``fc``, ``classifier.1``), which a linear
+        name: torchvision's name, if it has one.
+        classifier: Canonical path of the last layer (``fc``, ``classifier.1``), which a linear
             head replaces.
-        weights: the published weights by name (``imagenet``).
-        preprocessing: what images go through before they reach it.
+        weights: Published weights by name (``imagenet``).
+        preprocessing: Preprocessing of images.
         min_input_size: Least height and width of images, in pixels.
         max_input_size: Greatest height and width of images, in pixels, or None for no limit.
         fixed_input_size: Whether its parameters depend on the height and width of images.
@@ -82,21 +82,21 @@ class BackboneEntry:
             imported only when the backend builds the model.
         library: Library of models that the backbone is from (``timm``), or empty.
         library_model: Name of the model in that library.
-        initialization: how it starts when it is given no weights.
-        block: canonical path of the whole classifier, which an MLP head replaces; None for what
-            holds the last layer (``classifier`` of ``classifier.6``), or that layer itself where
-            it stands alone (``fc``).
-        convolutional: whether the last layer is a convolution of 1 x 1, which classifies each
-            place of maps before they are pooled.
-        dropout: canonical path of a dropout layer outside the whole classifier that belongs to it.
-        auxiliary: canonical paths of the last layers of auxiliary classifiers, which the model
-            returns the logits of in training, behind its own and in the opposite order.
-        auxiliary_weight: what their losses are multiplied by.
-        stages: canonical paths by name of a stage, from the images to the logits: ``stem``,
-            ``stage1`` and so on, ``head``. Together they hold every parameter.
-        family: models of one kind, by a common name.
-        parameters: how many there are with the original head.
-        features: width of what goes into the last layer.
+        initialization: Initialization without weights.
+        block: Canonical path of the whole classifier, which an MLP head replaces; None for the
+            parent of the last layer (``classifier`` of ``classifier.6``), or for that layer itself
+            if it has none (``fc``).
+        convolutional: Whether the last layer is a 1 x 1 convolution, which classifies each place
+            of the maps before they are pooled.
+        dropout: Canonical path of the classifier's dropout layer, if it is outside of `block`.
+        auxiliary: Canonical paths of the last layers of auxiliary classifiers. In training, the
+            model returns their logits after its own, in reverse order.
+        auxiliary_weight: Factor of their losses.
+        stages: Canonical paths by stage, from the images to the logits: ``stem``, ``stage1`` and
+            so on, ``head``. Together they hold every parameter.
+        family: Name of the model family.
+        parameters: Number of parameters with the original head.
+        features: Number of inputs of the last layer.
     """
 
     name: str
@@ -126,7 +126,7 @@ class BackboneEntry:
         return self.block or self.classifier.rpartition(".")[0] or self.classifier
 
     def is_foreign(self, backend: str) -> bool:
-        """Whether `backend` runs code of somebody else to build it."""
+        """Whether `backend` runs third-party code to build it."""
         return bool(self.library) or backend in self.builders
 
     def with_weights(self, weights: str) -> BackboneEntry:
@@ -146,7 +146,7 @@ class Backbones(ABC):
 
     @abstractmethod
     def names(self) -> tuple[str, ...]:
-        """Returns the catalogue names this backend builds by itself, sorted."""
+        """Returns the catalogue names that this backend builds, sorted."""
 
     def builds(self, entry: BackboneEntry) -> bool:
         """Whether :meth:`build` builds the backbone."""
@@ -165,4 +165,4 @@ class Backbones(ABC):
 
     @abstractmethod
     def adopt(self, model: Any) -> Any:
-        """Moves a native model that somebody else built to the device and returns it."""
+        """Moves a native model that was built elsewhere to the device and returns it."""

@@ -20,8 +20,8 @@ class Backend(ABC):
     """One framework on one device.
 
     Attributes:
-        name: the backend's name, as in ``backend="torch"``.
-        device: the device in use, as in ``cuda:0``.
+        name: Name of the backend, as in ``backend="torch"``.
+        device: Device in use, as in ``cuda:0``.
     """
 
     name: str
@@ -38,7 +38,7 @@ class Backend(ABC):
 
     @abstractmethod
     def precisions(self) -> tuple[Precision, ...]:
-        """Returns what models can compute in on the device; ``fp32`` is the first."""
+        """Returns the precisions that the device supports; ``fp32`` is the first."""
 
     def inference_batch_size(self) -> int:
         """Returns the batch size at which the device evaluates efficiently.
@@ -62,8 +62,8 @@ class BackendOffer(ABC):
     """What a plugin offers before its framework is imported.
 
     Attributes:
-        name: the backend's name.
-        install: the command that installs what the backend needs.
+        name: Name of the backend.
+        install: Command that installs its requirements.
         libraries: For each library of models that the backend also builds, a function from the
             name of a model to its entry, which has the name ``LIBRARY:MODEL``. It raises
             BackendError if the library is not installed or has no such model.
@@ -75,10 +75,10 @@ class BackendOffer(ABC):
 
     @abstractmethod
     def versions(self) -> Mapping[str, str]:
-        """Imports the framework and returns the versions that matter, by package.
+        """Imports the framework and returns versions by package.
 
         Raises:
-            ImportError: the framework, or something it needs, is not installed.
+            ImportError: The framework or one of its requirements is not installed.
         """
 
     @abstractmethod

@@ -1,4 +1,4 @@
-"""Checkpoint: the core owns the files; a backend hands over its state as named arrays."""
+"""Checkpoint: the core owns the files; a backend exports its state as named arrays."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Checkpoints(ABC):
 
     @abstractmethod
     def model_shapes(self, model: Any) -> dict[str, tuple[int, ...]]:
-        """Returns the shapes of what :meth:`export_model` exports, in its order; copies nothing."""
+        """Returns the shapes of :meth:`export_model`'s arrays, in its order, without copying."""
 
     @abstractmethod
     def export_model(self, model: Any) -> State:

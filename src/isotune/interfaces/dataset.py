@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Batch:
-    """Some samples as the core hands them to a backend.
+    """A batch as the core passes it to a backend.
 
     Attributes:
         images: uint8, shape (N, height, width, 3), RGB.
@@ -35,10 +35,10 @@ class Batch:
 
 @dataclass(frozen=True)
 class FeatureBatch:
-    """Some samples as a model's head takes them.
+    """A batch of inputs of a model's head.
 
     Attributes:
-        features: float32, shape (N, width), or another that begins with N.
+        features: float32, shape (N, width) or (N, ...).
         labels: int32, shape (N,).
     """
 
@@ -51,10 +51,10 @@ class FeatureBatch:
 
 @dataclass(frozen=True)
 class DeviceBatch:
-    """The same samples on a device, in the backend's own tensor type.
+    """A batch on a device, in the backend's own tensor type.
 
     Attributes:
-        images: float32, shape (N, 3, height, width), normalized; or features as they are.
+        images: float32, shape (N, 3, height, width), normalized; or unchanged features.
         labels: integers, shape (N,).
         size: N.
     """
@@ -76,11 +76,10 @@ class ImageSource(ABC):
     """One split of a dataset: which images, with which labels. Implemented by the core.
 
     Attributes:
-        classes: class names, in label order.
+        classes: Class names, in label order.
         labels: int32, shape (len(self),).
-        always_readable: whether there is no image that could turn out to be broken, so that
-            none need be decoded to find out.
-        cheap: whether loading an image costs so little that none need be kept.
+        always_readable: Whether no image can be broken, so that none must be decoded to check.
+        cheap: Whether loading an image is so fast that caching is pointless.
     """
 
     always_readable: bool = False
@@ -101,12 +100,12 @@ class ImageSource(ABC):
 
     @abstractmethod
     def identify(self, index: int) -> str:
-        """Returns what a person would look for to find image `index`: its path, usually."""
+        """Returns text by which a person finds image `index`, usually its path."""
 
     def fingerprints(self) -> list[str] | None:
-        """Returns what changes whenever an image or their order does; None if none can tell.
+        """Returns text that changes with every change of the images or their order, or None.
 
-        It is what tells whether something computed from the images still holds.
+        Cached results of the images are valid as long as it is equal; with None they never are.
         """
         return None
 
@@ -148,4 +147,4 @@ class DatasetAdapter(ABC):
 
     @abstractmethod
     def feed_features(self, batches: Iterable[FeatureBatch]) -> Iterator[DeviceBatch]:
-        """Yields `batches` on the device, their values as they are."""
+        """Yields `batches` on the device, with unchanged values."""

@@ -1,4 +1,4 @@
-"""Freezing: the core decides what is frozen; a backend makes it so."""
+"""Freezing: the core decides what is frozen; a backend applies it."""
 
 from __future__ import annotations
 
@@ -12,28 +12,27 @@ BatchNormMode = Literal["eval", "train"]
 
 @dataclass(frozen=True)
 class FreezePlan:
-    """What does not train during some epochs.
+    """Frozen parameters and the behavior of frozen BatchNorm during some epochs.
 
     Attributes:
-        frozen: canonical names of the frozen parameters.
-        batch_norm: what a BatchNorm layer does whose parameters are all frozen. ``eval``: it
-            uses its stored statistics and leaves them alone. ``train``: it uses the batch's
-            and updates the stored ones, as the classic tutorials do.
+        frozen: Canonical names of the frozen parameters.
+        batch_norm: Mode of a BatchNorm layer whose parameters are all frozen. ``eval``: it uses
+            its stored statistics and does not change them. ``train``: it uses the batch's
+            statistics and updates the stored ones, as the classic tutorials do.
     """
 
     frozen: frozenset[str] = frozenset()
     batch_norm: BatchNormMode = "eval"
 
     def drops(self, path: str, parameters: Sequence[str]) -> bool:
-        """Tells whether a layer of dropout or stochastic depth drops anything in training.
+        """Whether a layer of dropout or stochastic depth drops anything in training.
 
-        It does not where everything up to the end of the block that it is in is frozen: what
-        comes before the first part that trains runs as in evaluation, unless ``batch_norm`` says
-        otherwise.
+        It does not if everything up to the end of its block is frozen: the layers before the first
+        trainable one run as in evaluation, unless ``batch_norm`` is ``train``.
 
         Args:
-            path: the layer's canonical path.
-            parameters: canonical names of all parameters, in the model's order.
+            path: Canonical path of the layer.
+            parameters: Canonical names of all parameters, in the model's order.
         """
         block = f"{path.rpartition('.')[0]}."
         within = [i for i, name in enumerate(parameters) if block == "." or name.startswith(block)]
@@ -52,5 +51,5 @@ class Freezing(ABC):
     def training_mode(self, model: Any, plan: FreezePlan) -> None:
         """Puts `model` in training mode, its frozen BatchNorm layers in that of the plan.
 
-        Layers that drop nothing by :meth:`FreezePlan.drops` are put in evaluation mode.
+        Layers for which :meth:`FreezePlan.drops` is False are put in evaluation mode.
         """

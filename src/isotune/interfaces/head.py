@@ -40,11 +40,11 @@ class HeadValues:
 
     Without hidden layers it is one linear layer at its path. With H of them it is a sequence of
     3 H + 1 layers (linear, activation, dropout, ..., linear), whose parameters are named
-    ``PATH.0.weight``, ``PATH.3.weight`` and so on, whether or not anything is dropped.
+    ``PATH.0.weight``, ``PATH.3.weight`` and so on, even if the dropout is zero.
 
     Attributes:
-        convolutional: whether its linear layers are convolutions of 1 x 1, which classify each
-            place of maps; their weights have shape (outputs, inputs, 1, 1).
+        convolutional: Whether its linear layers are 1 x 1 convolutions, which classify each place
+            of the maps; their weights have shape (outputs, inputs, 1, 1).
     """
 
     output: LinearValues
@@ -87,7 +87,7 @@ class Heads(ABC):
 
     @abstractmethod
     def replace(self, model: Any, path: str, head: HeadValues) -> None:
-        """Puts a new head with exactly these values in place of what is at `path`.
+        """Replaces the part at `path` by a new head with exactly these values.
 
         Raises:
             BackendError: there is no linear layer at that path or under it, or of another
@@ -96,15 +96,14 @@ class Heads(ABC):
 
     @abstractmethod
     def detach(self, model: Any, path: str) -> Any:
-        """Takes what is at `path`, the last thing in `model`, out of it.
+        """Removes the part at `path`, the last one of `model`.
 
-        `model` then returns the features that would have gone into it, and holds everything else
-        as before.
+        `model` then returns the inputs of that part, the features; the rest of it is unchanged.
 
         Returns:
-            A native model of what was taken out alone, from features to logits. Its tensors are
-            those of the whole model, by the same canonical names, so that it can be trained,
-            saved and frozen as that part of it.
+            A native model of the removed part, from features to logits. Its tensors are those of
+            the whole model, with the same canonical names, so that it can be trained, saved and
+            frozen as a part of it.
 
         Raises:
             BackendError: there is no linear layer at that path or under it.
@@ -112,4 +111,4 @@ class Heads(ABC):
 
     @abstractmethod
     def attach(self, model: Any, path: str, head: Any) -> None:
-        """Undoes :meth:`detach`, which returned `head`: nothing of it is left on `model`."""
+        """Undoes :meth:`detach`, which returned `head`, and leaves no trace on `model`."""

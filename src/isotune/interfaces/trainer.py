@@ -19,26 +19,25 @@ from isotune.spec.values import Precision
 
 @dataclass(frozen=True)
 class TrainingPlan:
-    """What a trainer needs to know once.
+    """Settings of a trainer for the whole run.
 
     Attributes:
-        optimizer: which update rule, with its constants. Its ``lr`` is not used here: every
-            step is told its learning rate.
+        optimizer: The update rule and its constants. Its ``lr`` is not used: every
+            :class:`StepPlan` has the learning rate.
         loss: Name of the loss; :mod:`isotune.spec.loss` defines it.
-        label_smoothing: as in PyTorch's ``CrossEntropyLoss``, in [0, 1).
-        class_weights: float32, shape (classes,), or None. With weights the loss is the
+        label_smoothing: As in PyTorch's ``CrossEntropyLoss``, in [0, 1).
+        class_weights: float32, shape (classes,), or None. With weights, the loss is the
             weighted mean, as in PyTorch's ``CrossEntropyLoss``.
-        seed: the experiment's seed, from which dropout masks follow.
-        precision: what the model computes in, one of the backend's ``precisions()``; parameters,
-            loss and optimizer are float32 all the same.
-        compile: whether to compile the model where that is a choice.
-        accumulate: how many training steps contribute to an update, at most.
-        lr_scales: by the path of a part of the model, what the learning rate is multiplied by
-            for its parameters; 1 for all others.
-        auxiliary: paths of auxiliary classifiers, whose logits the model returns in training
-            behind its own.
-        auxiliary_weight: what their losses, of the same kind, are multiplied by, as long as
-            anything of them trains.
+        seed: The experiment's seed, which decides dropout masks.
+        precision: Precision of the model's computation, one of the backend's ``precisions()``;
+            parameters, loss and optimizer are always float32.
+        compile: Whether to compile the model, if the framework leaves the choice.
+        accumulate: Maximum number of training steps per update.
+        lr_scales: Factors of the learning rate by the path of a part of the model; 1 for all
+            other parameters.
+        auxiliary: Paths of auxiliary classifiers. In training, the model returns their logits
+            after its own.
+        auxiliary_weight: Factor of their losses, as long as any of their parameters trains.
     """
 
     optimizer: OptimizerSpec
@@ -54,14 +53,14 @@ class TrainingPlan:
     auxiliary_weight: float = 0.0
 
     def lr_scale(self, parameter: str) -> float:
-        """Returns what the learning rate is multiplied by for a parameter's canonical name."""
-        for path, factor in self.lr_scales.items():
+        """Returns the learning-rate scale of a parameter, by its canonical name."""
+        for path, scale in self.lr_scales.items():
             if parameter == path or parameter.startswith(f"{path}."):
-                return factor
+                return scale
         return 1.0
 
     def auxiliary_loss(self, training: Iterable[str]) -> float:
-        """Returns what auxiliary losses are multiplied by while these parameters train."""
+        """Returns the factor of the auxiliary losses while these parameters train."""
         prefixes = tuple(f"{path}." for path in self.auxiliary)
         return self.auxiliary_weight if any(n.startswith(prefixes) for n in training) else 0.0
 
@@ -87,7 +86,7 @@ class StepPlan:
 
 @dataclass(frozen=True)
 class Outputs:
-    """What a step leaves on the device; reading it there would wait for the device.
+    """Results of a step on the device; reading them waits for the device.
 
     Attributes:
         logits: shape (N, classes), or (N, 1) from a single output; native.
@@ -100,7 +99,7 @@ class Outputs:
 
 @dataclass(frozen=True)
 class HostOutputs:
-    """The same on the host.
+    """Results of a step on the host.
 
     Attributes:
         logits: float32, shape (N, classes), or (N, 1) from a single output.
@@ -121,8 +120,8 @@ class Trainer(ABC):
     def freeze(self, plan: FreezePlan) -> None:
         """Trains everything but ``plan.frozen`` from the next step on.
 
-        Optimizer state of parameters that go on training is kept; that of newly frozen ones
-        is dropped, and that of newly unfrozen ones starts from zero.
+        The optimizer keeps the state of parameters that continue to train, drops that of newly
+        frozen ones, and starts that of newly unfrozen ones from zero.
         """
 
     @abstractmethod
@@ -138,4 +137,4 @@ class Trainer(ABC):
 
     @abstractmethod
     def fetch(self, outputs: Sequence[Outputs]) -> list[HostOutputs]:
-        """Brings the results of some steps to the host, waiting for the device once."""
+        """Copies the results of some steps to the host, waiting for the device once."""

@@ -2,8 +2,8 @@
 
 Stochastic depth is dropout of whole samples: of an array (N,).
 
-A mask is an integer hash of each element's position, so that a device makes it by itself from
-one number per layer and step, in any framework, with nothing to save and nothing to restore.
+A mask is an integer hash of each element's position, so that a device computes it from one
+number per layer and step, in any framework, with nothing to save and nothing to restore.
 The hash is C. Wellons' ``lowbias32`` (public domain,
 https://nullprogram.com/blog/2018/07/31/): xor with the right shift by 16, times 0x7feb352d,
 by 15, times 0x846ca68b, by 16, all on unsigned 32-bit integers.
@@ -19,31 +19,31 @@ from numpy.typing import NDArray
 from isotune.randomness import Purpose, stream
 
 FACTOR, INCREMENT = 1664525, 1013904223
-"""Lead from the word of a layer's use to that of its next use within a step: the linear congruence
-of Numerical Recipes (Press et al., 3rd edition, section 7.1.4), modulo 2**32."""
+"""Lead from a layer's seed to that of its next use within a step: the linear congruence of
+Numerical Recipes (Press et al., 3rd edition, section 7.1.4), modulo 2**32."""
 
 RESOLUTION = 1 << 24
 """Masks compare the hash's upper 24 bits with ``round(p * RESOLUTION)``."""
 
 
 def layer_seed(seed: int, step: int, path: str) -> int:
-    """Returns the 32-bit word of a layer of dropout or stochastic depth for one step.
+    """Returns the 32-bit seed of a layer of dropout or stochastic depth for one step.
 
-    It goes by the layer's name, so that a part of a model that runs by itself drops as in the
-    whole. A layer that is used again within the step continues with :func:`next_word`.
+    It depends on the layer's path, so that a part of a model drops the same elements as in the
+    whole model. For each further use within the step, the layer takes :func:`next_seed`.
 
     Args:
-        seed: the experiment's seed.
-        step: the training step, from 0 over the whole run.
-        path: the layer's canonical path in the model: ``classifier.0``.
+        seed: The experiment's seed.
+        step: Number of the training step, from 0 over the whole run.
+        path: Canonical path of the layer in the model: ``classifier.0``.
     """
     position = (step, crc32(path.encode()))
     return int(stream(seed, Purpose.DROPOUT, *position).bit_generator.random_raw()) & 0xFFFFFFFF
 
 
-def next_word(word: int) -> int:
-    """Returns the word of a layer's next use within a step."""
-    return (word * FACTOR + INCREMENT) & 0xFFFFFFFF
+def next_seed(seed: int) -> int:
+    """Returns the seed of a layer's next use within a step."""
+    return (seed * FACTOR + INCREMENT) & 0xFFFFFFFF
 
 
 def threshold(p: float) -> int:
@@ -51,13 +51,13 @@ def threshold(p: float) -> int:
     return round(p * RESOLUTION)
 
 
-def keep_mask(word: int, shape: tuple[int, ...], p: float) -> NDArray[np.bool_]:
+def keep_mask(seed: int, shape: tuple[int, ...], p: float) -> NDArray[np.bool_]:
     """The reference: which elements of a row-major array of `shape` survive.
 
-    Element i (flattened) is kept if ``lowbias32(i ^ word) >> 8 >= threshold(p)``; survivors
+    Element i (flattened) is kept if ``lowbias32(i ^ seed) >> 8 >= threshold(p)``; survivors
     are multiplied by ``1 / (1 - p)``.
     """
-    bits = np.arange(np.prod(shape, dtype=np.int64), dtype=np.uint32) ^ np.uint32(word)
+    bits = np.arange(np.prod(shape, dtype=np.int64), dtype=np.uint32) ^ np.uint32(seed)
     bits ^= bits >> np.uint32(16)
     bits *= np.uint32(0x7FEB352D)
     bits ^= bits >> np.uint32(15)

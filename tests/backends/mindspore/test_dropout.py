@@ -11,7 +11,7 @@ from mindspore import Tensor
 from numpy.testing import assert_array_equal
 
 from isotune.interfaces.backend import Backend
-from isotune.training.dropout import keep_mask, next_word
+from isotune.training.dropout import keep_mask, next_seed
 from isotune_mindspore.arrays import set_parameters
 from isotune_mindspore.dropout import Dropout, StochasticDepth
 from isotune_mindspore.step import graph_mode
@@ -44,7 +44,7 @@ def test_stochastic_depth_drops_samples_and_a_second_use_others(backend: Backend
     for _ in range(3):
         kept = keep_mask(word, (50, 1, 1), 0.4) * np.float32(1 / 0.6)
         assert_array_equal(cell(x).asnumpy(), np.broadcast_to(kept, (50, 3, 2)))
-        word = next_word(word)
+        word = next_seed(word)
     cell.set_train(False)
     assert_array_equal(cell(x).asnumpy(), x.asnumpy())
 

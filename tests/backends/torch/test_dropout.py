@@ -55,7 +55,7 @@ def test_stochastic_depth_drops_samples_and_a_second_use_others() -> None:
     for dropped in found:
         kept = reference.keep_mask(word, (50, 1, 1), 0.4) / np.float32(0.6)
         assert_array_equal(dropped, np.broadcast_to(kept.astype(np.float32), dropped.shape))
-        word = reference.next_word(word)
+        word = reference.next_seed(word)
 
 
 def test_layers_in_evaluation_mode_drop_nothing() -> None:

@@ -1,4 +1,4 @@
-"""Models with torchvision's parameter names and layouts, as plain cells."""
+"""Models with torchvision's parameter names and layouts, as cells."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ MODELS: dict[str, Callable[..., nn.Cell]] = {
     "lenet": LeNet,
     "mobilenet_v2": MobileNetV2,
 }
-"""What builds each model, with its original head, by the catalogue's name.
+"""Builders of the models, with their original heads, by the catalogue's names.
 
 The Vision Transformers also take ``image_size``, which their parameters depend on.
 """

@@ -27,14 +27,14 @@ def conv_norm(
     """Returns a convolution, its normalization and, unless that is None, its activation.
 
     Args:
-        inputs: channels.
-        outputs: channels.
-        kernel: its height and width.
-        stride: in both directions.
-        activation: makes the activation.
-        norm: makes the normalization.
-        groups: of channels.
-        padding: on all sides; None keeps the size of maps, but for the stride.
+        inputs: Number of input channels.
+        outputs: Number of output channels.
+        kernel: Height and width of the kernel.
+        stride: Stride in both directions.
+        activation: Makes the activation layer, or None for no activation.
+        norm: Makes the normalization layer.
+        groups: Number of groups of channels.
+        padding: Padding on all sides; None keeps the size of maps, except for the stride.
     """
     sides = kernel // 2 if padding is None else padding
     layers = [conv(inputs, outputs, kernel, stride, sides, groups=groups), norm(outputs)]
@@ -42,7 +42,7 @@ def conv_norm(
 
 
 class SqueezeExcitation(nn.Cell):
-    """Weighs each map by what a small network makes of the means of all (Hu et al., 2017)."""
+    """Scales each map by a small network's output for the means of all maps (Hu et al., 2017)."""
 
     def __init__(
         self,
@@ -59,12 +59,12 @@ class SqueezeExcitation(nn.Cell):
         self.scale = scale()
 
     def construct(self, x: Tensor) -> Tensor:
-        """Returns `x`, (N, channels, height, width), weighed."""
+        """Returns `x`, (N, channels, height, width), scaled."""
         return x * self.scale(self.fc2(self.activation(self.fc1(self.avgpool(x)))))
 
 
 class Mlp(nn.SequentialCell):
-    """Two linear layers around an activation, at places 0 and 3: dropout would be at 2."""
+    """Two linear layers around an activation, at indices 0 and 3, as with dropout at 2."""
 
     def __init__(self, width: int, hidden: int, activation: Activation) -> None:
         layers = [linear(width, hidden), activation(), nn.Identity(), linear(hidden, width)]
@@ -100,9 +100,9 @@ class Attention(nn.Cell):
 
 
 def make_divisible(width: float, divisor: int = 8) -> int:
-    """Returns the multiple of `divisor` next to `width`, and not below nine tenths of it.
+    """Returns the multiple of `divisor` nearest to `width`, but at least 90% of `width`.
 
-    As all of the MobileNets round (Sandler et al., 2018, their published code).
+    All MobileNets round in this way (Sandler et al., 2018, their published code).
     """
     rounded = max(divisor, int(width + divisor / 2) // divisor * divisor)
     return rounded + divisor if rounded < 0.9 * width else rounded

@@ -50,10 +50,10 @@ class ConvNeXt(nn.Cell):
     Images need at least 32 x 32 pixels.
 
     Args:
-        widths: channels of each stage.
-        repeats: blocks of each stage.
-        dropped: with what probability the last block is dropped; the first never is.
-        classes: how many logits.
+        widths: Number of channels of each stage.
+        repeats: Number of blocks of each stage.
+        dropped: Drop probability of the last block; that of the first block is 0.
+        classes: Number of logits.
     """
 
     def __init__(self, widths: Four, repeats: Four, dropped: float, classes: int = 1000) -> None:

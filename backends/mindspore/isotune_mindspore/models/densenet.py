@@ -15,7 +15,7 @@ BOTTLENECK = 4
 
 
 class DenseLayer(nn.Cell):
-    """Adds `growth` maps to those there are."""
+    """Appends `growth` maps to its input."""
 
     def __init__(self, inputs: int, growth: int) -> None:
         super().__init__()
@@ -33,13 +33,13 @@ class DenseLayer(nn.Cell):
 
 
 def dense_block(inputs: int, growth: int, layers: int) -> nn.SequentialCell:
-    """Returns `layers` layers, each of which sees the maps of all before it."""
+    """Returns `layers` layers; each takes the maps of all layers before it."""
     cells = [(f"denselayer{i + 1}", DenseLayer(inputs + i * growth, growth)) for i in range(layers)]
     return nn.SequentialCell(OrderedDict(cells))
 
 
 def transition(inputs: int) -> nn.SequentialCell:
-    """Returns what halves channels, height and width."""
+    """Returns a transition, which halves channels, height and width."""
     return nn.SequentialCell(
         OrderedDict(
             norm=batch_norm(inputs),

@@ -1,4 +1,4 @@
-"""Depthwise convolution for devices without kernels for it: a matrix product on small maps.
+"""Depthwise convolution for devices without a kernel for it: a matrix product on small maps.
 
 Milliseconds of one convolution on a CPU (MindSpore 2.10, two cores), ``nn.Conv2d`` with one group
 a channel against this: 32 samples of 240 maps of 8 x 8 with a 5 x 5 kernel 10.8 and 2.8 forward,
@@ -27,7 +27,7 @@ first step 0.2 to 1 s longer with products, which are more to compile."""
 
 
 class DepthwiseConv2d(nn.Conv2d):
-    """An ``nn.Conv2d`` with one group a channel and a square kernel.
+    """An ``nn.Conv2d`` with one group per channel and a square kernel.
 
     On small maps it multiplies, for each channel, the maps of all samples, (N, H W), by the matrix
     of the convolution, (H W, H' W').
@@ -48,7 +48,7 @@ class DepthwiseConv2d(nn.Conv2d):
         return self.bias_add(y, self.bias) if self.has_bias else y
 
     def multiply(self, x: Tensor) -> Tensor:
-        """Convolves by one product a channel."""
+        """Convolves by one matrix product per channel."""
         n, c, h, w = x.shape
         k, stride = self.kernel_size[0], self.stride[0]
         out_h, out_w = output_size(h, k, stride, self.sides), output_size(w, k, stride, self.sides)
@@ -62,7 +62,7 @@ class DepthwiseConv2d(nn.Conv2d):
 
 @ops.constexpr
 def output_size(size: int, kernel: int, stride: int, padding: Padding) -> int:
-    """Returns how many outputs a row of `size` inputs has."""
+    """Returns the number of outputs of a row of `size` inputs."""
     return int(band_matrices(size, kernel, stride, padding).shape[2])
 
 
@@ -70,7 +70,7 @@ def output_size(size: int, kernel: int, stride: int, padding: Padding) -> int:
 def convolution_matrices(
     height: int, width: int, kernel: int, stride: int, padding: Padding
 ) -> Tensor:
-    """Returns, for each place of the kernel, which inputs meet which outputs there.
+    """Returns, for each place of the kernel, which inputs contribute to which outputs.
 
     float32, shape (kernel * kernel, height * width * height' * width'), zeros and ones.
     """

@@ -27,13 +27,13 @@ class Stage:
     """Blocks of one kind.
 
     Attributes:
-        expansion: of the channels within a block.
-        kernel: of its convolution.
-        stride: of its first block.
-        inputs: channels.
-        outputs: channels.
-        repeats: how many blocks.
-        fused: whether one convolution both expands and looks around.
+        expansion: Factor of the channels within a block.
+        kernel: Height and width of the kernel.
+        stride: Stride of the first block.
+        inputs: Number of input channels.
+        outputs: Number of output channels.
+        repeats: Number of blocks.
+        fused: Whether one convolution expands and also has the kernel.
     """
 
     expansion: int
@@ -45,7 +45,7 @@ class Stage:
     fused: bool = False
 
     def scaled(self, width: float, depth: float) -> Stage:
-        """Returns the stage with so many times the channels and blocks."""
+        """Returns the stage with scaled numbers of channels and blocks."""
         return Stage(
             self.expansion,
             self.kernel,
@@ -97,7 +97,7 @@ V2_L = (
 
 
 class MBConv(nn.Cell):
-    """Expand, convolve each channel, weigh the channels, project without an activation."""
+    """Expand, convolve each channel, scale the channels, project without an activation."""
 
     def __init__(self, stage: Stage, inputs: int, stride: int, dropped: float, norm: Norm) -> None:
         super().__init__()
@@ -106,7 +106,7 @@ class MBConv(nn.Cell):
         self.residual = stride == 1 and inputs == stage.outputs
 
     def layers(self, stage: Stage, inputs: int, stride: int, norm: Norm) -> list[nn.Cell]:
-        """Returns what the shortcut goes around."""
+        """Returns the layers that the shortcut skips."""
         width = make_divisible(inputs * stage.expansion)
         convolve = partial(conv_norm, activation=nn.SiLU, norm=norm)
         layers: list[nn.Cell] = [convolve(width, width, stage.kernel, stride, groups=width)]
@@ -124,7 +124,7 @@ class FusedMBConv(MBConv):
     """One convolution that expands, and a projection without an activation."""
 
     def layers(self, stage: Stage, inputs: int, stride: int, norm: Norm) -> list[nn.Cell]:
-        """Returns what the shortcut goes around."""
+        """Returns the layers that the shortcut skips."""
         width = make_divisible(inputs * stage.expansion)
         if width == inputs:
             return [conv_norm(inputs, stage.outputs, stage.kernel, stride, nn.SiLU, norm)]
@@ -138,11 +138,11 @@ class EfficientNet(nn.Cell):
     """A stem, stages, and a linear layer on the means of the last maps.
 
     Args:
-        stages: of blocks.
-        dropout: before the linear layer.
-        last: channels of the last maps; None for four times those of the last stage.
-        norm: makes the normalizations.
-        classes: how many logits.
+        stages: The stages of blocks.
+        dropout: Probability of dropout before the linear layer.
+        last: Number of channels of the last maps; None for four times that of the last stage.
+        norm: Makes a normalization layer.
+        classes: Number of logits.
     """
 
     def __init__(
@@ -177,13 +177,13 @@ class EfficientNet(nn.Cell):
 
 
 def first(width: float, depth: float, dropout: float, norm: Norm) -> Callable[[], nn.Cell]:
-    """Returns what builds B0 with so many times its channels and blocks."""
+    """Returns a builder of B0 with scaled numbers of channels and blocks."""
     stages = tuple(stage.scaled(width, depth) for stage in B0)
     return partial(EfficientNet, stages, dropout, norm=norm)
 
 
 def second(stages: tuple[Stage, ...], dropout: float) -> Callable[[], nn.Cell]:
-    """Returns what builds an EfficientNetV2."""
+    """Returns a builder of an EfficientNetV2."""
     return partial(EfficientNet, stages, dropout, 1280, partial(batch_norm, eps=1e-3))
 
 

@@ -54,7 +54,7 @@ class Block(nn.Cell):
 def stage(
     inputs: int, expansion: int, channels: int, repeats: int, stride: int, kernel: int
 ) -> nn.SequentialCell:
-    """Returns `repeats` blocks, the first of which has the stride."""
+    """Returns `repeats` blocks; the first one has the stride."""
     blocks = [Block(inputs, channels, expansion, stride, kernel)]
     blocks += [Block(channels, channels, expansion, 1, kernel) for _ in range(repeats - 1)]
     return nn.SequentialCell(blocks)

@@ -23,17 +23,17 @@ def conv(
     bias: bool = False,
     groups: int = 1,
 ) -> nn.Conv2d:
-    """Returns a convolution; one with a group for each channel is the fastest there is.
+    """Returns a convolution, for one group per channel the fastest implementation.
 
     Args:
-        inputs: channels.
-        outputs: channels.
-        kernel: its height and width, or one number for both.
-        stride: in both directions.
-        padding: rows above and below and columns on either side, one number for both, or
+        inputs: Number of input channels.
+        outputs: Number of output channels.
+        kernel: Height and width of the kernel, or one number for both.
+        stride: Stride in both directions.
+        padding: Rows above and below and columns on either side, one number for both, or
             ``"same"``: TensorFlow's SAME.
-        bias: whether it has one.
-        groups: of channels.
+        bias: Whether there is a bias.
+        groups: Number of groups of channels.
     """
     depthwise = groups == inputs == outputs and isinstance(kernel, int)
     kind = DepthwiseConv2d if depthwise and not has_fast_depthwise() else nn.Conv2d
@@ -81,7 +81,7 @@ def gelu() -> nn.GELU:
 
 
 def zeros(shape: tuple[int, ...], name: str) -> Parameter:
-    """Returns a parameter that is no layer's weight."""
+    """Returns a parameter of zeros that belongs to no layer."""
     return Parameter(Tensor(np.zeros(shape, np.float32)), name=name)
 
 

@@ -30,7 +30,7 @@ Four = tuple[int, int, int, int]
 
 
 class MBConv(nn.Cell):
-    """Normalize, expand, convolve each channel, weigh the channels, project."""
+    """Normalize, expand, convolve each channel, scale the channels, project."""
 
     def __init__(self, inputs: int, outputs: int, stride: int, dropped: float) -> None:
         super().__init__()
@@ -79,13 +79,13 @@ class RelativeAttention(nn.Cell):
 
 
 class PartitionAttention(nn.Cell):
-    """Attention within windows of neighbours, or of places as far apart as a grid's.
+    """Attention within windows of neighboring places, or of places spread over a grid.
 
     Args:
-        width: channels.
-        size: height and width of a window, and of a grid.
-        grid: whether it is a grid.
-        dropped: with what probability each of the two residual branches is dropped.
+        width: Number of channels.
+        size: Height and width of a window or a grid.
+        grid: Whether attention is within a grid.
+        dropped: Drop probability of each of the two residual branches.
     """
 
     def __init__(self, width: int, size: int, grid: bool, dropped: float) -> None:
@@ -141,12 +141,12 @@ class MaxViT(nn.Cell):
     """A stem, four blocks, and two linear layers on the normalized means of the last maps.
 
     Args:
-        stem: channels of the stem.
-        widths: channels of each block.
-        repeats: layers of each block.
-        dropped: with what probability the last layer's branches are dropped; the first's never.
-        size: height and width of a window. Images are a multiple of 32 times as large.
-        classes: how many logits.
+        stem: Number of channels of the stem.
+        widths: Number of channels of each block.
+        repeats: Number of layers of each block.
+        dropped: Drop probability of the last layer's branches; that of the first layer's is 0.
+        size: Height and width of a window; those of images are multiples of 32 * `size`.
+        classes: Number of logits.
     """
 
     def __init__(

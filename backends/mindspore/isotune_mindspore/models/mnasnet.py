@@ -62,7 +62,7 @@ class InvertedResidual(nn.Cell):
 def stage(
     inputs: int, expansion: int, channels: int, repeats: int, kernel: int, stride: int
 ) -> nn.SequentialCell:
-    """Returns `repeats` blocks, the first of which has the stride."""
+    """Returns `repeats` blocks; the first one has the stride."""
     rest = [InvertedResidual(channels, channels, expansion, kernel, 1) for _ in range(repeats - 1)]
     return nn.SequentialCell([InvertedResidual(inputs, channels, expansion, kernel, stride), *rest])
 

@@ -52,7 +52,7 @@ STEM = 16
 
 
 class InvertedResidual(nn.Cell):
-    """Expand, convolve each channel, weigh the channels, project without an activation."""
+    """Expand, convolve each channel, scale the channels, project without an activation."""
 
     def __init__(self, inputs: int, row: Row) -> None:
         super().__init__()

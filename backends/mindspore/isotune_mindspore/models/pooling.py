@@ -1,4 +1,4 @@
-"""Pooling as PyTorch defines it, where MindSpore has none that is equal or as fast."""
+"""Pooling as PyTorch defines it, where MindSpore's differs or is slower."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ class AdaptiveMean(nn.Cell):
 
 @ops.constexpr
 def averaging_matrix(height: int, width: int, size: int) -> Tensor:
-    """Returns which share each input has in each mean: float32, (height width, size size)."""
+    """Returns the weight of each input in each mean: float32, (height * width, size * size)."""
     return Tensor(np.kron(bins(height, size), bins(width, size)).astype(np.float32))
 
 
 def bins(inputs: int, outputs: int) -> NDArray[np.float64]:
-    """Returns the same in one dimension: shape (inputs, outputs), whose columns add up to 1.
+    """Returns the same in one dimension: shape (inputs, outputs), with columns that sum to 1.
 
-    Output `i` is the mean of the inputs from floor(i inputs / outputs) up to, but not with,
+    Output `i` is the mean of the inputs from floor(i inputs / outputs) up to, but excluding,
     ceil((i + 1) inputs / outputs).
     """
     matrix = np.zeros((inputs, outputs))
@@ -51,7 +51,7 @@ def bins(inputs: int, outputs: int) -> NDArray[np.float64]:
 class CeilMaxPool(nn.Cell):
     """PyTorch's ``MaxPool2d(kernel, stride=2, ceil_mode=True)`` of maps without negative values.
 
-    Zeros on the right and below fill up the last windows: after a ReLU they are no maximum.
+    Zeros on the right and below pad the last windows; after a ReLU they change no maximum.
     """
 
     def __init__(self, kernel: int) -> None:
@@ -69,7 +69,7 @@ class CeilMaxPool(nn.Cell):
 
 @ops.constexpr
 def missing(size: int, kernel: int) -> int:
-    """Returns how many rows the last window of stride 2 lacks; it begins within the maps."""
+    """Returns the number of rows that the last window of stride 2 lacks."""
     windows = -(-max(size - kernel, 0) // 2) + 1
     if (windows - 1) * 2 >= size:
         windows -= 1

@@ -22,12 +22,12 @@ class Design:
     """The numbers from which a network follows: the paper's equations 2 to 4.
 
     Attributes:
-        depth: blocks in all.
-        initial: width at the start.
-        slope: of the width, by block.
-        step: between the widths of two stages, as a factor.
-        group: channels a group of the 3 x 3 convolutions.
-        squeeze: channels of squeeze and excitation, as a share of a block's input; 0 for none.
+        depth: Total number of blocks.
+        initial: Initial width.
+        slope: Increase of the width per block.
+        step: Ratio of the widths of two neighboring stages.
+        group: Number of channels per group of the 3 x 3 convolutions.
+        squeeze: Ratio of squeeze-and-excitation channels to a block's input; 0 for none.
     """
 
     depth: int
@@ -38,7 +38,7 @@ class Design:
     squeeze: float = 0.0
 
     def stages(self) -> Iterator[tuple[int, int, int]]:
-        """Yields (width, blocks, channels a group) of each stage."""
+        """Yields (width, blocks, channels per group) of each stage."""
         line = np.arange(self.depth) * self.slope + self.initial
         exponents = np.round(np.log(line / self.initial) / np.log(self.step))
         widths = np.round(self.initial * self.step**exponents / 8) * 8

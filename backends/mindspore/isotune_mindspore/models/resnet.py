@@ -108,18 +108,18 @@ class ResNet(nn.Cell):
 def stage(
     block: Block, inputs: int, planes: int, expansion: int, repeats: int, stride: int
 ) -> nn.SequentialCell:
-    """Returns `repeats` blocks, the first of which has the stride."""
+    """Returns `repeats` blocks; the first one has the stride."""
     rest = [block(planes * expansion, planes, 1) for _ in range(repeats - 1)]
     return nn.SequentialCell([block(inputs, planes, stride), *rest])
 
 
 def basic(*repeats: int) -> Callable[[], nn.Cell]:
-    """Returns what builds a ResNet of basic blocks."""
+    """Returns a builder of a ResNet of basic blocks."""
     return partial(ResNet, BasicBlock, repeats, BasicBlock.EXPANSION)
 
 
 def bottlenecks(*repeats: int, groups: int = 1, group_width: int = 64) -> Callable[[], nn.Cell]:
-    """Returns what builds a ResNet of bottlenecks."""
+    """Returns a builder of a ResNet of bottlenecks."""
     block = partial(Bottleneck, groups=groups, group_width=group_width)
     return partial(ResNet, block, repeats, Bottleneck.EXPANSION)
 

@@ -26,7 +26,7 @@ def depthwise(channels: int, stride: int) -> list[nn.Cell]:
 
 
 class Shuffle(nn.Cell):
-    """Two halves of the maps, taken in turn."""
+    """Interleaves the two halves of the maps."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -40,7 +40,7 @@ class Shuffle(nn.Cell):
 
 
 class Unit(nn.Cell):
-    """Convolves half of the maps and passes the others on."""
+    """Convolves half of the maps and passes on the others."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -74,7 +74,7 @@ class DownUnit(nn.Cell):
 
 
 def stage(inputs: int, outputs: int, repeats: int) -> nn.SequentialCell:
-    """Returns a unit that halves the maps and others that do not."""
+    """Returns one unit that halves the maps, followed by units that keep their size."""
     return nn.SequentialCell(
         [DownUnit(inputs, outputs), *(Unit(outputs) for _ in range(repeats - 1))]
     )

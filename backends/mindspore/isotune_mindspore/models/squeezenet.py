@@ -42,13 +42,13 @@ class Fire(nn.Cell):
 
 
 class SqueezeNet(nn.Cell):
-    """A stem, eight fire modules, and a convolution to one map a class, whose means are the logits.
+    """A stem, eight fire modules, and a convolution to one map per class; logits are means.
 
     Args:
-        stem: channels of the first convolution.
-        kernel: its height and width.
-        pooled: before which fire modules, from 0, the maps are pooled.
-        classes: how many logits.
+        stem: Number of channels of the first convolution.
+        kernel: Height and width of the kernel.
+        pooled: Indices of the fire modules, from 0, that follow a pooling layer.
+        classes: Number of logits.
     """
 
     def __init__(

@@ -30,7 +30,7 @@ MASKED = -100.0
 
 
 class Windows(nn.Cell):
-    """Cuts maps into windows, shifted by half a window or not, and puts them together again."""
+    """Cuts maps into windows, shifted by half a window or not, and joins them again."""
 
     def __init__(self, size: int, shift: int) -> None:
         super().__init__()
@@ -39,7 +39,7 @@ class Windows(nn.Cell):
         self.down, self.across = ops.Concat(1), ops.Concat(2)
 
     def roll(self, x: Tensor, down: int, across: int) -> Tensor:
-        """Returns `x` (N, H, W, C) with its first rows and columns behind the others."""
+        """Returns `x` (N, H, W, C) with its first rows and columns moved to the end."""
         if down:
             x = self.down((x[:, down:], x[:, :down]))
         if across:
@@ -47,7 +47,7 @@ class Windows(nn.Cell):
         return x
 
     def cut(self, x: Tensor) -> Tensor:
-        """Returns (N * windows, size * size, C) of `x`: (N, H, W, C); zeros fill up windows."""
+        """Returns (N * windows, size * size, C) of `x`: (N, H, W, C); zeros pad the windows."""
         n, h, w, c = x.shape
         below, right = -h % self.size, -w % self.size
         if below or right:
@@ -71,13 +71,13 @@ class Windows(nn.Cell):
         return x[:, :h, :w]
 
     def shift_of(self, windows: int) -> int:
-        """Returns by how much maps are shifted that are so many windows high, or wide."""
+        """Returns the shift of maps with that many windows in one direction."""
         return self.shift if windows > 1 else 0
 
 
 @ops.constexpr
 def strangers(h: int, w: int, size: int, down: int, across: int) -> Tensor:
-    """Returns :data:`MASKED` for places of a window that the shift alone brought together.
+    """Returns :data:`MASKED` for pairs of places that are neighbors only because of the shift.
 
     float32, shape (1, windows, 1, size * size, size * size), of maps of `h` x `w`, filled up.
     """
@@ -94,7 +94,7 @@ def parts(length: int, size: int, shift: int) -> NDArray[np.int32]:
     """Returns to which of three parts each row of shifted maps belongs: the last `shift` are 2.
 
     Without a shift of rows all but those of the last window are 0, and these 2: as PyTorch's
-    slices ``[:-size]``, ``[-size:-0]`` and ``[-0:]`` have it, of which the last takes everything.
+    slices ``[:-size]``, ``[-size:-0]`` and ``[-0:]`` divide them; the last one takes everything.
     """
     numbers = np.zeros(length, np.int32)
     if shift == 0:
@@ -105,7 +105,7 @@ def parts(length: int, size: int, shift: int) -> NDArray[np.int32]:
 
 
 class WindowAttention(nn.Cell):
-    """Attention within windows, whose biases are a table's."""
+    """Attention within windows, with biases from a table."""
 
     def __init__(self, width: int, heads: int, size: int, shift: int) -> None:
         super().__init__()
@@ -128,7 +128,7 @@ class WindowAttention(nn.Cell):
     def attend(
         self, x: Tensor, queries: Tensor, keys: Tensor, values: Tensor, biases: Tensor
     ) -> Tensor:
-        """Returns the projected attention, put together to the shape of `x`."""
+        """Returns the projected attention, joined to the shape of `x`."""
         n, h, w, _ = x.shape
         down = self.windows.shift_of(-(-h // self.size))
         across = self.windows.shift_of(-(-w // self.size))
@@ -143,7 +143,7 @@ class WindowAttention(nn.Cell):
 
 
 class CosineAttention(WindowAttention):
-    """The second version's: cosines for scores, and a small network for the table of biases."""
+    """Version 2: scores are cosines, and a small network computes the table of biases."""
 
     def __init__(self, width: int, heads: int, size: int, shift: int) -> None:
         super().__init__(width, heads, size, shift)
@@ -151,7 +151,7 @@ class CosineAttention(WindowAttention):
         self.logit_scale = zeros((heads, 1, 1), "logit_scale")
         self.cpb_mlp = nn.SequentialCell(linear(2, 512), nn.ReLU(), linear(512, heads, bias=False))
         self.coordinates = Tensor(log_spaced(size))
-        # The keys' bias would change nothing, and is none.
+        # A bias of the keys would change nothing, so there is none.
         self.biased = Tensor(np.repeat(np.array([1, 0, 1], np.float32), width))
         self.matmul, self.bias_add = ops.MatMul(transpose_b=True), ops.BiasAdd()
         self.sum, self.rsqrt, self.maximum = ops.ReduceSum(True), ops.Rsqrt(), ops.Maximum()
@@ -220,7 +220,7 @@ class BlockV2(Block):
 
 
 class Merging(nn.Cell):
-    """Joins each 2 x 2 places to one of twice the width, normalized before or after."""
+    """Merges each 2 x 2 places into one of twice the width, normalized before or after."""
 
     def __init__(self, width: int, normalized_first: bool) -> None:
         super().__init__()
@@ -246,12 +246,12 @@ class SwinTransformer(nn.Cell):
     """Patches, four stages, and a linear layer on the means of the normalized last maps.
 
     Args:
-        block: which kind.
-        size: height and width of a window, in patches of 4 x 4 pixels at first.
-        width: of the first stage; each doubles it.
-        repeats: blocks of each stage.
-        dropped: with what probability the last block is dropped; the first never is.
-        classes: how many logits.
+        block: Class of the blocks.
+        size: Height and width of a window, in patches (4 x 4 pixels in the first stage).
+        width: Width of the first stage; each further stage doubles it.
+        repeats: Number of blocks of each stage.
+        dropped: Drop probability of the last block; that of the first block is 0.
+        classes: Number of logits.
     """
 
     def __init__(

@@ -18,7 +18,7 @@ Repeats = tuple[int, int, int, int, int]
 
 
 class VGG(nn.Cell):
-    """3 x 3 convolutions in five stages, each of which halves the maps, and three linear layers.
+    """3 x 3 convolutions in five stages that each halve the maps, and three linear layers.
 
     Images need at least 32 x 32 pixels.
     """

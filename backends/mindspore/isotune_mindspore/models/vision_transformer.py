@@ -71,12 +71,12 @@ class VisionTransformer(nn.Cell):
     """Patches of an image as a sequence, whose first place, the class token's, is classified.
 
     Args:
-        patch: height and width of a patch, in pixels.
-        layers: of the encoder.
-        width: of the sequence.
-        heads: of the attention.
-        image_size: height and width of images, a multiple of `patch`.
-        classes: how many logits.
+        patch: Height and width of a patch, in pixels.
+        layers: Number of layers of the encoder.
+        width: Width of the sequence.
+        heads: Number of attention heads.
+        image_size: Height and width of images, a multiple of `patch`.
+        classes: Number of logits.
     """
 
     def __init__(

@@ -20,7 +20,7 @@ def relative_positions(size: int) -> NDArray[np.int32]:
 
 
 class PositionBias(nn.Cell):
-    """Looks the biases of all pairs of places up in a table."""
+    """Looks up the biases of all pairs of places in a table."""
 
     def __init__(self, size: int) -> None:
         super().__init__()

@@ -16,7 +16,7 @@ from torch.nn import functional
 
 
 class Stage(NamedTuple):
-    """A row of the paper's table 1: blocks of one width, of which the first may stride."""
+    """A row of the paper's table 1: blocks of one width, the first with the stride."""
 
     expansion: int
     channels: int
@@ -76,7 +76,7 @@ def convolution(
     groups: int = 1,
     activation: bool = True,
 ) -> nn.Sequential:
-    """Returns convolution, BatchNorm and, unless told otherwise, ReLU6."""
+    """Returns a convolution, BatchNorm and, by default, ReLU6."""
     layers: list[nn.Module] = [
         SamePaddingConv2d(inputs, outputs, kernel, stride, groups=groups, bias=False),
         nn.BatchNorm2d(outputs, eps=BATCH_NORM_EPS, momentum=BATCH_NORM_MOMENTUM),
@@ -87,7 +87,7 @@ def convolution(
 
 
 class InvertedResidual(nn.Module):
-    """Expand by a 1x1 convolution, filter each channel by itself, project back."""
+    """Expand by a 1x1 convolution, convolve each channel, project back."""
 
     def __init__(self, inputs: int, outputs: int, expansion: int, kernel: int, stride: int) -> None:
         super().__init__()
