@@ -132,10 +132,10 @@ def examined(entry: BackboneEntry, backend_name: str) -> dict[str, NDArray[Any]]
     del original
     model, heads = build_with_heads(spec, entry, backend, CLASSES)
     new = {k: v for path, head in heads.items() for k, v in head.state(path).items()}
-    shapes = backend.checkpoints.model_shapes(model)
+    shapes = backend.state_adapter.model_shapes(model)
     state = {**weights(shapes, entry), **new}
-    backend.checkpoints.import_model(model, state)
-    exported = backend.checkpoints.export_model(model)
+    backend.state_adapter.import_model(model, state)
+    exported = backend.state_adapter.export_model(model)
     assert all(np.array_equal(exported[name], value) for name, value in state.items())
     check_freezing(spec, entry, backend, model)
     trainer = backend.trainer(model, plan_with(spec, entry, None))
@@ -147,7 +147,7 @@ def examined(entry: BackboneEntry, backend_name: str) -> dict[str, NDArray[Any]]
     step = timed(lambda: trainer.fetch([trainer.train_step(fed[0], StepPlan(1, 0.0))]))
     loss = trainer.fetch([trainer.train_step(fed[0], StepPlan(0, 1.0))])[0].loss
     head = f"{entry.classifier}.weight"
-    gradient = state[head].astype(np.float64) - backend.checkpoints.export_model(model)[head]
+    gradient = state[head].astype(np.float64) - backend.state_adapter.export_model(model)[head]
     names = sorted(shapes)
     return {
         "names": np.array(names),
@@ -211,7 +211,7 @@ def check_freezing(
     spec: ExperimentSpec, entry: BackboneEntry, backend: Backend, model: Any
 ) -> None:
     """Checks that only the head trains if the backbone is frozen."""
-    names = backend.checkpoints.model_shapes(model)
+    names = backend.state_adapter.model_shapes(model)
     plan = freezing_plans(spec, entry, names)(1)
     backend.freezing.apply(model, plan)
     trained = {name for name in set(names) - plan.frozen if is_parameter(name)}
@@ -220,7 +220,7 @@ def check_freezing(
 
 def count(backend: Backend, model: Any) -> int:
     """Returns the number of parameters of a model."""
-    shapes = backend.checkpoints.model_shapes(model)
+    shapes = backend.state_adapter.model_shapes(model)
     return sum(int(np.prod(shape)) for name, shape in shapes.items() if is_parameter(name))
 
 

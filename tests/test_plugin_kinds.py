@@ -130,7 +130,7 @@ def test_hook_isotune_dataset_formats(plugins: Plugins, spec: Path, tmp_path: Pa
     with pytest.raises((isotune.StoppedError, KeyboardInterrupt)):
         isotune.run(spec, output=tmp_path / "cut", observers=[Stop()], **arguments)
     again = isotune.resume(tmp_path / "cut", plugins=plugins)
-    weights = [run.backend.checkpoints.export_model(run.model) for run in (whole, again)]
+    weights = [run.backend.state_adapter.export_model(run.model) for run in (whole, again)]
     assert all(np.array_equal(weights[0][name], weights[1][name]) for name in weights[0])
     opened = isotune.open_run(tmp_path / "cut", plugins=plugins)
     assert opened.spec.dataset == again.spec.dataset

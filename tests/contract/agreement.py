@@ -33,8 +33,8 @@ def with_known_weights(subject: Subject) -> Learner:
         head = LinearValues(np.zeros((CLASSES, width), np.float32), np.zeros(CLASSES, np.float32))
         convolutional = subject.entry.convolutional
         backend.heads.replace(model, place, HeadValues(head, convolutional=convolutional))
-    shapes = {name: v.shape for name, v in backend.checkpoints.export_model(model).items()}
-    backend.checkpoints.import_model(model, state(shapes))
+    shapes = {name: v.shape for name, v in backend.state_adapter.export_model(model).items()}
+    backend.state_adapter.import_model(model, state(shapes))
     plan = TrainingPlan(
         SGDSpec(),
         seed=SEED,

@@ -18,13 +18,13 @@ from isotune.testing.values import batches, state
 
 @pytest.mark.nets(*WITH_LOGITS)
 def test_names_and_shapes_of_the_catalogue(subject: Subject) -> None:
-    found = subject.backend.checkpoints.model_shapes(subject.model())
+    found = subject.backend.state_adapter.model_shapes(subject.model())
     assert signature(found) == TRUTH[subject.entry.name]["signature"]
 
 
 @pytest.mark.nets("alexnet", "efficientnet_lite0", "lenet", "mobilenet_v2", "resnet50")
 def test_values_of_the_catalogue(subject: Subject) -> None:
-    checkpoints, model = subject.backend.checkpoints, subject.model()
+    checkpoints, model = subject.backend.state_adapter, subject.model()
     values = state(checkpoints.model_shapes(model), seed=1)
     checkpoints.import_model(model, values)
     assert in_bytes(checkpoints.export_model(model)) == in_bytes(values)

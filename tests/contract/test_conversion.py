@@ -46,7 +46,7 @@ def logits(subject: Subject, model: Any) -> NDArray[np.float32]:
 
 def difference(first: Subject, second: Subject, folder: Path) -> float:
     """Takes weights from the first to the second backend and back; returns how far logits are."""
-    checkpoints, model = first.backend.checkpoints, first.model()
+    checkpoints, model = first.backend.state_adapter, first.model()
     values = state({name: v.shape for name, v in checkpoints.export_model(model).items()})
     checkpoints.import_model(model, values)
     there, back = FORMATS[second.backend.name], FORMATS[first.backend.name]

@@ -47,7 +47,7 @@ def test_its_logits_are_the_same(subject: Subject, saved: tuple[Path, Any], tmp_
     assert (done.backbone, done.tensors) == ("lenet", 10)
     assert "moments.conv1.weight" in done.notes[0]
     backend, model = subject.backend, subject.model()
-    backend.checkpoints.import_model(model, read_weights(done.target))
+    backend.state_adapter.import_model(model, read_weights(done.target))
     trainer = backend.trainer(model, TrainingPlan(SGDSpec()))
     trainer.freeze(FreezePlan())
     fed = backend.dataset.feed([gray_batch()], EVEN)

@@ -61,7 +61,7 @@ def test_mlp_head_takes_the_place_of_a_whole_classifier(subject: Subject) -> Non
     path, spec = entry.classifier_block, mlp("relu", outputs="per_class", hidden=(5,))
     width = backend.heads.in_features(model, path)
     backend.heads.replace(model, path, new_head(spec, 1, width, 3, entry.convolutional))
-    backend.checkpoints.import_model(model, state(backend.checkpoints.model_shapes(model)))
+    backend.state_adapter.import_model(model, state(backend.state_adapter.model_shapes(model)))
     logits = subject.learner_of(model).evaluate(subject.images)
     assert logits.shape == (2, 3)
     assert np.ptp(logits) > 0

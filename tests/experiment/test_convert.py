@@ -107,7 +107,7 @@ def test_a_run_is_exported(tmp_path: Path) -> None:
     done = isotune.convert(tmp_path / "run", tmp_path / "model.ckpt", plugins=plugins)
     assert done.backbone == "linear"
     assert done.head == {"fc.weight": (3, 192), "fc.bias": (3,)}
-    best = run.backend.checkpoints.export_model(run.model)
+    best = run.backend.state_adapter.export_model(run.model)
     assert_equal(read_weights(tmp_path / "model.ckpt"), best)
     with pytest.raises(RunError, match=r"no spec\.yaml"):
         isotune.convert(tmp_path, tmp_path / "other.ckpt", plugins=plugins)

@@ -92,7 +92,7 @@ def test_predictions_depend_neither_on_their_neighbours_nor_on_what_cannot_be_re
 def test_features_are_what_the_head_classifies(run: Run) -> None:
     some = images(run)
     found = run.features(some)
-    state = run.backend.checkpoints.export_model(run.model)
+    state = run.backend.state_adapter.export_model(run.model)
     logits = found @ state["fc.weight"].T + state["fc.bias"]
     classes = [run.classes[label] for label in logits.argmax(1)]
     assert classes == [prediction[0][0] for prediction in run.predict_many(some)]

@@ -150,8 +150,8 @@ def test_frozen_means_frozen(backend: str, images: Path, tmp_path: Path) -> None
     )
     found = run(backend, spec, tmp_path)
     before = build_model(found.spec, ENTRIES["tiny_bn"], found.backend, 3)
-    initial = found.backend.checkpoints.export_model(before)
-    after = found.backend.checkpoints.export_model(found.model)
+    initial = found.backend.state_adapter.export_model(before)
+    after = found.backend.state_adapter.export_model(found.model)
     changed = {name for name in after if after[name].tobytes() != initial[name].tobytes()}
     assert changed == {"fc.weight", "fc.bias"}
     assert "bn.running_mean" in after
@@ -164,7 +164,7 @@ def test_the_best_weights_are_restored(backend: str, images: Path, tmp_path: Pat
     assert found.best.epoch < 6, "this spec is to overshoot"
     best = CheckpointStore(found.folder.checkpoints).load("best")
     assert best.manifest["epoch"] == found.best.epoch
-    state = found.backend.checkpoints.export_model(found.model)
+    state = found.backend.state_adapter.export_model(found.model)
     assert in_bytes(state) == in_bytes(best.model)
     assert found.evaluate().accuracy == found.best.val_accuracy
 
@@ -260,7 +260,7 @@ def test_a_run_that_diverges_keeps_what_it_had(
     with pytest.raises(TrainingError, match=f"{what} (nan|inf) in epoch "):
         run("numpy", spec, tmp_path / "run")
     kept = isotune.open_run(tmp_path / "run", checkpoint="last", plugins=plugins("numpy"))
-    state = kept.backend.checkpoints.export_model(kept.model)
+    state = kept.backend.state_adapter.export_model(kept.model)
     assert all(np.isfinite(value).all() for value in state.values())
     summary = kept.folder.summary()
     assert summary["state"] == "failed"

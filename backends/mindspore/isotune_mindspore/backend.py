@@ -10,7 +10,7 @@ from isotune.interfaces.backend import Backend
 from isotune.interfaces.trainer import TrainingPlan
 from isotune.spec.values import Precision
 from isotune_mindspore.backbone import MindSporeBackbones
-from isotune_mindspore.checkpoint import MindSporeCheckpoints
+from isotune_mindspore.checkpoint import MindSporeStateAdapter
 from isotune_mindspore.dataset import MindSporeDatasetAdapter
 from isotune_mindspore.devices import cpu_threads
 from isotune_mindspore.freezing import MindSporeFreezing
@@ -30,7 +30,7 @@ class MindSporeBackend(Backend):
         self.backbones = MindSporeBackbones()
         self.heads = MindSporeHeads()
         self.freezing = MindSporeFreezing()
-        self.checkpoints = MindSporeCheckpoints()
+        self.state_adapter = MindSporeStateAdapter()
 
     def trainer(self, model: nn.Cell, plan: TrainingPlan) -> MindSporeTrainer:
         """Returns a trainer for `model`."""

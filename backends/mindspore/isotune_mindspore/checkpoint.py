@@ -9,14 +9,14 @@ import numpy as np
 from mindspore import nn
 from numpy.typing import NDArray
 
-from isotune.interfaces.checkpoint import Checkpoints, State
+from isotune.interfaces.checkpoint import State, StateAdapter
 from isotune.interfaces.trainer import Trainer
 from isotune_mindspore.arrays import from_parameter, set_parameters
 from isotune_mindspore.names import all_tensors
 from isotune_mindspore.trainer import MindSporeTrainer
 
 
-class MindSporeCheckpoints(Checkpoints):
+class MindSporeStateAdapter(StateAdapter):
     """Parameters are set in place, so that compiled steps and optimizers go on with them."""
 
     def model_shapes(self, model: nn.Cell) -> dict[str, tuple[int, ...]]:

@@ -11,7 +11,7 @@ from isotune.interfaces.backend import Backend
 from isotune.interfaces.trainer import TrainingPlan
 from isotune.spec.values import Precision
 from isotune_torch.backbone import TorchBackbones
-from isotune_torch.checkpoint import TorchCheckpoints
+from isotune_torch.checkpoint import TorchStateAdapter
 from isotune_torch.dataset import TorchDatasetAdapter
 from isotune_torch.devices import precisions
 from isotune_torch.freezing import TorchFreezing
@@ -32,7 +32,7 @@ class TorchBackend(Backend):
         self.backbones = TorchBackbones(self._device)
         self.heads = TorchHeads()
         self.freezing = TorchFreezing()
-        self.checkpoints = TorchCheckpoints()
+        self.state_adapter = TorchStateAdapter()
 
     def trainer(self, model: nn.Module, plan: TrainingPlan) -> TorchTrainer:
         """Returns a trainer for `model`, which is on the device already."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from isotune.errors import BackendError, nearest
-from isotune.interfaces.checkpoint import Checkpoints, State
+from isotune.interfaces.checkpoint import State, StateAdapter
 from isotune.interfaces.names import NO_STATE
 from isotune.interfaces.trainer import Trainer
 from isotune_torch.arrays import to_array, to_tensor
@@ -22,7 +22,7 @@ SCALER = "grad_scaler"
 """Takes the place of a parameter's name for the gradient scaler of float16."""
 
 
-class TorchCheckpoints(Checkpoints):
+class TorchStateAdapter(StateAdapter):
     """PyTorch's names and layouts are the canonical ones."""
 
     def model_shapes(self, model: nn.Module) -> dict[str, tuple[int, ...]]:

@@ -11,7 +11,7 @@ from isotune.interfaces.backend import Backend
 from isotune.interfaces.trainer import TrainingPlan
 from isotune.spec.values import Precision
 from numpy_backend.backbone import Net, NumpyBackbones
-from numpy_backend.checkpoint import NumpyCheckpoints
+from numpy_backend.checkpoint import NumpyStateAdapter
 from numpy_backend.dataset import NumpyDataset
 from numpy_backend.freezing import NumpyFreezing
 from numpy_backend.head import NumpyHeads
@@ -29,7 +29,7 @@ class NumpyBackend(Backend):
         self.backbones = NumpyBackbones()
         self.heads = NumpyHeads()
         self.freezing = NumpyFreezing()
-        self.checkpoints = NumpyCheckpoints()
+        self.state_adapter = NumpyStateAdapter()
 
     def trainer(self, model: Net, plan: TrainingPlan) -> NumpyTrainer:
         return NumpyTrainer(model, plan)

@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from isotune.interfaces.checkpoint import Checkpoints, State
+from isotune.interfaces.checkpoint import State, StateAdapter
 from isotune.interfaces.trainer import Trainer
 from numpy_backend.backbone import Net
 from numpy_backend.optimizer import Slots
 from numpy_backend.trainer import NumpyTrainer
 
 
-class NumpyCheckpoints(Checkpoints):
+class NumpyStateAdapter(StateAdapter):
     """Copies arrays out and in."""
 
     def model_shapes(self, model: Net) -> dict[str, tuple[int, ...]]:

@@ -62,7 +62,7 @@ def prepare(setting: Setting, plugins: Plugins) -> tuple[ExperimentSpec, Backend
     backend = plugins.open_backend(setting.backend, setting.device)
     check_precision(spec, backend)
     model = build_model(spec, entry, backend, setting.classes)
-    names = backend.checkpoints.model_shapes(model)
+    names = backend.state_adapter.model_shapes(model)
     trainer = backend.trainer(model, plan_with(spec, entry, None))
     trainer.freeze(freezing_plans(spec, entry, names)(1))
     return spec, backend, trainer

@@ -60,8 +60,8 @@ class CheckpointWriter:
 
     def restore_best(self, model: Any) -> None:
         """Gives the model the best epoch's weights."""
-        checkpoints = self.session.backend.checkpoints
-        checkpoints.import_model(model, self._store.load("best").model)
+        adapter = self.session.backend.state_adapter
+        adapter.import_model(model, self._store.load("best").model)
 
     @property
     def _store(self) -> CheckpointStore:

@@ -90,8 +90,8 @@ def rebuild(
     backend.heads.replace(model, place, saved_head(spec.head, place, state))
     for path in entry.auxiliary:
         backend.heads.replace(model, path, saved_auxiliary_head(path, state))
-    shapes = backend.checkpoints.model_shapes(model)
-    backend.checkpoints.import_model(model, match_exact(shapes, state, where))
+    shapes = backend.state_adapter.model_shapes(model)
+    backend.state_adapter.import_model(model, match_exact(shapes, state, where))
     return model
 
 

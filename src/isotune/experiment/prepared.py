@@ -76,7 +76,7 @@ class PreparedExperiment:
             SpecError: a pattern matches no parameter, nothing is left to train, or
                 ``cache.views`` would have no effect.
         """
-        shapes = session.backend.checkpoints.model_shapes(model)
+        shapes = session.backend.state_adapter.model_shapes(model)
         freezing = freezing_plans(session.spec, session.entry, shapes)
         strategies = plan_strategies(session, model, freezing(1))
         layers = summarize_model(session.spec, shapes, freezing)

@@ -51,7 +51,7 @@ def summary(
         classes = len(open_split(loaded.dataset, loaded.dataset.splits.train).classes)
     check_outputs(loaded, classes)
     model, _ = build_with_heads(loaded, entry, opened, classes)
-    shapes = opened.checkpoints.model_shapes(model)
+    shapes = opened.state_adapter.model_shapes(model)
     return summarize_model(loaded, shapes, freezing_plans(loaded, entry, shapes))
 
 

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from isotune.interfaces.backbone import BackboneEntry, Backbones
-from isotune.interfaces.checkpoint import Checkpoints
+from isotune.interfaces.checkpoint import StateAdapter
 from isotune.interfaces.dataset import DatasetAdapter
 from isotune.interfaces.freezing import Freezing
 from isotune.interfaces.head import Heads
@@ -30,7 +30,7 @@ class Backend(ABC):
     backbones: Backbones
     heads: Heads
     freezing: Freezing
-    checkpoints: Checkpoints
+    state_adapter: StateAdapter
 
     @abstractmethod
     def trainer(self, model: Any, plan: TrainingPlan) -> Trainer:

@@ -21,7 +21,7 @@ such a scaler ignores.
 """
 
 
-class Checkpoints(ABC):
+class StateAdapter(ABC):
     """Moves state between a backend's native objects and NumPy."""
 
     @abstractmethod

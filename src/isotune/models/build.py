@@ -29,10 +29,10 @@ def build_model(spec: ExperimentSpec, entry: BackboneEntry, backend: Backend, cl
     """
     model, heads = build_with_heads(spec, entry, backend, classes)
     new = {k: v for path, head in heads.items() for k, v in head.state(path).items()}
-    shapes = backend.checkpoints.model_shapes(model)
+    shapes = backend.state_adapter.model_shapes(model)
     backbone = {name: shape for name, shape in shapes.items() if name not in new}
     state = _backbone_state(spec, entry, backbone)
-    backend.checkpoints.import_model(model, {**state, **new})
+    backend.state_adapter.import_model(model, {**state, **new})
     return model
 
 

@@ -36,7 +36,7 @@ class Classifiers(Contract):
     @on("tiny_convolutional", "tiny_auxiliary")
     def test_names_shapes_and_replaced_head(self, subject: Subject) -> None:
         """Names are canonical, and a new head has the given bytes, as a convolution if it was."""
-        shapes = subject.backend.checkpoints.model_shapes(subject.model())
+        shapes = subject.backend.state_adapter.model_shapes(subject.model())
         assert shapes == NETS[subject.entry.name].shapes
         check_replaced_head(subject)
         check_wrong_width(subject)
@@ -81,13 +81,13 @@ class Classifiers(Contract):
     @on("tiny_auxiliary")
     def test_auxiliary_head_is_replaced_like_any_other(self, subject: Subject) -> None:
         """An auxiliary classifier's last layer is found by its path and takes new values."""
-        heads, checkpoints = subject.backend.heads, subject.backend.checkpoints
+        heads, adapter = subject.backend.heads, subject.backend.state_adapter
         model, (path,) = subject.model(), subject.entry.auxiliary
-        before = checkpoints.export_model(model)
+        before = adapter.export_model(model)
         new = auxiliary_head(5, path, heads.in_features(model, path), 7)
         heads.replace(model, path, new)
         expected = {**before, **new.state(path)}
-        assert in_bytes(checkpoints.export_model(model)) == in_bytes(expected)
+        assert in_bytes(adapter.export_model(model)) == in_bytes(expected)
 
     def _check_head(self, subject: Subject, head: HeadValues, layers: list[Layer]) -> None:
         plan = TrainingPlan(MOMENTUM, seed=5)

@@ -39,8 +39,8 @@ def built(subject: Subject, head: HeadSpec) -> tuple[Any, Cut]:
     backend, model, path = subject.backend, subject.model(), head_path(head, subject.entry)
     width = backend.heads.in_features(model, path)
     backend.heads.replace(model, path, new_head(head, 5, width, CLASSES))
-    shapes = {name: v.shape for name, v in backend.checkpoints.export_model(model).items()}
-    backend.checkpoints.import_model(model, state(shapes))
+    shapes = {name: v.shape for name, v in backend.state_adapter.export_model(model).items()}
+    backend.state_adapter.import_model(model, state(shapes))
     return model, Cut.of(subject.entry, shapes)
 
 
@@ -73,7 +73,7 @@ def steps(trainer: Trainer, batches: Sequence[DeviceBatch]) -> list[HostOutputs]
 
 def check_detached_steps(subject: Subject, head: HeadSpec) -> None:
     """Trains a head within its model and by itself, and compares; then puts it back."""
-    backend, checkpoints, data = subject.backend, subject.backend.checkpoints, samples(subject)
+    backend, adapter, data = subject.backend, subject.backend.state_adapter, samples(subject)
     model, cut = built(subject, head)
     whole = backend.trainer(model, PLAN)
     whole.freeze(frozen_before(cut))
@@ -81,11 +81,11 @@ def check_detached_steps(subject: Subject, head: HeadSpec) -> None:
     expected = steps(whole, fed)
 
     other, _ = built(subject, head)
-    before, shown = checkpoints.export_model(other), repr(other)
+    before, shown = adapter.export_model(other), repr(other)
     taken = backend.heads.detach(other, cut.path)
-    part = checkpoints.export_model(taken)
+    part = adapter.export_model(taken)
     assert in_bytes(part) == in_bytes({n: v for n, v in before.items() if n not in cut.before})
-    rest = checkpoints.export_model(other) if cut.before else {}
+    rest = adapter.export_model(other) if cut.before else {}
     assert in_bytes(rest) == in_bytes({n: v for n, v in before.items() if n in cut.before})
     features = features_of(subject, other, cut, data)
     assert features.shape == (len(data), backend.heads.in_features(taken, cut.path))
@@ -97,18 +97,18 @@ def check_detached_steps(subject: Subject, head: HeadSpec) -> None:
     for mine, theirs in zip(found, expected, strict=True):
         assert_close(mine.logits, theirs.logits, 1e-4)
         assert mine.loss == pytest.approx(theirs.loss, rel=1e-5, nan_ok=True)
-    optimizer = checkpoints.export_optimizer(alone)
-    assert_states_close(optimizer, checkpoints.export_optimizer(whole))
+    optimizer = adapter.export_optimizer(alone)
+    assert_states_close(optimizer, adapter.export_optimizer(whole))
     backend.heads.attach(other, cut.path, taken)
-    after = checkpoints.export_model(other)
+    after = adapter.export_model(other)
     assert list(after) == list(before)
-    assert_states_close(after, checkpoints.export_model(model))
+    assert_states_close(after, adapter.export_model(model))
     assert repr(other) == shown
 
     # Whole again, it goes on where the head by itself has stopped.
     again = backend.trainer(other, PLAN)
     again.freeze(FreezePlan())
-    checkpoints.import_optimizer(again, optimizer)
+    adapter.import_optimizer(again, optimizer)
     whole.freeze(FreezePlan())
     for one, two in zip(steps(again, fed), steps(whole, fed), strict=True):
         assert_close(one.logits, two.logits, 1e-3)
@@ -160,10 +160,10 @@ def check_probe(subject: Subject, freeze: FreezePlan | None, expected: bool) -> 
         expected: what the probe must find.
     """
     model, cut = built(subject, LinearHeadSpec())
-    before = in_bytes(subject.backend.checkpoints.export_model(model))
+    before = in_bytes(subject.backend.state_adapter.export_model(model))
     session = session_on(subject)
     assert can_be_cut(session, model, cut, freeze or frozen_before(cut)) == expected
-    assert in_bytes(subject.backend.checkpoints.export_model(model)) == before
+    assert in_bytes(subject.backend.state_adapter.export_model(model)) == before
 
 
 class Detached(Contract):

@@ -32,14 +32,14 @@ def check_rebuilt_head(subject: Subject) -> None:
     width = backend.heads.in_features(model, path)
     head = new_head(spec, 1, width, 3, subject.entry.convolutional)
     backend.heads.replace(model, path, head)
-    saved = backend.checkpoints.export_model(model)
+    saved = backend.state_adapter.export_model(model)
     assert [name for name in saved if name.startswith(f"{path}.")] == [
         f"{path}.{i}.{kind}" for i in (0, 3, 6) for kind in ("weight", "bias")
     ]
     again = subject.model()
     backend.heads.replace(again, path, saved_head(spec, path, saved))
-    backend.checkpoints.import_model(again, saved)
-    assert in_bytes(backend.checkpoints.export_model(again)) == in_bytes(saved)
+    backend.state_adapter.import_model(again, saved)
+    assert in_bytes(backend.state_adapter.export_model(again)) == in_bytes(saved)
 
 
 class Heads(Detached):

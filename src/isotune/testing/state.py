@@ -35,8 +35,8 @@ def resumed(
 ) -> Learner:
     """Returns a new model with a trainer that goes on from saved states."""
     learner = subject.learner(plan)
-    subject.backend.checkpoints.import_model(learner.model, model)
-    subject.backend.checkpoints.import_optimizer(learner.trainer, optimizer)
+    subject.backend.state_adapter.import_model(learner.model, model)
+    subject.backend.state_adapter.import_optimizer(learner.trainer, optimizer)
     return learner
 
 
@@ -46,7 +46,7 @@ class State(Contract):
     @on("linear", "tiny_bn")
     def test_state_survives_a_round_trip_through_a_trained_model(self, subject: Subject) -> None:
         """An exported state is a copy, brings the model back bit for bit, and is copied then."""
-        checkpoints, learner = subject.backend.checkpoints, subject.learner()
+        adapter, learner = subject.backend.state_adapter, subject.learner()
         learner.train([batch("before", 4)], [0.1])
         saved = learner.state()
         kept = in_bytes(saved)
@@ -54,7 +54,7 @@ class State(Contract):
         learner.train([batch("after", 4)], [0.5], first=1)
         assert in_bytes(saved) == kept  # copies, no views
         assert in_bytes(learner.state()) != kept
-        checkpoints.import_model(learner.model, saved)
+        adapter.import_model(learner.model, saved)
         assert in_bytes(learner.state()) == kept
         assert learner.evaluate(batch("eval", 3)).tobytes() == expected.tobytes()
         learner.train([batch("after", 4)], [0.5], first=1)
@@ -65,7 +65,7 @@ class State(Contract):
         """A model that was trained already and then imported trains like a new one."""
         learner, fresh = subject.learner(), subject.learner()
         learner.train(batches("first", [4, 4]), [0.1, 0.1])
-        subject.backend.checkpoints.import_model(learner.model, subject.initial())
+        subject.backend.state_adapter.import_model(learner.model, subject.initial())
         same = batches("second", [4])
         assert learner.train(same, [0.2])[0].loss == fresh.train(same, [0.2])[0].loss
         assert in_bytes(learner.state()) == in_bytes(fresh.state())

@@ -207,7 +207,7 @@ class Steps(Tensors, Updates):
         """Logits and loss of whatever hypothesis comes up with, extreme logits included."""
         learner = _lasting(subject, plan)
         state: dict[str, NDArray[Any]] = {**subject.initial(), "fc.bias": bias}
-        subject.backend.checkpoints.import_model(learner.model, state)
+        subject.backend.state_adapter.import_model(learner.model, state)
         output = learner.train([Batch(pixels, labels)], [0.1])[0]
         reference = subject.reference(LOSSES[plan])
         reference.state["fc.bias"] = bias.astype(np.float64)

@@ -58,11 +58,11 @@ class Learner:
 
     def state(self) -> State:
         """Returns the model's state."""
-        return self.backend.checkpoints.export_model(self.model)
+        return self.backend.state_adapter.export_model(self.model)
 
     def optimizer_state(self) -> State:
         """Returns the optimizer's state."""
-        return self.backend.checkpoints.export_optimizer(self.trainer)
+        return self.backend.state_adapter.export_optimizer(self.trainer)
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +90,7 @@ class Subject:
     ) -> Learner:
         """Returns a new model in its initial state, with a trainer."""
         model = self.model()
-        self.backend.checkpoints.import_model(model, self.initial())
+        self.backend.state_adapter.import_model(model, self.initial())
         return self.learner_of(model, plan, freeze)
 
     def learner_with(self, head: HeadValues, plan: TrainingPlan) -> Learner:
@@ -98,7 +98,7 @@ class Subject:
         path, model = self.entry.classifier, self.model()
         self.backend.heads.replace(model, path, head)
         kept = {k: v for k, v in self.initial().items() if not k.startswith(f"{path}.")}
-        self.backend.checkpoints.import_model(model, {**kept, **head.state(path)})
+        self.backend.state_adapter.import_model(model, {**kept, **head.state(path)})
         return self.learner_of(model, plan)
 
     def learner_of(

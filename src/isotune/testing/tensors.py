@@ -35,7 +35,7 @@ def oblong_images(index: int, size: int) -> Batch:
 
 def check_replaced_head(subject: Subject) -> None:
     """Replaces the last layer: the given bytes are there and nothing else has changed."""
-    heads, export = subject.backend.heads, subject.backend.checkpoints.export_model
+    heads, export = subject.backend.heads, subject.backend.state_adapter.export_model
     model, path = subject.model(), subject.entry.classifier
     before = export(model)
     width = heads.in_features(model, path)
@@ -90,18 +90,18 @@ class Tensors(Contract):
     @on("linear", "tiny_bn", "tiny_dropout")
     def test_names_and_shapes_are_canonical(self, subject: Subject) -> None:
         """The model's tensors have canonical names and PyTorch's layouts."""
-        model, checkpoints = subject.model(), subject.backend.checkpoints
-        exported = {name: value.shape for name, value in checkpoints.export_model(model).items()}
+        model, adapter = subject.model(), subject.backend.state_adapter
+        exported = {name: value.shape for name, value in adapter.export_model(model).items()}
         assert exported == NETS[subject.entry.name].shapes
-        assert list(checkpoints.model_shapes(model).items()) == list(exported.items())
+        assert list(adapter.model_shapes(model).items()) == list(exported.items())
 
     @on("linear", "tiny_bn", "tiny_dropout")
     def test_values_survive_a_round_trip(self, subject: Subject) -> None:
         """What is imported is exported, bit for bit."""
-        checkpoints, model = subject.backend.checkpoints, subject.model()
+        adapter, model = subject.backend.state_adapter, subject.model()
         values = state(NETS[subject.entry.name].shapes, seed=1)
-        checkpoints.import_model(model, values)
-        assert in_bytes(checkpoints.export_model(model)) == in_bytes(values)
+        adapter.import_model(model, values)
+        assert in_bytes(adapter.export_model(model)) == in_bytes(values)
 
     def test_feed_normalizes_in_order_and_keeps_the_short_last_batch(
         self, backend: Backend

@@ -146,7 +146,7 @@ class Updates(Contract):
         learner, reference = subject.learner(plan), subject.reference(plan)
         bias = np.array([200, -200, 0], np.float32)
         state = {**subject.initial(), "fc.bias": bias}
-        subject.backend.checkpoints.import_model(learner.model, state)
+        subject.backend.state_adapter.import_model(learner.model, state)
         reference.state["fc.bias"] = bias.astype(np.float64)
         assert_same_steps(learner, reference, batches("extreme", [4, 4]), [0.1, 0.1])
 

@@ -52,7 +52,7 @@ class Learner:
             self._strategy, self._factory = factory(), factory
         self.strategy.freeze(plan)
         if optimizer:
-            self._backend.checkpoints.import_optimizer(self.strategy.trainer, optimizer)
+            self._backend.state_adapter.import_optimizer(self.strategy.trainer, optimizer)
 
     def model_state(self) -> State:
         """Returns copies of all tensors of the whole model."""
@@ -60,7 +60,7 @@ class Learner:
 
     def optimizer_state(self) -> State:
         """Returns copies of the optimizer's state."""
-        return self._backend.checkpoints.export_optimizer(self.strategy.trainer)
+        return self._backend.state_adapter.export_optimizer(self.strategy.trainer)
 
     def close(self) -> None:
         """Leaves the model whole and native."""

@@ -99,7 +99,7 @@ class WholeModel(Strategy):
 
     def model_state(self) -> State:
         """Returns copies of all tensors of the model."""
-        return self._session.backend.checkpoints.export_model(self._model)
+        return self._session.backend.state_adapter.export_model(self._model)
 
 
 def collect_labels(batches: Iterable[Samples], labels: Labels) -> Iterator[Samples]:

@@ -59,5 +59,5 @@ def test_mask_moves_on_without_a_trainer(backend: Backend) -> None:
 def test_its_seed_is_nobodys_parameter(backend: Backend, nested: Callable[[], Any]) -> None:
     model = nested()
     assert [cell.p for _, cell in model.cells_and_names() if isinstance(cell, Dropout)] == [0.5]
-    assert not [name for name in backend.checkpoints.export_model(model) if "seed" in name]
+    assert not [name for name in backend.state_adapter.export_model(model) if "seed" in name]
     assert not [p.name for p in model.trainable_params() if "seed" in p.name]

@@ -85,11 +85,11 @@ def test_frozen_batch_norm_of_any_cell_keeps_its_bytes(
     trainer = backend.trainer(model, MOMENTUM)
     batches = fed(backend, 4, 3)
     trainer.freeze(FreezePlan(AFFINE, mode))
-    before = backend.checkpoints.export_model(model)
+    before = backend.state_adapter.export_model(model)
     train(trainer, batches[:1])
     trainer.fetch([trainer.eval_step(batches[0])])
     train(trainer, batches[1:], 1)  # compiled after an evaluation had changed all modes
-    after = backend.checkpoints.export_model(model)
+    after = backend.state_adapter.export_model(model)
     kept = {name for name in before if before[name].tobytes() == after[name].tobytes()}
     assert kept == (AFFINE | STATISTICS if mode == "eval" else AFFINE)
 
@@ -98,7 +98,7 @@ def test_frozen_batch_norm_of_any_cell_keeps_its_bytes(
 def test_imported_state_counts_from_the_very_next_step(
     backend: Backend, nested: Callable[[], Any], spec: Any
 ) -> None:
-    batches, checkpoints = fed(backend, 4, 4, 4, 4), backend.checkpoints
+    batches, checkpoints = fed(backend, 4, 4, 4, 4), backend.state_adapter
     model = nested()
     trainer = backend.trainer(model, TrainingPlan(spec))
     train(trainer, batches[:2])
@@ -151,7 +151,7 @@ def test_head_within_a_sequence_is_replaced_and_trains(
 def test_freezing_everything_is_an_error(backend: Backend, nested: Callable[[], Any]) -> None:
     model = nested()
     trainer = backend.trainer(model, MOMENTUM)
-    names = {n for n in backend.checkpoints.export_model(model) if "running_" not in n}
+    names = {n for n in backend.state_adapter.export_model(model) if "running_" not in n}
     trainer.freeze(FreezePlan(frozenset(names)))
     with pytest.raises(BackendError, match="nothing to train"):
         trainer.train_step(fed(backend, 4)[0], StepPlan(0, 0.1))

@@ -51,8 +51,8 @@ class Net(nn.Module):
 def backbone(name: str) -> nn.Module:
     """Returns a backbone with values."""
     model = BACKEND.backbones.build(catalogue()[name])
-    shapes = {key: value.shape for key, value in BACKEND.checkpoints.export_model(model).items()}
-    BACKEND.checkpoints.import_model(model, state(shapes))
+    shapes = {key: value.shape for key, value in BACKEND.state_adapter.export_model(model).items()}
+    BACKEND.state_adapter.import_model(model, state(shapes))
     return model
 
 
@@ -128,8 +128,8 @@ def test_imported_state_lies_in_memory_as_its_parameter(optimizer: OptimizerSpec
     trainer.train_step(batch, StepPlan(0, 0.01))
     twin = copy.deepcopy(model)
     other = trainer_of(twin, optimizer)
-    state = BACKEND.checkpoints.export_optimizer(trainer)
-    BACKEND.checkpoints.import_optimizer(other, state)
+    state = BACKEND.state_adapter.export_optimizer(trainer)
+    BACKEND.state_adapter.import_optimizer(other, state)
     for one in (trainer, other):
         one.train_step(batch, StepPlan(1, 0.01))
     for name, value in model.state_dict().items():

@@ -79,7 +79,7 @@ def test_a_cache_changes_how_often_images_are_decoded_and_nothing_else(
         metrics[name] = [(m.train_loss, m.val_loss, m.val_accuracy) for m in found.history]
         weights[name] = {
             key: value.tobytes()
-            for key, value in found.backend.checkpoints.export_model(found.model).items()
+            for key, value in found.backend.state_adapter.export_model(found.model).items()
         }
         times[name] = set(decoded.values())
         assert len(decoded) == 15

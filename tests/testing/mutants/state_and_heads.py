@@ -10,12 +10,12 @@ import pytest
 
 from isotune.interfaces.head import HeadValues, LinearValues
 from numpy_backend import head, layers
-from numpy_backend.checkpoint import NumpyCheckpoints
+from numpy_backend.checkpoint import NumpyStateAdapter
 from numpy_backend.head import NumpyHeads
 
 
 def exports_live_views(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(NumpyCheckpoints, "export_model", lambda self, model: dict(model.state()))
+    patch.setattr(NumpyStateAdapter, "export_model", lambda self, model: dict(model.state()))
 
 
 def imports_without_copying(patch: pytest.MonkeyPatch) -> None:
@@ -24,34 +24,34 @@ def imports_without_copying(patch: pytest.MonkeyPatch) -> None:
             for values in (layer.parameters, layer.statistics):
                 values.update({name: state[f"{path}.{name}"] for name in values})
 
-    patch.setattr(NumpyCheckpoints, "import_model", binding)
+    patch.setattr(NumpyStateAdapter, "import_model", binding)
 
 
 def leaves_statistics_out_of_the_state(patch: pytest.MonkeyPatch) -> None:
-    export = NumpyCheckpoints.export_model
+    export = NumpyStateAdapter.export_model
 
     def parameters(self: Any, model: Any) -> Any:
         return {k: v for k, v in export(self, model).items() if "running_" not in k}
 
-    patch.setattr(NumpyCheckpoints, "export_model", parameters)
+    patch.setattr(NumpyStateAdapter, "export_model", parameters)
 
 
 def exports_no_optimizer_state(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(NumpyCheckpoints, "export_optimizer", lambda self, trainer: {})
+    patch.setattr(NumpyStateAdapter, "export_optimizer", lambda self, trainer: {})
 
 
 def restores_no_optimizer_state(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(NumpyCheckpoints, "import_optimizer", lambda self, trainer, state: None)
+    patch.setattr(NumpyStateAdapter, "import_optimizer", lambda self, trainer, state: None)
 
 
 def restarts_adams_step_count(patch: pytest.MonkeyPatch) -> None:
-    restore = NumpyCheckpoints.import_optimizer
+    restore = NumpyStateAdapter.import_optimizer
 
     def restarting(self: Any, trainer: Any, state: Any) -> None:
         steps = {k: np.zeros((), np.float32) for k in state if k.endswith("/step")}
         restore(self, trainer, {**state, **steps})
 
-    patch.setattr(NumpyCheckpoints, "import_optimizer", restarting)
+    patch.setattr(NumpyStateAdapter, "import_optimizer", restarting)
 
 
 def forgets_the_bias_of_a_new_head(patch: pytest.MonkeyPatch) -> None:

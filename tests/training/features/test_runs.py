@@ -95,7 +95,7 @@ def assert_same_run(found: Run, expected: Run) -> None:
     for mine_, theirs_ in zip(last(found), last(expected), strict=True):
         assert_states_close(mine_, theirs_)
     assert repr(found.model) == repr(expected.model)
-    state = found.backend.checkpoints.export_model(found.model)
+    state = found.backend.state_adapter.export_model(found.model)
     best = CheckpointStore(found.folder.checkpoints).load("best").model
     assert in_bytes(state) == in_bytes(best)
 

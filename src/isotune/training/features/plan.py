@@ -49,7 +49,7 @@ def plan_strategies(session: Session, model: Any, first: FreezePlan) -> Strategi
         SpecError: ``cache.views`` would have no effect.
     """
     spec, entry, backend = session.spec, session.entry, session.backend
-    cut = Cut.of(entry, backend.checkpoints.model_shapes(model))
+    cut = Cut.of(entry, backend.state_adapter.model_shapes(model))
     foreign = entry.is_foreign(backend.name)
     obstacle = "features is 'off'" if spec.cache.features == "off" else cut.obstacle(first)
     if obstacle is None and foreign and not can_be_cut(session, model, cut, first):

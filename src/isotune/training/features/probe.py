@@ -43,10 +43,10 @@ def can_be_cut(session: Session, model: Any, cut: Cut, freezing: FreezePlan) -> 
     """
     backend, plan = session.backend, dataclasses.replace(session.plan, optimizer=SGDSpec())
     batch = next(session.training_batches().regrouped(IMAGES).epoch(0))
-    before = backend.checkpoints.export_model(model)
+    before = backend.state_adapter.export_model(model)
     images = next(backend.dataset.feed([batch], session.normalization))
     whole = _logits(backend.trainer(model, plan), freezing, images)
-    backend.checkpoints.import_model(model, before)  # BatchNorm may have updated its statistics
+    backend.state_adapter.import_model(model, before)  # BatchNorm may have updated its statistics
     head = backend.heads.detach(model, cut.path)
     try:
         extractor = backend.trainer(model, plan)
@@ -60,7 +60,7 @@ def can_be_cut(session: Session, model: Any, cut: Cut, freezing: FreezePlan) -> 
         return False
     finally:
         backend.heads.attach(model, cut.path, head)
-        backend.checkpoints.import_model(model, before)
+        backend.state_adapter.import_model(model, before)
     scale = float(np.abs(whole).max())
     return whole.shape == apart.shape and np.allclose(whole, apart, TOLERANCE, TOLERANCE * scale)
 

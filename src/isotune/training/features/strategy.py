@@ -43,7 +43,7 @@ class CachedFeatures(Strategy):
         self._session = session
         self._model = model
         self._cut = cut
-        self._names = tuple(backend.checkpoints.model_shapes(model))
+        self._names = tuple(backend.state_adapter.model_shapes(model))
         self._freezing = FreezePlan()
         self._head = backend.heads.detach(model, cut.path)
         self.trainer = backend.trainer(self._head, session.plan)
@@ -91,7 +91,7 @@ class CachedFeatures(Strategy):
 
     def model_state(self) -> State:
         """Returns copies of all tensors of the whole model, in the model's order."""
-        export = self._session.backend.checkpoints.export_model
+        export = self._session.backend.state_adapter.export_model
         parts = {**export(self._model), **export(self._head)}
         return {name: parts[name] for name in self._names}
 
@@ -126,7 +126,7 @@ class CachedFeatures(Strategy):
             yield FeatureBatch(rows[indices], labels[indices])
 
     def _keys(self, batch_size: int) -> Callable[[Batches, int], str | None]:
-        state = self._session.backend.checkpoints.export_model(self._model)
+        state = self._session.backend.state_adapter.export_model(self._model)
         return FeatureKeys(self._session, self._cut, state, batch_size).key
 
 
