@@ -18,18 +18,21 @@ import isotune
 import kinds
 from isotune import hookimpl
 from isotune.data.batches import Batches
-from isotune.data.images import open_images
+from isotune.data.images import Images, open_images
 from isotune.data.sources.folder import FolderDataset, FolderSource
 from isotune.data.transforms.resize import ResizeSpec
 from isotune.errors import BackendError, SpecError
 from isotune.interfaces.events import StepEnded
+from isotune.interfaces.trainer import TrainingPlan
 from isotune.plugins import Plugins
 from isotune.spec.dataset import DatasetSpec
 from isotune.spec.reference import reference
 from isotune.spec.transforms import TransformSpec
 from isotune.training.features.cut import Cut
 from isotune.training.features.key import FeatureKeys
+from isotune.training.session import Session
 from kinds import GrayLevelsDataset, InvertSpec, RandomDarkenSpec, make_levels
+from numpy_backend.plugin import LINEAR
 from tiny import experiment, make_images, numpy_plugins
 
 
@@ -177,7 +180,9 @@ def test_features_after_a_plugin_transform_are_not_kept_for_later_runs(
 ) -> None:
     source = FolderSource(make_images(tmp_path / "images"), "train")
     backend, cut = plugins.open_backend("numpy"), Cut("fc", frozenset())
-    keys = FeatureKeys(isotune.load_spec(experiment(tmp_path)), backend, cut, {}, 4)
+    spec, images = isotune.load_spec(experiment(tmp_path)), Images(source, source, {})
+    session = Session(spec, LINEAR, backend, images, TrainingPlan(spec.optimizer))
+    keys = FeatureKeys(session, cut, {}, 4)
 
     def key(*pipeline: TransformSpec) -> str | None:
         return keys.key(Batches(source, pipeline, 4, seed=0, shuffle=False), 0)

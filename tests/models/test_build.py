@@ -7,12 +7,12 @@ import pytest
 from isotune.errors import BackendError
 from isotune.interfaces.backbone import BackboneEntry
 from isotune.models.build import build_backbone
-from numpy_backend.backbone import LinearNet
+from numpy_backend.backbone import Net, linear_layer
 from numpy_backend.backend import NumpyBackend
 
 
-def small() -> LinearNet:
-    return LinearNet(inputs=5, outputs=2)
+def small() -> Net:
+    return Net(fc=linear_layer(5, 2))
 
 
 @pytest.mark.parametrize("builder", [small, f"{__name__}:small"])
