@@ -62,7 +62,7 @@ class TorchTrainer(Trainer):
         self.freeze(FreezePlan())
 
     def freeze(self, plan: FreezePlan) -> None:
-        """Trains everything but ``plan.frozen`` from the next step on.
+        """Trains everything except ``plan.frozen`` from the next step on.
 
         Raises:
             BackendError: the plan names a parameter that the model does not have.

@@ -118,7 +118,7 @@ class Trainer(ABC):
 
     @abstractmethod
     def freeze(self, plan: FreezePlan) -> None:
-        """Trains everything but ``plan.frozen`` from the next step on.
+        """Trains everything except ``plan.frozen`` from the next step on.
 
         The optimizer keeps the state of parameters that continue to train, drops that of newly
         frozen ones, and starts that of newly unfrozen ones from zero.
