@@ -25,9 +25,9 @@ def describe_machine() -> dict[str, Any]:
 def cpu_model() -> str:
     """Returns the system's name of the processor's model."""
     with suppress(OSError):
-        found = re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(), re.M)
-        if found:
-            return " ".join(found.group(1).split())
+        match = re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(), re.M)
+        if match:
+            return " ".join(match.group(1).split())
     return platform.processor() or platform.machine()
 
 

@@ -16,8 +16,8 @@ def peak_memory_mib() -> float | None:
     """
     with suppress(OSError):
         status = Path("/proc/self/status").read_text("utf-8")
-        if found := re.search(r"^VmHWM:\s*(\d+) kB", status, re.M):
-            return int(found.group(1)) / 1024
+        if match := re.search(r"^VmHWM:\s*(\d+) kB", status, re.M):
+            return int(match.group(1)) / 1024
     try:
         import resource
     except ImportError:

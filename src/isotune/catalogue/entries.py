@@ -88,8 +88,8 @@ def _published(values: dict[str, Any]) -> PublishedWeights:
 
 def _usual(weights: Mapping[str, PublishedWeights], largest: int | None) -> Preprocessing:
     """Returns that of the first weights whose images are not too large."""
-    found = (each.preprocessing for each in weights.values())
-    return next(p for p in found if p is not None and p.input_size <= (largest or p.input_size))
+    usual = (each.preprocessing for each in weights.values())
+    return next(p for p in usual if p is not None and p.input_size <= (largest or p.input_size))
 
 
 BUILT_IN = (*_torchvision(), *OWN)

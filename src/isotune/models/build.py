@@ -111,8 +111,9 @@ def _backbone_state(
     spec: ExperimentSpec, entry: BackboneEntry, shapes: dict[str, tuple[int, ...]]
 ) -> State:
     try:
-        chosen = spec.backbone
-        path = locate_weights(entry, chosen.weights, url=chosen.url, sha256=chosen.sha256)
+        path = locate_weights(
+            entry, spec.backbone.weights, url=spec.backbone.url, sha256=spec.backbone.sha256
+        )
     except WeightsError as error:
         raise WeightsError(f"backbone.weights: {error}") from error
     if path is None:

@@ -61,13 +61,13 @@ def _matching(
     matched: set[str] = set()
     for pattern in patterns:
         paths = stages.get(pattern, (pattern,))
-        found = {n for n in names for p in paths if fnmatchcase(n, p) or is_under(p, n)}
-        if not found:
+        hits = {n for n in names for p in paths if fnmatchcase(n, p) or is_under(p, n)}
+        if not hits:
             parts = {n.rsplit(".", depth)[0] for n in names for depth in range(n.count(".") + 1)}
             named = f" Stages are: {', '.join(stages)}." if stages else ""
             raise SpecError(
                 f"{field}: '{pattern}' matches no parameter.{nearest(pattern, parts | {*stages})}"
                 f" Parameters are named like {names[0]} and {names[-1]}.{named}"
             )
-        matched |= found
+        matched |= hits
     return matched

@@ -170,9 +170,9 @@ def difference(first: RunFigures, other: RunFigures) -> Difference:
     )
 
 
-def _largest(found: Sequence[tuple[float, int]]) -> tuple[float | None, int | None]:
+def _largest(values: Sequence[tuple[float, int]]) -> tuple[float | None, int | None]:
     """Returns the first of the largest values, with its epoch."""
-    return max(found, key=lambda each: each[0], default=(None, None))
+    return max(values, key=lambda each: each[0], default=(None, None))
 
 
 def _relative(a: float, b: float) -> float:

@@ -102,15 +102,15 @@ def differences(comparison: Comparison) -> Table:
     first, *others = labels(comparison)
     columns = ["against", "epochs", "train loss", "in epoch", "val acc", "images", "in epoch"]
     table = Table(["run", *columns], ["left", "left", *["right"] * (len(columns) - 1)])
-    for label, found in zip(others, comparison.differences, strict=True):
+    for label, difference in zip(others, comparison.differences, strict=True):
         table.add(
             label,
             first,
-            found.epochs,
-            significant(found.train_loss),
-            found.train_loss_epoch or NONE,
-            percent(found.val_accuracy, 2),
-            NONE if found.val_images is None else found.val_images,
-            found.val_accuracy_epoch or NONE,
+            difference.epochs,
+            significant(difference.train_loss),
+            difference.train_loss_epoch or NONE,
+            percent(difference.val_accuracy, 2),
+            NONE if difference.val_images is None else difference.val_images,
+            difference.val_accuracy_epoch or NONE,
         )
     return table

@@ -77,14 +77,14 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     path = folder / MANIFEST
     try:
         manifest = dict(json.loads(path.read_text("utf-8")))
-        found = manifest["format"]
-        intact = found != FORMAT or manifest["sha256"][MANIFEST] == _digest(manifest)
+        version = manifest["format"]
+        intact = version != FORMAT or manifest["sha256"][MANIFEST] == _digest(manifest)
     except OSError as error:
         raise RunError(f"{path}: is damaged: it cannot be read: {error.strerror}.") from error
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise RunError(f"{path}: is damaged: {error!r}.") from error
-    if found != FORMAT:
-        raise RunError(f"{path}: has format {found!r}; this Isotune reads format {FORMAT}.")
+    if version != FORMAT:
+        raise RunError(f"{path}: has format {version!r}; this Isotune reads format {FORMAT}.")
     if not intact:
         raise RunError(f"{path}: is damaged: its SHA-256 is not the one it was written with.")
     return with_current_keys(manifest)

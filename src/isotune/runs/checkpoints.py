@@ -134,8 +134,8 @@ class CheckpointStore:
         if not path.exists():
             return Index()
         try:
-            found = json.loads(path.read_text("utf-8"))
-            return Index(found.get("best"), tuple(map(str, found["kept"])))
+            values = json.loads(path.read_text("utf-8"))
+            return Index(values.get("best"), tuple(map(str, values["kept"])))
         except OSError as error:
             raise RunError(f"{path}: cannot be read: {error.strerror}.") from error
         except (ValueError, LookupError, AttributeError, TypeError) as error:

@@ -108,10 +108,10 @@ class RunFolder:
         """
         path = Path(path)
         try:
-            found = (path / "spec.yaml").is_file()
+            exists = (path / "spec.yaml").is_file()
         except OSError as error:
             raise RunError(f"{path}: cannot be read: {error.strerror}.") from error
-        if not found:
+        if not exists:
             raise RunError(f"{path}: is not the folder of a run (it has no spec.yaml).")
         return cls(path)
 

@@ -92,9 +92,9 @@ def check_detached_steps(subject: Subject, head: HeadSpec) -> None:
     alone = backend.trainer(taken, PLAN)
     alone.freeze(FreezePlan())
     batches = [FeatureBatch(features, data.labels)] * 3
-    found = steps(alone, list(backend.dataset.feed_features(batches)))
+    outputs = steps(alone, list(backend.dataset.feed_features(batches)))
 
-    for mine, theirs in zip(found, expected, strict=True):
+    for mine, theirs in zip(outputs, expected, strict=True):
         assert_close(mine.logits, theirs.logits, 1e-4)
         assert mine.loss == pytest.approx(theirs.loss, rel=1e-5, nan_ok=True)
     optimizer = adapter.export_optimizer(alone)

@@ -80,16 +80,16 @@ class State(Contract):
         learner = subject.learner(TrainingPlan(optimizer), FreezePlan(frozenset({"fc.bias"})))
         assert learner.optimizer_state() == {}
         learner.train(batches("slots", [4, 4]), [0.01, 0.01])
-        found = learner.optimizer_state()
-        assert found.keys() == {f"fc.weight/{slot}" for slot in slots}
-        for key, value in found.items():
+        exported = learner.optimizer_state()
+        assert exported.keys() == {f"fc.weight/{slot}" for slot in slots}
+        for key, value in exported.items():
             assert value.dtype == "float32"
             assert value.shape == (() if key.endswith("/step") else (3, 192))
         if "step" in slots:
-            assert found["fc.weight/step"] == 2
-        kept = in_bytes(found)
+            assert exported["fc.weight/step"] == 2
+        kept = in_bytes(exported)
         learner.train(batches("more slots", [4]), [0.01], first=2)
-        assert in_bytes(found) == kept
+        assert in_bytes(exported) == kept
 
     @on("tiny_bn", "linear")
     @pytest.mark.parametrize("name", ["momentum", "adamw"])

@@ -121,9 +121,9 @@ class Steps(Tensors, Updates):
         learner, other = (subject.learner(plan) for plan in seeds)
         data, steps = [batch("dropout", 4)], (0, 1, 2**33)
         seen = [learner.train(data, [TINY_RATE], first=step)[0].logits for step in steps]
-        for step, found in zip(steps, seen, strict=True):
+        for step, actual in zip(steps, seen, strict=True):
             expected, _ = subject.reference(seeds[0]).train_step(data[0], TINY_RATE, step)
-            assert_close(found, expected)
+            assert_close(actual, expected)
         assert not np.allclose(seen[0], seen[1])
         again = learner.train(data, [TINY_RATE], first=1)[0].logits
         assert again.tobytes() == seen[1].tobytes()
@@ -177,8 +177,8 @@ class Steps(Tensors, Updates):
             outputs = compiled.train(data, rates, first)
             for output, other in zip(outputs, plain.train(data, rates, first), strict=True):
                 assert_allclose(output.logits, other.logits, rtol=1e-5, atol=1e-5)
-            found, expected = compiled.evaluate(data[0]), plain.evaluate(data[0])
-            assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+            actual, expected = compiled.evaluate(data[0]), plain.evaluate(data[0])
+            assert_allclose(actual, expected, rtol=1e-5, atol=1e-5)
         for name, value in compiled.state().items():
             assert_allclose(value, plain.state()[name], rtol=1e-5, atol=1e-5, err_msg=name)
 

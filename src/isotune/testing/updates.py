@@ -176,8 +176,8 @@ class Updates(Contract):
         """``loss_scale`` multiplies the gradients alone: the loss is the batch's mean."""
         data, plan = batches("scale", [4, 4]), TrainingPlan(SGDSpec(), accumulate=2)
         plans = [StepPlan(0, 0.1, 0.25, False), StepPlan(1, 0.1, 0.75)]
-        found = accumulate(subject.learner(plan), data, plans)
-        for output, each in zip(found, data, strict=True):
+        outputs = accumulate(subject.learner(plan), data, plans)
+        for output, each in zip(outputs, data, strict=True):
             assert_close(output.loss, subject.reference().train_step(each, 0.1, 0)[1])
 
     @on("tiny_bn", "tiny_dropout")

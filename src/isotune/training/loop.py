@@ -119,9 +119,9 @@ class TrainingLoop:
                 f"the validation loss became {result.loss} in epoch {epoch};"
                 " a smaller optimizer.lr usually helps."
             )
-        found = {f"val_{name}": value for name, value in result.metrics.items()}
+        evaluated = {f"val_{name}": value for name, value in result.metrics.items()}
         seconds = time.perf_counter() - start
-        return replace(metrics, values={**metrics.values, **found}, val_seconds=seconds)
+        return replace(metrics, values={**metrics.values, **evaluated}, val_seconds=seconds)
 
     def _train(self, accumulator: EpochAccumulator) -> None:
         """Makes the training steps of an epoch, or what is left of it."""

@@ -58,16 +58,16 @@ class FeatureStore:
         """Returns the features that an earlier run stored, `rows` of them, or None."""
         file = self._file(key)
         try:
-            found = np.load(file, mmap_mode="r", allow_pickle=False)
-            if found.dtype != np.float32 or len(found) != rows:
+            features = np.load(file, mmap_mode="r", allow_pickle=False)
+            if features.dtype != np.float32 or len(features) != rows:
                 return None
             os.utime(file)  # the most recently used is removed last
         except (OSError, ValueError, EOFError, TypeError):
             return None
-        if found.nbytes <= self._memory:
-            self._memory -= found.nbytes
-            return np.array(found)
-        return np.asarray(found)
+        if features.nbytes <= self._memory:
+            self._memory -= features.nbytes
+            return np.array(features)
+        return np.asarray(features)
 
     def draft(self, shape: tuple[int, ...]) -> Draft | None:
         """Returns space for features of this shape, or None if there is none."""
