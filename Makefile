@@ -14,9 +14,10 @@ EXTRAS := torch,mindspore,timm,demo,plot,dev
 demo: $(INSTALLED)
 	$(BIN)/isotune demo
 
-# Each worker holds both frameworks: about 4 GB.
+# Each worker holds both frameworks: about 4 GB. Threads of two workers share the cores: waiting ones
+# should sleep, not spin.
 test: $(INSTALLED)
-	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
+	OMP_WAIT_POLICY=passive $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
