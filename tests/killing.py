@@ -26,6 +26,8 @@ from typing import Any
 
 import yaml
 
+sys.path.append(str(Path(__file__).parents[1] / "examples" / "numpy_backend"))  # pytest's path
+
 import isotune
 import numpy_backend.plugin
 from isotune.cli.app import app

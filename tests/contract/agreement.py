@@ -1,7 +1,8 @@
 """How far a backend's logits are from the truth.
 
-``PYTHONPATH=tests python -m contract.agreement [NAME ...]`` prints a table of all backbones of
-the catalogue, or of those named, for every installed backend. That takes some minutes and 4 GB.
+``PYTHONPATH=tests:examples/numpy_backend python -m contract.agreement [NAME ...]`` prints a
+table of all backbones of the catalogue, or of those named, for every installed backend. That
+takes some minutes and 4 GB.
 """
 
 from __future__ import annotations
