@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import timm
 
@@ -36,7 +36,10 @@ def entry(model: str) -> BackboneEntry:
     if not isinstance(config.classifier, str):
         raise BackendError(f"timm's '{model}' has not one classifier, but {config.classifier}.")
     size = config.input_size[-1]
-    interpolation: Interpolation = "bilinear" if config.interpolation == "bilinear" else "bicubic"
+    if config.interpolation not in get_args(Interpolation):
+        raise BackendError(
+            f"timm's '{model}' resizes by '{config.interpolation}', which no transform does."
+        )
     weights = PublishedWeights(WEIGHTS, sha256="", hub=config.hf_hub_id)
     return BackboneEntry(
         name=f"timm:{model}",
@@ -47,7 +50,7 @@ def entry(model: str) -> BackboneEntry:
             Normalization(tuple(config.mean), tuple(config.std)),
             input_size=size,
             resize_size=int(size / config.crop_pct),
-            interpolation=interpolation,
+            interpolation=config.interpolation,
         ),
         min_input_size=size if config.fixed_input_size else 1,
         max_input_size=size if config.fixed_input_size else None,

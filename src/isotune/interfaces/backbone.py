@@ -15,7 +15,7 @@ IMAGENET_NORMALIZATION = Normalization(mean=(0.485, 0.456, 0.406), std=(0.229, 0
 Initialization = Literal["default", "vgg", "transformer"]
 """Initialization without weights; see :func:`isotune.models.initial.initial_state`."""
 
-Interpolation = Literal["bilinear", "bicubic"]
+Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
 
 
 @dataclass(frozen=True)

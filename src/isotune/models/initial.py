@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import assert_never
 
 from isotune.errors import WeightsError
 from isotune.interfaces.backbone import Initialization
@@ -89,28 +90,50 @@ def initial_state(
 def _initial(name: str, shapes: Mapping[str, Shape], seed: int, scheme: Initialization) -> Values:
     layer, _, parameter = name.rpartition(".")
     shape, weight = shapes[name], shapes.get(f"{layer}.weight", ())
-    biased = f"{layer}.bias" in shapes
     if parameter == "running_mean":
         return np.zeros(shape, np.float32)
     if parameter == "running_var":
         return np.ones(shape, np.float32)
     if parameter in ("weight", "bias") and len(weight) == 1:
         return np.full(shape, parameter == "weight", np.float32)
-    if scheme == "transformer":
-        return _transformer(name, shape, seed)
-    if parameter == "bias" and len(weight) > 1 and scheme == "vgg":
-        return np.zeros(shape, np.float32)
-    if parameter == "weight" and len(weight) > 2 and (scheme == "vgg" or not biased):
-        fan_out = weight[0] * math.prod(weight[2:])
-        return _normal(seed, name, shape, math.sqrt(2 / fan_out))
-    if parameter == "weight" and len(weight) == 2 and scheme == "vgg":
-        return _normal(seed, name, shape, 0.01)
+    values: Values | None = None
+    match scheme:
+        case "transformer":
+            values = _transformer(name, shape, seed)
+        case "vgg":
+            values = _vgg(name, shape, weight, seed)
+        case "default":
+            values = _default(name, shape, weight, seed, biased=f"{layer}.bias" in shapes)
+        case _:
+            assert_never(scheme)
+    if values is None:
+        raise WeightsError(
+            f"tensor '{name}' of shape {tuple(shape)} has no initial value of its own; give the"
+            " backbone weights instead of 'none'."
+        )
+    return values
+
+
+def _default(name: str, shape: Shape, weight: Shape, seed: int, biased: bool) -> Values | None:
+    parameter = name.rpartition(".")[2]
+    if parameter == "weight" and len(weight) > 2 and not biased:
+        return _normal(seed, name, shape, _he_deviation(weight))
     if parameter in ("weight", "bias") and len(weight) > 1:
         return _uniform(seed, name, shape, 1 / math.sqrt(math.prod(weight[1:])))
-    raise WeightsError(
-        f"tensor '{name}' of shape {tuple(shape)} has no initial value of its own; give the"
-        " backbone weights instead of 'none'."
-    )
+    return None
+
+
+def _vgg(name: str, shape: Shape, weight: Shape, seed: int) -> Values | None:
+    parameter = name.rpartition(".")[2]
+    if parameter == "bias" and len(weight) > 1:
+        return np.zeros(shape, np.float32)
+    if parameter == "weight" and len(weight) > 1:
+        return _normal(seed, name, shape, _he_deviation(weight) if len(weight) > 2 else 0.01)
+    return None
+
+
+def _he_deviation(weight: Shape) -> float:
+    return math.sqrt(2 / (weight[0] * math.prod(weight[2:])))
 
 
 TRANSFORMER_CONSTANTS = {
