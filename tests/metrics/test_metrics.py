@@ -11,14 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from sklearn import metrics as sklearn
-from sklearn.calibration import calibration_curve
 
 from isotune.interfaces.trainer import TrainingPlan
 from isotune.metrics import METRICS
 from isotune.metrics.precision_recall import class_figures
 from isotune.spec.optimizer import SGDSpec
 from isotune.training.evaluation import Evaluation, assess
+
+sklearn = pytest.importorskip("sklearn.metrics")
+calibration_curve = pytest.importorskip("sklearn.calibration").calibration_curve
 
 SOFTMAX = TrainingPlan(SGDSpec())
 SIGMOID = TrainingPlan(SGDSpec(), loss="binary_cross_entropy")

@@ -40,6 +40,7 @@ def faults(mode: str, **environment: str) -> tuple[str, int]:
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="for the GNU C library")
 def test_memory_of_freed_tensors_is_used_again() -> None:
+    pytest.importorskip("torch")
     returned, kept = faults("keep")
     _, plain = faults("leave")
     assert returned == "True"
@@ -48,4 +49,5 @@ def test_memory_of_freed_tensors_is_used_again() -> None:
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="for the GNU C library")
 def test_limits_from_the_environment_stand() -> None:
+    pytest.importorskip("torch")
     assert faults("keep", MALLOC_MMAP_THRESHOLD_="65536")[0] == "False"
