@@ -1,4 +1,4 @@
-"""Observers: what they are told of a run's end, and what they may ask."""
+"""Observers are notified of every end of a run, and may ask it to stop."""
 
 from __future__ import annotations
 
