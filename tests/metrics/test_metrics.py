@@ -82,8 +82,10 @@ def log_loss(found: Evaluation) -> float:
     if found.logits.shape[1] == 1:
         return float(sklearn.log_loss(found.labels, found.probabilities, labels=[0, 1]))
     z, hot = found.logits.astype(np.float64), np.eye(found.logits.shape[1])[found.labels]
-    if np.allclose(found.probabilities.sum(axis=1), 1, atol=1e-5):
-        return float(-(np.log(np.exp(z) / np.exp(z).sum(1, keepdims=True)) * hot).sum(1).mean())
+    softmax = np.exp(z) / np.exp(z).sum(1, keepdims=True)
+    # Not by their sum, which is 1 for the sigmoids of -4 and 4 too.
+    if np.allclose(found.probabilities, softmax, atol=1e-5):
+        return float(-(np.log(softmax) * hot).sum(1).mean())
     chances = 1 / (1 + np.exp(-z))
     return float(-(hot * np.log(chances) + (1 - hot) * np.log(1 - chances)).mean())
 
