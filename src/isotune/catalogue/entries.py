@@ -57,7 +57,7 @@ OWN = (
         features=84,
     ),
 )
-"""What torchvision does not have."""
+"""Backbones that torchvision does not have."""
 
 
 def _torchvision() -> list[BackboneEntry]:
@@ -87,7 +87,7 @@ def _published(values: dict[str, Any]) -> PublishedWeights:
 
 
 def _usual(weights: Mapping[str, PublishedWeights], largest: int | None) -> Preprocessing:
-    """Returns that of the first weights whose images are not too large."""
+    """Returns the preprocessing of the first weights whose images are not too large."""
     usual = (each.preprocessing for each in weights.values())
     return next(p for p in usual if p is not None and p.input_size <= (largest or p.input_size))
 
@@ -99,7 +99,7 @@ def catalogue(extra: Iterable[BackboneEntry] = ()) -> dict[str, BackboneEntry]:
     """Returns the built-in backbones and `extra` ones, by name.
 
     Raises:
-        SpecError: a name is there twice.
+        SpecError: Two backbones have the same name.
     """
     entries: dict[str, BackboneEntry] = {}
     for entry in (*BUILT_IN, *extra):
@@ -115,7 +115,7 @@ def find_backbone(name: str, catalogue: Mapping[str, BackboneEntry]) -> Backbone
     """Returns the backbone called `name`.
 
     Raises:
-        SpecError: there is none; the message lists those there are.
+        SpecError: There is none; the message lists all names.
     """
     if name in catalogue:
         return catalogue[name]
@@ -126,16 +126,17 @@ def find_backbone(name: str, catalogue: Mapping[str, BackboneEntry]) -> Backbone
 
 
 def chosen_backbone(spec: BackboneSpec, backend: str | None, plugins: Plugins) -> BackboneEntry:
-    """Returns the backbone of a spec, with what its weights were trained with.
+    """Returns the backbone of a spec, with the preprocessing of its weights.
 
     Args:
-        spec: which backbone and weights.
-        backend: where it is to run; None takes built-in ones and those of extensions alone.
-        plugins: where backends and backbones are found.
+        spec: The backbone and its weights.
+        backend: Name of the backend; None considers only built-in backbones and those of
+            extensions.
+        plugins: Where backends and backbones are found.
 
     Raises:
-        SpecError: there is none of that name.
-        BackendError: the backend has no such model of a library.
+        SpecError: There is no backbone of that name.
+        BackendError: The backend supports no such library, or the library has no such model.
     """
     if ":" in spec.name and backend is not None:
         entry = plugins.library_backbone(backend, spec.name)

@@ -1,4 +1,4 @@
-"""A model layer by layer: its parameters, and the epoch from which each of them trains."""
+"""Summary of a model: each layer's parameters, and when they train."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 Shape = tuple[int, ...]
 BYTES = 4
-"""Of a float32."""
+"""Size of a float32."""
 
 
 @dataclass(frozen=True)
@@ -16,12 +16,12 @@ class LayerRow:
     """A layer that has tensors.
 
     Attributes:
-        path: its canonical path; empty for tensors of the model itself.
-        kind: what it is (``conv 3x3``, ``linear``, ``batch norm``), None where names and
-            shapes leave that open.
-        shapes: those of its parameters, by their names in the layer, in PyTorch's layout.
-            The statistics of BatchNorm are no parameters.
-        trains_from: from which epoch on (counted from 1) each of them trains; None: never.
+        path: Canonical path of the layer; empty for tensors of the model itself.
+        kind: ``conv 3x3``, ``linear`` or ``batch norm``; None if names and shapes do not tell.
+        shapes: Shapes of the parameters by their names in the layer, in PyTorch's layout.
+            BatchNorm's statistics are not parameters.
+        trains_from: First epoch, counted from 1, in which each parameter trains; None if it
+            never does.
     """
 
     path: str
@@ -31,11 +31,11 @@ class LayerRow:
 
     @property
     def parameters(self) -> int:
-        """How many numbers its parameters hold."""
+        """Number of parameters, without BatchNorm's statistics."""
         return sum(map(math.prod, self.shapes.values()))
 
     def trainable(self, epoch: int = 1) -> int:
-        """Returns how many of them train in an epoch."""
+        """Returns the number of parameters that train in an epoch, counted from 1."""
         return sum(
             math.prod(shape)
             for name, shape in self.shapes.items()
@@ -44,7 +44,7 @@ class LayerRow:
 
     @property
     def state(self) -> str:
-        """``trainable``, ``frozen``, ``frozen, trains from epoch 3``, or that of each part."""
+        """``trainable``, ``frozen`` or ``frozen, trains from epoch 3``; by name if they differ."""
         states = {name: _state(start) for name, start in self.trains_from.items()}
         if len(set(states.values())) > 1:
             return "; ".join(f"{name} {state}" for name, state in states.items())
@@ -56,8 +56,8 @@ class ModelSummary:
     """All layers of a model, in its order.
 
     Attributes:
-        backbone: its name.
-        rows: the layers.
+        backbone: Name of the backbone.
+        rows: The layers.
     """
 
     backbone: str
@@ -65,26 +65,26 @@ class ModelSummary:
 
     @property
     def parameters(self) -> int:
-        """How many parameters there are, BatchNorm's statistics not counted."""
+        """Number of parameters, without BatchNorm's statistics."""
         return sum(row.parameters for row in self.rows)
 
     @property
     def trainable(self) -> int:
-        """How many of them train in the first epoch."""
+        """Number of parameters that train in the first epoch."""
         return self.trainable_in(1)
 
     @property
     def frozen(self) -> int:
-        """How many of them do not."""
+        """Number of parameters that are frozen in the first epoch."""
         return self.parameters - self.trainable
 
     @property
     def megabytes(self) -> float:
-        """The size of the parameters in float32, in 10^6 bytes."""
+        """Size of the parameters in float32, in units of 10^6 bytes."""
         return self.parameters * BYTES / 1e6
 
     def trainable_in(self, epoch: int) -> int:
-        """Returns how many parameters train in an epoch, counted from 1."""
+        """Returns the number of parameters that train in an epoch, counted from 1."""
         return sum(row.trainable(epoch) for row in self.rows)
 
 

@@ -1,4 +1,4 @@
-"""Makes the model of an experiment: backbone, weights, new head; and what its trainer needs."""
+"""Builds the model of an experiment (backbone, weights, new head) and its freeze plans."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def build_model(spec: ExperimentSpec, entry: BackboneEntry, backend: Backend, cl
     """Returns the native model at the start of training, the same values in every backend.
 
     Raises:
-        WeightsError: the weights are missing or do not fit.
-        BackendError: the backend does not have the backbone.
+        WeightsError: The weights are missing or do not fit.
+        BackendError: The backend does not have the backbone.
     """
     model, heads = build_with_heads(spec, entry, backend, classes)
     new = {k: v for path, head in heads.items() for k, v in head.state(path).items()}
@@ -39,12 +39,13 @@ def build_model(spec: ExperimentSpec, entry: BackboneEntry, backend: Backend, cl
 def build_with_heads(
     spec: ExperimentSpec, entry: BackboneEntry, backend: Backend, classes: int
 ) -> tuple[Any, dict[str, HeadValues]]:
-    """Returns the native model with its new head, and the values of what is new, by path.
+    """Returns the native model with its new head, and the values of its new layers by path.
 
-    New are also the last layers of auxiliary classifiers. All other values are arbitrary.
+    New layers are the head and the last layers of auxiliary classifiers. All other values of the
+    model are arbitrary.
 
     Raises:
-        BackendError: the backend does not have the backbone.
+        BackendError: The backend does not have the backbone.
     """
     model = build_backbone(entry, backend)
     path, width = head_path(spec.head, entry), backend.heads.in_features
@@ -61,7 +62,7 @@ def build_backbone(entry: BackboneEntry, backend: Backend) -> Any:
     """Returns the native model with its original head and arbitrary values.
 
     Raises:
-        BackendError: the backend does not have the backbone.
+        BackendError: The backend does not have the backbone.
     """
     if builder := entry.builders.get(backend.name):
         build = _imported(builder, entry) if isinstance(builder, str) else builder
@@ -88,22 +89,22 @@ def _imported(builder: str, entry: BackboneEntry) -> Callable[[], Any]:
 def freezing_plans(
     spec: ExperimentSpec, entry: BackboneEntry, names: Iterable[str]
 ) -> Callable[[int], FreezePlan]:
-    """Returns what gives the freeze plan of an epoch, counted from 1.
+    """Returns a function that returns the freeze plan of an epoch, counted from 1.
 
     Args:
-        spec: the experiment.
-        entry: its backbone.
-        names: canonical names of the model's state.
+        spec: The experiment.
+        entry: The backbone's catalogue entry.
+        names: Canonical names of the model's tensors.
 
     Raises:
-        SpecError: a pattern matches no parameter, or nothing is left to train.
+        SpecError: A pattern matches no parameter, or nothing is left to train.
     """
     head, state_names = head_path(spec.head, entry), tuple(names)
 
     def plan(epoch: int) -> FreezePlan:
         return freeze_plan(spec.freeze, head, state_names, epoch, entry.stages)
 
-    plan(1)  # every pattern is looked at, whatever the epoch
+    plan(1)  # checks every pattern, also those of later epochs
     return plan
 
 

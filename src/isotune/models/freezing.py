@@ -1,4 +1,4 @@
-"""Which parameters are frozen in which epoch: patterns over canonical names, resolved."""
+"""Resolves a spec's patterns to the parameters that are frozen in an epoch."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ def freeze_plan(
     epoch: int,
     stages: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> FreezePlan:
-    """Returns what is frozen during `epoch`, counted from 1.
+    """Returns the freeze plan of an epoch.
 
     Args:
-        spec: what the experiment asks for.
-        head: canonical path of the head.
-        state_names: canonical names of the model's state.
-        epoch: from 1.
-        stages: canonical paths by the name of a stage, which patterns may name.
+        spec: The spec's ``freeze``.
+        head: Canonical path of the head.
+        state_names: Canonical names of the model's tensors.
+        epoch: The epoch, counted from 1.
+        stages: Canonical paths by the name of a stage; patterns may name stages.
 
     Raises:
-        SpecError: a pattern matches no parameter, or nothing is left to train.
+        SpecError: A pattern matches no parameter, or nothing is left to train.
     """
     names = [name for name in state_names if is_parameter(name)]
     frozen = _frozen_at_start(spec, head, names, stages)

@@ -1,4 +1,4 @@
-"""The head of an experiment: where it goes, and its values at the start or from a checkpoint."""
+"""The head of an experiment: its path, and its values at the start or from a checkpoint."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from isotune.spec.head import HeadSpec, LinearHeadSpec, MLPHeadSpec
 
 
 def head_path(spec: HeadSpec, entry: BackboneEntry) -> str:
-    """Returns the canonical path of what the head replaces.
+    """Returns the canonical path of the module that the head replaces.
 
-    A linear head takes the place of the last linear layer, an MLP that of the whole classifier.
+    A linear head replaces the last linear layer, an MLP head the whole classifier.
     """
     match spec:
         case LinearHeadSpec():
@@ -47,11 +47,11 @@ def new_head(
     """Returns a head with its initial values: the same bytes for every backend.
 
     Args:
-        spec: which head.
-        seed: the experiment's seed.
-        in_features: width of the features.
-        classes: how many the dataset has.
-        convolutional: whether it classifies each place of maps.
+        spec: The head.
+        seed: The experiment's seed.
+        in_features: Width of the features.
+        classes: Number of classes of the dataset.
+        convolutional: Whether the head classifies each position of feature maps.
     """
     widths = (in_features, *hidden_widths(spec), outputs_of(spec, classes))
     names = linear_paths("head", len(widths) - 2)
@@ -63,7 +63,7 @@ def new_head(
 
 
 def outputs_of(spec: HeadSpec, classes: int) -> int:
-    """Returns how many logits a head has for so many classes."""
+    """Returns the number of logits of a head."""
     return 1 if spec.outputs == "single" else classes
 
 

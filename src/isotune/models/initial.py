@@ -35,10 +35,10 @@ def linear_values(seed: int, name: str, in_features: int, out_features: int) -> 
     (https://pytorch.org/docs/stable/generated/torch.nn.Linear.html).
 
     Args:
-        seed: the experiment's seed.
-        name: tells its values from those of other layers: ``head``, ``head.3``.
-        in_features: width of its input.
-        out_features: width of its output.
+        seed: The experiment's seed.
+        name: Name of the layer's random stream, such as ``head`` or ``head.3``.
+        in_features: Width of the input.
+        out_features: Width of the output.
     """
     bound = 1 / math.sqrt(in_features)
     # No parameter's path has a slash, so these streams are the head's alone.
@@ -68,19 +68,19 @@ def initial_state(
     et al., 2018); other biases and the class token 0; LayerScale 1e-6 (Liu et al., "A ConvNet for
     the 2020s", 2022), the logarithm of a logit scale ln 10 ("Swin Transformer V2", 2022).
 
-    ``vgg`` is that of torchvision's VGG, whose convolutions have a bias: all convolutions normal
+    ``vgg`` is torchvision's for VGG, whose convolutions have a bias: all convolutions normal
     with variance 2 / fan_out, linear layers normal with deviation 0.01, every bias 0.
 
     Args:
-        shapes: shapes by canonical name.
-        seed: the experiment's seed.
-        scheme: which of the three.
+        shapes: Shapes by canonical name.
+        seed: The experiment's seed.
+        scheme: The scheme of initialization.
 
     Returns:
         float32 arrays by name, in the order of `shapes`.
 
     Raises:
-        WeightsError: a tensor is none of these.
+        WeightsError: The scheme has no initial value for a tensor.
     """
     with ThreadPoolExecutor(os.cpu_count()) as threads:  # NumPy computes without Python's lock
         drawn = threads.map(lambda name: _initial(name, shapes, seed, scheme), shapes)

@@ -57,7 +57,7 @@ def quantile(p: Doubles) -> Doubles:
     """Returns the values below which a standard normal number falls with probability `p`.
 
     Args:
-        p: probabilities, excluding 0 and 1, shape (N,).
+        p: Probabilities, excluding 0 and 1, shape (N,).
     """
     q = p - 0.5
     r = 0.180625 - q * q

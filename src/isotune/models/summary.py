@@ -17,9 +17,9 @@ def summarize_layers(
     """Returns the layers of a model.
 
     Args:
-        shapes: of all its tensors, by canonical name, in the model's order.
-        freezing: the freeze plan of an epoch, counted from 1.
-        changes: the epochs in which the plan changes, the first left out.
+        shapes: Shapes of all tensors by canonical name, in the model's order.
+        freezing: Returns the freeze plan of an epoch, counted from 1.
+        changes: The epochs, except the first, in which the plan changes.
     """
     plans = {epoch: freezing(epoch).frozen for epoch in (1, *sorted(changes))}
     layers: dict[str, dict[str, Shape]] = {}
