@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from isotune.interfaces.backend import Backend
-from isotune.interfaces.dataset import Batch, DeviceBatch, Normalization
+from isotune.interfaces.dataset import Batch, DeviceBatch, FeatureBatch, Normalization
 from isotune.interfaces.trainer import Trainer, TrainingPlan
 from isotune.metrics import METRICS
 from isotune.metrics.metric import ScoredLabels
@@ -18,6 +19,11 @@ from isotune.spec.experiment import ExperimentSpec
 from isotune.spec.loss import LOSSES
 from isotune.spec.metrics import ALWAYS
 from isotune.training.probabilities import predicted, probabilities
+
+Labels = list[NDArray[np.int32]]
+"""Labels of batches, each int32 of shape (N,)."""
+
+Samples = TypeVar("Samples", Batch, FeatureBatch)
 
 FETCH_EVERY = 16
 """Steps between two waits for the device, which is not synchronized at every step."""
@@ -73,6 +79,16 @@ def logits_of(
             yield outputs.logits
 
 
+def collect_labels(batches: Iterable[Samples], labels: Labels) -> Iterator[Samples]:
+    """Yields `batches` and appends the labels of each to `labels`.
+
+    Feeding a device may run ahead of its steps, so labels queue up until their outputs are fetched.
+    """
+    for batch in batches:
+        labels.append(batch.labels)
+        yield batch
+
+
 def evaluate(
     backend: Backend,
     trainer: Trainer,
@@ -91,14 +107,9 @@ def evaluate(
         plan: Describes the loss.
         metrics: Names of the metrics to compute besides loss and accuracy.
     """
-    labels: list[NDArray[np.int32]] = []
-
-    def collected() -> Iterator[Batch]:
-        for batch in batches:
-            labels.append(batch.labels)
-            yield batch
-
-    logits = np.concatenate(list(logits_by_batch(backend, trainer, collected(), normalization)))
+    labels = Labels()
+    collected = collect_labels(batches, labels)
+    logits = np.concatenate(list(logits_by_batch(backend, trainer, collected, normalization)))
     return assess(logits, np.concatenate(labels), plan, metrics)
 
 

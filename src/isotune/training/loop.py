@@ -17,11 +17,10 @@ from isotune.interfaces.trainer import Outputs, StepPlan, TrainingPlan
 from isotune.spec.experiment import ExperimentSpec
 from isotune.training.accumulator import EpochAccumulator
 from isotune.training.checkpoint_schedule import CheckpointSchedule
-from isotune.training.evaluation import FETCH_EVERY
+from isotune.training.evaluation import FETCH_EVERY, Labels
 from isotune.training.learner import Learner
 from isotune.training.micro_batches import MicroBatch, micro_batches
 from isotune.training.progress import Best, Patience, Progress
-from isotune.training.strategy import Labels
 
 
 @dataclass

@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any, TypeVar
-
-import numpy as np
-from numpy.typing import NDArray
+from collections.abc import Callable, Iterator
+from typing import Any
 
 from isotune.interfaces.checkpoint import State
-from isotune.interfaces.dataset import Batch, DeviceBatch, FeatureBatch
+from isotune.interfaces.dataset import DeviceBatch
 from isotune.interfaces.freezing import FreezePlan
 from isotune.interfaces.trainer import Trainer
 from isotune.training.accumulator import Stopwatch
-from isotune.training.evaluation import Evaluation, evaluate
+from isotune.training.evaluation import Evaluation, Labels, collect_labels, evaluate
 from isotune.training.session import Session
-
-Labels = list[NDArray[np.int32]]
-Samples = TypeVar("Samples", Batch, FeatureBatch)
 
 
 class Strategy(ABC):
@@ -100,13 +94,3 @@ class WholeModel(Strategy):
     def model_state(self) -> State:
         """Returns copies of all tensors of the model."""
         return self._session.backend.state_adapter.export_model(self._model)
-
-
-def collect_labels(batches: Iterable[Samples], labels: Labels) -> Iterator[Samples]:
-    """Yields `batches` and appends the labels of each to `labels`.
-
-    A strategy may run ahead of the step, so labels queue up until their outputs are fetched.
-    """
-    for batch in batches:
-        labels.append(batch.labels)
-        yield batch

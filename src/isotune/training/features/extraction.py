@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from isotune.interfaces.dataset import Batch, FeatureBatch
-from isotune.training.evaluation import logits_by_batch
+from isotune.training.evaluation import Labels, collect_labels, logits_by_batch
 from isotune.training.session import Session
 
 
@@ -34,16 +34,10 @@ class Extractor:
 
     def features(self, batches: Iterable[Batch]) -> Iterator[FeatureBatch]:
         """Yields the features of each batch, at most `batch_size` images, in order."""
-        labels = []
-
-        def padded() -> Iterator[Batch]:
-            for batch in batches:
-                labels.append(batch.labels)
-                yield _padded(batch, self.batch_size)
-
-        session = self._session
+        session, labels = self._session, Labels()
+        padded = (_padded(batch, self.batch_size) for batch in collect_labels(batches, labels))
         rows = logits_by_batch(
-            session.backend, self._trainer, padded(), session.normalization, fetch_every=1
+            session.backend, self._trainer, padded, session.normalization, fetch_every=1
         )
         for features in rows:
             truth = labels.pop(0)

@@ -13,14 +13,14 @@ from isotune.interfaces.checkpoint import State
 from isotune.interfaces.dataset import DeviceBatch, FeatureBatch
 from isotune.interfaces.freezing import FreezePlan
 from isotune.training.accumulator import Stopwatch
-from isotune.training.evaluation import Evaluation, assess, logits_of
+from isotune.training.evaluation import Evaluation, Labels, assess, collect_labels, logits_of
 from isotune.training.features.cache import FeatureCache
 from isotune.training.features.cut import Cut
 from isotune.training.features.extraction import Extractor, even_batch, regrouped, without_first
 from isotune.training.features.key import FeatureKeys
 from isotune.training.features.store import FeatureStore, Rows
 from isotune.training.session import Session
-from isotune.training.strategy import Labels, Strategy, collect_labels
+from isotune.training.strategy import Strategy
 
 MEBIBYTE = 1 << 20
 EVAL_BATCH = 1024
