@@ -8,6 +8,7 @@ from pydantic import Field
 
 from isotune.spec.base import Meaning, SpecModel
 from isotune.spec.metrics import Monitor
+from isotune.spec.values import NotNegative
 
 
 class EvaluationSpec(SpecModel):
@@ -41,7 +42,7 @@ class EarlyStopping(SpecModel):
 
     monitor: Monitor = "val_loss"
     patience: Annotated[int, Field(ge=1)] = 5
-    min_delta: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    min_delta: NotNegative = 0.0
 
 
 WeightsFile = Annotated[

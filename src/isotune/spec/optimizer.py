@@ -8,15 +8,12 @@ from typing import Annotated, ClassVar, Literal, Union
 from pydantic import Field, model_validator
 
 from isotune.spec.base import AsTuple, SpecModel
+from isotune.spec.values import NotNegative, Positive
 
-LearningRate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Decay = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Betas = Annotated[tuple[Fraction, Fraction], AsTuple]
 StageDecay = Annotated[float, Field(gt=0, le=1)]
-"""What the learning rate of each stage is multiplied by, compared with that of the next one towards
-the logits: the head has the full rate, the stage before it this share, the one before that its
-square. 1 is the same rate for all."""
+"""Factor of the learning rate from each stage to the one before it."""
 
 
 class _Optimizer(SpecModel):
@@ -55,10 +52,10 @@ class SGDSpec(_Optimizer):
     """
 
     name: Literal["sgd"] = "sgd"
-    lr: LearningRate = 0.01
+    lr: Positive = 0.01
     momentum: Fraction = 0.0
     nesterov: bool = False
-    weight_decay: Decay = 0.0
+    weight_decay: NotNegative = 0.0
     lr_decay_per_stage: StageDecay = 1.0
 
     @model_validator(mode="after")
@@ -93,10 +90,10 @@ class AdamSpec(_AdamLike):
     """
 
     name: Literal["adam"]
-    lr: LearningRate = 0.001
+    lr: Positive = 0.001
     betas: Betas = (0.9, 0.999)
-    eps: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1e-8
-    weight_decay: Decay = 0.0
+    eps: Positive = 1e-8
+    weight_decay: NotNegative = 0.0
     lr_decay_per_stage: StageDecay = 1.0
 
 
@@ -112,10 +109,10 @@ class AdamWSpec(_AdamLike):
     """
 
     name: Literal["adamw"]
-    lr: LearningRate = 0.001
+    lr: Positive = 0.001
     betas: Betas = (0.9, 0.999)
-    eps: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1e-8
-    weight_decay: Decay = 0.01
+    eps: Positive = 1e-8
+    weight_decay: NotNegative = 0.01
     lr_decay_per_stage: StageDecay = 1.0
 
 

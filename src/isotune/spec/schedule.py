@@ -10,6 +10,7 @@ from typing import Annotated, Literal, Union
 from pydantic import Field
 
 from isotune.spec.base import AsTuple, Shorthand, SpecModel
+from isotune.spec.values import Positive
 
 Gamma = Annotated[float, Field(gt=0, le=1)]
 
@@ -22,7 +23,7 @@ class Warmup(SpecModel):
         start: Factor of the learning rate at the first step.
     """
 
-    epochs: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    epochs: Positive
     start: Annotated[float, Field(ge=0, lt=1)] = 0.1
 
 

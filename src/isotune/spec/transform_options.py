@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from isotune.errors import nearest
 from isotune.spec.base import Meaning
+from isotune.spec.values import Finite, NotNegative, Positive
 
 
 def _one_of(literal: Any) -> BeforeValidator:
@@ -32,13 +33,10 @@ _Pixels = Annotated[int, Field(gt=0)]
 _Border = Annotated[int, Field(ge=0)]
 _Level = Annotated[int, Field(ge=0, le=255)]
 _Share = Annotated[float, Field(gt=0, le=1)]
-_Finite = Annotated[float, Field(allow_inf_nan=False)]
-_Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-_NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 _Hue = Annotated[float, Field(ge=-0.5, le=0.5)]
-_NotNegatives = Annotated[tuple[_NotNegative, _NotNegative], AfterValidator(_ascending)]
+_NotNegatives = Annotated[tuple[NotNegative, NotNegative], AfterValidator(_ascending)]
 _Hues = Annotated[tuple[_Hue, _Hue], AfterValidator(_ascending)]
-_Finites = Annotated[tuple[_Finite, _Finite], AfterValidator(_ascending)]
+_Finites = Annotated[tuple[Finite, Finite], AfterValidator(_ascending)]
 
 Size = Annotated[
     Union[_Pixels, tuple[_Pixels, _Pixels]],
@@ -59,16 +57,16 @@ Areas = Annotated[
     Meaning("[smallest, largest], shares of the image's area above 0 and up to 1"),
 ]
 Ratios = Annotated[
-    tuple[_Positive, _Positive],
+    tuple[Positive, Positive],
     AfterValidator(_ascending),
     Meaning("[smallest, largest] width over height, above 0"),
 ]
 Degrees = Annotated[
-    Union[_NotNegative, _Finites],
+    Union[NotNegative, _Finites],
     Meaning("a number of degrees not below 0, or [smallest, largest]"),
 ]
 Jitter = Annotated[
-    Union[_NotNegative, _NotNegatives],
+    Union[NotNegative, _NotNegatives],
     Meaning("a number not below 0, or [smallest, largest] of the factor"),
 ]
 HueJitter = Annotated[

@@ -9,6 +9,7 @@ from pydantic import Field
 from isotune.spec.base import AsTuple, Meaning, SpecModel
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Url = Annotated[str, Field(pattern=r"^https?://"), Meaning("an http:// or https:// address")]
 Digest = Annotated[
