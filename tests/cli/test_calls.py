@@ -37,6 +37,27 @@ def test_a_wrong_call_ends_with_2(isotune, spec: Path, call: list[str], sentence
     assert all(line.startswith("isotune: ") for line in result.stderr.splitlines())
 
 
+@pytest.mark.parametrize(
+    ("call", "sentence"),
+    [
+        (["run", "tiny.yaml", "-b", "numpy", "-o", "{long}"], "cannot be written: File name too"),
+        (
+            ["run", "tiny.yaml", "-b", "numpy", "--set", "dataset.path={long}"],
+            "there is no such dataset folder",
+        ),
+        (["split", "{long}", "-o", "out", "--train", "1"], "there is no such folder of images"),
+        (["convert", "{long}", "out.pth"], "cannot be read: File name too long"),
+        (["bench", "--data", "{long}"], "should be a folder with train/ and val/"),
+    ],
+)
+def test_a_name_that_is_too_long_for_the_system_is_told(
+    isotune, spec: Path, call: list[str], sentence: str
+):
+    result = isotune(*(part.format(long="n" * 300) for part in call))
+    assert result.exit_code != 0
+    assert sentence in result.stderr
+
+
 def test_a_bare_call_shows_the_help_and_ends_with_2(isotune):
     result = isotune()
     assert result.exit_code == 2

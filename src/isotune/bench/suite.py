@@ -23,6 +23,7 @@ from isotune.bench.setting import Setting
 from isotune.bench.synthetic import make_dataset
 from isotune.errors import DatasetError, IsotuneError
 from isotune.interfaces.versions import versions
+from isotune.storage.paths import is_dir
 
 Measurement = dict[str, Any]
 """A dict with ``kind``, ``by``, ``setting`` and either ``figures`` or ``error``."""
@@ -133,7 +134,7 @@ def benchmark_images(data: Path | None, generated: int, stack: ExitStack) -> Pat
         DatasetError: `data` is not a folder of a dataset.
     """
     if data is not None:
-        if not (data / "train").is_dir():
+        if not is_dir(data / "train"):
             raise DatasetError(f"{data}: should be a folder with train/ and val/.")
         return data.resolve()
     if not generated:

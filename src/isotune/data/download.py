@@ -8,6 +8,7 @@ from pathlib import Path
 
 from isotune.data.archives.unpack import unpack
 from isotune.errors import DatasetError
+from isotune.storage.paths import is_dir
 
 IGNORED_ENTRIES = frozenset({"__MACOSX", ".DS_Store"})
 """Entries that macOS adds to archives."""
@@ -35,7 +36,7 @@ def ensure_dataset(
         DatasetError: the folder does not exist and cannot be downloaded, or the archive has
             another hash or is unsafe.
     """
-    if path.is_dir():
+    if is_dir(path):
         return path
     if url is None:
         raise DatasetError(
@@ -48,7 +49,7 @@ def ensure_dataset(
 
     try:
         with exclusively(path):
-            if not path.is_dir():
+            if not is_dir(path):
                 _install(path, url, sha256, contents)
     except DownloadError as error:
         raise DatasetError(

@@ -23,6 +23,7 @@ from isotune.reports.tables import Table
 from isotune.spec.experiment import ExperimentSpec
 from isotune.spec.load import load_spec
 from isotune.storage.atomic import write_atomically
+from isotune.storage.paths import is_new_or_empty
 
 NEEDED = {
     "sklearn": "scikit-learn",
@@ -186,6 +187,6 @@ def results_table(results: Sequence[Result]) -> Table:
 
 def _output_folder(output: Path | None) -> Path:
     folder = output or Path("runs") / f"demo-{datetime.now():%Y%m%d-%H%M%S}"
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if not is_new_or_empty(folder):
         raise RunError(f"{folder}: is there already; name a new or empty folder.")
     return folder

@@ -18,6 +18,7 @@ from isotune.interfaces.names import is_under
 from isotune.models.head import head_path
 from isotune.plugins import Plugins
 from isotune.plugins import plugins as default_plugins
+from isotune.storage.paths import exists, is_dir
 from isotune.weights.dialects.canonical import describe_dropped, to_canonical
 from isotune.weights.formats.files import printable
 from isotune.weights.formats.read import read_weights
@@ -87,9 +88,9 @@ def convert(
     """
     source, target = Path(source), Path(target)
     writer(target)
-    if target.exists() and not overwrite:
+    if exists(target) and not overwrite:
         raise WeightsError(f"'{target}' is there already; --force replaces it.")
-    if source.is_dir():
+    if is_dir(source):
         weights = _of_run(source, checkpoint, plugins)
     else:
         weights = _of_file(source, backbone, plugins)

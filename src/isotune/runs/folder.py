@@ -28,6 +28,7 @@ from isotune.spec.experiment import ExperimentSpec
 from isotune.spec.load import dump_spec, load_spec
 from isotune.storage.atomic import write_atomically
 from isotune.storage.locks import try_lock
+from isotune.storage.paths import is_new_or_empty
 
 LOCK = ".lock"
 
@@ -51,7 +52,7 @@ class RunFolder:
         """
         stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
         wanted = path or Path("runs") / f"{spec.name}-{backend}-{stamp}"
-        if path is None and _is_used(wanted):
+        if path is None and not _is_free(wanted):
             wanted = _free(wanted)
         folder = cls(wanted)
         _refuse_used(wanted)
@@ -201,19 +202,17 @@ def _line(metrics: EpochMetrics) -> str:
     return json.dumps(metrics.as_json()) + "\n"
 
 
-def _is_used(path: Path) -> bool:
-    return path.exists() and (
-        not path.is_dir() or any(entry.name != LOCK for entry in path.iterdir())
-    )
+def _is_free(path: Path) -> bool:
+    return is_new_or_empty(path, ignored=[LOCK])
 
 
 def _refuse_used(path: Path) -> None:
-    if _is_used(path):
+    if not _is_free(path):
         raise RunError(f"{path}: is there already; name a new or empty folder.")
 
 
 def _free(path: Path) -> Path:
     number = 2
-    while _is_used(candidate := path.with_name(f"{path.name}-{number}")):
+    while not _is_free(candidate := path.with_name(f"{path.name}-{number}")):
         number += 1
     return candidate

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from isotune.data.sources.fingerprints import file_fingerprints
 from isotune.errors import DatasetError
 from isotune.interfaces.dataset import DatasetFormat, ImageSource
+from isotune.storage.paths import is_dir
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -112,7 +113,7 @@ class Cifar10Source(ImageSource):
 
 
 def _folder(root: Path) -> Path:
-    if not root.is_dir():
+    if not is_dir(root):
         raise DatasetError(f"{root}: there is no such dataset folder.")
     inside = root / FOLDER
     return inside if inside.is_dir() and not (root / META).exists() else root

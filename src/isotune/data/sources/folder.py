@@ -12,6 +12,7 @@ import numpy as np
 from isotune.data.sources.fingerprints import file_fingerprints
 from isotune.errors import DatasetError, nearest
 from isotune.interfaces.dataset import DatasetFormat, ImageSource
+from isotune.storage.paths import is_dir
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -90,10 +91,10 @@ class FolderSource(ImageSource):
 
 
 def _split_folder(root: Path, split: str) -> Path:
-    if not root.is_dir():
+    if not is_dir(root):
         raise DatasetError(f"{root}: there is no such dataset folder.")
     folder = root / split
-    if not folder.is_dir():
+    if not is_dir(folder):
         names = _subfolders(root)
         there = f"It has: {', '.join(names)}." if names else "It has no folder at all."
         raise DatasetError(f"{root}: has no split '{split}'.{nearest(split, names)} {there}")

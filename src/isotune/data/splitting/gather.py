@@ -13,6 +13,7 @@ from isotune.data.decode import reason
 from isotune.data.integrity.check import BrokenImage, check_file, in_threads
 from isotune.data.sources.folder import EXTENSIONS, class_images
 from isotune.errors import DatasetError
+from isotune.storage.paths import is_dir
 
 SPLIT_NAMES = frozenset({"train", "training", "val", "valid", "validation", "test", "testing"})
 
@@ -43,7 +44,7 @@ def class_folders(sources: Sequence[str | Path]) -> dict[str, Path]:
     """
     folders = [Path(os.path.abspath(source)) for source in sources]  # noqa: PTH100 (links stay)
     for folder in folders:
-        if not folder.is_dir():
+        if not is_dir(folder):
             raise DatasetError(f"{folder}: there is no such folder of images.")
     if len(folders) == 1 and (inside := _class_folders_in(folders[0])):
         folders = inside

@@ -14,6 +14,7 @@ from isotune.data.splitting.gather import Gathered, class_folders, gather
 from isotune.data.splitting.partition import Counts, Size, check_sizes, counts, partition
 from isotune.errors import DatasetError, SpecError
 from isotune.storage.atomic import atomic_folder
+from isotune.storage.paths import is_new_or_empty
 
 LISTING = "images.csv"
 """File in the dataset's folder that lists the source file of each image."""
@@ -116,7 +117,7 @@ def _check_output(folder: Path, classes: dict[str, Path]) -> None:
     for source in classes.values():
         if folder.resolve().is_relative_to(source.resolve()):
             raise DatasetError(f"{folder}: is inside of {source}, whose images are to be split.")
-    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+    if not is_new_or_empty(folder):
         raise DatasetError(f"{folder}: is there already; the output should be new or empty.")
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from isotune.errors import WeightsError
+from isotune.storage.paths import is_dir
 
 
 class Unreadable(Exception):
@@ -27,7 +28,7 @@ def opened(path: Path) -> Iterator[BinaryIO]:
     Raises:
         WeightsError: the file cannot be opened, or the body raised :class:`Unreadable`.
     """
-    if path.is_dir():
+    if is_dir(path):
         raise WeightsError(f"'{path}' is a folder, not a weights file.")
     try:
         with path.open("rb") as file:
