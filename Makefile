@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 WORKERS ?= 2
-EXTRAS := torch,mindspore,timm,demo,plot,dev
+EXTRAS := torch,mindspore,timm,demo,dev
 
 .PHONY: demo test lint format bench backbones clean
 
