@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +8,7 @@ import pytest
 import yaml
 
 import numpy_backend.plugin
-from isotune.cli.app import app
+from command_line import exit_code, restored_log
 from isotune.plugins import plugins
 from tiny import experiment, make_images
 
@@ -23,10 +22,8 @@ def surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[No
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
     monkeypatch.delenv("ISOTUNE_VERBOSE", raising=False)
     plugins.register(numpy_backend.plugin, "numpy")
-    log = logging.getLogger("isotune")
-    before = log.level, list(log.handlers)
-    yield
-    log.level, log.handlers[:] = before
+    with restored_log():
+        yield
     plugins.unregister(numpy_backend.plugin)
 
 
@@ -51,9 +48,7 @@ def isotune(capsys: pytest.CaptureFixture[str]) -> Isotune:
     """Calls the command line: ``isotune("run", "tiny.yaml")``."""
 
     def call(*arguments: object) -> Result:
-        with pytest.raises(SystemExit) as end:
-            app([str(argument) for argument in arguments], prog_name="isotune")
-        return Result(end.value.code, *capsys.readouterr())
+        return Result(exit_code(*arguments), *capsys.readouterr())
 
     return call
 

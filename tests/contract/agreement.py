@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contract.truth import CLASSES, SEED, images
-from isotune.interfaces.freezing import FreezePlan
 from isotune.interfaces.head import HeadValues, LinearValues
 from isotune.interfaces.trainer import TrainingPlan
 from isotune.spec.optimizer import SGDSpec
@@ -42,9 +41,7 @@ def with_known_weights(subject: Subject) -> Learner:
         auxiliary=tuple(path.rpartition(".")[0] for path in subject.entry.auxiliary),
         auxiliary_weight=subject.entry.auxiliary_weight,
     )
-    trainer = backend.trainer(model, plan)
-    trainer.freeze(FreezePlan())
-    return Learner(backend, model, trainer)
+    return subject.learner_of(model, plan)
 
 
 def logits(learner: Learner, name: str) -> dict[str, NDArray[np.float32]]:

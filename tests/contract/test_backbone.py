@@ -5,9 +5,7 @@ from __future__ import annotations
 import pytest
 
 from contract.agreement import distance, logits, with_known_weights
-from contract.truth import CATALOGUE, TRUTH, WITH_LOGITS, images
-from isotune.interfaces.trainer import TrainingPlan
-from isotune.spec.optimizer import SGDSpec
+from contract.truth import CATALOGUE, TRUTH, WITH_LOGITS
 from isotune.testing.subject import Subject
 
 
@@ -28,8 +26,7 @@ def test_features_are_what_the_last_layer_classifies(subject: Subject) -> None:
     entry, backend, learner = subject.entry, subject.backend, with_known_weights(subject)
     weights = {k: v for k, v in learner.state().items() if k.startswith(f"{entry.classifier}.")}
     backend.heads.detach(learner.model, entry.classifier)
-    learner.trainer = backend.trainer(learner.model, TrainingPlan(SGDSpec()))
-    features = learner.evaluate(images(entry.name))
+    features = subject.learner_of(learner.model).evaluate(subject.images)
     assert features.shape == (2, entry.features)
     if not entry.convolutional:
         weight, bias = weights.values()

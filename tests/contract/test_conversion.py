@@ -14,11 +14,7 @@ from numpy.typing import NDArray
 import isotune
 from contract.installed import subjects
 from contract.natively import FORMATS
-from contract.truth import images
-from isotune.interfaces.freezing import FreezePlan
-from isotune.interfaces.trainer import TrainingPlan
-from isotune.spec.optimizer import SGDSpec
-from isotune.testing.subject import Learner, Subject, in_bytes
+from isotune.testing.subject import Subject, in_bytes
 from isotune.testing.values import state
 
 NAMES = ("efficientnet_lite0", "lenet", "mobilenet_v2", "resnet18")
@@ -39,9 +35,7 @@ def pairs(names: tuple[str, ...]) -> Iterator[Any]:
 
 
 def logits(subject: Subject, model: Any) -> NDArray[np.float32]:
-    trainer = subject.backend.trainer(model, TrainingPlan(SGDSpec()))
-    trainer.freeze(FreezePlan())
-    return Learner(subject.backend, model, trainer).evaluate(images(subject.entry.name))
+    return subject.learner_of(model).evaluate(subject.images)
 
 
 def difference(first: Subject, second: Subject, folder: Path) -> float:

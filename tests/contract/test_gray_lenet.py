@@ -10,10 +10,7 @@ import pytest
 
 import isotune
 from isotune.interfaces.dataset import Batch, Normalization
-from isotune.interfaces.freezing import FreezePlan
-from isotune.interfaces.trainer import TrainingPlan
-from isotune.spec.optimizer import SGDSpec
-from isotune.testing.subject import Learner, Subject
+from isotune.testing.subject import Subject
 from isotune.testing.values import words
 from isotune.weights.formats.read import read_weights
 
@@ -48,9 +45,8 @@ def test_its_logits_are_the_same(subject: Subject, saved: tuple[Path, Any], tmp_
     assert "moments.conv1.weight" in done.notes[0]
     backend, model = subject.backend, subject.model()
     backend.state_adapter.import_model(model, read_weights(done.target))
-    trainer = backend.trainer(model, TrainingPlan(SGDSpec()))
-    trainer.freeze(FreezePlan())
+    learner = subject.learner_of(model)
     fed = backend.dataset.feed([gray_batch()], EVEN)
-    outputs = trainer.fetch([trainer.eval_step(batch) for batch in fed])
+    outputs = learner.trainer.fetch([learner.trainer.eval_step(batch) for batch in fed])
     np.testing.assert_allclose(outputs[0].logits, expected, rtol=0, atol=ABSOLUTE)
-    assert len(Learner(backend, model, trainer).state()) == 10
+    assert len(learner.state()) == 10

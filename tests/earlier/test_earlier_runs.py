@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,9 +15,9 @@ import pytest
 from safetensors.numpy import load, load_file
 
 import isotune
+from command_line import exit_code, restored_log
 from earlier.make_runs import GOES_ON, HERE, figures, machine, place_images
 from earlier.plugin import registered
-from isotune.cli import main
 from outcomes import state_files
 
 TRUTH: dict[str, dict[str, Any]] = json.loads((HERE / "truth.json").read_text("utf-8"))
@@ -40,7 +39,7 @@ def surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[No
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("ISOTUNE_HOME", str(tmp_path / "home"))
     place_images(tmp_path / "home")
-    with registered():
+    with registered(), restored_log():
         yield
 
 
@@ -61,10 +60,7 @@ def copy(name: str, place: Path) -> Path:
 
 def call(*arguments: object) -> None:
     """Runs the command line, which must end with 0."""
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as end:
-        patch.setattr(sys, "argv", ["isotune", *map(str, arguments)])
-        main()
-    assert end.value.code == 0
+    assert exit_code(*arguments) == 0
 
 
 def check_evaluation(run: isotune.Run, expected: dict[str, Any], **arguments: Any) -> None:

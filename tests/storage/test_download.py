@@ -241,10 +241,7 @@ def test_what_happens_is_one_line_where_there_is_no_terminal(
     target: Path,
     caplog: pytest.LogCaptureFixture,
     capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    # Tests of the command line, in the same process, leave its handler.
-    monkeypatch.setattr(logging.getLogger("isotune"), "handlers", [])
     site.etag, site.cuts = '"one"', [100, 100]
     with caplog.at_level(logging.INFO, "isotune.storage.downloads"):
         fetched(site, target)
