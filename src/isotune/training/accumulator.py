@@ -17,6 +17,7 @@ from isotune.interfaces.dataset import Batch
 from isotune.interfaces.metrics import EpochMetrics
 from isotune.interfaces.trainer import HostOutputs
 from isotune.spec.metrics import ALWAYS
+from isotune.training.micro_batches import batch_weight
 from isotune.training.probabilities import predicted
 
 
@@ -43,7 +44,8 @@ class EpochAccumulator:
 
     Attributes:
         epoch: Counted from 1.
-        loss: Sum of the losses of all images.
+        loss: Sum of the losses of all images, each times the weight of its class.
+        weight: Sum of these weights; the number of images without class weights.
         correct: Number of images that were predicted correctly.
         samples: Number of images.
         learning_rate: Learning rate of the most recent step.
@@ -56,6 +58,7 @@ class EpochAccumulator:
 
     epoch: int
     loss: float = 0.0
+    weight: float = 0.0
     correct: int = 0
     samples: int = 0
     learning_rate: float = 0.0
@@ -72,6 +75,7 @@ class EpochAccumulator:
             "steps": self.steps,
             "samples": self.samples,
             "loss": self.loss,
+            "weight": self.weight,
             "correct": self.correct,
             "learning_rate": self.learning_rate,
             "last_loss": self.last_loss,
@@ -81,17 +85,34 @@ class EpochAccumulator:
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> EpochAccumulator:
-        """The inverse of :meth:`as_json`; the clock continues from where it was."""
+        """The inverse of :meth:`as_json`; the clock continues from where it was.
+
+        Earlier versions wrote no weight and weighed every batch by its number of images.
+        """
         same = ("epoch", "steps", "samples", "loss", "correct", "learning_rate")
         return cls(
             **{name: values[name] for name in same},
+            weight=values.get("weight", values["samples"]),
             last_loss=values["last_loss" if "last_loss" in values else "newest_loss"],
             waiting=Stopwatch(values["data_seconds"]),
             begin=time.perf_counter() - values["seconds"],
         )
 
-    def add(self, fetched: Sequence[HostOutputs], labels: list[NDArray[np.int32]]) -> None:
+    def add(
+        self,
+        fetched: Sequence[HostOutputs],
+        labels: list[NDArray[np.int32]],
+        class_weights: NDArray[np.float32] | None = None,
+    ) -> None:
         """Adds the outputs of some steps, and removes their batches from the front of `labels`.
+
+        A batch's loss counts by the weights of its images, so that the epoch's mean does not
+        depend on how its images are divided into batches.
+
+        Args:
+            fetched: Outputs of training steps, in order.
+            labels: Labels of their batches, and perhaps of later ones; each int32, shape (N,).
+            class_weights: float32, shape (classes,), or None.
 
         Raises:
             TrainingError: A loss is not a finite number.
@@ -104,7 +125,9 @@ class EpochAccumulator:
                     " a smaller optimizer.lr usually helps."
                 )
             self.last_loss = outputs.loss
-            self.loss += outputs.loss * len(truth)
+            weight = batch_weight(truth, class_weights)
+            self.loss += outputs.loss * weight
+            self.weight += weight
             self.correct += int((predicted(outputs.logits) == truth).sum())
             self.samples += len(truth)
             self.steps += 1
@@ -123,7 +146,7 @@ class EpochAccumulator:
             steps=steps,
             learning_rate=self.learning_rate,
             values={
-                "train_loss": self.loss / self.samples,
+                "train_loss": self.loss / self.weight,
                 "train_accuracy": self.correct / self.samples,
                 **dict.fromkeys(validation, math.nan),
             },

@@ -148,7 +148,8 @@ class TrainingLoop:
             saves = self._checkpoint_due and not ends  # at the end it comes with the epoch's
             first = math.isnan(self.first_step_seconds)
             if first or saves or ends or len(pending) == FETCH_EVERY:
-                accumulator.add(strategy.trainer.fetch(pending), labels)
+                fetched = strategy.trainer.fetch(pending)
+                accumulator.add(fetched, labels, self.plan.class_weights)
                 elapsed = time.perf_counter() - mark
                 if first:
                     self.first_step_seconds = elapsed

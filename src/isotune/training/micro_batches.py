@@ -41,12 +41,18 @@ def micro_batches(
     result = []
     for start in range(0, len(labels), every):
         update = labels[start : start + every]
-        weights = np.array([_weight(batch, class_weights) for batch in update])
+        weights = np.array([batch_weight(batch, class_weights) for batch in update])
         *scales, last = (weights / weights.sum()).tolist()
         result += [MicroBatch(start, scale, apply_update=False) for scale in scales]
         result.append(MicroBatch(start, last))
     return result
 
 
-def _weight(labels: NDArray[np.int32], class_weights: NDArray[np.float32] | None) -> float:
+def batch_weight(labels: NDArray[np.int32], class_weights: NDArray[np.float32] | None) -> float:
+    """Returns the denominator of a batch's mean loss: its images or the sum of their weights.
+
+    Args:
+        labels: int32, shape (N,).
+        class_weights: float32, shape (classes,), or None.
+    """
     return float(len(labels) if class_weights is None else class_weights[labels].sum(dtype=float))
