@@ -53,6 +53,17 @@ def test_cosine() -> None:
     assert ours({"name": "cosine", "final": 0.02}) == pytest.approx(expected)
 
 
+def test_cosine_of_its_own_length() -> None:
+    """Longer than the run it is a part of the wave, shorter it stays at its end."""
+    whole = theirs("CosineAnnealingLR", T_max=STEPS_PER_EPOCH * 10)
+    assert ours({"name": "cosine", "epochs": 10}) == pytest.approx(whole)
+    short = theirs("CosineAnnealingLR", T_max=STEPS_PER_EPOCH * 4, eta_min=0.02 * BASE)
+    found = ours({"name": "cosine", "epochs": 4, "final": 0.02})
+    ended = STEPS_PER_EPOCH * 4
+    assert found[:ended] == pytest.approx(short[:ended])
+    assert found[ended:] == [0.02 * BASE] * (STEPS_PER_EPOCH * EPOCHS - ended)
+
+
 def test_warmup() -> None:
     expected = theirs("LinearLR", start_factor=0.25, end_factor=1.0, total_iters=6)
     found = ours({"name": "constant", "warmup": {"epochs": 2, "start": 0.25}})
@@ -73,6 +84,7 @@ def test_warmup_then_cosine() -> None:
             {"name": "step", "every": 2},
             {"name": "multi_step", "milestones": [1, 3]},
             {"name": "cosine"},
+            {"name": "cosine", "epochs": 5},
         ]
     ),
     warmup=st.none() | st.floats(0.1, 20),

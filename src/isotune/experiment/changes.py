@@ -1,7 +1,8 @@
-"""Which fields of a spec may change when a run is resumed."""
+"""Which fields of a spec may change when a run is resumed, and what follows from it."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from isotune.errors import SpecError
@@ -12,6 +13,7 @@ MAY_CHANGE = (
     "name",
     "dataset.path",
     "epochs",
+    "schedule.epochs",
     "eval_batch_size",
     "workers",
     "evaluation",
@@ -29,7 +31,8 @@ MAY_CHANGE = (
     "compile",
 )
 """Fields that leave the experiment the same or that another machine may need to change, with all
-fields inside them. A schedule that depends on the number of epochs follows the new number."""
+fields inside them. A schedule that depends on the number of epochs follows the new number, unless
+``schedule.epochs`` keeps the old one."""
 
 
 def check_changes(before: ExperimentSpec, after: ExperimentSpec) -> None:
@@ -45,6 +48,32 @@ def check_changes(before: ExperimentSpec, after: ExperimentSpec) -> None:
                 f"{name}: is {new.get(name)!r}, but the run was started with {old.get(name)!r}: it"
                 f" would be another experiment. What may change: {', '.join(MAY_CHANGE)}."
             )
+
+
+def schedule_change(
+    before: ExperimentSpec, after: ExperimentSpec, step: int, steps_per_epoch: int, last: float
+) -> str | None:
+    """Returns a sentence on a learning rate that leaves its old schedule, or None.
+
+    Args:
+        before: The spec so far.
+        after: The spec from now on.
+        step: Number of the next training step, from 0 over the whole run.
+        steps_per_epoch: Number of training steps per epoch.
+        last: Learning rate of the step before.
+    """
+    old, new = (
+        spec.schedule.learning_rate(spec.optimizer.lr, step, steps_per_epoch, spec.epochs)
+        for spec in (before, after)
+    )
+    if math.isclose(old, new):
+        return None
+    lengths = [spec.schedule.length(spec.epochs) for spec in (before, after)]
+    return (
+        f"the learning rate goes from {last:.3g} to {new:.3g}, since its schedule is now"
+        f" {lengths[1]} epochs long instead of {lengths[0]};"
+        f" --set schedule.epochs={lengths[0]} would keep its course, with {old:.3g} now."
+    )
 
 
 def _may_change(name: str) -> bool:

@@ -23,6 +23,7 @@ from isotune.runs.folder import RunFolder
 from isotune.training.features.plan import Strategies, plan_strategies
 from isotune.training.learner import Learner
 from isotune.training.loop import TrainingLoop
+from isotune.training.plan import mention_idle_epochs
 from isotune.training.progress import Progress
 from isotune.training.session import Session
 from isotune.training.stop import stop_on_signals
@@ -38,12 +39,14 @@ class ResumeState:
     Attributes:
         progress: How far the run has come.
         steps: Number of training steps made.
+        learning_rate: Learning rate of the last of them.
         optimizer: The optimizer's state; None at the first step.
         lineage: Who trained before.
     """
 
     progress: Progress = field(default_factory=Progress)
     steps: int = 0
+    learning_rate: float = 0.0
     optimizer: State | None = None
     lineage: tuple[LineageEntry, ...] = ()
 
@@ -79,6 +82,7 @@ class PreparedExperiment:
         shapes = session.backend.state_adapter.model_shapes(model)
         freezing = freezing_plans(session.spec, session.entry, shapes)
         strategies = plan_strategies(session, model, freezing(1))
+        mention_idle_epochs(session.spec, len(session.training_batches()))
         layers = summarize_model(session.spec, shapes, freezing)
         return cls(session, model, freezing, strategies, layers, start)
 

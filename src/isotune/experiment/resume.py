@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from isotune.data.images import Images
 from isotune.errors import RunError
-from isotune.experiment.changes import check_changes
+from isotune.experiment.changes import check_changes, schedule_change
 from isotune.experiment.checkpoint_writer import checkpoint_name
 from isotune.experiment.open import rebuild
 from isotune.experiment.prepared import PreparedExperiment, ResumeState
@@ -25,6 +26,8 @@ from isotune.training.accumulator import EpochAccumulator
 from isotune.training.progress import Patience, Progress
 from isotune.training.session import Session
 from isotune.weights.formats.write import write_weights
+
+log = logging.getLogger(__name__)
 
 
 def resume(
@@ -86,6 +89,7 @@ def _prepare(
         where = str(folder.path)
         model = rebuild(session.spec, session.entry, session.backend, loaded.model, where)
         start = _resume_state(folder, store, session.spec, loaded)
+        _mention_schedule(folder.spec(), session, start)
     prepared = PreparedExperiment.prepare(session, model, start)
     folder.write_spec(session.spec)
     folder.write_metrics(start.progress.history)
@@ -109,7 +113,20 @@ def _resume_state(
         best=history[best - 1] if best is not None else None,
         accumulator=sums and EpochAccumulator.from_json(sums),
     )
-    return ResumeState(progress, manifest["step"], loaded.optimizer, tuple(manifest["lineage"]))
+    return ResumeState(
+        progress,
+        steps=manifest["step"],
+        learning_rate=manifest["metrics"]["learning_rate"],
+        optimizer=loaded.optimizer,
+        lineage=tuple(manifest["lineage"]),
+    )
+
+
+def _mention_schedule(before: ExperimentSpec, session: Session, start: ResumeState) -> None:
+    steps = len(session.training_batches())
+    sentence = schedule_change(before, session.spec, start.steps, steps, start.learning_rate)
+    if sentence is not None:
+        log.warning("%s", sentence)
 
 
 def _check_images(path: Path, manifest: dict[str, Any], images: Images) -> None:

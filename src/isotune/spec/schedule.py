@@ -42,8 +42,12 @@ class _Schedule(SpecModel):
 
         Args:
             epoch: Number of epochs that are complete.
-            progress: Share of the run's steps that are done, warm-up left out, in [0, 1].
+            progress: Share of the schedule's steps that are done, warm-up left out, in [0, 1].
         """
+
+    def length(self, epochs: int) -> int:
+        """Returns the number of epochs from no progress to all of it, in a run of `epochs`."""
+        return epochs
 
     def learning_rate(self, base: float, step: int, steps_per_epoch: int, epochs: int) -> float:
         """Returns the learning rate of one training step.
@@ -54,6 +58,7 @@ class _Schedule(SpecModel):
             steps_per_epoch: Number of training steps per epoch.
             epochs: Number of epochs of the whole run.
         """
+        epochs = self.length(epochs)
         warmup = self.warmup.epochs * steps_per_epoch if self.warmup else 0.0
         if self.warmup and step < warmup:
             base *= self.warmup.start + (1 - self.warmup.start) * step / warmup
@@ -109,10 +114,13 @@ class CosineSchedule(_Schedule):
     """Half a cosine from the learning rate to `final` times it, step by step.
 
     Attributes:
+        epochs: Length in epochs, warm-up included; null takes the run's. In epochs after it, the
+            learning rate stays as it is at its end.
         final: Factor of the learning rate at the end.
     """
 
     name: Literal["cosine"]
+    epochs: Annotated[int, Field(ge=1)] | None = None
     final: Annotated[float, Field(ge=0, le=1)] = 0.0
 
     def factor(self, epoch: int, progress: float) -> float:
@@ -122,6 +130,10 @@ class CosineSchedule(_Schedule):
         """
         wave = (1 + math.cos(math.pi * progress)) / 2
         return self.final + (1 - self.final) * wave
+
+    def length(self, epochs: int) -> int:
+        """Returns the number of epochs of the half wave."""
+        return self.epochs or epochs
 
 
 ScheduleSpec = Annotated[

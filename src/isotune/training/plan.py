@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,6 +15,8 @@ from isotune.interfaces.backend import Backend
 from isotune.interfaces.trainer import TrainingPlan
 from isotune.spec.experiment import ExperimentSpec
 from isotune.spec.loss import LossSpec
+
+log = logging.getLogger(__name__)
 
 
 def training_plan(spec: ExperimentSpec, entry: BackboneEntry, images: Images) -> TrainingPlan:
@@ -39,6 +42,18 @@ def check_precision(spec: ExperimentSpec, backend: Backend) -> None:
         raise SpecError(
             f"precision: backend '{backend.name}' has no '{spec.precision}' on {backend.device};"
             f" it has: {', '.join(precisions)}."
+        )
+
+
+def mention_idle_epochs(spec: ExperimentSpec, steps_per_epoch: int) -> None:
+    """Logs a warning if the learning rate is 0 in whole epochs after the end of its schedule."""
+    last, length = spec.epochs - 1, spec.schedule.length(spec.epochs)
+    step = last * steps_per_epoch
+    if not spec.schedule.learning_rate(spec.optimizer.lr, step, steps_per_epoch, spec.epochs):
+        log.warning(
+            "schedule.epochs: is %d, after which the learning rate is 0: of the run's %d epochs,"
+            " those after epoch %d change no parameter.",
+            *(length, spec.epochs, length),
         )
 
 
