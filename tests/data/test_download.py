@@ -76,7 +76,7 @@ def test_what_fails_leaves_nothing_behind(site: Site, tmp_path: Path) -> None:
     site.files["/hostile.zip"] = zipped("../../evil")
     cases = {
         f"{site.url}/gone.zip": "404",
-        f"{site.url}/page.zip": "neither a zip nor a tar",
+        f"{site.url}/page.zip": "neither a zip nor a tar archive: it looks like an HTML page",
         f"{site.url}/hostile.zip": "outside",
         "http://127.0.0.1:9/bees.zip": "cannot be downloaded",
         "ftp://127.0.0.1/bees.zip": "http://",

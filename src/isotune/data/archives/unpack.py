@@ -15,6 +15,7 @@ from typing import IO
 from isotune.data.archives.budget import Budget
 from isotune.data.archives.tar_stream import CHUNK, TarStream
 from isotune.errors import DatasetError
+from isotune.storage.signatures import HEAD, describe
 
 
 def unpack(archive: Path, folder: Path) -> None:
@@ -34,7 +35,9 @@ def unpack(archive: Path, folder: Path) -> None:
         if _unpack_tar(archive, folder, budget):
             return
         if not zipfile.is_zipfile(archive):
-            raise DatasetError("it is neither a zip nor a tar archive")
+            with archive.open("rb") as file:
+                found = describe(file.read(HEAD))
+            raise DatasetError(f"it is neither a zip nor a tar archive: {found}")
         _unpack_zip(archive, folder, budget)
     except (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError) as error:
         raise DatasetError(f"it is damaged: {error}") from error

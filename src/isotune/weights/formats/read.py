@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from isotune.errors import WeightsError
+from isotune.storage.signatures import HEAD, describe
+from isotune.storage.untrusted import open_regular
 from isotune.weights.formats.arrays import check_shape, widen_bfloat16
 from isotune.weights.formats.ckpt.read import is_ckpt, read_ckpt
 from isotune.weights.formats.files import Unreadable, opened
@@ -37,18 +40,6 @@ SAFETENSORS_DTYPES = {
 SAFETENSORS_HEADER = 100_000_000
 """Largest size of a header in bytes."""
 
-OTHER_FILES = (
-    (b"version https://git-lfs", "a Git LFS pointer; fetch the file itself with 'git lfs pull'"),
-    (b"<!doctype html", "an HTML page, perhaps an error message saved by a download"),
-    (b"<html", "an HTML page, perhaps an error message saved by a download"),
-    (b"<?xml", "an XML document, perhaps an error message saved by a download"),
-    (b"{", "a JSON document"),
-    (b"\x1f\x8b", "a gzip archive; unpack it first"),
-    (b"\x89hdf", "an HDF5 file"),
-    (b"\x93numpy", "a NumPy array"),
-)
-"""First bytes of other kinds of files, in lower case, with descriptions."""
-
 
 def read_weights(path: str | Path) -> dict[str, NDArray[Any]]:
     """Reads a ``.pth``, ``.safetensors`` or MindSpore ``.ckpt`` file.
@@ -62,14 +53,39 @@ def read_weights(path: str | Path) -> dict[str, NDArray[Any]]:
     """
     path = Path(path)
     with opened(path) as file:
-        head = file.read(1024)
-        if _is_safetensors(head, path.stat().st_size):
+        head = file.read(HEAD)
+        kind = _format(head, path.stat().st_size)
+        if kind == "safetensors":
             return _read_safetensors(file)
-        if is_ckpt(head):
+        if kind == "ckpt":
             return read_ckpt(file)
-    if head.startswith((ZIP_MAGIC, PICKLE_MAGIC)):
+    if kind == "pth":
         return read_pth(path)
-    raise WeightsError(f"'{path}' is not a .pth, .safetensors or .ckpt file: {_describe(head)}.")
+    raise WeightsError(f"'{path}' {_wrong_format(head)}.")
+
+
+def refuse_other_formats(path: Path) -> str | None:
+    """Returns why a file cannot hold weights, judged by its first bytes, or None if it can.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    with open_regular(path) as file:
+        head = file.read(HEAD)
+        size = os.fstat(file.fileno()).st_size
+    return _wrong_format(head) if _format(head, size) is None else None
+
+
+def _format(head: bytes, size: int) -> Literal["safetensors", "ckpt", "pth"] | None:
+    if _is_safetensors(head, size):
+        return "safetensors"
+    if is_ckpt(head):
+        return "ckpt"
+    return "pth" if head.startswith((ZIP_MAGIC, PICKLE_MAGIC)) else None
+
+
+def _wrong_format(head: bytes) -> str:
+    return f"is not a .pth, .safetensors or .ckpt file: {describe(head)}"
 
 
 def _is_safetensors(head: bytes, file_size: int) -> bool:
@@ -106,15 +122,3 @@ def _array(name: str, part: dict[str, Any]) -> NDArray[Any]:
     shape = tuple(part["shape"])
     check_shape(shape, f"tensor '{name}'")
     return array.reshape(shape)
-
-
-def _describe(head: bytes) -> str:
-    if not head:
-        return "it is empty"
-    start = head.lstrip().lower()
-    for magic, description in OTHER_FILES:
-        if start.startswith(magic):
-            return f"it looks like {description}"
-    if head[257:262] == b"ustar":
-        return "it looks like a tar archive; unpack it first"
-    return "its first bytes belong to no known format"
