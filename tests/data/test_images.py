@@ -10,7 +10,9 @@ from safetensors.numpy import save
 
 import isotune
 from cifar import make_cifar10
+from isotune.data.images import open_split
 from isotune.errors import DatasetError, WeightsError
+from isotune.spec.load import load_spec
 from tiny import experiment, make_images, numpy_plugins
 from web import served
 
@@ -61,3 +63,35 @@ def test_a_run_downloads_its_images_and_weights_once(
     with pytest.raises(WeightsError, match=r"backbone.weights: .* cannot be reached"):
         isotune.run(spec, backend="numpy", output=tmp_path / "no", plugins=numpy_plugins())
     assert not (tmp_path / "no").exists()
+
+
+@pytest.mark.parametrize("path", ["{}/out", "../../out", "~/out", "C:\\out", "link/out", "a\0b"])
+def test_a_download_is_never_unpacked_outside_of_the_home(
+    path: str, tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "linked").mkdir()
+    (home / "datasets").mkdir(parents=True)
+    (home / "datasets" / "link").symlink_to(tmp_path / "linked")
+    before = sorted(tmp_path.rglob("*"))
+    with served() as site:
+        dataset = {"path": path.format(tmp_path), "url": f"{site.url}/insects.zip"}
+        spec = load_spec(experiment(Path(), dataset=dataset))
+        with pytest.raises(DatasetError, match=f"goes to a plain name, .* in {home}/datasets"):
+            open_split(spec.dataset, "train")
+        assert site.requests == []
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("path", ["{}/insects", "~/insects", "link/insects"])
+def test_a_folder_that_is_there_may_be_anywhere(
+    path: str, tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    make_images(tmp_path / "insects")
+    (home / "datasets").mkdir(parents=True)
+    (home / "datasets" / "link").symlink_to(tmp_path)
+    dataset = {"path": path.format(tmp_path), "url": "http://127.0.0.1:9/insects.zip"}
+    spec = load_spec(experiment(Path(), dataset=dataset))
+    assert open_split(spec.dataset, "train").classes == ("ants", "bees", "cats")

@@ -18,6 +18,7 @@ from isotune.interfaces.dataset import DatasetFormat, ImageSource
 from isotune.spec.dataset import DatasetSpec
 from isotune.spec.experiment import ExperimentSpec
 from isotune.storage import home
+from isotune.storage.paths import expanded, inner_path, is_dir, is_plain_name
 
 log = logging.getLogger(__name__)
 
@@ -191,9 +192,24 @@ def dataset_folder(dataset: DatasetFormat) -> Path:
         DatasetError: It does not exist and there is no address to download it from.
     """
     name = dataset.path
-    path = home.datasets() / Path(name).expanduser()  # an absolute path stays as it is
+    path = home.datasets() / expanded(name)  # an absolute path stays as it is
+    if dataset.url is not None and not is_dir(path):
+        path = _download_folder(str(expanded(name)))
     try:
         return ensure_dataset(path, dataset.url, dataset.sha256, dataset.expected_entries())
     except DatasetError as error:
         beside = "" if path == Path(name) else f" Nor is there a {name} beside the spec."
         raise DatasetError(f"dataset.path: {error}{beside}") from error
+
+
+def _download_folder(name: str) -> Path:
+    try:
+        return inner_path(home.datasets(), name)
+    except ValueError as error:
+        last = Path(name).name
+        example = last if is_plain_name(last) else "images"
+        raise DatasetError(
+            f"dataset.path: there is no folder '{name}', and dataset.url cannot be unpacked there,"
+            f" since {error}; an archive goes to a plain name, such as '{example}', in"
+            f" {home.datasets()}."
+        ) from error

@@ -42,7 +42,8 @@ class DatasetSpec(SpecModel):
         format: How images and labels are stored.
         path: The dataset's folder: absolute, relative to the spec's file or the working
             directory, or under ``$ISOTUNE_HOME/datasets``.
-        url: Address of an archive (zip or tar) to download if the folder does not exist.
+        url: Address of an archive (zip or tar) to download if the folder does not exist; `path`
+            is then a plain name, under which it is unpacked in ``$ISOTUNE_HOME/datasets``.
         sha256: First digits, at least 8, of the archive's SHA-256.
         splits: Names of the splits.
         broken: What to do about images that cannot be read: stop with an error, or skip them.

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from isotune.storage.paths import expanded
+
 
 def home() -> Path:
     """Returns ``$ISOTUNE_HOME`` as an absolute path; it need not exist."""
-    return Path(os.environ.get("ISOTUNE_HOME") or "~/.cache/isotune").expanduser().resolve()
+    return expanded(os.environ.get("ISOTUNE_HOME") or "~/.cache/isotune").resolve()
 
 
 def datasets() -> Path:

@@ -9,6 +9,7 @@ from pathlib import Path
 from isotune.errors import WeightsError, nearest
 from isotune.interfaces.backbone import BackboneEntry, PublishedWeights
 from isotune.storage import home
+from isotune.storage.paths import expanded, is_plain_name
 
 
 def locate_weights(
@@ -49,7 +50,7 @@ def locate_weights(
             return place
     if url is None:
         raise _missing(entry, weights, places)
-    if Path(weights).name != weights:
+    if not is_plain_name(weights):
         raise WeightsError(
             f"'{weights}' is not there and is no file name for backbone.url; {_url_hint()}."
         )
@@ -62,7 +63,7 @@ def _url_hint() -> str:
 
 
 def _places(weights: str, base: Path) -> list[Path]:
-    path = Path(weights).expanduser()
+    path = expanded(weights)
     return list(dict.fromkeys([(base / path).absolute(), home.weights() / path]))
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from isotune.data.sources.folder import EXTENSIONS
 from isotune.errors import DatasetError
 from isotune.interfaces.dataset import ImageSource
-from isotune.storage.paths import exists, is_dir, is_file
+from isotune.storage.paths import exists, expanded, is_dir, is_file
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -77,7 +77,7 @@ def _inside(folder: Path) -> list[Path]:
 
 def _matches(pattern: Path) -> list[Path]:
     # Not Path.glob, whose ** at the end stands for folders only.
-    names = glob.iglob(str(pattern.expanduser()), recursive=True)  # noqa: PTH207
+    names = glob.iglob(str(expanded(pattern)), recursive=True)  # noqa: PTH207
     matches = map(Path, names)
     files = sorted({path for path in matches if not path.is_dir()})
     if not files:
