@@ -1,11 +1,19 @@
-"""The number of threads that decode images."""
+"""Threads that read and decode images."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 MAX_DEFAULT_WORKERS = 8
 """Upper bound on the default number of decoding threads."""
+
+CHUNK = 64
+"""Number of files that a thread reads at a time."""
+
+_T = TypeVar("_T")
 
 
 def worker_count(workers: int | None) -> int:
@@ -18,3 +26,16 @@ def usable_cpus() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def in_threads(read: Callable[[int], _T], indices: Sequence[int], workers: int | None) -> list[_T]:
+    """Returns ``read(index)`` for all `indices`, computed by threads."""
+    starts = range(0, len(indices), CHUNK)
+    executor = ThreadPoolExecutor(worker_count(workers), "isotune-check")
+    try:
+        chunks = executor.map(
+            lambda start: [read(index) for index in indices[start : start + CHUNK]], starts
+        )
+        return [result for chunk in chunks for result in chunk]
+    finally:
+        executor.shutdown(cancel_futures=True)

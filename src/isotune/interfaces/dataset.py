@@ -102,12 +102,29 @@ class ImageSource(ABC):
     def identify(self, index: int) -> str:
         """Returns text by which a person finds image `index`, usually its path."""
 
+    def name(self, index: int) -> str:
+        """Returns the name of image `index` in its split, the same wherever the dataset lies."""
+        return self.identify(index)
+
+    def digests(self) -> NDArray[np.uint8] | None:
+        """Returns a digest of each image's content, by which equal images are found.
+
+        Returns:
+            uint8, shape (len(self), 16), zeros for an image that cannot be read; or None if the
+            source has none.
+        """
+        return None
+
     def fingerprints(self) -> list[str] | None:
         """Returns text that changes with every change of the images or their order, or None.
 
         Cached results of the images are valid as long as it is equal; with None they never are.
+        By default it is the digests, and None unless all images have one.
         """
-        return None
+        digests = self.digests()
+        if digests is None or not digests.any(axis=1).all():
+            return None
+        return [digest.tobytes().hex() for digest in digests]
 
 
 class DatasetFormat(DatasetSpec):

@@ -107,6 +107,24 @@ def test_a_full_disk_ends_the_keeping_and_loses_nothing(
         np.testing.assert_array_equal(store.get(number), image(number))  # type: ignore[arg-type]
 
 
+def test_what_has_changed_on_disk_is_not_taken_for_an_image(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    store = PixelStore(3, 60, 1000)
+    for number in range(3):
+        store.put(number, image(number))
+    assert store._file is not None
+    os.pwrite(store._file.fileno(), b"\0\1\2\3" * 30, 0)
+    assert store.get(1) is None
+    assert store.get(2) is None
+    assert [record.message for record in caplog.records] == [
+        "decoded images cached on disk have changed there; they are decoded again."
+    ]
+    for number in range(3):
+        store.put(number, image(number))
+        np.testing.assert_array_equal(store.get(number), image(number))  # type: ignore[arg-type]
+
+
 def test_threads_may_put_and_get_at_once() -> None:
     store = PixelStore(200, 3000, 6000)
 

@@ -102,3 +102,19 @@ def test_what_is_wrong_is_one_sentence_that_names_the_file(
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="no such dataset folder"):
         Cifar10Source(tmp_path / "gone", "train")
+
+
+def test_digests_are_those_of_the_pixels_alone(root: Path) -> None:
+    first = (root / "data_batch_1.bin").read_bytes()[:3073]
+    with (root / "test_batch.bin").open("ab") as file:
+        file.write(b"\x09" + first[1:])
+    train, test = (Cifar10Source(root, split).digests() for split in ("train", "test"))
+    assert train.shape == (15, 16)
+    assert (train[0] == test[3]).all()
+    assert len(np.unique(np.concatenate([train, test]), axis=0)) == 18
+    subset = Subset(Cifar10Source(root, "train"), [4, 0])
+    assert subset.fingerprints() == [train[4].tobytes().hex(), train[0].tobytes().hex()]
+    assert [subset.name(index) for index in range(2)] == [
+        "data_batch_2.bin[1]",
+        "data_batch_1.bin[0]",
+    ]

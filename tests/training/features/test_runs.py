@@ -9,15 +9,18 @@ from shutil import copytree
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 import isotune
 from isotune.data.batches import Batches
-from isotune.errors import SpecError
+from isotune.errors import SpecError, TrainingError
 from isotune.experiment.result import Run
 from isotune.interfaces.dataset import Batch
 from isotune.interfaces.events import RunStarted
 from isotune.runs.checkpoints import CheckpointStore
+from isotune.storage.sealed import HEADER
 from isotune.testing.subject import assert_states_close, in_bytes
 from tiny import experiment, make_images
 
@@ -118,7 +121,7 @@ def test_a_run_equals_one_without_kept_features(
     spec["checkpoint"] = {"every_steps": 1}
     found = run(spec, tmp_path / "kept", backend)
     assert_same_run(found, run(spec, tmp_path / "plain", backend, features="off"))
-    assert len(list(cache.glob("*.npy"))) == 1, "those of validation, which are the same again"
+    assert len(list(cache.glob("*.features"))) == 1, "those of validation, which are the same again"
 
 
 @pytest.mark.parametrize("backend", ["torch", "mindspore"])
@@ -149,7 +152,7 @@ def test_views_are_seen_in_turn(
 ) -> None:
     spec = lenet(images, epochs=5)
     found = run(spec, tmp_path / "views", views=2)
-    assert len(list(cache.glob("*.npy"))) == 3
+    assert len(list(cache.glob("*.features"))) == 3
     of_epoch = Batches.epoch
 
     def epoch(self: Batches, epoch: int, start_batch: int = 0) -> Iterator[Batch]:
@@ -172,7 +175,7 @@ def test_where_features_are_kept_changes_no_result(
             file.unlink()
         finished = run(lenet(images), tmp_path / name, views=2, **bound)
         ends[name] = list(last(finished))
-        assert (len(list(cache.glob("*.npy"))) == 3) == (name != "nowhere")
+        assert (len(list(cache.glob("*.features"))) == 3) == (name != "nowhere")
         assert not list(cache.glob("*.part"))
     for memory, files, nowhere in zip(*ends.values(), strict=True):
         assert in_bytes(memory) == in_bytes(files)
@@ -188,11 +191,20 @@ def test_without_randomness_features_are_computed_once(
     assert computed == [5] * 4, "9 training images in even batches, filled up for 6 others"
 
 
+def turn(path: Path, degrees: int) -> None:
+    """Turns an image, in a format in which all images of its size take the same number of bytes."""
+    with Image.open(path) as image:
+        turned = image.rotate(degrees)
+    turned.save(path, "BMP")
+
+
 def test_a_later_run_finds_features_of_the_same_images_and_weights_alone(
     images: Path, tmp_path: Path, cache: Path, computed: list[int]
 ) -> None:
     own = tmp_path / "images"
     copytree(images, own)
+    one, another = sorted((own / "train").glob("*/*.png"))[:2]
+    turn(another, 0)
     spec = lenet(own)
     first = run(spec, tmp_path / "first", views=2)
     assert len(computed) == 6
@@ -210,10 +222,52 @@ def test_a_later_run_finds_features_of_the_same_images_and_weights_alone(
         computed.clear()
         run({**spec, **other}, tmp_path / name, views=2)
         assert len(computed) == batches, name
-    os.utime(next((own / "train").glob("*/*.png")), ns=(1, 1))
+    os.utime(one, ns=(1, 1))
+    own.rename(tmp_path / "moved")
+    own.symlink_to(tmp_path / "moved")
     computed.clear()
+    run(spec, tmp_path / "the same images", views=2)
+    assert computed == []
+    before = another.stat()
+    turn(another, 180)
+    os.utime(another, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert another.stat().st_size == before.st_size
     run(spec, tmp_path / "another image", views=2)
     assert len(computed) == 4, "those of validation still hold"
+
+
+def test_damaged_features_are_computed_again(
+    images: Path,
+    tmp_path: Path,
+    cache: Path,
+    computed: list[int],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    first = run(lenet(images), tmp_path / "first", views=1)
+    files = sorted(cache.glob("*.features"))
+    rows = files[0].read_bytes()[HEADER:]
+    damages = [
+        rows[:-1] + bytes([rows[-1] ^ 1]),
+        np.full(len(rows) // 4, np.nan, np.float32).tobytes(),
+        rows[: len(rows) // 2],
+    ]
+    for number, damage in enumerate(damages):
+        computed.clear()
+        caplog.clear()
+        files[0].write_bytes(files[0].read_bytes()[:HEADER] + damage)
+        again = run(lenet(images), tmp_path / f"again {number}", views=1)
+        assert in_bytes(last(again)[0]) == in_bytes(last(first)[0])
+        assert len(computed) in (1, 2), "one split's alone"
+        assert [str(files[0]) in message for message in caplog.messages] == [True]
+
+
+def test_features_that_are_not_finite_do_not_blame_the_learning_rate(
+    images: Path, tmp_path: Path, cache: Path
+) -> None:
+    spec = lenet(images, normalization={"mean": [0, 0, 0], "std": [1e-40, 1e-40, 1e-40]})
+    with pytest.raises(TrainingError, match="frozen layers compute NaN or infinite features"):
+        run(spec, tmp_path / "run")
+    assert not list(cache.glob("*.features"))
 
 
 def test_a_home_that_cannot_be_written_keeps_nothing(

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from isotune.storage.sealed import HEADER
 from isotune.training.features.store import FeatureStore
 
 SHAPE = (6, 8)
@@ -37,29 +38,46 @@ def test_what_was_kept_is_found_by_its_key_alone(folder: Path, memory: int) -> N
         np.testing.assert_array_equal(found, VALUES)
     assert FeatureStore(SIZE, 0).load("two", len(VALUES)) is None
     assert FeatureStore(SIZE, 0).load("one", len(VALUES) + 1) is None
-    assert [path.name for path in folder.iterdir()] == ["one.npy"]
+    assert [path.name for path in folder.iterdir()] == ["one.features"]
 
 
-@pytest.mark.parametrize("end", [0, 5, 100, -1])
-def test_a_damaged_file_is_not_taken_for_features(folder: Path, end: int) -> None:
+def test_a_file_of_another_entry_is_not_taken_for_features(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     kept(FeatureStore(SIZE, 10 * SIZE), "one")
-    file = folder / "one.npy"
-    file.write_bytes(file.read_bytes()[:end])
-    assert FeatureStore(SIZE, 0).load("one", len(VALUES)) is None
+    (folder / "one.features").rename(folder / "two.features")
+    assert FeatureStore(SIZE, 0).load("two", len(VALUES)) is None
+    assert caplog.messages == [
+        f"{folder / 'two.features'}: belongs to another entry of the cache; what was cached there"
+        " is computed again."
+    ]
+    kept(FeatureStore(0, 10 * SIZE), "two")
+    assert FeatureStore(SIZE, 0).load("two", len(VALUES)) is not None
 
 
 def test_the_least_recently_used_and_the_abandoned_go(folder: Path) -> None:
-    store = FeatureStore(10 * SIZE, 4 * SIZE)  # files have headers, so that two fit
+    store = FeatureStore(10 * SIZE, 2 * (HEADER + SIZE))
     for age, key in ((30, "one"), (20, "two")):
         kept(store, key)
-        modified = (folder / f"{key}.npy").stat().st_mtime - age
-        os.utime(folder / f"{key}.npy", (modified, modified))
+        modified = (folder / f"{key}.features").stat().st_mtime - age
+        os.utime(folder / f"{key}.features", (modified, modified))
     (folder / "old.part").touch()
     os.utime(folder / "old.part", (0, 0))
     (folder / "new.part").touch()
+    (folder / "of Isotune 0.1.npy").touch()
+    (folder / "broken link.npy").symlink_to("nowhere")
+    (folder / "no file.npy").mkdir()
+    for name in ("of Isotune 0.1.npy", "no file.npy"):
+        os.utime(folder / name, (0, 0))
+    os.utime(folder / "broken link.npy", (0, 0), follow_symlinks=False)
     assert store.load("one", len(VALUES)) is not None, "and now it is the newest"
     kept(store, "three")
-    assert {path.name for path in folder.iterdir()} == {"one.npy", "three.npy", "new.part"}
+    assert {path.name for path in folder.iterdir()} == {
+        "one.features",
+        "three.features",
+        "new.part",
+        "no file.npy",
+    }
 
 
 def test_a_draft_that_is_given_up_leaves_nothing(folder: Path) -> None:

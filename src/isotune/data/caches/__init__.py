@@ -1,1 +1,1 @@
-"""Caches decoded images between epochs."""
+"""Caches: decoded images between epochs, and between runs what is known of image files."""

@@ -8,6 +8,7 @@ import tempfile
 import threading
 from dataclasses import dataclass
 from io import FileIO
+from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,9 @@ log = logging.getLogger(__name__)
 SLAB = 64 << 20
 """Number of bytes allocated at a time; unwritten ones take no physical memory."""
 
-_PLACE = np.dtype([("slab", "i4"), ("height", "i4"), ("width", "i4"), ("start", "i8")])
+_PLACE = np.dtype(
+    [("slab", "i4"), ("height", "i4"), ("width", "i4"), ("start", "i8"), ("crc", "u4")]
+)
 
 
 @dataclass
@@ -42,7 +45,8 @@ class PixelStore:
 
     Images are never evicted: since every epoch uses all of them, an image would be evicted just
     before it is needed. The file has no name (on Windows: only until the process ends), so that
-    nothing is left behind however the process ends.
+    nothing is left behind however the process ends, and later processes never see it. What a disk
+    returns is compared with the CRC-32 of what was written; an image that differs is not stored.
 
     Args:
         length: number of images.
@@ -53,12 +57,13 @@ class PixelStore:
 
     def __init__(self, length: int, memory: int, disk: int) -> None:
         self._lock = threading.Lock()
-        # An array takes only twenty bytes per image, unlike a dict.
+        # An array takes only 24 bytes per image, unlike a dict.
         self._places = np.zeros(length, _PLACE)
         self._slabs: list[_Slab] = []
         self._memory, self._disk = memory, disk
         self._file: FileIO | None = None
         self._end = 0
+        self._damaged = False
 
     def get(self, number: int) -> NDArray[np.uint8] | None:
         """Returns an image, or None if it is not stored.
@@ -67,10 +72,14 @@ class PixelStore:
             A read-only view: uint8, shape (height, width, 3).
         """
         with self._lock:
-            slab, height, width, start = self._places[number].item()
-            if not slab:
+            place, height, width, start, crc = self._places[number].item()
+            if not place:
                 return None
-            flat = self._slabs[slab - 1].pixels[start : start + height * width * 3]
+            slab = self._slabs[place - 1]
+        flat = slab.pixels[start : start + height * width * 3]
+        if slab.offset is not None and crc32(flat.data) != crc:
+            self._forget(number)
+            return None
         pixels: NDArray[np.uint8] = flat.reshape(height, width, 3)
         pixels.flags.writeable = False
         return pixels
@@ -91,7 +100,8 @@ class PixelStore:
                     newest.used = len(newest.pixels)
             if slab is not None:
                 start, slab.used = slab.used, slab.used + pixels.nbytes
-                self._places[number] = (len(self._slabs), *pixels.shape[:2], start)
+                crc = 0 if slab.offset is None else crc32(np.ascontiguousarray(pixels).data)
+                self._places[number] = (len(self._slabs), *pixels.shape[:2], start, crc)
 
     def close(self) -> None:
         """Releases the memory and the file; later images are not stored."""
@@ -102,6 +112,13 @@ class PixelStore:
             if self._file is not None:
                 self._file.close()
                 self._file = None
+
+    def _forget(self, number: int) -> None:
+        with self._lock:
+            self._places["slab"][number] = 0
+            first, self._damaged = not self._damaged, True
+        if first:
+            log.warning("decoded images cached on disk have changed there; they are decoded again.")
 
     def _with_room(self, size: int) -> _Slab | None:
         """Returns a slab with `size` free bytes, new if necessary, or None if there is no room."""

@@ -1,1 +1,1 @@
-"""Finds images that cannot be read, and caches the results."""
+"""Finds images that cannot be read."""

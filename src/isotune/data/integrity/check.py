@@ -4,30 +4,22 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal
 
 import numpy as np
+import PIL
 
 from isotune.data.decode import open_checked, reason, to_rgb
-from isotune.data.integrity.cache import IntegrityCache
 from isotune.data.sources.folder import FolderSource
 from isotune.data.sources.subset import Subset
-from isotune.data.workers import worker_count
+from isotune.data.workers import in_threads
 from isotune.errors import DatasetError
 from isotune.interfaces.dataset import ImageSource
 
 SHOWN = 20
 """Number of broken images that an error lists; it counts the others."""
-
-CHUNK = 64
-"""Number of images that a thread checks at a time."""
-
-_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -84,7 +76,7 @@ def _listing(broken: list[BrokenImage]) -> str:
 def find_broken(source: ImageSource, workers: int | None = None) -> list[BrokenImage]:
     """Reads every image completely and returns those that cannot be read, in order.
 
-    Files that were checked before and have not changed since are not read again.
+    Files that were checked before and have not changed since are not decoded again.
     """
     if source.always_readable:
         return []
@@ -102,31 +94,11 @@ def find_broken(source: ImageSource, workers: int | None = None) -> list[BrokenI
 
 
 def _check_folder(source: FolderSource, workers: int | None) -> list[str]:
-    fingerprints = np.array(
-        in_threads(partial(_fingerprint, source), range(len(source)), workers), np.int64
-    )
-    cache = IntegrityCache(source.folder)
-    cached = cache.recall(source.names, fingerprints)
-    unchecked = [index for index, known in enumerate(cached) if known is None]
-    checked = in_threads(lambda i: _check_path(source.path(i)), unchecked, workers)
-    for index, problem in zip(unchecked, checked, strict=True):
-        cached[index] = problem
-    problems = [problem or "" for problem in cached]
-    if unchecked:
-        cache.replace(source.names, fingerprints, problems)
-    return problems
+    return source.files.problems(_check_path, f"Pillow {PIL.__version__}", workers)
 
 
-def _fingerprint(source: FolderSource, index: int) -> tuple[int, int]:
-    """Returns the size and modification time of a file, or (0, 0) if it cannot be found."""
-    try:
-        status = os.stat(source.identify(index))  # noqa: PTH116 (a Path takes three times as long)
-    except OSError:
-        return 0, 0
-    return status.st_size, status.st_mtime_ns
-
-
-def _check_path(path: Path) -> str:
+def _check_path(name: str) -> str:
+    path = Path(name)
     try:
         return check_file(path, path.stat())
     except OSError as error:
@@ -156,16 +128,3 @@ def _check_loading(source: ImageSource, index: int) -> str:
     except Exception as error:
         return reason(error)
     return ""
-
-
-def in_threads(check: Callable[[int], _T], indices: Sequence[int], workers: int | None) -> list[_T]:
-    """Returns ``check(index)`` for all `indices`, computed by threads."""
-    starts = range(0, len(indices), CHUNK)
-    executor = ThreadPoolExecutor(worker_count(workers), "isotune-check")
-    try:
-        chunks = executor.map(
-            lambda start: [check(index) for index in indices[start : start + CHUNK]], starts
-        )
-        return [result for chunk in chunks for result in chunk]
-    finally:
-        executor.shutdown(cancel_futures=True)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from isotune.data.sources.fingerprints import file_fingerprints
+from isotune.data.caches.stamps import DIGEST, Digests, content_digest
 from isotune.errors import DatasetError
 from isotune.interfaces.dataset import DatasetFormat, ImageSource
 from isotune.storage.paths import is_dir
@@ -85,6 +85,7 @@ class Cifar10Source(ImageSource):
         names = _class_names(folder / META)
         self._paths = [folder / name for name in SPLITS[split]]
         self._records = [_records(path) for path in self._paths]
+        self._digests: Digests | None = None
         self._ends = np.cumsum([len(records) for records in self._records])
         labels = np.concatenate([records[:, 0] for records in self._records]).astype(np.int32)
         self.classes = names if classes is None else classes
@@ -103,9 +104,18 @@ class Cifar10Source(ImageSource):
         file, row = self._place(index)
         return f"{self._paths[file]}[{row}]"
 
-    def fingerprints(self) -> list[str] | None:
-        """Returns each data file's path, size and modification time."""
-        return file_fingerprints(self._paths)
+    def name(self, index: int) -> str:
+        """Returns the name of the file of image `index`, and its position in it, from 0."""
+        file, row = self._place(index)
+        return f"{self._paths[file].name}[{row}]"
+
+    def digests(self) -> Digests:
+        """Returns digests of the images' pixels."""
+        if self._digests is None:
+            pixels = (record[1:].data for records in self._records for record in records)
+            digests = b"".join(map(content_digest, pixels))
+            self._digests = np.frombuffer(digests, np.uint8).reshape(len(self), DIGEST)
+        return self._digests
 
     def _place(self, index: int) -> tuple[int, int]:
         file = int(np.searchsorted(self._ends, index, side="right"))

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Literal, NoReturn
 
 import numpy as np
 
-from isotune.data.sources.fingerprints import file_fingerprints
+from isotune.data.caches.files import FolderFiles
+from isotune.data.caches.stamps import Digests
 from isotune.errors import DatasetError, nearest
 from isotune.interfaces.dataset import DatasetFormat, ImageSource
 from isotune.storage.paths import is_dir
@@ -49,6 +50,7 @@ class FolderSource(ImageSource):
     Attributes:
         folder: The split's folder.
         names: Paths of the images, relative to it.
+        files: What earlier runs found out about the images' files.
 
     Raises:
         DatasetError: A folder is missing, a class has no image, or classes differ.
@@ -66,6 +68,7 @@ class FolderSource(ImageSource):
         self.classes = tuple(names) if classes is None else classes
         self.names, labels = _index(self.folder, self.classes)
         self.labels = np.array(labels, dtype=np.int32)
+        self.files = FolderFiles(self.folder, self.names)
 
     def path(self, index: int) -> Path:
         """Returns the path of image `index`."""
@@ -85,9 +88,13 @@ class FolderSource(ImageSource):
         """Returns the path of image `index`."""
         return f"{self.folder}{os.sep}{self.names[index]}"
 
-    def fingerprints(self) -> list[str] | None:
-        """Returns each file's path, size and modification time; None if one is missing."""
-        return file_fingerprints(self.folder / name for name in self.names)
+    def name(self, index: int) -> str:
+        """Returns the path of image `index` in the split's folder, with slashes."""
+        return self.names[index].replace(os.sep, "/")
+
+    def digests(self) -> Digests:
+        """Returns digests of the files' bytes; files that have not changed are not read again."""
+        return self.files.digests()
 
 
 def _split_folder(root: Path, split: str) -> Path:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from isotune.interfaces.dataset import ImageSource
 
@@ -32,7 +33,18 @@ class Subset(ImageSource):
         """Returns the path, usually, of image `index` of the subset."""
         return self._source.identify(int(self._indices[index]))
 
+    def name(self, index: int) -> str:
+        """Returns the name of image `index` of the subset."""
+        return self._source.name(int(self._indices[index]))
+
+    def digests(self) -> NDArray[np.uint8] | None:
+        """Returns the digests of the subset's images; None if the source has none."""
+        digests = self._source.digests()
+        return None if digests is None else digests[self._indices]
+
     def fingerprints(self) -> list[str] | None:
-        """Returns the fingerprints of the source, followed by the indices; None without those."""
+        """Returns the digests, or the source's own fingerprints followed by the indices."""
+        if self.digests() is not None:
+            return super().fingerprints()
         fingerprints = self._source.fingerprints()
         return None if fingerprints is None else [*fingerprints, *map(str, self._indices.tolist())]

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from isotune.data.decode import reason
-from isotune.data.integrity.check import BrokenImage, check_file, in_threads
+from isotune.data.integrity.check import BrokenImage, check_file
 from isotune.data.sources.folder import EXTENSIONS, class_images
+from isotune.data.workers import in_threads
 from isotune.errors import DatasetError
 from isotune.storage.paths import is_dir
 

@@ -6,7 +6,9 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from isotune.errors import TrainingError
 from isotune.interfaces.dataset import Batch, FeatureBatch
 from isotune.training.evaluation import Labels, collect_labels, logits_by_batch
 from isotune.training.session import Session
@@ -33,7 +35,11 @@ class Extractor:
         self.batch_size = batch_size
 
     def features(self, batches: Iterable[Batch]) -> Iterator[FeatureBatch]:
-        """Yields the features of each batch, at most `batch_size` images, in order."""
+        """Yields the features of each batch, at most `batch_size` images, in order.
+
+        Raises:
+            TrainingError: Features are NaN or infinite.
+        """
         session, labels = self._session, Labels()
         padded = (_padded(batch, self.batch_size) for batch in collect_labels(batches, labels))
         rows = logits_by_batch(
@@ -41,7 +47,21 @@ class Extractor:
         )
         for features in rows:
             truth = labels.pop(0)
-            yield FeatureBatch(features[: len(truth)], truth)
+            features = features[: len(truth)]
+            self._check(features)
+            yield FeatureBatch(features, truth)
+
+    def _check(self, features: NDArray[np.float32]) -> None:
+        finite = np.isfinite(features).reshape(len(features), -1).all(axis=1)
+        if finite.all():
+            return
+        precision = self._session.spec.precision
+        narrower = "" if precision == "fp32" else f", and precision is '{precision}': try 'fp32'"
+        raise TrainingError(
+            f"the frozen layers compute NaN or infinite features for {np.sum(~finite)} of"
+            f" {len(finite)} images, which no learning rate changes: the backbone's weights are to"
+            f" blame, or the normalization{narrower}."
+        )
 
 
 def _padded(batch: Batch, size: int) -> Batch:

@@ -15,9 +15,13 @@ from numpy.typing import NDArray
 
 from isotune.storage import home
 from isotune.storage.atomic import atomic_file
+from isotune.storage.sealed import HEADER, open_sealed, seal, write_sealed
 
 Rows = NDArray[np.float32]
 """Features of some images, shape (N, ...)."""
+
+SUFFIXES = (".features", ".npy")
+"""Suffixes of features; Isotune 0.1 wrote ``.npy``, which lacks a checksum and is never read."""
 
 ABANDONED = 24 * 3600
 """Age in seconds at which an unfinished file is removed."""
@@ -55,15 +59,16 @@ class FeatureStore:
         self._folder = home.home() / "cache" / "features"
 
     def load(self, key: str, rows: int) -> Rows | None:
-        """Returns the features that an earlier run stored, `rows` of them, or None."""
+        """Returns the features that an earlier run stored, `rows` of them, or None.
+
+        A file that is damaged, or that holds other features, is logged and counts as missing.
+        """
         file = self._file(key)
-        try:
-            features = np.load(file, mmap_mode="r", allow_pickle=False)
-            if features.dtype != np.float32 or len(features) != rows:
-                return None
-            os.utime(file)  # the most recently used is removed last
-        except (OSError, ValueError, EOFError, TypeError):
+        features = open_sealed(file, key, np.float32)
+        if features is None or features.shape[:1] != (rows,):
             return None
+        with suppress(OSError):
+            os.utime(file)  # the most recently used is removed last
         if features.nbytes <= self._memory:
             self._memory -= features.nbytes
             return np.array(features)
@@ -88,7 +93,7 @@ class FeatureStore:
         """Returns the features of a filled draft and stores them for later runs under `key`."""
         with suppress(OSError):
             if key is not None and draft.rows.nbytes <= self._disk:
-                self._save(draft, self._file(key))
+                self._save(draft, key)
         self.discard(draft)
         return np.asarray(draft.rows)
 
@@ -98,33 +103,37 @@ class FeatureStore:
             with suppress(OSError):
                 draft.file.unlink(missing_ok=True)
 
-    def _save(self, draft: Draft, file: Path) -> None:
+    def _save(self, draft: Draft, key: str) -> None:
+        file = self._file(key)
         if draft.file is None:
             file.parent.mkdir(parents=True, exist_ok=True)
             with atomic_file(file) as stream:
-                np.save(stream, draft.rows)
+                write_sealed(stream, key, draft.rows)
         elif draft.file.parent != file.parent:
             return
         else:
             if isinstance(draft.rows, np.memmap):
                 draft.rows.flush()
+            with draft.file.open("r+b") as stream:
+                seal(stream, key, draft.rows)
             draft.file.replace(file)
         self._make_room(file)
 
     def _make_room(self, added: Path) -> None:
         used = added.stat().st_size
-        files = [(path.stat(), path) for path in self._folder.iterdir() if path != added]
-        for stat, path in sorted(files, key=lambda pair: -pair[0].st_mtime):
-            if path.suffix == ".npy":
-                used += stat.st_size
+        files = [(path.lstat(), path) for path in self._folder.iterdir() if path != added]
+        for status, path in sorted(files, key=lambda pair: -pair[0].st_mtime):
+            if path.suffix in SUFFIXES:
+                used += status.st_size
                 outdated = used > self._disk
             else:
-                outdated = time.time() - stat.st_mtime > ABANDONED
+                outdated = time.time() - status.st_mtime > ABANDONED
             if outdated:
-                path.unlink(missing_ok=True)
+                with suppress(OSError):  # a folder, or a file that another process has removed
+                    path.unlink()
 
     def _file(self, key: str) -> Path:
-        return self._folder / f"{key}.npy"
+        return self._folder / f"{key}.features"
 
 
 def _mapped(folder: Path, shape: tuple[int, ...], size: int) -> Draft:
@@ -132,9 +141,7 @@ def _mapped(folder: Path, shape: tuple[int, ...], size: int) -> Draft:
     try:
         if shutil.disk_usage(folder).free < size:
             raise OSError("no room")
-        rows: Rows = np.lib.format.open_memmap(  # type: ignore[no-untyped-call]
-            part, mode="w+", dtype=np.float32, shape=shape
-        )
+        rows: Rows = np.memmap(part, np.float32, "w+", HEADER, shape)
         if hasattr(os, "posix_fallocate"):
             # A hole that a full disk has no room for would end the process, not raise.
             with part.open("r+b") as stream:
