@@ -47,7 +47,7 @@ class RunError(IsotuneError):
 
 
 class TrainingError(IsotuneError):
-    """A run had to stop: the loss became NaN, say."""
+    """A run had to stop: its loss or its weights became NaN, say."""
 
 
 class StoppedError(IsotuneError):

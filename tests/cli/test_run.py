@@ -99,7 +99,7 @@ def test_a_loss_that_is_no_number_ends_with_1_and_says_what_is_left(isotune, spe
     result = isotune("run", spec, "-b", "numpy", "-o", "out", "--set", "optimizer.lr=3e38")
     assert result.exit_code == 1
     first, second = result.stderr.splitlines()
-    assert re.match(r"isotune: the training loss became (nan|inf|-inf) in epoch 1;", first)
+    assert re.match(r"isotune: the training loss became (nan|inf|-inf) in epoch 1,", first)
     assert second == "isotune: there is no checkpoint yet; the run is in out"
 
 

@@ -14,6 +14,7 @@ import pytest
 from numpy.typing import NDArray
 
 from isotune.errors import StoppedError, TrainingError
+from isotune.interfaces.checkpoint import State
 from isotune.interfaces.dataset import (
     Batch,
     DatasetAdapter,
@@ -35,6 +36,7 @@ from isotune.training.progress import Progress
 from isotune.training.session import Session
 from isotune.training.strategy import WholeModel
 from numpy_backend.backend import NumpyBackend
+from numpy_backend.checkpoint import NumpyStateAdapter
 from numpy_backend.plugin import LINEAR
 from tiny import experiment
 
@@ -54,11 +56,15 @@ class EagerDataset(DatasetAdapter):
 
 @dataclass
 class FakeTrainer(Trainer):
-    """Predicts class `answer`, with the losses that it is given, one a step."""
+    """Predicts class `answer`, with the losses that it is given, one a step.
+
+    The model has the only parameter `a`, of the value that is given.
+    """
 
     losses: Sequence[float]
     answer: int = 0
     logit: float = 1.0
+    parameter: float = 0.0
     plans: list[FreezePlan] = field(default_factory=list)
     steps: list[StepPlan] = field(default_factory=list)
     fetched: list[int] = field(default_factory=list)
@@ -100,10 +106,19 @@ class FakeBatches:
             yield Batch(np.zeros((len(labels), 8, 8, 3), np.uint8), labels)
 
 
+@dataclass
+class FakeState(NumpyStateAdapter):
+    trainer: FakeTrainer
+
+    def export_model(self, model: Any) -> State:
+        return {"a": np.full(2, self.trainer.parameter, np.float32)}
+
+
 class FakeBackend(NumpyBackend):
     def __init__(self, trainer: FakeTrainer) -> None:
         super().__init__("cpu")
         self.dataset = EagerDataset()
+        self.state_adapter = FakeState(trainer)
         self._trainer = trainer
 
     def trainer(self, model: Any, plan: TrainingPlan) -> FakeTrainer:
@@ -282,15 +297,42 @@ def test_a_training_loss_that_is_no_number_ends_the_run(loss: float) -> None:
     loop = make_loop(FakeTrainer([1.0, 1.0, 1.0, loss]), FakeBatches([0], [0]), epochs=5)
     saved: list[EpochMetrics] = []
     loop.log = saved.append
-    with pytest.raises(TrainingError, match=r"training loss became \w+ in epoch 2; .*optimizer.lr"):
+    with pytest.raises(TrainingError, match=r"training loss became \w+ in epoch 2, .*optimizer.lr"):
         loop.run()
     assert [metrics.epoch for metrics in saved] == [1]
+
+
+def test_a_first_loss_that_is_no_number_is_not_the_learning_rates_fault() -> None:
+    loop = make_loop(FakeTrainer([math.nan]), FakeBatches([0], [0]))
+    with pytest.raises(TrainingError, match=r"at the first step, before any update: the weights"):
+        loop.run()
+
+
+def test_a_state_that_is_not_finite_ends_the_run_though_the_loss_is() -> None:
+    trainer = FakeTrainer([1.0])
+    loop = make_loop(trainer, FakeBatches([0], [0]), epochs=5)
+    saved: list[EpochMetrics] = []
+    loop.log = saved.append
+
+    def notify(hook: str, event: object) -> None:
+        if len(trainer.steps) == 3:
+            trainer.parameter = math.inf
+
+    loop.notify = notify
+    says = r"^'a' has values that are not finite .* in epoch 2; a smaller optimizer.lr usually"
+    with pytest.raises(TrainingError, match=says):
+        loop.run()
+    assert [metrics.epoch for metrics in saved] == [1]
+    trainer = FakeTrainer([1.0, math.nan], parameter=math.nan)
+    says = r"the training loss became nan in epoch 1, and 'a' has values that are not finite"
+    with pytest.raises(TrainingError, match=says):
+        make_loop(trainer, FakeBatches([0], [0])).run()
 
 
 @pytest.mark.filterwarnings("error")
 def test_a_validation_loss_that_is_no_number_ends_the_run() -> None:
     loop = make_loop(FakeTrainer([1.0], logit=math.inf), FakeBatches([0]))
-    with pytest.raises(TrainingError, match=r"validation loss became nan in epoch 1; "):
+    with pytest.raises(TrainingError, match=r"validation loss became nan in epoch 1, "):
         loop.run()
 
 

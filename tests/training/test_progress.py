@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+import pytest
+
 from isotune.interfaces.metrics import EpochMetrics
 from isotune.metrics import METRICS
 from isotune.spec.checkpoint import EarlyStopping
@@ -60,11 +62,16 @@ def test_every_metric_is_monitored_in_its_direction() -> None:
         assert found == [False, not metric.higher_is_better], name
 
 
-def test_an_undefined_value_is_worse_than_any_and_does_not_end_a_run() -> None:
-    undefined = epoch(1, 0.5, 1.0, val_roc_auc=math.nan)
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_a_value_that_is_not_finite_is_never_the_best_and_does_not_end_a_run(value: float) -> None:
+    undefined = epoch(1, 0.5, 1.0, val_roc_auc=value)
     defined, missing = epoch(2, 0.5, 1.0, val_roc_auc=0.1), epoch(3, 0.5, 1.0)
     best = Best("val_roc_auc")
-    found = [best.update(metrics) for metrics in (undefined, undefined, defined, missing)]
-    assert found == [True, False, True, False]
+    found = [best.update(metrics) for metrics in (undefined, defined, undefined, missing)]
+    assert found == [False, True, False, False]
+    assert best.metrics is defined
+    earlier = Best("val_roc_auc", undefined)  # the best of a run by an earlier version
+    assert [earlier.update(metrics) for metrics in (undefined, defined)] == [False, True]
     patience = Patience(EarlyStopping(monitor="val_roc_auc", patience=1))
-    assert not any(patience.exhausted(m) for m in (undefined, missing, defined, missing))
+    found = [patience.exhausted(m) for m in (undefined, missing, defined, missing, undefined)]
+    assert not any(found)

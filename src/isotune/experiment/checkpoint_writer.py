@@ -10,6 +10,7 @@ from isotune.runs.checkpoint import Checkpoint
 from isotune.runs.checkpoints import CheckpointStore
 from isotune.runs.folder import RunFolder
 from isotune.spec.load import dump_spec
+from isotune.training.finite import check_state
 from isotune.training.learner import Learner
 from isotune.training.progress import Progress
 from isotune.training.session import Session
@@ -44,6 +45,7 @@ class CheckpointWriter:
             is_best: Whether the epoch has just ended as the best so far.
 
         Raises:
+            TrainingError: A value is not finite; nothing is written.
             RunError: the checkpoint cannot be written.
             WeightsError: the file of the best weights cannot be written.
         """
@@ -53,6 +55,7 @@ class CheckpointWriter:
             optimizer=self.learner.optimizer_state(),
             manifest=self._manifest(progress, metrics),
         )
+        check_state({**checkpoint.model, **checkpoint.optimizer}, metrics.epoch)
         name = checkpoint_name(checkpoint.manifest)
         self._store.save(name, checkpoint, keep=spec.keep, best=is_best)
         if is_best and spec.save_best_as:

@@ -9,16 +9,19 @@ from typing import Any
 import numpy as np
 
 from isotune.catalogue.entries import chosen_backbone
+from isotune.errors import RunError
+from isotune.experiment.checkpoint_writer import checkpoint_name
 from isotune.experiment.result import Run
 from isotune.interfaces.backbone import BackboneEntry
 from isotune.interfaces.backend import Backend
-from isotune.interfaces.checkpoint import State
+from isotune.interfaces.checkpoint import State, not_finite
 from isotune.interfaces.metrics import EpochMetrics
 from isotune.interfaces.trainer import TrainingPlan
 from isotune.models.build import build_backbone
 from isotune.models.head import head_path, saved_auxiliary_head, saved_head
 from isotune.plugins import Plugins
 from isotune.plugins import plugins as default_plugins
+from isotune.runs.checkpoint import Checkpoint
 from isotune.runs.checkpoints import CheckpointStore
 from isotune.runs.folder import RunFolder
 from isotune.spec.experiment import ExperimentSpec
@@ -47,10 +50,12 @@ def open_run(
         plugins: Where backends and backbones are found.
 
     Raises:
-        RunError: the folder is not a run's, has no such checkpoint, or is damaged.
+        RunError: the folder is not a run's, has no such checkpoint, or is damaged, or the
+            checkpoint has values that are not finite.
     """
     folder = RunFolder.existing(path)
     loaded = CheckpointStore(folder.checkpoints).load(checkpoint)
+    check_finite(folder, loaded)
     spec, manifest = folder.spec(), loaded.manifest
     name = backend or manifest["backend"]
     entry = chosen_backbone(spec.backbone, name, plugins)
@@ -66,6 +71,25 @@ def open_run(
         head=head_path(spec.head, entry),
         history=tuple(folder.history()),
         best=EpochMetrics.from_json(manifest["metrics"]),
+    )
+
+
+def check_finite(folder: RunFolder, loaded: Checkpoint) -> None:
+    """Checks a checkpoint that an earlier version may have saved after training had failed.
+
+    Raises:
+        RunError: a tensor of its model has values that are not finite; the message names the
+            tensor and the most recent other checkpoint without such values.
+    """
+    if (tensor := not_finite(loaded.model)) is None:
+        return
+    name, store = checkpoint_name(loaded.manifest), CheckpointStore(folder.checkpoints)
+    others = (each for each in reversed(store.index().names) if each != name)
+    usable = next((each for each in others if not not_finite(store.load(each).model)), None)
+    offer = f" {usable} has none: --checkpoint {usable} uses it." if usable else ""
+    raise RunError(
+        f"{folder.checkpoints / name}: '{tensor}' has values that are not finite (NaN or infinity),"
+        f" as after training with too large an optimizer.lr.{offer}"
     )
 
 

@@ -11,7 +11,7 @@ from isotune.data.images import Images
 from isotune.errors import RunError
 from isotune.experiment.changes import check_changes, schedule_change
 from isotune.experiment.checkpoint_writer import checkpoint_name
-from isotune.experiment.open import rebuild
+from isotune.experiment.open import check_finite, rebuild
 from isotune.experiment.prepared import PreparedExperiment, ResumeState
 from isotune.experiment.result import Run
 from isotune.interfaces.metrics import EpochMetrics
@@ -60,7 +60,7 @@ def resume(
 
     Raises:
         RunError: there is no such run, another process is training it, it is finished, or its
-            checkpoint is damaged.
+            checkpoint is damaged or has values that are not finite.
         SpecError: an override would make it another experiment.
         IsotuneError: as for :func:`isotune.run`.
     """
@@ -86,6 +86,7 @@ def _prepare(
         model, start = session.new_model(), ResumeState()
     else:
         _check_images(folder.path, loaded.manifest, session.images)
+        check_finite(folder, loaded)
         where = str(folder.path)
         model = rebuild(session.spec, session.entry, session.backend, loaded.model, where)
         start = _resume_state(folder, store, session.spec, loaded)

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from isotune.interfaces.trainer import Trainer
@@ -19,6 +20,11 @@ for the slots of its spec (:mod:`isotune.spec.optimizer`). With scaled float16 g
 also the scalars ``grad_scaler/scale`` and ``grad_scaler/growth_tracker``, which a backend without
 such a scaler ignores.
 """
+
+
+def not_finite(state: Mapping[str, NDArray[Any]]) -> str | None:
+    """Returns the name of the first array with a NaN or an infinity, or None without any."""
+    return next((name for name, value in state.items() if not np.isfinite(value).all()), None)
 
 
 class StateAdapter(ABC):

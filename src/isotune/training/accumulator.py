@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from isotune.errors import TrainingError
 from isotune.interfaces.dataset import Batch
 from isotune.interfaces.metrics import EpochMetrics
 from isotune.interfaces.trainer import HostOutputs
@@ -113,17 +112,9 @@ class EpochAccumulator:
             fetched: Outputs of training steps, in order.
             labels: Labels of their batches, and perhaps of later ones; each int32, shape (N,).
             class_weights: float32, shape (classes,), or None.
-
-        Raises:
-            TrainingError: A loss is not a finite number.
         """
         for outputs in fetched:
             truth = labels.pop(0)
-            if not math.isfinite(outputs.loss):
-                raise TrainingError(
-                    f"the training loss became {outputs.loss} in epoch {self.epoch};"
-                    " a smaller optimizer.lr usually helps."
-                )
             self.last_loss = outputs.loss
             weight = batch_weight(truth, class_weights)
             self.loss += outputs.loss * weight

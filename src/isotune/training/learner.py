@@ -58,6 +58,10 @@ class Learner:
         """Returns copies of all tensors of the whole model."""
         return self.strategy.model_state()
 
+    def changing_state(self) -> State:
+        """Returns copies of the tensors that training may change, and perhaps of others."""
+        return self.strategy.changing_state()
+
     def optimizer_state(self) -> State:
         """Returns copies of the optimizer's state."""
         return self._backend.state_adapter.export_optimizer(self.strategy.trainer)

@@ -18,6 +18,7 @@ from isotune.spec.experiment import ExperimentSpec
 from isotune.training.accumulator import EpochAccumulator
 from isotune.training.checkpoint_schedule import CheckpointSchedule
 from isotune.training.evaluation import FETCH_EVERY, Labels
+from isotune.training.finite import check_evaluation, check_losses, check_state
 from isotune.training.learner import Learner
 from isotune.training.micro_batches import MicroBatch, micro_batches
 from isotune.training.progress import Best, Patience, Progress
@@ -70,13 +71,18 @@ class TrainingLoop:
         """Runs all epochs that are left, or until early stopping; returns the best one's metrics.
 
         Raises:
-            TrainingError: the loss is no longer a finite number.
+            TrainingError: the loss or the model's state is no longer finite, or the monitored
+                metric has no value in any epoch.
             StoppedError: the run was asked to stop, and is saved.
         """
         patience = Patience(self.spec.early_stopping)
         if not any(patience.exhausted(metrics) for metrics in self.history):
             self._epochs(patience)
-        assert self.best.metrics is not None  # the first finite epoch is better than none
+        if self.best.metrics is None:
+            raise TrainingError(
+                f"checkpoint.monitor: {self.best.monitor} had no finite value in any epoch, so"
+                " that none of them is the best; the last checkpoint is kept."
+            )
         return self.best.metrics
 
     def _epochs(self, patience: Patience) -> None:
@@ -107,17 +113,14 @@ class TrainingLoop:
     def _epoch(self, accumulator: EpochAccumulator) -> EpochMetrics:
         epoch = accumulator.epoch
         self._train(accumulator)
+        check_state(self.learner.changing_state(), epoch)
         self.step_seconds.extend(accumulator.step_seconds)
         metrics = accumulator.metrics(epoch * len(self.train), self.spec.metrics)
         if not self.spec.evaluation.due(epoch, self.spec.epochs):
             return metrics
         start = time.perf_counter()
         result = self.learner.strategy.evaluate()
-        if not math.isfinite(result.loss):
-            raise TrainingError(
-                f"the validation loss became {result.loss} in epoch {epoch};"
-                " a smaller optimizer.lr usually helps."
-            )
+        check_evaluation(self.learner, result.loss, epoch)
         evaluated = {f"val_{name}": value for name, value in result.metrics.items()}
         seconds = time.perf_counter() - start
         return replace(metrics, values={**metrics.values, **evaluated}, val_seconds=seconds)
@@ -149,6 +152,7 @@ class TrainingLoop:
             first = math.isnan(self.first_step_seconds)
             if first or saves or ends or len(pending) == FETCH_EVERY:
                 fetched = strategy.trainer.fetch(pending)
+                check_losses(self.learner, fetched, accumulator)
                 accumulator.add(fetched, labels, self.plan.class_weights)
                 elapsed = time.perf_counter() - mark
                 if first:

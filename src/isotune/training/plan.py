@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,8 +14,11 @@ from isotune.errors import SpecError, nearest
 from isotune.interfaces.backbone import BackboneEntry
 from isotune.interfaces.backend import Backend
 from isotune.interfaces.trainer import TrainingPlan
+from isotune.metrics import METRICS
+from isotune.metrics.metric import ScoredLabels
 from isotune.spec.experiment import ExperimentSpec
-from isotune.spec.loss import LossSpec
+from isotune.spec.loss import LossSpec, softmax
+from isotune.spec.metrics import ALWAYS
 
 log = logging.getLogger(__name__)
 
@@ -23,10 +27,12 @@ def training_plan(spec: ExperimentSpec, entry: BackboneEntry, images: Images) ->
     """Returns what a trainer needs to know of the experiment.
 
     Raises:
-        SpecError: class weights or a single output do not fit the dataset's classes, or the
-            backbone has no stages for learning rates by stage.
+        SpecError: class weights or a single output do not fit the dataset's classes, a monitored
+            metric has no value on the validation images, or the backbone has no stages for
+            learning rates by stage.
     """
     check_outputs(spec, len(images.classes))
+    check_monitors(spec, images.classes, images.val.labels)
     weights = class_weights(spec.loss, images.classes, images.train.labels)
     return plan_with(spec, entry, weights)
 
@@ -55,6 +61,30 @@ def mention_idle_epochs(spec: ExperimentSpec, steps_per_epoch: int) -> None:
             " those after epoch %d change no parameter.",
             *(length, spec.epochs, length),
         )
+
+
+def check_monitors(spec: ExperimentSpec, classes: Sequence[str], labels: NDArray[np.int32]) -> None:
+    """Checks that monitored metrics have a value on validation images with these labels.
+
+    Whether they have is found out with one image of each class that is correctly predicted.
+
+    Raises:
+        SpecError: One has none, such as ROC AUC on images of one class.
+    """
+    present = np.unique(labels)
+    logits = np.where(present[:, None] == np.arange(len(classes)), 10, -10).astype(np.float32)
+    shares = softmax(logits).astype(np.float32)
+    perfect = ScoredLabels(0.0, logits, shares, present.astype(np.int64), present)
+    fields = {"checkpoint": spec.checkpoint, "early_stopping": spec.early_stopping}
+    for field, values in fields.items():
+        if values is None or values.monitor.removeprefix("val_") in ALWAYS:
+            continue
+        metric = METRICS[values.monitor.removeprefix("val_")]
+        if not math.isfinite(metric.function(perfect)):
+            raise SpecError(
+                f"{field}.monitor: {values.monitor} has no value on these validation images, which"
+                f" are of {', '.join(classes[label] for label in present)} only."
+            )
 
 
 def check_outputs(spec: ExperimentSpec, classes: int) -> None:

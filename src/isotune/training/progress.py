@@ -28,18 +28,24 @@ class Progress:
 
 
 def improves(monitor: Monitor, value: float, best: float, min_delta: float = 0.0) -> bool:
-    """Whether `value` beats `best` by more than `min_delta`; any number beats NaN."""
-    if math.isnan(best):
-        return not math.isnan(value)
+    """Whether `value` beats `best` by more than `min_delta`.
+
+    A value that is not finite beats nothing, and any that is finite beats one that is not.
+    """
+    if not math.isfinite(value):
+        return False
+    if not math.isfinite(best):
+        return True
     higher = METRICS[monitor.removeprefix("val_")].higher_is_better
     return value > best + min_delta if higher else value < best - min_delta
 
 
 @dataclass
 class Best:
-    """Keeps the first epoch with the best value of `monitor`, among those with an evaluation.
+    """Keeps the first epoch with the best value of `monitor`.
 
-    An evaluation may leave the value undefined: such an epoch is the best until one has a number.
+    An epoch without an evaluation, or whose evaluation leaves the value undefined or infinite, is
+    never the best.
     """
 
     monitor: Monitor
@@ -47,12 +53,9 @@ class Best:
 
     def update(self, metrics: EpochMetrics) -> bool:
         """Keeps the epoch if it is the best so far; returns whether it is."""
-        if not metrics.evaluated:
+        best = math.nan if self.metrics is None else self.metrics.value(self.monitor)
+        if not improves(self.monitor, metrics.value(self.monitor), best):
             return False
-        if self.metrics is not None:
-            value, best = metrics.value(self.monitor), self.metrics.value(self.monitor)
-            if not improves(self.monitor, value, best):
-                return False
         self.metrics = metrics
         return True
 
@@ -60,8 +63,8 @@ class Best:
 class Patience:
     """Counts epochs without improvement; without a spec it is never exhausted.
 
-    Epochs in which the monitored metric has no value, such as those without an evaluation, do
-    not count.
+    Epochs in which the monitored metric has no finite value, such as those without an evaluation,
+    do not count.
     """
 
     def __init__(self, spec: EarlyStopping | None) -> None:
@@ -71,7 +74,7 @@ class Patience:
 
     def exhausted(self, metrics: EpochMetrics) -> bool:
         """Counts an epoch; returns whether the run should end."""
-        if self._spec is None or math.isnan(value := metrics.value(self._spec.monitor)):
+        if self._spec is None or not math.isfinite(value := metrics.value(self._spec.monitor)):
             return False
         if improves(self._spec.monitor, value, self._best, self._spec.min_delta):
             self._best, self._waited = value, 0

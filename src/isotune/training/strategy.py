@@ -49,6 +49,10 @@ class Strategy(ABC):
     def model_state(self) -> State:
         """Returns copies of all tensors of the whole model, in the model's order."""
 
+    def changing_state(self) -> State:
+        """Returns copies of the tensors that training may change, and perhaps of others."""
+        return self.model_state()
+
     def close(self) -> None:
         """Leaves the model whole; the strategy is not used again."""
         return

@@ -95,6 +95,10 @@ class CachedFeatures(Strategy):
         parts = {**export(self._model), **export(self._head)}
         return {name: parts[name] for name in self._names}
 
+    def changing_state(self) -> State:
+        """Returns copies of the classifier's tensors: all others are frozen."""
+        return self._session.backend.state_adapter.export_model(self._head)
+
     def close(self) -> None:
         """Puts the classifier back and leaves the model frozen as it was."""
         backend = self._session.backend

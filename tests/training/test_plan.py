@@ -1,0 +1,33 @@
+"""Whether a dataset can provide what an experiment asks for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from isotune.errors import SpecError
+from isotune.metrics import METRICS
+from isotune.spec.load import load_spec
+from isotune.training.plan import check_monitors
+from tiny import experiment
+
+CLASSES = ("ants", "bees", "cats")
+
+
+@pytest.mark.parametrize("field", ["checkpoint", "early_stopping"])
+def test_a_monitor_without_a_value_on_the_validation_images_is_refused(field: str) -> None:
+    changes = {"metrics": ["roc_auc"], field: {"monitor": "val_roc_auc"}}
+    spec = load_spec(experiment(Path("images"), **changes))
+    says = rf"{field}.monitor: val_roc_auc has no value on these .*, which are of cats only"
+    with pytest.raises(SpecError, match=says):
+        check_monitors(spec, CLASSES, np.array([2, 2, 2], np.int32))
+    check_monitors(spec, CLASSES, np.array([2, 1, 2], np.int32))
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_every_metric_has_a_value_on_images_of_all_classes(name: str) -> None:
+    changes = {"metrics": [name], "checkpoint": {"monitor": f"val_{name}"}}
+    spec = load_spec(experiment(Path("images"), **changes))
+    check_monitors(spec, CLASSES, np.array([2, 0, 1], np.int32))
