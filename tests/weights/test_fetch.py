@@ -8,12 +8,14 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from isotune.errors import WeightsError
 from isotune.interfaces.backbone import BackboneEntry, PublishedWeights
 from isotune.storage.downloads import download as downloading
 from isotune.weights.fetch import locate_weights
+from isotune.weights.formats.write import write_weights
 from web import Site, served
 
 CONTENT = b"weights" * 1000
@@ -90,6 +92,47 @@ def test_a_file_name_with_an_address_is_downloaded_once(home: Path, site: Site) 
         assert path == home / "weights" / "my.ckpt"
         assert path.read_bytes() == CONTENT
     assert len(site.requests) == 1
+
+
+def saved(suffix: str) -> bytes:
+    file = Path(f"x{suffix}")
+    write_weights(file, {"fc.weight": np.ones((2, 3), np.float32)})
+    return file.read_bytes()
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors", ".ckpt"])
+def test_without_a_hash_weights_of_every_format_are_kept(
+    home: Path, site: Site, suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    site.files["/x"] = content = saved(suffix)
+    path = locate_weights(entry(""), "mine", url=f"{site.url}/x")
+    assert path == home / "weights" / "mine"
+    assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"<!doctype html><p>Sign in", "it looks like an HTML page"),
+        (b'{"error": "quota"}', "it looks like a JSON document"),
+        (b"version https://git-lfs.github.com/spec/v1\noid", "git lfs pull"),
+        (b"", "it is empty"),
+        (b"PK\x03\x04 and no more", "is a .pth file that is cut off"),
+        (b"\x10" + bytes(7) + b'{"a": not JSON }', "is a damaged .safetensors file"),
+    ],
+)
+def test_without_a_hash_what_is_no_weights_file_is_not_kept(
+    home: Path, site: Site, content: bytes, message: str
+) -> None:
+    site.files["/x"], site.etag = content, '"one"'
+    url = f"{site.url}/x?token=hunter2"
+    site.files["/x?token=hunter2"] = content
+    with pytest.raises(WeightsError, match=message) as error:
+        locate_weights(entry(""), "mine.pth", url=url)
+    assert f"{site.url}/x was not downloaded: what the server sends is " in str(error.value)
+    assert "hunter2" not in str(error.value)
+    assert list((home / "weights").iterdir()) == []
 
 
 def test_a_file_that_is_there_is_taken_in_place_of_the_address(tmp_path: Path) -> None:

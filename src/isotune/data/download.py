@@ -10,6 +10,9 @@ from isotune.data.archives.unpack import unpack
 from isotune.errors import DatasetError
 from isotune.storage.paths import is_dir
 
+MAX_SIZE = 256 << 30
+"""Number of bytes that an archive may have. The training images of iNaturalist 2021 have 224 GB."""
+
 IGNORED_ENTRIES = frozenset({"__MACOSX", ".DS_Store"})
 """Entries that macOS adds to archives."""
 
@@ -44,6 +47,7 @@ def ensure_dataset(
             " download it from."
         )
     # Imported late, since an existing dataset needs no network.
+    from isotune.storage.downloads.address import shown
     from isotune.storage.downloads.download import exclusively
     from isotune.storage.downloads.errors import DownloadError
 
@@ -53,17 +57,19 @@ def ensure_dataset(
                 _install(path, url, sha256, contents)
     except DownloadError as error:
         raise DatasetError(
-            f"{url}: cannot be downloaded: {error}; or unpack it by hand as {path}."
+            f"{shown(url)}: cannot be downloaded: {error}; or unpack it by hand as {path}."
         ) from error
     return path
 
 
 def _install(path: Path, url: str, sha256: str | None, contents: Collection[str]) -> None:
+    from isotune.storage.downloads.address import shown
     from isotune.storage.downloads.download import fetch
     from isotune.storage.downloads.part import Part
+    from isotune.storage.downloads.remote import Remote, size_limit
 
     part = Part(path)
-    fetch(url, part, sha256)
+    fetch(Remote(url, sha256, size_limit(MAX_SIZE)), part)
     draft = path.with_name(f".{path.name}.unpacking")
     shutil.rmtree(draft, ignore_errors=True)  # left by a run that was killed
     try:
@@ -71,7 +77,7 @@ def _install(path: Path, url: str, sha256: str | None, contents: Collection[str]
         unpack(part.path, draft)
         dataset_root(draft, contents).replace(path)
     except DatasetError as error:
-        raise DatasetError(f"{url}: {error}.") from error
+        raise DatasetError(f"{shown(url)}: {error}.") from error
     except OSError as error:
         raise DatasetError(f"{path}: cannot be put in place: {error.strerror}.") from error
     finally:

@@ -10,6 +10,10 @@ from isotune.errors import WeightsError, nearest
 from isotune.interfaces.backbone import BackboneEntry, PublishedWeights
 from isotune.storage import home
 from isotune.storage.paths import expanded, is_plain_name
+from isotune.weights.formats.read import refuse_other_formats
+
+MAX_SIZE = 16 << 30
+"""Number of bytes that a file of weights may have: six times torchvision's largest."""
 
 
 def locate_weights(
@@ -142,12 +146,15 @@ def _locate_packaged(published: PublishedWeights) -> Path | None:
 
 def _download(url: str, sha256: str | None, target: Path) -> None:
     # Imported late, since existing files need no network.
+    from isotune.storage.downloads.address import shown
     from isotune.storage.downloads.download import download
     from isotune.storage.downloads.errors import DownloadError
+    from isotune.storage.downloads.remote import Remote, size_limit
 
     try:
-        download(url, target, sha256)
+        download(Remote(url, sha256, size_limit(MAX_SIZE), refuse_other_formats), target)
     except DownloadError as error:
         raise WeightsError(
-            f"{url} was not downloaded: {error}; download it by hand and save it as {target}."
+            f"{shown(url)} was not downloaded: {error}; download it by hand and save it as"
+            f" {target}."
         ) from error

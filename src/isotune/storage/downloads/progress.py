@@ -7,6 +7,8 @@ import sys
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from isotune.storage.downloads.address import shown
+
 if TYPE_CHECKING:
     from rich.progress import Progress
 
@@ -17,7 +19,7 @@ class DownloadProgress:
     """The progress of one file: a context manager, which removes the bar at the end."""
 
     def __init__(self, url: str) -> None:
-        self._url = url
+        self._url = shown(url)
         self._bar: Progress | None = None
         self._logged = False
 

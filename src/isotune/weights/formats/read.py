@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zipfile
 from operator import itemgetter
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
@@ -15,7 +16,7 @@ from isotune.storage.signatures import HEAD, describe
 from isotune.storage.untrusted import open_regular
 from isotune.weights.formats.arrays import check_shape, widen_bfloat16
 from isotune.weights.formats.ckpt.read import is_ckpt, read_ckpt
-from isotune.weights.formats.files import Unreadable, opened
+from isotune.weights.formats.files import Unreadable, opened, printable
 from isotune.weights.formats.pth.read import read_pth
 from isotune.weights.formats.pth.zip import MAGIC as ZIP_MAGIC
 
@@ -65,15 +66,21 @@ def read_weights(path: str | Path) -> dict[str, NDArray[Any]]:
 
 
 def refuse_other_formats(path: Path) -> str | None:
-    """Returns why a file cannot hold weights, judged by its first bytes, or None if it can.
+    """Returns why a file cannot hold weights, or None if it begins and ends as one that does.
 
     Raises:
         OSError: the file cannot be read.
     """
     with open_regular(path) as file:
         head = file.read(HEAD)
-        size = os.fstat(file.fileno()).st_size
-    return _wrong_format(head) if _format(head, size) is None else None
+        kind = _format(head, os.fstat(file.fileno()).st_size)
+    if kind is None:
+        return _wrong_format(head)
+    if kind == "safetensors":
+        return _safetensors_fault(path)
+    if head.startswith(ZIP_MAGIC) and not zipfile.is_zipfile(path):
+        return "is a .pth file that is cut off"
+    return None
 
 
 def _format(head: bytes, size: int) -> Literal["safetensors", "ckpt", "pth"] | None:
@@ -109,6 +116,16 @@ def _read_safetensors(file: BinaryIO) -> dict[str, NDArray[Any]]:
         raise Unreadable("it holds no tensor")
     # The order of the parts differs from call to call.
     return {name: _array(name, part) for name, part in sorted(parts, key=itemgetter(0))}
+
+
+def _safetensors_fault(path: Path) -> str | None:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "numpy"):
+            return None
+    except SafetensorError as error:
+        return f"is a damaged .safetensors file: {printable(str(error), 300)}"
 
 
 def _array(name: str, part: dict[str, Any]) -> NDArray[Any]:

@@ -21,6 +21,8 @@ import pytest
 from isotune.storage.downloads import download as downloading
 from isotune.storage.downloads.download import download
 from isotune.storage.downloads.errors import DownloadError
+from isotune.storage.downloads.part import Part
+from isotune.storage.downloads.remote import Remote
 from web import Site, served
 
 CONTENT = bytes(range(256)) * 40
@@ -40,9 +42,13 @@ def target(tmp_path: Path) -> Path:
     return tmp_path / "folder" / "file"
 
 
+def remote(site: Site, sha256: str | None = None, path: str = "/file") -> Remote:
+    return Remote(f"{site.url}{path}", sha256, max_size=100_000)
+
+
 def fetched(site: Site, target: Path, sha256: str | None = None) -> None:
     """Downloads, and leaves nothing but the file."""
-    download(f"{site.url}/file", target, sha256)
+    download(remote(site, sha256), target)
     assert target.read_bytes() == site.files["/file"]
     assert list(target.parent.iterdir()) == [target]
 
@@ -50,7 +56,7 @@ def fetched(site: Site, target: Path, sha256: str | None = None) -> None:
 def failed(site: Site, target: Path, sha256: str | None = None) -> str:
     """Downloads in vain, and returns why."""
     with pytest.raises(DownloadError) as error:
-        download(f"{site.url}/file", target, sha256)
+        download(remote(site, sha256), target)
     assert not target.exists()
     assert "\n" not in str(error.value)
     return str(error.value)
@@ -79,10 +85,16 @@ def test_after_a_break_only_the_rest_is_asked_for(
     assert [headers.get("if-range") for headers in site.requests] == [None, etag, etag]
 
 
-def test_any_number_of_breaks_is_borne_while_something_arrives(site: Site, target: Path) -> None:
+def test_any_number_of_breaks_is_borne_while_enough_arrives(
+    site: Site, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(downloading, "PROGRESS", 100)
     site.etag, site.cuts = '"one"', [100] * 20
     fetched(site, target)
     assert len(site.requests) == 21
+    target.unlink()
+    site.cuts = [99] * 20
+    assert "after 396 of 10240 bytes, and 4 tries in a row" in failed(site, target)
 
 
 @pytest.mark.parametrize(("etag", "sha256"), [('"one"', None), (None, SHA256)])
@@ -165,7 +177,7 @@ def test_a_part_of_another_address_is_not_taken(site: Site, target: Path) -> Non
     site.etag, site.cuts = '"one"', [100, 0, 0, 0]
     failed(site, target)
     site.files["/other"] = b"x" * 200
-    download(f"{site.url}/other", target)
+    download(remote(site, path="/other"), target)
     assert target.read_bytes() == b"x" * 200
 
 
@@ -203,9 +215,9 @@ def test_chunks_that_end_early_are_a_break(site: Site, target: Path) -> None:
 def test_an_address_that_is_none_is_told(tmp_path: Path) -> None:
     for url in ("ftp://127.0.0.1/x", "http://", "http://[x"):
         with pytest.raises(DownloadError):
-            download(url, tmp_path / "file")
+            download(Remote(url, None, 1000), tmp_path / "file")
     with pytest.raises(DownloadError, match="cannot be reached"):
-        download("http://127.0.0.1:9/x", tmp_path / "file")
+        download(Remote("http://127.0.0.1:9/x", None, 1000), tmp_path / "file")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -219,14 +231,7 @@ def test_a_full_disk_is_told(site: Site, target: Path, monkeypatch: pytest.Monke
         def write(self, _: Any) -> int:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    opening = Path.open
-    monkeypatch.setattr(
-        Path,
-        "open",
-        lambda path, mode="r", **more: (
-            Full(path, "a") if mode == "ab" else opening(path, mode, **more)
-        ),
-    )
+    monkeypatch.setattr(Part, "append", lambda part: Full(part.path, "a"))
     assert "No space left on device" in failed(site, target)
     assert left(target) == []
 
@@ -267,9 +272,11 @@ PROGRAM = """
 import sys
 from pathlib import Path
 from isotune.storage.downloads.download import download
+from isotune.storage.downloads.part import Part
+from isotune.storage.downloads.remote import Remote
 import logging
 logging.basicConfig(level=logging.INFO, stream=sys.stderr)
-download(sys.argv[1], Path(sys.argv[2]))
+download(Remote(sys.argv[1], None, 100_000), Path(sys.argv[2]))
 """
 
 
