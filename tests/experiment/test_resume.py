@@ -8,19 +8,20 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import isotune
 from isotune.errors import IsotuneError, RunError, StoppedError
 from isotune.experiment.result import Run
 from isotune.interfaces.events import StepEnded
 from isotune.runs.checkpoints import CheckpointStore
-from outcomes import outcome
+from outcomes import outcome, state_files
 from tiny import experiment, make_images
 from zoo import ALL, plugins, run
 
@@ -185,7 +186,10 @@ def outcomes(folder: Path) -> list[dict[str, Any]]:
     ("override", "says"),
     [
         ("optimizer.lr=1.0", r"optimizer.lr: is 1.0, but the run was started with 0.01"),
-        ("batch_size=2", r"batch_size: is 2, .* What may change: name, dataset.path, epochs"),
+        (
+            "batch_size=2",
+            r"batch_size: is 2, .* What may change: name, dataset.path, dataset.duplicates, epochs",
+        ),
         ("head={name: mlp, hidden: [4]}", r"head.\w+: is .*, but the run was started with"),
         ("backbone=lenet", r"backbone.\w+: is .*, but the run was started with"),
         ("epochs=1", r"2 epochs of 1 are done; --set epochs=4 would continue"),
@@ -203,9 +207,14 @@ def test_another_experiment_is_refused(
     assert len(more.history) == more.folder.spec().epochs == 5
 
 
-def test_other_pictures_are_refused(images: Path, tmp_path: Path) -> None:
+def test_other_classes_or_another_number_of_images_are_refused(
+    images: Path, tmp_path: Path
+) -> None:
     folder = stopped(images, tmp_path)
     fewer = make_images(tmp_path / "fewer", train=2)
+    with pytest.raises(RunError, match=r"3 are gone, the first train: ants/2\.png"):
+        resume("numpy", folder, overrides=[f"dataset.path={fewer}"])
+    (folder / "images.jsonl").unlink()  # as in a run of an earlier version
     with pytest.raises(RunError, match="was trained on 9 images, but the dataset has 6"):
         resume("numpy", folder, overrides=[f"dataset.path={fewer}"])
     for split in ("train", "val"):
@@ -215,6 +224,74 @@ def test_other_pictures_are_refused(images: Path, tmp_path: Path) -> None:
     ):
         resume("numpy", folder, overrides=[f"dataset.path={fewer}"])
     assert resume("numpy", folder).history
+
+
+def replace(path: Path) -> None:
+    """Replaces an image by another one, its modification time and, within a margin, its size."""
+    status = path.stat()
+    with Image.open(path) as image:
+        turned = image.rotate(180)
+    turned.save(path)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda own: replace(own / "train/bees/1.png"), "1 have another content, .* bees/1.png"),
+        (lambda own: replace(own / "val/bees/1.png"), "1 have another content, .*val: bees/1.png"),
+        (
+            lambda own: (own / "train/bees/1.png").rename(own / "train/bees/x.png"),
+            "1 are gone, the first train: bees/1.png; 1 are new, the first train: bees/x.png",
+        ),
+        (
+            lambda own: (own / "train/bees/1.png").rename(own / "train/ants/1b.png"),
+            "1 are gone, the first train: bees/1.png; 1 are new, the first train: ants/1b.png",
+        ),
+    ],
+    ids=["replaced", "replaced in val", "renamed", "moved"],
+)
+def test_other_images_of_the_same_number_are_refused(
+    change: Callable[[Path], object], says: str, images: Path, tmp_path: Path
+) -> None:
+    own = tmp_path / "own"
+    shutil.copytree(images, own)
+    folder = stopped(own, tmp_path)
+    before = state_files(folder)
+    change(own)
+    with pytest.raises(RunError, match=f"{folder.name}: the images are not those .*{says}"):
+        resume("numpy", folder)
+    assert state_files(folder) == before
+
+
+def test_the_same_images_elsewhere_and_touched_are_not_refused(
+    images: Path, tmp_path: Path
+) -> None:
+    run("numpy", demanding("numpy", images), tmp_path / "whole")
+    folder = stopped(images, tmp_path)
+    moved = tmp_path / "moved"
+    shutil.copytree(images, moved, copy_function=shutil.copyfile)
+    os.utime(moved / "train/bees/1.png", ns=(1, 1))
+    resume("numpy", folder, overrides=[f"dataset.path={moved}"])
+    assert outcome(folder) == outcome(tmp_path / "whole")
+
+
+@pytest.mark.parametrize(
+    "content", ["", "[]\n", '{"format": 1}\n[1]\n', '{"format": 1}\n', "a pipe"]
+)
+def test_a_damaged_list_of_images_is_named(content: str, images: Path, tmp_path: Path) -> None:
+    folder = stopped(images, tmp_path)
+    path = folder / "images.jsonl"
+    path.unlink()
+    if content == "a pipe":
+        os.mkfifo(path)
+    else:
+        path.write_text(content)
+    with pytest.raises(RunError, match=r"images.jsonl:\d+: is no list|the images are not those"):
+        resume("numpy", folder)
+    path.unlink()
+    assert resume("numpy", folder).history
+    assert path.exists()
 
 
 @pytest.mark.parametrize("file", ["checkpoint.json", "model.safetensors", "optimizer.safetensors"])

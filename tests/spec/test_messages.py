@@ -245,7 +245,7 @@ LOADING = {
         "path: images",
         "path: images\n  side: 8",
         "ants.yaml:4: dataset.side is not a known key. Allowed are: format, path, url, sha256,"
-        " splits, broken.",
+        " splits, broken, duplicates.",
     ),
     "duplicate key": (
         "epochs: 1",

@@ -12,6 +12,7 @@ from isotune.data.batches import Batches
 from isotune.data.caches.open import PixelCaches, open_stores
 from isotune.data.caches.pixels import PixelStore
 from isotune.data.download import ensure_dataset
+from isotune.data.duplicates import check_duplicates
 from isotune.data.integrity.check import clean
 from isotune.errors import DatasetError, SpecError
 from isotune.interfaces.dataset import DatasetFormat, ImageSource
@@ -123,8 +124,8 @@ def open_images(spec: ExperimentSpec) -> Images:
     """Finds (or downloads), indexes and checks the images of an experiment.
 
     Raises:
-        DatasetError: A folder is missing, classes differ, or images are broken and the spec does
-            not say to skip them.
+        DatasetError: A folder is missing, classes differ, images are broken and the spec does
+            not say to skip them, or images are in both splits and the spec says to stop.
         SpecError: There is not a single training batch.
     """
     train = open_split(spec.dataset, spec.dataset.splits.train)
@@ -135,6 +136,8 @@ def open_images(spec: ExperimentSpec) -> Images:
         skipped[name] = len(broken)
         for image in broken:
             log.warning("left out %s: %s", image.identity, image.reason)
+    splits, policy = spec.dataset.splits, spec.dataset.duplicates
+    check_duplicates(checked["train"], checked["val"], splits, policy)
     caches = open_stores(spec, checked["train"], checked["val"])
     images = Images(checked["train"], checked["val"], skipped, caches)
     images.training_batches(spec)  # a wrong size is an error before anything is trained

@@ -12,6 +12,7 @@ from isotune.spec.load import dump_spec
 MAY_CHANGE = (
     "name",
     "dataset.path",
+    "dataset.duplicates",
     "epochs",
     "schedule.epochs",
     "eval_batch_size",

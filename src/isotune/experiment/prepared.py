@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from isotune.experiment.checkpoint_writer import CheckpointWriter, LineageEntry
+from isotune.experiment.listed_images import listed_images
 from isotune.experiment.result import Run
 from isotune.experiment.run_summary import end_status, final_summary, initial_summary
 from isotune.experiment.summary import summarize_model
@@ -20,6 +21,7 @@ from isotune.interfaces.summary import ModelSummary
 from isotune.models.build import freezing_plans
 from isotune.models.head import head_path
 from isotune.runs.folder import RunFolder
+from isotune.runs.images import write_images
 from isotune.training.features.plan import Strategies, plan_strategies
 from isotune.training.learner import Learner
 from isotune.training.loop import TrainingLoop
@@ -102,6 +104,7 @@ class PreparedExperiment:
         """
         session = self.session
         folder.write_summary(initial_summary(session))
+        write_images(folder.path, listed_images(session.images))
         learner = Learner(session.backend, self.strategies, self.start.optimizer)
         here = {
             "step": self.start.steps,

@@ -11,6 +11,7 @@ from isotune.data.images import Images
 from isotune.errors import RunError
 from isotune.experiment.changes import check_changes, schedule_change
 from isotune.experiment.checkpoint_writer import checkpoint_name
+from isotune.experiment.listed_images import listed_images
 from isotune.experiment.open import check_finite, rebuild
 from isotune.experiment.prepared import PreparedExperiment, ResumeState
 from isotune.experiment.result import Run
@@ -20,6 +21,7 @@ from isotune.plugins import plugins as default_plugins
 from isotune.runs.checkpoint import Checkpoint
 from isotune.runs.checkpoints import CheckpointStore
 from isotune.runs.folder import RunFolder
+from isotune.runs.images import check_same_images
 from isotune.spec.experiment import ExperimentSpec
 from isotune.spec.load import load_spec
 from isotune.training.accumulator import EpochAccumulator
@@ -137,6 +139,7 @@ def _check_images(path: Path, manifest: dict[str, Any], images: Images) -> None:
             f"{path}: was trained on the classes {', '.join(classes)}, but the dataset has"
             f" {', '.join(images.classes)}."
         )
+    check_same_images(path, listed_images(images))
     if len(images.train) != manifest["images"]:
         raise RunError(
             f"{path}: was trained on {manifest['images']} images, but the dataset has"

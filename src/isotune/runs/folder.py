@@ -3,6 +3,7 @@
 ::
 
     spec.yaml          the resolved spec
+    images.jsonl       one line an image: see isotune.runs.images
     metrics.jsonl      one line an epoch
     summary.json       backend and device; once the run has ended, versions, timings, best epoch
     checkpoints/       see isotune.runs.checkpoints

@@ -47,6 +47,8 @@ class DatasetSpec(SpecModel):
         sha256: First digits, at least 8, of the archive's SHA-256.
         splits: Names of the splits.
         broken: What to do about images that cannot be read: stop with an error, or skip them.
+        duplicates: What to do about images that have the same content in both splits: say so,
+            stop with an error, or ignore them.
     """
 
     format: str
@@ -55,6 +57,7 @@ class DatasetSpec(SpecModel):
     sha256: Digest | None = None
     splits: Splits = Splits()
     broken: Literal["error", "skip"] = "error"
+    duplicates: Literal["warn", "error", "ignore"] = "warn"
 
 
 DATASET_FORMATS = model_registry("dataset format", DatasetSpec, "format")

@@ -64,10 +64,10 @@ def test_the_least_recently_used_and_the_abandoned_go(folder: Path) -> None:
     (folder / "old.part").touch()
     os.utime(folder / "old.part", (0, 0))
     (folder / "new.part").touch()
-    (folder / "of Isotune 0.1.npy").touch()
+    (folder / "of an earlier version.npy").touch()
     (folder / "broken link.npy").symlink_to("nowhere")
     (folder / "no file.npy").mkdir()
-    for name in ("of Isotune 0.1.npy", "no file.npy"):
+    for name in ("of an earlier version.npy", "no file.npy"):
         os.utime(folder / name, (0, 0))
     os.utime(folder / "broken link.npy", (0, 0), follow_symlinks=False)
     assert store.load("one", len(VALUES)) is not None, "and now it is the newest"

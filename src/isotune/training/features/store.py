@@ -21,7 +21,7 @@ Rows = NDArray[np.float32]
 """Features of some images, shape (N, ...)."""
 
 SUFFIXES = (".features", ".npy")
-"""Suffixes of features; Isotune 0.1 wrote ``.npy``, which lacks a checksum and is never read."""
+"""Suffixes of features; earlier versions wrote ``.npy`` without a checksum, which is never read."""
 
 ABANDONED = 24 * 3600
 """Age in seconds at which an unfinished file is removed."""

@@ -1,0 +1,128 @@
+"""``images.jsonl``: which images a run trains and validates on, one a line.
+
+::
+
+    {"format": 1}
+    ["train", "ants", "ants/0013035.jpg", "3f1c..."]
+    ["val", "bees", "bees/1032546534_06907fe3b3.jpg", "9b0e..."]
+
+A line names the split, the class, the image in its split, and the digest of its content, the first
+16 bytes of SHA-256 as hexadecimal digits, or an empty string where a dataset has none. The order is
+that of the dataset, on which the order of every epoch depends.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
+
+from isotune.errors import RunError
+from isotune.storage.atomic import atomic_file
+from isotune.storage.untrusted import open_regular
+
+FILE = "images.jsonl"
+FORMAT = {"format": 1}
+
+MAX_LINE = 1 << 16
+"""Maximum number of bytes of a line."""
+
+
+class ListedImage(NamedTuple):
+    """An image of a run.
+
+    Attributes:
+        split: ``train`` or ``val``.
+        label: The name of its class.
+        name: Its name in the split.
+        digest: Hexadecimal digits, or an empty string.
+    """
+
+    split: str
+    label: str
+    name: str
+    digest: str
+
+    def __str__(self) -> str:
+        return f"{self.split}: {self.name}"
+
+    @property
+    def place(self) -> tuple[str, str, str]:
+        """All except its content."""
+        return self[:3]
+
+
+def write_images(folder: Path, images: Iterable[ListedImage]) -> None:
+    """Writes the list of a run's images.
+
+    Raises:
+        RunError: It cannot be written.
+    """
+    path = folder / FILE
+    try:
+        with atomic_file(path) as file:
+            file.write(f"{json.dumps(FORMAT)}\n".encode())
+            file.writelines(f"{json.dumps(image)}\n".encode() for image in images)
+    except OSError as error:
+        raise RunError(f"{path}: cannot be written: {error.strerror or error}.") from error
+
+
+def check_same_images(folder: Path, images: Iterable[ListedImage]) -> None:
+    """Checks that a run's images are still the same; earlier runs have no list.
+
+    Raises:
+        RunError: Images are gone, new, or have another content; the message counts them and names
+            the first. Or the list is damaged.
+    """
+    path, present = folder / FILE, list(images)
+    if not os.path.lexists(path):
+        return
+    # Some more lines than there are images are enough to say what is gone.
+    listed = list(islice(_read(path), 2 * len(present) + 1000))
+    if len(listed) == len(present) and all(map(_equal, listed, present)):
+        return
+    before = {image.place: image for image in listed}
+    now = {image.place: image for image in present}
+    gone = [image for place, image in before.items() if place not in now]
+    new = [image for place, image in now.items() if place not in before]
+    other = [
+        now[place] for place in before if place in now and not _equal(before[place], now[place])
+    ]
+    found = [
+        f"{len(several)} {what}, the first {several[0]}"
+        for several, what in ((gone, "are gone"), (new, "are new"), (other, "have another content"))
+        if several
+    ]
+    differences = "; ".join(found) or "their order is another one"
+    raise RunError(
+        f"{folder}: the images are not those of the run: {differences}. Put back what was there, or"
+        " start a new run."
+    )
+
+
+def _equal(one: ListedImage, other: ListedImage) -> bool:
+    unknown = not (one.digest and other.digest)
+    return one.place == other.place and (unknown or one.digest == other.digest)
+
+
+def _read(path: Path) -> Iterator[ListedImage]:
+    number = 1
+    try:
+        with open_regular(path) as file:
+            if json.loads(file.readline(MAX_LINE)) != FORMAT:
+                raise ValueError("it is of another format")
+            while line := file.readline(MAX_LINE):
+                number += 1
+                image = ListedImage(*json.loads(line))
+                if not all(isinstance(part, str) for part in image):
+                    raise ValueError("it should be four strings")
+                yield image
+    except (OSError, ValueError, TypeError, RecursionError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise RunError(
+            f"{path}:{number}: is no list of a run's images: {reason}. Without the file, the run is"
+            " resumed without comparing images."
+        ) from error
