@@ -58,12 +58,45 @@ def test_evaluate_gives_the_confusion_matrix_as_json(isotune, run: Path):
     assert found["confusion"] == [[pairs.count((a, b)) for b in range(3)] for a in range(3)]
 
 
-def test_evaluate_takes_other_images_of_the_same_classes(isotune, run: Path):
+def test_evaluate_takes_images_of_some_of_the_classes_and_says_of_which(isotune, run: Path):
     shutil.copytree("images", "others")
-    shutil.rmtree("others/val/cats")
+    shutil.rmtree("others/val/ants")
+    truth = open_run(run).evaluate()
+    of_bees_and_cats = truth.confusion * [[0], [1], [1]]
+    found = json.loads(isotune("evaluate", run, "--data", "others", "--json").stdout)
+    assert found["confusion"] == of_bees_and_cats.tolist()
+    assert found["classes"] == ["ants", "bees", "cats"]
+    assert found["classes_without_images"] == ["ants"]
+    occurring = of_bees_and_cats.any(axis=0) | [False, True, True]
+    assert found["classes_in_macro_averages"] == [
+        name for name, occurs in zip(found["classes"], occurring, strict=True) if occurs
+    ]
+    recalls = of_bees_and_cats.diagonal() / [1, 2, 2]
+    assert found["balanced_accuracy"] == pytest.approx(recalls[1:].mean())
+    assert found["macro_recall"] == pytest.approx(recalls[occurring].mean())
+
+    shown = isotune("evaluate", run, "--data", "others").stdout
+    assert re.search(r"^  classes  +2 of 3 have images$", shown, re.MULTILINE)
+    assert re.search(r"^ants  +0 .* -  ", shown, re.MULTILINE)
+    over = f"over the {occurring.sum()} classes that occur .* over the 2 classes that have images"
+    assert re.search(over, shown)
+
+    shutil.rmtree("others/val/bees")
+    one = isotune("evaluate", run, "--data", "others")
+    assert (one.exit_code, one.stderr) == (0, "")
+    assert re.search(r"^  ROC AUC +-$", one.stdout, re.MULTILINE)
+
+
+def test_evaluate_refuses_classes_that_the_run_does_not_know(isotune, run: Path):
+    shutil.copytree("images", "others")
+    Path("others/val/ants").rename("others/val/wasps")
+    Path("others/val/bees").rename("others/val/cat")
     result = isotune("evaluate", run, "--data", "others")
     assert result.exit_code == 2
-    assert "cats" in result.stderr
+    assert result.stderr.strip() == (
+        "isotune: others: its split 'val' has classes that the run was not trained on: 'cat',"
+        " 'wasps'. Did you mean 'cats'? The run's classes are: 'ants', 'bees', 'cats'."
+    )
 
 
 def test_compare_shows_the_runs_and_their_differences(isotune, run: Path):

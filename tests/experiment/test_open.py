@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -106,9 +107,25 @@ def test_evaluating_another_split_and_another_folder(run: Run, tmp_path: Path) -
     assert len(run.evaluate("train").labels) == 9
     make_images(tmp_path, train=1, val=1)
     assert len(run.evaluate(data=tmp_path).labels) == 3
-    (tmp_path / "val/bees").rename(tmp_path / "val/wasps")
-    with pytest.raises(DatasetError, match="class folders should be those of training"):
+    shutil.rmtree(tmp_path / "val/bees")
+    assert run.evaluate(data=tmp_path).labels.tolist() == [0, 2]
+    (tmp_path / "val/cats").rename(tmp_path / "val/wasps")
+    with pytest.raises(DatasetError, match="class that the run was not trained on: 'wasps'"):
         run.evaluate(data=tmp_path)
+
+
+def test_class_names_match_in_whatever_code_points(tmp_path: Path) -> None:
+    composed = "k\N{LATIN SMALL LETTER A WITH DIAERESIS}fer"
+    decomposed = "ka\N{COMBINING DIAERESIS}fer"
+    images = make_images(tmp_path / "images")
+    for split in ("train", "val"):
+        (images / split / "bees").rename(images / split / composed)
+    found = isotune.run(
+        experiment(images), backend="numpy", output=tmp_path / "run", plugins=numpy_plugins()
+    )
+    other = shutil.copytree(images, tmp_path / "other")
+    (other / "val" / composed).rename(other / "val" / decomposed)
+    assert found.evaluate(data=other).labels.tolist() == found.evaluate().labels.tolist()
 
 
 def test_the_summary(run: Run) -> None:

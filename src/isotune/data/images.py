@@ -14,6 +14,7 @@ from isotune.data.caches.pixels import PixelStore
 from isotune.data.download import ensure_dataset
 from isotune.data.duplicates import check_duplicates
 from isotune.data.integrity.check import clean
+from isotune.data.sources.relabeled import Relabeled, check_known_classes
 from isotune.errors import DatasetError, SpecError
 from isotune.interfaces.dataset import DatasetFormat, ImageSource
 from isotune.spec.dataset import DatasetSpec
@@ -174,6 +175,8 @@ def open_labeled(
 ) -> ImageSource:
     """Opens and checks a split to evaluate a trained model on.
 
+    Its classes are matched by name; the split need not have all of them.
+
     Args:
         spec: The run's spec, which says what to do about broken images.
         classes: The model's classes.
@@ -181,11 +184,14 @@ def open_labeled(
         root: Another folder of the same format, instead of the spec's dataset.
 
     Raises:
-        DatasetError: The images are missing, broken or of other classes.
+        DatasetError: The images are missing or broken, or have a class that the model lacks.
     """
-    everything = open_split(spec.dataset, split or spec.dataset.splits.val, classes, root)
+    split = split or spec.dataset.splits.val
+    everything = open_split(spec.dataset, split, None, root)
+    where = f"{spec.dataset.path if root is None else root}: its split '{split}'"
+    check_known_classes(where, everything.classes, classes)
     source, _ = clean(everything, spec.dataset.broken, spec.workers)
-    return source
+    return source if source.classes == classes else Relabeled(source, classes)
 
 
 def dataset_folder(dataset: DatasetFormat) -> Path:

@@ -83,10 +83,12 @@ class Run:
 
         Args:
             split: Name of the split; None takes the validation split.
-            data: Folder of another dataset with the same format and classes.
+            data: Folder of another dataset with the same format. Its classes are matched by name,
+                and it need not have all of them; macro averages are over those that occur among
+                labels or predictions.
 
         Raises:
-            DatasetError: the images are missing, broken or of other classes.
+            DatasetError: the images are missing or broken, or a class is not one of the run's.
         """
         return self.evaluate_source(open_labeled(self.spec, self.classes, split, data))
 

@@ -30,9 +30,9 @@ def top5_accuracy(scored: ScoredLabels) -> float:
 
 def balanced_accuracy(scored: ScoredLabels) -> float:
     """Returns the mean of the classes' own accuracies, of the classes that have images."""
-    images = scored.confusion.sum(axis=1)
-    present = images > 0
-    return float((scored.confusion.diagonal()[present] / images[present]).mean())
+    images, correct = scored.confusion.sum(axis=1), scored.confusion.diagonal()
+    present = scored.have_images
+    return float((correct[present] / images[present]).mean())
 
 
 METRICS = (

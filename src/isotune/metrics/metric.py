@@ -39,6 +39,18 @@ class ScoredLabels:
         pairs = self.labels.astype(np.int64) * classes + self.predicted
         return np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
 
+    @property
+    def have_images(self) -> NDArray[np.bool_]:
+        """Whether there are images of each class: bool, shape (classes,)."""
+        result: NDArray[np.bool_] = self.confusion.any(axis=1)
+        return result
+
+    @property
+    def occur(self) -> NDArray[np.bool_]:
+        """Whether each class has images or is predicted for one: bool, shape (classes,)."""
+        predicted: NDArray[np.bool_] = self.confusion.any(axis=0)
+        return predicted | self.have_images
+
 
 @dataclass(frozen=True)
 class Metric:

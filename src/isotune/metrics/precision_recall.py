@@ -49,9 +49,8 @@ def _macro(figure: str, scored: ScoredLabels) -> float:
 
     A figure that is undefined counts as 0: scikit-learn's ``average="macro"`` with its defaults.
     """
-    figures = class_figures(scored.confusion)
-    occurs = figures.images + figures.predicted > 0
-    return float(np.nan_to_num(getattr(figures, figure)[occurs]).mean())
+    figures = getattr(class_figures(scored.confusion), figure)
+    return float(np.nan_to_num(figures[scored.occur]).mean())
 
 
 METRICS = (

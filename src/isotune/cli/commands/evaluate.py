@@ -11,6 +11,9 @@ import typer
 from isotune.cli.options import Backend, Checkpoint, Device, RunPath
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from isotune.reports.tables import Table
     from isotune.training.evaluation import Evaluation
 
@@ -21,7 +24,8 @@ def evaluate(
         str | None, typer.Option(help="The split's name; the validation split by default.")
     ] = None,
     data: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Another dataset with the same classes.")
+        Path | None,
+        typer.Option(metavar="DIR", help="Another dataset with these classes, or some of them."),
     ] = None,
     backend: Backend = None,
     device: Device = "auto",
@@ -47,6 +51,10 @@ def evaluate(
         return
     console = output()
     rows = {"split": f"{name}, {figures.count(len(result.labels), 'image')}"}
+    if missing := _without_images(result, opened.classes):
+        rows["classes"] = (
+            f"{len(opened.classes) - len(missing)} of {len(opened.classes)} have images"
+        )
     rows |= {heading(key): written(key, value, True) for key, value in result.metrics.items()}
     width = max(map(len, rows))
     show(console, f"{run}: {opened.backend.name} on {opened.backend.device}", "bold")
@@ -55,6 +63,8 @@ def evaluate(
     if not console.is_terminal:
         show(console)
     show_table(console, by_class(result, opened.classes))
+    if missing:
+        show(console, _averages(result))
 
 
 def by_class(result: Evaluation, classes: tuple[str, ...]) -> Table:
@@ -74,7 +84,8 @@ def plain_data(result: Evaluation, classes: tuple[str, ...]) -> dict[str, Any]:
     """Returns an evaluation for JSON, with null for a value that is undefined.
 
     A row of ``confusion`` is a true class, a column a predicted one, in the order of ``classes``;
-    so are the values of ``per_class``.
+    so are the values of ``per_class``. Macro averages are over the classes that occur among labels
+    or predictions.
     """
     from isotune.metrics.precision_recall import class_figures
 
@@ -83,9 +94,31 @@ def plain_data(result: Evaluation, classes: tuple[str, ...]) -> dict[str, Any]:
         "images": len(result.labels),
         **{name: _or_null(value) for name, value in result.metrics.items()},
         "classes": list(classes),
+        "classes_without_images": _without_images(result, classes),
+        "classes_in_macro_averages": _chosen(classes, result.occur),
         "confusion": result.confusion.tolist(),
         "per_class": {name: [*map(_or_null, row.tolist())] for name, row in per_class.items()},
     }
+
+
+def _without_images(result: Evaluation, classes: tuple[str, ...]) -> list[str]:
+    return _chosen(classes, ~result.have_images)
+
+
+def _chosen(classes: tuple[str, ...], chosen: NDArray[np.bool_]) -> list[str]:
+    return [name for name, is_chosen in zip(classes, chosen.tolist(), strict=True) if is_chosen]
+
+
+def _averages(result: Evaluation) -> str:
+    """Returns which classes the averages are over."""
+    from isotune.reports.numbers import count
+
+    occurring = count(int(result.occur.sum()), "class", "classes")
+    present = count(int(result.have_images.sum()), "class", "classes")
+    return (
+        f"Macro averages are over the {occurring} that occur among labels or predictions, balanced"
+        f" accuracy and ROC AUC over the {present} that have images."
+    )
 
 
 def _or_null(value: float) -> float | None:

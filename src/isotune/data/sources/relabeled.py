@@ -1,0 +1,87 @@
+"""The images of a source, labeled for a model that knows more classes, or the same in another
+order.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from unicodedata import normalize
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isotune.errors import DatasetError, nearest
+from isotune.interfaces.dataset import ImageSource
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+SHOWN = 10
+"""Number of classes that an error lists; it counts the others."""
+
+
+class Relabeled(ImageSource):
+    """The images of `source`, whose labels are positions in `classes`."""
+
+    def __init__(self, source: ImageSource, classes: tuple[str, ...]) -> None:
+        positions = [_position(name, classes) for name in source.classes]
+        self._source = source
+        self.always_readable = source.always_readable
+        self.cheap = source.cheap
+        self.classes = classes
+        self.labels = np.array(positions, dtype=np.int32)[source.labels]
+
+    def load(self, index: int) -> Image.Image:
+        """Decodes image `index`."""
+        return self._source.load(index)
+
+    def identify(self, index: int) -> str:
+        """Returns text by which a person finds image `index`."""
+        return self._source.identify(index)
+
+    def name(self, index: int) -> str:
+        """Returns the name of image `index` in its split."""
+        return self._source.name(index)
+
+    def digests(self) -> NDArray[np.uint8] | None:
+        """Returns the digests of the images; None if the source has none."""
+        return self._source.digests()
+
+    def fingerprints(self) -> list[str] | None:
+        """Returns the source's fingerprints."""
+        return self._source.fingerprints()
+
+
+def check_known_classes(where: str, present: tuple[str, ...], classes: tuple[str, ...]) -> None:
+    """Checks that a model knows all classes of a dataset.
+
+    Args:
+        where: Names the dataset in an error.
+        present: The dataset's classes.
+        classes: The model's classes.
+
+    Raises:
+        DatasetError: It does not know some; the message names them.
+    """
+    unknown = [name for name in present if _position(name, classes) < 0]
+    if unknown:
+        has = "has a class" if len(unknown) == 1 else "has classes"
+        raise DatasetError(
+            f"{where} {has} that the run was not trained on: {_listed(unknown)}."
+            f"{nearest(unknown[0], classes)} The run's classes are: {_listed(classes)}."
+        )
+
+
+def _position(name: str, classes: tuple[str, ...]) -> int:
+    """Returns the position of a class, or -1."""
+    if name in classes:
+        return classes.index(name)
+    # macOS may store the same name in other code points.
+    composed = [normalize("NFC", each) for each in classes]
+    same = normalize("NFC", name)
+    return composed.index(same) if same in composed else -1
+
+
+def _listed(names: tuple[str, ...] | list[str]) -> str:
+    shown = ", ".join(f"'{name}'" for name in names[:SHOWN])
+    return shown if len(names) <= SHOWN else f"{shown} and {len(names) - SHOWN} more"
