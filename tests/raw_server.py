@@ -93,5 +93,7 @@ def raw_server(answer: Answer | bytes) -> Iterator[RawServer]:
 
     with RawServer(repeat if isinstance(answer, bytes) else answer) as server:
         server.start()
-        yield server
-        server.shutdown()
+        try:
+            yield server
+        finally:
+            server.shutdown()

@@ -74,10 +74,14 @@ def test_without_an_address_the_error_says_where_it_looked(tmp_path: Path) -> No
 def test_what_fails_leaves_nothing_behind(site: Site, tmp_path: Path) -> None:
     site.files["/page.zip"] = b"<html>not found</html>"
     site.files["/hostile.zip"] = zipped("../../evil")
+    site.files["/empty.zip"] = zipped()
+    site.files["/empty.tar"] = bytes(10240)
     cases = {
         f"{site.url}/gone.zip": "404",
         f"{site.url}/page.zip": "neither a zip nor a tar archive: it looks like an HTML page",
         f"{site.url}/hostile.zip": "outside",
+        f"{site.url}/empty.zip": "archive of nothing",
+        f"{site.url}/empty.tar": "archive of nothing",
         "http://127.0.0.1:9/bees.zip": "cannot be downloaded",
         "ftp://127.0.0.1/bees.zip": "http://",
     }

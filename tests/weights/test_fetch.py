@@ -101,11 +101,15 @@ def saved(suffix: str) -> bytes:
 
 
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors", ".ckpt"])
-def test_without_a_hash_weights_of_every_format_are_kept(
+def test_without_a_hash_weights_of_every_format_are_kept_if_they_are_whole(
     home: Path, site: Site, suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    site.files["/x"] = content = saved(suffix)
+    content = saved(suffix)
+    site.files["/x"] = content[:-7]
+    with pytest.raises(WeightsError, match=r"cut off|damaged"):
+        locate_weights(entry(""), "mine", url=f"{site.url}/x")
+    site.files["/x"] = content
     path = locate_weights(entry(""), "mine", url=f"{site.url}/x")
     assert path == home / "weights" / "mine"
     assert path.read_bytes() == content
@@ -120,6 +124,7 @@ def test_without_a_hash_weights_of_every_format_are_kept(
         (b"", "it is empty"),
         (b"PK\x03\x04 and no more", "is a .pth file that is cut off"),
         (b"\x10" + bytes(7) + b'{"a": not JSON }', "is a damaged .safetensors file"),
+        (b"\x80\x02.", "is damaged: weights file '.*' cannot be read"),
     ],
 )
 def test_without_a_hash_what_is_no_weights_file_is_not_kept(

@@ -75,6 +75,8 @@ def _install(path: Path, url: str, sha256: str | None, contents: Collection[str]
     try:
         draft.mkdir()
         unpack(part.path, draft)
+        if not _entries(draft):
+            raise DatasetError("it is an archive of nothing")
         dataset_root(draft, contents).replace(path)
     except DatasetError as error:
         raise DatasetError(f"{shown(url)}: {error}.") from error

@@ -92,12 +92,17 @@ def _redirect(session: _Session, url: str, response: requests.Response) -> str |
     """Returns the address that a response redirects to, or None."""
     try:
         location = session.target(response)
-        if location is None:
-            return None
-        target = urljoin(url, requests.utils.requote_uri(location))
-        old, new = urlsplit(url), urlsplit(target)
+        return None if location is None else _followed(session, url, location)
     except (ValueError, requests.RequestException) as error:
         raise DownloadError("the server redirects to an address that is not valid") from error
+
+
+def _followed(session: _Session, url: str, location: str) -> str:
+    """Returns the address that a redirect from `url` leads to, with the user name of `url` if it
+    is of the same host.
+    """
+    target = urljoin(url, requests.utils.requote_uri(location))
+    old, new = urlsplit(url), urlsplit(target)
     if new.scheme not in ("http", "https") or (old.scheme, new.scheme) == ("https", "http"):
         raise DownloadError(f"the server redirects to {shown(target)}, which is not followed")
     if "@" in old.netloc and "@" not in new.netloc and not session.should_strip_auth(url, target):

@@ -66,7 +66,7 @@ def read_weights(path: str | Path) -> dict[str, NDArray[Any]]:
 
 
 def refuse_other_formats(path: Path) -> str | None:
-    """Returns why a file cannot hold weights, or None if it begins and ends as one that does.
+    """Returns why a file holds no weights or is cut off, or None.
 
     Raises:
         OSError: the file cannot be read.
@@ -78,8 +78,13 @@ def refuse_other_formats(path: Path) -> str | None:
         return _wrong_format(head)
     if kind == "safetensors":
         return _safetensors_fault(path)
-    if head.startswith(ZIP_MAGIC) and not zipfile.is_zipfile(path):
-        return "is a .pth file that is cut off"
+    if head.startswith(ZIP_MAGIC):
+        return None if zipfile.is_zipfile(path) else "is a .pth file that is cut off"
+    # The other formats have no table of contents: only reading them shows that they are whole.
+    try:
+        read_weights(path)
+    except WeightsError as error:
+        return f"is damaged: {str(error).rstrip('.')}"
     return None
 
 
