@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from mindspore import nn
+from collections.abc import Callable
+from typing import Any
+
+from mindspore import Tensor, nn
 
 from isotune.errors import BackendError, nearest
+from isotune.interfaces.dataset import DeviceBatch
 from isotune.interfaces.freezing import FreezePlan, Freezing
 from isotune_mindspore.dropout import Dropout
-from isotune_mindspore.names import AFFINE, BATCH_NORMS, join, trainable_tensors
+from isotune_mindspore.names import BATCH_NORMS, trainable_tensors
+from isotune_mindspore.step import pynative_mode
 
 
 class MindSporeFreezing(Freezing):
@@ -41,8 +46,40 @@ class MindSporeFreezing(Freezing):
         parameters = list(trainable_tensors(model))
         for path, cell in model.cells_and_names():
             if isinstance(cell, BATCH_NORMS):
-                names = {join(path, name) for name in AFFINE.values()}
-                if names <= plan.frozen:
-                    cell.set_train(False)
+                cell.set_train(plan.trains_batch_norm(path, parameters))
             elif isinstance(cell, Dropout) and not plan.drops(path, parameters):
                 cell.set_train(False)
+
+    def values_per_channel(self, model: nn.Cell, batch: DeviceBatch) -> dict[str, int]:
+        """Returns how many values of a channel each BatchNorm layer gets from one image.
+
+        Found by a forward pass, in which BatchNorm and dropout are in evaluation mode; in PyNative
+        mode, since a compiled graph runs no hooks.
+        """
+        found: dict[str, int] = {}
+
+        def observer(path: str) -> Callable[[nn.Cell, tuple[Tensor, ...]], None]:
+            def observe(cell: nn.Cell, inputs: tuple[Tensor, ...]) -> None:
+                values = inputs[0].size // inputs[0].shape[1]
+                found[path] = min(found.get(path, values), values)
+
+            return observe
+
+        modes = [(cell, cell.training) for _, cell in model.cells_and_names()]
+        handles: list[Any] = []
+        model.set_train(True)
+        for path, cell in model.cells_and_names():
+            if isinstance(cell, BATCH_NORMS):
+                handles.append(cell.register_forward_pre_hook(observer(path)))
+            if isinstance(cell, (*BATCH_NORMS, Dropout)):
+                cell.set_train(False)
+        try:
+            with pynative_mode():
+                model(batch.images)
+        finally:
+            for handle in handles:
+                handle.remove()
+            model.set_train(modes[0][1])
+            for cell, mode in modes:
+                cell.add_flags(training=mode)
+        return found

@@ -8,7 +8,7 @@ compiled with.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 import mindspore as ms
 from mindspore import ParameterTuple, Tensor, nn, ops
@@ -82,11 +82,20 @@ class EvalStep(nn.Cell):
         return self.model(images)
 
 
-@contextmanager
-def graph_mode() -> Iterator[None]:
+def graph_mode() -> AbstractContextManager[None]:
     """Compiles the cells that are called within, then restores the mode of the process."""
+    return _mode(ms.GRAPH_MODE)
+
+
+def pynative_mode() -> AbstractContextManager[None]:
+    """Compiles nothing within, then restores the mode of the process."""
+    return _mode(ms.PYNATIVE_MODE)
+
+
+@contextmanager
+def _mode(mode: int) -> Iterator[None]:
     before = ms.get_context("mode")
-    ms.set_context(mode=ms.GRAPH_MODE)
+    ms.set_context(mode=mode)
     try:
         yield
     finally:

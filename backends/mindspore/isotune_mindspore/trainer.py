@@ -15,6 +15,7 @@ from isotune.errors import BackendError
 from isotune.interfaces.dataset import DeviceBatch
 from isotune.interfaces.freezing import FreezePlan
 from isotune.interfaces.trainer import HostOutputs, Outputs, StepPlan, Trainer, TrainingPlan
+from isotune.training.single_images import check_single_image
 from isotune_mindspore.accumulation import Accumulation, Update, sums_for
 from isotune_mindspore.cells import find
 from isotune_mindspore.dropout import dropout_cells, seeds
@@ -86,6 +87,7 @@ class MindSporeTrainer(Trainer):
         }
         self.optimizer.keep(self._trained)
         self._train = None
+        self._takes_single_images = False
 
     def load_optimizer(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Sets the optimizer's state; slots missing in `state` become zero."""
@@ -93,7 +95,16 @@ class MindSporeTrainer(Trainer):
         self._train = None
 
     def train_step(self, batch: DeviceBatch, plan: StepPlan) -> Outputs:
-        """Makes one step, without waiting for the device."""
+        """Makes one step, without waiting for the device.
+
+        Raises:
+            TrainingError: The batch is one image, of which a BatchNorm layer gets one value per
+                channel.
+        """
+        if batch.size == 1 and not self._takes_single_images:
+            names = trainable_tensors(self._model)
+            check_single_image(self._freezing, self._model, self._freeze_plan, batch, names)
+            self._takes_single_images = True
         if self._train is None:
             self._train, self._update = self._new_steps()
         rates = scalars(self._plan.optimizer, plan.learning_rate, self.optimizer.group_keys())

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from isotune.errors import SpecError, TrainingError
+from isotune.errors import SpecError
 from isotune.interfaces.dataset import DeviceBatch
 from isotune.interfaces.freezing import FreezePlan
 from isotune.interfaces.trainer import HostOutputs, Outputs, StepPlan, Trainer, TrainingPlan
+from isotune.training.single_images import check_single_image
 from isotune_torch.compiling import CompiledModel
 from isotune_torch.devices import memory_format
 from isotune_torch.dropout import Dropouts
@@ -21,21 +21,6 @@ from isotune_torch.freezing import TorchFreezing
 from isotune_torch.loss import make_loss
 from isotune_torch.optimizer import Slots, make_optimizer
 from isotune_torch.precision import PrecisionPolicy
-
-
-@contextmanager
-def enough_values() -> Iterator[None]:
-    """Explains what to change when BatchNorm cannot compute statistics of one value."""
-    try:
-        yield
-    except ValueError as error:
-        if "more than 1 value per channel" not in str(error):
-            raise
-        raise TrainingError(
-            "a training batch of one image ends in maps of 1 x 1, and BatchNorm cannot compute"
-            " statistics of one value: choose a batch_size that leaves no single image over, or"
-            " larger images."
-        ) from error
 
 
 class TorchTrainer(Trainer):
@@ -71,6 +56,7 @@ class TorchTrainer(Trainer):
         self._freezing.apply(self._model, plan)
         self._freeze_plan = plan
         self._ready_to_train = False
+        self._takes_single_images = False
         self.frozen = plan.frozen
         self.trainable = {
             name: parameter
@@ -108,13 +94,16 @@ class TorchTrainer(Trainer):
         """Makes one step; the outputs are from before the update.
 
         Raises:
-            TrainingError: The batch is one image whose maps shrink to 1 x 1 before a BatchNorm.
+            TrainingError: The batch is one image, of which a BatchNorm layer gets one value per
+                channel.
         """
+        if batch.size == 1 and not self._takes_single_images:
+            self._check_single_image(batch)
         if not (self._ready_to_train and self._model.training):
             self._freezing.training_mode(self._model, self._freeze_plan)
             self._ready_to_train = True
         with self.precision_policy.step():
-            with self._dropouts.masks(plan.step), enough_values():
+            with self._dropouts.masks(plan.step):
                 logits, auxiliary = self._logits(batch)
             loss = self._loss(logits, batch.labels)
             if self._auxiliary_weight:
@@ -161,6 +150,11 @@ class TorchTrainer(Trainer):
             return outputs.float(), []
         logits, *auxiliary = outputs
         return logits.float(), [each.float() for each in auxiliary]
+
+    def _check_single_image(self, batch: DeviceBatch) -> None:
+        names = [name for name, _ in self._model.named_parameters()]
+        check_single_image(self._freezing, self._model, self._freeze_plan, batch, names)
+        self._takes_single_images = True
 
     def _update(self, learning_rate: float) -> None:
         for group in self._optimizer.param_groups:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from isotune.errors import BackendError, nearest
+from isotune.interfaces.dataset import DeviceBatch
 from isotune.interfaces.freezing import FreezePlan, Freezing
 from numpy_backend.backbone import Net
 from numpy_backend.layers import BatchNorm, Dropout
@@ -21,7 +22,16 @@ class NumpyFreezing(Freezing):
         parameters = list(model.parameters())
         for path, layer in model.layers.items():
             layer.training = True
-            if isinstance(layer, BatchNorm) and plan.batch_norm == "eval":
-                layer.training = not {f"{path}.weight", f"{path}.bias"} <= plan.frozen
+            if isinstance(layer, BatchNorm):
+                layer.training = plan.trains_batch_norm(path, parameters)
             elif isinstance(layer, Dropout):
                 layer.training = plan.drops(path, parameters)
+
+    def values_per_channel(self, model: Net, batch: DeviceBatch) -> dict[str, int]:
+        found, x = {}, batch.images
+        for path, layer in model.layers.items():
+            layer.training = False
+            if isinstance(layer, BatchNorm):
+                found[path] = x[0, 0].size
+            x = layer.forward(x)
+        return found

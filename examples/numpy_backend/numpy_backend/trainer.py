@@ -10,6 +10,7 @@ from isotune.interfaces.dataset import DeviceBatch
 from isotune.interfaces.freezing import FreezePlan
 from isotune.interfaces.trainer import HostOutputs, Outputs, StepPlan, Trainer, TrainingPlan
 from isotune.training.dropout import layer_seed
+from isotune.training.single_images import check_single_image
 from numpy_backend.backbone import Net
 from numpy_backend.freezing import NumpyFreezing
 from numpy_backend.layers import Array, Dropout
@@ -34,6 +35,9 @@ class NumpyTrainer(Trainer):
         self.slots = {name: s for name, s in self.slots.items() if name not in plan.frozen}
 
     def train_step(self, batch: DeviceBatch, plan: StepPlan) -> Outputs:
+        if batch.size == 1:
+            names = self.model.parameters()
+            check_single_image(self.freezing, self.model, self.freeze_plan, batch, names)
         self.freezing.training_mode(self.model, self.freeze_plan)
         for path, layer in self.model.layers.items():
             if isinstance(layer, Dropout):

@@ -23,6 +23,7 @@ from isotune.models.head import head_path
 from isotune.runs.folder import RunFolder
 from isotune.runs.images import write_images
 from isotune.training.features.plan import Strategies, plan_strategies
+from isotune.training.last_batch import check_last_batch
 from isotune.training.learner import Learner
 from isotune.training.loop import TrainingLoop
 from isotune.training.plan import mention_idle_epochs
@@ -78,11 +79,12 @@ class PreparedExperiment:
         """Derives the remaining parts.
 
         Raises:
-            SpecError: a pattern matches no parameter, nothing is left to train, or
-                ``cache.views`` would have no effect.
+            SpecError: a pattern matches no parameter, nothing is left to train, a training batch
+                is too small for BatchNorm, or ``cache.views`` would have no effect.
         """
         shapes = session.backend.state_adapter.model_shapes(model)
         freezing = freezing_plans(session.spec, session.entry, shapes)
+        check_last_batch(session, model, freezing, len(start.progress.history) + 1)
         strategies = plan_strategies(session, model, freezing(1))
         mention_idle_epochs(session.spec, len(session.training_batches()))
         layers = summarize_model(session.spec, shapes, freezing)

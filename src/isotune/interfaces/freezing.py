@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from isotune.interfaces.dataset import DeviceBatch
+
 BatchNormMode = Literal["eval", "train"]
 
 
@@ -39,6 +41,18 @@ class FreezePlan:
         before = parameters[: within[-1] + 1] if within else parameters
         return self.batch_norm == "train" or not self.frozen.issuperset(before)
 
+    def trains_batch_norm(self, path: str, parameters: Sequence[str]) -> bool:
+        """Whether a BatchNorm layer uses the batch's statistics in training.
+
+        A layer without parameters is never frozen.
+
+        Args:
+            path: Canonical path of the layer.
+            parameters: Canonical names of all parameters.
+        """
+        own = {f"{path}.weight", f"{path}.bias"}.intersection(parameters)
+        return self.batch_norm == "train" or not own or not own <= self.frozen
+
 
 class Freezing(ABC):
     """Applies a :class:`FreezePlan` to a backend's native models."""
@@ -53,3 +67,16 @@ class Freezing(ABC):
 
         Layers for which :meth:`FreezePlan.drops` is False are put in evaluation mode.
         """
+
+    def values_per_channel(self, model: Any, batch: DeviceBatch) -> dict[str, int]:
+        """Returns how many values of a channel each BatchNorm layer gets from one image.
+
+        That is the area of its maps: 49 for maps of 7 x 7, 1 after global pooling. By the layers'
+        canonical paths; nothing of `model` changes. Layers that a backend does not report are not
+        checked before the first step.
+
+        Args:
+            model: Native, with a forward pass as in training.
+            batch: One image on the device.
+        """
+        return {}

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
-from isotune.errors import BackendError
+from isotune.errors import BackendError, TrainingError
 from isotune.interfaces.freezing import BatchNormMode, FreezePlan
 from isotune.interfaces.trainer import TrainingPlan
 from isotune.spec.optimizer import AdamSpec, OptimizerSpec, SGDSpec
 from isotune.testing.contract import Contract, on
 from isotune.testing.nets import NETS
-from isotune.testing.subject import Learner, Subject, assert_close, assert_same_steps, in_bytes
-from isotune.testing.values import batches
+from isotune.testing.subject import (
+    Learner,
+    Subject,
+    assert_close,
+    assert_same_steps,
+    assert_states_close,
+    in_bytes,
+)
+from isotune.testing.values import NORMALIZATION, batch, batches
 
 MOMENTUM = SGDSpec(momentum=0.9)
 RATES = [0.1, 0.05, 0.1]
@@ -84,6 +92,53 @@ class Freezing(Contract):
             assert_same_steps(learner, reference, [one], [0.1], first=step)
             assert_close(learner.evaluate(one), reference.eval_step(one))
         assert changed(learner, subject) == {"fc.weight", "fc.bias"}
+
+    @on("tiny_bn")
+    @pytest.mark.parametrize(("side", "values"), [(8, 64), (1, 1)])
+    def test_the_values_that_batch_norm_gets_from_one_image_are_counted(
+        self, subject: Subject, side: int, values: int
+    ) -> None:
+        """``values_per_channel`` counts places of maps and changes nothing of the model."""
+        learner, plan = subject.learner(), FreezePlan(frozenset({"conv.weight"}))
+        learner.trainer.freeze(plan)
+        learner.train(batches("before", [4]), [0.1])
+        before = in_bytes(learner.state())
+        (image,) = subject.backend.dataset.feed([batch("one", 1, side)], NORMALIZATION)
+        freezing = subject.backend.freezing
+        assert freezing.values_per_channel(learner.model, image) == {"bn": values}
+        assert in_bytes(learner.state()) == before
+        reference = subject.reference(freeze=plan)
+        for step, one in enumerate([*batches("before", [4]), *batches("after", [4])]):
+            reference.train_step(one, 0.1, step)
+        learner.train(batches("after", [4]), [0.1], first=1)
+        assert_states_close(learner.state(), reference.state)
+
+    @on("tiny_bn")
+    @pytest.mark.parametrize(
+        ("frozen", "mode", "refused"),
+        [
+            (frozenset(), "eval", True),
+            (BACKBONE, "train", True),
+            (frozenset({"conv.weight", "bn.bias"}), "eval", True),
+            (BACKBONE, "eval", False),
+        ],
+        ids=["nothing", "backbone-bn-trains", "half-a-bn", "backbone"],
+    )
+    def test_batch_norm_refuses_the_statistics_of_one_value(
+        self, subject: Subject, frozen: frozenset[str], mode: BatchNormMode, refused: bool
+    ) -> None:
+        """One image with maps of 1 x 1: ``TrainingError`` before anything changes."""
+        learner = subject.learner(TrainingPlan(MOMENTUM), FreezePlan(frozen, mode))
+        before = in_bytes(learner.state())
+        if refused:
+            with pytest.raises(TrainingError, match="'bn' gets one value per channel"):
+                learner.train([batch("one", 1, side=1)], [0.1])
+            assert in_bytes(learner.state()) == before
+        else:
+            learner.train([batch("one", 1, side=1)], [0.1])
+            assert changed(learner, subject) == {"fc.weight", "fc.bias"}
+        learner.train([batch("two", 2, side=1), batch("larger", 1)], [0.1, 0.1])
+        assert all(np.isfinite(value).all() for value in learner.state().values())
 
     @on("linear")
     def test_freezing_drops_the_optimizer_state_and_keeps_that_of_others(

@@ -153,10 +153,11 @@ def test_nothing_left_to_train_is_an_error() -> None:
         trainer_of(model).freeze(FreezePlan(every))
 
 
-def test_one_image_of_one_place_is_refused_in_a_sentence() -> None:
-    model = nn.Sequential(nn.Conv2d(3, 4, 32), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4, 10))
+def test_one_image_is_refused_without_running_statistics_too() -> None:
+    norm = nn.BatchNorm2d(4, track_running_stats=False)
+    model = nn.Sequential(nn.Conv2d(3, 4, 32), norm, nn.Flatten(), nn.Linear(4, 10))
     trainer = trainer_of(model)
     trainer.freeze(FreezePlan())
-    with pytest.raises(TrainingError, match=r"one image.*choose a batch_size"):
+    with pytest.raises(TrainingError, match=r"BatchNorm layer '1' gets one value"):
         trainer.train_step(images(1), StepPlan(0, 0.1))
     trainer.train_step(images(2), StepPlan(0, 0.1))

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from isotune.interfaces.freezing import FreezePlan
+from isotune.interfaces.freezing import FreezePlan, Freezing
 from isotune.training.dropout import layer_seed
 from numpy_backend import layers, trainer
 from numpy_backend.freezing import NumpyFreezing
@@ -152,3 +152,23 @@ def keeps_the_momentum_of_frozen_parameters(patch: pytest.MonkeyPatch) -> None:
 
 def freezes_unknown_names_silently(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(NumpyFreezing, "apply", lambda self, model, plan: None)
+
+
+def computes_the_variance_of_one_value(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(trainer, "check_single_image", lambda *arguments: None)
+
+
+def reports_no_values_of_batch_norm(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(NumpyFreezing, "values_per_channel", Freezing.values_per_channel)
+
+
+def trains_batch_norm_while_it_counts_values(patch: pytest.MonkeyPatch) -> None:
+    count = NumpyFreezing.values_per_channel
+
+    def moving(self: Any, model: Any, batch: Any) -> dict[str, int]:
+        for layer in model.layers.values():
+            layer.training = True
+        model(batch.images.repeat(2, 0))
+        return count(self, model, batch)
+
+    patch.setattr(NumpyFreezing, "values_per_channel", moving)

@@ -1,0 +1,50 @@
+"""Finds out before the first step whether a training batch is too small for BatchNorm."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from isotune.errors import SpecError
+from isotune.interfaces.freezing import FreezePlan
+from isotune.interfaces.names import is_parameter
+from isotune.training.session import Session
+from isotune.training.single_images import starved_layer
+
+
+def check_last_batch(
+    session: Session, model: Any, freezing: Callable[[int], FreezePlan], first_epoch: int
+) -> None:
+    """Checks that no BatchNorm layer in training mode gets one value per channel.
+
+    Args:
+        session: The experiment.
+        model: Native, ready to be trained; it does not change.
+        freezing: Returns the freeze plan of an epoch, counted from 1.
+        first_epoch: The first epoch that will be trained.
+
+    Raises:
+        SpecError: A layer does, of a batch of one image.
+    """
+    spec, batches, backend = session.spec, session.training_batches(), session.backend
+    if (batches.size % spec.batch_size or spec.batch_size) > 1:
+        return
+    images = next(batches.regrouped(1).epoch(0))
+    image = next(iter(backend.dataset.feed([images], session.normalization)))
+    values = backend.freezing.values_per_channel(model, image)
+    parameters = [n for n in backend.state_adapter.model_shapes(model) if is_parameter(n)]
+    for epoch in range(first_epoch, spec.epochs + 1):
+        if (layer := starved_layer(values, freezing(epoch), parameters)) is not None:
+            raise SpecError(_refusal(spec.batch_size, batches.size, layer))
+
+
+def _refusal(batch_size: int, images: int, layer: str) -> str:
+    what = f"BatchNorm layer '{layer}' gets one value per channel and cannot compute a variance"
+    if images == 1:
+        return f"dataset: has one training image, of which {what}: add images or freeze the layer."
+    if batch_size == 1:
+        return f"batch_size: is 1, so that {what}: take 2 or more, or larger images."
+    return (
+        f"batch_size: is {batch_size}, which leaves a last batch of one of {images} training"
+        f" images, of which {what}: set drop_last: true, or take another batch_size."
+    )
