@@ -12,10 +12,12 @@ import pytest
 from numpy.typing import NDArray
 
 import isotune
+import zoo
 from contract.installed import subjects
 from contract.natively import FORMATS
 from isotune.testing.subject import Subject, in_bytes
 from isotune.testing.values import state
+from tiny import experiment, make_images
 
 NAMES = ("efficientnet_lite0", "lenet", "mobilenet_v2", "resnet18")
 RELATIVE = 1e-5
@@ -66,3 +68,15 @@ def test_logits_survive_the_way_there_and_back(
     first: Subject, second: Subject, tmp_path: Path
 ) -> None:
     assert difference(first, second, tmp_path) < RELATIVE
+
+
+def test_exports_of_a_run_are_loaded_strictly(tmp_path: Path) -> None:
+    torchvision = pytest.importorskip("torchvision")
+    spec = experiment(make_images(tmp_path / "images", size=32), epochs=1, batch_size=9)
+    spec["transforms"] = {key: [{"resize": [32, 32]}] for key in ("train", "val")}
+    spec |= {"backbone": {"name": "mnasnet0_5", "weights": "none"}}
+    spec |= {"checkpoint": {"save_best_as": "best.pth"}}
+    zoo.run("torch", spec, tmp_path / "run")
+    isotune.convert(tmp_path / "run", tmp_path / "converted.pth")
+    for path in (tmp_path / "run" / "best.pth", tmp_path / "converted.pth"):
+        FORMATS["torch"].load(torchvision.models.mnasnet0_5(num_classes=3), path)

@@ -14,7 +14,7 @@ from isotune.training.finite import check_state
 from isotune.training.learner import Learner
 from isotune.training.progress import Progress
 from isotune.training.session import Session
-from isotune.weights.formats.write import write_weights
+from isotune.weights.save import save_weights
 
 LineageEntry = dict[str, Any]
 """``{"step": 0, "backend": "torch", "device": "cpu"}``: who trained from that step on."""
@@ -59,7 +59,9 @@ class CheckpointWriter:
         name = checkpoint_name(checkpoint.manifest)
         self._store.save(name, checkpoint, keep=spec.keep, best=is_best)
         if is_best and spec.save_best_as:
-            write_weights(self.folder.path / spec.save_best_as, checkpoint.model)
+            save_weights(
+                self.folder.path / spec.save_best_as, checkpoint.model, self.session.entry.name
+            )
 
     def restore_best(self, model: Any) -> None:
         """Gives the model the best epoch's weights."""

@@ -22,9 +22,10 @@ from isotune.storage.paths import exists, is_dir
 from isotune.weights.dialects.canonical import describe_dropped, to_canonical
 from isotune.weights.formats.files import printable
 from isotune.weights.formats.read import read_weights
-from isotune.weights.formats.write import write_weights, writer
+from isotune.weights.formats.write import writer
 from isotune.weights.load import fitting, without_head
 from isotune.weights.match import head_names, match
+from isotune.weights.save import save_weights
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ def convert(
     else:
         weights = _of_file(source, backbone, plugins)
     tensors = _in_order(weights)
-    write_weights(target, tensors)
+    save_weights(target, tensors, weights.backbone)
     return Conversion(
         target=target,
         backbone=weights.backbone,

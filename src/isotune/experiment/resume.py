@@ -27,7 +27,7 @@ from isotune.spec.load import load_spec
 from isotune.training.accumulator import EpochAccumulator
 from isotune.training.progress import Patience, Progress
 from isotune.training.session import Session
-from isotune.weights.formats.write import write_weights
+from isotune.weights.save import save_weights
 
 log = logging.getLogger(__name__)
 
@@ -110,7 +110,8 @@ def _resume_state(
     best = manifest["best"] if store.index().best else None
     if best is not None and spec.checkpoint.save_best_as:
         # A kill may have come between the checkpoint and this file.
-        write_weights(folder.path / spec.checkpoint.save_best_as, store.load("best").model)
+        path, name = folder.path / spec.checkpoint.save_best_as, spec.backbone.name
+        save_weights(path, store.load("best").model, name)
     progress = Progress(
         history,
         best=history[best - 1] if best is not None else None,

@@ -80,3 +80,12 @@ def test_convolutions_that_are_linear_layers_become_matrices() -> None:
     assert notes == []
     state["classifier.0.weight"] = np.ones((6, 4, 2, 1))
     assert adapt(state, EXPECTED, ENTRY)[0]["classifier.0.weight"].shape == (6, 4, 2, 1)
+
+
+def test_a_classifier_has_the_axes_that_the_backbone_gives_it() -> None:
+    matrix = np.ones((5, 6), np.float32)
+    for convolutional, shape in ((False, (5, 6)), (True, (5, 6, 1, 1))):
+        entry = BackboneEntry("net", "classifier.3", convolutional=convolutional)
+        for stored in (matrix, matrix[:, :, None, None]):
+            adapted, _ = adapt({"classifier.3.weight": stored}, {}, entry)
+            assert adapted["classifier.3.weight"].shape == shape

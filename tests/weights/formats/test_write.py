@@ -22,6 +22,8 @@ STATE = {
     "bn.running_mean": np.array([1, -1], np.float32),
     "bn.running_var": np.array([2, 3], np.float32),
     "norm.weight": np.ones(2, np.float16),
+    "norm.bias": np.zeros(2, np.float16),
+    "scale.weight": np.ones(2, np.float32),
     "count": np.array(7, np.int64),
     "flags": np.array([True, False]),
     "nothing": np.zeros((0, 2)),
@@ -46,8 +48,8 @@ def test_each_format_gives_back_what_was_written(tmp_path: Path) -> None:
 
     write_weights(tmp_path / "a.CKPT", STATE)
     found = read_weights(tmp_path / "a.CKPT")
-    names = ["bn.gamma", "bn.beta", "bn.moving_mean", "bn.moving_variance", "norm.weight"]
-    assert list(found)[1:6] == names
+    names = ["bn.gamma", "bn.beta", "bn.moving_mean", "bn.moving_variance"]
+    assert list(found)[1:8] == [*names, "norm.gamma", "norm.beta", "scale.weight"]
     assert_equal(dict(zip(STATE, found.values(), strict=True)), STATE)
 
 

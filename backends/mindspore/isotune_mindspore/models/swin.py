@@ -10,6 +10,7 @@ import numpy as np
 from mindspore import Tensor, nn, ops
 from numpy.typing import NDArray
 
+from isotune.catalogue.windows import log_spaced
 from isotune_mindspore.dropout import StochasticDepth
 from isotune_mindspore.models.blocks import Attention, Mlp
 from isotune_mindspore.models.layers import (
@@ -150,7 +151,7 @@ class CosineAttention(WindowAttention):
         del self.relative_position_bias_table
         self.logit_scale = zeros((heads, 1, 1), "logit_scale")
         self.cpb_mlp = nn.SequentialCell(linear(2, 512), nn.ReLU(), linear(512, heads, bias=False))
-        self.coordinates = Tensor(log_spaced(size))
+        self.coordinates = Tensor(log_spaced(size).reshape(-1, 2))
         # A bias of the keys would change nothing, so there is none.
         self.biased = Tensor(np.repeat(np.array([1, 0, 1], np.float32), width))
         self.matmul, self.bias_add = ops.MatMul(transpose_b=True), ops.BiasAdd()
@@ -175,18 +176,6 @@ class CosineAttention(WindowAttention):
         ``ops.L2Normalize`` takes seconds for its gradient on a CPU (MindSpore 2.10).
         """
         return x * self.rsqrt(self.maximum(self.sum(x * x, -1), 1e-24))
-
-
-def log_spaced(size: int) -> NDArray[np.float32]:
-    """Returns the log-spaced coordinates of all relative positions: shape ((2 size - 1)**2, 2).
-
-    ``sign(d) log2(1 + |8 d / (size - 1)|) / log2(8)``: the second paper's equation 4, and its
-    published code for the factor.
-    """
-    steps = 8 * np.arange(1 - size, size) / (size - 1)
-    logs = np.sign(steps) * np.log2(np.abs(steps) + 1) / 3
-    pairs = np.stack(np.meshgrid(logs, logs, indexing="ij"), -1)
-    return pairs.reshape(-1, 2).astype(np.float32)
 
 
 class Block(nn.Cell):

@@ -2,21 +2,10 @@
 
 from __future__ import annotations
 
-import numpy as np
+import mindspore as ms
 from mindspore import Parameter, Tensor, nn, ops
-from numpy.typing import NDArray
 
-
-def relative_positions(size: int) -> NDArray[np.int32]:
-    """Returns the row in a table of biases for each pair of places in a square window.
-
-    Rows are numbered by ``(dy + size - 1) * (2 * size - 1) + dx + size - 1`` (Liu et al., "Swin
-    Transformer", 2021, equation 4). Shape (size**4,), place of the query first.
-    """
-    y, x = np.divmod(np.arange(size * size), size)
-    dy, dx = y[:, None] - y[None], x[:, None] - x[None]
-    rows = (dy + size - 1) * (2 * size - 1) + dx + size - 1
-    return rows.reshape(-1).astype(np.int32)
+from isotune.catalogue.windows import relative_positions
 
 
 class PositionBias(nn.Cell):
@@ -25,7 +14,7 @@ class PositionBias(nn.Cell):
     def __init__(self, size: int) -> None:
         super().__init__()
         self.places = size * size
-        self.rows = Tensor(relative_positions(size))
+        self.rows = Tensor(relative_positions(size).reshape(-1), ms.int32)
         self.gather = ops.Gather()
         self.reshape, self.transpose = ops.Reshape(), ops.Transpose()
 

@@ -17,7 +17,8 @@ Shapes = Mapping[str, tuple[int, ...]]
 def adapt(state: Arrays, expected: Shapes, entry: BackboneEntry) -> tuple[Arrays, list[str]]:
     """Returns `state` in the backbone's shapes where that is lossless.
 
-    - A linear layer stored as a convolution over its whole input becomes a matrix.
+    - A linear layer stored as a convolution over its whole input becomes a matrix, and a
+      convolution that classifies, stored as a matrix, a convolution.
     - Missing biases of all convolutions (MindSpore's default) become zeros.
     - A first convolution for gray images becomes one for RGB, with a third of it per channel.
 
@@ -38,13 +39,21 @@ def adapt(state: Arrays, expected: Shapes, entry: BackboneEntry) -> tuple[Arrays
 
 
 def _matrix(name: str, value: NDArray[Any], expected: Shapes, entry: BackboneEntry) -> NDArray[Any]:
+    if name == f"{entry.classifier}.weight":
+        return _classifier(value, entry)
     if value.ndim != 4:
         return value
-    if name == f"{entry.classifier}.weight" and value.shape[2:] == (1, 1):
-        return value.reshape(value.shape[:2])
     shape = expected.get(name, ())
     # Both layouts have channels before rows and columns.
     return value.reshape(shape) if len(shape) == 2 and _same(value.shape, shape) else value
+
+
+def _classifier(value: NDArray[Any], entry: BackboneEntry) -> NDArray[Any]:
+    if entry.convolutional and value.ndim == 2:
+        return value[:, :, None, None]
+    if not entry.convolutional and value.shape[2:] == (1, 1):
+        return value.reshape(value.shape[:2])
+    return value
 
 
 def _same(convolution: tuple[int, ...], matrix: tuple[int, ...]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -20,19 +21,36 @@ Arrays = Mapping[str, NDArray[Any]]
 KINDS = frozenset("fiub")
 
 
-def write_weights(path: str | Path, state: Arrays) -> None:
+@dataclass(frozen=True)
+class TorchExtras:
+    """What a PyTorch module's state dict has beside parameters and BatchNorm statistics.
+
+    Attributes:
+        buffers: constants of the architecture by canonical name.
+        versions: versions of modules' state dicts (``Module._version``) by path.
+    """
+
+    buffers: Arrays = field(default_factory=dict)
+    versions: Mapping[str, int] = field(default_factory=dict)
+
+
+NOTHING = TorchExtras()
+
+
+def write_weights(path: str | Path, state: Arrays, extras: TorchExtras = NOTHING) -> None:
     """Writes a model's tensors atomically, replacing an existing file.
 
-    - ``.safetensors``: canonical names, which are torchvision's.
-    - ``.pth`` or ``.pt``: the same, with ``num_batches_tracked``; for ``torch.load`` with
-      ``weights_only=True`` and ``load_state_dict`` with ``strict=True``.
-    - ``.ckpt``: MindSpore's names; for ``mindspore.load_checkpoint``.
+    - ``.safetensors``: canonical names, which are torchvision's, and the buffers of `extras`.
+    - ``.pth`` or ``.pt``: the same, with ``num_batches_tracked`` and the versions of `extras`; for
+      ``torch.load`` with ``weights_only=True`` and ``load_state_dict`` with ``strict=True``.
+    - ``.ckpt``: MindSpore's names, without `extras`; for ``mindspore.load_checkpoint``.
 
     Equal states give equal bytes.
 
     Args:
         path: the file. Its folder must exist.
         state: arrays by canonical name.
+        extras: what PyTorch's class of the model expects besides, if anything.
 
     Raises:
         WeightsError: the suffix is none of these, the format does not support a tensor's dtype,
@@ -43,13 +61,16 @@ def write_weights(path: str | Path, state: Arrays) -> None:
     ready = {name: _plain(name, value) for name, value in state.items()}
     try:
         with atomic_file(path) as file:
-            write(file, ready)
+            write(file, ready, extras)
     except OSError as error:
         reason = error.strerror or str(error)
         raise WeightsError(f"'{path}' cannot be written: {reason}.") from error
 
 
-def writer(path: Path) -> Callable[[BinaryIO, Arrays], None]:
+Writer = Callable[[BinaryIO, Arrays, TorchExtras], None]
+
+
+def writer(path: Path) -> Writer:
     """Returns the function that writes the format of `path`.
 
     Raises:
@@ -60,17 +81,25 @@ def writer(path: Path) -> Callable[[BinaryIO, Arrays], None]:
     raise WeightsError(f"'{path}': the name of a weights file must end in {', '.join(WRITERS)}.")
 
 
-def _write_safetensors(file: BinaryIO, state: Arrays) -> None:
+def _write_safetensors(file: BinaryIO, state: Arrays, extras: TorchExtras) -> None:
     from safetensors.numpy import save
 
-    file.write(save(dict(state)))
+    file.write(save({**state, **extras.buffers}))
 
 
-WRITERS: Mapping[str, Callable[[BinaryIO, Arrays], None]] = {
+def _write_pth(file: BinaryIO, state: Arrays, extras: TorchExtras) -> None:
+    write_pth(file, {**state, **extras.buffers}, extras.versions)
+
+
+def _write_ckpt(file: BinaryIO, state: Arrays, extras: TorchExtras) -> None:
+    write_ckpt(file, state)
+
+
+WRITERS: Mapping[str, Writer] = {
     ".safetensors": _write_safetensors,
-    ".pth": write_pth,
-    ".pt": write_pth,
-    ".ckpt": write_ckpt,
+    ".pth": _write_pth,
+    ".pt": _write_pth,
+    ".ckpt": _write_ckpt,
 }
 
 

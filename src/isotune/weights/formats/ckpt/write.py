@@ -17,13 +17,9 @@ PIECE = 512 << 20
 TYPES = {np.dtype(stored): name for name, stored in DTYPES.items() if name != BFLOAT16}
 """MindSpore's names of NumPy's dtypes."""
 
-BATCH_NORM = {
-    "weight": "gamma",
-    "bias": "beta",
-    "running_mean": "moving_mean",
-    "running_var": "moving_variance",
-}
-"""MindSpore's names of BatchNorm's tensors."""
+AFFINE = {"weight": "gamma", "bias": "beta"}
+STATISTICS = {"running_mean": "moving_mean", "running_var": "moving_variance"}
+"""MindSpore's names of a normalization's tensors."""
 
 
 def write_ckpt(file: BinaryIO, state: Mapping[str, NDArray[Any]]) -> None:
@@ -46,14 +42,19 @@ def write_ckpt(file: BinaryIO, state: Mapping[str, NDArray[Any]]) -> None:
             file.write(piece)
 
 
-def mindspore_name(name: str, names: Mapping[str, Any]) -> str:
-    """Returns MindSpore's name of a tensor. Layers with running statistics are BatchNorms.
+def mindspore_name(name: str, state: Mapping[str, NDArray[Any]]) -> str:
+    """Returns MindSpore's name of a tensor.
+
+    Layers with running statistics are BatchNorms. Others with a vector of weights and a bias are
+    LayerNorms or GroupNorms: convolutions and linear layers have weights of two axes or more.
 
     Args:
         name: the canonical name.
-        names: all canonical names of the model.
+        state: the model's arrays by canonical name.
     """
     layer, dot, parameter = name.rpartition(".")
-    if f"{layer}{dot}running_mean" not in names:
-        return name
-    return f"{layer}{dot}{BATCH_NORM.get(parameter, parameter)}"
+    weight, bias = (state.get(f"{layer}{dot}{kind}") for kind in AFFINE)
+    is_batch_norm = f"{layer}{dot}running_mean" in state
+    is_norm = weight is not None and bias is not None and weight.ndim == bias.ndim == 1
+    names = {**STATISTICS, **AFFINE} if is_batch_norm else AFFINE if is_norm else {}
+    return f"{layer}{dot}{names.get(parameter, parameter)}"

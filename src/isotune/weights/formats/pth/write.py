@@ -32,17 +32,20 @@ STORAGE_CLASSES = {
 """PyTorch's storage classes by NumPy dtype."""
 
 
-def write_pth(file: BinaryIO, state: Mapping[str, NDArray[Any]]) -> None:
+def write_pth(
+    file: BinaryIO, state: Mapping[str, NDArray[Any]], versions: Mapping[str, int]
+) -> None:
     """Writes a state dict, with the ``num_batches_tracked`` that PyTorch's BatchNorm expects.
 
     Args:
         file: the open file.
         state: little-endian, contiguous arrays by canonical name, of dtypes in
             :data:`STORAGE_CLASSES`.
+        versions: versions of modules' state dicts (``Module._version``) by path.
     """
     tensors = with_counts(state)
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
-        _add(archive, "data.pkl", _pickled(tensors))
+        _add(archive, "data.pkl", _pickled(tensors, versions))
         _add(archive, "byteorder", b"little")
         for key, value in enumerate(tensors.values()):
             _add(archive, f"data/{key}", value.reshape(-1).view(np.uint8).data)
@@ -69,11 +72,25 @@ def _add(archive: zipfile.ZipFile, name: str, content: bytes | memoryview) -> No
     archive.writestr(entry, content)
 
 
-def _pickled(tensors: Mapping[str, NDArray[Any]]) -> bytes:
-    items = [_text(name) + _tensor(str(key), v) for key, (name, v) in enumerate(tensors.items())]
-    return b"".join(
-        [pickle.PROTO, b"\x02", _EMPTY, pickle.MARK, *items, pickle.SETITEMS, pickle.STOP]
-    )
+def _pickled(tensors: Mapping[str, NDArray[Any]], versions: Mapping[str, int]) -> bytes:
+    entries = {name: _tensor(str(key), v) for key, (name, v) in enumerate(tensors.items())}
+    state = _ordered(entries) + (_metadata(versions) if versions else b"")
+    return b"".join([pickle.PROTO, b"\x02", state, pickle.STOP])
+
+
+def _metadata(versions: Mapping[str, int]) -> bytes:
+    """Returns the instructions that set the attribute ``_metadata`` of a state dict."""
+    version = {path: _dict("version", _number(number)) for path, number in versions.items()}
+    return _dict("_metadata", _ordered(version)) + pickle.BUILD
+
+
+def _dict(key: str, value: bytes) -> bytes:
+    return pickle.EMPTY_DICT + _text(key) + value + pickle.SETITEM
+
+
+def _ordered(items: Mapping[str, bytes]) -> bytes:
+    pairs = (_text(key) + value for key, value in items.items())
+    return b"".join([_EMPTY, pickle.MARK, *pairs, pickle.SETITEMS])
 
 
 def _tensor(key: str, value: NDArray[Any]) -> bytes:
