@@ -98,7 +98,7 @@ def prepare(folder: Path) -> Attack:
     def attack(rng: random.Random, folder: Path) -> None:
         is_weights = rng.random() < 0.5
         content = rng.choice(contents if is_weights else archives)
-        wanted = Download(content, rng.random() < 0.5, is_weights)
+        wanted = Download(content, rng.random() < 0.4, is_weights)
         with quick(folder / "home"), raw_server(b"") as server:
             behave = rng.choice(BEHAVIORS)
             server.answer = behave(rng, content, f"{server.url}/file")

@@ -19,6 +19,9 @@ DIGITS = "9" * 5000
 CHUNKED = "Transfer-Encoding: chunked"
 ETAG = 'ETag: "hostile"'
 
+BOMB = gzip.compress(bytes(16 * MIB))
+"""One member of a gzip file; repeated, it unpacks to as much as one likes."""
+
 PAGES = (
     b"<!doctype html><title>Sign in</title>",
     b"\xef\xbb\xbf\n<HTML><body>404",
@@ -29,7 +32,7 @@ PAGES = (
     b"\0" * 5000,
     b"\x1f\x8b",
     b"PK\x05\x06" + bytes(18),
-    gzip.compress(bytes(20 * MIB)),
+    BOMB,
 )
 
 
@@ -70,7 +73,7 @@ def wrong_chunks(rng: random.Random, content: bytes, _: str) -> Answer:
 def other_encoding(rng: random.Random, content: bytes, _: str) -> Answer:
     transfer = ("gzip", "gzip, chunked", "chunked, chunked", "identity", "x" * 10_000)
     coded = rng.choice(["gzip", "deflate", "br", "zstd", "gzip, gzip, gzip", "\xff"])
-    bomb = gzip.compress(gzip.compress(bytes(50 * MIB)))
+    bomb = BOMB * 100
     answers = [
         head(f"Transfer-Encoding: {rng.choice(transfer)}", ETAG) + content,
         head(f"Content-Length: {len(bomb)}", f"Content-Encoding: {coded}") + bomb,
@@ -139,17 +142,20 @@ def status(rng: random.Random, content: bytes, _: str) -> Answer:
 def partial(rng: random.Random, content: bytes, _: str) -> Answer:
     """Breaks off, and answers the request for the rest with something else."""
     size, cut = len(content), rng.randrange(1, len(content))
-    versions = [ETAG, 'ETag: W/"hostile"', "Last-Modified: Wed, 01 Oct 2025 10:00:00 GMT", "X: y"]
-    first, second = rng.choice(versions), rng.choice([*versions, 'ETag: "other"'])
+    versions = [*[ETAG] * 4, 'ETag: W/"hostile"', "Last-Modified: Wed, 01 Oct 2025 10:00:00 GMT"]
+    first, second = rng.choice(versions), rng.choice([*versions, 'ETag: "other"', "X: y"])
     ranges = [f"bytes {cut}-{size - 1}/{size}", f"bytes {cut - 1}-{size - 1}/{size}"]
     ranges += [f"bytes {cut}-{size - 1}/*", f"bytes {cut}-{size - 1}/{size + 5}", "bytes */5", ""]
     ranges += [f"bytes {cut}-{DIGITS}/{DIGITS}", f"bytes {DIGITS}-{size}/{size}", "bytes 5-0/1"]
-    wanted = rng.choice(ranges)
-    rest = rng.choice([content[cut:], content[cut:][::-1], content[cut:] * 2, content, b""])
-    if (first, second, wanted) == (ETAG, ETAG, ranges[0]):
+    wanted = rng.choice([ranges[0]] * 5 + ranges)
+    flipped = bytearray(content[cut:])
+    flipped[rng.randrange(size - cut)] ^= 1
+    other = bytes(flipped)  # another version, which differs in a bit
+    rest = rng.choice([*[other] * 8, content[cut:], content[cut:] * 2, content, b""])
+    if first == second and wanted == ranges[0]:
         rest = content[cut:]  # else it says that other bytes are those of the same version
-    date = "Date: Wed, 01 Oct 2025 10:00:30 GMT"
-    code = rng.choice(["206 Partial Content", "206 Partial Content", "416 No", "200 OK"])
+    date = f"Date: Wed, 01 Oct 2025 10:0{rng.randrange(3)}:00 GMT"
+    code = rng.choice([*["206 Partial Content"] * 6, "416 No", "200 OK"])
     answered = head(f"Content-Range: {wanted}", second, date, status=code) + rest
     if code == "200 OK":
         answered = head(f"Content-Length: {size}", second, date) + content
@@ -164,8 +170,7 @@ def redirect(rng: random.Random, content: bytes, url: str) -> Answer:
     targets += ["//", "", "\0", "\xff\xfe", "http://user:secret@127.0.0.1:9/?secret", "gopher://x"]
     targets += [url.replace("http:", "https:"), "http://" + "a" * 300, "http://xn--a/", "?" * 9000]
     before = head(f"Location: {rng.choice(targets)}", "Content-Encoding: gzip", status="302 Found")
-    bomb = gzip.compress(gzip.compress(bytes(50 * MIB)))
-    return rng.choice([always(before), always(before + bomb), endless(before, b"\x1f\x8b\0")])
+    return rng.choice([always(before), always(before + BOMB * 300), endless(before, b"\x1f\x8b\0")])
 
 
 def flood(rng: random.Random, content: bytes, _: str) -> Answer:
@@ -237,6 +242,7 @@ def reset(rng: random.Random, content: bytes, _: str) -> Answer:
 
 
 BEHAVIORS: tuple[Behavior, ...] = (
+    *[partial] * 6,
     wrong_length,
     wrong_chunks,
     other_encoding,
@@ -244,7 +250,6 @@ BEHAVIORS: tuple[Behavior, ...] = (
     garbage,
     odd_headers,
     status,
-    partial,
     redirect,
     flood,
     drip,
