@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from isotune.interfaces.metrics import EpochMetrics
+from isotune.runs.schema import EpochSoFar, LineageEntry, Manifest, MetricsLine
 from tiny import experiment
 
 
@@ -31,6 +32,30 @@ def epoch(number: int, train_loss: float, val_accuracy: float, **others: float) 
         data_seconds=0.1,
         step_ms=20.0,
     )
+
+
+def made_manifest(step: int, within: bool = False, **changes: Any) -> Manifest:
+    """Returns the manifest after `step` epochs of one step each, or `step` steps in the first."""
+    ended = [] if within else [MetricsLine.of(epoch(n, 1.0, 0.5)) for n in range(1, step + 1)]
+    number = len(ended) or 1
+    sums = dict.fromkeys(EpochSoFar.model_fields, 1)
+    values = {
+        "spec": {},
+        "backend": "numpy",
+        "lineage": [LineageEntry(step=0, backend="numpy", device="cpu")],
+        "classes": ["ä", "b"],
+        "class_weights": None,
+        "images": 4,
+        "epoch": number,
+        "step": step,
+        "step_in_epoch": step if within else None,
+        "random": {"seed": 0, "epoch": 0, "step": step},
+        "metrics": MetricsLine.of(epoch(number, 1.0, 0.5)),
+        "epoch_so_far": EpochSoFar(**{**sums, "epoch": number, "steps": step}) if within else None,
+        "history": ended,
+        "best": None,
+    }
+    return Manifest(**{**values, **changes})
 
 
 def made_run(

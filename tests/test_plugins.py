@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -178,7 +179,7 @@ def test_hook_isotune_run_finished(observed: tuple[Observer, isotune.Run]) -> No
     observer, run = observed
     [finished] = observer.of(RunFinished)
     assert finished.folder == run.path
-    assert finished.summary == run.folder.summary()
+    assert finished.summary == json.loads((run.path / "summary.json").read_text())
     assert finished.summary["state"] == "finished"
 
 
@@ -187,7 +188,7 @@ def test_hook_isotune_run_ended(observed: tuple[Observer, isotune.Run]) -> None:
     [ended] = observer.of(RunEnded)
     assert observer.events[-1] is ended
     assert (ended.folder, ended.status, ended.error) == (run.path, "finished", None)
-    assert ended.summary == run.folder.summary()
+    assert ended.summary == json.loads((run.path / "summary.json").read_text())
 
 
 def test_an_unknown_backend(only: Plugins) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -93,8 +94,8 @@ def test_stopped_runs_come_to_the_same_bytes(backend: str, images: Path, tmp_pat
     resumed = resume(backend, folder)
     assert outcome(folder) == outcome(tmp_path / "whole")
     assert [metrics.epoch for metrics in resumed.history] == [1, 2, 3, 4]
-    steps = CheckpointStore(folder / "checkpoints").load("last").manifest["lineage"]
-    assert [segment["step"] for segment in steps] == [0, 2, 6, 7]
+    steps = CheckpointStore(folder / "checkpoints").load("last").manifest.lineage
+    assert [segment.step for segment in steps] == [0, 2, 6, 7]
     with pytest.raises(RunError, match=r"4 epochs of 4 are done; --set epochs=8 would continue"):
         resume(backend, folder)
 
@@ -149,12 +150,15 @@ def test_a_run_without_a_checkpoint_begins_anew(images: Path, tmp_path: Path) ->
 
 def test_a_run_killed_at_its_very_end_is_finished(images: Path, tmp_path: Path) -> None:
     folder = run("numpy", demanding("numpy", images), tmp_path).folder
-    before, unfinished = outcome(tmp_path), {**folder.summary(), "state": "unfinished"}
+    before, ended = outcome(tmp_path), json.loads((tmp_path / "summary.json").read_text())
+    unfinished = {**ended, "state": "unfinished"}
     folder.write_summary(unfinished)
     finished = resume("numpy", tmp_path)
     assert outcome(tmp_path) == before
-    assert finished.best.as_json() == folder.summary()["best"] == unfinished["best"]
-    assert folder.summary()["state"] == "finished"
+    summary = folder.summary()
+    assert summary.best is not None
+    assert finished.best.as_json() == summary.best.metrics().as_json() == unfinished["best"]
+    assert summary.state == "finished"
     with pytest.raises(RunError, match="4 epochs of 4 are done"):
         resume("numpy", tmp_path)
 
@@ -349,7 +353,7 @@ def test_a_full_disk_loses_nothing(small_disk: Path, images: Path, tmp_path: Pat
     ):
         run("numpy", spec, folder)
     last = CheckpointStore(folder / "checkpoints").load("last").manifest
-    assert 0 < last["step"] < 12
+    assert 0 < last.step < 12
     subprocess.run(["mount", "-o", "remount,size=4m", str(small_disk)], check=True)
     resume("numpy", folder)
     assert outcome(folder) == outcome(tmp_path / "whole")

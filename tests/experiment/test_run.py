@@ -64,7 +64,7 @@ def bytes_of(run: Run) -> dict[str, bytes]:
     for checkpoint in (store.load("best"), store.load("last")):
         for kind in ("model", "optimizer"):
             state = getattr(checkpoint, kind)
-            epoch = checkpoint.manifest["epoch"]
+            epoch = checkpoint.manifest.epoch
             found.update({f"{epoch}/{kind}/{k}": v.tobytes() for k, v in state.items()})
     for metrics in run.history:
         figures = {k: v for k, v in metrics.as_json().items() if "seconds" not in k}
@@ -163,7 +163,7 @@ def test_the_best_weights_are_restored(backend: str, images: Path, tmp_path: Pat
     found = run(backend, spec, tmp_path)
     assert found.best.epoch < 6, "this spec is to overshoot"
     best = CheckpointStore(found.folder.checkpoints).load("best")
-    assert best.manifest["epoch"] == found.best.epoch
+    assert best.manifest.epoch == found.best.epoch
     state = found.backend.state_adapter.export_model(found.model)
     assert in_bytes(state) == in_bytes(best.model)
     assert found.evaluate().accuracy == found.best.val_accuracy
@@ -263,9 +263,9 @@ def test_a_run_that_diverges_keeps_what_it_had(
     state = kept.backend.state_adapter.export_model(kept.model)
     assert all(np.isfinite(value).all() for value in state.values())
     summary = kept.folder.summary()
-    assert summary["state"] == "failed"
-    assert what in summary["stopped_by"]
-    assert summary["epochs"] == len(kept.history) == kept.history[-1].epoch > 0
+    assert summary.state == "failed"
+    assert what in str(summary.stopped_by)
+    assert summary.epochs == len(kept.history) == kept.history[-1].epoch > 0
     assert kept.best == kept.history[-1]
 
 
@@ -275,8 +275,8 @@ def test_an_interrupted_run_leaves_its_summary(images: Path, tmp_path: Path) -> 
             observer = SimpleNamespace(**{hook: interrupt})
             run("numpy", experiment(images), tmp_path / hook, observers=[observer])
         summary = RunFolder.existing(tmp_path / hook).summary()
-        assert summary["stopped_by"].startswith("KeyboardInterrupt")
-        assert summary["epochs"] == epochs
+        assert str(summary.stopped_by).startswith("KeyboardInterrupt")
+        assert summary.epochs == epochs
     kept = isotune.open_run(tmp_path / "isotune_epoch_ended", plugins=plugins("numpy"))
     assert kept.best.epoch == 1
 

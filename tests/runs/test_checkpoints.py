@@ -17,13 +17,14 @@ from hypothesis import strategies as st
 from isotune.errors import RunError
 from isotune.runs.checkpoint import Checkpoint
 from isotune.runs.checkpoints import CheckpointStore, Index
+from made_runs import made_manifest
 
 
-def checkpoint(value: int) -> Checkpoint:
+def checkpoint(value: int, within: bool = False) -> Checkpoint:
     return Checkpoint(
         model={"fc.weight": np.full((2, 3), value, np.float32)},
         optimizer={"fc.weight/step": np.array(value, np.float32)},
-        manifest={"epoch": value, "step": value, "classes": ["ä", "b"]},
+        manifest=made_manifest(value, within),
     )
 
 
@@ -31,17 +32,17 @@ def values(store: CheckpointStore) -> tuple[int, int]:
     """Returns which checkpoints are the best and the last, after reading both."""
     best, last = store.load("best"), store.load("last")
     for found in (best, last):
-        assert found.model["fc.weight"].tolist() == [[found.manifest["epoch"]] * 3] * 2
-        assert found.optimizer["fc.weight/step"] == found.manifest["epoch"]
-    return best.manifest["epoch"], last.manifest["epoch"]
+        assert found.model["fc.weight"].tolist() == [[found.manifest.step] * 3] * 2
+        assert found.optimizer["fc.weight/step"] == found.manifest.step
+    return best.manifest.step, last.manifest.step
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> CheckpointStore:
     """A store with epoch 1 the best and epoch 2 the last."""
     store = CheckpointStore(tmp_path)
-    store.save("epoch-0001", checkpoint(1), keep=1, best=True)
-    store.save("epoch-0002", checkpoint(2), keep=1, best=False)
+    store.save(checkpoint(1), keep=1, best=True)
+    store.save(checkpoint(2), keep=1, best=False)
     return store
 
 
@@ -51,10 +52,10 @@ def folders(path: Path) -> list[str]:
 
 def test_best_and_last_are_kept(store: CheckpointStore, tmp_path: Path) -> None:
     assert values(store) == (1, 2)
-    store.save("epoch-0003", checkpoint(3), keep=1, best=False)
+    store.save(checkpoint(3), keep=1, best=False)
     assert values(store) == (1, 3)
     assert folders(tmp_path) == ["epoch-0001", "epoch-0003", "index.json"]
-    store.save("epoch-0004", checkpoint(4), keep=1, best=True)
+    store.save(checkpoint(4), keep=1, best=True)
     assert values(store) == (4, 4)
     assert folders(tmp_path) == ["epoch-0004", "index.json"]
     assert json.loads((tmp_path / "index.json").read_text()) == {
@@ -65,23 +66,23 @@ def test_best_and_last_are_kept(store: CheckpointStore, tmp_path: Path) -> None:
 
 def test_the_newest_are_kept_beside_the_best(store: CheckpointStore, tmp_path: Path) -> None:
     for step in (10, 20, 30):
-        store.save(f"step-{step:08d}", checkpoint(step), keep=2)
+        store.save(checkpoint(step, within=True), keep=2)
     steps = ["step-00000020", "step-00000030"]
     assert folders(tmp_path) == ["epoch-0001", "index.json", *steps]
     assert values(store) == (1, 30)
-    assert store.load(steps[0]).manifest["epoch"] == 20
+    assert store.load(steps[0]).manifest.step == 20
     with pytest.raises(
         RunError, match=r"no checkpoint 'step-10'.*best \(epoch-0001\), last \(step-00000030\)"
     ):
         store.load("step-10")
-    store.save("epoch-0040", checkpoint(40), keep=1, best=True)
+    store.save(checkpoint(40), keep=1, best=True)
     assert folders(tmp_path) == ["epoch-0040", "index.json"]
 
 
 def test_newer_ones_are_forgotten_the_best_too(tmp_path: Path) -> None:
     store = CheckpointStore(tmp_path)
     for step in (10, 20, 30):
-        store.save(f"step-{step:08d}", checkpoint(step), keep=3, best=step == 20)
+        store.save(checkpoint(step, within=True), keep=3, best=step == 20)
     store.forget_after("step-00000020")
     assert store.index() == Index("step-00000020", ("step-00000010", "step-00000020"))
     store.forget_after("step-00000010")
@@ -91,16 +92,16 @@ def test_newer_ones_are_forgotten_the_best_too(tmp_path: Path) -> None:
 
 def test_an_older_one_goes_only_when_the_newer_is_whole(tmp_path: Path) -> None:
     store = CheckpointStore(tmp_path)
-    store.save("step-00000001", checkpoint(1), keep=1)
+    store.save(checkpoint(1, within=True), keep=1)
     with pytest.MonkeyPatch.context() as monkeypatch:
         disk = FullDisk(monkeypatch, fails_at=0)
-        store.save("step-00000001", checkpoint(1), keep=1)
+        store.save(checkpoint(1, within=True), keep=1)
     for fails_at in range(1, disk.calls + 1):
         with pytest.MonkeyPatch.context() as monkeypatch:
             FullDisk(monkeypatch, fails_at)
             with pytest.raises(RunError, match="step-00000002: cannot be written"):
-                store.save("step-00000002", checkpoint(2), keep=1)
-        assert store.load("step-00000001").manifest["epoch"] == 1
+                store.save(checkpoint(2, within=True), keep=1)
+        assert store.load("step-00000001").manifest.step == 1
 
 
 def test_scalars_dtypes_and_layouts_survive(tmp_path: Path) -> None:
@@ -111,7 +112,7 @@ def test_scalars_dtypes_and_layouts_survive(tmp_path: Path) -> None:
         "counts": np.arange(3),
     }
     store = CheckpointStore(tmp_path)
-    store.save("epoch-0001", Checkpoint(state, {}, {}), keep=1, best=True)
+    store.save(Checkpoint(state, {}, made_manifest(1)), keep=1, best=True)
     found = store.load("best").model
     assert found.keys() == state.keys()
     for name, value in state.items():
@@ -149,16 +150,16 @@ def test_a_failure_at_any_write_leaves_the_state_before(
 ) -> None:
     with pytest.MonkeyPatch.context() as monkeypatch:
         disk = FullDisk(monkeypatch, fails_at=0)
-        store.save("epoch-0003", checkpoint(3), keep=1, best=True)
+        store.save(checkpoint(3), keep=1, best=True)
     writes = disk.calls
     assert writes > 8
 
     for fails_at in range(1, writes + 1):
-        store.save("epoch-0004", checkpoint(4), keep=1, best=True)
+        store.save(checkpoint(4), keep=1, best=True)
         with pytest.MonkeyPatch.context() as monkeypatch:
             FullDisk(monkeypatch, fails_at)
             with pytest.raises(RunError, match=r"epoch-0005: cannot be written: No space left"):
-                store.save("epoch-0005", checkpoint(5), keep=1, best=True)
+                store.save(checkpoint(5), keep=1, best=True)
         assert values(store) == (4, 4)
         assert not [name for name in folders(tmp_path) if name.startswith(".")]
 
@@ -171,10 +172,10 @@ def test_a_kill_between_the_writes_leaves_the_state_before(
 
     monkeypatch.setattr("isotune.runs.checkpoints.write_atomically", die)
     with pytest.raises(KeyboardInterrupt):
-        store.save("epoch-0003", checkpoint(3), keep=1, best=True)
+        store.save(checkpoint(3), keep=1, best=True)
     monkeypatch.undo()
     assert values(store) == (1, 2)
-    store.save("epoch-0003", checkpoint(3), keep=1, best=True)
+    store.save(checkpoint(3), keep=1, best=True)
     assert values(store) == (3, 3)
     assert folders(tmp_path) == ["epoch-0003", "index.json"]
 
@@ -200,7 +201,8 @@ def test_a_flipped_bit_is_found_and_the_file_named(
         assert f"epoch-0001/{name}: " in str(error)
     else:
         assert name == "checkpoint.json"  # only white space can change without a meaning
-        assert json.loads(bytes(damaged)) == json.loads(intact) == found.manifest
+        assert json.loads(bytes(damaged)) == json.loads(intact)
+        assert found.manifest.step == 1
     finally:
         file.write_bytes(intact)
     assert values(store) == (1, 2)
@@ -251,5 +253,101 @@ def test_other_damage(store: CheckpointStore, tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"index.json: is damaged"):
         store.load("last")
     (tmp_path / "index.json").unlink()
-    with pytest.raises(RunError, match="there is no checkpoint yet"):
+    with pytest.raises(RunError, match=r"index.json: is missing, but there are epoch-0001, epoch"):
+        store.load("last")
+
+
+def forge(path: Path, **changes: Any) -> None:
+    """Replaces keys of a manifest, with the right hash."""
+    manifest = {**json.loads(path.read_text()), **changes}
+    manifest["sha256"].pop("checkpoint.json", None)
+    manifest["sha256"]["checkpoint.json"] = hashlib.sha256(
+        json.dumps(manifest).encode()
+    ).hexdigest()
+    path.write_text(json.dumps(manifest))
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"tensors": "fc"}, "tensors is 'fc', but should be a mapping"),
+        ({"history": None}, "history is null, but should be a list"),
+        ({"history": []}, "history is .*, but should hold the epochs from 1 to 2, each once"),
+        ({"epoch": {}}, "epoch is {}, but should be a whole number"),
+        ({"epoch": 10**400}, "epoch is 1000.*, but should be at most"),
+        ({"classes": ["ä"], "class_weights": [1.0, 2.0]}, "class_weights is .* of the 1 classes"),
+        ({"best": True}, "best is true, but should be a whole number"),
+        ({"best": 3}, "best is 3, but should be one of the 2 epochs"),
+        ({"step": 5, "epoch_so_far": []}, r"epoch_so_far is \[\], but should be a mapping"),
+        ({"metrics": {"epoch": 2, "steps": 2, "val_loss": "x"}}, "metrics.val_loss is 'x'"),
+    ],
+)
+def test_a_forged_manifest_is_refused_by_its_field(
+    changes: dict[str, Any], says: str, store: CheckpointStore, tmp_path: Path
+) -> None:
+    forge(tmp_path / "epoch-0002/checkpoint.json", **changes)
+    with pytest.raises(RunError, match=f"epoch-0002/checkpoint.json: is damaged: {says}"):
+        store.load("last")
+
+
+@pytest.mark.parametrize(
+    ("index", "says"),
+    [
+        ({"kept": [[]]}, r"kept.0 is \[\], but should be a name such as epoch-0003"),
+        ({"kept": [], "best": "../../outside"}, "best is '../../outside', but should be a name"),
+        ({"kept": ["/epoch-0001"]}, "kept.0 is '/epoch-0001'"),
+        ({"kept": ["epoch-0001\n"]}, "kept.0 is"),
+        ({"best": True, "kept": []}, "best is true"),
+        ({}, "kept is missing"),
+    ],
+)
+def test_a_forged_index_is_refused_by_its_field(
+    index: dict[str, Any], says: str, store: CheckpointStore, tmp_path: Path
+) -> None:
+    (tmp_path / "index.json").write_text(json.dumps(index))
+    with pytest.raises(RunError, match=f"index.json: is damaged: {says}"):
+        store.load("last")
+
+
+def test_a_checkpoint_under_another_name_is_refused(store: CheckpointStore, tmp_path: Path) -> None:
+    (tmp_path / "epoch-0001").rename(tmp_path / "epoch-0003")
+    (tmp_path / "index.json").write_text('{"kept": ["epoch-0003"]}')
+    with pytest.raises(RunError, match=r"epoch-0003/checkpoint.json: .* belongs to epoch-0001"):
+        store.load("last")
+
+
+def test_only_own_folders_inside_the_real_one_are_removed(
+    store: CheckpointStore, tmp_path: Path
+) -> None:
+    outside = tmp_path.with_name(f"{tmp_path.name}-outside")
+    (outside / "epoch-0007").mkdir(parents=True)
+    others = ["notes", "epoch-7", "epoch-0007.bak", ".git"]
+    for name in others:
+        (tmp_path / name).mkdir()
+    (tmp_path / "epoch-0009").symlink_to(outside, target_is_directory=True)
+    store.save(checkpoint(3), keep=1, best=True)
+    assert set(folders(tmp_path)) == {*others, "epoch-0003", "epoch-0009", "index.json"}
+    linked = tmp_path.with_name(f"{tmp_path.name}-linked")
+    linked.symlink_to(tmp_path, target_is_directory=True)
+    for use in (lambda s: s.load("last"), lambda s: s.save(checkpoint(4), keep=1)):
+        with pytest.raises(RunError, match="is a link, and links are not followed"):
+            use(CheckpointStore(linked))
+    assert folders(outside) == ["epoch-0007"]
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_that_is_none_is_refused(name: str, store: CheckpointStore, tmp_path: Path) -> None:
+    file = tmp_path / "epoch-0002" / name
+    elsewhere = file.rename(tmp_path.with_name(f"{tmp_path.name}-elsewhere"))
+    file.symlink_to(elsewhere)
+    with pytest.raises(RunError, match=rf"{name}: is a link, and links are not followed\."):
+        store.load("last")
+    file.unlink()
+    os.mkfifo(file)
+    with pytest.raises(RunError, match=rf"{name}: is not a regular file"):
+        store.load("last")
+    file.unlink()
+    with file.open("wb") as sparse:
+        sparse.truncate(1 << 33)
+    with pytest.raises(RunError, match=rf"{name}: is larger than \d+ bytes"):
         store.load("last")

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from isotune.interfaces.trainer import HostOutputs
+from isotune.runs.schema import EpochSoFar
 from isotune.training.accumulator import EpochAccumulator
 
 EARLIER = {
@@ -23,7 +24,7 @@ EARLIER = {
 
 
 def test_an_earlier_checkpoints_epoch_is_continued() -> None:
-    accumulator = EpochAccumulator.from_json(EARLIER)
+    accumulator = EpochAccumulator.from_json(EpochSoFar(**EARLIER).model_dump())
     assert accumulator.last_loss == 1.25
     accumulator.add([HostOutputs(np.eye(4, dtype=np.float32), 0.5)], [np.arange(4, dtype=np.int32)])
     metrics = EpochAccumulator.from_json(accumulator.as_json()).metrics(8, ["macro_f1"])

@@ -11,15 +11,12 @@ from numpy.typing import NDArray
 from torch import nn
 
 from isotune.errors import BackendError, nearest
-from isotune.interfaces.checkpoint import State, StateAdapter
+from isotune.interfaces.checkpoint import GRAD_SCALER, State, StateAdapter
 from isotune.interfaces.names import NO_STATE
 from isotune.interfaces.trainer import Trainer
 from isotune_torch.arrays import to_array, to_tensor
 from isotune_torch.optimizer import Slots, new_slot
 from isotune_torch.trainer import TorchTrainer
-
-SCALER = "grad_scaler"
-"""Takes the place of a parameter's name for the gradient scaler of float16."""
 
 
 class TorchStateAdapter(StateAdapter):
@@ -60,7 +57,7 @@ class TorchStateAdapter(StateAdapter):
             for slot, value in slots.items()
         }
         scaler = trainer.precision_policy.scaler_state()
-        return state | {f"{SCALER}/{k}": np.array(v, np.float32) for k, v in scaler.items()}
+        return state | {f"{GRAD_SCALER}/{k}": np.array(v, np.float32) for k, v in scaler.items()}
 
     def import_optimizer(self, trainer: Trainer, state: Mapping[str, NDArray[Any]]) -> None:
         """Replaces the optimizer's state; trainable parameters without state start from zero.
@@ -75,7 +72,7 @@ class TorchStateAdapter(StateAdapter):
         scaler: dict[str, float] = {}
         for key, value in state.items():
             name, _, slot = key.rpartition("/")
-            if name == SCALER:
+            if name == GRAD_SCALER:
                 scaler[slot] = float(value)
             elif name not in trainer.frozen:
                 slots.setdefault(name, {})[slot] = _slot(trainer, name, slot, value)

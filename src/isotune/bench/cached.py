@@ -61,10 +61,10 @@ def measure_cached(
     return {
         "device": finished.backend.device,
         "threads": finished.backend.threads(),
-        "first_step": summary["timings"]["first_step"],
+        "first_step": summary.timings.first_step,
         "step_ms": statistics.median(seconds) * 1e3,
         "step_ms_iqr": spread(seconds) * 1e3,
-        "images_per_second": summary["images"]["train"] / last.train_seconds,
+        "images_per_second": (summary.images.train or 0) / last.train_seconds,
         "peak_memory_mib": peak_memory_mib(),
         "versions": versions(finished.backend),
     }

@@ -10,8 +10,10 @@ import json
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from typing import TypeVar
 
 Shape = tuple[int, ...]
+Tensor = TypeVar("Tensor")
 Shapes = dict[str, Shape]
 
 FILE = Path(__file__).with_name("layouts.json")
@@ -97,6 +99,12 @@ def layout(backbone: str) -> Shapes | None:
         return own[backbone]()
     packed = _packed().get(backbone)
     return None if packed is None else unpacked(packed)
+
+
+def in_layout_order(backbone: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Returns tensors in torchvision's order; those that it does not have come last, by name."""
+    names = [*(layout(backbone) or {}), *sorted(tensors)]
+    return {name: tensors[name] for name in names if name in tensors}
 
 
 def unpacked(layers: Mapping[str, str]) -> Shapes:

@@ -173,14 +173,14 @@ def results_table(results: Sequence[Result]) -> Table:
     columns = ["backend", "device", "mode", "best val accuracy", "total", "ms/step"]
     table = Table(columns, ["left", "left", "left", "right", "right", "right"])
     for result in sorted(results, key=lambda result: MODES.index(result.mode)):
-        timings = result.run.folder.summary()["timings"]
+        timings = result.run.folder.summary().timings
         table.add(
             result.run.backend.name,
             result.run.backend.device,
             result.mode.name,
             percent(result.run.best.val_accuracy),
-            duration(timings["total"]),
-            number(timings["step_ms"], 0),
+            duration(timings.total),
+            number(timings.step_ms, 0),
         )
     return table
 

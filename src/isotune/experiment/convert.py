@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isotune.catalogue.entries import catalogue, chosen_backbone, find_backbone
-from isotune.catalogue.layouts import layout
+from isotune.catalogue.layouts import in_layout_order
 from isotune.errors import WeightsError
 from isotune.interfaces.backbone import BackboneEntry
 from isotune.interfaces.names import is_under
@@ -95,7 +95,7 @@ def convert(
         weights = _of_run(source, checkpoint, plugins)
     else:
         weights = _of_file(source, backbone, plugins)
-    tensors = _in_order(weights)
+    tensors = in_layout_order(weights.backbone, weights.tensors)
     save_weights(target, tensors, weights.backbone)
     return Conversion(
         target=target,
@@ -115,7 +115,7 @@ def _of_run(folder: Path, checkpoint: str, plugins: Plugins) -> _Source:
     loaded = CheckpointStore(run.checkpoints).load(checkpoint)
     tensors, spec = dict(loaded.model), run.spec()
     # Only a library's model needs the backend that builds it.
-    backend = loaded.manifest["backend"] if ":" in spec.backbone.name else None
+    backend = loaded.manifest.backend if ":" in spec.backbone.name else None
     entry = chosen_backbone(spec.backbone, backend, plugins)
     path = head_path(spec.head, entry)
     return _Source(entry.name, tensors, [name for name in tensors if is_under(path, name)])
@@ -142,13 +142,6 @@ def _of_file(path: Path, backbone: str | None, plugins: Plugins) -> _Source:
     )
     dropped = (describe_dropped(renamed.dropped),) if renamed.dropped else ()
     return _Source(entry.name, tensors, head, renamed.dialects, (*dropped, *renamed.notes))
-
-
-def _in_order(weights: _Source) -> dict[str, NDArray[Any]]:
-    """Returns the tensors in torchvision's order where it is known, else sorted."""
-    known = layout(weights.backbone) or {}
-    names = [*known, *sorted(weights.tensors)]
-    return {name: weights.tensors[name] for name in names if name in weights.tensors}
 
 
 def _recognize(path: Path, state: Mapping[str, NDArray[Any]]) -> BackboneEntry:

@@ -10,21 +10,22 @@ import numpy as np
 
 from isotune.catalogue.entries import chosen_backbone
 from isotune.errors import RunError
-from isotune.experiment.checkpoint_writer import checkpoint_name
 from isotune.experiment.result import Run
 from isotune.interfaces.backbone import BackboneEntry
 from isotune.interfaces.backend import Backend
 from isotune.interfaces.checkpoint import State, not_finite
-from isotune.interfaces.metrics import EpochMetrics
+from isotune.interfaces.head import HeadValues
 from isotune.interfaces.trainer import TrainingPlan
 from isotune.models.build import build_backbone
-from isotune.models.head import head_path, saved_auxiliary_head, saved_head
+from isotune.models.head import head_path, outputs_of, saved_head
 from isotune.plugins import Plugins
 from isotune.plugins import plugins as default_plugins
-from isotune.runs.checkpoint import Checkpoint
+from isotune.runs.checkpoint import MODEL, Checkpoint
 from isotune.runs.checkpoints import CheckpointStore
 from isotune.runs.folder import RunFolder
+from isotune.runs.schema import Manifest
 from isotune.spec.experiment import ExperimentSpec
+from isotune.spec.head import HeadSpec, LinearHeadSpec
 from isotune.training.plan import plan_with
 from isotune.weights.match import match_exact
 
@@ -57,20 +58,20 @@ def open_run(
     loaded = CheckpointStore(folder.checkpoints).load(checkpoint)
     check_finite(folder, loaded)
     spec, manifest = folder.spec(), loaded.manifest
-    name = backend or manifest["backend"]
+    name = backend or manifest.backend
     entry = chosen_backbone(spec.backbone, name, plugins)
     opened = plugins.open_backend(name, device)
-    model = rebuild(spec, entry, opened, loaded.model, str(folder.path))
+    model = rebuild(spec, entry, opened, loaded, folder.checkpoints)
     return Run(
         folder=folder,
         spec=spec,
-        classes=tuple(manifest["classes"]),
+        classes=tuple(manifest.classes),
         plan=_plan(spec, entry, manifest, opened),
         backend=opened,
         model=model,
         head=head_path(spec.head, entry),
         history=tuple(folder.history()),
-        best=EpochMetrics.from_json(manifest["metrics"]),
+        best=manifest.metrics.metrics(),
     )
 
 
@@ -83,8 +84,8 @@ def check_finite(folder: RunFolder, loaded: Checkpoint) -> None:
     """
     if (tensor := not_finite(loaded.model)) is None:
         return
-    name, store = checkpoint_name(loaded.manifest), CheckpointStore(folder.checkpoints)
-    others = (each for each in reversed(store.index().names) if each != name)
+    name, store = loaded.manifest.name, CheckpointStore(folder.checkpoints)
+    others = store.intact(besides=name)
     usable = next((each for each in others if not not_finite(store.load(each).model)), None)
     offer = f" {usable} has none: --checkpoint {usable} uses it." if usable else ""
     raise RunError(
@@ -94,7 +95,11 @@ def check_finite(folder: RunFolder, loaded: Checkpoint) -> None:
 
 
 def rebuild(
-    spec: ExperimentSpec, entry: BackboneEntry, backend: Backend, state: State, where: str
+    spec: ExperimentSpec,
+    entry: BackboneEntry,
+    backend: Backend,
+    checkpoint: Checkpoint,
+    folder: Path,
 ) -> Any:
     """Returns the native model of an experiment with the values of a checkpoint.
 
@@ -102,27 +107,45 @@ def rebuild(
         spec: The resolved spec.
         entry: The backbone's catalogue entry.
         backend: The backend to build on.
-        state: The checkpoint's tensors by canonical name.
-        where: Name of the checkpoint in an error.
+        checkpoint: The checkpoint.
+        folder: Where the run has its checkpoints, for messages.
 
     Raises:
         BackendError: the backend does not have the backbone.
+        RunError: the checkpoint's head is not that of the spec, the backbone and the classes.
         WeightsError: names or shapes are not those of the model.
     """
     model = build_backbone(entry, backend)
+    where = folder / checkpoint.manifest.name / MODEL
+    outputs = outputs_of(spec.head, len(checkpoint.manifest.classes))
     place = head_path(spec.head, entry)
-    backend.heads.replace(model, place, saved_head(spec.head, place, state))
-    for path in entry.auxiliary:
-        backend.heads.replace(model, path, saved_auxiliary_head(path, state))
+    auxiliary: dict[str, HeadSpec] = dict.fromkeys(entry.auxiliary, LinearHeadSpec())
+    for path, head in {place: spec.head, **auxiliary}.items():
+        width = backend.heads.in_features(model, path)
+        values = _saved_head(head, path, checkpoint.model, where)
+        found = (values.in_features, len(values.output.bias), values.convolutional)
+        if found != (width, outputs, path == place and entry.convolutional):
+            raise RunError(
+                f"{where}: is damaged: the head at '{path}' has {found[0]} inputs and {found[1]}"
+                f" outputs, but {width} and {outputs} are needed."
+            )
+        backend.heads.replace(model, path, values)
     shapes = backend.state_adapter.model_shapes(model)
-    backend.state_adapter.import_model(model, match_exact(shapes, state, where))
+    backend.state_adapter.import_model(model, match_exact(shapes, checkpoint.model, str(where)))
     return model
 
 
+def _saved_head(spec: HeadSpec, path: str, state: State, where: Path) -> HeadValues:
+    try:
+        return saved_head(spec, path, state)
+    except RunError as error:
+        raise RunError(f"{where}: is damaged: {error}") from error
+
+
 def _plan(
-    spec: ExperimentSpec, entry: BackboneEntry, manifest: dict[str, Any], backend: Backend
+    spec: ExperimentSpec, entry: BackboneEntry, manifest: Manifest, backend: Backend
 ) -> TrainingPlan:
-    weights = manifest["class_weights"]
+    weights = manifest.class_weights
     plan = plan_with(spec, entry, None if weights is None else np.array(weights, dtype=np.float32))
     has_it = plan.precision in backend.precisions()
     return plan if has_it else replace(plan, precision="fp32")

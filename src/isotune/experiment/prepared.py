@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from isotune.experiment.checkpoint_writer import CheckpointWriter, LineageEntry
+from isotune.experiment.checkpoint_writer import CheckpointWriter
 from isotune.experiment.listed_images import listed_images
 from isotune.experiment.result import Run
 from isotune.experiment.run_summary import end_status, final_summary, initial_summary
@@ -22,6 +22,7 @@ from isotune.models.build import freezing_plans
 from isotune.models.head import head_path
 from isotune.runs.folder import RunFolder
 from isotune.runs.images import write_images
+from isotune.runs.schema import LineageEntry
 from isotune.training.features.plan import Strategies, plan_strategies
 from isotune.training.last_batch import check_last_batch
 from isotune.training.learner import Learner
@@ -108,11 +109,9 @@ class PreparedExperiment:
         folder.write_summary(initial_summary(session))
         write_images(folder.path, listed_images(session.images))
         learner = Learner(session.backend, self.strategies, self.start.optimizer)
-        here = {
-            "step": self.start.steps,
-            "backend": session.backend.name,
-            "device": session.backend.device,
-        }
+        here = LineageEntry(
+            step=self.start.steps, backend=session.backend.name, device=session.backend.device
+        )
         writer = CheckpointWriter(session, folder, learner, (*self.start.lineage, here))
         with stop_on_signals() as stop:
             loop = TrainingLoop(

@@ -5,29 +5,24 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
-from isotune.data.images import Images
 from isotune.errors import RunError
 from isotune.experiment.changes import check_changes, schedule_change
-from isotune.experiment.checkpoint_writer import checkpoint_name
-from isotune.experiment.listed_images import listed_images
+from isotune.experiment.checkpoint_writer import write_best
 from isotune.experiment.open import check_finite, rebuild
 from isotune.experiment.prepared import PreparedExperiment, ResumeState
 from isotune.experiment.result import Run
+from isotune.experiment.resume_checks import check_dataset, check_optimizer
 from isotune.interfaces.metrics import EpochMetrics
 from isotune.plugins import Plugins
 from isotune.plugins import plugins as default_plugins
 from isotune.runs.checkpoint import Checkpoint
 from isotune.runs.checkpoints import CheckpointStore
 from isotune.runs.folder import RunFolder
-from isotune.runs.images import check_same_images
 from isotune.spec.experiment import ExperimentSpec
-from isotune.spec.load import load_spec
 from isotune.training.accumulator import EpochAccumulator
 from isotune.training.progress import Patience, Progress
 from isotune.training.session import Session
-from isotune.weights.save import save_weights
 
 log = logging.getLogger(__name__)
 
@@ -69,11 +64,11 @@ def resume(
     folder = RunFolder.existing(path)
     folder.claim()
     try:
-        spec = load_spec(folder.path / "spec.yaml", overrides)
+        spec = folder.spec(overrides)
         check_changes(folder.spec(), spec)
         store = CheckpointStore(folder.checkpoints)
         loaded = store.load(checkpoint) if store.index().names else None
-        name = backend or (loaded.manifest if loaded else folder.summary()).get("backend")
+        name = backend or (loaded.manifest if loaded else folder.summary()).backend
         session = Session.open(spec, name or plugins.only_usable(), device, plugins)
         prepared = _prepare(session, folder, store, loaded)
         return prepared.run(folder, lambda hook, event: plugins.notify(hook, event, observers))
@@ -87,11 +82,11 @@ def _prepare(
     if loaded is None:
         model, start = session.new_model(), ResumeState()
     else:
-        _check_images(folder.path, loaded.manifest, session.images)
+        check_dataset(folder.path, loaded.manifest, session)
         check_finite(folder, loaded)
-        where = str(folder.path)
-        model = rebuild(session.spec, session.entry, session.backend, loaded.model, where)
-        start = _resume_state(folder, store, session.spec, loaded)
+        model = rebuild(session.spec, session.entry, session.backend, loaded, folder.checkpoints)
+        check_optimizer(folder.checkpoints, loaded, session.spec)
+        start = _resume_state(folder, store, session, loaded)
         _mention_schedule(folder.spec(), session, start)
     prepared = PreparedExperiment.prepare(session, model, start)
     folder.write_spec(session.spec)
@@ -100,29 +95,28 @@ def _prepare(
 
 
 def _resume_state(
-    folder: RunFolder, store: CheckpointStore, spec: ExperimentSpec, loaded: Checkpoint
+    folder: RunFolder, store: CheckpointStore, session: Session, loaded: Checkpoint
 ) -> ResumeState:
-    manifest = loaded.manifest
-    history = tuple(map(EpochMetrics.from_json, manifest["history"]))
-    sums = manifest["epoch_so_far"]
+    spec, manifest = session.spec, loaded.manifest
+    history = tuple(line.metrics() for line in manifest.history)
+    sums = manifest.epoch_so_far
     _check_unfinished(folder, spec, history, sums is not None)
-    store.forget_after(checkpoint_name(manifest))
-    best = manifest["best"] if store.index().best else None
+    store.forget_after(manifest.name)
+    best = manifest.best if store.index().best else None
     if best is not None and spec.checkpoint.save_best_as:
         # A kill may have come between the checkpoint and this file.
-        path, name = folder.path / spec.checkpoint.save_best_as, spec.backbone.name
-        save_weights(path, store.load("best").model, name)
+        write_best(folder, session, store.load("best").model)
     progress = Progress(
         history,
         best=history[best - 1] if best is not None else None,
-        accumulator=sums and EpochAccumulator.from_json(sums),
+        accumulator=EpochAccumulator.from_json(sums.model_dump()) if sums else None,
     )
     return ResumeState(
         progress,
-        steps=manifest["step"],
-        learning_rate=manifest["metrics"]["learning_rate"],
+        steps=manifest.step,
+        learning_rate=manifest.metrics.metrics().learning_rate,
         optimizer=loaded.optimizer,
-        lineage=tuple(manifest["lineage"]),
+        lineage=tuple(manifest.lineage),
     )
 
 
@@ -133,26 +127,11 @@ def _mention_schedule(before: ExperimentSpec, session: Session, start: ResumeSta
         log.warning("%s", sentence)
 
 
-def _check_images(path: Path, manifest: dict[str, Any], images: Images) -> None:
-    classes = tuple(manifest["classes"])
-    if images.classes != classes:
-        raise RunError(
-            f"{path}: was trained on the classes {', '.join(classes)}, but the dataset has"
-            f" {', '.join(images.classes)}."
-        )
-    check_same_images(path, listed_images(images))
-    if len(images.train) != manifest["images"]:
-        raise RunError(
-            f"{path}: was trained on {manifest['images']} images, but the dataset has"
-            f" {len(images.train)}, so that its order would be another one."
-        )
-
-
 def _check_unfinished(
     folder: RunFolder, spec: ExperimentSpec, history: tuple[EpochMetrics, ...], within: bool
 ) -> None:
     # A process may have been killed between its last checkpoint and its end.
-    finished = folder.summary().get("state") == "finished"
+    finished = folder.summary().state == "finished"
     done = len(history) + within
     if done > spec.epochs or (done == spec.epochs and finished):
         more = f"--set epochs={2 * done}"

@@ -21,6 +21,9 @@ also the scalars ``grad_scaler/scale`` and ``grad_scaler/growth_tracker``, which
 such a scaler ignores.
 """
 
+GRAD_SCALER = "grad_scaler"
+"""Takes the place of a parameter's name for the scaler of float16 gradients."""
+
 
 def not_finite(state: Mapping[str, NDArray[Any]]) -> str | None:
     """Returns the name of the first array with a NaN or an infinity, or None without any."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import assert_never
 
@@ -72,30 +73,37 @@ def auxiliary_head(seed: int, path: str, in_features: int, outputs: int) -> Head
     return HeadValues(linear_values(seed, f"auxiliary/{path}", in_features, outputs))
 
 
-def saved_auxiliary_head(path: str, state: Mapping[str, NDArray[Any]]) -> HeadValues:
-    """Returns the last layer of an auxiliary classifier of a saved model.
-
-    Raises:
-        RunError: `state` has no such layer.
-    """
-    return saved_head(LinearHeadSpec(), path, state)
-
-
 def saved_head(spec: HeadSpec, path: str, state: Mapping[str, NDArray[Any]]) -> HeadValues:
     """Returns the head at `path` of a saved model.
 
     Raises:
-        RunError: `state` has no such head.
+        RunError: `state` has no such head, or its shapes are not those of linear layers.
     """
     names = linear_paths(path, len(hidden_widths(spec)))
+    layers = [_saved_layer(name, state) for name in names]
+    for before, layer in pairwise(layers):
+        if layer.weight.shape[1] != len(before.bias):
+            raise RunError(
+                f"a layer of the head '{path}' takes {layer.weight.shape[1]} values, but the one"
+                f" before it returns {len(before.bias)}."
+            )
+    *hidden, output = layers
+    return _with_layers(spec, hidden, output, state[f"{names[0]}.weight"].ndim == 4)
+
+
+def _saved_layer(name: str, state: Mapping[str, NDArray[Any]]) -> LinearValues:
+    """Returns a linear layer, which may be a 1 x 1 convolution."""
     try:
-        weights = [state[f"{name}.weight"] for name in names]
-        biases = [state[f"{name}.bias"] for name in names]
+        weight, bias = state[f"{name}.weight"], state[f"{name}.bias"]
     except KeyError as error:
-        raise RunError(f"the checkpoint's model has no tensor {error}, part of its head.") from None
-    flat = [weight.reshape(weight.shape[:2]) for weight in weights]
-    *hidden, output = map(LinearValues, flat, biases)
-    return _with_layers(spec, hidden, output, weights[0].ndim == 4)
+        raise RunError(f"there is no tensor {error}, part of the head.") from None
+    if weight.shape[2:] not in ((), (1, 1)) or bias.shape != weight.shape[:1] or weight.ndim < 2:
+        raise RunError(
+            f"'{name}.weight' and '{name}.bias' have shapes {weight.shape} and {bias.shape}, which"
+            " are not those of a linear layer."
+        )
+    flat = weight.reshape(weight.shape[:2])
+    return LinearValues(np.asarray(flat, np.float32), np.asarray(bias, np.float32))
 
 
 def _with_layers(

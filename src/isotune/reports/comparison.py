@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from isotune.errors import RunError
 from isotune.interfaces.metrics import EpochMetrics
 from isotune.reports.describe import described_freeze, described_head
-from isotune.runs.checkpoint import MANIFEST
+from isotune.runs.checkpoint import read_manifest
 from isotune.runs.checkpoints import CheckpointStore
 from isotune.runs.folder import RunFolder
+from isotune.runs.schema import Manifest
 
 
 @dataclass(frozen=True)
@@ -122,29 +123,27 @@ def read_figures(path: str | Path) -> RunFigures:
     """
     folder = RunFolder.existing(path)
     summary = folder.summary()
-    timings = summary.get("timings", {})
-    manifest = {} if timings else _best_manifest(folder)
-    best = summary.get("best") or manifest.get("metrics")
+    manifest = None if summary.timings.total is not None else _best_manifest(folder)
+    best = summary.best or (manifest.metrics if manifest else None)
     spec = folder.spec()
-    parameters = summary.get("parameters", {})
     return RunFigures(
         path=folder.path,
-        state=summary.get("state", "unfinished"),
-        stopped_by=summary.get("stopped_by"),
-        backend=summary.get("backend") or manifest.get("backend"),
-        device=summary.get("device"),
+        state=summary.state,
+        stopped_by=summary.stopped_by,
+        backend=summary.backend or (manifest.backend if manifest else None),
+        device=summary.device,
         backbone=f"{spec.backbone.name}, {spec.backbone.weights}",
         head=described_head(spec.head),
         freeze=described_freeze(spec.freeze),
-        parameters=parameters.get("all"),
-        trainable=parameters.get("trainable"),
-        versions=summary.get("versions", {}),
+        parameters=summary.parameters.all,
+        trainable=summary.parameters.trainable,
+        versions=summary.versions,
         history=tuple(folder.history()),
-        best=EpochMetrics.from_json(best) if best else None,
-        first_step=timings.get("first_step"),
-        step_ms=timings.get("step_ms"),
-        seconds=timings.get("total"),
-        val_images=summary.get("images", {}).get("val"),
+        best=best.metrics() if best else None,
+        first_step=summary.timings.first_step,
+        step_ms=summary.timings.step_ms,
+        seconds=summary.timings.total,
+        val_images=summary.images.val,
     )
 
 
@@ -180,14 +179,13 @@ def _relative(a: float, b: float) -> float:
     return abs(a - b) / largest if largest else 0.0
 
 
-def _best_manifest(folder: RunFolder) -> dict[str, Any]:
+def _best_manifest(folder: RunFolder) -> Manifest | None:
     # A run in progress has no summary yet, but its checkpoints hold the backend and the best.
     name = CheckpointStore(folder.checkpoints).index().best
-    path = folder.checkpoints / str(name) / MANIFEST
     try:
-        return dict(json.loads(path.read_text("utf-8")))
-    except (OSError, ValueError):
-        return {}
+        return None if name is None else read_manifest(folder.checkpoints / name)
+    except RunError:  # it may just have been replaced by a better one
+        return None
 
 
 def _plain_run(run: RunFigures) -> dict[str, Any]:

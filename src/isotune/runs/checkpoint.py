@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,18 @@ import numpy as np
 
 from isotune.errors import RunError
 from isotune.interfaces.checkpoint import State
+from isotune.runs.read import checked, damaged, parse_json, read_bytes, unusable
+from isotune.runs.schema import FORMAT, Manifest
 from isotune.storage.atomic import flush_folder
+from isotune.storage.untrusted import refuse_link
 
-FORMAT = 2
 MODEL, OPTIMIZER, MANIFEST = "model.safetensors", "optimizer.safetensors", "checkpoint.json"
 
-EARLIER_KEYS = {"pictures": "images", "segments": "lineage"}
-"""Keys of Isotune 0.1.0, and what they are called since."""
+HEADER = 100_000_000
+"""Largest size of a safetensors header in bytes, as the library has it."""
+
+LARGEST_STATE = 1 << 36
+"""Largest size of a file of tensors in bytes, far above that of any backbone's."""
 
 
 @dataclass(frozen=True)
@@ -29,12 +35,12 @@ class Checkpoint:
     Attributes:
         model: The model's state.
         optimizer: The optimizer's state.
-        manifest: Everything else, as plain data.
+        manifest: Everything else.
     """
 
     model: State
     optimizer: State
-    manifest: dict[str, Any]
+    manifest: Manifest
 
 
 def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
@@ -51,7 +57,8 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
         hashes[name] = hashlib.sha256(data).hexdigest()
         tensors[name] = {key: list(value.shape) for key, value in state.items()}
         _write_flushed(folder / name, data)
-    manifest = {"format": FORMAT, **checkpoint.manifest, "tensors": tensors, "sha256": hashes}
+    plain = checkpoint.manifest.model_dump()
+    manifest = {"format": FORMAT, **plain, "tensors": tensors, "sha256": hashes}
     hashes[MANIFEST] = _digest(manifest)
     _write_flushed(folder / MANIFEST, json.dumps(manifest, indent=2).encode())
     flush_folder(folder)
@@ -68,35 +75,31 @@ def read_checkpoint(folder: Path) -> Checkpoint:
     return Checkpoint(model, optimizer, manifest)
 
 
-def read_manifest(folder: Path) -> dict[str, Any]:
+def read_manifest(folder: Path) -> Manifest:
     """Reads the manifest only.
 
     Raises:
-        RunError: it is missing, damaged or of another format.
+        RunError: it is missing, damaged, of another format or of another checkpoint.
     """
     path = folder / MANIFEST
     try:
-        manifest = dict(json.loads(path.read_text("utf-8")))
-        version = manifest["format"]
-        intact = version != FORMAT or manifest["sha256"][MANIFEST] == _digest(manifest)
+        refuse_link(folder)
     except OSError as error:
-        raise RunError(f"{path}: is damaged: it cannot be read: {error.strerror}.") from error
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
-        raise RunError(f"{path}: is damaged: {error!r}.") from error
-    if version != FORMAT:
-        raise RunError(f"{path}: has format {version!r}; this Isotune reads format {FORMAT}.")
-    if not intact:
-        raise RunError(f"{path}: is damaged: its SHA-256 is not the one it was written with.")
-    return with_current_keys(manifest)
-
-
-def with_current_keys(values: dict[str, Any]) -> dict[str, Any]:
-    """Returns a manifest or summary with its earlier keys replaced by the current ones."""
-    return {EARLIER_KEYS.get(key, key): value for key, value in values.items()}
+        raise unusable(folder, error) from error
+    plain = parse_json(read_bytes(path), path)
+    if isinstance(plain, dict) and plain.get("format", FORMAT) != FORMAT:
+        version = str(plain["format"])[:40]
+        raise RunError(f"{path}: has format {version}; this Isotune reads format {FORMAT}.")
+    manifest = checked(Manifest, plain, path)
+    if manifest.sha256.get(MANIFEST) != _digest(plain):
+        raise damaged(path, "its SHA-256 is not the one it was written with")
+    if manifest.name != folder.name:
+        raise damaged(path, f"it belongs to {manifest.name}")
+    return manifest
 
 
 def _write_flushed(path: Path, data: bytes) -> None:
-    with path.open("wb") as file:
+    with path.open("xb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
@@ -108,21 +111,34 @@ def _digest(manifest: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps({**manifest, "sha256": others}).encode()).hexdigest()
 
 
-def _read_state(path: Path, manifest: dict[str, Any]) -> State:
+def _read_state(path: Path, manifest: Manifest) -> State:
+    shapes = {name: tuple(shape) for name, shape in manifest.tensors.get(path.name, {}).items()}
+    size = HEADER + 8 * sum(map(prod, shapes.values()))  # no dtype has more than 8 bytes
+    try:
+        data = read_bytes(path, min(size, LARGEST_STATE))
+        if hashlib.sha256(data).hexdigest() != manifest.sha256.get(path.name):
+            raise damaged(path, f"its SHA-256 is not the one in {MANIFEST}")
+        state = _tensors(path, data)
+    except MemoryError:
+        raise RunError(f"{path}: needs more memory than there is.") from None
+    for name in sorted(shapes.keys() | state.keys()):
+        shape, expected = state[name].shape if name in state else None, shapes.get(name)
+        if shape != expected:
+            raise damaged(
+                path, f"'{name}' has shape {_list(shape)}, but {_list(expected)} in {MANIFEST}"
+            )
+    return state
+
+
+def _tensors(path: Path, data: bytes) -> State:
+    from safetensors import SafetensorError
     from safetensors.numpy import load
 
     try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise RunError(f"{path}: is damaged: it cannot be read: {error.strerror}.") from error
-    if hashlib.sha256(data).hexdigest() != manifest["sha256"].get(path.name):
-        raise RunError(f"{path}: is damaged: its SHA-256 is not the one in {MANIFEST}.")
-    state = dict(load(data))
-    shapes = manifest["tensors"].get(path.name, {})
-    for name in sorted(shapes.keys() | state.keys()):
-        shape, expected = list(state[name].shape) if name in state else None, shapes.get(name)
-        if shape != expected:
-            raise RunError(
-                f"{path}: is damaged: '{name}' has shape {shape}, but {expected} in {MANIFEST}."
-            )
-    return state
+        return dict(load(data))
+    except (SafetensorError, LookupError, ValueError, TypeError) as error:
+        raise damaged(path, f"it does not hold tensors: {error}") from error
+
+
+def _list(shape: tuple[int, ...] | None) -> list[int] | None:
+    return None if shape is None else list(shape)

@@ -9,7 +9,8 @@
         step-00001560/         the same, in the middle of an epoch
 
 A folder is written under a temporary name, flushed and renamed, and the index replaced after
-that, so that what the index names is always whole. Other folders are removed last.
+that, so that what the index names is always whole. Other checkpoints, and what killed processes
+left of them, are removed last; nothing else is, and no link is followed.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,9 +31,17 @@ from isotune.runs.checkpoint import (
     read_manifest,
     write_checkpoint,
 )
-from isotune.storage.atomic import flush_folder, write_atomically
+from isotune.runs.read import checked, parse_json, read_bytes, unusable
+from isotune.runs.schema import NAME, IndexFile
+from isotune.storage.atomic import flush_folder, is_draft_of, write_atomically
+from isotune.storage.untrusted import refuse_link
 
 log = logging.getLogger(__name__)
+
+INDEX = "index.json"
+CHECKPOINT = re.compile(NAME)
+TEMPORARY = re.compile(rf"\.{NAME}\.[0-9]+")
+"""Names of checkpoints' folders, and of those that are being written."""
 
 
 @dataclass(frozen=True)
@@ -68,12 +79,11 @@ class CheckpointStore:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def save(self, name: str, checkpoint: Checkpoint, *, keep: int, best: bool = False) -> None:
+    def save(self, checkpoint: Checkpoint, *, keep: int, best: bool = False) -> None:
         """Writes a checkpoint, which becomes the last one.
 
         Args:
-            name: Name of its folder; no other checkpoint has it.
-            checkpoint: What to write.
+            checkpoint: What to write. No other checkpoint has its name.
             keep: Number of most recent checkpoints to keep; older ones are removed, except the
                 best.
             best: Whether it also becomes the best one.
@@ -81,17 +91,19 @@ class CheckpointStore:
         Raises:
             RunError: it cannot be written; earlier checkpoints are untouched.
         """
+        name = checkpoint.manifest.name
         beside = self._folder / f".{name}.{os.getpid()}"
         try:
+            refuse_link(self._folder)
             shutil.rmtree(beside, ignore_errors=True)
-            beside.mkdir(parents=True)
+            beside.mkdir()
             write_checkpoint(beside, checkpoint)
             final = self._folder / name
             shutil.rmtree(final, ignore_errors=True)  # a kill left it before it was indexed
             beside.replace(final)
             flush_folder(self._folder)
             index = self.index()
-            kept = (*index.kept, name)[-keep:]
+            kept = (*(each for each in index.kept if each != name), name)[-keep:]
             self._write_index(Index(best=name if best else index.best, kept=kept))
         except OSError as error:
             shutil.rmtree(beside, ignore_errors=True)
@@ -130,16 +142,16 @@ class CheckpointStore:
         Raises:
             RunError: the index is damaged.
         """
-        path = self._folder / "index.json"
-        if not path.exists():
-            return Index()
+        path = self._folder / INDEX
         try:
-            values = json.loads(path.read_text("utf-8"))
-            return Index(values.get("best"), tuple(map(str, values["kept"])))
+            refuse_link(self._folder)
         except OSError as error:
-            raise RunError(f"{path}: cannot be read: {error.strerror}.") from error
-        except (ValueError, LookupError, AttributeError, TypeError) as error:
-            raise RunError(f"{path}: is damaged: {error!r}.") from error
+            raise unusable(self._folder, error) from error
+        if not os.path.lexists(path):
+            self._check_not_lost(path)
+            return Index()
+        found = checked(IndexFile, parse_json(read_bytes(path), path), path)
+        return Index(found.best, tuple(found.kept))
 
     def load(self, which: str) -> Checkpoint:
         """Reads a checkpoint and checks its hashes.
@@ -158,10 +170,14 @@ class CheckpointStore:
         try:
             return read_checkpoint(self._folder / name)
         except RunError as error:
-            others = (other for other in reversed(index.names) if other != name)
-            whole = next(filter(self._is_whole, others), None)
+            whole = next(self.intact(besides=name), None)
             offer = f" {whole} is intact: --checkpoint {whole} uses it." if whole else ""
             raise RunError(f"{error}{offer}") from error
+
+    def intact(self, besides: str) -> Iterator[str]:
+        """Yields the names of the other checkpoints that are intact, the most recent first."""
+        others = (name for name in reversed(self.index().names) if name != besides)
+        return filter(self._is_whole, others)
 
     def _is_whole(self, name: str) -> bool:
         try:
@@ -171,15 +187,50 @@ class CheckpointStore:
         return True
 
     def _step(self, name: str) -> int:
-        return int(read_manifest(self._folder / name)["step"])
+        return read_manifest(self._folder / name).step
 
     def _write_index(self, index: Index) -> None:
         best = {"best": index.best} if index.best else {}
         text = json.dumps({**best, "kept": list(index.kept)}) + "\n"
-        write_atomically(self._folder / "index.json", text)
+        write_atomically(self._folder / INDEX, text)
         for path in self._folder.iterdir():
-            if path.is_dir() and path.name not in index.names:
+            if CHECKPOINT.fullmatch(path.name) and path.name not in index.names:
+                shutil.rmtree(path, ignore_errors=True)  # which refuses a link
+        self.remove_temporaries()
+
+    def remove_temporaries(self) -> None:
+        """Removes what killed processes were writing.
+
+        Only the process that has claimed the run may call it.
+
+        Raises:
+            OSError: the folder cannot be read, or is a link.
+        """
+        refuse_link(self._folder)
+        for path in self._folder.iterdir():
+            if TEMPORARY.fullmatch(path.name):
                 shutil.rmtree(path, ignore_errors=True)
+            elif is_draft_of(path.name, INDEX):
+                path.unlink(missing_ok=True)
+
+    def holds_only_temporaries(self) -> bool:
+        """Whether no checkpoint was saved: there are at most unfinished or unindexed ones.
+
+        Raises:
+            OSError: the folder cannot be read, or is a link.
+        """
+        refuse_link(self._folder)
+        names = [path.name for path in self._folder.iterdir()] if self._folder.exists() else []
+        whole = [name for name in names if CHECKPOINT.fullmatch(name)]
+        drafts = [name for name in names if TEMPORARY.fullmatch(name) or is_draft_of(name, INDEX)]
+        return len(whole) < 2 and len(whole) + len(drafts) == len(names)
+
+    def _check_not_lost(self, index: Path) -> None:
+        # A process that is killed with its first checkpoint leaves one folder without an index.
+        if self._folder.is_dir():
+            found = sorted(p.name for p in self._folder.iterdir() if CHECKPOINT.fullmatch(p.name))
+            if len(found) > 1:
+                raise RunError(f"{index}: is missing, but there are {', '.join(found[-3:])}.")
 
 
 def _missing(which: str, index: Index) -> str:

@@ -16,22 +16,38 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import datetime
+from itertools import count
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import yaml
 
 from isotune.errors import RunError
 from isotune.interfaces.metrics import EpochMetrics
-from isotune.runs.checkpoint import with_current_keys
+from isotune.runs.leftovers import (
+    CHECKPOINTS,
+    LOCK,
+    METRICS,
+    SPEC,
+    SUMMARY,
+    WRITTEN,
+    came_to_nothing,
+    remove_temporaries,
+)
+from isotune.runs.read import checked, parse_json, read_bytes, unusable
+from isotune.runs.schema import MetricsLine, Summary
 from isotune.spec.experiment import ExperimentSpec
 from isotune.spec.load import dump_spec, load_spec
 from isotune.storage.atomic import write_atomically
-from isotune.storage.locks import try_lock
+from isotune.storage.locks import open_lock, read_owner, try_lock, write_owner
 from isotune.storage.paths import is_new_or_empty
+from isotune.storage.untrusted import append_regular, refuse_link
 
-LOCK = ".lock"
+LARGEST_SPEC = 1 << 20
+LARGEST_METRICS = 16 << 20
+"""Largest sizes of files in bytes, far above those of any run."""
 
 
 class RunFolder:
@@ -39,34 +55,32 @@ class RunFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.checkpoints = path / "checkpoints"
-        self._lock: IO[str] | None = None
+        self.checkpoints = path / CHECKPOINTS
+        self._lock: int | None = None
+        self._claimed: os.stat_result | None = None
 
     @classmethod
     def create(cls, spec: ExperimentSpec, backend: str, path: Path | None = None) -> RunFolder:
         """Creates a new folder: `path`, or ``runs/NAME-BACKEND-TIME`` in the working directory.
 
-        This process has claimed it until :meth:`release`.
+        `path` may be there if it is empty, or if an earlier start in it came to nothing. This
+        process has claimed the folder until :meth:`release`.
 
         Raises:
-            RunError: the folder exists and is not empty, or cannot be written.
+            RunError: the folder is in use, or cannot be written.
         """
-        stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
-        wanted = path or Path("runs") / f"{spec.name}-{backend}-{stamp}"
-        if path is None and not _is_free(wanted):
-            wanted = _free(wanted)
-        folder = cls(wanted)
-        _refuse_used(wanted)
         try:
-            folder.checkpoints.mkdir(parents=True, exist_ok=True)
+            folder = cls(path or _new_folder(spec.name, backend))
+            folder._refuse_used()
+            folder.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise _unwritable(wanted, error) from error
+            raise _unwritable(path or Path("runs"), error) from error
         folder.claim()
         try:
-            if (wanted / "spec.yaml").exists():  # another process was faster
-                _refuse_used(wanted)
+            folder._refuse_used()  # another process may have been faster
+            folder._clear()
             folder.write_spec(spec)
-        except RunError:
+        except BaseException:
             folder.release()
             raise
         return folder
@@ -74,32 +88,48 @@ class RunFolder:
     def claim(self) -> None:
         """Claims the folder for this process until :meth:`release` or the end of the process.
 
+        Removes what a killed process was writing.
+
         Raises:
             RunError: a running process has claimed it, it cannot be written, or its file system
                 has no locks.
         """
         try:
-            lock = (self.path / LOCK).open("a+", encoding="utf-8")
-            if try_lock(lock.fileno()):
-                lock.truncate(0)
-                lock.write(f"{os.getpid()}\n")
-                lock.flush()
-                self._lock = lock
-                return
+            lock = open_lock(self.path / LOCK)
         except OSError as error:
+            raise _unwritable(self.path / LOCK, error) from error
+        try:
+            self._take(lock)
+        except OSError as error:
+            os.close(lock)
             raise _unwritable(self.path, error) from error
-        with lock:
-            lock.seek(0)
-            owner = lock.read().strip()
-        raise RunError(
-            f"{self.path}: process {owner} is training there; wait for its end, or stop it."
-        )
+        except BaseException:
+            os.close(lock)
+            raise
+        self._lock = lock
 
     def release(self) -> None:
         """Gives up the claim."""
         if self._lock is not None:
-            self._lock.close()
+            os.close(self._lock)
             self._lock = None
+
+    def check_there(self) -> None:
+        """Checks that the folder is still the one that this process has claimed.
+
+        Raises:
+            RunError: it was removed, or replaced by another one.
+        """
+        try:
+            there = self._claimed is None or (
+                os.path.samestat(self._claimed, self.path.stat())
+                and self.checkpoints.is_dir()
+                and (self.path / SPEC).is_file()
+            )
+        except OSError:
+            there = False
+        if not there:
+            raise RunError(f"{self.path}: was removed while the run went on; nothing can be saved.")
 
     @classmethod
     def existing(cls, path: str | Path) -> RunFolder:
@@ -110,16 +140,38 @@ class RunFolder:
         """
         path = Path(path)
         try:
-            exists = (path / "spec.yaml").is_file()
+            (path / SPEC).lstat()
+        except (FileNotFoundError, NotADirectoryError, ValueError):
+            raise RunError(f"{path}: is not the folder of a run (it has no {SPEC}).") from None
         except OSError as error:
             raise RunError(f"{path}: cannot be read: {error.strerror}.") from error
-        if not exists:
-            raise RunError(f"{path}: is not the folder of a run (it has no spec.yaml).")
         return cls(path)
 
-    def spec(self) -> ExperimentSpec:
-        """Reads the run's resolved spec."""
-        return load_spec(self.path / "spec.yaml")
+    def subfolder(self, name: str) -> Path:
+        """Returns the path of a folder inside this one, which need not exist.
+
+        Raises:
+            RunError: it is a link, which may lead elsewhere.
+        """
+        path = self.path / name
+        try:
+            refuse_link(path)
+        except OSError as error:
+            raise unusable(path, error) from error
+        return path
+
+    def spec(self, overrides: Iterable[str] = ()) -> ExperimentSpec:
+        """Reads the run's resolved spec.
+
+        Args:
+            overrides: Settings such as ``"epochs=20"``, as after ``--set``.
+
+        Raises:
+            RunError: it is no regular file, or too large for a spec.
+            SpecError: it is not a spec, or an override is wrong.
+        """
+        read_bytes(self.path / SPEC, LARGEST_SPEC)
+        return load_spec(self.path / SPEC, overrides)
 
     def write_spec(self, spec: ExperimentSpec) -> None:
         """Writes ``spec.yaml``.
@@ -127,18 +179,18 @@ class RunFolder:
         Raises:
             RunError: it cannot be written.
         """
-        self._write("spec.yaml", yaml.safe_dump(dump_spec(spec), sort_keys=False))
+        self._write(SPEC, yaml.safe_dump(dump_spec(spec), sort_keys=False))
 
     def append_metrics(self, metrics: EpochMetrics) -> None:
         """Appends an epoch's line to ``metrics.jsonl``.
 
         Raises:
-            RunError: it cannot be written.
+            RunError: it cannot be written, or the folder was removed.
         """
-        path = self.path / "metrics.jsonl"
+        self.check_there()
+        path = self.path / METRICS
         try:
-            with path.open("a", encoding="utf-8") as file:
-                file.write(_line(metrics))
+            append_regular(path, _line(metrics).encode())
         except OSError as error:
             raise _unwritable(path, error) from error
 
@@ -148,7 +200,7 @@ class RunFolder:
         Raises:
             RunError: it cannot be written.
         """
-        self._write("metrics.jsonl", "".join(map(_line, history)))
+        self._write(METRICS, "".join(map(_line, history)))
 
     def history(self) -> list[EpochMetrics]:
         """Reads all epochs' metrics.
@@ -156,37 +208,34 @@ class RunFolder:
         Raises:
             RunError: a line is damaged.
         """
-        path = self.path / "metrics.jsonl"
-        lines = path.read_text("utf-8").splitlines() if path.exists() else []
-        history = []
-        for number, line in enumerate(lines, 1):
-            try:
-                history.append(EpochMetrics.from_json(json.loads(line)))
-            except (ValueError, TypeError, AttributeError) as error:
-                raise RunError(f"{path}:{number}: is not a line of metrics: {error}.") from error
-        return history
+        path = self.path / METRICS
+        if not os.path.lexists(path):
+            return []
+        lines = read_bytes(path, LARGEST_METRICS).removesuffix(b"\n").split(b"\n")
+        places = ((f"{path}:{number}", line) for number, line in enumerate(lines, 1) if line)
+        return [
+            checked(MetricsLine, parse_json(line, where), where).metrics() for where, line in places
+        ]
 
     def write_summary(self, summary: dict[str, Any]) -> None:
         """Writes ``summary.json``.
 
         Raises:
-            RunError: it cannot be written.
+            RunError: it cannot be written, or the folder was removed.
         """
-        self._write("summary.json", json.dumps(summary, indent=2, allow_nan=False) + "\n")
+        self.check_there()
+        self._write(SUMMARY, json.dumps(summary, indent=2, allow_nan=False) + "\n")
 
-    def summary(self) -> dict[str, Any]:
-        """Reads ``summary.json``, whose ``state`` is unfinished, finished, stopped or failed.
+    def summary(self) -> Summary:
+        """Reads ``summary.json``; without it, the run is unfinished.
 
         Raises:
             RunError: the file is damaged.
         """
-        path = self.path / "summary.json"
-        if not path.exists():
-            return {}
-        try:
-            return with_current_keys(dict(json.loads(path.read_text("utf-8"))))
-        except ValueError as error:
-            raise RunError(f"{path}: is not valid JSON: {error}.") from error
+        path = self.path / SUMMARY
+        if not os.path.lexists(path):
+            return Summary()
+        return checked(Summary, parse_json(read_bytes(path), path), path)
 
     def _write(self, name: str, text: str) -> None:
         try:
@@ -194,26 +243,49 @@ class RunFolder:
         except OSError as error:
             raise _unwritable(self.path / name, error) from error
 
+    def _take(self, lock: int) -> None:
+        if not try_lock(lock):
+            owner = read_owner(lock)
+            process = "another process" if owner is None else f"process {owner}"
+            raise RunError(
+                f"{self.path}: {process} is training there; wait for its end, or stop it."
+            )
+        write_owner(lock)
+        refuse_link(self.checkpoints)
+        self.checkpoints.mkdir(exist_ok=True)
+        remove_temporaries(self.path)
+        self._claimed = self.path.stat()
+
+    def _refuse_used(self) -> None:
+        if not (is_new_or_empty(self.path, ignored=[LOCK]) or came_to_nothing(self.path)):
+            raise RunError(f"{self.path}: is there already; name a new or empty folder.")
+
+    def _clear(self) -> None:
+        """Removes what an earlier start left that came to nothing."""
+        for name in WRITTEN:
+            with suppress(FileNotFoundError):
+                (self.path / name).unlink()
+
 
 def _unwritable(path: Path, error: OSError) -> RunError:
-    return RunError(f"{path}: cannot be written: {error.strerror or error}.")
+    reason = error.strerror or str(error)
+    if reason.startswith("is "):  # a link, say
+        return unusable(Path(error.filename or path), error)
+    return RunError(f"{path}: cannot be written: {reason}.")
 
 
 def _line(metrics: EpochMetrics) -> str:
     return json.dumps(metrics.as_json()) + "\n"
 
 
-def _is_free(path: Path) -> bool:
-    return is_new_or_empty(path, ignored=[LOCK])
-
-
-def _refuse_used(path: Path) -> None:
-    if not _is_free(path):
-        raise RunError(f"{path}: is there already; name a new or empty folder.")
-
-
-def _free(path: Path) -> Path:
-    number = 2
-    while not _is_free(candidate := path.with_name(f"{path.name}-{number}")):
-        number += 1
-    return candidate
+def _new_folder(name: str, backend: str) -> Path:
+    """Creates a folder in ``runs`` that no other process has, and returns its path."""
+    stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
+    path = Path("runs") / f"{name}-{backend}-{stamp}"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for number in count(2):
+        with suppress(FileExistsError):
+            path.mkdir()
+            break
+        path = path.with_name(f"{name}-{backend}-{stamp}-{number}")
+    return path

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Iterator
@@ -69,6 +70,14 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 def _draft(path: Path) -> Path:
     # Other processes, and killed ones whose process id is in use again, have other names.
     return path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(3)}")
+
+
+def is_draft_of(entry: str, name: str) -> bool:
+    """Whether a file's name is that of a temporary file of `name`, which a killed process left.
+
+    While another process may be writing `name`, the temporary file may be its own.
+    """
+    return re.fullmatch(rf"\.{re.escape(name)}\.[0-9]+\.[0-9a-f]{{6}}", entry) is not None
 
 
 def flush_folder(folder: Path) -> None:

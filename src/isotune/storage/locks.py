@@ -3,7 +3,46 @@
 from __future__ import annotations
 
 import errno
+import os
+import re
 import sys
+from pathlib import Path
+
+from isotune.storage.untrusted import refuse_link, regular_handle
+
+
+def open_lock(path: Path) -> int:
+    """Opens a lock file, which is created if it is missing; its content does not change.
+
+    Returns:
+        A file descriptor for :func:`try_lock`.
+
+    Raises:
+        OSError: It cannot be written, or is a link or no regular file.
+    """
+    refuse_link(path)
+    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
+    return regular_handle(path, flags)
+
+
+def write_owner(handle: int) -> None:
+    """Writes this process's id into a lock file that it has locked.
+
+    A file that has another name or other content is left as it is: it may be anything.
+    """
+    if os.fstat(handle).st_nlink == 1 and re.fullmatch(rb"[0-9]{0,20}\n?", os.read(handle, 64)):
+        os.ftruncate(handle, 0)
+        os.lseek(handle, 0, os.SEEK_SET)
+        os.write(handle, f"{os.getpid()}\n".encode())
+
+
+def read_owner(handle: int) -> int | None:
+    """Returns the id of the process that wrote it into a lock file, or None."""
+    try:
+        found = re.fullmatch(rb"([0-9]{1,20})\n?", os.read(handle, 64))
+    except OSError:  # Windows lets nobody read what another process has locked
+        return None
+    return int(found[1]) if found else None
 
 
 def try_lock(handle: int) -> bool:

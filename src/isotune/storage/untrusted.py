@@ -12,6 +12,16 @@ SMALL = 64 << 20
 """Number of bytes that a small file, of JSON or YAML, may have."""
 
 
+def refuse_link(path: Path) -> None:
+    """Checks that `path`, which need not exist, is no link.
+
+    Raises:
+        OSError: It is a link.
+    """
+    if path.is_symlink():
+        raise OSError(errno.ELOOP, "is a link, and links are not followed", str(path))
+
+
 def open_regular(path: Path, *, follow: bool = False) -> BinaryIO:
     """Opens a regular file for reading, without waiting for a pipe.
 
@@ -23,19 +33,42 @@ def open_regular(path: Path, *, follow: bool = False) -> BinaryIO:
         OSError: It is missing, may not be read, or is a link, a folder, a pipe or a device. The
             ``strerror`` says which.
     """
-    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     if not follow:
-        if path.is_symlink():  # in words, and where the system has no O_NOFOLLOW
-            raise OSError(errno.ELOOP, "is a link, and links are not followed", str(path))
-        flags |= getattr(os, "O_NOFOLLOW", 0)
-    handle = os.open(path, flags)
+        refuse_link(path)  # in words, and where the system has no O_NOFOLLOW
+    flags = os.O_RDONLY | (0 if follow else getattr(os, "O_NOFOLLOW", 0))
+    return os.fdopen(regular_handle(path, flags), "rb")
+
+
+def append_regular(path: Path, data: bytes) -> None:
+    """Appends to a regular file, which is created if it is missing.
+
+    Raises:
+        OSError: It cannot be written, or is a link or no regular file.
+    """
+    refuse_link(path)
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
+    with os.fdopen(regular_handle(path, flags), "ab") as file:
+        file.write(data)
+
+
+def regular_handle(path: Path, flags: int) -> int:
+    """Opens a regular file as ``os.open`` does, without waiting for a pipe.
+
+    Returns:
+        Its file descriptor.
+
+    Raises:
+        OSError: It cannot be opened so, or is no regular file.
+    """
+    flags |= getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    handle = os.open(path, flags, 0o666)
     try:
         if not stat.S_ISREG(os.fstat(handle).st_mode):
             raise OSError(errno.EINVAL, "is not a regular file", str(path))
-        return os.fdopen(handle, "rb")
     except BaseException:
         os.close(handle)
         raise
+    return handle
 
 
 def read_small(path: Path, limit: int = SMALL, *, follow: bool = False) -> bytes:
@@ -50,7 +83,8 @@ def read_small(path: Path, limit: int = SMALL, *, follow: bool = False) -> bytes
         OSError: As :func:`open_regular`, or the file is larger than `limit`.
     """
     with open_regular(path, follow=follow) as file:
-        data = file.read(limit + 1)
-    if len(data) > limit:
+        too_large = os.fstat(file.fileno()).st_size > limit
+        data = b"" if too_large else file.read()
+    if too_large or len(data) > limit:
         raise OSError(errno.EFBIG, f"is larger than {limit} bytes", str(path))
     return data

@@ -91,8 +91,8 @@ class EpochAccumulator:
         same = ("epoch", "steps", "samples", "loss", "correct", "learning_rate")
         return cls(
             **{name: values[name] for name in same},
-            weight=values.get("weight", values["samples"]),
-            last_loss=values["last_loss" if "last_loss" in values else "newest_loss"],
+            weight=values["samples"] if values.get("weight") is None else values["weight"],
+            last_loss=values["last_loss"],
             waiting=Stopwatch(values["data_seconds"]),
             begin=time.perf_counter() - values["seconds"],
         )

@@ -10,6 +10,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from isotune.catalogue.entries import BUILT_IN
+from isotune.catalogue.layouts import in_layout_order
 from isotune.catalogue.windows import log_spaced, relative_positions
 from isotune.weights.formats.write import Arrays, TorchExtras, write_weights
 
@@ -25,6 +26,8 @@ def save_weights(path: str | Path, state: Arrays, backbone: str) -> None:
     A ``.pth`` goes into torchvision's class with ``load_state_dict(strict=True)``, whatever head
     it has, a ``.ckpt`` into the MindSpore backend's cell with ``load_param_into_net``.
 
+    Equal tensors give equal bytes, whatever their order in `state`.
+
     Args:
         path: The file. Its folder must exist; an existing file is replaced.
         state: Arrays by canonical name.
@@ -34,7 +37,7 @@ def save_weights(path: str | Path, state: Arrays, backbone: str) -> None:
         WeightsError: no format has this suffix, it does not support a tensor's dtype, or the file
             cannot be written.
     """
-    write_weights(path, state, torch_extras(state, backbone))
+    write_weights(path, in_layout_order(backbone, state), torch_extras(state, backbone))
 
 
 def torch_extras(state: Arrays, backbone: str) -> TorchExtras:

@@ -156,10 +156,14 @@ def curves(
     Runs may be unfinished, and may use different backends. Needs no backend.
     """
     from isotune.experiment.result import show_curves
+    from isotune.runs.folder import RunFolder
 
     _check(output)
-    default = runs[0] / FOLDER / "curves.png" if len(runs) == 1 else Path("curves.png")
-    _write(show_curves(runs), output or default)
+    figure = show_curves(runs)
+    if output is None:
+        folder = RunFolder.existing(runs[0]).subfolder(FOLDER) if len(runs) == 1 else Path()
+        output = folder / "curves.png"
+    _write(figure, output)
 
 
 def _check(output: Path | None) -> None:
@@ -179,7 +183,7 @@ def _open(run: Path, backend: str | None, device: str, checkpoint: str) -> Run:
 
 def _default_path(run: Run, name: str, split: str | None) -> Path:
     split = (split or run.spec.dataset.splits.val).replace("/", "-")
-    return run.path / FOLDER / f"{name}-{split}.png"
+    return run.folder.subfolder(FOLDER) / f"{name}-{split}.png"
 
 
 def _write(figure: Figure, path: Path) -> None:

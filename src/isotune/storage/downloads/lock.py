@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from isotune.storage.downloads.errors import DownloadError
-from isotune.storage.locks import try_lock
+from isotune.storage.locks import open_lock, try_lock
 
 POLL = 0.1
 """Seconds between attempts to take the lock."""
@@ -64,7 +64,7 @@ def _acquire(path: Path, waiting: Callable[[], None]) -> int:
 def _open(path: Path) -> int:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        return os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        return open_lock(path)
     except OSError as error:
         raise DownloadError(
             f"folder {path.parent} cannot be written ({error.strerror}); ISOTUNE_HOME may name"
@@ -75,7 +75,7 @@ def _open(path: Path) -> int:
 def _is_still(handle: int, path: Path) -> bool:
     """Whether `path` is still the file that was locked, not a newer one."""
     try:
-        return os.path.samestat(os.fstat(handle), path.stat())
+        return os.path.samestat(os.fstat(handle), path.lstat())
     except OSError:
         return False
 
