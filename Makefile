@@ -9,7 +9,7 @@ INSTALLED := $(VENV)/.installed
 WORKERS ?= 2
 EXTRAS := torch,mindspore,timm,demo,dev
 
-.PHONY: demo test lint format bench backbones clean
+.PHONY: demo test hostile lint format bench backbones clean
 
 demo: $(INSTALLED)
 	$(BIN)/isotune demo
@@ -18,6 +18,10 @@ demo: $(INSTALLED)
 # should sleep, not spin.
 test: $(INSTALLED)
 	OMP_WAIT_POLICY=passive $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
+
+# All cases of the hostile inputs that SECURITY.md speaks of; `make test` runs the first of each suite.
+hostile: $(INSTALLED)
+	$(BIN)/python tests/hostile
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

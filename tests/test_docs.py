@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from hostile.harness import all_suites
 from isotune.spec.load import load_spec
 
 ROOT = Path(__file__).parent.parent
@@ -45,3 +46,12 @@ def test_specs_in_the_documentation_load(tmp_path: Path) -> None:
             load_spec(file)
             count += 1
     assert count >= 7
+
+
+def test_the_suites_of_hostile_inputs_are_those_of_the_security_page() -> None:
+    rows = re.findall(
+        r"^\| `(\w+)` \| ([\d,]+) \|", (ROOT / "SECURITY.md").read_text("utf-8"), re.M
+    )
+    suites = {suite.name: f"{suite.cases:,}" for suite in all_suites().values()}
+    assert rows
+    assert dict(rows).items() <= suites.items()

@@ -16,7 +16,8 @@ def shown(url: str) -> str:
         host = parts.netloc.rpartition("@")[2]
     except ValueError:  # a host in brackets that is none, say
         return "the address"
-    text = f"{parts.scheme}://{host}{parts.path}"
+    # Half of a surrogate pair, from a program, fits into no file and on no terminal.
+    text = f"{parts.scheme}://{host}{parts.path}".encode("utf-8", "replace").decode()
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
 
 

@@ -18,6 +18,14 @@ from isotune.storage.downloads.proxy import explain_proxy_error
 TIMEOUT = 30
 """Number of seconds to wait for a silent server."""
 
+NO_ADDRESS = (
+    requests.exceptions.InvalidURL,
+    requests.exceptions.InvalidSchema,
+    requests.exceptions.MissingSchema,
+    urllib3.exceptions.LocationValueError,
+)
+"""Raised before anything is sent."""
+
 REDIRECTS = 10
 """Number of redirects to follow."""
 
@@ -73,10 +81,10 @@ def _send(session: _Session, url: str, headers: Mapping[str, str]) -> requests.R
         if error.args and isinstance(error.args[0], urllib3.exceptions.ProtocolError):
             raise Broken("the server's answer breaks off or is not HTTP") from error
         raise Unreachable("it cannot be reached") from error
-    except (errors.InvalidURL, errors.InvalidSchema, errors.MissingSchema) as error:
+    except (*NO_ADDRESS, UnicodeError) as error:
         raise DownloadError("it is not a valid address") from error
     except (errors.RequestException, urllib3.exceptions.HTTPError, ValueError) as error:
-        raise DownloadError("it is not a valid address, or the answer is not HTTP") from error
+        raise DownloadError("the server's answer is not HTTP") from error
 
 
 def _explain_ssl_error(error: BaseException) -> str:
