@@ -142,6 +142,11 @@ def test_hook_isotune_dataset_formats(plugins: Plugins, spec: Path, tmp_path: Pa
     with pytest.raises(isotune.DatasetError, match=r"test\.txt: cannot be read"):
         opened.evaluate("test")
 
+    (tmp_path / "levels").rename(tmp_path / "moved")
+    changes = [f"dataset.path={tmp_path / 'moved'}", f"epochs={whole.spec.epochs + 1}"]
+    more = isotune.resume(tmp_path / "cut", overrides=changes, plugins=plugins)
+    assert len(more.history) == len(whole.history) + 1
+
 
 def test_the_schema_and_the_reference_contain_them(plugins: Plugins, spec: Path) -> None:
     data = yaml.safe_load(spec.read_text())

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from unicodedata import normalize
 
-from isotune.data.images import Images
+from isotune.data.images import dataset_folder
+from isotune.interfaces.dataset import DatasetFormat
 from isotune.runs.images import ListedImage
+from isotune.training.session import Session
 
 
-def listed_images(images: Images) -> Iterator[ListedImage]:
+def listed_images(session: Session) -> Iterator[ListedImage]:
     """Yields the training images and then the validation images, in order."""
-    for split, source in (("train", images.train), ("val", images.val)):
+    dataset = session.spec.dataset
+    assert isinstance(dataset, DatasetFormat), "the images are open"
+    folder = f"{dataset_folder(dataset)}{os.sep}"
+    for split, source in (("train", session.images.train), ("val", session.images.val)):
         digests = source.digests()
         for index, label in enumerate(source.labels.tolist()):
             yield ListedImage(
                 split,
                 source.classes[label],
                 # macOS may store the same name in other code points.
-                normalize("NFC", source.name(index)),
+                normalize("NFC", source.name(index).removeprefix(folder)),
                 "" if digests is None else digests[index].tobytes().hex(),
             )

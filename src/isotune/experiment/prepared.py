@@ -107,7 +107,7 @@ class PreparedExperiment:
         """
         session = self.session
         folder.write_summary(initial_summary(session))
-        write_images(folder.path, listed_images(session.images))
+        write_images(folder.path, listed_images(session))
         learner = Learner(session.backend, self.strategies, self.start.optimizer)
         here = LineageEntry(
             step=self.start.steps, backend=session.backend.name, device=session.backend.device

@@ -24,8 +24,7 @@ def check_dataset(path: Path, manifest: Manifest, session: Session) -> None:
     """Checks that the dataset is the one that the run was trained on.
 
     Raises:
-        RunError: its classes, its number of training images or the number of steps of an epoch
-            are others.
+        RunError: its classes, its images or the number of steps of an epoch are others.
     """
     images, classes = session.images, tuple(manifest.classes)
     if images.classes != classes:
@@ -33,7 +32,7 @@ def check_dataset(path: Path, manifest: Manifest, session: Session) -> None:
             f"{path}: was trained on the classes {', '.join(classes)}, but the dataset has"
             f" {', '.join(images.classes)}."
         )
-    check_same_images(path, listed_images(images))
+    check_same_images(path, listed_images(session))
     if len(images.train) != manifest.images:
         raise RunError(
             f"{path}: was trained on {manifest.images} images, but the dataset has"

@@ -11,6 +11,7 @@ import pytest
 from isotune.storage.sealed import HEADER
 from isotune.training.features.store import FeatureStore
 
+ONE, TWO, THREE = ("1" * 64, "2" * 64, "3" * 64)
 SHAPE = (6, 8)
 SIZE = 6 * 8 * 4
 VALUES = np.arange(48, dtype=np.float32).reshape(SHAPE)
@@ -31,53 +32,52 @@ def kept(store: FeatureStore, key: str) -> None:
 
 @pytest.mark.parametrize("memory", [0, SIZE])
 def test_what_was_kept_is_found_by_its_key_alone(folder: Path, memory: int) -> None:
-    kept(FeatureStore(memory, 10 * SIZE), "one")
+    kept(FeatureStore(memory, 10 * SIZE), ONE)
     for bound in (0, SIZE):
-        found = FeatureStore(bound, 0).load("one", len(VALUES))
+        found = FeatureStore(bound, 0).load(ONE, len(VALUES))
         assert found is not None
         np.testing.assert_array_equal(found, VALUES)
-    assert FeatureStore(SIZE, 0).load("two", len(VALUES)) is None
-    assert FeatureStore(SIZE, 0).load("one", len(VALUES) + 1) is None
-    assert [path.name for path in folder.iterdir()] == ["one.features"]
+    assert FeatureStore(SIZE, 0).load(TWO, len(VALUES)) is None
+    assert FeatureStore(SIZE, 0).load(ONE, len(VALUES) + 1) is None
+    assert [path.name for path in folder.iterdir()] == [f"{ONE}.features"]
 
 
 def test_a_file_of_another_entry_is_not_taken_for_features(
     folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    kept(FeatureStore(SIZE, 10 * SIZE), "one")
-    (folder / "one.features").rename(folder / "two.features")
-    assert FeatureStore(SIZE, 0).load("two", len(VALUES)) is None
+    kept(FeatureStore(SIZE, 10 * SIZE), ONE)
+    (folder / f"{ONE}.features").rename(folder / f"{TWO}.features")
+    assert FeatureStore(SIZE, 0).load(TWO, len(VALUES)) is None
     assert caplog.messages == [
-        f"{folder / 'two.features'}: belongs to another entry of the cache; what was cached there"
+        f"{folder}/{TWO}.features: belongs to another entry of the cache; what was cached there"
         " is computed again."
     ]
-    kept(FeatureStore(0, 10 * SIZE), "two")
-    assert FeatureStore(SIZE, 0).load("two", len(VALUES)) is not None
+    kept(FeatureStore(0, 10 * SIZE), TWO)
+    assert FeatureStore(SIZE, 0).load(TWO, len(VALUES)) is not None
 
 
 def test_the_least_recently_used_and_the_abandoned_go(folder: Path) -> None:
     store = FeatureStore(10 * SIZE, 2 * (HEADER + SIZE))
-    for age, key in ((30, "one"), (20, "two")):
+    for age, key in ((30, ONE), (20, TWO)):
         kept(store, key)
         modified = (folder / f"{key}.features").stat().st_mtime - age
         os.utime(folder / f"{key}.features", (modified, modified))
-    (folder / "old.part").touch()
-    os.utime(folder / "old.part", (0, 0))
-    (folder / "new.part").touch()
-    (folder / "of an earlier version.npy").touch()
-    (folder / "broken link.npy").symlink_to("nowhere")
-    (folder / "no file.npy").mkdir()
-    for name in ("of an earlier version.npy", "no file.npy"):
-        os.utime(folder / name, (0, 0))
-    os.utime(folder / "broken link.npy", (0, 0), follow_symlinks=False)
-    assert store.load("one", len(VALUES)) is not None, "and now it is the newest"
-    kept(store, "three")
-    assert {path.name for path in folder.iterdir()} == {
-        "one.features",
-        "three.features",
-        "new.part",
-        "no file.npy",
-    }
+    draft, earlier, link, no_file = "tmp0123abcd.part", *(f"{n * 64}.npy" for n in "456")
+    (folder / draft).touch()
+    (folder / earlier).touch()
+    (folder / link).symlink_to("nowhere")
+    (folder / no_file).mkdir()
+    others = ("tmp3210abcd.part", no_file, "my work.npy", "notes.features", ".spec.yaml.1.ff")
+    for name in others[2:]:
+        (folder / name).touch()
+    for path in folder.glob("*"):
+        if path.suffix != ".features" or path.name in others:
+            os.utime(path, (0, 0), follow_symlinks=False)
+    (folder / others[0]).touch()
+    assert store.load(ONE, len(VALUES)) is not None, "and now it is the newest"
+    kept(store, THREE)
+    left = {path.name for path in folder.iterdir()}
+    assert left == {f"{ONE}.features", f"{THREE}.features", *others}
 
 
 def test_a_draft_that_is_given_up_leaves_nothing(folder: Path) -> None:

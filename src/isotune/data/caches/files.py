@@ -75,13 +75,15 @@ class FolderFiles:
     Args:
         folder: The folder.
         names: Paths of the files in it.
+        part: Name of the split, where several have their files in the same folder.
     """
 
-    def __init__(self, folder: Path, names: Sequence[str]) -> None:
+    def __init__(self, folder: Path, names: Sequence[str], part: str = "") -> None:
         self._folder = folder
         self._names = list(names)
         self._digests: Digests | None = None
-        self._key = hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:32]
+        place = os.fsencode(folder.resolve()) + b"\0" + os.fsencode(part)
+        self._key = hashlib.sha256(place).hexdigest()[:32]
 
     def digests(self, workers: int | None = None) -> Digests:
         """Returns the digests of the files' contents.

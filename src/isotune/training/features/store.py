@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import tempfile
 import time
@@ -20,8 +21,11 @@ from isotune.storage.sealed import HEADER, open_sealed, seal, write_sealed
 Rows = NDArray[np.float32]
 """Features of some images, shape (N, ...)."""
 
-SUFFIXES = (".features", ".npy")
-"""Suffixes of features; earlier versions wrote ``.npy`` without a checksum, which is never read."""
+FEATURES = re.compile(r"[0-9a-f]{64}\.(features|npy)")
+"""Names of features; earlier versions wrote ``.npy`` without a checksum, which is never read."""
+
+UNFINISHED = re.compile(r"\.[0-9a-f]{64}\.features\.\d+\.[0-9a-f]+|tmp\w{8}\.part")
+"""Names of files whose process may have been killed."""
 
 ABANDONED = 24 * 3600
 """Age in seconds at which an unfinished file is removed."""
@@ -120,13 +124,15 @@ class FeatureStore:
         self._make_room(file)
 
     def _make_room(self, added: Path) -> None:
+        """Removes what is too much. Other files are left alone: the folder may be a link."""
         used = added.stat().st_size
         files = [(path.lstat(), path) for path in self._folder.iterdir() if path != added]
         for status, path in sorted(files, key=lambda pair: -pair[0].st_mtime):
-            if path.suffix in SUFFIXES:
+            outdated = False
+            if FEATURES.fullmatch(path.name):
                 used += status.st_size
                 outdated = used > self._disk
-            else:
+            elif UNFINISHED.fullmatch(path.name):
                 outdated = time.time() - status.st_mtime > ABANDONED
             if outdated:
                 with suppress(OSError):  # a folder, or a file that another process has removed
