@@ -232,8 +232,8 @@ LOADING = {
     ),
     "not an address": (
         "path: images",
-        "path: images\n  url: ftp://ants",
-        "ants.yaml:4: dataset.url is 'ftp://ants', but should be an http:// or https:// address.",
+        "path: images\n  url: ftp://user:secret@ants/x?secret",
+        "ants.yaml:4: dataset.url is 'ftp://ants/x', but should be an http:// or https:// address.",
     ),
     "unknown format": (
         "path: images",

@@ -14,6 +14,7 @@ from pydantic_core import ErrorDetails
 from isotune.errors import nearest
 from isotune.spec.document import Document, Path
 from isotune.spec.fields import kinds
+from isotune.storage.downloads import address
 
 _EXPECTED: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "bool_type": lambda _: "true or false",
@@ -167,9 +168,11 @@ def _hint(group: list[_Problem]) -> str:
 
 
 def shown(value: Any) -> str:
-    """Returns a value as YAML would write it, shortened if it is long."""
+    """Returns a value as YAML would write it, shortened if it is long, and without passwords."""
     if value is None:
         return "null"
+    if isinstance(value, str) and "://" in value:
+        value = address.shown(value)
     try:
         return str(value).lower() if isinstance(value, bool) else _repr.repr(value)
     except ValueError:  # Python refuses to write out integers of thousands of digits
