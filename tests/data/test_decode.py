@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import struct
+import threading
 import warnings
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -11,12 +14,10 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image, ImageOps
 
+from isotune.data import decode
 from isotune.data.decode import open_rgb, to_rgb
+from isotune.data.workers import Room
 from isotune.errors import DatasetError
-
-
-def levels(dtype: str) -> Image.Image:
-    return Image.fromarray(np.array([[0, 77, 255], [256, 30000, 65535]], dtype=dtype))
 
 
 def colors(mode: str) -> Image.Image:
@@ -40,10 +41,13 @@ IMAGES = {
     "rgb.bmp": colors("RGB"),
     "rgba.webp": colors("RGBA"),
     "cmyk.jpg": colors("CMYK"),
-    "16-bit.png": levels("uint16"),
-    "16-bit-big-endian.tif": levels(">u2"),
-    "32-bit.tif": levels("int32"),
-    "float.tif": levels("float32"),
+    "animation.gif": colors("P"),
+    "ycbcr.tif": colors("YCbCr"),
+    "lab.tif": colors("LAB"),
+    "rgb.jp2": colors("RGB"),
+    "rgb.avif": colors("RGB"),
+    "rgb.jfif": colors("RGB"),
+    "1-bit.pbm": colors("1"),
 }
 
 
@@ -60,9 +64,108 @@ def test_every_mode_becomes_rgb_as_pillow_converts_it(name: str, tmp_path: Path)
     assert ours.tobytes() == theirs.tobytes()
 
 
-@pytest.mark.parametrize("mode", ["La", "RGBa", "PA", "I", "I;16B", "F", "HSV", "YCbCr", "LAB"])
+@pytest.mark.parametrize("mode", ["La", "RGBa", "PA", "I;16B", "HSV", "YCbCr", "LAB"])
 def test_rarer_modes_become_rgb_too(mode: str) -> None:
     assert to_rgb(Image.new(mode, (3, 2))).mode == "RGB"
+
+
+def deep(name: str, tmp_path: Path) -> tuple[Path, np.ndarray]:
+    """Writes grayscale of 16 bits, or 12, and returns its levels as parts of 65536."""
+    levels = np.linspace(0, 65535, 40 * 30).astype(np.uint16).reshape(30, 40)
+    path = tmp_path / name
+    match name:
+        case "big-endian.tif":
+            Image.fromarray(levels.astype(">u2")).save(path)
+        case "white-is-zero.tif":
+            Image.fromarray(65535 - levels).save(path, tiffinfo={262: 0})
+        case "12-bit.tif":
+            path.write_bytes(tiff_of_12_bits(levels >> 4))
+        case "levels.pgm":
+            path.write_bytes(b"P5 40 30 65535\n" + levels.astype(">u2").tobytes())
+        case _:
+            Image.fromarray(levels).save(path)
+    return path, levels
+
+
+def tiff_of_12_bits(levels: np.ndarray) -> bytes:
+    bits = np.unpackbits(levels.astype(">u2").view(np.uint8).reshape(-1, 2), axis=1)[:, 4:]
+    pixels = np.packbits(bits.reshape(levels.shape[0], -1), axis=1).tobytes()
+    height, width = levels.shape
+    tags = {256: width, 257: height, 258: 12, 259: 1, 262: 1, 273: 8, 277: 1, 278: height}
+    tags[279] = len(pixels)
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+    start = 8 + len(pixels)
+    return (
+        struct.pack("<2sHI", b"II", 42, start) + pixels + struct.pack("<H", 9) + entries + b"\0" * 4
+    )
+
+
+DEEP = [
+    "a.png",
+    "a.tif",
+    "big-endian.tif",
+    "white-is-zero.tif",
+    "12-bit.tif",
+    "levels.pgm",
+    "a.jp2",
+]
+
+
+@pytest.mark.parametrize("name", DEEP)
+def test_deep_grayscale_keeps_its_upper_eight_bits(name: str, tmp_path: Path) -> None:
+    path, levels = deep(name, tmp_path)
+    gray = np.asarray(open_rgb(path))
+    assert (gray == (levels >> 8).astype(np.uint8)[..., None]).all()
+    assert open_rgb(path).size == (40, 30)
+
+
+def test_deep_grayscale_is_that_of_torchvision(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    io = pytest.importorskip("torchvision.io")
+    functional = pytest.importorskip("torchvision.transforms.v2.functional")
+    path, _ = deep("a.png", tmp_path)
+    theirs = io.decode_image(str(path), mode=io.ImageReadMode.RGB)
+    theirs = functional.to_dtype(theirs, torch.uint8, scale=True)
+    assert (np.asarray(open_rgb(path)) == theirs.numpy().transpose(1, 2, 0)).all()
+
+
+def test_deep_grayscale_is_that_of_mindspore(tmp_path: Path) -> None:
+    vision = pytest.importorskip("mindspore.dataset.vision")
+    path, _ = deep("a.png", tmp_path)
+    theirs = vision.Decode()(np.fromfile(path, np.uint8))
+    assert (np.asarray(open_rgb(path)) == theirs).all()
+
+
+def test_deep_color_keeps_its_upper_eight_bits(tmp_path: Path) -> None:
+    pixels = np.array([[[0, 255, 256], [30000, 65535, 65279]]], ">u2")
+    rows = zlib.compress(b"\0" + pixels.tobytes())
+    header = struct.pack(">IIBBBBB", 2, 1, 16, 2, 0, 0, 0)
+    (tmp_path / "a.png").write_bytes(
+        b"\x89PNG\r\n\x1a\n"
+        + b"".join([chunk(b"IHDR", header), chunk(b"IDAT", rows), chunk(b"IEND", b"")])
+    )
+    assert np.asarray(open_rgb(tmp_path / "a.png")).tolist() == (pixels >> 8).tolist()
+
+
+@pytest.mark.parametrize("dtype", ["int16", "int32", "float32"])
+def test_levels_without_a_white_are_refused(dtype: str, tmp_path: Path) -> None:
+    levels = np.array([[0, 77, 255]], dtype)
+    image = Image.fromarray(levels.astype("int32") if dtype == "int16" else levels)
+    image.save(tmp_path / "a.tif")
+    with pytest.raises(DatasetError, match=r"a\.tif: .* levels are .*; save it with 8 or 16 bits"):
+        open_rgb(tmp_path / "a.tif")
+    with pytest.raises(ValueError, match="levels are"):
+        to_rgb(image)
+
+
+@pytest.mark.parametrize("ending", ["gif", "png", "webp", "avif", "tif"])
+def test_the_first_of_several_images_counts(ending: str, tmp_path: Path) -> None:
+    frames = [Image.new("RGB", (8, 8), (level, level, level)) for level in (40, 140, 240)]
+    frames[0].save(tmp_path / f"a.{ending}", save_all=True, append_images=frames[1:])
+    with Image.open(tmp_path / f"a.{ending}") as image:
+        assert image.n_frames == 3  # type: ignore[attr-defined]
+    pixels = np.asarray(open_rgb(tmp_path / f"a.{ending}")).astype(int)
+    assert (abs(pixels - 40) <= 2).all()
 
 
 @pytest.mark.parametrize("orientation", range(10))
@@ -77,10 +180,29 @@ def test_images_are_set_upright(orientation: int, tmp_path: Path) -> None:
     assert ours.tobytes() == theirs.tobytes()
 
 
-@pytest.mark.filterwarnings("ignore:Corrupt EXIF")
-def test_a_damaged_exif_block_leaves_the_image_readable(tmp_path: Path) -> None:
-    colors("RGB").save(tmp_path / "a.jpg", exif=b"Exif\0\0II*\0\xff\xff\xff\x7fnonsense")
-    assert open_rgb(tmp_path / "a.jpg").size == (7, 6)
+ORIENTED = b"Exif\0\0II*\0\x08\0\0\0\x02\0" + b"\x12\x01\3\0\1\0\0\0\6\0\0\0" * 2 + bytes(4)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize(
+    ("exif", "told"),
+    [
+        (b"Exif\0\0II*\0\xff\xff\xff\x7fnonsense", True),
+        (b"Exif\0\0XX", True),
+        (ORIENTED[:-28], True),
+        (ORIENTED[:-16], False),  # the orientation is there, what follows is cut off
+        (ORIENTED, False),
+    ],
+)
+def test_a_damaged_exif_block_is_told_and_the_image_read(
+    exif: bytes, told: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "a.jpg"
+    colors("RGB").save(path, exif=exif)
+    for _ in range(2):
+        assert open_rgb(path).size == ((7, 6) if told else (6, 7))
+    line = f"{path}: its EXIF block is damaged, so the image may not be upright"
+    assert caplog.messages == ([line] if told else [])
 
 
 def broken_files() -> dict[str, bytes]:
@@ -112,15 +234,62 @@ def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
         open_rgb(tmp_path / "gone.jpg")
 
 
-@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
-@pytest.mark.parametrize("limit", [10, 41])  # Pillow itself raises, or only warns
-def test_a_decompression_bomb_is_refused(
-    limit: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_only_its_own_limit_of_pixels_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.png"
+    colors("RGB").save(path)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert open_rgb(path, 42).size == (7, 6)
+    with pytest.raises(DatasetError, match="its 7 x 6 pixels are more than 41, the value of data"):
+        open_rgb(path, 41)
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_a_huge_jpeg_image_is_decoded_at_a_fraction(
+    progressive: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.jpg"
+    smooth = Image.linear_gradient("L").resize((96, 64)).convert("RGB")
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    smooth.save(path, quality=95, progressive=progressive, exif=exif)
+    full = open_rgb(path)
+    assert full.size == (64, 96)
+    for limit, size in ((6144, (64, 96)), (6143, (32, 48)), (400, (16, 24)), (95, (8, 12))):
+        monkeypatch.setattr(decode, "FULL_SIZE", limit)
+        image = open_rgb(path)
+        assert image.size == size
+        off = np.asarray(image, int) - np.asarray(full.resize(size, Image.Resampling.BOX), int)
+        assert abs(off).mean() < 3
+
+
+def test_threads_decode_only_so_many_pixels_at_the_same_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     colors("RGB").save(tmp_path / "a.png")
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
-    with pytest.raises(DatasetError, match="pixels"):
-        open_rgb(tmp_path / "a.png")
+    held, most, lock = 0, 0, threading.Lock()
+
+    def count(image: Image.Image, name: str) -> Image.Image:
+        nonlocal held, most
+        with lock:
+            held += 1
+            most = max(most, held)
+        result = to_rgb(image, name)
+        with lock:
+            held -= 1
+        return result
+
+    monkeypatch.setattr(decode, "to_rgb", count)
+    monkeypatch.setattr(decode, "ROOM", Room(2 * 42, small=42))
+    with ThreadPoolExecutor(8) as threads:
+        paths = [tmp_path / "a.png"] * 64
+        assert all(image.size == (7, 6) for image in threads.map(open_rgb, paths))
+    assert most <= 2
+    monkeypatch.setattr(decode, "ROOM", Room(10, small=5))  # it has the room alone
+    assert open_rgb(tmp_path / "a.png").size == (7, 6)
 
 
 def chunk(kind: bytes, content: bytes) -> bytes:

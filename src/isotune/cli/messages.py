@@ -25,8 +25,8 @@ class _Complaints(logging.Handler):
 
 def show_warnings() -> None:
     """Shows Isotune's warnings and downloads, and with ``ISOTUNE_VERBOSE`` set all it logs."""
-    # Pillow's warning about large images: Isotune raises an error of its own for them.
-    warnings.filterwarnings("ignore", "Image size .* exceeds limit of .* pixels")
+    # Pillow's warnings do not name the file; Isotune's own messages about damaged images do.
+    warnings.filterwarnings("ignore", module=r"PIL\.")
     log = logging.getLogger("isotune")
     log.setLevel(logging.DEBUG if os.environ.get("ISOTUNE_VERBOSE") else logging.WARNING)
     logging.getLogger("isotune.storage.downloads").setLevel(logging.INFO)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from isotune.data.caches.pixels import PixelStore
+from isotune.data.decode import reason
 from isotune.data.transforms.pipeline import fixed_part, transform
 from isotune.data.workers import worker_count
 from isotune.errors import DatasetError, SpecError
@@ -200,7 +201,7 @@ class Batches:
             raise
         except Exception as error:
             name = self._source.identify(index)
-            raise DatasetError(f"{name}: cannot be read as an image: {error}.") from error
+            raise DatasetError(f"{name}: cannot be read as an image: {reason(error)}.") from error
         image = self._transformed(index, image, self._fixed, None)
         if self._store is not None:
             self._store.put(index, np.asarray(image))
@@ -217,7 +218,7 @@ class Batches:
             return transform(image, pipeline, rng)
         except Exception as error:
             name = self._source.identify(index)
-            raise DatasetError(f"{name}: cannot be transformed: {error}") from error
+            raise DatasetError(f"{name}: cannot be transformed: {reason(error)}.") from error
 
 
 @dataclass(frozen=True)

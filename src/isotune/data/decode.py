@@ -1,13 +1,45 @@
-"""Decodes files to upright RGB images."""
+"""Decodes files to upright RGB images of 8 bits."""
 
 from __future__ import annotations
 
+import logging
+import struct
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from typing import BinaryIO
 
-from PIL import ExifTags, Image, UnidentifiedImageError
+import numpy as np
+from numpy.typing import NDArray
+from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
 
+from isotune.data.workers import Room
 from isotune.errors import DatasetError
+from isotune.spec.dataset import MAX_PIXELS
+from isotune.storage.untrusted import open_regular
+
+log = logging.getLogger(__name__)
+
+Factory = Callable[[BinaryIO, str], ImageFile.ImageFile]
+"""Opens a file, named for messages, that is in one format."""
+
+FORMATS = (
+    *("JPEG", "MPO", "PNG", "BMP", "PPM", "GIF"),
+    *("TIFF", "WEBP", "AVIF", "JPEG2000", "DIB"),
+)
+"""Pillow's formats for photographs. A file's content selects one, not its name. Other formats are
+excluded, since Pillow passes some of them to other programs (EPS to Ghostscript)."""
+
+FULL_SIZE = 89_478_485
+"""Number of pixels above which a JPEG image is decoded at a fraction of its size. Pillow warns
+from here on, and Isotune used to refuse such images."""
+
+RULES = 2
+"""Version of what this module makes of a file."""
+
+ROOM = Room(1 << 28, 1 << 24)
+"""Limits the pixels that threads decode at the same time. Pillow takes 4 bytes for each, and as
+many again while it turns the image upright."""
 
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -20,61 +52,109 @@ _UPRIGHT = {
 }
 """Transposition that turns an image upright, by EXIF orientation (EXIF 2.32, tag 0x0112)."""
 
-
-FORMATS = (
-    "JPEG",
-    "MPO",
-    "PNG",
-    "BMP",
-    "PPM",
-    "GIF",
-    "TIFF",
-    "WEBP",
-    "AVIF",
-    "JPEG2000",
-    "DIB",
+_HEIF_BRANDS = frozenset(
+    (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1")
 )
-"""Pillow's formats for photographs. A file's content selects one, not its name. Other formats are
-excluded, since Pillow passes some of them to other programs (EPS to Ghostscript)."""
+"""Brands of HEIF files (ISO/IEC 23008-12); AVIF files may have the last two as well."""
 
 
-def open_rgb(path: Path) -> Image.Image:
+def open_rgb(path: Path, max_pixels: int = MAX_PIXELS) -> Image.Image:
     """Decodes an image file to RGB, upright.
 
+    Args:
+        path: The file.
+        max_pixels: Largest number of pixels that is decoded.
+
     Raises:
-        DatasetError: the file is missing, broken, truncated or suspiciously large. The message
-            names the path.
+        DatasetError: The file is missing, broken, truncated or too large. The message names the
+            path.
     """
     try:
-        with open_checked(path) as image:
-            return to_rgb(image)
-    except Exception as error:  # decoders raise errors of any type
+        with open_regular(path, follow=True) as file:
+            return decode_rgb(file, str(path), max_pixels)
+    except OSError as error:
         raise DatasetError(f"{path}: cannot be read as an image: {reason(error)}.") from error
 
 
-def open_checked(path: Path) -> Image.Image:
-    """Opens an image file without decoding it, and refuses possible decompression bombs.
+def decode_rgb(file: BinaryIO, name: str, max_pixels: int = MAX_PIXELS) -> Image.Image:
+    """Decodes the image in an open file to RGB, upright.
+
+    A file of several images gives its first one. A JPEG image of more than :data:`FULL_SIZE`
+    pixels is decoded at a half, a quarter or an eighth of its width and height, so that at most
+    as many are left.
+
+    Args:
+        file: The file, which can seek.
+        name: What messages call it.
+        max_pixels: Largest number of pixels that is decoded.
 
     Raises:
-        Exception: any error of Pillow, or a ValueError for a JPEG file far too short for its size.
+        DatasetError: It is no image, broken, truncated or too large.
     """
-    image = Image.open(path, formats=_formats())
-    limit = Image.MAX_IMAGE_PIXELS
-    if limit is not None and image.width * image.height > limit:
-        image.close()
-        # Pillow only warns up to twice its limit.
-        raise Image.DecompressionBombError(
-            f"{image.width} x {image.height} pixels are more than Pillow's limit of {limit}"
+    try:
+        with identify(file, max_pixels) as image, ROOM.taken(image.width * image.height):
+            if image.format in ("JPEG", "MPO"):
+                _reduce(image)
+            return to_rgb(image, name)
+    except Exception as error:  # decoders raise errors of any type
+        raise DatasetError(f"{name}: cannot be read as an image: {reason(error)}.") from error
+
+
+def identify(file: BinaryIO, max_pixels: int = MAX_PIXELS) -> ImageFile.ImageFile:
+    """Opens an image without decoding it, and refuses possible decompression bombs.
+
+    Unlike ``Image.open`` it neither warns of large images nor depends on Pillow's own, global
+    limit.
+
+    Raises:
+        Exception: Any error of Pillow, or a ValueError for an empty file, one of too many pixels,
+            and a JPEG file far too short for its size.
+    """
+    size = file.seek(0, 2)
+    if not size:
+        raise ValueError("it is empty")
+    file.seek(0)
+    image = _opened(file, file.read(16))
+    pixels = image.width * image.height
+    if pixels > max_pixels:
+        raise ValueError(
+            f"its {image.width} x {image.height} pixels are more than {max_pixels}, the value of"
+            " dataset.max_pixels"
         )
-    blocks = image.width * image.height // 64
-    if image.format in ("JPEG", "MPO") and path.stat().st_size * 8 < blocks:
+    if image.format in ("JPEG", "MPO") and size * 8 < pixels // 64:
         # Decoders silently fill what is missing after an end marker with gray. But a Huffman code
         # takes at least one bit for each block of 8 x 8 pixels.
-        image.close()
         raise ValueError(
             f"its header says {image.width} x {image.height} pixels, for which it is too short"
         )
     return image
+
+
+def _opened(file: BinaryIO, head: bytes) -> ImageFile.ImageFile:
+    remark = ""
+    for name in _formats():
+        factory, accepts = Image.OPEN[name]
+        accepted = accepts(head) if accepts is not None else True
+        if isinstance(accepted, str):
+            remark = accepted
+        elif accepted and (image := _tried(factory, file)) is not None:
+            return image
+    if head[4:8] == b"ftyp" and head[8:12] in _HEIF_BRANDS:
+        heif = _heif()
+        if heif is None:
+            raise ValueError("it is a HEIF image, which needs a package: pip install pillow-heif")
+        if (image := _tried(heif, file)) is not None:
+            return image
+    raise UnidentifiedImageError(remark)
+
+
+def _tried(factory: Factory, file: BinaryIO) -> ImageFile.ImageFile | None:
+    """Returns an image, or None if the file only begins like one in this format."""
+    file.seek(0)
+    try:
+        return factory(file, "")
+    except (SyntaxError, IndexError, TypeError, struct.error):  # as Image.open
+        return None
 
 
 @cache
@@ -84,27 +164,57 @@ def _formats() -> tuple[str, ...]:
     return tuple(name for name in FORMATS if name in Image.OPEN)
 
 
+@cache
+def _heif() -> Factory | None:
+    """Returns pillow-heif's class of images, or None if it is not installed."""
+    try:
+        from pillow_heif import HeifImageFile
+    except ImportError:
+        return None
+    factory: Factory = HeifImageFile
+    return factory
+
+
+def _reduce(image: ImageFile.ImageFile) -> None:
+    for divisor in (1, 2, 4, 8):
+        if image.width * image.height <= FULL_SIZE * divisor**2:
+            break
+    if divisor > 1:
+        image.draft(None, (image.width // divisor, image.height // divisor))
+
+
 def reason(error: Exception) -> str:
     """Returns an error's message in one line and without the path, or the name of its type."""
+    if isinstance(error, MemoryError):
+        return "there is not enough memory to decode it"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror.lower()
-    if isinstance(error, UnidentifiedImageError):
-        return "it is not an image of any known format"
     text = " ".join(str(error).split()).rstrip(".")
+    if isinstance(error, UnidentifiedImageError):
+        return text or "it is not an image of any known format"
     return text or type(error).__name__
 
 
-def to_rgb(image: Image.Image) -> Image.Image:
+def to_rgb(image: Image.Image, name: str = "an image") -> Image.Image:
     """Returns an image of any mode upright and in RGB.
 
     The pixels equal those of ``ImageOps.exif_transpose`` followed by ``Image.convert("RGB")``: an
-    alpha channel is dropped, levels above 255 (16-bit and 32-bit grayscale) become 255.
+    alpha channel is dropped. But grayscale of 16 bits keeps its upper 8, as in MindSpore's
+    ``Decode`` and torchvision's ``to_dtype(scale=True)``, where Pillow makes all levels above 255
+    white.
+
+    Args:
+        image: An image of Pillow, decoded or not.
+        name: What the log calls it.
 
     Raises:
-        Exception: any error that Pillow raises while it decodes.
+        ValueError: Its levels are integers of 32 bits or floating-point numbers, for which no
+            level is defined to be white.
+        Exception: Any error that Pillow raises while it decodes.
     """
     image.load()
-    method = _UPRIGHT.get(_orientation(image))
+    method = _UPRIGHT.get(_orientation(image, name))
+    image = _eight_bits(image)
     if method is not None:
         image = image.transpose(method)
     if image.mode == "RGB":
@@ -118,9 +228,53 @@ def to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def _orientation(image: Image.Image) -> int:
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """Returns grayscale of up to 16 bits with 8 bits, and other images unchanged."""
+    if image.mode == "F" or (image.mode == "I" and image.format not in ("PNG", "PPM", "JPEG2000")):
+        kind = "floating-point numbers" if image.mode == "F" else "integers of 32 bits or signed"
+        raise ValueError(
+            f"its levels are {kind}, so that none is defined to be white; save it with 8 or 16 bits"
+        )
+    if image.mode != "I" and not image.mode.startswith("I;16"):
+        return image
+    tags = getattr(image, "tag_v2", {})
+    bits = 12 if tags.get(_BITS_PER_SAMPLE) == (12,) else 16
+    levels: NDArray[np.uint8] = (np.asarray(image) >> (bits - 8)).astype(np.uint8)
+    if image.format == "TIFF" and tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:
+        levels = ~levels  # Pillow does so for 8 bits only
+    return Image.fromarray(levels)
+
+
+_BITS_PER_SAMPLE, _PHOTOMETRIC, _WHITE_IS_ZERO = 258, 262, 0
+"""Tags of TIFF 6.0, and a value of the second one."""
+
+
+def _orientation(image: Image.Image, name: str) -> int:
     # A damaged EXIF block does not make an image unreadable.
     try:
-        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
+        orientation = image.getexif().get(ExifTags.Base.Orientation)
+        if orientation is not None:
+            return int(orientation)
+        damaged = _is_damaged(image.info.get("exif", b""))
     except Exception:
-        return 1
+        damaged = True
+    if damaged and name not in _damaged and len(_damaged) < _NAMED:
+        _damaged.add(name)  # training decodes it again in every epoch
+        log.warning("%s: its EXIF block is damaged, so the image may not be upright", name)
+    return 1
+
+
+_damaged: set[str] = set()
+_NAMED = 20
+"""Number of images with a damaged EXIF block that are named."""
+
+
+def _is_damaged(exif: bytes) -> bool:
+    """Whether an EXIF block (EXIF 2.32) is cut off within its first directory, or has none."""
+    if not exif:
+        return False
+    exif = exif.removeprefix(b"Exif\0\0")
+    order = {b"II": "<", b"MM": ">"}[exif[:2]]
+    (start,) = struct.unpack_from(f"{order}L", exif, 4)
+    (entries,) = struct.unpack_from(f"{order}H", exif, start)
+    return len(exif) < int(start) + 2 + 12 * int(entries)

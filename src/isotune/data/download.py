@@ -7,14 +7,12 @@ from collections.abc import Collection
 from pathlib import Path
 
 from isotune.data.archives.unpack import unpack
+from isotune.data.folders import is_hidden
 from isotune.errors import DatasetError
 from isotune.storage.paths import is_dir
 
 MAX_SIZE = 256 << 30
 """Number of bytes that an archive may have. The training images of iNaturalist 2021 have 224 GB."""
-
-IGNORED_ENTRIES = frozenset({"__MACOSX", ".DS_Store"})
-"""Entries that macOS adds to archives."""
 
 
 def ensure_dataset(
@@ -95,9 +93,9 @@ def dataset_root(unpacked: Path, contents: Collection[str]) -> Path:
     """
     folder = unpacked
     while True:
-        entries = _entries(folder)
-        if any(entry.name in contents for entry in entries):
+        if any(entry.name in contents for entry in folder.iterdir()):
             return folder
+        entries = _entries(folder)
         folders = [entry for entry in entries if entry.is_dir()]
         if len(folders) != 1:
             break
@@ -107,4 +105,4 @@ def dataset_root(unpacked: Path, contents: Collection[str]) -> Path:
 
 
 def _entries(folder: Path) -> list[Path]:
-    return [entry for entry in folder.iterdir() if entry.name not in IGNORED_ENTRIES]
+    return [entry for entry in folder.iterdir() if not is_hidden(entry.name)]

@@ -14,6 +14,7 @@ from isotune.data.caches.pixels import PixelStore
 from isotune.data.download import ensure_dataset
 from isotune.data.duplicates import check_duplicates
 from isotune.data.integrity.check import clean
+from isotune.data.sources.folder import check_several_classes
 from isotune.data.sources.relabeled import Relabeled, check_known_classes
 from isotune.errors import DatasetError, SpecError
 from isotune.interfaces.dataset import DatasetFormat, ImageSource
@@ -125,11 +126,13 @@ def open_images(spec: ExperimentSpec) -> Images:
     """Finds (or downloads), indexes and checks the images of an experiment.
 
     Raises:
-        DatasetError: A folder is missing, classes differ, images are broken and the spec does
-            not say to skip them, or images are in both splits and the spec says to stop.
+        DatasetError: A folder is missing, there is only one class, classes differ, images are
+            broken and the spec does not say to skip them, or images are in both splits and the
+            spec says to stop.
         SpecError: There is not a single training batch.
     """
     train = open_split(spec.dataset, spec.dataset.splits.train)
+    check_several_classes(train, spec.dataset.splits.train)
     val = open_split(spec.dataset, spec.dataset.splits.val, train.classes)
     checked, skipped = {}, {}
     for name, source in (("train", train), ("val", val)):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TypeVar
 
 MAX_DEFAULT_WORKERS = 8
@@ -39,3 +41,34 @@ def in_threads(read: Callable[[int], _T], indices: Sequence[int], workers: int |
         return [result for chunk in chunks for result in chunk]
     finally:
         executor.shutdown(cancel_futures=True)
+
+
+class Room:
+    """Bounds what threads hold at the same time, by letting them wait. Thread-safe.
+
+    Args:
+        size: Units that all threads may hold together. One that takes more has it alone.
+        small: Number of units that are taken without waiting, and not counted.
+    """
+
+    def __init__(self, size: int, small: int) -> None:
+        self._size, self._small = size, small
+        self._free = size
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def taken(self, units: int) -> Iterator[None]:
+        """Holds `units` within the context, and waits for them first."""
+        if units < self._small:
+            yield
+            return
+        units = min(units, self._size)
+        with self._changed:
+            self._changed.wait_for(lambda: self._free >= units)
+            self._free -= units
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._free += units
+                self._changed.notify_all()

@@ -131,7 +131,7 @@ class Run:
         For an image that cannot be read it yields the error and continues.
         """
         outcomes: Outcomes = deque()
-        source = FileSource(images, self.classes)
+        source = FileSource(images, self.classes, self.spec.dataset.max_pixels)
         batches = readable_batches(source, self.spec, self._evaluation_size, outcomes)
         for logits in logits_by_batch(
             self.backend, self._trainer, batches, normalization(self.spec), fetch_every=1
@@ -155,7 +155,7 @@ class Run:
         Raises:
             DatasetError: an image cannot be read.
         """
-        source = FileSource(images, self.classes)
+        source = FileSource(images, self.classes, self.spec.dataset.max_pixels)
         batches = evaluation_batches(source, self.spec, self._evaluation_size).epoch(0)
         head = self.backend.heads.detach(self.model, self.head)
         try:

@@ -20,6 +20,10 @@ from isotune.spec.values import Digest, Url
 
 DEFAULT_FORMAT = "folder"
 
+MAX_PIXELS = 178_956_970
+"""Number of pixels above which Pillow, and so torchvision's ``ImageFolder``, takes an image for a
+decompression bomb."""
+
 
 class Splits(SpecModel):
     """Names of the splits.
@@ -49,6 +53,10 @@ class DatasetSpec(SpecModel):
         broken: What to do about images that cannot be read: stop with an error, or skip them.
         duplicates: What to do about images that have the same content in both splits: say so,
             stop with an error, or ignore them.
+        max_pixels: Largest number of pixels (width x height) of an image file; a larger one cannot
+            be read. The default is the limit of ``ImageFolder``. JPEG images above 89,478,485
+            pixels are decoded at half their width and height, or a quarter or an eighth, so that
+            at most as many are left.
     """
 
     format: str
@@ -58,6 +66,7 @@ class DatasetSpec(SpecModel):
     splits: Splits = Splits()
     broken: Literal["error", "skip"] = "error"
     duplicates: Literal["warn", "error", "ignore"] = "warn"
+    max_pixels: Annotated[int, Field(ge=1)] = MAX_PIXELS
 
 
 DATASET_FORMATS = model_registry("dataset format", DatasetSpec, "format")

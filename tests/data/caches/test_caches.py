@@ -36,9 +36,9 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> Counter[Path]:
     """How often each file was decoded from now on."""
     times: Counter[Path] = Counter()
 
-    def note(path: Path) -> Any:
+    def note(path: Path, max_pixels: int) -> Any:
         times[path] += 1
-        return original(path)
+        return original(path, max_pixels)
 
     original = decode.open_rgb
     monkeypatch.setattr(decode, "open_rgb", note)

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import PIL
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from isotune.data import decode
 from isotune.data.decode import open_rgb
 from isotune.data.integrity import check as checking
 from isotune.data.integrity.check import clean, find_broken
@@ -42,12 +42,12 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of the files that are read from now on."""
     names: list[str] = []
 
-    def note(path: Path) -> Any:
+    def note(path: Path, *rest: Any) -> str:
         names.append(path.name)
-        return original(path)
+        return original(path, *rest)
 
-    original = checking.open_checked
-    monkeypatch.setattr(checking, "open_checked", note)
+    original = checking.check_file
+    monkeypatch.setattr(checking, "check_file", note)
     return names
 
 
@@ -139,14 +139,34 @@ def test_a_damaged_memory_is_told_and_everything_checked_again(
     assert memory.read_bytes() != data.replace(b"truncated", b"excellent")
 
 
-def test_another_version_of_pillow_checks_again(
+def test_other_code_or_another_limit_checks_again(
     folder: Path, opened: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = find_broken(FolderSource(folder, "train"))
+    monkeypatch.setattr(checking, "versions", lambda: {"pillow": "1.0"})
     opened.clear()
-    monkeypatch.setattr(PIL, "__version__", "1.0")
     assert find_broken(FolderSource(folder, "train")) == first
     assert sorted(opened) == ["1.jpg", "2.jpg", "3.png", "4.png"]
+    limited = find_broken(FolderSource(folder, "train", max_pixels=40 * 30 - 1))
+    assert [image.index for image in limited] == [0, 1, 2]
+    assert limited[0].reason == (
+        "its 40 x 30 pixels are more than 1199, the value of dataset.max_pixels"
+    )
+
+
+def test_a_lack_of_memory_says_nothing_about_the_image(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(decode, "to_rgb", fail)
+        with pytest.raises(DatasetError, match=r"4\.png: there is not enough memory to decode it"):
+            clean(FolderSource(folder, "train"), "skip")
+        with pytest.raises(DatasetError, match=r"4\.png: .* not enough memory"):
+            open_rgb(folder / "train/b/4.png")
+    assert [image.index for image in find_broken(FolderSource(folder, "train"))] == [1, 2]
 
 
 def test_an_image_replaced_with_size_and_time_kept_is_noticed(folder: Path) -> None:

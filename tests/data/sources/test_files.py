@@ -26,6 +26,20 @@ def test_a_folder_stands_for_its_images_however_deep(images: Path):
     assert names("a") == ["a/1.png", "a/b/2.JPG", "a/folder.png/3.png"]
 
 
+def test_hidden_files_are_left_out_unless_a_pattern_spells_them(
+    images: Path, caplog: pytest.LogCaptureFixture
+):
+    for name in ("a/.b/4.png", "a/__MACOSX/1.png", "a/._1.png", "a/b/photo.psd"):
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).write_text("")
+    assert names("a") == ["a/1.png", "a/b/2.JPG", "a/folder.png/3.png"]
+    assert caplog.messages == ["a: left out 3 hidden entries, 1 .txt, 1 .psd"]
+    assert names("a/*/*.png") == ["a/folder.png/3.png"]
+    assert names("a/__MACOSX/*") == ["a/__MACOSX/1.png"]
+    assert names("a/.b/*") == names("a/.b") == ["a/.b/4.png"]
+    assert names(f"{images}/a/../a/*.png") == [f"{images.as_posix()}/a/../a/1.png"]
+
+
 def test_a_pattern_stands_for_the_files_it_matches_and_not_for_folders(images: Path):
     assert names("a/*.png") == ["a/1.png"]
     assert names("a/**/*.png") == ["a/1.png", "a/folder.png/3.png"]

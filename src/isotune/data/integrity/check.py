@@ -9,14 +9,16 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import PIL
 
-from isotune.data.decode import open_checked, reason, to_rgb
+from isotune.data import decode
 from isotune.data.sources.folder import FolderSource
 from isotune.data.sources.subset import Subset
 from isotune.data.workers import in_threads
 from isotune.errors import DatasetError
 from isotune.interfaces.dataset import ImageSource
+from isotune.interfaces.versions import versions
+from isotune.spec.dataset import MAX_PIXELS
+from isotune.storage.untrusted import open_regular
 
 SHOWN = 20
 """Number of broken images that an error lists; it counts the others."""
@@ -94,31 +96,44 @@ def find_broken(source: ImageSource, workers: int | None = None) -> list[BrokenI
 
 
 def _check_folder(source: FolderSource, workers: int | None) -> list[str]:
-    return source.files.problems(_check_path, f"Pillow {PIL.__version__}", workers)
+    limit = source.max_pixels
+    decoders = {name: v for name, v in versions().items() if name.startswith("pillow")}
+    version = f"{decoders}, rules {decode.RULES}, at most {limit} pixels"
+    return source.files.problems(lambda path: _check_path(path, limit), version, workers)
 
 
-def _check_path(name: str) -> str:
+def _check_path(name: str, max_pixels: int) -> str:
     path = Path(name)
     try:
-        return check_file(path, path.stat())
+        return check_file(path, path.stat(), max_pixels)
     except OSError as error:
-        return reason(error)
+        return decode.reason(error)
 
 
-def check_file(path: Path, status: os.stat_result) -> str:
-    """Returns why an image file cannot be read, or an empty string if it can."""
+def check_file(path: Path, status: os.stat_result, max_pixels: int = MAX_PIXELS) -> str:
+    """Returns why an image file cannot be read, or an empty string if it can.
+
+    Raises:
+        DatasetError: There is not enough memory, which says nothing about the file.
+    """
     if not stat.S_ISREG(status.st_mode):
         return "it is not a file"  # opening a pipe would wait forever
     try:
-        with open_checked(path) as image:
+        with (
+            open_regular(path, follow=True) as file,
+            decode.identify(file, max_pixels) as image,
+            decode.ROOM.taken(image.width * image.height),
+        ):
             if image.format in ("JPEG", "MPO"):
                 # At an eighth of the size all data is still decoded, in half the time.
                 image.draft("L", (1, 1))
                 image.load()
             else:
-                to_rgb(image)
+                decode.to_rgb(image, str(path))
+    except MemoryError as error:
+        raise DatasetError(f"{path}: {decode.reason(error)}.") from error
     except Exception as error:  # decoders raise errors of any type
-        return reason(error)
+        return decode.reason(error)
     return ""
 
 
@@ -126,5 +141,5 @@ def _check_loading(source: ImageSource, index: int) -> str:
     try:
         source.load(index)
     except Exception as error:
-        return reason(error)
+        return decode.reason(error)
     return ""

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from isotune.data.sources.folder import EXTENSIONS
+from isotune.data.folders import LeftOut, images_inside, is_hidden, listed_endings
 from isotune.errors import DatasetError
 from isotune.interfaces.dataset import ImageSource
+from isotune.spec.dataset import MAX_PIXELS
 from isotune.storage.paths import exists, expanded, is_dir, is_file
 
 if TYPE_CHECKING:
@@ -19,10 +20,22 @@ if TYPE_CHECKING:
 
 
 class FileSource(ImageSource):
-    """Images by path; every label is 0. A missing file is an error when it is loaded."""
+    """Images by path; every label is 0. A missing file is an error when it is loaded.
 
-    def __init__(self, paths: Sequence[str | Path], classes: tuple[str, ...]) -> None:
+    Args:
+        paths: The files.
+        classes: Class names, in label order.
+        max_pixels: Largest number of pixels of an image.
+    """
+
+    def __init__(
+        self,
+        paths: Sequence[str | Path],
+        classes: tuple[str, ...],
+        max_pixels: int = MAX_PIXELS,
+    ) -> None:
         self._paths = [Path(path) for path in paths]
+        self._max_pixels = max_pixels
         self.classes = classes
         self.labels = np.zeros(len(self._paths), dtype=np.int32)
 
@@ -37,7 +50,7 @@ class FileSource(ImageSource):
             raise DatasetError(f"{path}: there is no such image.")
         from isotune.data.decode import open_rgb
 
-        return open_rgb(path)
+        return open_rgb(path, self._max_pixels)
 
     def identify(self, index: int) -> str:
         """Returns the image's path."""
@@ -49,10 +62,12 @@ def find_images(names: Sequence[str | Path]) -> list[Path]:
 
     A folder stands for all images in it and in its subfolders, sorted. A pattern (``*``, ``?``,
     ``[...]``, and ``**`` for subfolders of any depth) stands for the files that match it, sorted,
-    unless a file has exactly that name. Any other name is returned unchanged.
+    unless a file has exactly that name. Neither includes hidden files, nor those in hidden folders
+    (:func:`isotune.data.folders.is_hidden`), unless a pattern spells their name. Any other name is
+    returned unchanged. What is left out of a folder is logged in one line.
 
     Raises:
-        DatasetError: A folder holds no image, or a pattern matches no file.
+        DatasetError: A folder holds no image or cannot be read, or a pattern matches no file.
     """
     paths: list[Path] = []
     for path in map(Path, names):
@@ -66,12 +81,11 @@ def find_images(names: Sequence[str | Path]) -> list[Path]:
 
 
 def _inside(folder: Path) -> list[Path]:
-    images = [path for path in folder.rglob("*") if path.suffix.lower() in EXTENSIONS]
-    images = sorted(path for path in images if not path.is_dir())
+    left = LeftOut()
+    images = sorted(folder / name for name in images_inside(str(folder), ".", left))
+    left.report(folder)
     if not images:
-        raise DatasetError(
-            f"{folder}: there is no image in it; names of images end in {', '.join(EXTENSIONS)}."
-        )
+        raise DatasetError(f"{folder}: there is no image in it; {listed_endings()}.")
     return images
 
 
@@ -79,7 +93,15 @@ def _matches(pattern: Path) -> list[Path]:
     # Not Path.glob, whose ** at the end stands for folders only.
     names = glob.iglob(str(expanded(pattern)), recursive=True)  # noqa: PTH207
     matches = map(Path, names)
-    files = sorted({path for path in matches if not path.is_dir()})
+    spelled = set(expanded(pattern).parts)
+    files = sorted(
+        {
+            path
+            for path in matches
+            if not path.is_dir()
+            and not any(is_hidden(part) for part in path.parts if part not in spelled)
+        }
+    )
     if not files:
         raise DatasetError(f"{pattern}: matches no file.")
     return files

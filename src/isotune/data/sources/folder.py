@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NoReturn
+from typing import TYPE_CHECKING, Literal
+from unicodedata import normalize
 
 import numpy as np
 
 from isotune.data.caches.files import FolderFiles
 from isotune.data.caches.stamps import Digests
+from isotune.data.folders import (
+    SPLIT_NAMES,
+    LeftOut,
+    images_inside,
+    listed_endings,
+    subfolders,
+)
 from isotune.errors import DatasetError, nearest
 from isotune.interfaces.dataset import DatasetFormat, ImageSource
+from isotune.spec.dataset import MAX_PIXELS
 from isotune.storage.paths import is_dir
 
 if TYPE_CHECKING:
     from PIL import Image
-
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
-"""Suffixes of images, in upper or lower case: those of torchvision's ``ImageFolder``."""
 
 
 class FolderDataset(DatasetFormat):
@@ -33,22 +39,27 @@ class FolderDataset(DatasetFormat):
 
     def open(self, folder: Path, split: str, classes: tuple[str, ...] | None = None) -> ImageSource:
         """Opens a split."""
-        return FolderSource(folder, split, classes)
+        return FolderSource(folder, split, classes, self.max_pixels)
 
 
 class FolderSource(ImageSource):
-    """A split of a dataset in folders, with the images and the order of ``ImageFolder``.
+    """A split of a dataset in folders, with the order of ``ImageFolder``.
 
     Classes are sorted as Python strings. Images may be in subfolders of the class's folder,
-    links are followed, hidden files count. Images are read when they are loaded.
+    links are followed, hidden files and folders are left out
+    (:func:`isotune.data.folders.is_hidden`). Images are read when they are loaded. What is left
+    out is logged in one line.
 
     Args:
         root: The dataset's folder.
         split: Name of the split's folder in it.
-        classes: The classes it must have, in label order; None takes those it has.
+        classes: The classes it must have, in label order; None takes those it has. A folder's
+            name may be the class's in another Unicode form.
+        max_pixels: Largest number of pixels of an image.
 
     Attributes:
         folder: The split's folder.
+        max_pixels: Largest number of pixels of an image.
         names: Paths of the images, relative to it.
         files: What earlier runs found out about the images' files.
 
@@ -57,18 +68,25 @@ class FolderSource(ImageSource):
     """
 
     def __init__(
-        self, root: str | Path, split: str, classes: tuple[str, ...] | None = None
+        self,
+        root: str | Path,
+        split: str,
+        classes: tuple[str, ...] | None = None,
+        max_pixels: int = MAX_PIXELS,
     ) -> None:
         self.folder = _split_folder(Path(root), split)
-        names = _subfolders(self.folder)
-        if not names:
+        self.max_pixels = max_pixels
+        left = LeftOut()
+        folders = _by_form(self.folder, subfolders(self.folder, left, classes or ()))
+        if not folders:
             raise DatasetError(f"{self.folder}: there is no class folder in it.")
         if classes is not None:
-            _compare(self.folder, names, classes)
-        self.classes = tuple(names) if classes is None else classes
-        self.names, labels = _index(self.folder, self.classes)
+            _compare(self.folder, folders, classes)
+        self.classes = tuple(folders.values()) if classes is None else classes
+        self.names, labels = _index(self.folder, self.classes, folders, left)
         self.labels = np.array(labels, dtype=np.int32)
         self.files = FolderFiles(self.folder, self.names)
+        left.report(self.folder)
 
     def path(self, index: int) -> Path:
         """Returns the path of image `index`."""
@@ -82,7 +100,7 @@ class FolderSource(ImageSource):
         """
         from isotune.data.decode import open_rgb
 
-        return open_rgb(self.path(index))
+        return open_rgb(self.path(index), self.max_pixels)
 
     def identify(self, index: int) -> str:
         """Returns the path of image `index`."""
@@ -100,29 +118,53 @@ class FolderSource(ImageSource):
 def _split_folder(root: Path, split: str) -> Path:
     if not is_dir(root):
         raise DatasetError(f"{root}: there is no such dataset folder.")
-    folder = root / split
-    if not is_dir(folder):
-        names = _subfolders(root)
-        there = f"It has: {', '.join(names)}." if names else "It has no folder at all."
-        raise DatasetError(f"{root}: has no split '{split}'.{nearest(split, names)} {there}")
-    return folder
+    if is_dir(root / split):
+        return root / split
+    names = subfolders(root, LeftOut())
+    for name in names:
+        if _form(name) == _form(split):
+            return root / name
+    raise DatasetError(f"{root}: has no split '{split}'.{_what_there_is(root, split, names)}")
 
 
-def _subfolders(folder: Path) -> list[str]:
-    try:
-        with os.scandir(folder) as entries:
-            return sorted(entry.name for entry in entries if entry.is_dir())
-    except OSError as error:
-        _refuse(error)
+def _what_there_is(root: Path, split: str, names: Sequence[str]) -> str:
+    if not names:
+        return " It has no folder at all."
+    there = f" It has: {', '.join(names[:_SHOWN])}{', ...' if len(names) > _SHOWN else ''}."
+    guess = nearest(split, names)
+    if not any(name.lower() in SPLIT_NAMES for name in names) and not guess:
+        return (
+            f"{there} If these are classes, make splits of them: isotune split {root} --train 0.8"
+            " --val 0.2 -o NEW_FOLDER."
+        )
+    return f"{guess}{there} dataset.splits names the folders to train and to validate on."
 
 
-def _refuse(error: OSError) -> NoReturn:
-    raise DatasetError(f"{error.filename}: cannot be read: {error.strerror}.") from error
+_SHOWN = 10
+"""Number of folders that a message names."""
 
 
-def _compare(folder: Path, present: Sequence[str], expected: Sequence[str]) -> None:
-    missing = sorted(set(expected) - set(present))
-    surplus = sorted(set(present) - set(expected))
+def _form(name: str) -> str:
+    """Returns a name in one Unicode form: macOS and Linux write é in two."""
+    return normalize("NFC", name)
+
+
+def _by_form(folder: Path, names: Sequence[str]) -> dict[str, str]:
+    """Returns the names of class folders, by themselves in one Unicode form."""
+    result: dict[str, str] = {}
+    for name in names:
+        if result.setdefault(_form(name), name) != name:
+            raise DatasetError(
+                f"{folder}: has two folders named '{name}', written in different Unicode"
+                " characters; put their images into one."
+            )
+    return result
+
+
+def _compare(folder: Path, present: Collection[str], expected: Sequence[str]) -> None:
+    wanted = set(map(_form, expected))
+    missing = sorted(wanted.difference(present))
+    surplus = sorted(set(present) - wanted)
     complaints = []
     if missing:
         complaints.append(f"it lacks {_some(missing)}")
@@ -135,46 +177,60 @@ def _compare(folder: Path, present: Sequence[str], expected: Sequence[str]) -> N
         )
 
 
-def _some(names: Sequence[str], most: int = 10) -> str:
+def _some(names: Sequence[str], most: int = _SHOWN) -> str:
     shown = ", ".join(f"'{name}'" for name in names[:most])
     return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
 
 
-def _index(folder: Path, classes: Sequence[str]) -> tuple[list[str], list[int]]:
-    """Returns the paths of the images, relative to `folder`, and their labels."""
+def _index(
+    folder: Path, classes: Sequence[str], folders: Mapping[str, str], left: LeftOut
+) -> tuple[list[str], list[int]]:
+    """Returns the paths of the images, relative to `folder`, and their labels.
+
+    Args:
+        folder: The split's folder.
+        classes: Class names, in label order.
+        folders: Names of the class folders, by the class's name in one Unicode form.
+        left: Counts the files that are left out.
+    """
     names: list[str] = []
     labels: list[int] = []
     empty = []
     for name in sorted(classes):
         before = len(names)
-        names.extend(class_images(str(folder), name))
+        names.extend(images_inside(str(folder), folders[_form(name)], left))
         labels.extend([classes.index(name)] * (len(names) - before))
         if len(names) == before:
             empty.append(name)
     if empty:
-        raise DatasetError(
-            f"{folder}: no image in class {_some(empty)}; names of images end in"
-            f" {', '.join(EXTENSIONS)}."
-        )
+        left.report(folder)
+        raise DatasetError(f"{folder}: no image in class {_some(empty)}; {listed_endings()}.")
     return names, labels
 
 
-def class_images(folder: str, name: str) -> Iterator[str]:
-    """Yields the paths, relative to `folder`, of a class's images, sorted by subfolder."""
-    for place, files in sorted(_walk(f"{folder}{os.sep}{name}")):
-        inside = place[len(folder) + 1 :]
-        for file in sorted(files):
-            if file.lower().endswith(EXTENSIONS):
-                yield f"{inside}{os.sep}{file}"
+def check_several_classes(source: ImageSource, split: str) -> None:
+    """Refuses to train on a single class, on which every model is right.
 
+    Args:
+        source: The training images.
+        split: The split's name.
 
-def _walk(top: str) -> Iterator[tuple[str, list[str]]]:
-    for place, folders, files in os.walk(top, onerror=_refuse, followlinks=True):
-        folders[:] = [name for name in folders if not _leads_back(place, name)]
-        yield place, files
-
-
-def _leads_back(place: str, name: str) -> bool:
-    """Whether a folder is a link to one that contains it: walking it would never end."""
-    path = Path(place, name)
-    return path.is_symlink() and Path(place).resolve().is_relative_to(path.resolve())
+    Raises:
+        DatasetError: There is only one class. The message says what is in its folder.
+    """
+    if len(source.classes) > 1:
+        return
+    (name,) = source.classes
+    message = f"the split '{split}' has only one class, '{name}', and training needs two at least"
+    if not isinstance(source, FolderSource):
+        raise DatasetError(f"{message}.")
+    inner = f"{split}/{name}"
+    inside = subfolders(source.folder / name, LeftOut())
+    advice = "put a folder for each class into it"
+    if inside:
+        folders = "folder" if len(inside) == 1 else "folders"
+        advice = (
+            f"{inner} holds the {folders} {_some(inside)}: if these are the classes, set"
+            f" dataset.splits.train to '{inner}'"
+        )
+    raise DatasetError(f"{source.folder}: {message}; {advice}.")

@@ -8,15 +8,21 @@ import stat
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from unicodedata import normalize
 
 from isotune.data.decode import reason
+from isotune.data.folders import (
+    SPLIT_NAMES,
+    LeftOut,
+    images_inside,
+    is_hidden,
+    is_image,
+    listed_endings,
+)
 from isotune.data.integrity.check import BrokenImage, check_file
-from isotune.data.sources.folder import EXTENSIONS, class_images
 from isotune.data.workers import in_threads
 from isotune.errors import DatasetError
 from isotune.storage.paths import is_dir
-
-SPLIT_NAMES = frozenset({"train", "training", "val", "valid", "validation", "test", "testing"})
 
 
 @dataclass
@@ -37,7 +43,7 @@ def class_folders(sources: Sequence[str | Path]) -> dict[str, Path]:
 
     Args:
         sources: a folder for each class, named like it; or one folder that contains the class
-            folders. Folders whose names begin with a dot are ignored.
+            folders. Hidden folders are left out.
 
     Raises:
         DatasetError: a folder is missing, two have the same name, a folder contains both images
@@ -50,11 +56,11 @@ def class_folders(sources: Sequence[str | Path]) -> dict[str, Path]:
     if len(folders) == 1 and (inside := _class_folders_in(folders[0])):
         folders = inside
     classes: dict[str, Path] = {}
+    forms: dict[str, Path] = {}
     for folder in sorted(folders, key=lambda folder: folder.name):
-        if folder.name in classes:
-            raise DatasetError(
-                f"{folder} and {classes[folder.name]}: two folders for class '{folder.name}'."
-            )
+        other = forms.setdefault(normalize("NFC", folder.name), folder)
+        if other is not folder:
+            raise DatasetError(f"{folder} and {other}: two folders for class '{folder.name}'.")
         classes[folder.name] = folder
     if set(classes) <= SPLIT_NAMES:
         raise DatasetError(
@@ -66,9 +72,9 @@ def class_folders(sources: Sequence[str | Path]) -> dict[str, Path]:
 
 def _class_folders_in(parent: Path) -> list[Path]:
     with os.scandir(parent) as scan:
-        entries = [entry for entry in scan if not entry.name.startswith(".")]
+        entries = [entry for entry in scan if not is_hidden(entry.name)]
     folders = [Path(entry.path) for entry in entries if entry.is_dir()]
-    if folders and any(entry.name.lower().endswith(EXTENSIONS) for entry in entries):
+    if folders and any(is_image(entry.name) for entry in entries):
         raise DatasetError(
             f"{parent}: has images beside folders; name the folders, one for each class."
         )
@@ -89,11 +95,12 @@ def gather(
     """
     classes = {name: Gathered() for name in folders}
     broken: list[BrokenImage] = []
-    files = [
-        (name, folder.parent / image)
-        for name, folder in folders.items()
-        for image in sorted(class_images(str(folder.parent), folder.name))
-    ]
+    files: list[tuple[str, Path]] = []
+    for name, folder in folders.items():
+        left = LeftOut()
+        images = sorted(images_inside(str(folder.parent), folder.name, left))
+        files.extend((name, folder.parent / image) for image in images)
+        left.report(folder)
     results = in_threads(lambda index: _examine(files[index][1]), range(len(files)), workers)
     for index, ((name, path), (digest, problem)) in enumerate(zip(files, results, strict=True)):
         if problem:
@@ -105,8 +112,7 @@ def gather(
     for name, gathered in classes.items():
         if not gathered.files:
             raise DatasetError(
-                f"{folders[name]}: there is no readable image in it; names of images end in"
-                f" {', '.join(EXTENSIONS)}."
+                f"{folders[name]}: there is no readable image in it; {listed_endings()}."
             )
     return classes, broken
 
