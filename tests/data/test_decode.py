@@ -1,20 +1,24 @@
 from __future__ import annotations
 
 import struct
+import sys
 import threading
 import warnings
 import zlib
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from importlib.machinery import ModuleSpec
 from io import BytesIO
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 from zlib import crc32
 
 import numpy as np
 import pytest
-from PIL import ExifTags, Image, ImageOps
+from PIL import ExifTags, Image, ImageFile, ImageOps
 
-from isotune.data import decode
+from isotune.data import decode, folders
 from isotune.data.decode import open_rgb, to_rgb
 from isotune.data.workers import Room
 from isotune.errors import DatasetError
@@ -343,3 +347,45 @@ def test_a_header_that_lies_is_one_error(name: str, tmp_path: Path) -> None:
         open_rgb(tmp_path / name)
     assert str(error.value).startswith(f"{tmp_path / name}: cannot be read as an image: ")
     assert "\n" not in str(error.value)
+
+
+HEIC = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"
+
+
+@pytest.fixture
+def heif(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[ModuleType | None], None]]:
+    """Installs a module as pillow-heif, or lets it be missing."""
+
+    def install(module: ModuleType | None) -> None:
+        monkeypatch.setitem(sys.modules, "pillow_heif", module)
+        decode._heif.cache_clear()
+        folders.endings.cache_clear()
+
+    yield install
+    monkeypatch.undo()
+    decode._heif.cache_clear()
+    folders.endings.cache_clear()
+
+
+def test_heif_images_need_a_package(
+    tmp_path: Path, heif: Callable[[ModuleType | None], None]
+) -> None:
+    path = tmp_path / "a.jpg"
+    path.write_bytes(HEIC)
+    heif(None)
+    with pytest.raises(DatasetError, match=r"a\.jpg: .* HEIF image, .* pip install pillow-heif"):
+        open_rgb(path)
+    registered = dict(Image.OPEN)
+
+    class HeifImageFile(ImageFile.ImageFile):
+        def _open(self) -> None:
+            self._size, self._mode = (3, 2), "RGB"
+            self.tile = [ImageFile._Tile("raw", (0, 0, 3, 2), 0, "RGB")]
+
+    module = ModuleType("pillow_heif")
+    module.__spec__ = ModuleSpec("pillow_heif", None)
+    module.HeifImageFile = HeifImageFile  # type: ignore[attr-defined]
+    heif(module)
+    assert open_rgb(path).tobytes() == HEIC[:18]
+    assert folders.is_image("photo.HEIC")
+    assert registered == Image.OPEN  # Pillow's own registry is the caller's

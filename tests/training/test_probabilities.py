@@ -19,11 +19,17 @@ def test_sigmoid_of_every_logit() -> None:
     logits = np.array([[0, np.log(3), -3e38], [3e38, -np.log(3), 0]], np.float32)
     found = probabilities(logits, "binary_cross_entropy")
     assert found == pytest.approx(np.array([[0.5, 0.75, 0], [1, 0.25, 0.5]]))
-    assert predicted(logits).tolist() == [1, 0]
+    assert predicted(logits, "binary_cross_entropy").tolist() == [1, 0]
 
 
 def test_a_single_logit_says_how_likely_the_second_class_is() -> None:
     logits = np.array([[0], [np.log(3)], [-np.log(3)], [-3e38]], np.float32)
     found = probabilities(logits, "binary_cross_entropy")
     assert found == pytest.approx(np.array([[0.5, 0.5], [0.25, 0.75], [0.75, 0.25], [1, 0]]))
-    assert predicted(logits).tolist() == [0, 1, 0, 0]
+    assert predicted(logits, "binary_cross_entropy").tolist() == [0, 1, 0, 0]
+
+
+def test_a_single_logit_after_cross_entropy_is_that_of_the_only_class() -> None:
+    logits = np.array([[0], [3], [-3e38]], np.float32)
+    assert probabilities(logits, "cross_entropy").tolist() == [[1], [1], [1]]
+    assert predicted(logits, "cross_entropy").tolist() == [0, 0, 0]

@@ -168,7 +168,7 @@ class Run:
 
     def _ranked(self, logits: NDArray[np.float32], top: int | None) -> Iterator[Prediction]:
         # By logits: probabilities close to 1 may round to the same number.
-        orders = np.argsort(-scores(logits), axis=1, kind="stable")[:, :top]
+        orders = np.argsort(-scores(logits, self.plan.loss), axis=1, kind="stable")[:, :top]
         for order, row in zip(orders, probabilities(logits, self.plan.loss), strict=True):
             yield [(self.classes[label], float(row[label])) for label in order]
 

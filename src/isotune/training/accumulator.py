@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from isotune.interfaces.dataset import Batch
 from isotune.interfaces.metrics import EpochMetrics
 from isotune.interfaces.trainer import HostOutputs
+from isotune.spec.loss import LossName
 from isotune.spec.metrics import ALWAYS
 from isotune.training.micro_batches import batch_weight
 from isotune.training.probabilities import predicted
@@ -101,6 +102,7 @@ class EpochAccumulator:
         self,
         fetched: Sequence[HostOutputs],
         labels: list[NDArray[np.int32]],
+        loss: LossName,
         class_weights: NDArray[np.float32] | None = None,
     ) -> None:
         """Adds the outputs of some steps, and removes their batches from the front of `labels`.
@@ -111,6 +113,7 @@ class EpochAccumulator:
         Args:
             fetched: Outputs of training steps, in order.
             labels: Labels of their batches, and perhaps of later ones; each int32, shape (N,).
+            loss: The loss that the model is trained with.
             class_weights: float32, shape (classes,), or None.
         """
         for outputs in fetched:
@@ -119,7 +122,7 @@ class EpochAccumulator:
             weight = batch_weight(truth, class_weights)
             self.loss += outputs.loss * weight
             self.weight += weight
-            self.correct += int((predicted(outputs.logits) == truth).sum())
+            self.correct += int((predicted(outputs.logits, loss) == truth).sum())
             self.samples += len(truth)
             self.steps += 1
 

@@ -133,7 +133,7 @@ def assess(
         loss=total / weight,
         logits=logits,
         probabilities=probabilities(logits, plan.loss),
-        predicted=predicted(logits),
+        predicted=predicted(logits, plan.loss),
         labels=labels,
         metrics=values,
     )

@@ -153,7 +153,7 @@ class TrainingLoop:
             if first or saves or ends or len(pending) == FETCH_EVERY:
                 fetched = strategy.trainer.fetch(pending)
                 check_losses(self.learner, fetched, accumulator)
-                accumulator.add(fetched, labels, self.plan.class_weights)
+                accumulator.add(fetched, labels, self.plan.loss, self.plan.class_weights)
                 elapsed = time.perf_counter() - mark
                 if first:
                     self.first_step_seconds = elapsed

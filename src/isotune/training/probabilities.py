@@ -8,23 +8,25 @@ from numpy.typing import NDArray
 from isotune.spec.loss import PROBABILITIES, LossName
 
 
-def scores(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+def scores(logits: NDArray[np.float32], loss: LossName) -> NDArray[np.float32]:
     """Returns a score for each class, the higher the likelier: float32, shape (N, classes).
 
-    A single logit is the second class's, and the first one's is then 0: a sigmoid is the softmax
-    of both.
+    After ``binary_cross_entropy`` a single logit is the second class's, and the first one's is
+    then 0: a sigmoid is the softmax of both. After ``cross_entropy`` it is that of the only class,
+    as earlier versions trained it.
 
     Args:
         logits: float32, shape (N, classes), or (N, 1) for two classes.
+        loss: The loss that the model was trained with.
     """
-    if logits.shape[1] > 1:
+    if logits.shape[1] > 1 or loss == "cross_entropy":
         return logits
     return np.concatenate([np.zeros_like(logits), logits], axis=1)
 
 
-def predicted(logits: NDArray[np.float32]) -> NDArray[np.int64]:
+def predicted(logits: NDArray[np.float32], loss: LossName) -> NDArray[np.int64]:
     """Returns the label of each row's likeliest class, the first of equals: int64, shape (N,)."""
-    labels: NDArray[np.int64] = scores(logits).argmax(axis=1)
+    labels: NDArray[np.int64] = scores(logits, loss).argmax(axis=1)
     return labels
 
 

@@ -156,7 +156,9 @@ def test_files_left_out_are_counted_by_ending(
     ]
 
 
-def test_training_on_one_class_is_refused_and_evaluating_it_is_not(tmp_path: Path) -> None:
+def test_training_on_one_class_is_refused_and_its_earlier_runs_predict_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     images = make_images(tmp_path / "images")
     for split in ("train", "val"):
         (images / "all" / split).mkdir(parents=True)
@@ -171,6 +173,11 @@ def test_training_on_one_class_is_refused_and_evaluating_it_is_not(tmp_path: Pat
     )
     assert not (tmp_path / "run").exists()
     assert FolderSource(images / "all", "val", ("insects",)).labels.tolist() == [0] * 6
+    with monkeypatch.context() as patch:  # as earlier versions did
+        patch.setattr("isotune.data.images.check_several_classes", lambda *_: None)
+        old = isotune.run(spec, backend="numpy", output=tmp_path / "old", plugins=numpy_plugins())
+    assert old.evaluate().loss == 0
+    assert old.predict(images / "all/val/insects/ants/0.png") == [("insects", 1.0)]
     spec["dataset"] |= {"splits": {"train": "train/insects", "val": "val/insects"}}
     run = isotune.run(spec, backend="numpy", output=tmp_path / "run", plugins=numpy_plugins())
     assert run.classes == ("ants", "bees", "cats")
