@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import datetime
+import decimal
+import enum
+import functools
 import subprocess
 import sys
 import zipfile
-from collections import OrderedDict
+from collections import Counter, OrderedDict, defaultdict, deque
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -76,18 +81,122 @@ def test_module_state_dict_with_shared_storages_and_attributes(
     assert_reads(save(state, tmp_path / "a.pth", is_zip), state)
 
 
-@pytest.mark.parametrize("key", ["state_dict", "model", "model_state_dict", "network"])
-def test_looks_through_wrappers(tmp_path: Path, is_zip: bool, key: str) -> None:
-    weight = torch.randn(2, 2)
-    wrapped = {
+class Colors(enum.Enum):
+    RED = 1
+
+
+@dataclass
+class Settings:
+    """As training scripts define them: the module is unknown to the reader."""
+
+    path: Path
+    names: dict[str, int]
+
+
+class Config(dict[str, Any]):
+    """Like the dicts with attributes of OmegaConf, addict and mmengine."""
+
+    def __init__(self, **values: Any) -> None:
+        super().__init__(values)
+        self.__dict__ = {"_parent": None, "_content": dict(values)}
+
+
+class Slots:
+    __slots__ = ("a", "b")
+
+
+def beside() -> dict[str, Any]:
+    slots = Slots()
+    slots.a, slots.b = np.ones(3), {1, 2}  # type: ignore[attr-defined]
+    return {
         "epoch": 3,
         "best": np.float64(0.5),
-        "args": argparse.Namespace(lr=0.1),
-        key: {"fc.weight": weight, "fc.bias": torch.ones(2)},
+        "history": {"loss": np.arange(3.0), "objects": np.array([None, "a"])},
+        "args": argparse.Namespace(lr=0.1, output=Path("runs")),
+        "config": Config(model=Config(name="resnet18"), steps=[1, 2]),
+        "settings": Settings(Path("a"), {"b": 1}),
+        "counts": defaultdict(list, a=[1]),
+        "more": (Counter("aab"), deque([1, 2], 3), {1, 2}, frozenset({3}), OrderedDict({1: 2})),
+        "when": datetime.datetime(2024, 5, 1, tzinfo=datetime.timezone.utc),
+        "colors": {Colors.RED: 1, (1, 2): 3, None: slots},
+        "device": (torch.device("cpu"), torch.float32, torch.Size([1, 2]), torch.strided),
+        "numbers": (1j, slice(1, 2), range(3), decimal.Decimal("1.5"), float("nan"), 1 << 80),
+        "function": functools.partial(sorted, reverse=True),
         "optimizer": {"state": {0: {"step": 1, "exp": torch.ones(9)}}, "lrs": [0.1, (1, None)]},
+        "random": (torch.get_rng_state(), np.random.RandomState(0).get_state()),
     }
-    path = save(wrapped, tmp_path / "a.pth", is_zip)
+
+
+@pytest.mark.parametrize(("key", "protocol"), [("state_dict", 2), ("model", 4), ("module", 5)])
+def test_looks_through_wrappers_and_past_what_stands_beside(
+    tmp_path: Path, is_zip: bool, key: str, protocol: int
+) -> None:
+    weight = torch.randn(2, 2)
+    others = beside()
+    wrapped = {**others, key: {"fc.weight": weight, "fc.bias": torch.ones(2), "version": 1}}
+    path = save(wrapped, tmp_path / "a.pth", is_zip, pickle_protocol=protocol)
     assert_reads(path, {"fc.weight": weight, "fc.bias": torch.ones(2)})
+    assert read_pth(path).beside == (*others, "version")
+
+
+def test_whole_modules_and_objects_that_hold_tensors_by_name(tmp_path: Path, is_zip: bool) -> None:
+    model = torch.nn.Sequential(
+        OrderedDict(conv=torch.nn.Conv2d(3, 4, 1, bias=False), bn=torch.nn.BatchNorm2d(4))
+    )
+    model.register_buffer("mask", torch.ones(2), persistent=False)
+    path = save(torch.nn.DataParallel(model), tmp_path / "a.pth", is_zip)
+    assert_reads(path, model.state_dict())
+    save({"model": model, "epoch": 1, "ema": None}, path, is_zip)
+    assert_reads(path, model.state_dict())
+    save(Config(**model.state_dict()), path, is_zip)
+    assert_reads(path, model.state_dict())
+
+
+def test_numpy_arrays_are_weights_too(tmp_path: Path, is_zip: bool) -> None:
+    state = {
+        "a": np.arange(6, dtype=np.float32).reshape(2, 3),
+        "b": np.asfortranarray(np.arange(6.0).reshape(2, 3)),
+        "c": np.array([1, 2], ">i4"),
+        "d": np.zeros((0, 3), np.float16),
+        "e": np.array(2.5),
+        "t": torch.ones(2),
+    }
+    for protocol in (2, 4, 5):
+        path = save(state, tmp_path / "a.pth", is_zip, pickle_protocol=protocol)
+        found = read_pth(path)
+        assert list(found) == list(state)
+        for name, value in state.items():
+            np.testing.assert_array_equal(found[name], np.asarray(value))
+            assert found[name].dtype.isnative
+            assert found[name].flags.writeable
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_what_cannot_be_read_is_told_and_the_rest_is_read(tmp_path: Path, is_zip: bool) -> None:
+    state = {"c": torch.ones(2, dtype=torch.complex64), "a": torch.ones(2), "q": torch.ones(1)}
+    state["q"] = torch.quantize_per_tensor(state["q"], 0.1, 0, torch.qint8)
+    state["s"] = torch.ones(2).to_sparse()
+    path = save(state, tmp_path / "a.pth", is_zip)
+    assert_reads(path, {"a": state["a"]})
+    said = read_pth(path).unsupported
+    assert [sentence[8] for sentence in said] == ["c", "q", "s"]
+    assert "torch.ComplexFloatStorage" in said[0]
+
+
+def test_a_prefix_chooses_what_is_read(tmp_path: Path, is_zip: bool) -> None:
+    first, second = torch.zeros(1), torch.ones(1)
+    content = {
+        "model": {"module.a": first, "head.b": first},
+        "model_ema": {"module": {"a": second}},
+        "optimizer": {"state": {0: {"m": second}}},
+    }
+    path = save(content, tmp_path / "a.pth", is_zip)
+    assert_reads(path, {"module.a": first, "head.b": first})
+    assert list(read_pth(path, "module.")) == ["module.a"]
+    assert list(read_pth(path, "model_ema.")) == ["model_ema.module.a"]
+    assert list(read_pth(path, "optimizer.state.")) == ["optimizer.state.0.m"]
+    with pytest.raises(WeightsError, match=r"no tensor is under 'ema'; .*'model' \(2\)"):
+        read_pth(path, "ema.")
 
 
 def test_unsigned_types_and_files_without_checksums(tmp_path: Path) -> None:
@@ -122,10 +231,13 @@ def test_big_endian(tmp_path: Path) -> None:
     [
         ([1, 2], "no state dict"),
         ({}, "empty"),
-        ({"a": torch.ones(1), "epoch": 3}, "'epoch' is no tensor"),
+        ({"epoch": 3}, "'epoch' is no tensor"),
+        (torch.ones(1), "one tensor, not a state dict"),
+        ({"a": torch.nn.ReLU()}, r"'a' is no tensor .* 'torch\.nn\.modules\.activation\.ReLU'"),
         ({"a": torch.ones(2, dtype=torch.complex64)}, "torch.ComplexFloatStorage"),
         ({"a": torch._neg_view(torch.ones(2))}, "negated"),
-        (torch.nn.Linear(1, 1), "torch.nn.modules.linear.Linear"),
+        (torch.nn.ReLU(), r"object of 'torch\.nn\.modules\.activation\.ReLU'"),
+        ({"a": torch.ones(2).to_sparse()}, "_rebuild_sparse_tensor"),
     ],
 )
 def test_what_is_no_state_dict_is_told(

@@ -102,8 +102,11 @@ def test_the_assembler_is_right(tmp_path: Path) -> None:
         (call("os.\x1b[31msystem"), r"os\.\?\[31msystem"),
         (call("torch.hub.load", text("x")), "torch.hub.load"),
         (text("os") + text("system") + b"\x93" + group(text("touch MARK")) + b"R", "os.system"),
-        (b"(" + text("touch MARK") + b"ios\nsystem\n", "INST"),
+        (b"(" + text("touch MARK") + b"ios\nsystem\n", "os.system"),
+        (b"(" + name("subprocess.Popen") + text("touch MARK") + b"o", "subprocess.Popen"),
+        (name("posix.system") + group(text("touch MARK")) + b"}\x92", "posix.system"),
         (b"\x82\x01", "EXT1"),
+        (name("a.b") + b"N\x93", "a name is not text"),
         (name("torch._utils._rebuild_tensor_v2") + text("x") + b"b" + b")R", "wrong arguments"),
         (call("collections.OrderedDict") + group() + b"R", "calls what is no function"),
     ],
@@ -190,10 +193,64 @@ def test_torchscript_is_told(tmp_path: Path) -> None:
         read_pth(path)
 
 
-def test_deep_nesting_and_unhashable_keys_are_refused(tmp_path: Path) -> None:
-    nested = b")" + b"\x85" * 200_000
-    path = write(tmp_path / "a.pth", b"\x80\x02}" + nested + b"Ns.", {})
-    with pytest.raises(WeightsError, match="neither text nor numbers"):
+def getattr_chain() -> bytes:
+    """Returns getattr(getattr(a.b, "__globals__"), "system")("touch MARK")."""
+    found = name("a.b")
+    for attribute in ("__globals__", "system"):
+        found = name("builtins.getattr") + group(found, text(attribute)) + b"R"
+    return found + group(text("touch MARK")) + b"R"
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        getattr_chain(),
+        call("pickle.loads", text("cos\nsystem\n(S'touch MARK'\ntR.")),
+        call("torch.hub.load", text("x")) + b"}" + text("__setstate__") + name("a.b") + b"sb",
+        name("a.b") + text("touch MARK") + b"\x85\x81" + b"]" + text("touch MARK") + b"ab",
+        call("a.b") + b"(" + text("touch MARK") + b"e",
+        call("a.b") + text("x") + text("touch MARK") + b"s",
+        call("a." + "b" * 100_000),
+        name("a.__reduce__") + name("a.b") + b"\x85R" + b")R",
+        b"}q\x07" + text("itself") + b"h\x07s",
+        b"]q\x07h\x07a",
+        b"}" + b")" + b"\x85" * 200_000 + b"Ns",
+        b"}" + (text("a") + b"}") * 100_000 + b"s" * 100_000,
+    ],
+)
+def test_what_is_unknown_beside_the_weights_is_inert(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, harm: bytes
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    weight = text("w") + tensor(8, 0, [8], [1])
+    pickled = b"\x80\x02}(" + text("beside") + harm + weight + b"u."
+    path = write(tmp_path / "a.pth", pickled, STORAGES)
+    found = read_pth(path)
+    np.testing.assert_array_equal(found["w"], FLOATS)
+    assert list(found) == ["w"]
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("copier", ["collections.OrderedDict", "torch.Size", "_codecs.encode"])
+def test_what_copies_a_large_object_again_and_again_is_stopped(tmp_path: Path, copier: str) -> None:
+    big = text("a" * 4_000_000) + text("latin1") + b"\x86"
+    if copier != "_codecs.encode":
+        pair = b"]" + text("a") + b"aNa" if copier == "collections.OrderedDict" else b"N"
+        big = b"](" + pair + b"q\x01" + b"h\x01" * 200_000 + b"e\x85"
+    again = b"q\x00" + (name(copier) + b"h\x00R0") * 100_000
+    path = write(tmp_path / "a.pth", b"\x80\x02" + big + again + b".", {})
+    with pytest.raises(WeightsError, match="too long for a checkpoint"):
+        read_pth(path)
+
+
+def test_references_do_not_multiply(tmp_path: Path) -> None:
+    """A dict of ten dicts, each the same dict of ten dicts, and so on: 10 ** 40 entries."""
+    nested = tensor(8, 0, [8], [1]) + b"q\x00"
+    for level in range(1, 41):
+        items = b"".join(text(str(i)) + b"h" + bytes([level - 1]) for i in range(10))
+        nested += b"0}(" + items + b"uq" + bytes([level])
+    path = write(tmp_path / "a.pth", b"\x80\x02" + nested + b".", STORAGES)
+    with little_memory(), pytest.raises(WeightsError, match="no tensor"):
         read_pth(path)
 
 

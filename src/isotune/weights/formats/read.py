@@ -16,7 +16,13 @@ from isotune.storage.signatures import HEAD, describe
 from isotune.storage.untrusted import open_regular
 from isotune.weights.formats.arrays import check_shape, widen_bfloat16
 from isotune.weights.formats.ckpt.read import is_ckpt, read_ckpt
-from isotune.weights.formats.files import Unreadable, opened, printable
+from isotune.weights.formats.files import (
+    FileTensors,
+    Unreadable,
+    check_prefix,
+    opened,
+    printable,
+)
 from isotune.weights.formats.pth.read import read_pth
 from isotune.weights.formats.pth.zip import MAGIC as ZIP_MAGIC
 
@@ -42,26 +48,31 @@ SAFETENSORS_HEADER = 100_000_000
 """Largest size of a header in bytes."""
 
 
-def read_weights(path: str | Path) -> dict[str, NDArray[Any]]:
+def read_weights(path: str | Path, prefix: str | None = None) -> FileTensors:
     """Reads a ``.pth``, ``.safetensors`` or MindSpore ``.ckpt`` file.
+
+    Args:
+        path: the file.
+        prefix: what the names of the wanted tensors begin with; None reads all that may be weights.
 
     Returns:
         Contiguous arrays by name, with the file's shapes and dtypes, except bfloat16, which
         becomes float32.
 
     Raises:
-        WeightsError: the file is missing, damaged, unsafe, or of another format.
+        WeightsError: the file is missing, damaged, unsafe, or of another format, or no name begins
+            with `prefix`.
     """
     path = Path(path)
     with opened(path) as file:
         head = file.read(HEAD)
         kind = _format(head, path.stat().st_size)
-        if kind == "safetensors":
-            return _read_safetensors(file)
-        if kind == "ckpt":
-            return read_ckpt(file)
+        if kind in ("safetensors", "ckpt"):
+            tensors = read_ckpt(file) if kind == "ckpt" else _read_safetensors(file)
+            check_prefix(tensors, prefix)
+            return FileTensors({n: v for n, v in tensors.items() if n.startswith(prefix or "")})
     if kind == "pth":
-        return read_pth(path)
+        return read_pth(path, prefix)
     raise WeightsError(f"'{path}' {_wrong_format(head)}.")
 
 

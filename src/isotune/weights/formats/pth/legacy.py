@@ -15,9 +15,16 @@ from numpy.typing import NDArray
 
 from isotune.weights.formats.arrays import read_bytes
 from isotune.weights.formats.files import Unreadable
+from isotune.weights.formats.pth.inert import Inert, UnsupportedTensor
 from isotune.weights.formats.pth.names import NAMES, DType
 from isotune.weights.formats.pth.pickle import read_pickle
-from isotune.weights.formats.pth.tensors import Storage, Storages, is_count, itemsize
+from isotune.weights.formats.pth.tensors import (
+    OTHER_SIZES,
+    Storage,
+    Storages,
+    is_count,
+    itemsize,
+)
 
 MAGIC_NUMBER = 0x1950A86A20F9469CFC6C
 PROTOCOL_VERSION = 1001
@@ -37,7 +44,7 @@ class LegacyFormat(Storages):
         super().__init__(file.seek(0, io.SEEK_END))
         file.seek(0)
         self._file = file
-        self._itemsizes: dict[str, int] = {}
+        self._itemsizes: dict[str, int | None] = {}
         pickles = _Bounded(file, self.file_size)
         if read_pickle(pickles, {}) != MAGIC_NUMBER:
             raise Unreadable("it is a pickle, but not one that torch.save wrote")
@@ -69,7 +76,10 @@ class LegacyFormat(Storages):
             self._file.seek(position)
             header = self._file.read(8)
             elements = int.from_bytes(header, "little")
-            size = elements * self._itemsizes[key]
+            width = self._itemsizes[key]
+            if width is None:
+                break  # where the next one begins is unknown
+            size = elements * width
             position += 8
             if len(header) < 8 or position + size > self.file_size:
                 raise Unreadable(f"it is cut off, or damaged, at storage '{key}'")
@@ -77,12 +87,17 @@ class LegacyFormat(Storages):
             position += size
         return places
 
-    def _storage(self, identity: Any) -> Storage:
-        """Reads a persistent id: ("storage", type, key, device, elements, view).
+    def _storage(self, identity: Any) -> Storage | Inert:
+        """Reads a persistent id: ("storage", type, key, device, elements, view), or a class.
 
         A view is (key, start, elements): PyTorch before 0.4 stored parts of other storages.
         """
         match identity:
+            case ("module", Inert() as kind, _, _):  # a class, with its source code
+                return kind
+            case ("storage", Inert() as kind, str() as key, _, _, _):
+                self._itemsizes.setdefault(key, OTHER_SIZES.get(kind.name.rpartition(".")[2]))
+                return UnsupportedTensor(kind.name)
             case ("storage", DType() as dtype, str() as key, _, length, view):
                 self._itemsizes.setdefault(key, itemsize(dtype))
                 start = 0

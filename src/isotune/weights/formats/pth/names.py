@@ -1,11 +1,13 @@
-"""The only names that a PyTorch file may use, each with a harmless replacement."""
+"""The names in PyTorch files that make tensors, each with a harmless replacement."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from isotune.weights.formats.files import Unreadable
-from isotune.weights.formats.pth.pickle import IGNORED, Global, Globals
+from isotune.weights.formats.pth.inert import Inert, UnsupportedTensor
+from isotune.weights.formats.pth.numpy import Array, ArrayType, encode, from_buffer, no_bytes
+from isotune.weights.formats.pth.pickle import Global, Globals
 from isotune.weights.formats.pth.tensors import DTYPES, Tensor, make_tensor
 
 STORAGES = {
@@ -28,6 +30,9 @@ class DType(str):
     """A dtype named in a file: a key of DTYPES, of a type that a file's own text never has."""
 
 
+LAZY = "lazily negated or conjugated; call resolve_neg() or resolve_conj() before saving"
+
+
 def _tensor(
     storage: Any,
     offset: Any,
@@ -36,10 +41,12 @@ def _tensor(
     requires_grad: Any = False,
     hooks: Any = None,
     metadata: Any = None,
-) -> Tensor:
+) -> Tensor | Inert:
+    if isinstance(storage, Inert):
+        return UnsupportedTensor(storage.name)
     # Metadata contain the flags "conj" and "neg": the values differ from the stored ones.
     if metadata:
-        raise Unreadable("it holds a lazily negated or conjugated tensor; call resolve_neg() first")
+        return UnsupportedTensor(LAZY)
     return make_tensor(storage, offset, shape, strides)
 
 
@@ -52,9 +59,13 @@ def _typed_tensor(
     hooks: Any,
     dtype: Any,
     metadata: Any = None,
-) -> Tensor:
-    if metadata or not isinstance(dtype, DType):
-        raise Unreadable("a tensor has no dtype, or is lazily negated or conjugated")
+) -> Tensor | Inert:
+    if isinstance(dtype, Inert):
+        return UnsupportedTensor(dtype.name)
+    if metadata:
+        return UnsupportedTensor(LAZY)
+    if not isinstance(dtype, DType):
+        raise Unreadable("a tensor has no dtype")
     return make_tensor(storage, offset, shape, strides, str(dtype))
 
 
@@ -62,7 +73,14 @@ def _parameter(data: Any, requires_grad: Any, hooks: Any, state: Any = None) -> 
     return data
 
 
+def _from_array(array: Any, *_options: Any) -> Any:
+    # bfloat16 is stored as a float32 array, so the array is right in any case.
+    return array
+
+
 def _tensor_with_attributes(function: Any, kind: Any, arguments: Any, state: Any) -> Any:
+    if isinstance(function, Inert):
+        return UnsupportedTensor(function.name, arguments)
     if not (isinstance(function, Global) and function.call and isinstance(arguments, tuple)):
         raise Unreadable("a tensor's attributes are damaged")
     if function.call is _tensor_with_attributes:
@@ -75,9 +93,9 @@ def _ordered_dict(items: Any = ()) -> dict[Any, Any]:
     if not isinstance(items, (list, tuple)):
         raise Unreadable("an ordered dict in it is damaged")
     for item in items:
-        if not (isinstance(item, (list, tuple)) and len(item) == 2 and isinstance(item[0], str)):
+        if not (isinstance(item, (list, tuple)) and len(item) == 2):
             raise Unreadable("an ordered dict in it is damaged")
-        result[item[0]] = item[1]
+        result[item[0] if isinstance(item[0], (str, int)) else Inert("key")] = item[1]
     return result
 
 
@@ -85,22 +103,10 @@ def _size(sides: Any = ()) -> tuple[Any, ...]:
     return tuple(sides) if isinstance(sides, (tuple, list)) else ()
 
 
-def _ignore(*_arguments: Any) -> Any:
-    return IGNORED
+def _numpy(module: str, name: str, meaning: Global) -> dict[tuple[str, str], Global]:
+    # NumPy 2 moved its modules.
+    return {(f"numpy.{core}.{module}", name): meaning for core in ("core", "_core")}
 
-
-_IGNORED_CALLS = (
-    ("torch", "device"),
-    ("torch", "Tensor"),
-    ("torch.nn.parameter", "Parameter"),
-    ("numpy.core.multiarray", "scalar"),
-    ("numpy._core.multiarray", "scalar"),
-    ("numpy", "dtype"),
-    ("_codecs", "encode"),
-    ("argparse", "Namespace"),
-)
-"""Names of other objects in training checkpoints: settings, and numbers such as the best
-accuracy. They are ignored."""
 
 NAMES: Globals = {
     ("collections", "OrderedDict"): Global(call=_ordered_dict),
@@ -114,5 +120,11 @@ NAMES: Globals = {
     **{("torch", name): Global(value=DType(name)) for name in DTYPES},
     **{("torch", name): Global(value=DType(dtype)) for name, dtype in STORAGES.items()},
     **{("torch.storage", name): Global(value=DType(dtype)) for name, dtype in STORAGES.items()},
-    **{name: Global(call=_ignore) for name in _IGNORED_CALLS},
+    ("torch._utils", "_rebuild_device_tensor_from_numpy"): Global(call=_from_array),
+    ("torch._utils", "_rebuild_xla_tensor"): Global(call=_from_array),
+    ("numpy", "dtype"): Global(call=ArrayType),
+    ("_codecs", "encode"): Global(call=encode),
+    ("__builtin__", "bytes"): Global(call=no_bytes),
+    **_numpy("multiarray", "_reconstruct", Global(call=Array)),
+    **_numpy("numeric", "_frombuffer", Global(call=from_buffer)),
 }

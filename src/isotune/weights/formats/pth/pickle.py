@@ -1,9 +1,9 @@
 """Reads the pickles in PyTorch files without Python's unpickler.
 
 Python's unpickler calls any function that a file names. This interpreter supports only the few
-instructions that a state dict needs. It decodes them with :mod:`pickletools`, which executes
+instructions that checkpoints need. It decodes them with :mod:`pickletools`, which executes
 nothing, and looks names up in a table. It imports nothing, accesses no attribute and calls nothing
-outside that table.
+outside that table: other names become :class:`~isotune.weights.formats.pth.inert.Inert`.
 """
 
 from __future__ import annotations
@@ -15,10 +15,13 @@ from dataclasses import dataclass
 from typing import IO, Any, Protocol, cast
 
 from isotune.weights.formats.files import Unreadable, printable
+from isotune.weights.formats.pth.inert import Buildable, Inert, runs_code
 
-MAX_INSTRUCTIONS = 5_000_000
+MAX_INSTRUCTIONS = 2_000_000
 """Largest number of instructions, which takes a few seconds; a state dict has about 60 per
-tensor."""
+tensor, and a logged number in a checkpoint about 5."""
+
+TOO_LONG = "its pickle is too long for a checkpoint"
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,11 +32,6 @@ class Global:
     call: Callable[..., Any] | None = None
 
 
-class Ignored:
-    """Stands for an object without influence on the weights; items added to it are dropped."""
-
-
-IGNORED = Ignored()
 Globals = Mapping[tuple[str, str], Global]
 
 # fmt: off
@@ -48,11 +46,12 @@ _PUSH_NEW: Mapping[str, Callable[[], Any]] = {
     "EMPTY_DICT": dict,
     "EMPTY_LIST": list,
     "EMPTY_TUPLE": tuple,
-    "EMPTY_SET": Ignored,
+    "EMPTY_SET": list,
 }
 _TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 _SKIP = frozenset({"PROTO", "FRAME"})
 _KEYS = (str, bytes, int, float, type(None))
+_SIZED = (str, bytes, list, tuple, dict)
 
 
 class PickleSource(Protocol):
@@ -75,21 +74,24 @@ def read_pickle(
 
     Args:
         file: the open file.
-        names: allowed names and their meanings, by (module, name).
+        names: known names and their meanings, by (module, name).
         persistent: converts a persistent id to an object.
 
     Returns:
-        Plain Python objects, those of `names` and `persistent`, and :data:`IGNORED`.
+        Plain Python objects, those of `names` and `persistent`, and :class:`Inert` for what other
+        names would make. Sets become lists.
 
     Raises:
-        Unreadable: the pickle is damaged, too long, or uses a name that is not in `names`.
+        Unreadable: the pickle is damaged, too long, or uses a name that runs code.
     """
     machine = _Machine(names, persistent)
     try:
-        for count, (opcode, argument, _) in enumerate(pickletools.genops(cast("IO[bytes]", file))):
+        start = file.tell()
+        instructions = enumerate(pickletools.genops(cast("IO[bytes]", file)))
+        for count, (opcode, argument, position) in instructions:
             if count == MAX_INSTRUCTIONS:
-                raise Unreadable("its pickle is too long for a state dict")
-            machine.step(opcode.name, argument)
+                raise Unreadable(TOO_LONG)
+            machine.step(opcode.name, argument, (position or 0) - start)
         return machine.result()
     except (ValueError, OverflowError, struct.error, IndexError) as error:
         raise Unreadable("its pickle is damaged or cut off") from error
@@ -104,8 +106,11 @@ class _Machine:
         self._stack: list[Any] = []
         self._marks: list[int] = []
         self._memo: dict[int, Any] = {}
+        self._copied = 0
+        self._position = 0
 
-    def step(self, name: str, argument: Any) -> None:
+    def step(self, name: str, argument: Any, position: int) -> None:
+        self._position = position
         if name in _PUSH_ARGUMENT:
             self._stack.append(argument)
         elif name in _PUSH_CONSTANT:
@@ -120,10 +125,12 @@ class _Machine:
             self._get(argument)
         elif name == "GLOBAL":
             self._global(*argument.split(" ", 1))
+        elif name == "INST":
+            self._named_instance(*argument.split(" ", 1))
         elif name not in _SKIP:
             handler = _HANDLERS.get(name)
             if handler is None:
-                raise Unreadable(f"its pickle uses {name}, which no state dict needs")
+                raise Unreadable(f"its pickle uses {name}, which no checkpoint needs")
             handler(self)
 
     def result(self) -> Any:
@@ -143,13 +150,16 @@ class _Machine:
 
     def _global(self, module: str, name: str) -> None:
         meaning = self._names.get((module, name))
-        if meaning is None:
-            shown = printable(f"{module}.{name}", 80)
+        if meaning is not None:
+            self._stack.append(meaning if meaning.call else meaning.value)
+            return
+        path = f"{module}.{name}"
+        if runs_code(module, name):
             raise Unreadable(
-                f"it asks for '{shown}', which the state dict of a model does not need and which"
-                " is refused; save model.state_dict() alone"
+                f"it asks for '{printable(path, 80)}', which is refused: with this, malicious files"
+                " run code. Nothing was run"
             )
-        self._stack.append(meaning if meaning.call else meaning.value)
+        self._stack.append(Inert(path))
 
     def _stack_global(self) -> None:
         name, module = self._stack.pop(), self._stack.pop()
@@ -176,34 +186,69 @@ class _Machine:
         target = self._stack[-1]
         if isinstance(target, list):
             target.extend(items)
-        elif not isinstance(target, Ignored):
+        elif isinstance(target, Inert):
+            target.parts.extend(items)
+        else:
             raise Unreadable("its pickle is damaged: it appends to what is no list")
 
     def _set_items(self, items: list[Any]) -> None:
         target = self._stack[-1]
-        if isinstance(target, Ignored):
-            return
+        if isinstance(target, Inert):
+            target = target.content
         if not isinstance(target, dict) or len(items) % 2:
             raise Unreadable("its pickle is damaged: it sets items of what is no dict")
         for key, value in zip(items[::2], items[1::2], strict=True):
-            if not isinstance(key, _KEYS):
-                raise Unreadable("a dict in it has keys that are neither text nor numbers")
-            target[key] = value
+            # Hashing a tuple of tuples of tuples ... would overflow the stack.
+            target[key if isinstance(key, _KEYS) else Inert("key")] = value
 
     def _reduce(self) -> None:
         arguments, function = self._stack.pop(), self._stack.pop()
-        if isinstance(function, Ignored):
-            self._stack.append(IGNORED)
+        self._call(function, arguments)
+
+    def _call(self, function: Any, arguments: Any) -> None:
+        if not isinstance(arguments, tuple):
+            raise Unreadable("its pickle is damaged: it calls a function without arguments")
+        if isinstance(function, Inert):
+            self._stack.append(Inert(function.name, arguments))
             return
         if not isinstance(function, Global) or function.call is None:
             raise Unreadable("its pickle is damaged: it calls what is no function")
-        if not isinstance(arguments, tuple):
-            raise Unreadable("its pickle is damaged: it calls a function without arguments")
+        self._count_copies(arguments)
         try:
             result = function.call(*arguments)
         except TypeError:
             raise Unreadable("its pickle is damaged: a call has the wrong arguments") from None
         self._stack.append(result)
+
+    def _count_copies(self, arguments: Any) -> None:
+        # One large object, passed again and again, would be copied each time.
+        if isinstance(arguments, tuple):
+            self._copied += sum(len(each) for each in arguments if isinstance(each, _SIZED))
+        if self._copied > MAX_INSTRUCTIONS + 2 * self._position:
+            raise Unreadable(TOO_LONG)
+
+    def _reduce_with_keywords(self) -> None:
+        keywords = self._stack.pop()
+        if not isinstance(keywords, dict):
+            raise Unreadable("its pickle is damaged: it calls a function without arguments")
+        self._reduce()
+
+    def _instance(self) -> None:
+        function, *arguments = self._items()
+        self._call(function, tuple(arguments))
+
+    def _named_instance(self, module: str, name: str) -> None:
+        arguments = self._items()
+        self._global(module, name)
+        self._call(self._stack.pop(), tuple(arguments))
+
+    def _build(self) -> None:
+        state, target = self._stack.pop(), self._stack[-1]
+        if isinstance(target, Inert):
+            target.state = state
+        elif isinstance(target, Buildable):
+            self._count_copies(state)
+            target.build(state)
 
     def _persistent_id(self) -> None:
         if self._persistent is None:
@@ -227,10 +272,6 @@ class _Machine:
         items = self._items()
         self._append(items)
 
-    def _frozen_set(self) -> None:
-        self._items()
-        self._stack.append(IGNORED)
-
     def _append_one(self) -> None:
         item = self._stack.pop()
         self._append([item])
@@ -240,7 +281,6 @@ class _Machine:
             raise Unreadable("its pickle is damaged: it does not end with one object")
 
 
-# BUILD sets attributes; those of a state dict (OrderedDict's _metadata) are no weights.
 _HANDLERS: Mapping[str, Callable[[_Machine], Any]] = {
     "MARK": _Machine._mark,
     "POP": _Machine._pop,
@@ -251,7 +291,7 @@ _HANDLERS: Mapping[str, Callable[[_Machine], Any]] = {
     "TUPLE": lambda machine: machine._stack.append(tuple(machine._items())),
     "LIST": lambda machine: machine._stack.append(machine._items()),
     "DICT": _Machine._dict_from_mark,
-    "FROZENSET": _Machine._frozen_set,
+    "FROZENSET": lambda machine: machine._stack.append(machine._items()),
     "APPEND": _Machine._append_one,
     "APPENDS": _Machine._append_from_mark,
     "ADDITEMS": _Machine._append_from_mark,
@@ -260,6 +300,8 @@ _HANDLERS: Mapping[str, Callable[[_Machine], Any]] = {
     "STACK_GLOBAL": _Machine._stack_global,
     "REDUCE": _Machine._reduce,
     "NEWOBJ": _Machine._reduce,
-    "BUILD": lambda machine: machine._stack.pop(),
+    "NEWOBJ_EX": _Machine._reduce_with_keywords,
+    "OBJ": _Machine._instance,
+    "BUILD": _Machine._build,
     "BINPERSID": _Machine._persistent_id,
 }

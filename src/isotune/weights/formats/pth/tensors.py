@@ -77,6 +77,18 @@ class Tensor:
         return math.prod(self.shape)
 
 
+OTHER_SIZES = {
+    "ComplexDoubleStorage": 16,
+    "ComplexFloatStorage": 8,
+    "QInt32Storage": 4,
+    "QInt8Storage": 1,
+    "QUInt8Storage": 1,
+    "QUInt4x2Storage": 1,
+    "QUInt2x4Storage": 1,
+}
+"""Sizes in bytes of an element of PyTorch's storages that are not read."""
+
+
 def itemsize(dtype: str) -> int:
     """Returns the size of one element in bytes."""
     return int(DTYPES[dtype][1])
@@ -90,7 +102,7 @@ def make_tensor(storage: Any, offset: Any, shape: Any, strides: Any, dtype: str 
     """
     if not isinstance(storage, Storage):
         raise Unreadable("a tensor has no storage")
-    if not (_are_counts(shape) and _are_counts(strides) and _are_counts((offset,))):
+    if not (are_counts(shape) and are_counts(strides) and are_counts((offset,))):
         raise Unreadable("a tensor's shape, strides or offset are not whole numbers from 0 on")
     if len(shape) != len(strides) or len(shape) > MAX_DIMENSIONS:
         raise Unreadable(f"a tensor has {len(shape)} dimensions and {len(strides)} strides")
@@ -109,7 +121,8 @@ def is_count(value: Any) -> bool:
     return type(value) is int and 0 <= value < 1 << 62
 
 
-def _are_counts(values: Any) -> bool:
+def are_counts(values: Any) -> bool:
+    """Whether `values` is a tuple of numbers of elements."""
     return isinstance(values, tuple) and all(is_count(value) for value in values)
 
 

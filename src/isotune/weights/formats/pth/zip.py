@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from isotune.weights.formats.arrays import read_bytes
 from isotune.weights.formats.files import Unreadable
+from isotune.weights.formats.pth.inert import Inert, UnsupportedTensor
 from isotune.weights.formats.pth.names import NAMES, DType
 from isotune.weights.formats.pth.pickle import read_pickle
 from isotune.weights.formats.pth.tensors import Storage, Storages, is_count
@@ -95,9 +96,11 @@ def _directory(file: BinaryIO) -> dict[str, zipfile.ZipInfo]:
         raise Unreadable("its zip directory is damaged, or its end is cut off") from error
 
 
-def _storage(identity: Any) -> Storage:
+def _storage(identity: Any) -> Storage | Inert:
     """Reads a persistent id: ("storage", type, key, device, elements)."""
     match identity:
         case ("storage", DType() as dtype, str() as key, _, length) if is_count(length):
             return Storage(key, str(dtype), 0, length)
+        case ("storage", Inert() as kind, str(), _, _):
+            return UnsupportedTensor(kind.name)
     raise Unreadable("a storage in it is described in an unknown way")
