@@ -38,7 +38,8 @@ def test_there_and_back_again(tmp_path: Path, first: str, second: str) -> None:
     assert (done.backbone, done.tensors, done.target) == ("mobilenet_v2", 262, paths[1])
     assert done.head == {"classifier.1.weight": (1000, 1280), "classifier.1.bias": (1000,)}
     assert done.dialects == (("MindSpore",) if first == "ckpt" else ())
-    assert done.notes == ("1 tensor is not a weight and was left out: moments.features.0.0.weight",)
+    left_out = "1 tensor (moments.features.0.0.weight)"
+    assert done.notes == (f"left out beside the weights: {left_out}",)
     isotune.convert(paths[1], paths[2])
     assert_equal(read_weights(paths[2]), MOBILENET)
 
@@ -51,6 +52,35 @@ def test_any_head_is_kept_and_halves_become_floats(tmp_path: Path) -> None:
     found = read_weights(tmp_path / "a.pth")
     assert {value.dtype for value in found.values()} == {np.dtype(np.float32)}
     assert list(found) == [name for name in LENET if name != "fc3.bias"]  # torchvision's order
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_values_that_are_not_finite_are_refused(tmp_path: Path, suffix: str) -> None:
+    source, target = tmp_path / f"a.{suffix}", tmp_path / "b.ckpt"
+    spoiled = {name: value.copy() for name, value in LENET.items()}
+    spoiled["conv1.weight"].flat[:2] = np.nan, np.inf
+    spoiled["fc3.bias"][0] = -np.inf
+    save = {**spoiled, "fc3.mask": np.full(2, -np.inf, np.float32), "n": np.array(2)}
+    write_weights(source, save)
+    with pytest.raises(WeightsError, match="NaN or infinite") as error:
+        isotune.convert(source, target)
+    assert "2 tensors are spoiled: conv1.weight (2 of 450), fc3.bias (1 of 10)." in str(error.value)
+    assert not target.exists()
+    write_weights(tmp_path / "c.pth", {**LENET, "fc1.bias": np.full(120, 1e39)})
+    with pytest.raises(WeightsError, match=r"1 tensor is spoiled: fc1\.bias \(\d+ of 120\)"):
+        isotune.convert(tmp_path / "c.pth", target)
+
+
+def test_a_prefix_chooses_a_model(tmp_path: Path) -> None:
+    source = tmp_path / "a.safetensors"
+    two = {f"first.{name}": value for name, value in LENET.items()}
+    write_weights(source, {**two, **{f"second.{n}": v + 1 for n, v in LENET.items()}})
+    with pytest.raises(WeightsError, match=r"2 models that fit lenet, under 'first.', 'second.';"):
+        isotune.convert(source, tmp_path / "b.pth")
+    isotune.convert(source, tmp_path / "b.safetensors", prefix="second")
+    assert_equal(read_weights(tmp_path / "b.safetensors"), {n: v + 1 for n, v in LENET.items()})
+    with pytest.raises(WeightsError, match=r"under 'third'; .* 'first' \(10\), 'second' \(10\)"):
+        isotune.convert(source, tmp_path / "b.pth", prefix="third")
 
 
 def test_nothing_is_overwritten_unasked(tmp_path: Path) -> None:

@@ -19,13 +19,13 @@ from isotune.models.head import head_path
 from isotune.plugins import Plugins
 from isotune.plugins import plugins as default_plugins
 from isotune.storage.paths import exists, is_dir
-from isotune.weights.dialects.canonical import describe_dropped, to_canonical
 from isotune.weights.formats.files import printable
 from isotune.weights.formats.read import read_weights
 from isotune.weights.formats.write import writer
-from isotune.weights.load import fitting, without_head
-from isotune.weights.match import head_names, match
+from isotune.weights.load import fitting, notes, with_dot, without_head
+from isotune.weights.match import check_finite, head_names, match
 from isotune.weights.save import save_weights
+from isotune.weights.selection import Models
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,7 @@ def convert(
     target: str | Path,
     *,
     backbone: str | None = None,
+    prefix: str | None = None,
     checkpoint: str = "best",
     overwrite: bool = False,
     plugins: Plugins = default_plugins,
@@ -78,13 +79,15 @@ def convert(
         target: A ``.safetensors`` or ``.pth`` file, which get torchvision's names, or a
             ``.ckpt`` file, which gets MindSpore's.
         backbone: Name of the backbone; None recognizes it by names and shapes.
+        prefix: What the names of the wanted tensors begin with, if a file holds several models;
+            None finds the model.
         checkpoint: Which checkpoint of a run.
         overwrite: Whether an existing `target` is replaced.
         plugins: Where third-party backbones are found.
 
     Raises:
-        WeightsError: `source` cannot be read, does not fit the backbone or any known one, or
-            `target` exists or cannot be written.
+        WeightsError: `source` cannot be read, does not fit the backbone or any known one, or has
+            values that are not finite, or `target` exists or cannot be written.
         RunError: `source` is a folder, but not a run's, or has no such checkpoint.
     """
     source, target = Path(source), Path(target)
@@ -94,8 +97,9 @@ def convert(
     if is_dir(source):
         weights = _of_run(source, checkpoint, plugins)
     else:
-        weights = _of_file(source, backbone, plugins)
+        weights = _of_file(source, backbone, prefix, plugins)
     tensors = in_layout_order(weights.backbone, weights.tensors)
+    check_finite(tensors, str(source))
     save_weights(target, tensors, weights.backbone)
     return Conversion(
         target=target,
@@ -121,15 +125,16 @@ def _of_run(folder: Path, checkpoint: str, plugins: Plugins) -> _Source:
     return _Source(entry.name, tensors, [name for name in tensors if is_under(path, name)])
 
 
-def _of_file(path: Path, backbone: str | None, plugins: Plugins) -> _Source:
-    state = read_weights(path)
+def _of_file(path: Path, backbone: str | None, prefix: str | None, plugins: Plugins) -> _Source:
+    prefix = with_dot(prefix)
+    state = read_weights(path, prefix)
     if backbone is None:
-        entry = _recognize(path, state)
+        entry = _recognize(path, state, prefix)
     else:
         entry = find_backbone(backbone, catalogue(plugins.backbones()))
     # The names of a third party's backbone only its own code knows: all are weights.
     known = without_head(entry)
-    renamed = to_canonical(state, entry, str(path), known or {})
+    renamed = Models(state, str(path), prefix).choose(entry, known or {})
     backbone_names = known or [n for n in renamed.tensors if not is_under(entry.classifier, n)]
     head = head_names(backbone_names, renamed.tensors, entry)
     tensors = (
@@ -140,12 +145,11 @@ def _of_file(path: Path, backbone: str | None, plugins: Plugins) -> _Source:
             **{name: np.asarray(renamed.tensors[name], np.float32) for name in head},
         }
     )
-    dropped = (describe_dropped(renamed.dropped),) if renamed.dropped else ()
-    return _Source(entry.name, tensors, head, renamed.dialects, (*dropped, *renamed.notes))
+    return _Source(entry.name, tensors, head, renamed.dialects, notes(renamed, state))
 
 
-def _recognize(path: Path, state: Mapping[str, NDArray[Any]]) -> BackboneEntry:
-    fits = fitting(state)
+def _recognize(path: Path, state: Mapping[str, NDArray[Any]], prefix: str | None) -> BackboneEntry:
+    fits = fitting(state, prefix)
     if len(fits) == 1:
         return fits[0]
     if fits:

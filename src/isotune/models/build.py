@@ -119,4 +119,4 @@ def _backbone_state(
         raise WeightsError(f"backbone.weights: {error}") from error
     if path is None:
         return initial_state(shapes, spec.seed, entry.initialization)
-    return load_backbone(path, entry, shapes)
+    return load_backbone(path, entry, shapes, spec.backbone.prefix)

@@ -22,9 +22,12 @@ class BackboneSpec(SpecModel):
         url: Address to download the file of `weights` from if it does not exist; it is stored
             under that name in ``$ISOTUNE_HOME/weights``.
         sha256: First digits, at least 8, of the SHA-256 of that download.
+        prefix: What the names of the wanted tensors begin with, if the file holds several models
+            that fit, as in ``state_dict_ema`` or ``teacher.backbone``; null finds the model.
     """
 
     name: str
     weights: Annotated[str, Field(min_length=1)] = "imagenet"
     url: Url | None = None
     sha256: Digest | None = None
+    prefix: Annotated[str, Field(min_length=1)] | None = None

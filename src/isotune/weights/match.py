@@ -79,6 +79,39 @@ def fits(expected: Shapes, state: Arrays, entry: BackboneEntry) -> bool:
     return not _faults(expected, {n: v for n, v in state.items() if n not in head})
 
 
+def check_finite(tensors: Arrays, source: str) -> None:
+    """Refuses weights with NaN or infinite values, which train to nothing or spoil every output.
+
+    Integers and masks, which may be infinite on purpose, are not affected.
+
+    Args:
+        tensors: arrays by name.
+        source: the file's name, for messages.
+
+    Raises:
+        WeightsError: a value is not finite, or not in float32. The message lists the tensors, each
+            with the number of such values.
+    """
+    spoiled: dict[str, int] = {}
+    for name, value in tensors.items():
+        if value.dtype.kind != "f" or "mask" in name.rpartition(".")[2]:
+            continue
+        finite = np.isfinite(_float32(value))
+        if not finite.all():
+            spoiled[name] = int(finite.size - np.count_nonzero(finite))
+    if not spoiled:
+        return
+    listed = _listed(
+        "spoiled",
+        [*spoiled],
+        lambda name: f"{_line(name)} ({spoiled[name]} of {tensors[name].size})",
+    )
+    raise WeightsError(
+        f"'{source}' has values that are NaN or infinite: {listed}. It was saved by a training that"
+        " had diverged, or is damaged; take an earlier checkpoint."
+    )
+
+
 def _check(expected: Shapes, state: Arrays, source: str, model: str) -> None:
     if faults := _faults(expected, state):
         raise WeightsError(f"'{source}' does not fit {model}: {'; '.join(faults)}.")
@@ -118,4 +151,5 @@ def _listed(kind: str, names: list[str], show: Callable[[str], str] = _line) -> 
 
 
 def _float32(value: NDArray[Any]) -> NDArray[np.float32]:
-    return np.require(value, dtype=np.float32, requirements="C")
+    with np.errstate(over="ignore"):  # check_finite says it by name
+        return np.require(value, dtype=np.float32, requirements="C")

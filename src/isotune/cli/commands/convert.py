@@ -20,6 +20,12 @@ def convert(
         str | None,
         typer.Option("--backbone", metavar="NAME", help="Backbone of the weights, if unclear."),
     ] = None,
+    prefix: Annotated[
+        str | None,
+        typer.Option(
+            "--prefix", metavar="PREFIX", help="Names to take, if IN holds several models."
+        ),
+    ] = None,
     checkpoint: Annotated[
         str, typer.Option("--checkpoint", "-c", metavar="NAME", help="The run's checkpoint.")
     ] = "best",
@@ -33,7 +39,9 @@ def convert(
     from isotune.cli.console import output, show
     from isotune.experiment.convert import convert as convert_file
 
-    result = convert_file(source, target, backbone=backbone, checkpoint=checkpoint, overwrite=force)
+    result = convert_file(
+        source, target, backbone=backbone, prefix=prefix, checkpoint=checkpoint, overwrite=force
+    )
     console = output()
     names = ", ".join(result.dialects) or "none, canonical names"
     show(console, f"read     {source}: {result.backbone}; dialect: {names}")

@@ -8,7 +8,7 @@ the layers, a third the parameters of a layer.
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +27,7 @@ PREFIXES = ("module.", "_orig_mod.", "state_dict.", "model.", "network.", "net."
 cells around a network (``TrainOneStepCell``, ``WithLossCell``)."""
 
 LISTED = 5
+"""Number of names that a message lists."""
 
 
 @dataclass(frozen=True)
@@ -119,11 +120,43 @@ def _rename(name: str, dialect: Dialect, entry: BackboneEntry) -> str:
     return f"{dialect.layers.get(layer, layer)}{dot}{parameter}"
 
 
-def describe_dropped(names: tuple[str, ...]) -> str:
-    """Returns a sentence about tensors that are not weights."""
-    listed = ", ".join(printable(name, 60) for name in names[:LISTED])
-    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
-    are = (
-        "tensor is not a weight and was" if len(names) == 1 else "tensors are not weights and were"
-    )
-    return f"{len(names)} {are} left out: {listed}{more}"
+def describe_left_out(names: Sequence[str], entries: Sequence[str] = ()) -> str:
+    """Returns a sentence about what stands beside the weights in a file.
+
+    Args:
+        names: names of tensors that were left out.
+        entries: names of other entries of the file.
+    """
+    tensors = f"{len(names)} tensor{'s' * (len(names) > 1)} ({_listed(_groups(names))})"
+    parts = [tensors] * bool(names) + [_listed([printable(each, 60) for each in entries])]
+    return f"left out beside the weights: {'; '.join(filter(None, parts))}"
+
+
+def _groups(names: Sequence[str]) -> list[str]:
+    """Returns names, with one item for all those that begin alike."""
+    shared, groups = "", _grouped(names, "")
+    for _ in range(LISTED):
+        first = names[0][len(shared) :].partition(".")[0] if names else ""
+        shared = f"{shared}{first}."
+        if len(names) < 2 or not all(name.startswith(shared) for name in names):
+            break
+        deeper = _grouped(names, shared)
+        groups = deeper if 1 < len(deeper) <= LISTED else groups
+    return groups
+
+
+def _grouped(names: Sequence[str], shared: str) -> list[str]:
+    by_first: dict[str, list[str]] = {}
+    for name in names:
+        by_first.setdefault(name[len(shared) :].partition(".")[0], []).append(name)
+    return [
+        printable(members[0], 60)
+        if len(members) == 1
+        else f"{printable(shared + first, 60)}.* ({len(members)})"
+        for first, members in by_first.items()
+    ]
+
+
+def _listed(items: Sequence[str]) -> str:
+    more = f" and {len(items) - LISTED} more" if len(items) > LISTED else ""
+    return f"{', '.join(items[:LISTED])}{more}"

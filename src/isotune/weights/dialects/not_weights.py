@@ -35,6 +35,19 @@ DROPOUT_STATE = "seed"
 """Parameter of MindSpore's dropout layers: the state of their random numbers."""
 
 
+BESIDE = re.compile(
+    r"criteri(on|a)|(\w*_)?loss(es)?(_\w*)?|(\w*_)?metrics?(_\w*)?|optimizers?(_\w*)?"
+    r"|(train|training|val|valid|validation|test|best)_\w+"
+    r"|(\w*_)?(acc|accuracy|f1|auroc|auc|precision|recall|confmat|confusion_matrix)(_?\d)?"
+)
+"""First parts of the names of loss functions and metrics in a training script's module."""
+
+
+def is_beside(part: str) -> bool:
+    """Whether the first part of a tensor's name is that of a loss function, metric or optimizer."""
+    return BESIDE.fullmatch(part) is not None
+
+
 def is_weight(name: str, names: Container[str]) -> bool:
     """Whether `name` is a weight, rather than optimizer state or a counter.
 
