@@ -115,6 +115,10 @@ class ImageSource(ABC):
         """
         return None
 
+    def unchanged(self) -> bool:
+        """Whether the images are still those that :meth:`digests` was computed from."""
+        return True
+
     def fingerprints(self) -> list[str] | None:
         """Returns text that changes with every change of the images or their order, or None.
 

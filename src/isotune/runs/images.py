@@ -16,7 +16,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator
-from itertools import islice
+from itertools import islice, zip_longest
 from pathlib import Path
 from typing import NamedTuple
 
@@ -77,30 +77,40 @@ def check_same_images(folder: Path, images: Iterable[ListedImage]) -> None:
         RunError: Images are gone, new, or have another content; the message counts them and names
             the first. Or the list is damaged.
     """
-    path, present = folder / FILE, list(images)
+    path = folder / FILE
     if not os.path.lexists(path):
         return
-    # Some more lines than there are images are enough to say what is gone.
-    listed = list(islice(_read(path), 2 * len(present) + 1000))
-    if len(listed) == len(present) and all(map(_equal, listed, present)):
+    listed, present = _read(path), iter(images)
+    for before, now in zip_longest(listed, present):
+        if before is None or now is None or not _equal(before, now):
+            break
+    else:
         return
-    before = {image.place: image for image in listed}
-    now = {image.place: image for image in present}
-    gone = [image for place, image in before.items() if place not in now]
-    new = [image for place, image in now.items() if place not in before]
-    other = [
-        now[place] for place in before if place in now and not _equal(before[place], now[place])
-    ]
-    found = [
-        f"{len(several)} {what}, the first {several[0]}"
-        for several, what in ((gone, "are gone"), (new, "are new"), (other, "have another content"))
-        if several
-    ]
-    differences = "; ".join(found) or "their order is another one"
+    rest = [now, *present]
+    # Some more lines than there are images are enough to say what is gone.
+    differences = _differences([before, *islice(listed, 2 * len(rest) + 1000)], rest)
     raise RunError(
         f"{folder}: the images are not those of the run: {differences}. Put back what was there, or"
         " start a new run."
     )
+
+
+def _differences(
+    listed: Iterable[ListedImage | None], present: Iterable[ListedImage | None]
+) -> str:
+    """Returns what became of images, from the first one on that is not the same; None is none."""
+    before = {image.place: image for image in listed if image}
+    now = {image.place: image for image in present if image}
+    both = [place for place in before if place in now]
+    kinds = {
+        "are gone": [image for place, image in before.items() if place not in now],
+        "are new": [image for place, image in now.items() if place not in before],
+        "have another content": [
+            now[place] for place in both if not _equal(before[place], now[place])
+        ],
+    }
+    found = [f"{len(some)} {what}, the first {some[0]}" for what, some in kinds.items() if some]
+    return "; ".join(found) or "their order is another one"
 
 
 def _equal(one: ListedImage, other: ListedImage) -> bool:

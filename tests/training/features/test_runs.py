@@ -236,6 +236,21 @@ def test_a_later_run_finds_features_of_the_same_images_and_weights_alone(
     assert len(computed) == 4, "those of validation still hold"
 
 
+def test_features_of_images_that_change_meanwhile_are_not_for_later_runs(
+    images: Path, tmp_path: Path, cache: Path
+) -> None:
+    own = copytree(images, tmp_path / "images")
+
+    class Changes:
+        def isotune_run_started(self, event: RunStarted) -> None:
+            turn(next((own / "train").glob("*/*.png")), 90)
+
+    pytest.importorskip("torch")
+    spec = {**lenet(own), "cache": {"views": 1}}
+    isotune.run(spec, backend="torch", device="cpu", output=tmp_path / "run", observers=[Changes()])
+    assert len(list(cache.glob("*.features"))) == 1, "those of validation alone"
+
+
 def test_damaged_features_are_computed_again(
     images: Path,
     tmp_path: Path,

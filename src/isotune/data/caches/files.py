@@ -81,7 +81,7 @@ class FolderFiles:
     def __init__(self, folder: Path, names: Sequence[str], part: str = "") -> None:
         self._folder = folder
         self._names = list(names)
-        self._digests: Digests | None = None
+        self._facts: _Facts | None = None
         place = os.fsencode(folder.resolve()) + b"\0" + os.fsencode(part)
         self._key = hashlib.sha256(place).hexdigest()[:32]
 
@@ -91,9 +91,13 @@ class FolderFiles:
         Args:
             workers: Number of reading threads; None chooses.
         """
-        if self._digests is None:
-            self._digests = self._examine(None, "", workers).digests
-        return self._digests
+        if self._facts is None:
+            self._facts = self._examine(None, "", workers)
+        return self._facts.digests
+
+    def unchanged(self) -> bool:
+        """Whether all files have the stamps that they had when their digests were computed."""
+        return self._facts is None or bool((self._facts.stamps == self._stamps(None)).all())
 
     def problems(self, check: Check, version: str, workers: int | None = None) -> list[str]:
         """Returns why each file is no readable image, ``""`` if it is one.
@@ -103,17 +107,20 @@ class FolderFiles:
             version: Changes whenever `check` might return something else for the same file.
             workers: Number of reading threads; None chooses.
         """
-        facts = self._examine(check, version, workers)
-        self._digests = facts.digests
-        return [problem or "" for problem in facts.problems]
+        self._facts = self._examine(check, version, workers)
+        return [problem or "" for problem in self._facts.problems]
+
+    def _stamps(self, workers: int | None) -> Stamps:
+        taken = in_threads(lambda i: stamp(self._path(i)), range(len(self._names)), workers)
+        return np.array(taken, np.int64).reshape(len(self._names), 4)
+
+    def _path(self, index: int) -> str:
+        return f"{self._folder}{os.sep}{self._names[index]}"
 
     def _examine(self, check: Check | None, version: str, workers: int | None) -> _Facts:
         """Returns what is known of the files after reading those that may have changed."""
         now, count = time.time_ns(), len(self._names)
-        paths = [f"{self._folder}{os.sep}{name}" for name in self._names]
-        stamps = np.array(
-            in_threads(lambda i: stamp(paths[i]), range(count), workers), np.int64
-        ).reshape(count, 4)
+        stamps = self._stamps(workers)
         names, cached_version, cached = self._load()
         known = cached if names == self._names else cached.at(_places(self._names, names))
         problems = known.problems
@@ -122,13 +129,13 @@ class FolderFiles:
         same = (known.stamps == stamps).all(axis=1)
 
         def read(index: int) -> tuple[bytes, str | None]:
-            digest = file_digest(paths[index])
+            digest = file_digest(self._path(index))
             problem = problems[index]
             unreadable = not any(digest)
             if digest != known.digests[index].tobytes() or (unreadable and not same[index]):
                 problem = None
             if problem is None and check is not None:
-                problem = check(paths[index])
+                problem = check(self._path(index))
             return digest, problem
 
         sure = (same & known.settled).tolist()

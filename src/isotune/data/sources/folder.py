@@ -114,6 +114,10 @@ class FolderSource(ImageSource):
         """Returns digests of the files' bytes; files that have not changed are not read again."""
         return self.files.digests()
 
+    def unchanged(self) -> bool:
+        """Whether no file has changed since its digest was computed."""
+        return self.files.unchanged()
+
 
 def _split_folder(root: Path, split: str) -> Path:
     if not is_dir(root):

@@ -47,6 +47,10 @@ class Relabeled(ImageSource):
         """Returns the digests of the images; None if the source has none."""
         return self._source.digests()
 
+    def unchanged(self) -> bool:
+        """Whether the source's images are still those of its digests."""
+        return self._source.unchanged()
+
     def fingerprints(self) -> list[str] | None:
         """Returns the source's fingerprints."""
         return self._source.fingerprints()

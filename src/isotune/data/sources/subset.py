@@ -42,6 +42,10 @@ class Subset(ImageSource):
         digests = self._source.digests()
         return None if digests is None else digests[self._indices]
 
+    def unchanged(self) -> bool:
+        """Whether the source's images are still those of its digests."""
+        return self._source.unchanged()
+
     def fingerprints(self) -> list[str] | None:
         """Returns the digests, or the source's own fingerprints followed by the indices."""
         if self.digests() is not None:

@@ -48,6 +48,8 @@ class FeatureCache:
             rows = None if key is None else self._store.load(key, self._batches.size)
             if rows is None:
                 draft = self._computed(view, waiting)
+                if key is not None and not self._batches.source.unchanged():
+                    key = None  # it names what the images were before
                 rows = None if draft is None else self._store.keep(draft, key)
             if rows is None:
                 self._too_large = True
