@@ -130,3 +130,23 @@ def test_a_proxy_that_refuses_is_named(refused: Refused, monkeypatch: pytest.Mon
             assert refused(f"{scheme}://example.com/file") == (
                 f"the proxy http://{host} of {scheme}_proxy answers 407"
             )
+
+
+@pytest.mark.parametrize(
+    ("proxy", "fault"),
+    [
+        ("http://user:hunter2@no-such-host.invalid:3128", "cannot be reached"),
+        ("socks5://user:hunter2@127.0.0.1:9", "needs another library: pip install pysocks"),
+        ("ftp://user:hunter2@127.0.0.1:9", "is not a valid address"),
+        ("http://user:hunter2@127.0.0.1:99999", "is not a valid address"),
+        ("http://user:hunter2@[bad", "is not a valid address"),
+    ],
+)
+def test_a_proxy_that_cannot_work_is_named(
+    refused: Refused, monkeypatch: pytest.MonkeyPatch, proxy: str, fault: str
+) -> None:
+    monkeypatch.setenv("https_proxy", proxy)
+    message = refused("https://example.com/file")
+    assert message.startswith("the proxy ")
+    assert message.endswith(f"of https_proxy {fault}")
+    assert "hunter2" not in message

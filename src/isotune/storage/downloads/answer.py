@@ -13,7 +13,7 @@ import urllib3
 from isotune.storage.downloads.address import shown
 from isotune.storage.downloads.errors import Broken, DownloadError, Unreachable
 from isotune.storage.downloads.pace import PacedAdapter
-from isotune.storage.downloads.proxy import explain_proxy_error
+from isotune.storage.downloads.proxy import explain_proxy_error, proxy_of
 
 TIMEOUT = 30
 """Number of seconds to wait for a silent server."""
@@ -24,7 +24,7 @@ NO_ADDRESS = (
     requests.exceptions.MissingSchema,
     urllib3.exceptions.LocationValueError,
 )
-"""Raised before anything is sent."""
+"""Errors of an address, or of that of a proxy, before anything is sent."""
 
 REDIRECTS = 10
 """Number of redirects to follow."""
@@ -82,9 +82,19 @@ def _send(session: _Session, url: str, headers: Mapping[str, str]) -> requests.R
             raise Broken("the server's answer breaks off or is not HTTP") from error
         raise Unreachable("it cannot be reached") from error
     except (*NO_ADDRESS, UnicodeError) as error:
+        if _is_address(url) and proxy_of(url) is not None:
+            raise DownloadError(explain_proxy_error(url, error)) from error
         raise DownloadError("it is not a valid address") from error
     except (errors.RequestException, urllib3.exceptions.HTTPError, ValueError) as error:
         raise DownloadError("the server's answer is not HTTP") from error
+
+
+def _is_address(url: str) -> bool:
+    try:
+        requests.Request("GET", url).prepare()
+    except (requests.RequestException, ValueError):
+        return False
+    return True
 
 
 def _explain_ssl_error(error: BaseException) -> str:
