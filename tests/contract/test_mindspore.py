@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
 from isotune.testing import Classifiers, Freezing, Heads, State, Steps
 
-pytest.importorskip("mindspore")
+mindspore = pytest.importorskip("mindspore")
 nets = importlib.import_module("contract.nets_mindspore")
 
 
@@ -23,3 +25,21 @@ class TestMindSpore(Steps, Freezing, State, Heads, Classifiers):
 
     def to_numpy(self, tensor: Any) -> Any:
         return tensor.asnumpy()
+
+    @contextmanager
+    def unusual_settings(self) -> Iterator[None]:
+        mode = mindspore.get_context("mode")
+        mindspore.set_context(mode=mindspore.GRAPH_MODE)
+        try:
+            yield
+        finally:
+            mindspore.set_context(mode=mode)
+
+    def current_settings(self) -> Any:
+        names = ("mode", "device_target", "deterministic", "runtime_num_threads")
+        settings = [mindspore.get_context(name) for name in names]
+        return settings, mindspore.get_seed(), mindspore.get_rng_state().asnumpy().tobytes()
+
+    def draw(self) -> None:
+        super().draw()
+        mindspore.nn.Dense(2, 2)

@@ -80,3 +80,23 @@ def test_an_earlier_checkpoint_that_is_not_finite_is_refused_by_name(
         uses[use](folder, plugins=plugins("numpy"))
     used = uses[use](folder, checkpoint="epoch-0001", plugins=plugins("numpy"))
     assert np.isfinite(used.evaluate().logits).all()
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        ({"fc.bias": math.nan}, "'fc.bias' has values that are not finite"),
+        ({"fc.bias": 1e38, "fc.weight": 3e38}, r"the largest value .*, 3e\+38, is in 'fc.weight'"),
+    ],
+)
+def test_outputs_that_are_not_finite_are_refused(
+    values: dict[str, float], says: str, tmp_path: Path
+) -> None:
+    images = make_images(tmp_path / "images")
+    finished = run("numpy", experiment(images), tmp_path / "run")
+    for name, value in values.items():
+        finished.model.parameters()[name].fill(value)
+    for use in (finished.evaluate, lambda: finished.predict(images / "val/ants/0.png")):
+        with pytest.raises(RunError, match=f"the model's outputs are not finite: {says}"):
+            use()

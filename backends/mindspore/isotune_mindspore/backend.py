@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 
 from mindspore import nn
 
@@ -16,6 +17,7 @@ from isotune_mindspore.devices import cpu_threads
 from isotune_mindspore.freezing import MindSporeFreezing
 from isotune_mindspore.head import MindSporeHeads
 from isotune_mindspore.plugin import MindSporeOffer
+from isotune_mindspore.settings import default_settings
 from isotune_mindspore.trainer import MindSporeTrainer
 
 
@@ -43,6 +45,10 @@ class MindSporeBackend(Backend):
         long in float16.
         """
         return ("fp32",)
+
+    def isolated(self) -> AbstractContextManager[None]:
+        """Context in PyNative mode, with the caller's mode and seed afterwards."""
+        return default_settings()
 
     def versions(self) -> Mapping[str, str]:
         """Returns the versions that the plugin reports."""

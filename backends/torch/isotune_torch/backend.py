@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 
 import torch
 from torch import nn
@@ -17,6 +18,7 @@ from isotune_torch.devices import precisions
 from isotune_torch.freezing import TorchFreezing
 from isotune_torch.head import TorchHeads
 from isotune_torch.plugin import TorchOffer
+from isotune_torch.settings import default_settings
 from isotune_torch.trainer import TorchTrainer
 
 
@@ -41,6 +43,10 @@ class TorchBackend(Backend):
     def precisions(self) -> tuple[Precision, ...]:
         """Returns the precisions that the device supports; ``fp32`` is the first."""
         return precisions(self._device)
+
+    def isolated(self) -> AbstractContextManager[None]:
+        """Context in which PyTorch has its default settings; see :mod:`isotune_torch.settings`."""
+        return default_settings(self._device)
 
     def versions(self) -> Mapping[str, str]:
         """Returns the versions that the plugin reports."""

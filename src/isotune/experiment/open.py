@@ -26,6 +26,7 @@ from isotune.runs.folder import RunFolder
 from isotune.runs.schema import Manifest
 from isotune.spec.experiment import ExperimentSpec
 from isotune.spec.head import HeadSpec, LinearHeadSpec
+from isotune.training.isolation import isolated
 from isotune.training.plan import plan_with
 from isotune.weights.match import match_exact
 
@@ -61,7 +62,8 @@ def open_run(
     name = backend or manifest.backend
     entry = chosen_backbone(spec.backbone, name, plugins)
     opened = plugins.open_backend(name, device)
-    model = rebuild(spec, entry, opened, loaded, folder.checkpoints)
+    with isolated(opened):
+        model = rebuild(spec, entry, opened, loaded, folder.checkpoints)
     return Run(
         folder=folder,
         spec=spec,

@@ -17,7 +17,7 @@ from isotune.data.images import evaluation_batches, open_labeled
 from isotune.data.readable import Outcomes, readable_batches
 from isotune.data.sources.files import FileSource
 from isotune.data.sources.subset import Subset
-from isotune.errors import DatasetError
+from isotune.errors import DatasetError, RunError
 from isotune.interfaces.backend import Backend
 from isotune.interfaces.dataset import ImageSource
 from isotune.interfaces.metrics import EpochMetrics
@@ -25,6 +25,8 @@ from isotune.interfaces.trainer import Trainer, TrainingPlan
 from isotune.runs.folder import RunFolder
 from isotune.spec.experiment import ExperimentSpec
 from isotune.training.evaluation import Evaluation, evaluate, evaluation_size, logits_by_batch
+from isotune.training.finite import suspect
+from isotune.training.isolation import each_isolated, isolated
 from isotune.training.probabilities import probabilities, scores
 
 if TYPE_CHECKING:
@@ -72,7 +74,8 @@ class Run:
     @cached_property
     def _trainer(self) -> Trainer:
         # One for all calls: a backend may have to compile its evaluation step.
-        return self.backend.trainer(self.model, self.plan)
+        with isolated(self.backend):
+            return self.backend.trainer(self.model, self.plan)
 
     @property
     def _evaluation_size(self) -> int:
@@ -93,9 +96,18 @@ class Run:
         return self.evaluate_source(open_labeled(self.spec, self.classes, split, data))
 
     def evaluate_source(self, source: ImageSource) -> Evaluation:
-        """Evaluates the model on a source's images, at least one, in its order."""
+        """Evaluates the model on a source's images, at least one, in its order.
+
+        Raises:
+            DatasetError: an image is broken.
+            RunError: an output is not finite.
+        """
         batches = evaluation_batches(source, self.spec, self._evaluation_size).epoch(0)
-        return evaluate(self.backend, self._trainer, batches, normalization(self.spec), self.plan)
+        usual, trainer = normalization(self.spec), self._trainer
+        with isolated(self.backend):
+            evaluation = evaluate(self.backend, trainer, batches, usual, self.plan)
+        self._check_outputs(evaluation.logits)
+        return evaluation
 
     def predict(self, image: str | Path, top: int | None = None) -> Prediction:
         """Predicts the class of an image.
@@ -129,13 +141,18 @@ class Run:
         """Yields the predictions of any number of images, batch by batch.
 
         For an image that cannot be read it yields the error and continues.
+
+        Raises:
+            RunError: an output is not finite.
         """
         outcomes: Outcomes = deque()
         source = FileSource(images, self.classes, self.spec.dataset.max_pixels)
         batches = readable_batches(source, self.spec, self._evaluation_size, outcomes)
-        for logits in logits_by_batch(
+        rows = logits_by_batch(
             self.backend, self._trainer, batches, normalization(self.spec), fetch_every=1
-        ):
+        )
+        for logits in each_isolated(self.backend, rows):
+            self._check_outputs(logits)
             for prediction in self._ranked(logits, top):
                 while error := outcomes.popleft():
                     yield error
@@ -157,14 +174,20 @@ class Run:
         """
         source = FileSource(images, self.classes, self.spec.dataset.max_pixels)
         batches = evaluation_batches(source, self.spec, self._evaluation_size).epoch(0)
-        head = self.backend.heads.detach(self.model, self.head)
-        try:
-            trainer = self.backend.trainer(self.model, self.plan)
-            rows = logits_by_batch(self.backend, trainer, batches, normalization(self.spec))
-            features = np.concatenate(list(rows))
-        finally:
-            self.backend.heads.attach(self.model, self.head, head)
+        with isolated(self.backend):
+            head = self.backend.heads.detach(self.model, self.head)
+            try:
+                trainer = self.backend.trainer(self.model, self.plan)
+                rows = logits_by_batch(self.backend, trainer, batches, normalization(self.spec))
+                features = np.concatenate(list(rows))
+            finally:
+                self.backend.heads.attach(self.model, self.head, head)
         return features
+
+    def _check_outputs(self, logits: NDArray[np.float32]) -> None:
+        if not np.isfinite(logits).all():
+            cause = suspect(self.backend.state_adapter.export_model(self.model))
+            raise RunError(f"{self.path}: the model's outputs are not finite: {cause}.")
 
     def _ranked(self, logits: NDArray[np.float32], top: int | None) -> Iterator[Prediction]:
         # By logits: probabilities close to 1 may round to the same number.

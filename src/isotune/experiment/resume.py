@@ -21,6 +21,7 @@ from isotune.runs.checkpoints import CheckpointStore
 from isotune.runs.folder import RunFolder
 from isotune.spec.experiment import ExperimentSpec
 from isotune.training.accumulator import EpochAccumulator
+from isotune.training.isolation import isolated
 from isotune.training.progress import Patience, Progress
 from isotune.training.session import Session
 
@@ -70,8 +71,9 @@ def resume(
         loaded = store.load(checkpoint) if store.index().names else None
         name = backend or (loaded.manifest if loaded else folder.summary()).backend
         session = Session.open(spec, name or plugins.only_usable(), device, plugins)
-        prepared = _prepare(session, folder, store, loaded)
-        return prepared.run(folder, lambda hook, event: plugins.notify(hook, event, observers))
+        with isolated(session.backend):
+            prepared = _prepare(session, folder, store, loaded)
+            return prepared.run(folder, lambda hook, event: plugins.notify(hook, event, observers))
     finally:
         folder.release()
 

@@ -11,6 +11,7 @@ from isotune.plugins import Plugins
 from isotune.plugins import plugins as default_plugins
 from isotune.runs.folder import RunFolder
 from isotune.spec.load import SpecSource, load_spec
+from isotune.training.isolation import isolated
 from isotune.training.session import Session
 
 
@@ -43,9 +44,11 @@ def run(
     """
     loaded = load_spec(spec, overrides)
     session = Session.open(loaded, backend or plugins.only_usable(), device, plugins)
-    prepared = PreparedExperiment.prepare(session, session.new_model(), ResumeState())
-    folder = RunFolder.create(session.spec, session.backend.name, Path(output) if output else None)
-    try:
-        return prepared.run(folder, lambda hook, event: plugins.notify(hook, event, observers))
-    finally:
-        folder.release()
+    with isolated(session.backend):
+        prepared = PreparedExperiment.prepare(session, session.new_model(), ResumeState())
+        where = Path(output) if output else None
+        folder = RunFolder.create(session.spec, session.backend.name, where)
+        try:
+            return prepared.run(folder, lambda hook, event: plugins.notify(hook, event, observers))
+        finally:
+            folder.release()

@@ -14,6 +14,7 @@ from isotune.plugins import plugins as default_plugins
 from isotune.reports.model_summary import PrintableSummary
 from isotune.spec.experiment import ExperimentSpec
 from isotune.spec.load import SpecSource, load_spec
+from isotune.training.isolation import isolated
 from isotune.training.plan import check_outputs
 
 
@@ -50,7 +51,8 @@ def summary(
     if classes is None:
         classes = len(open_split(loaded.dataset, loaded.dataset.splits.train).classes)
     check_outputs(loaded, classes)
-    model, _ = build_with_heads(loaded, entry, opened, classes)
+    with isolated(opened):
+        model, _ = build_with_heads(loaded, entry, opened, classes)
     shapes = opened.state_adapter.model_shapes(model)
     return summarize_model(loaded, shapes, freezing_plans(loaded, entry, shapes))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from types import MappingProxyType
 from typing import Any
 
@@ -48,6 +49,15 @@ class Backend(ABC):
         ResNet-50 94, 88, 86), and small ones are decoded sooner.
         """
         return 8 if self.device == "cpu" else 64
+
+    def isolated(self) -> AbstractContextManager[None]:
+        """Context in which the framework has its default settings; afterwards it has the caller's.
+
+        Those are settings of the process or thread that decide what is computed, such as a
+        default dtype or whether gradients are recorded, and the states of random number
+        generators. The core enters it around all that it does with a backend.
+        """
+        return nullcontext()
 
     @abstractmethod
     def threads(self) -> int:

@@ -16,7 +16,8 @@ docstrings describe them; one that a level needs and the class does not have fai
 import pytest
 
 _LEVELS = ("tensors", "updates", "steps", "freezing", "state", "detached", "heads", "classifiers")
-pytest.register_assert_rewrite(*(f"{__name__}.{name}" for name in (*_LEVELS, "subject")))
+_PARTS = ("subject", "surroundings")
+pytest.register_assert_rewrite(*(f"{__name__}.{name}" for name in (*_LEVELS, *_PARTS)))
 
 from isotune.testing.classifiers import Classifiers  # noqa: E402
 from isotune.testing.contract import Contract  # noqa: E402

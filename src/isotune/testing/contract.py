@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,17 @@ class Contract(Nets):
     def to_numpy(self, tensor: Any) -> NDArray[Any]:
         """Returns a native tensor as an array; override it where ``numpy.asarray`` cannot."""
         return np.asarray(tensor)
+
+    def unusual_settings(self) -> AbstractContextManager[object]:
+        """Context in which the framework's settings of the process are not its defaults.
+
+        Override it where the framework has any that may change what is computed.
+        """
+        return nullcontext()
+
+    def current_settings(self) -> Any:
+        """Returns these settings and the state of the framework's random numbers, comparable."""
+        return None
 
     @pytest.fixture
     def backend(self) -> Backend:

@@ -20,6 +20,7 @@ from isotune.spec.optimizer import AdamSpec, SGDSpec
 from isotune.testing.contract import on
 from isotune.testing.reference.loss import cross_entropy
 from isotune.testing.subject import Learner, Subject, assert_close, assert_same_steps, in_bytes
+from isotune.testing.surroundings import Surroundings
 from isotune.testing.tensors import Tensors
 from isotune.testing.updates import Updates
 from isotune.testing.values import NORMALIZATION, batch, batches
@@ -45,7 +46,7 @@ def _lasting(subject: Subject, plan: int) -> Learner:
     return subject.learner(LOSSES[plan])
 
 
-class Steps(Tensors, Updates):
+class Steps(Tensors, Updates, Surroundings):
     """Level one: what a backend does with tensors, and its training and evaluation steps.
 
     Needs ``linear``, ``tiny_bn`` and ``tiny_dropout``.

@@ -60,15 +60,21 @@ def check_state(state: Mapping[str, NDArray[Any]], epoch: int) -> None:
         raise TrainingError(f"{_values(name)} in epoch {epoch}; {ADVICE}")
 
 
-def _no_number(which: str, loss: float, learner: Learner, epoch: int) -> TrainingError:
-    state = learner.changing_state()
+def suspect(state: Mapping[str, NDArray[Any]]) -> str:
+    """Returns which tensor is the likely cause of outputs that are not finite, as a clause.
+
+    That is the first tensor that is not finite itself, or the one with the largest value.
+    """
     if (name := not_finite(state)) is not None:
-        values = _values(name)
-    else:
-        largest = {name: float(np.abs(value).max(initial=0)) for name, value in state.items()}
-        name = max(largest, key=largest.__getitem__)
-        values = f"the largest value of the model, {largest[name]:.2g}, is in '{name}'"
-    return TrainingError(f"the {which} loss became {loss} in epoch {epoch}, and {values}; {ADVICE}")
+        return _values(name)
+    largest = {name: float(np.abs(value).max(initial=0)) for name, value in state.items()}
+    name = max(largest, key=largest.__getitem__)
+    return f"the largest value of the model, {largest[name]:.2g}, is in '{name}'"
+
+
+def _no_number(which: str, loss: float, learner: Learner, epoch: int) -> TrainingError:
+    cause = suspect(learner.changing_state())
+    return TrainingError(f"the {which} loss became {loss} in epoch {epoch}, and {cause}; {ADVICE}")
 
 
 def _values(name: str) -> str:
