@@ -10,7 +10,7 @@ from isotune.errors import WeightsError, nearest
 from isotune.interfaces.backbone import BackboneEntry, PublishedWeights
 from isotune.storage import home
 from isotune.storage.paths import expanded, is_plain_name
-from isotune.weights.formats.read import refuse_other_formats
+from isotune.weights.formats.read import refuse_unreadable
 
 MAX_SIZE = 16 << 30
 """Number of bytes that a file of weights may have: six times torchvision's largest."""
@@ -152,7 +152,7 @@ def _download(url: str, sha256: str | None, target: Path) -> None:
     from isotune.storage.downloads.remote import Remote, size_limit
 
     try:
-        download(Remote(url, sha256, size_limit(MAX_SIZE), refuse_other_formats), target)
+        download(Remote(url, sha256, size_limit(MAX_SIZE), refuse_unreadable), target)
     except DownloadError as error:
         raise WeightsError(
             f"{shown(url)} was not downloaded: {error}; download it by hand and save it as"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import zipfile
 from operator import itemgetter
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
@@ -76,8 +75,11 @@ def read_weights(path: str | Path, prefix: str | None = None) -> FileTensors:
     raise WeightsError(f"'{path}' {_wrong_format(head)}.")
 
 
-def refuse_other_formats(path: Path) -> str | None:
-    """Returns why a file holds no weights or is cut off, or None.
+def refuse_unreadable(path: Path) -> str | None:
+    """Returns why a file cannot be read as weights, or None.
+
+    It is read as a whole: the first bytes alone show neither that it is cut off, nor that it is
+    another kind of zip archive.
 
     Raises:
         OSError: the file cannot be read.
@@ -87,15 +89,11 @@ def refuse_other_formats(path: Path) -> str | None:
         kind = _format(head, os.fstat(file.fileno()).st_size)
     if kind is None:
         return _wrong_format(head)
-    if kind == "safetensors":
-        return _safetensors_fault(path)
-    if head.startswith(ZIP_MAGIC):
-        return None if zipfile.is_zipfile(path) else "is a .pth file that is cut off"
-    # The other formats have no table of contents: only reading them shows that they are whole.
     try:
         read_weights(path)
     except WeightsError as error:
-        return f"is damaged: {str(error).rstrip('.')}"
+        reason = error.__cause__ if isinstance(error.__cause__, Unreadable) else error
+        return f"cannot be read as weights: {printable(str(reason).rstrip('.'), 300)}"
     return None
 
 
@@ -132,16 +130,6 @@ def _read_safetensors(file: BinaryIO) -> dict[str, NDArray[Any]]:
         raise Unreadable("it holds no tensor")
     # The order of the parts differs from call to call.
     return {name: _array(name, part) for name, part in sorted(parts, key=itemgetter(0))}
-
-
-def _safetensors_fault(path: Path) -> str | None:
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, "numpy"):
-            return None
-    except SafetensorError as error:
-        return f"is a damaged .safetensors file: {printable(str(error), 300)}"
 
 
 def _array(name: str, part: dict[str, Any]) -> NDArray[Any]:
