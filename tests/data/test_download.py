@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import shutil
 import zipfile
 from collections.abc import Iterator
@@ -64,6 +65,31 @@ def test_an_archive_without_a_top_folder_is_taken_as_it_is(site: Site, tmp_path:
 
 def test_a_folder_that_is_there_needs_no_network(tmp_path: Path) -> None:
     assert ensure_dataset(tmp_path, "http://127.0.0.1:9/bees.zip") == tmp_path
+
+
+@pytest.mark.parametrize("url", [None, "http://127.0.0.1:9/bees.zip"])
+def test_a_file_in_place_of_the_folder_is_told(tmp_path: Path, url: str | None) -> None:
+    (tmp_path / "bees.zip").write_bytes(ARCHIVE)
+    with pytest.raises(DatasetError, match=r"bees\.zip: is not a folder; an archive has to be unp"):
+        ensure_dataset(tmp_path / "bees.zip", url)
+
+
+@pytest.mark.parametrize("kind", ["link", "pipe", "file"])
+def test_what_lies_in_the_way_of_unpacking_is_replaced(
+    site: Site, tmp_path: Path, kind: str
+) -> None:
+    target, draft = tmp_path / "datasets" / "bees", tmp_path / "datasets" / ".bees.unpacking"
+    (tmp_path / "outside").mkdir()
+    target.parent.mkdir()
+    if kind == "link":
+        draft.symlink_to(tmp_path / "outside")
+    elif kind == "pipe":
+        os.mkfifo(draft)
+    else:
+        draft.touch()
+    ensure_dataset(target, f"{site.url}/bees.zip")
+    assert tree(tmp_path / "datasets") == WHOLE
+    assert tree(tmp_path / "outside") == []
 
 
 def test_without_an_address_the_error_says_where_it_looked(tmp_path: Path) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Collection
+from contextlib import suppress
 from pathlib import Path
 
 from isotune.data.archives.unpack import unpack
 from isotune.data.folders import is_hidden
 from isotune.errors import DatasetError
-from isotune.storage.paths import is_dir
+from isotune.storage.paths import exists, is_dir
 
 MAX_SIZE = 256 << 30
 """Number of bytes that an archive may have. The training images of iNaturalist 2021 have 224 GB."""
@@ -39,6 +40,8 @@ def ensure_dataset(
     """
     if is_dir(path):
         return path
+    if exists(path):
+        raise DatasetError(f"{path}: is not a folder; an archive has to be unpacked first.")
     if url is None:
         raise DatasetError(
             f"{path}: there is no such dataset folder, and the spec names no dataset.url to"
@@ -69,6 +72,8 @@ def _install(path: Path, url: str, sha256: str | None, contents: Collection[str]
     part = Part(path)
     fetch(Remote(url, sha256, size_limit(MAX_SIZE)), part)
     draft = path.with_name(f".{path.name}.unpacking")
+    with suppress(OSError):
+        draft.unlink()  # a link or a file of someone else's
     shutil.rmtree(draft, ignore_errors=True)  # left by a run that was killed
     try:
         draft.mkdir()
