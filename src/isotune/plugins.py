@@ -24,7 +24,7 @@ from isotune.interfaces.device import choose_device
 from isotune.spec.dataset import DATASET_FORMATS
 from isotune.spec.registry import Registry
 from isotune.spec.transforms import TRANSFORMS, TransformSpec
-from isotune.storage.memory import collection_paused
+from isotune.storage.memory import collection_paused, describe_shortage, warn_of_limit
 
 BACKENDS = "isotune"
 EXTENSIONS = "isotune.extensions"
@@ -126,6 +126,7 @@ class Plugins:
         offer = self._offer(name or self.only_usable())
         try:
             with collection_paused():
+                warn_of_limit()
                 offer.versions()
                 return offer.open(choose_device(device, offer.devices(), offer.name))
         except BackendError:
@@ -237,11 +238,14 @@ class Plugins:
         Raises:
             BackendError: There is none, or more than one.
         """
-        usable = [report.name for report in self.reports() if report.problem is None]
+        reports = self.reports()
+        usable = [report.name for report in reports if report.problem is None]
         if len(usable) == 1:
             return usable[0]
         if usable:
             raise BackendError(f"choose a backend: {' or '.join(usable)} (--backend NAME).")
+        if problems := " ".join(report.problem for report in reports if report.problem):
+            raise BackendError(f"no backend can be used. {problems}")
         raise BackendError(
             "no backend can be used; install one with"
             ' `pip install "isotune[torch]"` or `pip install "isotune[mindspore]"`'
@@ -255,6 +259,7 @@ class Plugins:
         except BackendError as error:
             return BackendReport(name, problem=str(error))
         try:
+            warn_of_limit()
             versions, devices = dict(offer.versions()), offer.devices()
         except Exception as error:  # a broken framework may raise anything on import
             return BackendReport(name, offer.install, problem=_unusable(offer, error))
@@ -264,7 +269,8 @@ class Plugins:
         try:
             plugin = point.load()
         except Exception as error:  # whatever a plugin's import raises
-            raise BackendError(f"plugin '{point.name}' cannot be imported: {error}.") from error
+            reason = describe_shortage(error) or error
+            raise BackendError(f"plugin '{point.name}' cannot be imported: {reason}.") from error
         if not self._manager.is_registered(plugin):
             self.register(plugin, f"{point.group}:{point.name}")
 
@@ -281,7 +287,17 @@ class Plugins:
 
 
 def _unusable(offer: BackendOffer, error: Exception) -> str:
-    return f"backend '{offer.name}' cannot be used: {error}. Install it with `{offer.install}`."
+    shortage = describe_shortage(error)
+    text = shortage or " ".join(str(error).split()).rstrip(".") or type(error).__name__
+    if shortage is not None:
+        remedy = "."
+    elif isinstance(error, ModuleNotFoundError):
+        remedy = f". Install it with `{offer.install}`."
+    elif isinstance(error, (ImportError, OSError, SystemError)):
+        remedy = f". It is installed, but does not load: reinstall it with `{offer.install}`."
+    else:
+        remedy = "."
+    return f"backend '{offer.name}' cannot be used: {text}{remedy}"
 
 
 plugins = Plugins()

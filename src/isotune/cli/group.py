@@ -11,11 +11,13 @@ from typer.core import TyperGroup
 
 from isotune.cli.messages import complain, show_warnings
 from isotune.errors import IsotuneError
+from isotune.storage.memory import describe_shortage
 
 # Newer releases of Typer carry their own Click: this class is Click's in both.
 UsageError: type[Exception] = typer.BadParameter.__bases__[0]
 
 WRONG_CALL = 2
+FAILED = 1
 BUG = 1
 INTERRUPTED = 130  # 128 + SIGINT, the convention of shells
 
@@ -37,6 +39,9 @@ class IsotuneGroup(TyperGroup):
             complain(str(error))
             code = error.exit_code
         except Exception as error:
+            if shortage := describe_shortage(error):
+                complain(f"{shortage}.")
+                sys.exit(FAILED)
             if os.environ.get("ISOTUNE_VERBOSE"):
                 raise
             complain(

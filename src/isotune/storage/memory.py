@@ -1,10 +1,14 @@
-"""Memory settings of the process: the C library's freed memory, and garbage collection."""
+"""Memory of the process: what the C library keeps, garbage collection, and a lack of it."""
 
 from __future__ import annotations
 
 import ctypes
+import errno
+import functools
 import gc
+import logging
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +19,64 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 MMAP_THRESHOLD = 1 << 30
 TRIM_THRESHOLD = (1 << 31) - 1
 ENVIRONMENT_VARIABLES = ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "GLIBC_TUNABLES")
+
+
+FRAMEWORK_BYTES = 4 << 30
+"""Address space that PyTorch 2.15 and MindSpore 2.10 need to load, with room for a small model.
+With about 3 and 1 GB they sometimes abort; with less they raise exceptions."""
+
+log = logging.getLogger(__name__)
+
+SHORTAGE = re.compile(
+    r"failed to map segment|(cannot|can't|could not) allocate|not enough memory|out of memory"
+    r"|bad_alloc",
+    re.IGNORECASE,
+)
+"""How the dynamic linker, C++ and the frameworks say that memory is short."""
+
+NOT_MEMORY = re.compile(r"not permitted|permission denied", re.IGNORECASE)
+"""What the linker adds if the library is on a disk that must not hold programs."""
+
+
+def describe_shortage(error: BaseException) -> str | None:
+    """Returns that memory is short, with the limit of the process, if that is what `error` means.
+
+    Returns:
+        The part of a sentence without a period, or None for any other error.
+    """
+    text = " ".join(str(error).split()).rstrip(".")
+    is_short = (
+        isinstance(error, MemoryError)
+        or (isinstance(error, OSError) and error.errno == errno.ENOMEM)
+        or (SHORTAGE.search(text) is not None and NOT_MEMORY.search(text) is None)
+    )
+    if not is_short:
+        return None
+    limit = address_space_limit()
+    known = "" if limit is None else f"; this process may use {limit >> 20} MiB (`ulimit -v`)"
+    return f"there is not enough memory{f' ({text})' if text else ''}{known}"
+
+
+def address_space_limit() -> int | None:
+    """Returns how many bytes the process may map, or None without such a limit."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    soft, _ = resource.getrlimit(resource.RLIMIT_AS)
+    return None if soft == resource.RLIM_INFINITY else soft
+
+
+@functools.cache
+def warn_of_limit() -> None:
+    """Warns, once, if the process may map less than a framework needs to load."""
+    limit = address_space_limit()
+    if limit is not None and limit < FRAMEWORK_BYTES:
+        log.warning(
+            "this process may use %d MiB (`ulimit -v`); a framework may need more to load, and"
+            " may end the process without a message.",
+            limit >> 20,
+        )
 
 
 def keep_freed_memory() -> bool:

@@ -11,6 +11,7 @@ from typing import Any, BinaryIO
 from numpy.typing import NDArray
 
 from isotune.errors import WeightsError
+from isotune.storage.memory import describe_shortage
 from isotune.storage.paths import is_dir
 from isotune.storage.untrusted import open_regular
 
@@ -78,6 +79,11 @@ def opened(path: Path) -> Iterator[BinaryIO]:
     except OSError as error:
         reason = error.strerror or str(error)
         raise WeightsError(f"weights file '{path}' cannot be read: {reason}.") from error
+    except (MemoryError, ImportError) as error:  # one of a library that cannot be mapped
+        shortage = describe_shortage(error)
+        if shortage is None:
+            raise
+        raise WeightsError(f"weights file '{path}' cannot be read: {shortage}.") from error
     except Unreadable as error:
         reason = printable(str(error), 300)
         raise WeightsError(f"weights file '{path}' cannot be read: {reason}.") from error

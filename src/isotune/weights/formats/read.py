@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from operator import itemgetter
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isotune.errors import WeightsError
-from isotune.storage.signatures import HEAD, describe
+from isotune.storage.signatures import HEAD, binary_kind, describe
 from isotune.storage.untrusted import open_regular
 from isotune.weights.formats.arrays import check_shape, widen_bfloat16
 from isotune.weights.formats.ckpt.read import is_ckpt, read_ckpt
@@ -45,6 +46,9 @@ SAFETENSORS_DTYPES = {
 
 SAFETENSORS_HEADER = 100_000_000
 """Largest size of a header in bytes."""
+
+READABLE_HEADER = 4 << 20
+METADATA = "__metadata__"
 
 
 def read_weights(path: str | Path, prefix: str | None = None) -> FileTensors:
@@ -100,7 +104,7 @@ def refuse_unreadable(path: Path) -> str | None:
 def _format(head: bytes, size: int) -> Literal["safetensors", "ckpt", "pth"] | None:
     if _is_safetensors(head, size):
         return "safetensors"
-    if is_ckpt(head):
+    if is_ckpt(head) and binary_kind(head) is None:
         return "ckpt"
     return "pth" if head.startswith((ZIP_MAGIC, PICKLE_MAGIC)) else None
 
@@ -125,11 +129,30 @@ def _read_safetensors(file: BinaryIO) -> dict[str, NDArray[Any]]:
     try:
         parts = deserialize(file.read())  # type: ignore[no-untyped-call]
     except SafetensorError as error:
-        raise Unreadable(str(error)) from error
+        raise Unreadable(_cut_off(file) or str(error)) from error
     if not parts:
         raise Unreadable("it holds no tensor")
     # The order of the parts differs from call to call.
     return {name: _array(name, part) for name, part in sorted(parts, key=itemgetter(0))}
+
+
+def _cut_off(file: BinaryIO) -> str | None:
+    """Returns that a file of safetensors ends too early, if its header says so."""
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    start = 8 + int.from_bytes(file.read(8), "little")
+    if start > size:
+        return f"it is cut off: its header alone takes {start:,} bytes, but it has {size:,}"
+    if start > READABLE_HEADER:
+        return None
+    try:
+        entries = json.loads(file.read(start - 8))
+        ends = [entry["data_offsets"][1] for name, entry in entries.items() if name != METADATA]
+        whole = start + max(ends)
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return None
+    is_short = isinstance(whole, int) and size < whole < 1 << 62
+    return f"it is cut off: it has {size:,} of {whole:,} bytes" if is_short else None
 
 
 def _array(name: str, part: dict[str, Any]) -> NDArray[Any]:

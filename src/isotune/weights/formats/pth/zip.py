@@ -20,6 +20,16 @@ from isotune.weights.formats.pth.tensors import Storage, Storages, is_count
 
 MAGIC = b"PK\x03\x04"
 
+OTHER_ARCHIVES = (
+    ({"model.weights.h5", "config.json"}, "a model of Keras (.keras)"),
+    ({"archive_format", "serialized_exported_program.json"}, "a program of torch.export (.pt2)"),
+    ({"model.json"}, "an old TorchScript program; save its state_dict() instead"),
+    ({"MAR-INF", "MANIFEST.json"}, "an archive of TorchServe; unpack it first"),
+)
+"""Names of files in other zip archives, with descriptions."""
+
+WEIGHTS = (".pth", ".pt", ".safetensors", ".ckpt")
+
 # The fixed part of an entry's local header ends with the lengths of its name and extra field.
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
 
@@ -56,11 +66,26 @@ class ZipFormat(Storages):
     def _find_prefix(self) -> str:
         names = [n for n in self._entries if n == "data.pkl" or n.endswith("/data.pkl")]
         if not names:
-            raise Unreadable("it is a zip archive, but not one of torch.save: data.pkl is missing")
+            raise Unreadable(f"it is a zip archive, but not one of torch.save: {self._kind()}")
         prefix = min(names, key=len)[: -len("data.pkl")]
         if f"{prefix}constants.pkl" in self._entries:
             raise Unreadable("it is a TorchScript program; save its state_dict() instead")
         return prefix
+
+    def _kind(self) -> str:
+        """Returns what another zip archive seems to be."""
+        bases = {name.rpartition("/")[2] for name in self._entries}
+        for marks, kind in OTHER_ARCHIVES:
+            if marks & bases:
+                return f"it looks like {kind}"
+        if bases and all(name.endswith(".npy") for name in bases):
+            return "it looks like NumPy's .npz"
+        inner = sorted(
+            n for n in self._entries if n.endswith((".pth", ".pt", ".safetensors", ".ckpt"))
+        )
+        if inner:
+            return f"it holds '{inner[0]}'; unpack it first"
+        return "data.pkl is missing"
 
     def _read(self, entry: zipfile.ZipInfo) -> NDArray[np.uint8]:
         size = entry.file_size
