@@ -78,7 +78,7 @@ def test_evaluate_takes_images_of_some_of_the_classes_and_says_of_which(isotune,
     shown = isotune("evaluate", run, "--data", "others").stdout
     assert re.search(r"^  classes  +2 of 3 have images$", shown, re.MULTILINE)
     assert re.search(r"^ants  +0 .* -  ", shown, re.MULTILINE)
-    over = f"over the {occurring.sum()} classes that occur .* over the 2 classes that have images"
+    over = f"over {occurring.sum()} classes among labels or predictions, .* over 2 classes with"
     assert re.search(over, shown)
 
     shutil.rmtree("others/val/bees")

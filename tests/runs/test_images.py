@@ -20,17 +20,16 @@ def other(image: ListedImage) -> ListedImage:
 @pytest.mark.parametrize(
     ("present", "says"),
     [
-        (IMAGES[:-1], "1 are gone, the first train: a/4.png"),
-        (IMAGES[1:], "1 are gone, the first train: a/0.png"),
-        ([*IMAGES, ListedImage("val", "b", "x", "")], "1 are new, the first val: x"),
+        (IMAGES[:-1], "train: a/4.png is gone"),
+        (IMAGES[1:], "train: a/0.png is gone"),
+        ([*IMAGES, ListedImage("val", "b", "x", "")], "val: x is new"),
         (
             [IMAGES[0], *map(other, IMAGES[1:3]), *IMAGES[3:]],
             "2 have another content, the first train: a/1.png",
         ),
         (
             [*IMAGES[:3], IMAGES[3]._replace(label="b"), other(IMAGES[4])],
-            "1 are gone, the first train: a/3.png; 1 are new, the first train: a/3.png; "
-            "1 have another content, the first train: a/4.png",
+            "train: a/3.png is in another class; train: a/4.png has another content",
         ),
         (IMAGES[::-1], "their order is another one"),
         ([], "5 are gone, the first train: a/0.png"),

@@ -50,9 +50,9 @@ class ListedImage(NamedTuple):
         return f"{self.split}: {self.name}"
 
     @property
-    def place(self) -> tuple[str, str, str]:
-        """All except its content."""
-        return self[:3]
+    def place(self) -> tuple[str, str]:
+        """What names it."""
+        return self.split, self.name
 
 
 def write_images(folder: Path, images: Iterable[ListedImage]) -> None:
@@ -101,21 +101,31 @@ def _differences(
     """Returns what became of images, from the first one on that is not the same; None is none."""
     before = {image.place: image for image in listed if image}
     now = {image.place: image for image in present if image}
-    both = [place for place in before if place in now]
+    both = [(image, now[place]) for place, image in before.items() if place in now]
     kinds = {
-        "are gone": [image for place, image in before.items() if place not in now],
-        "are new": [image for place, image in now.items() if place not in before],
-        "have another content": [
-            now[place] for place in both if not _equal(before[place], now[place])
+        ("is gone", "are gone"): [image for place, image in before.items() if place not in now],
+        ("is new", "are new"): [image for place, image in now.items() if place not in before],
+        ("is in another class", "are in another class"): [
+            image for image, other in both if image.label != other.label
+        ],
+        ("has another content", "have another content"): [
+            image for image, other in both if not _equal_content(image, other)
         ],
     }
-    found = [f"{len(some)} {what}, the first {some[0]}" for what, some in kinds.items() if some]
+    found = [
+        f"{len(some)} {many}, the first {some[0]}" if len(some) > 1 else f"{some[0]} {one}"
+        for (one, many), some in kinds.items()
+        if some
+    ]
     return "; ".join(found) or "their order is another one"
 
 
 def _equal(one: ListedImage, other: ListedImage) -> bool:
-    unknown = not (one.digest and other.digest)
-    return one.place == other.place and (unknown or one.digest == other.digest)
+    return one[:3] == other[:3] and _equal_content(one, other)
+
+
+def _equal_content(one: ListedImage, other: ListedImage) -> bool:
+    return one.digest == other.digest or not (one.digest and other.digest)
 
 
 def _read(path: Path) -> Iterator[ListedImage]:

@@ -116,8 +116,8 @@ def _averages(result: Evaluation) -> str:
     occurring = count(int(result.occur.sum()), "class", "classes")
     present = count(int(result.have_images.sum()), "class", "classes")
     return (
-        f"Macro averages are over the {occurring} that occur among labels or predictions, balanced"
-        f" accuracy and ROC AUC over the {present} that have images."
+        f"Macro averages are over {occurring} among labels or predictions, balanced accuracy and"
+        f" ROC AUC over {present} with images."
     )
 
 
