@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image, ImageFile, ImageOps
 
-from isotune.data import decode, folders
+from isotune.data import decode, folders, identify
 from isotune.data.decode import open_rgb, to_rgb
 from isotune.data.workers import Room
 from isotune.errors import DatasetError
@@ -251,6 +251,21 @@ def test_only_its_own_limit_of_pixels_counts(
         open_rgb(path, 41)
 
 
+def test_a_jpeg_image_of_endless_scans_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.jpg"
+    colors("RGB").save(path, progressive=True)
+    content = path.read_bytes()
+    last = content[content.rindex(b"\xff\xda") : -2]
+    monkeypatch.setattr(identify, "_SCANNED", 0)
+    path.write_bytes(content[:-2] + last * 22 + content[-2:])
+    assert open_rgb(path).size == (7, 6)
+    path.write_bytes(content[:-2] + last * 23 + content[-2:])
+    with pytest.raises(DatasetError, match="its 33 progressive scans are more than"):
+        open_rgb(path)
+
+
 @pytest.mark.parametrize("progressive", [False, True])
 def test_a_huge_jpeg_image_is_decoded_at_a_fraction(
     progressive: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -358,12 +373,12 @@ def heif(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[ModuleType | Non
 
     def install(module: ModuleType | None) -> None:
         monkeypatch.setitem(sys.modules, "pillow_heif", module)
-        decode._heif.cache_clear()
+        identify._heif.cache_clear()
         folders.endings.cache_clear()
 
     yield install
     monkeypatch.undo()
-    decode._heif.cache_clear()
+    identify._heif.cache_clear()
     folders.endings.cache_clear()
 
 

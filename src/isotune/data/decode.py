@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import logging
 import struct
-from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 from typing import BinaryIO
 
@@ -13,22 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
 
+from isotune.data.identify import identify
 from isotune.data.workers import Room
 from isotune.errors import DatasetError
 from isotune.spec.dataset import MAX_PIXELS
 from isotune.storage.untrusted import open_regular
 
 log = logging.getLogger(__name__)
-
-Factory = Callable[[BinaryIO, str], ImageFile.ImageFile]
-"""Opens a file, named for messages, that is in one format."""
-
-FORMATS = (
-    *("JPEG", "MPO", "PNG", "BMP", "PPM", "GIF"),
-    *("TIFF", "WEBP", "AVIF", "JPEG2000", "DIB"),
-)
-"""Pillow's formats for photographs. A file's content selects one, not its name. Other formats are
-excluded, since Pillow passes some of them to other programs (EPS to Ghostscript)."""
 
 FULL_SIZE = 89_478_485
 """Number of pixels above which a JPEG image is decoded at a fraction of its size. Pillow warns
@@ -51,11 +40,6 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 """Transposition that turns an image upright, by EXIF orientation (EXIF 2.32, tag 0x0112)."""
-
-_HEIF_BRANDS = frozenset(
-    (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1")
-)
-"""Brands of HEIF files (ISO/IEC 23008-12); AVIF files may have the last two as well."""
 
 
 def open_rgb(path: Path, max_pixels: int = MAX_PIXELS) -> Image.Image:
@@ -98,81 +82,6 @@ def decode_rgb(file: BinaryIO, name: str, max_pixels: int = MAX_PIXELS) -> Image
             return to_rgb(image, name)
     except Exception as error:  # decoders raise errors of any type
         raise DatasetError(f"{name}: cannot be read as an image: {reason(error)}.") from error
-
-
-def identify(file: BinaryIO, max_pixels: int = MAX_PIXELS) -> ImageFile.ImageFile:
-    """Opens an image without decoding it, and refuses possible decompression bombs.
-
-    Unlike ``Image.open`` it neither warns of large images nor depends on Pillow's own, global
-    limit.
-
-    Raises:
-        Exception: Any error of Pillow, or a ValueError for an empty file, one of too many pixels,
-            and a JPEG file far too short for its size.
-    """
-    size = file.seek(0, 2)
-    if not size:
-        raise ValueError("it is empty")
-    file.seek(0)
-    image = _opened(file, file.read(16))
-    pixels = image.width * image.height
-    if pixels > max_pixels:
-        raise ValueError(
-            f"its {image.width} x {image.height} pixels are more than {max_pixels}, the value of"
-            " dataset.max_pixels"
-        )
-    if image.format in ("JPEG", "MPO") and size * 8 < pixels // 64:
-        # Decoders silently fill what is missing after an end marker with gray. But a Huffman code
-        # takes at least one bit for each block of 8 x 8 pixels.
-        raise ValueError(
-            f"its header says {image.width} x {image.height} pixels, for which it is too short"
-        )
-    return image
-
-
-def _opened(file: BinaryIO, head: bytes) -> ImageFile.ImageFile:
-    remark = ""
-    for name in _formats():
-        factory, accepts = Image.OPEN[name]
-        accepted = accepts(head) if accepts is not None else True
-        if isinstance(accepted, str):
-            remark = accepted
-        elif accepted and (image := _tried(factory, file)) is not None:
-            return image
-    if head[4:8] == b"ftyp" and head[8:12] in _HEIF_BRANDS:
-        heif = _heif()
-        if heif is None:
-            raise ValueError("it is a HEIF image, which needs a package: pip install pillow-heif")
-        if (image := _tried(heif, file)) is not None:
-            return image
-    raise UnidentifiedImageError(remark)
-
-
-def _tried(factory: Factory, file: BinaryIO) -> ImageFile.ImageFile | None:
-    """Returns an image, or None if the file only begins like one in this format."""
-    file.seek(0)
-    try:
-        return factory(file, "")
-    except (SyntaxError, IndexError, TypeError, struct.error):  # as Image.open
-        return None
-
-
-@cache
-def _formats() -> tuple[str, ...]:
-    """Returns the :data:`FORMATS` that this build of Pillow supports."""
-    Image.init()
-    return tuple(name for name in FORMATS if name in Image.OPEN)
-
-
-@cache
-def _heif() -> Factory | None:
-    """Returns pillow-heif's class of images, or None if it is not installed."""
-    try:
-        from pillow_heif import HeifImageFile
-    except ImportError:
-        return None
-    factory: Factory = HeifImageFile
-    return factory
 
 
 def _reduce(image: ImageFile.ImageFile) -> None:

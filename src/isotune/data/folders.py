@@ -22,7 +22,7 @@ ENDINGS = (
     *(".tif", ".tiff", ".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx"),
 )
 """Endings of images, in upper or lower case: those of the formats that
-:mod:`isotune.data.decode` reads. ``ImageFolder`` of torchvision takes nine of them."""
+:mod:`isotune.data.identify` knows. ``ImageFolder`` of torchvision takes nine of them."""
 
 HEIF_ENDINGS = (".heic", ".heif", ".hif", ".heics", ".heifs")
 """Endings of images that need the package pillow-heif."""

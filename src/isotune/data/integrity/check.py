@@ -11,6 +11,7 @@ from typing import Literal
 import numpy as np
 
 from isotune.data import decode
+from isotune.data.identify import identify
 from isotune.data.sources.folder import FolderSource
 from isotune.data.sources.subset import Subset
 from isotune.data.workers import in_threads
@@ -121,7 +122,7 @@ def check_file(path: Path, status: os.stat_result, max_pixels: int = MAX_PIXELS)
     try:
         with (
             open_regular(path, follow=True) as file,
-            decode.identify(file, max_pixels) as image,
+            identify(file, max_pixels) as image,
             decode.ROOM.taken(image.width * image.height),
         ):
             if image.format in ("JPEG", "MPO"):

@@ -1,0 +1,131 @@
+"""Recognizes image files by their content, and refuses those that would take too much to decode."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterator
+from functools import cache
+from typing import BinaryIO
+
+from PIL import Image, ImageFile, UnidentifiedImageError
+
+from isotune.spec.dataset import MAX_PIXELS
+
+Factory = Callable[[BinaryIO, str], ImageFile.ImageFile]
+"""Opens a file, named for messages, that is in one format."""
+
+FORMATS = (
+    *("JPEG", "MPO", "PNG", "BMP", "PPM", "GIF"),
+    *("TIFF", "WEBP", "AVIF", "JPEG2000", "DIB"),
+)
+"""Pillow's formats for photographs. A file's content selects one, not its name. Other formats are
+excluded, since Pillow passes some of them to other programs (EPS to Ghostscript)."""
+
+_START_OF_SCAN = b"\xff\xda"
+"""Marker of JPEG (ITU-T T.81, B.1.1.3); within compressed data, a zero follows 0xff."""
+
+_SCANS = 32
+"""Number of scans that any progressive JPEG image may have; libjpeg writes ten."""
+
+_SCANNED = 1 << 31
+"""Number of pixels, times scans, that a progressive JPEG image may have in any case. The decoder
+takes some nanoseconds for each."""
+
+_HEIF_BRANDS = frozenset(
+    (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1")
+)
+"""Brands of HEIF files (ISO/IEC 23008-12); AVIF files may have the last two as well."""
+
+
+def identify(file: BinaryIO, max_pixels: int = MAX_PIXELS) -> ImageFile.ImageFile:
+    """Opens an image without decoding it, and refuses possible decompression bombs.
+
+    Unlike ``Image.open`` it neither warns of large images nor depends on Pillow's own, global
+    limit.
+
+    Raises:
+        Exception: Any error of Pillow, or a ValueError for an empty file, one of too many pixels,
+            and a JPEG file far too short for its size.
+    """
+    size = file.seek(0, 2)
+    if not size:
+        raise ValueError("it is empty")
+    file.seek(0)
+    image = _opened(file, file.read(16))
+    pixels = image.width * image.height
+    if pixels > max_pixels:
+        raise ValueError(
+            f"its {image.width} x {image.height} pixels are more than {max_pixels}, the value of"
+            " dataset.max_pixels"
+        )
+    if image.format in ("JPEG", "MPO"):
+        _check_jpeg(file, size, image)
+    return image
+
+
+def _check_jpeg(file: BinaryIO, size: int, image: ImageFile.ImageFile) -> None:
+    """Refuses a JPEG file, of `size` bytes, that takes far more time than it should."""
+    pixels = image.width * image.height
+    if size * 8 < pixels // 64:
+        # Decoders silently fill what is missing after an end marker with gray. But a Huffman code
+        # takes at least one bit for each block of 8 x 8 pixels.
+        raise ValueError(
+            f"its header says {image.width} x {image.height} pixels, for which it is too short"
+        )
+    if image.info.get("progressive"):
+        # A scan may have some dozen bytes, and the decoder visits every block for each.
+        scans = sum(block.count(_START_OF_SCAN) for block in _blocks(file))
+        if scans > max(_SCANS, _SCANNED // pixels):
+            raise ValueError(f"its {scans} progressive scans are more than any camera makes")
+
+
+def _blocks(file: BinaryIO) -> Iterator[bytes]:
+    """Yields the content of a file, in which no marker of two bytes is divided."""
+    file.seek(0)
+    while block := file.read(1 << 20):
+        yield block + file.read(1) if block.endswith(b"\xff") else block
+
+
+def _opened(file: BinaryIO, head: bytes) -> ImageFile.ImageFile:
+    remark = ""
+    for name in _formats():
+        factory, accepts = Image.OPEN[name]
+        accepted = accepts(head) if accepts is not None else True
+        if isinstance(accepted, str):
+            remark = accepted
+        elif accepted and (image := _tried(factory, file)) is not None:
+            return image
+    if head[4:8] == b"ftyp" and head[8:12] in _HEIF_BRANDS:
+        heif = _heif()
+        if heif is None:
+            raise ValueError("it is a HEIF image, which needs a package: pip install pillow-heif")
+        if (image := _tried(heif, file)) is not None:
+            return image
+    raise UnidentifiedImageError(remark)
+
+
+def _tried(factory: Factory, file: BinaryIO) -> ImageFile.ImageFile | None:
+    """Returns an image, or None if the file only begins like one in this format."""
+    file.seek(0)
+    try:
+        return factory(file, "")
+    except (SyntaxError, IndexError, TypeError, struct.error):  # as Image.open
+        return None
+
+
+@cache
+def _formats() -> tuple[str, ...]:
+    """Returns the :data:`FORMATS` that this build of Pillow supports."""
+    Image.init()
+    return tuple(name for name in FORMATS if name in Image.OPEN)
+
+
+@cache
+def _heif() -> Factory | None:
+    """Returns pillow-heif's class of images, or None if it is not installed."""
+    try:
+        from pillow_heif import HeifImageFile
+    except ImportError:
+        return None
+    factory: Factory = HeifImageFile
+    return factory
