@@ -27,6 +27,7 @@ def show_warnings() -> None:
     """Shows Isotune's warnings and downloads, and with ``ISOTUNE_VERBOSE`` set all it logs."""
     # Pillow's warnings do not name the file; Isotune's own messages about damaged images do.
     warnings.filterwarnings("ignore", module=r"PIL\.")
+    logging.getLogger("PIL").addHandler(logging.NullHandler())
     log = logging.getLogger("isotune")
     log.setLevel(logging.DEBUG if os.environ.get("ISOTUNE_VERBOSE") else logging.WARNING)
     logging.getLogger("isotune.storage.downloads").setLevel(logging.INFO)

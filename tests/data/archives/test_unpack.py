@@ -64,6 +64,23 @@ def test_an_archive_larger_than_the_disk_is_refused(
         unpacked(make_zip(tmp_path / "data", {"a": "x" * 1001}))
 
 
+@pytest.mark.parametrize("pack", [zip_bytes, tar_bytes])
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("", "an entry without a name"),
+        ("d/" * 2000 + "x", r"its entry 'd/d/.{96}\.\.\.' lies in more than 64 folders"),
+        ("x" * 300, r"file name too long \('x{100}\.\.\.'\)"),
+    ],
+)
+def test_an_impossible_name_is_one_error(
+    pack: Any, name: str, message: str, tmp_path: Path
+) -> None:
+    (tmp_path / "data").write_bytes(pack({"a/1.jpg": b"x", name: b"y"}))
+    with pytest.raises(DatasetError, match=message):
+        unpacked(tmp_path / "data")
+
+
 @pytest.mark.parametrize("keep", [0, 30, -30])
 @pytest.mark.parametrize("make", [make_zip, lambda path, files: make_tar(path, *files.items())])
 def test_a_truncated_archive_is_an_error(make: Any, keep: int, tmp_path: Path) -> None:
