@@ -2,10 +2,11 @@
 
     python tests/killing.py --backend torch --kills 50
 
-A moment is what a process does to the run folder (a folder made, a file opened, written by half,
-flushed, renamed, removed) or an event that observers see. A process counts the moments that it
-passes and sends itself SIGKILL at the drawn one; the next process resumes what it left. When a
-run is whole, another one begins. The clock decides nothing, and a seed always draws the same.
+A moment is an import at the start, what a process does to the run folder and to its home (a folder
+made, a file opened, written by half, flushed, renamed, removed), a batch of the validation, or an
+event that observers see. A process counts the moments that it passes, and sends itself SIGKILL at
+the drawn one; the next process begins or resumes what it left, whatever that is. When a run is
+whole, another one begins. The clock decides nothing, and a seed always draws the same.
 """
 
 from __future__ import annotations
@@ -15,11 +16,9 @@ import os
 import random
 import shutil
 import signal
-import stat
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,13 +30,10 @@ sys.path.append(str(Path(__file__).parents[1] / "examples" / "numpy_backend"))  
 import isotune
 import numpy_backend.plugin
 from isotune.cli.app import app
-from isotune.hookspecs import hookimpl
 from isotune.plugins import plugins
+from moments import PHASES, Fatal, Moments
 from outcomes import is_finished, outcome
 from tiny import make_images
-
-CHANGES = {"os.mkdir", "os.rename", "os.remove", "os.rmdir", "shutil.rmtree"}
-"""Audit events that change a folder, beside ``open`` for writing."""
 
 
 def demanding_experiment(images: Path, **changes: Any) -> dict[str, Any]:
@@ -50,6 +46,7 @@ def demanding_experiment(images: Path, **changes: Any) -> dict[str, Any]:
             "val": [{"resize": [32, 32]}],
         },
         "batch_size": 4,
+        "eval_batch_size": 2,
         "backbone": {"name": "mobilenet_v2", "weights": "none"},
         "optimizer": {"name": "sgd", "lr": 0.01, "momentum": 0.9},
         "schedule": {"name": "cosine"},
@@ -70,67 +67,6 @@ def smallest_experiment(images: Path, **changes: Any) -> dict[str, Any]:
     )
 
 
-class Moments:
-    """Counts the moments that this process passes, and kills it at one of them.
-
-    Args:
-        folder: the run folder.
-        fatal: the number of the moment to die at, from 1; None survives all.
-    """
-
-    def __init__(self, folder: Path, fatal: int | None) -> None:
-        self.passed: list[str] = []
-        self._folder = f"{folder}{os.sep}"
-        self._fatal = fatal
-        self._fsync = os.fsync
-        os.fsync = self._flushing  # type: ignore[assignment]
-        sys.addaudithook(self._audit)
-        plugins.register(self)
-
-    def _passes(self, moment: str, at_death: Callable[[], object] = lambda: None) -> None:
-        self.passed.append(moment)
-        if len(self.passed) == self._fatal:
-            at_death()
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    def _audit(self, event: str, arguments: tuple[Any, ...]) -> None:
-        opens = event == "open" and isinstance(arguments[1], str) and set(arguments[1]) & set("wax")
-        if (opens or event in CHANGES) and self._is_ours(arguments[0]):
-            self._passes(event)
-
-    def _is_ours(self, path: object) -> bool:
-        """Whether a path lies in the run folder, or is a bare name: inside a tree in removal."""
-        text = os.fsdecode(path) if isinstance(path, (str, bytes, os.PathLike)) else ""
-        return f"{text}{os.sep}".startswith(self._folder) or (text != "" and os.sep not in text)
-
-    def _flushing(self, descriptor: int) -> None:
-        status = os.fstat(descriptor)
-
-        def tear() -> None:
-            if stat.S_ISREG(status.st_mode):
-                os.ftruncate(descriptor, status.st_size // 2)
-
-        self._passes("written by half", tear)
-        self._fsync(descriptor)
-        self._passes("flushed")
-
-    @hookimpl
-    def isotune_run_started(self, event: object) -> None:
-        self._passes("run started")
-
-    @hookimpl
-    def isotune_step_ended(self, event: object) -> None:
-        self._passes("step ended")
-
-    @hookimpl
-    def isotune_epoch_ended(self, event: object) -> None:
-        self._passes("epoch ended")
-
-    @hookimpl
-    def isotune_run_finished(self, event: object) -> None:
-        self._passes("run finished")
-
-
 @dataclass
 class Killer:
     """Runs an experiment in processes that die.
@@ -139,6 +75,7 @@ class Killer:
 
     Attributes:
         spec: the spec's file.
+        backend: name of the backend.
         log: a file for what the processes print.
         kills: how many of them have died so far, by the moment at which they did.
     """
@@ -150,30 +87,11 @@ class Killer:
 
     def whole(self, folder: Path) -> list[str]:
         """Runs it undisturbed and returns the moments that it passed."""
-        moments = self._attempt(folder, None)
+        moments = self.lives(folder, None)
         assert moments is not None
         return moments
 
-    def killed(self, folder: Path, moments: Sequence[str], fatal: Sequence[int]) -> None:
-        """Runs it to its end by processes of which all but the last are killed.
-
-        Args:
-            folder: the run folder.
-            moments: those of an undisturbed run.
-            fatal: numbers of the moments to be killed at, from 1, ascending, counted over the
-                whole run. A process that resumes passes at least the moments that were left.
-        """
-        before = 0
-        for number in fatal:
-            assert self._attempt(folder, number - before) is None
-            self.kills[moments[number - 1]] += 1
-            before = number
-            if not (folder / "spec.yaml").exists():  # no run yet: its folder is refused
-                shutil.rmtree(folder, ignore_errors=True)
-        if not is_finished(folder):
-            self._attempt(folder, None)
-
-    def _attempt(self, folder: Path, fatal: int | None) -> list[str] | None:
+    def lives(self, folder: Path, fatal: Fatal | None) -> list[str] | None:
         """Runs or resumes in a new process; returns its moments, or None if it was killed."""
         reading, writing = os.pipe()
         child = os.fork()
@@ -185,17 +103,20 @@ class Killer:
             moments = pipe.read().splitlines()
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         if code == -signal.SIGKILL:
+            self.kills[moments[0]] += 1
             return None
         assert code == 0, self.log.read_text("utf-8")
         return moments
 
-    def _live(self, folder: Path, fatal: int | None, told: int) -> int:
+    def _live(self, folder: Path, fatal: Fatal | None, told: int) -> int:
         with self.log.open("w") as log:
             os.dup2(log.fileno(), 1)
             os.dup2(log.fileno(), 2)
+        home = folder.with_name(f"{folder.name}-home")
+        os.environ["ISOTUNE_HOME"] = str(home)
         begun = (folder / "spec.yaml").exists()
         what = ["resume", str(folder)] if begun else ["run", str(self.spec), "-o", str(folder)]
-        moments = Moments(folder, fatal)
+        moments = Moments(folder, home, fatal, told)
         try:
             app([*what, "--backend", self.backend, "-d", "cpu"], prog_name="isotune")
         except SystemExit as end:
@@ -209,19 +130,34 @@ class Killer:
 def check(killer: Killer, root: Path, kills: int, at_a_time: int, rng: random.Random) -> Path:
     """Kills at drawn moments until so many processes have died; returns the folder of the last run.
 
+    All phases have equal shares. A run is killed at most `at_a_time` times, and then, or once a
+    process has survived its moment, it must come to what an undisturbed one comes to.
+
     Raises:
         AssertionError: a run that was killed came to other bytes than one that was not.
     """
     moments = killer.whole(root / "whole")
-    expected, runs, folder = outcome(root / "whole"), 0, root / "whole"
-    drawn = rng.sample(range(1, len(moments) + 1), min(kills, len(moments)))
-    while drawn:
-        folder, runs = root / f"killed-{runs}", runs + 1
-        fatal, drawn = sorted(drawn[:at_a_time]), drawn[at_a_time:]
-        killer.killed(folder, moments, fatal)
-        assert outcome(folder) == expected, f"killed at {fatal} of {len(moments)}: differs"
-        if drawn:
-            shutil.rmtree(folder)
+    expected, runs = outcome(root / "whole"), 0
+    numbers = Counter(moment.partition(":")[0] for moment in moments)
+    while killer.kills.total() < kills:
+        folder, before = root / f"killed-{runs}", killer.kills.total()
+        died: list[Fatal] = []
+        while len(died) < at_a_time and before + len(died) < kills:
+            phase = PHASES[(before + len(died)) % len(PHASES)]
+            # Early in what is left of the run, so that later processes have something left, too.
+            share = 1 if phase in ("start", "end") else at_a_time
+            fatal = Fatal(phase, rng.randint(1, max(1, numbers[phase] // share)))
+            if killer.lives(folder, fatal) is not None:
+                break
+            died.append(fatal)
+            if is_finished(folder):  # killed after it said so
+                break
+        if not is_finished(folder):
+            killer.lives(folder, None)
+        assert outcome(folder) == expected, f"killed at {died}: differs"
+        runs += 1
+        if runs > 1:
+            shutil.rmtree(root / f"killed-{runs - 2}")
     told = ", ".join(f"{moment} {count}" for moment, count in sorted(killer.kills.items()))
     print(f"{killer.kills.total()} kills at {len(moments)} moments, {runs} runs, the same bytes:")
     print(told)

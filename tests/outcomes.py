@@ -23,10 +23,13 @@ def state_files(folder: Path) -> dict[str, bytes]:
 
 
 def outcome(folder: Path) -> dict[str, Any]:
-    """Returns the bytes of a run's last and best state, its metrics, and its best checkpoint."""
+    """Returns the bytes of a run's last and best state and of its files of weights, its metrics,
+    and its best checkpoint.
+    """
     lines = (folder / "metrics.jsonl").read_text("utf-8").splitlines()
     return {
         "states": state_files(folder),
+        "files": {path.name: path.read_bytes() for path in folder.glob("best.*")},
         "metrics": [
             {key: value for key, value in json.loads(line).items() if key not in TIMES}
             for line in lines

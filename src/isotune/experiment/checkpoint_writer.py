@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from isotune.interfaces.checkpoint import State
 from isotune.interfaces.metrics import EpochMetrics
-from isotune.runs.checkpoint import Checkpoint
+from isotune.runs.checkpoint import MODEL, Checkpoint
 from isotune.runs.checkpoints import CheckpointStore
 from isotune.runs.folder import RunFolder
 from isotune.runs.schema import EpochSoFar, LineageEntry, Manifest, MetricsLine
@@ -16,6 +16,7 @@ from isotune.training.finite import check_state
 from isotune.training.learner import Learner
 from isotune.training.progress import Progress
 from isotune.training.session import Session
+from isotune.weights.match import match_exact
 from isotune.weights.save import save_weights
 
 
@@ -61,9 +62,14 @@ class CheckpointWriter:
             write_best(self.folder, self.session, checkpoint.model)
 
     def restore_best(self, model: Any) -> None:
-        """Gives the model the best epoch's weights."""
+        """Gives the model the best epoch's weights.
+
+        Raises:
+            RunError: the checkpoint is damaged.
+            WeightsError: its tensors are not those of the model.
+        """
         adapter = self.session.backend.state_adapter
-        adapter.import_model(model, self._store.load("best").model)
+        adapter.import_model(model, best_checkpoint(self.folder, self.session, model).model)
 
     @property
     def _store(self) -> CheckpointStore:
@@ -88,6 +94,24 @@ class CheckpointWriter:
             history=[MetricsLine.of(each) for each in progress.history],
             best=None if progress.best is None else progress.best.epoch,
         )
+
+
+def best_checkpoint(folder: RunFolder, session: Session, model: Any) -> Checkpoint:
+    """Returns a run's best checkpoint.
+
+    Args:
+        folder: The run's folder.
+        session: The experiment.
+        model: The native model, whose names and shapes the checkpoint's tensors have.
+
+    Raises:
+        RunError: the checkpoint is damaged, or there is none.
+        WeightsError: its tensors are not those of the model.
+    """
+    best = CheckpointStore(folder.checkpoints).load("best")
+    where = folder.checkpoints / best.manifest.name / MODEL
+    shapes = session.backend.state_adapter.model_shapes(model)
+    return replace(best, model=match_exact(shapes, best.model, str(where)))
 
 
 def write_best(folder: RunFolder, session: Session, model: State) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from isotune.errors import RunError
 from isotune.experiment.changes import check_changes, schedule_change
-from isotune.experiment.checkpoint_writer import write_best
+from isotune.experiment.checkpoint_writer import best_checkpoint, write_best
 from isotune.experiment.open import check_finite, rebuild
 from isotune.experiment.prepared import PreparedExperiment, ResumeState
 from isotune.experiment.result import Run
@@ -88,7 +89,7 @@ def _prepare(
         check_finite(folder, loaded)
         model = rebuild(session.spec, session.entry, session.backend, loaded, folder.checkpoints)
         check_optimizer(folder.checkpoints, loaded, session.spec)
-        start = _resume_state(folder, store, session, loaded)
+        start = _resume_state(folder, store, session, loaded, model)
         _mention_schedule(folder.spec(), session, start)
     prepared = PreparedExperiment.prepare(session, model, start)
     folder.write_spec(session.spec)
@@ -97,7 +98,7 @@ def _prepare(
 
 
 def _resume_state(
-    folder: RunFolder, store: CheckpointStore, session: Session, loaded: Checkpoint
+    folder: RunFolder, store: CheckpointStore, session: Session, loaded: Checkpoint, model: Any
 ) -> ResumeState:
     spec, manifest = session.spec, loaded.manifest
     history = tuple(line.metrics() for line in manifest.history)
@@ -105,9 +106,15 @@ def _resume_state(
     _check_unfinished(folder, spec, history, sums is not None)
     store.forget_after(manifest.name)
     best = manifest.best if store.index().best else None
-    if best is not None and spec.checkpoint.save_best_as:
-        # A kill may have come between the checkpoint and this file.
-        write_best(folder, session, store.load("best").model)
+    if best is not None:
+        found = best_checkpoint(folder, session, model)
+        if found.manifest.epoch != best:
+            raise RunError(
+                f"{folder.checkpoints}: is damaged: the best epoch is {found.manifest.epoch} in its"
+                f" index, but {best} in {manifest.name}."
+            )
+        # A kill may have come between the checkpoint and the file of its weights.
+        write_best(folder, session, found.model)
     progress = Progress(
         history,
         best=history[best - 1] if best is not None else None,
