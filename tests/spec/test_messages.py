@@ -245,7 +245,7 @@ LOADING = {
         "path: images",
         "path: images\n  side: 8",
         "ants.yaml:4: dataset.side is not a known key. Allowed are: format, path, url, sha256,"
-        " splits, broken, duplicates.",
+        " splits, broken, duplicates, max_pixels.",
     ),
     "duplicate key": (
         "epochs: 1",
@@ -316,7 +316,8 @@ RUNNING = {
     ),
     "missing split": (
         "dataset.splits.val=vall",
-        "ROOT/images: has no split 'vall'. Did you mean 'val'? It has: train, val.",
+        "ROOT/images: has no split 'vall'. Did you mean 'val'? It has: train, val. dataset.splits"
+        " names the folders to train and to validate on.",
     ),
     "missing weights": (
         "backbone.weights=ROOT/ants.pth",

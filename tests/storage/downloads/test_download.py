@@ -216,7 +216,17 @@ def test_an_address_that_is_none_is_told(tmp_path: Path) -> None:
     for url in ("ftp://127.0.0.1/x", "file:///etc/passwd", "127.0.0.1"):
         with pytest.raises(DownloadError, match="an address begins with http"):
             download(Remote(url, None, 1000), tmp_path / "file")
-    hosts = ["", "[x", "a..b", "1" * 5000, "*", "\x1b[31m", "127.0.0.1:x", "127.0.0.1:99999", "\udcff"]
+    hosts = [
+        "",
+        "[x",
+        "a..b",
+        "1" * 5000,
+        "*",
+        "\x1b[31m",
+        "127.0.0.1:x",
+        "127.0.0.1:99999",
+        "\udcff",
+    ]
     for host in hosts:
         with pytest.raises(DownloadError, match="it is not a valid address"):
             download(Remote(f"http://{host}/x", None, 1000), tmp_path / "file")
