@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -187,13 +188,17 @@ def test_features_after_a_plugin_transform_are_not_kept_for_later_runs(
     backend, cut = plugins.open_backend("numpy"), Cut("fc", frozenset())
     spec, images = isotune.load_spec(experiment(tmp_path)), Images(source, source, {})
     session = Session(spec, LINEAR, backend, images, TrainingPlan(spec.optimizer))
-    keys = FeatureKeys(session, cut, {}, 4)
 
-    def key(*pipeline: TransformSpec) -> str | None:
+    def key(*pipeline: TransformSpec, **dataset: Any) -> str | None:
+        changed = spec.model_copy(update={"dataset": spec.dataset.model_copy(update=dataset)})
+        keys = FeatureKeys(replace(session, spec=changed), cut, {}, 4)
         return keys.key(Batches(source, pipeline, 4, seed=0, shuffle=False), 0)
 
-    assert key(ResizeSpec(size=(8, 8))) is not None
-    assert key(ResizeSpec(size=(8, 8)), InvertSpec()) is None
+    eight = ResizeSpec(size=(8, 8))
+    assert key(eight) is not None
+    assert key(eight, InvertSpec()) is None
+    # The same bytes may be another image in another format, but not in another place.
+    assert key(eight) == key(eight, path="elsewhere", broken="skip") != key(eight, format="other")
 
 
 class Nameless(RandomDarkenSpec):

@@ -109,6 +109,9 @@ class ImageSource(ABC):
     def digests(self) -> NDArray[np.uint8] | None:
         """Returns a digest of each image's content, by which equal images are found.
 
+        For a format with the same fields in a spec, equal digests mean that :meth:`load` returns
+        equal images.
+
         Returns:
             uint8, shape (len(self), 16), zeros for an image that cannot be read; or None if the
             source has none.

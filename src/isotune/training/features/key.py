@@ -11,13 +11,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isotune.data.batches import Batches
+from isotune.data.decode import RULES
 from isotune.interfaces.versions import versions
+from isotune.spec.dataset import DatasetSpec
 from isotune.spec.transforms import TRANSFORMS
 from isotune.training.features.cut import Cut
 from isotune.training.session import Session
 
 COMPUTING = {"normalization", "precision", "compile"}
 """Fields of a spec that affect how a model computes."""
+
+FINDING = set(DatasetSpec.model_fields) - {"format"}
+"""Fields of a dataset that say where its images are, and which of them are refused. The others,
+those of one format, may affect what an image looks like."""
 
 
 class FeatureKeys:
@@ -42,6 +48,7 @@ class FeatureKeys:
             "backend": [backend.name, backend.device, backend.threads(), batch_size],
             "versions": versions(backend),
             "computing": spec.model_dump(mode="json", include=COMPUTING),
+            "decoding": [RULES, spec.dataset.model_dump(mode="json", exclude=FINDING)],
         }
         self._images: dict[int, str | None] = {}
 
