@@ -11,57 +11,10 @@ import numpy as np
 import pytest
 
 from bounded import little_memory
+from hostile.pickles import call, group, name, number, state, storage, tensor, text
 from isotune.errors import WeightsError
 from isotune.weights.formats.pth.legacy import MAGIC_NUMBER, PROTOCOL_VERSION
 from isotune.weights.formats.pth.read import read_pth
-
-# A little assembler of pickles: each function returns instructions that push one object.
-
-
-def text(value: str) -> bytes:
-    return b"X" + struct.pack("<I", len(value.encode())) + value.encode()
-
-
-def number(value: int) -> bytes:
-    digits = value.to_bytes(value.bit_length() // 8 + 1, "little", signed=True)
-    return b"\x8a" + bytes([len(digits)]) + digits
-
-
-def group(*items: bytes) -> bytes:
-    return b"(" + b"".join(items) + b"t"
-
-
-def name(path: str) -> bytes:
-    module, _, attribute = path.rpartition(".")
-    return f"c{module}\n{attribute}\n".encode()
-
-
-def call(path: str, *arguments: bytes) -> bytes:
-    return name(path) + group(*arguments) + b"R"
-
-
-def storage(elements: int, key: str = "0", dtype: str = "FloatStorage") -> bytes:
-    return group(text("storage"), name(f"torch.{dtype}"), text(key), text("cpu"), number(elements))
-
-
-def tensor(
-    elements: int, offset: int, shape: list[int], strides: list[int], key: str = "0"
-) -> bytes:
-    sizes = group(*map(number, shape)), group(*map(number, strides))
-    return call(
-        "torch._utils._rebuild_tensor_v2",
-        storage(elements, key) + b"Q",
-        number(offset),
-        *sizes,
-        b"\x89",
-        b"N",
-    )
-
-
-def state(*tensors: bytes) -> bytes:
-    """Returns a whole pickle: a dict of `tensors` named a, b, ..."""
-    items = [text(chr(ord("a") + i)) + value for i, value in enumerate(tensors)]
-    return b"\x80\x02}(" + b"".join(items) + b"u."
 
 
 def write(
