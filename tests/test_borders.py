@@ -71,6 +71,7 @@ def test_importing_and_loading_a_spec_is_light() -> None:
 
 
 ROOMS = (
+    ("__main__",),
     ("cli", "bench", "demo", "testing"),
     ("experiment",),
     ("reports",),
@@ -86,6 +87,7 @@ ROOMS = (
     ("metrics",),
     ("storage",),
     ("errors", "randomness"),
+    ("printable",),
 )
 """The packages and modules of the core in travel order (docs/architecture.md): each imports only
 what stands beside or below it."""

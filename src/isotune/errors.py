@@ -9,11 +9,27 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+from isotune.printable import message_line
+
 
 class IsotuneError(Exception):
-    """Base of all errors that Isotune raises on purpose."""
+    """Base of all errors that Isotune raises on purpose.
+
+    What a message quotes may come from anywhere: it is made printable, and very long values lose
+    their middle.
+
+    Args:
+        lines: The message, one argument a line; usually it has one.
+    """
 
     exit_code = 1
+
+    def __init__(self, *lines: str) -> None:
+        super().__init__(*lines)
+
+    def __str__(self) -> str:
+        """Returns the message."""
+        return "\n".join(map(message_line, self.args))
 
 
 class SpecError(IsotuneError):

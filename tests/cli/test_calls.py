@@ -27,6 +27,8 @@ from isotune.spec.recipes import names, text
         (["evaluate", "nowhere"], "nowhere: is not the folder of a run"),
         (["compare", "nowhere"], "compare needs the folders of two runs"),
         (["recipes", "bees"], "there is no recipe 'bees'."),
+        (["run", "tiny.yaml", "-o", ""], "the argument after '-o' is empty"),
+        (["run", "tiny.yaml", "--output="], "the argument after 'tiny.yaml' is empty"),
     ],
 )
 def test_a_wrong_call_ends_with_2(isotune, spec: Path, call: list[str], sentence: str):

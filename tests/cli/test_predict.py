@@ -5,9 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -107,20 +104,3 @@ def test_a_files_name_decides_its_format_and_no_part_is_left_by_a_failure(isotun
     assert failed.exit_code == 2
     assert isotune("predict", run, "images/val", "-o", "new").exit_code == 2
     assert sorted(each.name for each in Path("new").iterdir()) == ["all.csv", "all.txt"]
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="file names are bytes on Linux")
-def test_a_name_that_is_no_text_comes_out_as_it_is(run: Path):
-    name = os.fsdecode(b"\xff\xe9.png")
-    Path(name).write_bytes(Path("images/val/ants/0.png").read_bytes())
-    program = (
-        "import numpy_backend.plugin\nfrom isotune.plugins import plugins\n"
-        "plugins.register(numpy_backend.plugin, 'numpy')\n"
-        "from isotune.cli import main; main()"
-    )
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    for form in ("table", "csv", "jsonl"):
-        call = [sys.executable, "-c", program, "predict", "run", name, "-f", form]
-        result = subprocess.run(call, capture_output=True, env=environment, check=False)
-        assert result.returncode == 0, result.stderr
-        assert (b"\xff\xe9.png" in result.stdout) == (form != "jsonl")

@@ -23,6 +23,7 @@ from pathlib import Path
 
 import hostile
 from isotune.errors import IsotuneError
+from isotune.printable import printable
 
 SECONDS = 5
 """A case that takes longer hangs."""
@@ -120,7 +121,7 @@ def message_fault(text: str) -> str | None:
     for line in lines:
         if len(line) > LONGEST:
             return f"a line of its message has {len(line)} characters: {line[:200]!r}"
-        if not line.isprintable():
+        if printable(line) != line:
             return f"its message is not printable: {line!r}"
     return None
 

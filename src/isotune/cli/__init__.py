@@ -8,6 +8,9 @@ from __future__ import annotations
 
 def main() -> None:
     """Runs the command line: the entry point ``isotune``."""
+    from isotune.cli.streams import prepare_streams
+
+    prepare_streams()
     from isotune.cli.app import app
 
     app(prog_name="isotune")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, TextIO
 
+from isotune.printable import printable
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -42,8 +44,9 @@ def show_table(console: Console, table: Table) -> None:
 
 
 def show(console: Console, text: str = "", style: str | None = None) -> None:
-    """Shows text unchanged: brackets are not markup, and long lines are not wrapped."""
-    console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+    """Shows printable text as it is: brackets are not markup, and long lines are not wrapped."""
+    text = "\n".join(map(printable, text.split("\n")))
+    console.print(text, style=style, markup=False, emoji=False, highlight=False, soft_wrap=True)
 
 
 def quoted(path: Path) -> str:

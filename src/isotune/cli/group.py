@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import typer
 from typer.core import TyperGroup
 
 from isotune.cli.messages import complain, show_warnings
-from isotune.errors import IsotuneError
+from isotune.errors import IsotuneError, SpecError
+from isotune.printable import printable
 from isotune.storage.memory import describe_shortage
 
 # Newer releases of Typer carry their own Click: this class is Click's in both.
@@ -25,11 +28,14 @@ INTERRUPTED = 130  # 128 + SIGINT, the convention of shells
 class IsotuneGroup(TyperGroup):
     """The application's commands."""
 
-    def main(self, *args: Any, **options: Any) -> Any:
+    def main(self, args: Sequence[str] | None = None, *rest: Any, **options: Any) -> Any:
         """Runs a command and exits with 0, 1 for a failed run, or 2 for a wrong call or spec."""
         show_warnings()
+        args = sys.argv[1:] if args is None else args
         try:
-            code = super().main(*args, **{**options, "standalone_mode": False})
+            _check_call(args)
+            code = super().main(args, *rest, **{**options, "standalone_mode": False})
+            sys.stdout.flush()  # an error now is told; Python would not tell one at exit
         except UsageError as error:
             code = _wrong_call(error)
         except typer.Abort:
@@ -45,11 +51,32 @@ class IsotuneGroup(TyperGroup):
             if os.environ.get("ISOTUNE_VERBOSE"):
                 raise
             complain(
-                f"this is a bug in Isotune or in a plugin: {type(error).__name__}: {error}\n"
+                f"this is a bug in Isotune or in a plugin: {type(error).__name__}:"
+                f" {printable(str(error))}\n"
                 "Set ISOTUNE_VERBOSE=1 to see the traceback."
             )
             code = BUG
         sys.exit(code if isinstance(code, int) else 0)
+
+
+def _check_call(args: Sequence[str]) -> None:
+    """Refuses empty arguments, of which a path would be the working directory, and to work in none.
+
+    Raises:
+        SpecError: An argument is empty, or the working directory is gone.
+    """
+    for before, argument in zip(("isotune", *args), args, strict=False):
+        name, separator, value = argument.partition("=")
+        if not argument or (name.startswith("--") and separator and not value):
+            raise SpecError(
+                f"the argument after '{before}' is empty; give it a value or leave it out."
+            )
+    try:
+        Path.cwd()
+    except OSError:
+        raise SpecError(
+            "the working directory is no longer there; change to one that is, and call again."
+        ) from None
 
 
 def _wrong_call(error: Any) -> int:

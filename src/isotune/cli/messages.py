@@ -6,21 +6,25 @@ import logging
 import os
 import sys
 import warnings
+from contextlib import suppress
+
+from isotune.printable import message_line
 
 PREFIX = "isotune: "
 
 
 def complain(text: str) -> None:
-    """Writes lines to standard error."""
-    for line in text.splitlines():
-        print(f"{PREFIX}{line}", file=sys.stderr, flush=True)
+    """Writes lines to standard error, printable and of bounded length."""
+    with suppress(OSError):  # there is nobody left to tell
+        for line in text.split("\n"):
+            print(f"{PREFIX}{message_line(line)}", file=sys.stderr, flush=True)
 
 
 class _Complaints(logging.Handler):
     """Shows log records as the command line's own messages."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        complain(record.getMessage())
+        complain(message_line(record.getMessage()))
 
 
 def show_warnings() -> None:

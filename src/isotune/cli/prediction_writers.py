@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, TextIO
 
 from isotune.cli.console import show
+from isotune.printable import csv_cell, printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -44,18 +45,19 @@ class Lines(PredictionWriter):
         self, console: Console, paths: Sequence[str], classes: Sequence[str], top: int
     ) -> None:
         self._console = console
-        self._width = max(map(len, paths), default=0)
+        self._width = max((len(printable(path)) for path in paths), default=0)
         # Only people need columns of equal width; a pipe gets lines that are easy to split.
-        self._class_width = max(map(len, classes)) if console.is_terminal else 0
-        self._probability_width = len("probability") if console.is_terminal else 0
+        self._class_width = self._probability_width = 0
         if console.is_terminal:
+            self._class_width = max(len(printable(name)) for name in classes)
+            self._probability_width = len("probability")
             heading = f"{'class':<{self._class_width}} probability"
             show(console, self._line("image", [heading] * top), "bold")
 
     def write(self, path: str, prediction: Prediction) -> None:
         """Writes a line."""
         cells = [
-            f"{name:<{self._class_width}} {probability:>{self._probability_width}.4f}"
+            f"{printable(name):<{self._class_width}} {probability:>{self._probability_width}.4f}"
             for name, probability in prediction
         ]
         show(self._console, self._line(path, cells))
@@ -64,11 +66,13 @@ class Lines(PredictionWriter):
         """Writes nothing."""
 
     def _line(self, path: str, cells: Sequence[str]) -> str:
-        return f"{path:<{self._width}}  {'  '.join(cells)}"
+        return f"{printable(path):<{self._width}}  {'  '.join(cells)}"
 
 
 class CSV(PredictionWriter):
     """Comma-separated values: path, class_1, probability_1, class_2 and so on.
+
+    Text is printable, and none is a formula (see :func:`isotune.printable.csv_cell`).
 
     An image that cannot be read has no row.
     """
@@ -81,7 +85,8 @@ class CSV(PredictionWriter):
 
     def write(self, path: str, prediction: Prediction) -> None:
         """Writes a row."""
-        self._writer.writerow([path, *(cell for pair in prediction for cell in pair)])
+        cells = [(csv_cell(name), probability) for name, probability in prediction]
+        self._writer.writerow([csv_cell(path), *(cell for pair in cells for cell in pair)])
 
     def write_error(self, path: str, error: DatasetError) -> None:
         """Writes nothing."""

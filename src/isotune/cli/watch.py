@@ -36,14 +36,14 @@ def watched(console: Console, layers: bool = False) -> Iterator[RunProgress]:
         with _stopped_by_sigterm(), progress:
             yield progress
     except StoppedError as error:
-        raise StoppedError(f"{error}\nTo go on: {progress.how_to_go_on()}") from error
+        raise StoppedError(*error.args, f"To go on: {progress.how_to_go_on()}") from error
     except KeyboardInterrupt:
         complain(f"interrupted; {progress.left_behind()}")
         if command := progress.how_to_go_on():
             complain(f"To go on: {command}")
         raise typer.Exit(INTERRUPTED) from None
     except TrainingError as error:
-        raise TrainingError(f"{error}\n{progress.left_behind()}") from error
+        raise TrainingError(*error.args, progress.left_behind()) from error
 
 
 @contextmanager

@@ -162,7 +162,7 @@ def usable_backends(plugins: Plugins, log: Callable[[str], None]) -> list[str]:
         hint = (
             'Install one with `pip install "isotune[torch]"` or `pip install "isotune[mindspore]"`.'
         )
-        raise BackendError("\n".join([*problems, f"no backend can be used. {hint}"]))
+        raise BackendError(*problems, f"no backend can be used. {hint}")
     for problem in problems:
         log(problem)
     return usable

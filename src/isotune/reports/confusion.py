@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from isotune.printable import printable, shortened
 from isotune.reports.drawing import (
     FAINT,
     HEADING,
@@ -45,6 +46,9 @@ MARGIN, HEAD, AXIS = 0.25, 0.7, 0.42
 SMALLEST_TYPE, LARGEST_TYPE = 5.5, 9.0
 """Limits of the type size of class names, in points."""
 
+LONGEST_NAME = 80
+"""Number of characters of a class name that are shown."""
+
 
 def confusion_figure(
     matrix: NDArray[np.int64], classes: Sequence[str], name: str, split: str
@@ -60,8 +64,9 @@ def confusion_figure(
     accuracy = float(np.trace(matrix) / max(matrix.sum(), 1))
     images = counted(int(matrix.sum()), "image")
     detail = f"{split}: {percent(accuracy, 2)} of {images} correct"
+    names = [shortened(printable(each), LONGEST_NAME) for each in classes]
     with styled():
-        return _draw(matrix, classes, f"{name}: confusion matrix", detail)
+        return _draw(matrix, names, f"{printable(name)}: confusion matrix", printable(detail))
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from isotune.errors import RunError, SpecError
+from isotune.printable import printable
 from isotune.reports.comparison import RunFigures
 from isotune.reports.drawing import (
     FAINT,
@@ -136,7 +137,7 @@ def _ring(axes: Axes, run: RunFigures, name: str, color: str) -> None:
 def _finish(axes: Axes, title: str) -> None:
     from matplotlib.ticker import MaxNLocator
 
-    axes.set_title(title)
+    axes.set_title(printable(title))
     axes.set_xlabel("epoch", color=FAINT)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from isotune.errors import IsotuneError, RunError, SpecError
+from isotune.printable import printable
 from isotune.storage.atomic import atomic_file
 
 if TYPE_CHECKING:
@@ -136,12 +137,12 @@ def _warn_of_missing_fonts() -> None:
 
 
 def wrap(text: str, width: float, size: float, bold: bool = False) -> str:
-    """Breaks text into lines of at most `width` points at a font size of `size` points.
+    """Breaks printable text into lines of at most `width` points at a font size of `size` points.
 
     Lines break after spaces and the characters ``/ _ -``, or anywhere in a word that is too long.
     """
     lines = [""]
-    for word in re.findall(r"[^\s/_-]*[\s/_-]|[^\s/_-]+", text):
+    for word in re.findall(r"[^\s/_-]*[\s/_-]|[^\s/_-]+", printable(text)):
         if text_width((lines[-1] + word).rstrip(), size, bold) <= width:
             lines[-1] += word
             continue

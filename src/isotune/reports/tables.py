@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from isotune.printable import printable
+
 if TYPE_CHECKING:
     from rich.table import Table as RichTable
 
@@ -27,16 +29,17 @@ class Table:
     def __post_init__(self) -> None:
         if not self.align:
             self.align = ["left", *["right"] * (len(self.columns) - 1)]
+        self.columns = [printable(heading) for heading in self.columns]
 
     def add(self, *cells: object) -> None:
-        """Adds a row of cells, converted by ``str``.
+        """Adds a row of cells, converted by ``str`` and made printable.
 
         Raises:
             ValueError: The number of cells is not that of columns.
         """
         if len(cells) != len(self.columns):
             raise ValueError(f"a row of {len(cells)} cells in {len(self.columns)} columns")
-        self.rows.append(tuple(str(cell) for cell in cells))
+        self.rows.append(tuple(printable(str(cell)) for cell in cells))
 
     def plain(self) -> str:
         """Returns aligned lines without control codes; nothing is truncated or wrapped."""
@@ -53,20 +56,20 @@ class Table:
     def rich(self) -> RichTable:
         """Returns a table for a terminal, whose numbers are never truncated."""
         from rich import box
-        from rich.markup import escape
         from rich.table import Table as RichTable
+        from rich.text import Text
 
         table = RichTable(box=box.SIMPLE_HEAD, pad_edge=False)
         for heading, side in zip(self.columns, self.align, strict=True):
             figures = side == "right"
             table.add_column(
-                escape(heading),
+                Text(heading),
                 justify="right" if figures else "left",
                 no_wrap=figures,
                 overflow="fold",
             )
         for row in self.rows:
-            table.add_row(*map(escape, row))
+            table.add_row(*map(Text, row))
         return table
 
     def _line(self, cells: Sequence[str], widths: Sequence[int]) -> str:

@@ -14,9 +14,6 @@ from isotune.spec.document import Document
 from isotune.spec.messages import explain
 from isotune.storage.untrusted import SMALL, read_small
 
-LONGEST = 500
-"""Number of characters that a message quotes."""
-
 ModelT = TypeVar("ModelT", bound=FileModel)
 
 
@@ -63,8 +60,7 @@ def checked(model: type[ModelT], data: Any, where: object) -> ModelT:
         return model.model_validate(data)
     except ValidationError as error:
         document = Document(data, f"{where}: is damaged")
-        first = explain(error, document).partition("\n")[0]
-        raise RunError(first[:LONGEST]) from error
+        raise RunError(explain(error, document)[0]) from error
 
 
 def unusable(path: Path, error: OSError) -> RunError:
@@ -77,4 +73,4 @@ def unusable(path: Path, error: OSError) -> RunError:
 
 def damaged(where: object, what: str) -> RunError:
     """Returns the error about a file that cannot be used."""
-    return RunError(f"{where}: is damaged: {what[:LONGEST]}.")
+    return RunError(f"{where}: is damaged: {what}.")

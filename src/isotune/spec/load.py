@@ -36,7 +36,7 @@ def load_spec(source: SpecSource, overrides: Iterable[str] = ()) -> ExperimentSp
     try:
         spec = ExperimentSpec.model_validate(document.data)
     except ValidationError as error:
-        raise SpecError(explain(error, document)) from error
+        raise SpecError(*explain(error, document)) from error
     return _anchor(spec, folder)
 
 

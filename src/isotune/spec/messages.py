@@ -45,11 +45,11 @@ _repr = Repr()
 _repr.maxlevel, _repr.maxstring, _repr.maxother, _repr.maxlong = 3, 80, 80, 40
 
 
-def explain(error: ValidationError, document: Document) -> str:
+def explain(error: ValidationError, document: Document) -> list[str]:
     """Returns one line for each error."""
     problems = [_Problem.of(details, document) for details in error.errors(include_url=False)]
     lines = [line for group in _by_value(problems) for line in _lines(group, document)]
-    return "\n".join(dict.fromkeys(lines))
+    return list(dict.fromkeys(lines))
 
 
 @dataclass(frozen=True)

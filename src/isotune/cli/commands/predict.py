@@ -67,9 +67,11 @@ def predict(
         writer = _writer(form, stream, [str(path) for path in paths], opened.classes, top)
         unreadable = _write_all(opened, paths, top, writer)
     if output is not None:
+        from isotune.cli.console import output as standard_output
+        from isotune.cli.console import show
         from isotune.reports.numbers import count
 
-        typer.echo(f"{output}: {count(len(paths) - unreadable, 'prediction')}")
+        show(standard_output(), f"{output}: {count(len(paths) - unreadable, 'prediction')}")
     if unreadable:
         raise typer.Exit(SOME_UNREADABLE)
 
@@ -121,9 +123,6 @@ def _destination(output: Path | None) -> Iterator[TextIO]:
     from isotune.storage.atomic import atomic_file
 
     if output is None:
-        # File names are bytes; those that are not valid text are written unchanged.
-        if isinstance(sys.stdout, TextIOWrapper):
-            sys.stdout.reconfigure(errors="surrogateescape")
         yield sys.stdout
         return
     try:
@@ -131,7 +130,7 @@ def _destination(output: Path | None) -> Iterator[TextIO]:
             raise RunError(f"{output}: is a folder; name a file.")
         output.parent.mkdir(parents=True, exist_ok=True)
         with atomic_file(output) as file:
-            stream = TextIOWrapper(file, encoding="utf-8", errors="surrogateescape")
+            stream = TextIOWrapper(file, encoding="utf-8")
             yield stream
             stream.detach()
     except OSError as error:

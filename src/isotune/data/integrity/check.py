@@ -58,22 +58,23 @@ def clean(
     if not broken:
         return source, []
     if policy == "error":
-        raise DatasetError(_listing(broken))
+        raise DatasetError(*_listing(broken))
     indices = np.delete(np.arange(len(source)), [image.index for image in broken])
     readable = Subset(source, indices.tolist())
     for label in np.setdiff1d(source.labels, readable.labels):
+        first, *others = _listing(broken)
         raise DatasetError(
-            f"no image of class '{source.classes[label]}' can be read: {_listing(broken)}"
+            f"no image of class '{source.classes[label]}' can be read: {first}", *others
         )
     return readable, broken
 
 
-def _listing(broken: list[BrokenImage]) -> str:
+def _listing(broken: list[BrokenImage]) -> list[str]:
     count = "1 image is" if len(broken) == 1 else f"{len(broken)} images are"
     lines = [f"  {image.identity}: {image.reason}" for image in broken[:SHOWN]]
     if len(broken) > SHOWN:
         lines.append(f"  and {len(broken) - SHOWN} more")
-    return "\n".join([f"{count} broken; repair, delete or skip:", *lines])
+    return [f"{count} broken; repair, delete or skip:", *lines]
 
 
 def find_broken(source: ImageSource, workers: int | None = None) -> list[BrokenImage]:

@@ -13,6 +13,7 @@ from isotune.data.integrity.check import BrokenImage
 from isotune.data.splitting.gather import Gathered, class_folders, gather
 from isotune.data.splitting.partition import Counts, Size, check_sizes, counts, partition
 from isotune.errors import DatasetError, SpecError
+from isotune.printable import csv_cell
 from isotune.storage.atomic import atomic_folder
 from isotune.storage.paths import is_new_or_empty
 
@@ -144,7 +145,7 @@ def _write(
             listing.writerow(["image", "source"])
             for image, source in _names(classes, assigned):
                 _place(source, content / image, link)
-                listing.writerow([image.as_posix(), source])
+                listing.writerow([csv_cell(image.as_posix()), csv_cell(str(source))])
     except OSError as error:
         raise DatasetError(
             f"{folder}: cannot be written: {error.strerror or error}"

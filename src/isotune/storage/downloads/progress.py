@@ -7,6 +7,7 @@ import sys
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from isotune.printable import printable
 from isotune.storage.downloads.address import shown
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ class DownloadProgress:
     def _start_bar(self, done: int, total: int | None) -> None:
         if self._bar is None:
             self._bar = _bar()
-            self._bar.add_task(self._url.rpartition("/")[2] or self._url)
+            self._bar.add_task(printable(self._url.rpartition("/")[2] or self._url))
             self._bar.start()
         # Speed and remaining time refer to this attempt.
         self._bar.reset(self._bar.task_ids[0], total=total, completed=done)

@@ -1,0 +1,66 @@
+"""Standard streams that any call survives: closed ones, full ones, and narrow encodings."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import TextIOWrapper
+
+from isotune.errors import IsotuneError
+
+
+class OutputError(IsotuneError):
+    """Standard output cannot be written."""
+
+
+def prepare_streams() -> None:
+    """Opens streams that are closed, and has them escape what their encoding lacks.
+
+    Python has no stream where the caller closed it (``>&-``), and the next file that is opened
+    would get its descriptor, and with it whatever native code prints.
+    """
+    for descriptor, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        if getattr(sys, name) is None:
+            _open_null(descriptor)
+            setattr(sys, name, open(descriptor, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
+    if isinstance(sys.stderr, TextIOWrapper):
+        sys.stderr.reconfigure(errors="backslashreplace")
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout = _Output(
+            sys.stdout.detach(),
+            sys.stdout.encoding,
+            errors="backslashreplace",
+            line_buffering=sys.stdout.line_buffering,
+        )
+
+
+class _Output(TextIOWrapper):
+    """Standard output whose errors can be told from those of other files."""
+
+    def write(self, text: str) -> int:
+        with self._errors():
+            return super().write(text)
+
+    def flush(self) -> None:
+        with self._errors():
+            super().flush()
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except BrokenPipeError:  # the reader of a pipe may leave at any time, without a word
+            raise
+        except OSError as error:
+            _open_null(self.fileno())  # for what Python still writes when it exits
+            raise OutputError(f"standard output cannot be written: {error.strerror}.") from error
+
+
+def _open_null(descriptor: int) -> None:
+    """Opens the null device as this descriptor."""
+    handle = os.open(os.devnull, os.O_RDWR)
+    if handle != descriptor:
+        os.dup2(handle, descriptor)
+        os.close(handle)
