@@ -131,6 +131,18 @@ def odd_headers(rng: random.Random, content: bytes, _: str) -> Answer:
     return in_order(before + content[:cut], before + content)
 
 
+def mutated(rng: random.Random, content: bytes, _: str) -> Answer:
+    """Changes, repeats or leaves out some bytes of the headers of a good response."""
+    lines = [f"Content-Length: {len(content)}", ETAG, "Accept-Ranges: bytes", "X: y"]
+    before = bytearray(head(*lines))
+    for _ in range(rng.randint(1, 5)):
+        start = rng.randrange(len(before))
+        end = start + rng.choice([0, 1, 1, 1, 5])
+        new = [rng.randbytes(1), b"", before[start:end] * 3, rng.choice([b"\r", b"\n", b":", b"9"])]
+        before[start:end] = rng.choice(new)
+    return always(bytes(before) + content)
+
+
 def status(rng: random.Random, content: bytes, _: str) -> Answer:
     codes = (100, 101, 199, 204, 205, 206, 226, 300, 304, 305, 400, 401, 403, 404, 407, 408, 416)
     code = rng.choice([*codes, 418, 429, 451, 500, 503, 504, 511, 600, 999])
@@ -249,6 +261,7 @@ BEHAVIORS: tuple[Behavior, ...] = (
     something_else,
     garbage,
     odd_headers,
+    mutated,
     status,
     redirect,
     flood,
