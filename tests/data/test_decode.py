@@ -233,7 +233,10 @@ def test_a_broken_file_is_one_error_that_names_it(name: str, tmp_path: Path) -> 
     assert "\n" not in str(error.value)
 
 
-def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
+def test_a_file_that_is_empty_or_not_there_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "empty.jpg").write_bytes(b"")
+    with pytest.raises(DatasetError, match=r"empty\.jpg: .* as an image: it is empty\."):
+        open_rgb(tmp_path / "empty.jpg")
     with pytest.raises(DatasetError, match="no such file"):
         open_rgb(tmp_path / "gone.jpg")
 
@@ -302,7 +305,7 @@ def test_threads_decode_only_so_many_pixels_at_the_same_time(
         return result
 
     monkeypatch.setattr(decode, "to_rgb", count)
-    monkeypatch.setattr(decode, "ROOM", Room(2 * 42, small=42))
+    monkeypatch.setattr(decode, "ROOM", Room(2 * 8 * 42, small=8 * 42))
     with ThreadPoolExecutor(8) as threads:
         paths = [tmp_path / "a.png"] * 64
         assert all(image.size == (7, 6) for image in threads.map(open_rgb, paths))

@@ -26,9 +26,12 @@ from here on, and Isotune used to refuse such images."""
 RULES = 2
 """Version of what this module makes of a file."""
 
-ROOM = Room(1 << 28, 1 << 24)
-"""Limits the pixels that threads decode at the same time. Pillow takes 4 bytes for each, and as
-many again while it turns the image upright."""
+ROOM = Room(2 << 30, 128 << 20)
+"""Limits the bytes that threads decode into at the same time."""
+
+_BYTES = {"JPEG2000": 36, "AVIF": 20, "WEBP": 16, "GIF": 12}
+"""Number of bytes that decoding takes for each pixel, as measured with Pillow 13; in other formats
+8, of which the image itself has 4, and the image turned upright as many."""
 
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -76,12 +79,17 @@ def decode_rgb(file: BinaryIO, name: str, max_pixels: int = MAX_PIXELS) -> Image
         DatasetError: It is no image, broken, truncated or too large.
     """
     try:
-        with identify(file, max_pixels) as image, ROOM.taken(image.width * image.height):
+        with identify(file, max_pixels) as image, ROOM.taken(footprint(image)):
             if image.format in ("JPEG", "MPO"):
                 _reduce(image)
             return to_rgb(image, name)
     except Exception as error:  # decoders raise errors of any type
         raise DatasetError(f"{name}: cannot be read as an image: {reason(error)}.") from error
+
+
+def footprint(image: Image.Image) -> int:
+    """Returns about how many bytes it takes to decode an image."""
+    return image.width * image.height * _BYTES.get(image.format or "", 8)
 
 
 def _reduce(image: ImageFile.ImageFile) -> None:
@@ -95,7 +103,7 @@ def _reduce(image: ImageFile.ImageFile) -> None:
 def reason(error: Exception) -> str:
     """Returns an error's message in one line and without the path, or the name of its type."""
     if isinstance(error, MemoryError):
-        return "there is not enough memory to decode it"
+        return "there is not enough memory for it"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror.lower()
     text = " ".join(str(error).split()).rstrip(".")

@@ -17,6 +17,7 @@ from isotune.data.decode import open_rgb
 from isotune.data.integrity import check as checking
 from isotune.data.integrity.check import clean, find_broken
 from isotune.data.sources.folder import FolderSource
+from isotune.data.sources.subset import Subset
 from isotune.errors import DatasetError
 
 Save = Callable[..., Path]
@@ -162,8 +163,10 @@ def test_a_lack_of_memory_says_nothing_about_the_image(
 
     with monkeypatch.context() as patch:
         patch.setattr(decode, "to_rgb", fail)
-        with pytest.raises(DatasetError, match=r"4\.png: there is not enough memory to decode it"):
+        with pytest.raises(DatasetError, match=r"4\.png: there is not enough memory for it"):
             clean(FolderSource(folder, "train"), "skip")
+        with pytest.raises(DatasetError, match=r"4\.png: there is not enough memory for it"):
+            clean(Subset(FolderSource(folder, "train"), [3]), "skip")
         with pytest.raises(DatasetError, match=r"4\.png: .* not enough memory"):
             open_rgb(folder / "train/b/4.png")
     assert [image.index for image in find_broken(FolderSource(folder, "train"))] == [1, 2]

@@ -124,7 +124,7 @@ def check_file(path: Path, status: os.stat_result, max_pixels: int = MAX_PIXELS)
         with (
             open_regular(path, follow=True) as file,
             identify(file, max_pixels) as image,
-            decode.ROOM.taken(image.width * image.height),
+            decode.ROOM.taken(decode.footprint(image)),
         ):
             if image.format in ("JPEG", "MPO"):
                 # At an eighth of the size all data is still decoded, in half the time.
@@ -143,5 +143,8 @@ def _check_loading(source: ImageSource, index: int) -> str:
     try:
         source.load(index)
     except Exception as error:
+        if isinstance(error, MemoryError) or isinstance(error.__cause__, MemoryError):
+            name = source.identify(index)
+            raise DatasetError(f"{name}: there is not enough memory for it.") from error
         return decode.reason(error)
     return ""
