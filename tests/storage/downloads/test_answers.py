@@ -75,6 +75,13 @@ def test_a_server_without_tls_is_told_from_a_wrong_certificate(
         assert refused(f"{url}/file") == "its server speaks no TLS that can be trusted"
 
 
+def test_missing_certificates_are_told(refused: Refused, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/no/such/bundle.pem")
+    message = refused("https://127.0.0.1:9/file")
+    assert message.startswith("no certificates to trust: ")
+    assert message.endswith("/no/such/bundle.pem")
+
+
 @pytest.mark.parametrize("kind", ["link", "dangling", "pipe"])
 @pytest.mark.parametrize("suffix", [".part", ".part.json"])
 def test_what_lies_in_the_way_is_replaced_and_never_written_through(

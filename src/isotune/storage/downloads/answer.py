@@ -87,6 +87,8 @@ def _send(session: _Session, url: str, headers: Mapping[str, str]) -> requests.R
         raise DownloadError("it is not a valid address") from error
     except (errors.RequestException, urllib3.exceptions.HTTPError, ValueError) as error:
         raise DownloadError("the server's answer is not HTTP") from error
+    except OSError as error:  # Requests finds no file where an environment variable says it is
+        raise DownloadError(f"no certificates to trust: {str(error).rstrip('.')}") from error
 
 
 def _is_address(url: str) -> bool:
