@@ -202,6 +202,8 @@ def test_any_text_is_yaml_or_is_told_to_be_none(text: str) -> None:
         "a: !!python/name:os.system ''",
         "? [a]\n: b",
         "a: \x00",
+        'a: "\\UFFFFFFFF"',
+        f"a: {'9' * 5000}",
     ],
 )
 def test_hostile_yaml(text: str) -> None:
@@ -215,9 +217,18 @@ def test_a_path_that_cannot_be(tmp_path: Path) -> None:
     for name in (long, "a\0b", str(tmp_path)):
         with pytest.raises(SpecError, match="there is no such file or recipe"):
             load_spec(name)
-    (tmp_path / "image.png").write_bytes(b"\x89PNG\xff")
-    with pytest.raises(SpecError, match=r"image.png: cannot be read as text"):
-        load_spec(tmp_path / "image.png")
+
+
+def test_a_file_that_is_no_text(tmp_path: Path) -> None:
+    path = tmp_path / "spec.yaml"
+    path.write_bytes(b"\x89PNG\xff")
+    with pytest.raises(SpecError, match=r"spec.yaml: is not UTF-8 text, by its byte 0; save it"):
+        load_spec(path)
+    path.write_text(yaml.safe_dump(SMALL), "utf-8-sig")  # Windows editors write a mark in front
+    assert load_spec(path).name == "small"
+    path.write_text("#" * 2_000_000)
+    with pytest.raises(SpecError, match=r"spec.yaml: cannot be read: is larger than 1048576 bytes"):
+        load_spec(path)
 
 
 def test_the_schema_names_the_metrics() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from isotune.errors import SpecError
 from isotune.spec.experiment import ExperimentSpec
 from isotune.spec.fields import kinds, shorthand
 from isotune.spec.load import dump_spec, load_spec
@@ -75,6 +76,15 @@ def test_positions_and_shorthands_in_lists() -> None:
             }
         ).transforms.train
     )
+
+
+@pytest.mark.parametrize("position", ["9" * 5000, "²", "-1", "9"])
+def test_a_position_that_is_not_in_the_list(position: str) -> None:
+    with pytest.raises(
+        SpecError, match=r"transforms.train is a list of \d, so '.* should be a"
+    ) as e:
+        load_spec(SPEC, [f"transforms.train.{position}=x"])
+    assert len(str(e.value)) < 2000
 
 
 def test_the_last_one_wins_and_the_source_stays() -> None:

@@ -16,8 +16,9 @@ Path = tuple["str | int", ...]
 MOST_VALUES = 10_000
 """Limit on the values of a document, far above any spec: aliases of aliases can make billions."""
 
-# What PyYAML raises for a value that does not fit its explicit tag, as in "!!bool maybe".
-_UNFIT = (ValueError, LookupError, AttributeError, TypeError)
+# What PyYAML raises for a value that does not fit its explicit tag, as in "!!bool maybe", and for
+# an escape of no character, as in "\UFFFFFFFF".
+_UNFIT = (ValueError, LookupError, AttributeError, TypeError, OverflowError)
 
 
 class _Loader(yaml.SafeLoader):

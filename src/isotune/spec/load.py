@@ -15,6 +15,10 @@ from isotune.spec.experiment import ExperimentSpec
 from isotune.spec.messages import explain
 from isotune.spec.overrides import apply_overrides
 from isotune.storage.paths import is_dir, is_file
+from isotune.storage.untrusted import read_small
+
+LARGEST = 1 << 20
+"""Number of bytes of a spec's file, far above any spec."""
 
 SpecSource = Union[str, Path, Mapping[str, Any], ExperimentSpec]
 
@@ -62,9 +66,14 @@ def _document(source: SpecSource) -> tuple[Document, Path | None]:
     path = Path(source)
     if is_file(path):
         try:
-            return read_document(path.read_text("utf-8"), str(source)), path.resolve().parent
-        except (OSError, UnicodeDecodeError) as error:
-            raise SpecError(f"{source}: cannot be read as text: {error}.") from error
+            text = read_small(path, LARGEST, follow=True).decode("utf-8-sig")
+        except OSError as error:
+            raise SpecError(f"{source}: cannot be read: {error.strerror}.") from error
+        except UnicodeDecodeError as error:
+            raise SpecError(
+                f"{source}: is not UTF-8 text, by its byte {error.start}; save it as UTF-8."
+            ) from error
+        return read_document(text, str(source)), path.resolve().parent
     names = recipes.names()
     if str(source) in names:
         return read_document(recipes.text(str(source)), f"recipe {source}"), None

@@ -55,7 +55,7 @@ def _opened(value: Any, path: Path, following: str) -> Any:
     """Returns `value` in the long form, in which `following` can be set, if it has one."""
     if value is None:
         return {}
-    if isinstance(value, dict) or (isinstance(value, list) and following.isdecimal()):
+    if isinstance(value, dict) or (isinstance(value, list) and _is_position(following)):
         return value
     key = shorthand(path)
     return value if key is None else {key: value}
@@ -67,9 +67,14 @@ def _key(data: Any, key: str, path: Path, source: str) -> str | int:
         return key
     if not isinstance(data, list):
         raise SpecError(f"{source}: {where} is {shown(data)}, so nothing can be set inside of it.")
-    if key.isdecimal() and int(key) < len(data):
+    if _is_position(key) and int(key) < len(data):
         return int(key)
     raise SpecError(
         f"{source}: {where} is a list of {len(data)}, so '{key}' should be a position in it,"
         " counted from 0."
     )
+
+
+def _is_position(key: str) -> bool:
+    # Python refuses to read thousands of digits.
+    return key.isascii() and key.isdecimal() and len(key) < 10
