@@ -10,7 +10,8 @@ import pytest
 from isotune.errors import SpecError
 from isotune.metrics import METRICS
 from isotune.spec.load import load_spec
-from isotune.training.plan import check_monitors
+from isotune.spec.loss import LossSpec
+from isotune.training.plan import check_monitors, class_weights, mention_unseen_classes
 from tiny import experiment
 
 CLASSES = ("ants", "bees", "cats")
@@ -31,3 +32,19 @@ def test_every_metric_has_a_value_on_images_of_all_classes(name: str) -> None:
     changes = {"metrics": [name], "checkpoint": {"monitor": f"val_{name}"}}
     spec = load_spec(experiment(Path("images"), **changes))
     check_monitors(spec, CLASSES, np.array([2, 0, 1], np.int32))
+
+
+@pytest.mark.parametrize(("weight", "found"), [(1e-60, "0"), (1e60, "inf")])
+def test_a_class_weight_outside_float32_is_refused(weight: float, found: str) -> None:
+    loss = LossSpec(class_weights={"ants": 1.0, "bees": weight, "cats": 2.0})
+    says = rf"the weight of 'bees' is {weight:g}, which is {found} in float32"
+    with pytest.raises(SpecError, match=says.replace("+", r"\+")):
+        class_weights(loss, CLASSES, np.array([0, 1, 2], np.int32))
+
+
+def test_a_class_without_training_images_is_mentioned(caplog: pytest.LogCaptureFixture) -> None:
+    mention_unseen_classes(CLASSES, np.array([0, 2, 1], np.int32))
+    assert not caplog.messages
+    mention_unseen_classes(CLASSES, np.array([2, 2], np.int32))
+    says = "no training image is of ants, bees: a class without any cannot be learned."
+    assert caplog.messages == [says]

@@ -33,6 +33,7 @@ def training_plan(spec: ExperimentSpec, entry: BackboneEntry, images: Images) ->
     """
     check_outputs(spec, len(images.classes))
     check_monitors(spec, images.classes, images.val.labels)
+    mention_unseen_classes(images.classes, images.train.labels)
     weights = class_weights(spec.loss, images.classes, images.train.labels)
     return plan_with(spec, entry, weights)
 
@@ -85,6 +86,20 @@ def check_monitors(spec: ExperimentSpec, classes: Sequence[str], labels: NDArray
                 f"{field}.monitor: {values.monitor} has no value on these validation images, which"
                 f" are of {', '.join(classes[label] for label in present)} only."
             )
+
+
+def mention_unseen_classes(classes: Sequence[str], labels: NDArray[np.int32]) -> None:
+    """Logs a warning if a class has no training image; not every format refuses that.
+
+    Args:
+        classes: Class names, in label order.
+        labels: Labels of the training images, int32, shape (N,).
+    """
+    seen = np.bincount(labels, minlength=len(classes)) > 0
+    if unseen := [name for name, any_image in zip(classes, seen, strict=True) if not any_image]:
+        log.warning(
+            "no training image is of %s: a class without any cannot be learned.", ", ".join(unseen)
+        )
 
 
 def check_outputs(spec: ExperimentSpec, classes: int) -> None:
@@ -151,7 +166,8 @@ def class_weights(
     """Returns a weight for each class, float32 of shape (classes,), or None for no weights.
 
     Raises:
-        SpecError: weights by name do not name exactly the dataset's classes.
+        SpecError: weights by name do not name exactly the dataset's classes, or one is 0 or
+            infinite in float32.
     """
     if loss.class_weights == "none":
         return None
@@ -167,4 +183,12 @@ def class_weights(
     missing = [name for name in classes if name not in loss.class_weights]
     if missing:
         raise SpecError(f"loss.class_weights: has no weight for {', '.join(missing)}.")
-    return np.array([loss.class_weights[name] for name in classes], dtype=np.float32)
+    with np.errstate(over="ignore", under="ignore"):
+        weights = np.array([loss.class_weights[name] for name in classes]).astype(np.float32)
+    for name, weight in zip(classes, weights, strict=True):
+        if not 0 < weight < np.inf:
+            raise SpecError(
+                f"loss.class_weights: the weight of '{name}' is {loss.class_weights[name]:g}, which"
+                f" is {weight:g} in float32; only the weights' ratios matter."
+            )
+    return weights
