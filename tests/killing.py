@@ -1,6 +1,7 @@
 """Kills a real run at drawn moments, resumes it, and compares what it comes to.
 
     python tests/killing.py --backend torch --kills 50
+    python tests/killing.py --backend mindspore --kills 100 --backbone tiny_bn  # compiles quickly
 
 A moment is an import at the start, what a process does to the run folder and to its home (a folder
 made, a file opened, written by half, flushed, renamed, removed), a batch of the validation, or an
@@ -29,15 +30,27 @@ sys.path.append(str(Path(__file__).parents[1] / "examples" / "numpy_backend"))  
 
 import isotune
 import numpy_backend.plugin
+from contract.nets import ENTRIES
 from isotune.cli.app import app
+from isotune.hookspecs import hookimpl
+from isotune.interfaces.backbone import BackboneEntry
 from isotune.plugins import plugins
 from moments import PHASES, Fatal, Moments
 from outcomes import is_finished, outcome
 from tiny import make_images
 
 
-def demanding_experiment(images: Path, **changes: Any) -> dict[str, Any]:
+class ContractNets:
+    """Offers the nets of the contract, some of which have BatchNorm."""
+
+    @hookimpl
+    def isotune_backbones(self) -> list[BackboneEntry]:
+        return [entry for name, entry in ENTRIES.items() if name != "linear"]
+
+
+def demanding_experiment(images: Path, backbone: str, **changes: Any) -> dict[str, Any]:
     """Returns a spec with augmentation, momentum, dropout, BatchNorm and a schedule in play."""
+    hidden = {"head": {"name": "mlp", "hidden": [6], "dropout": 0.5}}
     spec = {
         "name": "killed",
         "dataset": {"path": str(images)},
@@ -47,7 +60,8 @@ def demanding_experiment(images: Path, **changes: Any) -> dict[str, Any]:
         },
         "batch_size": 4,
         "eval_batch_size": 2,
-        "backbone": {"name": "mobilenet_v2", "weights": "none"},
+        "backbone": {"name": backbone, "weights": "none"},
+        **({} if backbone == "mobilenet_v2" else hidden),  # which has dropout itself
         "optimizer": {"name": "sgd", "lr": 0.01, "momentum": 0.9},
         "schedule": {"name": "cosine"},
         "epochs": 6,
@@ -61,7 +75,8 @@ def smallest_experiment(images: Path, **changes: Any) -> dict[str, Any]:
     size = {"size": 8, "padding": 1}
     return demanding_experiment(
         images,
-        backbone={"name": "linear", "weights": "none"},
+        "linear",
+        head={"name": "linear"},
         transforms={"train": [{"random_crop": size}], "val": [{"resize": [8, 8]}]},
         **changes,
     )
@@ -167,6 +182,7 @@ def check(killer: Killer, root: Path, kills: int, at_a_time: int, rng: random.Ra
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--backend", required=True)
+    parser.add_argument("--backbone", default="mobilenet_v2", help="a net of tests/contract, too")
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--at-a-time", type=int, default=10, help="kills of one run")
     parser.add_argument("--epochs", type=int, default=6)
@@ -174,6 +190,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, help="a new folder, which stays")
     options = parser.parse_args()
     plugins.register(numpy_backend.plugin, "numpy")
+    plugins.register(ContractNets(), "nets")
     assert isotune.run and isotune.resume  # imported once, not in every process
     with tempfile.TemporaryDirectory() as place:
         root = (options.work or Path(place)).resolve()
@@ -181,8 +198,10 @@ def main() -> None:
         # 24 images: BatchNorm on a last batch of two may blow gradients up, by their rounding.
         train, size = (3, 8) if options.backend == "numpy" else (8, 40)
         images = make_images(root / "images", train, val=2, size=size)
-        make = smallest_experiment if options.backend == "numpy" else demanding_experiment
-        spec = make(images, epochs=options.epochs)
+        if options.backend == "numpy":
+            spec = smallest_experiment(images, epochs=options.epochs)
+        else:
+            spec = demanding_experiment(images, options.backbone, epochs=options.epochs)
         (root / "spec.yaml").write_text(yaml.safe_dump(spec))
         killer = Killer(root / "spec.yaml", options.backend, root / "log")
         check(killer, root, options.kills, options.at_a_time, random.Random(options.seed))
