@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import os
@@ -55,16 +56,20 @@ def forge_json(rng: random.Random, run: Path, outside: Path) -> None:
     """Changes values in a file of JSON; a manifest gets the right hash."""
     manifests = sorted(run.glob(f"checkpoints/*/{MANIFEST}"))
     path = rng.choice([*manifests, run / "checkpoints/index.json", run / "summary.json"])
-    if path.is_file():
-        rewrite(path, lambda plain: [swap(rng, plain) for _ in range(rng.randint(1, 2))])
+    plain = read_json(path)
+    if plain is not None:
+        swap(rng, plain)
+        write_json(path, plain)
 
 
 def forge_lines(rng: random.Random, run: Path, outside: Path) -> None:
     """Changes values in a file of lines of JSON."""
     path = run / rng.choice(["metrics.jsonl", "metrics.jsonl", "images.jsonl"])
     try:
-        lines = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
-    except (OSError, ValueError):
+        lines = (
+            [json.loads(line) for line in path.read_bytes().splitlines()] if is_own(path) else []
+        )
+    except (ValueError, RecursionError):
         return
     if lines:
         swap(rng, rng.choice([lines, rng.choice(lines)]))
@@ -74,23 +79,25 @@ def forge_lines(rng: random.Random, run: Path, outside: Path) -> None:
 def forge_spec(rng: random.Random, run: Path, outside: Path) -> None:
     """Changes values of the spec, except those that only cost time."""
     path = run / "spec.yaml"
+    if not is_own(path):
+        return
     try:
         spec = yaml.safe_load(path.read_text("utf-8"))
         swap(rng, rng.choice([spec, spec["dataset"], spec["backbone"], spec["head"], spec["loss"]]))
         path.write_text(yaml.safe_dump(spec))
-    except (OSError, ValueError, yaml.YAMLError, LookupError, TypeError):
+    except (ValueError, yaml.YAMLError, LookupError, TypeError, RecursionError):
         return
 
 
 def forge_tensors(rng: random.Random, run: Path, outside: Path) -> None:
     """Changes the tensors of a checkpoint, and all hashes and shapes with them."""
-    paths = sorted(run.glob("checkpoints/*/*.safetensors"))
+    paths = [path for path in files(run) if path.suffix == ".safetensors"]
     if not paths:
         return
     path = rng.choice(paths)
     try:
         state = load_file(path)
-    except (OSError, SafetensorError):
+    except SafetensorError:
         return
     names = sorted(state)
     name = rng.choice(names) if names else "fc.weight"
@@ -110,13 +117,15 @@ def forge_tensors(rng: random.Random, run: Path, outside: Path) -> None:
         lambda: state.clear(),
     )
     rng.choice(changes)()
-    save_file({key: np.ascontiguousarray(value) for key, value in state.items()}, path)
+    save_file({key: np.asarray(value, order="C") for key, value in state.items()}, path)
 
-    def adopt(manifest: dict[str, Any]) -> None:
+    manifest = read_json(path.with_name(MANIFEST))
+    try:
         manifest["sha256"][path.name] = hashlib.sha256(path.read_bytes()).hexdigest()
         manifest["tensors"][path.name] = {key: list(v.shape) for key, v in state.items()}
-
-    rewrite(path.with_name(MANIFEST), adopt)
+    except (LookupError, TypeError):
+        return
+    write_json(path.with_name(MANIFEST), manifest)
 
 
 def put_other_kind(rng: random.Random, run: Path, outside: Path) -> None:
@@ -177,10 +186,16 @@ MUTATIONS: tuple[Mutation, ...] = (
 
 
 def files(run: Path) -> list[Path]:
-    """Returns the regular files of a run folder that are small."""
-    found = [path for path in sorted(run.rglob("*")) if path.is_file() and not path.is_symlink()]
-    own = [path for path in found if path.stat().st_nlink == 1 and path.stat().st_size < 1 << 20]
-    return own or [run / "new"]
+    """Returns the files of a run folder that may be changed."""
+    return [path for path in sorted(run.rglob("*")) if is_own(path)] or [run / "new"]
+
+
+def is_own(path: Path) -> bool:
+    """Whether this is a small regular file, and nothing that an earlier change put there."""
+    if path.is_symlink() or not path.is_file():
+        return False
+    status = path.stat()
+    return status.st_nlink == 1 and status.st_size < 1 << 20
 
 
 def swap(rng: random.Random, plain: Any) -> None:
@@ -198,20 +213,25 @@ def swap(rng: random.Random, plain: Any) -> None:
         elif action < 0.3 and isinstance(plain, dict):
             plain[str(rng.choice(JUNK))[:100]] = plain.pop(key)
         else:
-            plain[key] = rng.choice(JUNK)
+            plain[key] = copy.deepcopy(rng.choice(JUNK))
         return
 
 
-def rewrite(path: Path, change: Callable[[Any], object]) -> None:
-    """Changes a file of JSON, if it is one, and writes the hash of a manifest anew."""
+def read_json(path: Path) -> Any:
+    """Returns plain data, or None where there is no file of JSON any more."""
     try:
-        plain = json.loads(path.read_text("utf-8"))
-        change(plain)
+        return json.loads(path.read_bytes()) if is_own(path) else None
+    except (ValueError, RecursionError):
+        return None
+
+
+def write_json(path: Path, plain: Any) -> None:
+    """Writes a file of JSON, a manifest with the right hash."""
+    try:
         if path.name == MANIFEST:
-            others = {key: v for key, v in plain["sha256"].items() if key != MANIFEST}
+            others = {key: value for key, value in plain["sha256"].items() if key != MANIFEST}
             text = json.dumps({**plain, "sha256": others})
             plain["sha256"][MANIFEST] = hashlib.sha256(text.encode()).hexdigest()
-    except (OSError, ValueError, LookupError, TypeError, AttributeError):
-        if not path.is_file() or "plain" not in locals():
-            return
+    except (LookupError, TypeError, AttributeError):
+        pass  # without a place for it
     path.write_text(json.dumps(plain))

@@ -24,8 +24,8 @@ MODEL, OPTIMIZER, MANIFEST = "model.safetensors", "optimizer.safetensors", "chec
 HEADER = 100_000_000
 """Largest size of a safetensors header in bytes, as the library has it."""
 
-LARGEST_STATE = 1 << 36
-"""Largest size of a file of tensors in bytes, far above that of any backbone's."""
+LARGEST_MANIFEST, LARGEST_STATE = 32 << 20, 1 << 36
+"""Largest sizes of files in bytes, far above those of any backbone and run."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def read_manifest(folder: Path) -> Manifest:
         refuse_link(folder)
     except OSError as error:
         raise unusable(folder, error) from error
-    plain = parse_json(read_bytes(path), path)
+    plain = parse_json(read_bytes(path, LARGEST_MANIFEST), path)
     if isinstance(plain, dict) and plain.get("format", FORMAT) != FORMAT:
         version = str(plain["format"])[:40]
         raise RunError(f"{path}: has format {version}; this Isotune reads format {FORMAT}.")

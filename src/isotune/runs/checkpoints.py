@@ -38,7 +38,7 @@ from isotune.storage.untrusted import refuse_link
 
 log = logging.getLogger(__name__)
 
-INDEX = "index.json"
+INDEX, LARGEST_INDEX = "index.json", 1 << 20
 CHECKPOINT = re.compile(NAME)
 TEMPORARY = re.compile(rf"\.{NAME}\.[0-9]+")
 """Names of checkpoints' folders, and of those that are being written."""
@@ -150,7 +150,7 @@ class CheckpointStore:
         if not os.path.lexists(path):
             self._check_not_lost(path)
             return Index()
-        found = checked(IndexFile, parse_json(read_bytes(path), path), path)
+        found = checked(IndexFile, parse_json(read_bytes(path, LARGEST_INDEX), path), path)
         return Index(found.best, tuple(found.kept))
 
     def load(self, which: str) -> Checkpoint:

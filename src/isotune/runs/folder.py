@@ -36,8 +36,8 @@ from isotune.runs.leftovers import (
     came_to_nothing,
     remove_temporaries,
 )
-from isotune.runs.read import checked, parse_json, read_bytes, unusable
-from isotune.runs.schema import MetricsLine, Summary
+from isotune.runs.read import checked, damaged, parse_json, read_bytes, unusable
+from isotune.runs.schema import MOST_EPOCHS, MetricsLine, Summary
 from isotune.spec.experiment import ExperimentSpec
 from isotune.spec.load import dump_spec, load_spec
 from isotune.storage.atomic import write_atomically
@@ -45,8 +45,7 @@ from isotune.storage.locks import open_lock, read_owner, try_lock, write_owner
 from isotune.storage.paths import is_new_or_empty
 from isotune.storage.untrusted import append_regular, refuse_link
 
-LARGEST_SPEC = 1 << 20
-LARGEST_METRICS = 16 << 20
+LARGEST_SPEC, LARGEST_SUMMARY, LARGEST_METRICS = 1 << 18, 4 << 20, 16 << 20
 """Largest sizes of files in bytes, far above those of any run."""
 
 
@@ -212,6 +211,8 @@ class RunFolder:
         if not os.path.lexists(path):
             return []
         lines = read_bytes(path, LARGEST_METRICS).removesuffix(b"\n").split(b"\n")
+        if len(lines) > MOST_EPOCHS:
+            raise damaged(path, f"it has {len(lines)} lines")
         places = ((f"{path}:{number}", line) for number, line in enumerate(lines, 1) if line)
         return [
             checked(MetricsLine, parse_json(line, where), where).metrics() for where, line in places
@@ -235,7 +236,7 @@ class RunFolder:
         path = self.path / SUMMARY
         if not os.path.lexists(path):
             return Summary()
-        return checked(Summary, parse_json(read_bytes(path), path), path)
+        return checked(Summary, parse_json(read_bytes(path, LARGEST_SUMMARY), path), path)
 
     def _write(self, name: str, text: str) -> None:
         try:

@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from isotune.errors import RunError
-from isotune.runs.schema import FileModel
+from isotune.runs.schema import MOST_KEYS, FileModel
 from isotune.spec.document import Document
-from isotune.spec.messages import explain
+from isotune.spec.messages import explain_first
 from isotune.storage.untrusted import SMALL, read_small
 
 ModelT = TypeVar("ModelT", bound=FileModel)
@@ -54,13 +54,13 @@ def checked(model: type[ModelT], data: Any, where: object) -> ModelT:
     Raises:
         RunError: It is not that; the message names the first field that is wrong.
     """
-    if not isinstance(data, dict):
+    if not isinstance(data, dict) or len(data) > MOST_KEYS:
         raise damaged(where, "it should be a mapping of names to values")
     try:
         return model.model_validate(data)
     except ValidationError as error:
         document = Document(data, f"{where}: is damaged")
-        raise RunError(explain(error, document)[0]) from error
+        raise RunError(explain_first(error, document)) from error
 
 
 def unusable(path: Path, error: OSError) -> RunError:

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     ValidationInfo,
@@ -27,12 +28,19 @@ FORMAT = 2
 EARLIER_KEYS = {"pictures": "images", "segments": "lineage", "newest_loss": "last_loss"}
 """Keys of Isotune 0.1.0, and what they are called since."""
 
+MOST_KEYS = 1_000
+"""Bound on the keys of a mapping, known and unknown."""
+
+MOST_EPOCHS = 50_000
+"""Bound on the epochs of a run."""
+
 LARGEST = 1e300
 """Bound of all numbers, so that sums and differences of two of them are finite."""
 
 Count = Annotated[int, Field(ge=0, le=1 << 53)]
 Number = Annotated[float, Field(allow_inf_nan=False, ge=-LARGEST, le=LARGEST)]
 Seconds = Annotated[float, Field(allow_inf_nan=False, ge=0, le=1e12)]
+Shape = Annotated[list[Count], Field(max_length=64)]
 ClassWeight = Annotated[float, Field(allow_inf_nan=False, gt=0, le=1e30)]
 NAME = r"(epoch-[0-9]{4,12}|step-[0-9]{8,16})"
 """Pattern of the names of checkpoints' folders; the latter are within an epoch."""
@@ -52,6 +60,8 @@ class FileModel(BaseModel):
     def _with_current_keys(cls, values: Any) -> Any:
         if not isinstance(values, dict):
             return values
+        if len(values) > MOST_KEYS:
+            raise ValueError(f"should hold at most {MOST_KEYS} keys")
         earlier = {key: EARLIER_KEYS[key] for key in values if key in EARLIER_KEYS}
         renamed = {key: name for key, name in earlier.items() if name in cls.model_fields}
         return (
@@ -59,11 +69,28 @@ class FileModel(BaseModel):
         )
 
 
+def _at_most(number: int) -> BeforeValidator:
+    """Annotation of a mapping: refuses a larger one before its values are looked at."""
+
+    def check(value: Any) -> Any:
+        if isinstance(value, dict) and len(value) > number:
+            raise ValueError(f"should hold at most {number} values")
+        return value
+
+    return BeforeValidator(check)
+
+
+Few, Many = _at_most(100), _at_most(100_000)
+
+ONE_FAULT = Field(fail_fast=True)
+"""Annotation of a list: only its first wrong value is reported."""
+
+
 class IndexFile(FileModel):
     """``checkpoints/index.json``."""
 
     best: CheckpointName | None = None
-    kept: Annotated[list[CheckpointName], Field(max_length=100_000)]
+    kept: Annotated[list[CheckpointName], ONE_FAULT]
 
 
 def _bounded(value: Any) -> Any:
@@ -131,20 +158,20 @@ class Manifest(FileModel):
 
     spec: dict[str, Any]
     backend: str
-    lineage: list[LineageEntry]
-    classes: Annotated[list[str], Field(min_length=1)]
-    class_weights: list[ClassWeight] | None
+    lineage: Annotated[list[LineageEntry], ONE_FAULT]
+    classes: Annotated[list[str], Field(min_length=1), ONE_FAULT]
+    class_weights: Annotated[list[ClassWeight], ONE_FAULT] | None
     images: Annotated[Count, Field(ge=1)]
     epoch: Annotated[Count, Field(ge=1)]
     step: Count
     step_in_epoch: Count | None
-    random: dict[str, Count]
+    random: Annotated[dict[str, Count], Few]
     metrics: MetricsLine
     epoch_so_far: EpochSoFar | None
-    history: list[MetricsLine]
+    history: Annotated[list[MetricsLine], Field(max_length=MOST_EPOCHS), ONE_FAULT]
     best: Annotated[Count, Field(ge=1)] | None
-    tensors: dict[str, dict[str, list[Count]]] = {}
-    sha256: dict[str, str] = {}
+    tensors: Annotated[dict[str, Annotated[dict[str, Shape], Many]], Few] = {}
+    sha256: Annotated[dict[str, str], Few] = {}
 
     @property
     def name(self) -> str:
@@ -219,7 +246,7 @@ class Summary(FileModel):
     stopped_by: str | None = None
     backend: str | None = None
     device: str | None = None
-    versions: dict[str, str] = {}
+    versions: Annotated[dict[str, str], Many] = {}
     epochs: Count | None = None
     images: Images = Images()
     parameters: Parameters = Parameters()

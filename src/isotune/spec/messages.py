@@ -52,6 +52,12 @@ def explain(error: ValidationError, document: Document) -> list[str]:
     return list(dict.fromkeys(lines))
 
 
+def explain_first(error: ValidationError, document: Document) -> str:
+    """Returns a line for the first error, however many there are."""
+    first = _Problem.of(error.errors(include_url=False)[0], document)
+    return _lines([first], document)[0]
+
+
 @dataclass(frozen=True)
 class _Problem:
     """One of pydantic's errors, at the path and with the value of the user's document."""
