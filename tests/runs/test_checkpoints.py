@@ -351,3 +351,12 @@ def test_a_file_that_is_none_is_refused(name: str, store: CheckpointStore, tmp_p
         sparse.truncate(1 << 33)
     with pytest.raises(RunError, match=rf"{name}: is larger than \d+ bytes"):
         store.load("last")
+
+
+def test_a_manifest_without_its_hash_is_refused(store: CheckpointStore, tmp_path: Path) -> None:
+    path = tmp_path / "epoch-0002/checkpoint.json"
+    manifest = json.loads(path.read_text())
+    del manifest["sha256"]
+    path.write_text(json.dumps(manifest))
+    with pytest.raises(RunError, match=r"checkpoint.json: is damaged: its SHA-256 is not the one"):
+        store.load("last")

@@ -91,7 +91,7 @@ def read_manifest(folder: Path) -> Manifest:
         version = str(plain["format"])[:40]
         raise RunError(f"{path}: has format {version}; this Isotune reads format {FORMAT}.")
     manifest = checked(Manifest, plain, path)
-    if manifest.sha256.get(MANIFEST) != _digest(plain):
+    if MANIFEST not in manifest.sha256 or manifest.sha256[MANIFEST] != _digest(plain):
         raise damaged(path, "its SHA-256 is not the one it was written with")
     if manifest.name != folder.name:
         raise damaged(path, f"it belongs to {manifest.name}")
