@@ -15,6 +15,7 @@ from isotune.spec.registry import wire
 
 if TYPE_CHECKING:
     from isotune import plugins
+    from isotune.data.sources.files import find_images
     from isotune.data.splitting.split import split
     from isotune.errors import (
         BackendError,
@@ -51,6 +52,7 @@ _HOMES = {
     "TrainingError": "isotune.errors",
     "WeightsError": "isotune.errors",
     "convert": "isotune.experiment.convert",
+    "find_images": "isotune.data.sources.files",
     "hookimpl": "isotune.hookspecs",
     "json_schema": "isotune.spec.load",
     "load_spec": "isotune.spec.load",
@@ -76,6 +78,7 @@ __all__ = [
     "WeightsError",
     "__version__",
     "convert",
+    "find_images",
     "hookimpl",
     "json_schema",
     "load_spec",

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import PIL.Image as PIL
 import pytest
 
 import isotune
@@ -71,6 +72,29 @@ def test_predictions(run: Run) -> None:
     assert again.predict_many([]) == []
     with pytest.raises(DatasetError, match=r"bee\.png: there is no such image"):
         again.predict("bee.png")
+
+
+def test_predictions_are_the_same_whichever_way_an_image_comes(run: Run) -> None:
+    path = images(run)[0]
+    folder = Path(run.spec.dataset.path) / "val"
+    expected = run.predict(path)
+    with path.open("rb") as file:
+        given = [
+            path,
+            str(path),
+            PIL.open(path),
+            np.asarray(PIL.open(path)),
+            path.read_bytes(),
+            file,
+        ]
+        assert [run.predict(image) for image in given] == [expected] * len(given)
+        by_path = [*[path] * len(given), *isotune.find_images([folder / "ants"])]
+        assert run.predict([*given, folder / "ants"], top=2) == run.predict(by_path, top=2)
+    assert run.predict(folder) == run.predict_many(isotune.find_images([folder]))
+    assert run.predict(str(folder / "*/0.png")) == run.predict(sorted(folder.glob("*/0.png")))
+    assert run.features([given[2]]).tolist() == run.features([path]).tolist()
+    with pytest.raises(DatasetError, match=r"^images\[1\]: is an array of float32"):
+        run.predict([path, np.zeros((4, 4, 3), np.float32)])
 
 
 def test_predictions_depend_neither_on_their_neighbours_nor_on_what_cannot_be_read(

@@ -19,8 +19,9 @@ from PIL import Image
 from hostile.harness import Attack, Suite
 from isotune.data.decode import open_rgb
 from isotune.data.folders import is_image
+from isotune.data.inputs import InputSource
 from isotune.data.integrity.check import clean
-from isotune.data.sources.files import FileSource, find_images
+from isotune.data.sources.files import find_images
 from isotune.data.sources.folder import FolderSource
 from isotune.errors import DatasetError
 
@@ -285,7 +286,7 @@ def take(folder: Path, path: Path) -> None:
     assert not broken, f"it is decoded, but the check says {broken[0].reason}"
     assert find_images([folder / "train" / "a"]) == [path]
     if refusal is None:
-        assert FileSource([path], ("a",)).load(0).tobytes() == image.tobytes()
+        assert InputSource([path], ("a",)).load(0).tobytes() == image.tobytes()
         return
     assert str(path) in str(refusal)
     try:

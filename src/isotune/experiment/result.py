@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO, cast, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from isotune.catalogue.resolve import normalization
 from isotune.data.images import evaluation_batches, open_labeled
+from isotune.data.inputs import ImageInput, InputSource, is_single
 from isotune.data.readable import Outcomes, readable_batches
-from isotune.data.sources.files import FileSource
 from isotune.data.sources.subset import Subset
 from isotune.errors import DatasetError, RunError
 from isotune.interfaces.backend import Backend
@@ -31,6 +32,7 @@ from isotune.training.probabilities import probabilities, scores
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from PIL.Image import Image
 
     from isotune.reports.examples import Example
     from isotune.reports.mistakes import Mistakes
@@ -109,23 +111,47 @@ class Run:
         self._check_outputs(evaluation.logits)
         return evaluation
 
-    def predict(self, image: str | Path, top: int | None = None) -> Prediction:
-        """Predicts the class of an image.
+    @overload
+    def predict(self, images: str | PathLike[str], top: int | None = None) -> Any: ...
+
+    @overload
+    def predict(
+        self,
+        images: Image | NDArray[np.uint8] | bytes | bytearray | memoryview | BinaryIO,
+        top: int | None = None,
+    ) -> Prediction: ...
+
+    @overload
+    def predict(self, images: Sequence[ImageInput], top: int | None = None) -> list[Prediction]: ...
+
+    def predict(
+        self, images: ImageInput | Sequence[ImageInput], top: int | None = None
+    ) -> Prediction | list[Prediction]:
+        """Predicts the class of an image, or those of several.
 
         Args:
-            image: Path of the image.
+            images: An image: its path, an image of Pillow, a uint8 array of shape (H, W, 3) in the
+                order RGB or (H, W), the content of a file, or a file open in binary mode. Or
+                several: a folder, a pattern such as ``"new/**/*.jpg"``, or a sequence of any of
+                these.
             top: Number of classes to return; None returns all.
 
         Returns:
-            Classes with their probabilities in [0, 1], the most likely first.
+            Classes with their probabilities in [0, 1], the most likely first; for several images a
+            list of these, where those of a folder are in the order of ``isotune.find_images``.
 
         Raises:
-            DatasetError: the image cannot be read.
+            DatasetError: an image cannot be read.
+            RunError: an output is not finite.
         """
-        return self.predict_many([image], top)[0]
+        if is_single(images):
+            return self.predict_many([cast("ImageInput", images)], top)[0]
+        if isinstance(images, (str, PathLike)):
+            return self.predict_many([images], top)
+        return self.predict_many(cast("Sequence[ImageInput]", images), top)
 
     def predict_many(
-        self, images: Sequence[str | Path], top: int | None = None
+        self, images: Iterable[ImageInput], top: int | None = None
     ) -> list[Prediction]:
         """Predicts the classes of several images, in batches, as :meth:`predict` does for each."""
         predictions = []
@@ -136,17 +162,18 @@ class Run:
         return predictions
 
     def predict_each(
-        self, images: Sequence[str | Path], top: int | None = None
+        self, images: Iterable[ImageInput], top: int | None = None
     ) -> Iterator[Prediction | DatasetError]:
         """Yields the predictions of any number of images, batch by batch.
 
         For an image that cannot be read it yields the error and continues.
 
         Raises:
+            DatasetError: a folder holds no image, or a pattern matches no file.
             RunError: an output is not finite.
         """
         outcomes: Outcomes = deque()
-        source = FileSource(images, self.classes, self.spec.dataset.max_pixels)
+        source = InputSource(images, self.classes, self.spec.dataset.max_pixels)
         batches = readable_batches(source, self.spec, self._evaluation_size, outcomes)
         rows = logits_by_batch(
             self.backend, self._trainer, batches, normalization(self.spec), fetch_every=1
@@ -159,11 +186,11 @@ class Run:
                 yield prediction
         yield from (error for error in outcomes if error)
 
-    def features(self, images: Sequence[str | Path]) -> NDArray[np.float32]:
+    def features(self, images: Iterable[ImageInput]) -> NDArray[np.float32]:
         """Returns the features of images: the head's input, in evaluation mode.
 
         Args:
-            images: Paths of the images, at least one.
+            images: At least one image, each as :meth:`predict` takes it.
 
         Returns:
             float32, shape (N, width), in the order of the images. Where the head is a
@@ -172,7 +199,7 @@ class Run:
         Raises:
             DatasetError: an image cannot be read.
         """
-        source = FileSource(images, self.classes, self.spec.dataset.max_pixels)
+        source = InputSource(images, self.classes, self.spec.dataset.max_pixels)
         batches = evaluation_batches(source, self.spec, self._evaluation_size).epoch(0)
         with isolated(self.backend):
             head = self.backend.heads.detach(self.model, self.head)

@@ -1,60 +1,14 @@
-"""Images by path, without labels, to predict."""
+"""Finds the images that paths, folders and patterns stand for."""
 
 from __future__ import annotations
 
 import glob
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-import numpy as np
 
 from isotune.data.folders import LeftOut, images_inside, is_hidden, listed_endings
 from isotune.errors import DatasetError
-from isotune.interfaces.dataset import ImageSource
-from isotune.spec.dataset import MAX_PIXELS
-from isotune.storage.paths import exists, expanded, is_dir, is_file
-
-if TYPE_CHECKING:
-    from PIL import Image
-
-
-class FileSource(ImageSource):
-    """Images by path; every label is 0. A missing file is an error when it is loaded.
-
-    Args:
-        paths: The files.
-        classes: Class names, in label order.
-        max_pixels: Largest number of pixels of an image.
-    """
-
-    def __init__(
-        self,
-        paths: Sequence[str | Path],
-        classes: tuple[str, ...],
-        max_pixels: int = MAX_PIXELS,
-    ) -> None:
-        self._paths = [Path(path) for path in paths]
-        self._max_pixels = max_pixels
-        self.classes = classes
-        self.labels = np.zeros(len(self._paths), dtype=np.int32)
-
-    def load(self, index: int) -> Image.Image:
-        """Decodes image `index` to RGB, upright.
-
-        Raises:
-            DatasetError: It is not a file, or cannot be read.
-        """
-        path = self._paths[index]
-        if not is_file(path):
-            raise DatasetError(f"{path}: there is no such image.")
-        from isotune.data.decode import open_rgb
-
-        return open_rgb(path, self._max_pixels)
-
-    def identify(self, index: int) -> str:
-        """Returns the image's path."""
-        return str(self._paths[index])
+from isotune.storage.paths import exists, expanded, is_dir
 
 
 def find_images(names: Sequence[str | Path]) -> list[Path]:
@@ -73,11 +27,16 @@ def find_images(names: Sequence[str | Path]) -> list[Path]:
     for path in map(Path, names):
         if is_dir(path):
             paths.extend(_inside(path))
-        elif glob.has_magic(str(path)) and not exists(path):
+        elif stands_for_several(path):
             paths.extend(_matches(path))
         else:
             paths.append(path)
     return paths
+
+
+def stands_for_several(path: Path) -> bool:
+    """Whether a path is a folder, or a pattern and not a file's name."""
+    return is_dir(path) or (glob.has_magic(str(path)) and not exists(path))
 
 
 def _inside(folder: Path) -> list[Path]:
