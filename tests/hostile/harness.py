@@ -2,7 +2,7 @@
 
 A case may be accepted, or refused with an :class:`IsotuneError` whose message is printable, of
 bounded length, and one line a fault of the input. Anything else is a fault of Isotune: another
-exception, or more than :data:`SECONDS`.
+exception, or more time than :data:`SECONDS` of a processor or :data:`WAITING` in all.
 """
 
 from __future__ import annotations
@@ -26,7 +26,10 @@ from isotune.errors import IsotuneError
 from isotune.printable import printable
 
 SECONDS = 5
-"""A case that takes longer hangs."""
+"""Time of a processor, in seconds, that a case may take. It does not depend on what else runs."""
+
+WAITING = 30
+"""Seconds that a case may take in all: one that waits for ever takes no time of a processor."""
 
 LONGEST = 1500
 """Number of characters a line of a message may have, with its paths and lists of names."""
@@ -131,13 +134,20 @@ def _time_limit() -> Iterator[None]:
     def stop(*_: object) -> None:
         raise Hang
 
-    before = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, SECONDS)
+    timers = {
+        signal.SIGPROF: (signal.ITIMER_PROF, SECONDS),
+        signal.SIGALRM: (signal.ITIMER_REAL, WAITING),
+    }
+    before = {number: signal.signal(number, stop) for number in timers}
+    for timer, seconds in timers.values():
+        signal.setitimer(timer, seconds)
     # Native code does not let Python's handler run: the process ends, and the suite with it.
-    faulthandler.dump_traceback_later(6 * SECONDS, exit=True)
+    faulthandler.dump_traceback_later(2 * WAITING, exit=True)
     try:
         yield
     finally:
         faulthandler.cancel_dump_traceback_later()
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        for timer, _ in timers.values():
+            signal.setitimer(timer, 0)
+        for number, handler in before.items():
+            signal.signal(number, handler)
