@@ -209,6 +209,13 @@ def forbidden() -> None:
     raise ImportError("libjax.so: failed to map segment from shared object: not permitted")
 
 
+def wrapped() -> None:
+    try:
+        unmapped()
+    except ImportError as error:
+        raise ImportError("C extensions failed: reinstall") from error
+
+
 def exhausted() -> None:
     raise MemoryError
 
@@ -223,6 +230,7 @@ INSTALL = 'install it with `pip install "isotune[jax]"`.'
         (crashing, f"PyArray_API. It is installed, but does not load: re{INSTALL}"),
         (forbidden, f"not permitted. It is installed, but does not load: re{INSTALL}"),
         (unmapped, "there is not enough memory (libjax.so: failed to map segment from shared "),
+        (wrapped, "there is not enough memory (libjax.so: failed to map segment from shared "),
         (exhausted, "there is not enough memory"),
     ],
 )

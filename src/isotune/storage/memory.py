@@ -25,6 +25,8 @@ FRAMEWORK_BYTES = 4 << 30
 """Address space that PyTorch 2.15 and MindSpore 2.10 need to load, with room for a small model.
 With about 3 and 1 GB they sometimes abort; with less they raise exceptions."""
 
+MAX_CAUSES = 8
+
 log = logging.getLogger(__name__)
 
 SHORTAGE = re.compile(
@@ -44,17 +46,29 @@ def describe_shortage(error: BaseException) -> str | None:
     Returns:
         The part of a sentence without a period, or None for any other error.
     """
-    text = " ".join(str(error).split()).rstrip(".")
-    is_short = (
+    causes: list[BaseException] = [error]
+    while len(causes) < MAX_CAUSES and (cause := causes[-1].__cause__ or causes[-1].__context__):
+        causes.append(cause)  # NumPy wraps the linker's message in one of its own
+    short = [cause for cause in causes if _is_short(cause)]
+    if not short:
+        return None
+    text = _one_line(short[-1])
+    limit = address_space_limit()
+    known = "" if limit is None else f"; this process may use {limit >> 20} MiB (`ulimit -v`)"
+    return f"there is not enough memory{f' ({text})' if text else ''}{known}"
+
+
+def _is_short(error: BaseException) -> bool:
+    text = _one_line(error)
+    return (
         isinstance(error, MemoryError)
         or (isinstance(error, OSError) and error.errno == errno.ENOMEM)
         or (SHORTAGE.search(text) is not None and NOT_MEMORY.search(text) is None)
     )
-    if not is_short:
-        return None
-    limit = address_space_limit()
-    known = "" if limit is None else f"; this process may use {limit >> 20} MiB (`ulimit -v`)"
-    return f"there is not enough memory{f' ({text})' if text else ''}{known}"
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split()).rstrip(".")
 
 
 def address_space_limit() -> int | None:

@@ -137,6 +137,8 @@ def test_looks_through_wrappers_and_past_what_stands_beside(
     path = save(wrapped, tmp_path / "a.pth", is_zip, pickle_protocol=protocol)
     assert_reads(path, {"fc.weight": weight, "fc.bias": torch.ones(2)})
     assert read_pth(path).beside == (*others, "version")
+    save({"a": weight, "b": {"c": {"d": 1, "e": [2, 3]}}, "f": 4}, path, is_zip)
+    assert read_pth(path).beside == ("b", "f")
 
 
 def test_whole_modules_and_objects_that_hold_tensors_by_name(tmp_path: Path, is_zip: bool) -> None:
@@ -193,7 +195,9 @@ def test_a_prefix_chooses_what_is_read(tmp_path: Path, is_zip: bool) -> None:
     path = save(content, tmp_path / "a.pth", is_zip)
     assert_reads(path, {"module.a": first, "head.b": first})
     assert list(read_pth(path, "module.")) == ["module.a"]
-    assert list(read_pth(path, "model_ema.")) == ["model_ema.module.a"]
+    found = read_pth(path, "model_ema.")
+    assert list(found) == ["model_ema.module.a"]
+    assert found.beside == ()
     assert list(read_pth(path, "optimizer.state.")) == ["optimizer.state.0.m"]
     with pytest.raises(WeightsError, match=r"no tensor is under 'ema'; .*'model' \(2\)"):
         read_pth(path, "ema.")

@@ -90,7 +90,22 @@ def find_weights(root: Any, prefix: str | None = None) -> Contents:
         raise Unreadable(describe_unsupported(name, kind))
     if not found.tensors:
         raise Unreadable(_nothing(root))
+    found.beside = _topmost(found)
     return found
+
+
+def _topmost(found: Contents) -> list[str]:
+    """Returns names of what is beside the tensors, each with all that is in it."""
+    above = {""}
+    for name in (*found.tensors, *found.unsupported):
+        parts = name.split(".", MAX_DEPTH)
+        above.update(".".join(parts[:end]) for end in range(1, len(parts)))
+    names: dict[str, None] = {}
+    for name in found.beside:
+        parts = name.split(".", MAX_DEPTH)
+        starts = (".".join(parts[:end]) for end in range(1, len(parts)))
+        names[next((start for start in starts if start not in above), name)] = None
+    return list(names)
 
 
 def describe_unsupported(name: str, kind: str) -> str:
