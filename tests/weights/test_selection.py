@@ -55,6 +55,11 @@ BESIDE: dict[str, tuple[dict[str, Any], int]] = {
     ),
     "the same model under two names": ({**under("a."), **under("b.")}, 102),
     "a detector": ({**under("backbone.body.", BACKBONE), "roi.box.weight": TWO, "rpn.w": TWO}, 2),
+    "layers compiled one by one": (
+        {n.replace("layer1.0.", "layer1.0._orig_mod."): v for n, v in MODEL.items()},
+        0,
+    ),
+    "an average of PyTorch's": ({**under("module."), "n_averaged": ONE}, 1),
     "compiled and wrapped": ({**under("_orig_mod.module.net."), "loss_fn.weight": TWO}, 1),
 }
 

@@ -63,6 +63,7 @@ def test_bfloat16_old_scalars_packed_dimensions_and_texts(tmp_path: Path) -> Non
     )
     found = read_weights(path)
     assert list(found) == ["half", "old", "packed"]
+    assert found.beside == ("who",)
     np.testing.assert_array_equal(found["half"], np.array([[1.5, -2]], np.float32), strict=True)
     assert found["old"].shape == ()
     np.testing.assert_array_equal(found["packed"], FLOATS.reshape(2, 3))

@@ -26,6 +26,10 @@ PREFIXES = ("module.", "_orig_mod.", "state_dict.", "model.", "network.", "net."
 """Prefixes that wrappers add to every name: DataParallel, torch.compile, Lightning, and MindSpore's
 cells around a network (``TrainOneStepCell``, ``WithLossCell``)."""
 
+WRAPPED = re.compile(r"(?<![^.])(_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
+"""Parts that PyTorch's wrappers of single layers add within names: of compiled, sharded and
+recomputed ones."""
+
 LISTED = 5
 """Number of names that a message lists."""
 
@@ -70,7 +74,8 @@ def to_canonical(
     weights = {n: v for n, v in state.items() if n in expected or is_weight(n, state)}
     dropped = tuple(name for name in state if name not in weights)
     bare = _without_prefix(weights, expected)
-    names, dialects = _renamed(list(bare), entry, expected)
+    unwrapped = [name if name in expected else WRAPPED.sub("", name) for name in bare]
+    names, dialects = _renamed(unwrapped, entry, expected)
     tensors: dict[str, NDArray[Any]] = {}
     origins: dict[str, str] = {}
     for (original, value), name in zip(bare.items(), names, strict=True):

@@ -73,7 +73,8 @@ def read_weights(path: str | Path, prefix: str | None = None) -> FileTensors:
         if kind in ("safetensors", "ckpt"):
             tensors = read_ckpt(file) if kind == "ckpt" else _read_safetensors(file)
             check_prefix(tensors, prefix)
-            return FileTensors({n: v for n, v in tensors.items() if n.startswith(prefix or "")})
+            wanted = {n: v for n, v in tensors.items() if n.startswith(prefix or "")}
+            return FileTensors(wanted, beside=tensors.beside)
     if kind == "pth":
         return read_pth(path, prefix)
     raise WeightsError(f"'{path}' {_wrong_format(head)}.")
@@ -122,7 +123,7 @@ def _is_safetensors(head: bytes, file_size: int) -> bool:
     return head[8:9] == b"{" and length < max(file_size, SAFETENSORS_HEADER)
 
 
-def _read_safetensors(file: BinaryIO) -> dict[str, NDArray[Any]]:
+def _read_safetensors(file: BinaryIO) -> FileTensors:
     from safetensors import SafetensorError, deserialize
 
     file.seek(0)
@@ -133,7 +134,8 @@ def _read_safetensors(file: BinaryIO) -> dict[str, NDArray[Any]]:
     if not parts:
         raise Unreadable("it holds no tensor")
     # The order of the parts differs from call to call.
-    return {name: _array(name, part) for name, part in sorted(parts, key=itemgetter(0))}
+    parts.sort(key=itemgetter(0))
+    return FileTensors({name: _array(name, part) for name, part in parts})
 
 
 def _cut_off(file: BinaryIO) -> str | None:

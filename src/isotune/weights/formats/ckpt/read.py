@@ -42,7 +42,7 @@ from isotune.weights.formats.ckpt.protobuf import (
     fields,
     varints,
 )
-from isotune.weights.formats.files import Unreadable, printable
+from isotune.weights.formats.files import FileTensors, Unreadable, printable
 
 BFLOAT16 = "BFloat16"
 TEXT = "str"
@@ -92,8 +92,8 @@ def is_ckpt(head: bytes) -> bool:
     return head.startswith(ENCRYPTED) or _START.match(head) is not None
 
 
-def read_ckpt(file: BinaryIO) -> dict[str, NDArray[Any]]:
-    """Reads all tensors of a file; strings, which MindSpore can store beside them, are skipped.
+def read_ckpt(file: BinaryIO) -> FileTensors:
+    """Reads all tensors of a file; strings, which MindSpore can store beside them, are not read.
 
     Returns:
         Arrays by tag, with the file's shapes and dtypes, except bfloat16, which becomes float32.
@@ -109,17 +109,20 @@ def read_ckpt(file: BinaryIO) -> dict[str, NDArray[Any]]:
         )
     end = _end(file)
     arrays: dict[str, NDArray[Any]] = {}
+    texts: list[str] = []
     seen: set[str] = set()
     for tag, pieces in groupby(_entries(file, end), lambda entry: entry.tag):
         if tag in seen:
             raise Unreadable(f"tensor '{tag}' is there twice")
         seen.add(tag)
         entries = list(pieces)
-        if entries[0].dtype != TEXT:
+        if entries[0].dtype == TEXT:
+            texts.append(tag)
+        else:
             arrays[tag] = _array(file, entries)
     if not arrays:
         raise Unreadable("it holds no tensor")
-    return arrays
+    return FileTensors(arrays, beside=tuple(texts))
 
 
 def _end(file: BinaryIO) -> int:
