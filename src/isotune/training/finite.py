@@ -33,7 +33,8 @@ def check_losses(
         if (accumulator.epoch, number) == (1, 0):
             raise TrainingError(
                 f"the training loss is {outputs.loss} at the first step, before any update: the"
-                " weights that were read are the cause, or too low a precision, not optimizer.lr."
+                " weights that were read are the cause, or normalization or precision, not"
+                " optimizer.lr."
             )
         raise _no_number("training", outputs.loss, learner, accumulator.epoch)
 
