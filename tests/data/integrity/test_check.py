@@ -4,7 +4,7 @@ import io
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import BinaryIO
 
 import numpy as np
 import pytest
@@ -43,12 +43,12 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of the files that are read from now on."""
     names: list[str] = []
 
-    def note(path: Path, *rest: Any) -> str:
-        names.append(path.name)
-        return original(path, *rest)
+    def note(file: BinaryIO, name: str, max_pixels: int) -> str:
+        names.append(Path(name).name)
+        return original(file, name, max_pixels)
 
-    original = checking.check_file
-    monkeypatch.setattr(checking, "check_file", note)
+    original = checking.check_image
+    monkeypatch.setattr(checking, "check_image", note)
     return names
 
 
@@ -191,7 +191,7 @@ def test_a_home_that_cannot_be_written_only_forgets(folder: Path, home: Path) ->
 def test_a_pipe_is_not_waited_for(folder: Path) -> None:
     os.mkfifo(folder / "train/a/pipe.jpg")
     reasons = [image.reason for image in find_broken(FolderSource(folder, "train"))]
-    assert "it is not a file" in reasons
+    assert "is not a regular file" in reasons
 
 
 def encoded(progressive: bool) -> bytes:

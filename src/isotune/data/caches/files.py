@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,9 +25,11 @@ from isotune.data.workers import in_threads
 from isotune.storage import home
 from isotune.storage.atomic import atomic_file
 from isotune.storage.sealed import open_sealed, write_sealed
+from isotune.storage.untrusted import open_regular
 
-Check = Callable[[str], str]
-"""Returns why a file, given its path, is no readable image, or an empty string."""
+Check = Callable[[BinaryIO, str], str]
+"""Returns why a file, open at its beginning and given its path, is no readable image, or an empty
+string."""
 
 
 @dataclass(frozen=True)
@@ -129,13 +131,17 @@ class FolderFiles:
         same = (known.stamps == stamps).all(axis=1)
 
         def read(index: int) -> tuple[bytes, str | None]:
-            digest = file_digest(self._path(index))
-            problem = problems[index]
-            unreadable = not any(digest)
-            if digest != known.digests[index].tobytes() or (unreadable and not same[index]):
-                problem = None
-            if problem is None and check is not None:
-                problem = check(self._path(index))
+            path = self._path(index)
+            try:
+                with open_regular(Path(path), follow=True) as file:
+                    digest, problem = file_digest(file), problems[index]
+                    if digest != known.digests[index].tobytes():
+                        problem = None
+                    if problem is None and check is not None:
+                        file.seek(0)
+                        problem = check(file, path)
+            except OSError as error:
+                return bytes(DIGEST), (error.strerror or str(error)).lower()
             return digest, problem
 
         sure = (same & known.settled).tolist()

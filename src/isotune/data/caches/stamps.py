@@ -16,12 +16,10 @@ from __future__ import annotations
 
 import hashlib
 import os
-from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
-
-from isotune.storage.untrusted import open_regular
 
 Stamps = NDArray[np.int64]
 """Size in bytes, modification and change time in nanoseconds, and inode: int64, shape (N, 4)."""
@@ -69,13 +67,13 @@ def content_digest(data: bytes | memoryview) -> bytes:
     return hashlib.sha256(data).digest()[:DIGEST]
 
 
-def file_digest(path: str | Path) -> bytes:
-    """Returns the digest of a file's content, or zeros if it is no file or cannot be read."""
+def file_digest(file: BinaryIO) -> bytes:
+    """Returns the digest of an open file's content.
+
+    Raises:
+        OSError: It cannot be read.
+    """
     digest = hashlib.sha256()
-    try:
-        with open_regular(Path(path), follow=True) as file:
-            while chunk := file.read(_CHUNK):
-                digest.update(chunk)
-    except OSError:
-        return bytes(DIGEST)
+    while chunk := file.read(_CHUNK):
+        digest.update(chunk)
     return digest.digest()[:DIGEST]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import stat
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,10 +18,11 @@ from isotune.data.folders import (
     is_image,
     listed_endings,
 )
-from isotune.data.integrity.check import BrokenImage, check_file
+from isotune.data.integrity.check import BrokenImage, check_image
 from isotune.data.workers import in_threads
 from isotune.errors import DatasetError
 from isotune.storage.paths import is_dir
+from isotune.storage.untrusted import open_regular
 
 
 @dataclass
@@ -120,10 +120,9 @@ def gather(
 def _examine(path: Path) -> tuple[str, str]:
     """Returns the SHA-256 of a file, and why it is not a readable image (or ``""``)."""
     try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):
-            return "", check_file(path, status)
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        with open_regular(path, follow=True) as file:
+            digest = hashlib.sha256(file.read()).hexdigest()
+            file.seek(0)
+            return digest, check_image(file, str(path))
     except OSError as error:
         return "", reason(error)
-    return digest, check_file(path, status)
