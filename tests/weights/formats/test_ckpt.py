@@ -57,14 +57,16 @@ def test_bfloat16_old_scalars_packed_dimensions_and_texts(tmp_path: Path) -> Non
     path = write(
         tmp_path / "no_suffix",
         entry("half", (1, 2), b"\xc0\x3f\x00\xc0", "BFloat16"),
+        entry("one", (), b"\xc0\x3f", "BFloat16"),
         entry("old", (0,), FLOATS[:1].tobytes()),
         entry("who", (0,), b"m\0\0\0e\0\0\0", "str"),
         bytes_field(1, bytes_field(2, packed) + bytes_field(1, b"packed") + number_field(9, 1)),
     )
     found = read_weights(path)
-    assert list(found) == ["half", "old", "packed"]
+    assert list(found) == ["half", "one", "old", "packed"]
     assert found.beside == ("who",)
     np.testing.assert_array_equal(found["half"], np.array([[1.5, -2]], np.float32), strict=True)
+    np.testing.assert_array_equal(found["one"], np.array(1.5, np.float32), strict=True)
     assert found["old"].shape == ()
     np.testing.assert_array_equal(found["packed"], FLOATS.reshape(2, 3))
 

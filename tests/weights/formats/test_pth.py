@@ -56,6 +56,7 @@ def test_dtypes_shapes_and_layouts(tmp_path: Path, is_zip: bool, protocol: int) 
     state = {f"plain.{name}": base.to(getattr(torch, name)) for name in DTYPES}
     state |= {
         "scalar": torch.tensor(3.5),
+        "scalar.bfloat16": torch.tensor(3.5).bfloat16(),
         "empty": torch.empty(0, 3),
         "one": torch.ones(1, 1, 1),
         "channels_last": base.contiguous(memory_format=torch.channels_last),

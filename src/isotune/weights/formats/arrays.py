@@ -42,4 +42,6 @@ def read_bytes(file: BinaryIO, start: int, target: NDArray[np.uint8], message: s
 
 def widen_bfloat16(bits: NDArray[np.uint16]) -> NDArray[np.float32]:
     """Converts bfloat16 values, given as their bits, to float32."""
-    return (bits.astype(np.uint32) << np.uint32(16)).view(np.float32)
+    widened = bits.astype(np.uint32)
+    widened <<= np.uint32(16)  # in place: << alone makes a scalar of an array without axes
+    return widened.view(np.float32)
