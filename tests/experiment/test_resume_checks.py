@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import isotune
-from isotune.errors import RunError, StoppedError
+from isotune.errors import RunError, StoppedError, WeightsError
 from isotune.experiment.result import Run
 from isotune.interfaces.events import RunEnded, StepEnded
 from isotune.runs.checkpoint import write_checkpoint
@@ -38,10 +38,10 @@ def resume(folder: Path) -> Run:
     return isotune.resume(folder, backend="numpy", device="cpu", plugins=plugins("numpy"))
 
 
-def forged(folder: Path, **parts: Any) -> None:
-    """Replaces tensors or the manifest of a stopped run's last checkpoint, with right hashes."""
+def forged(folder: Path, which: str = "last", **parts: Any) -> None:
+    """Replaces tensors or the manifest of a stopped run's checkpoint, with right hashes."""
     store = CheckpointStore(folder / "checkpoints")
-    checkpoint = store.load("last")
+    checkpoint = store.load(which)
     place = folder / "checkpoints" / checkpoint.manifest.name
     shutil.rmtree(place)
     place.mkdir()
@@ -90,6 +90,18 @@ def test_a_step_outside_its_epoch_is_refused(tmp_path: Path) -> None:
     forged(folder, manifest=manifest.model_copy(update={"epoch_so_far": sums}))
     with pytest.raises(RunError, match=r"checkpoint.json: is damaged: step is 5, which is not in"):
         resume(folder)
+
+
+def test_a_best_checkpoint_of_another_model_or_epoch_is_refused(tmp_path: Path) -> None:
+    folder = stopped(tmp_path)
+    store = CheckpointStore(folder / "checkpoints")
+    best, last = store.load("best"), store.load("last").manifest
+    forged(folder, "best", model={**best.model, "fc.bias": np.zeros((3, 1), F32)})
+    with pytest.raises(WeightsError, match=r"epoch-0001/model.safetensors' .* \(3, 1\) for \(3,\)"):
+        resume(folder)
+    forged(folder, "best", model=best.model)
+    forged(folder, manifest=last.model_copy(update={"best": None}))
+    assert resume(folder).best.epoch == 2
 
 
 def test_a_run_whose_folder_is_removed_stops(tmp_path: Path) -> None:

@@ -101,3 +101,16 @@ def test_a_run_that_failed_before_its_first_epoch_can_be_compared(tmp_path: Path
 def test_a_folder_that_is_no_run_is_named(tmp_path: Path):
     with pytest.raises(RunError, match="is not the folder of a run"):
         compare_runs([tmp_path])
+
+
+def test_figures_that_are_missing_are_not_compared(tmp_path: Path):
+    first = made_run(tmp_path / "a", [(math.nan, 0.5), (1.0, 0.75)], summary={})
+    line = json.loads((first / "metrics.jsonl").read_text().splitlines()[1])
+    lines = [{**line, "epoch": 1, "val_accuracy": None}, {**line, "train_loss": None}]
+    other = made_run(tmp_path / "b", [], summary={})
+    (other / "metrics.jsonl").write_text("".join(f"{json.dumps(each)}\n" for each in lines))
+    (found,) = compare_runs([first, other]).differences
+    assert (found.epochs, found.train_loss, found.train_loss_epoch) == (2, None, None)
+    assert (found.val_accuracy, found.val_accuracy_epoch, found.val_images) == (0.0, 2, 0)
+    json.dumps(compare_runs([first, other]).as_json(), allow_nan=False)
+    assert differences(compare_runs([first, other])).rows

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -154,8 +155,7 @@ def difference(first: RunFigures, other: RunFigures) -> Difference:
         return Difference(epochs=0)
     losses = [(_relative(a.train_loss, b.train_loss), a.epoch) for a, b in pairs]
     loss, loss_epoch = _largest(losses)
-    evaluated = [(a, b) for a, b in pairs if a.evaluated and b.evaluated]
-    accuracies = [(abs(a.val_accuracy - b.val_accuracy), a.epoch) for a, b in evaluated]
+    accuracies = [(abs(a.val_accuracy - b.val_accuracy), a.epoch) for a, b in pairs]
     accuracy, accuracy_epoch = _largest(accuracies)
     same = first.val_images is not None and first.val_images == other.val_images
     counted = same and accuracy is not None
@@ -170,8 +170,9 @@ def difference(first: RunFigures, other: RunFigures) -> Difference:
 
 
 def _largest(values: Sequence[tuple[float, int]]) -> tuple[float | None, int | None]:
-    """Returns the first of the largest values, with its epoch."""
-    return max(values, key=lambda each: each[0], default=(None, None))
+    """Returns the first of the largest values that are not NaN, with its epoch."""
+    known = [each for each in values if not math.isnan(each[0])]
+    return max(known, key=lambda each: each[0], default=(None, None))
 
 
 def _relative(a: float, b: float) -> float:
