@@ -233,6 +233,21 @@ def test_a_broken_file_is_one_error_that_names_it(name: str, tmp_path: Path) -> 
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"B", "it is not an image of any known format"),
+        (b"P", "it is not an image of any known format"),
+        (b"\x89PNG\r\n\x1a\n" + b"?" * 20, "it begins like PNG, but: broken PNG file"),
+        (b"II*\0\x08\0\0\0\0\0\0\0\0\0", "it begins like TIFF, but: "),
+    ],
+)
+def test_what_a_file_begins_as_is_told(content: bytes, message: str, tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(content)
+    with pytest.raises(DatasetError, match=message):
+        open_rgb(tmp_path / "a.jpg")
+
+
 def test_a_file_that_is_empty_or_not_there_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "empty.jpg").write_bytes(b"")
     with pytest.raises(DatasetError, match=r"empty\.jpg: .* as an image: it is empty\."):

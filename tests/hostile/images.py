@@ -204,7 +204,7 @@ def tiff(rng: random.Random, files: dict[str, bytes]) -> bytes:
 def solid(rng: random.Random, files: dict[str, bytes]) -> bytes:
     """A large image of a single color, which takes few bytes in any format."""
     del files
-    side = rng.choice((500, 1500, 3000))
+    side = rng.choice((500, 1000, 2000))
     file = io.BytesIO()
     kind = rng.choice(("PNG", "GIF", "WEBP", "TIFF", "JPEG", "JPEG2000"))
     option = {"TIFF": {"compression": "tiff_adobe_deflate"}, "WEBP": {"lossless": True}}

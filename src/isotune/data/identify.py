@@ -36,6 +36,8 @@ _HEIF_BRANDS = frozenset(
 )
 """Brands of HEIF files (ISO/IEC 23008-12); AVIF files may have the last two as well."""
 
+_AVIF_BRANDS = frozenset((b"avif", b"avis"))
+
 
 def identify(file: BinaryIO, max_pixels: int = MAX_PIXELS) -> ImageFile.ImageFile:
     """Opens an image without decoding it, and refuses possible decompression bombs.
@@ -88,29 +90,43 @@ def _blocks(file: BinaryIO) -> Iterator[bytes]:
 
 def _opened(file: BinaryIO, head: bytes) -> ImageFile.ImageFile:
     remark = ""
-    for name in _formats():
-        factory, accepts = Image.OPEN[name]
-        accepted = accepts(head) if accepts is not None else True
-        if isinstance(accepted, str):
-            remark = accepted
-        elif accepted and (image := _tried(factory, file)) is not None:
-            return image
-    if head[4:8] == b"ftyp" and head[8:12] in _HEIF_BRANDS:
-        heif = _heif()
-        if heif is None:
-            raise ValueError("it is a HEIF image, which needs a package: pip install pillow-heif")
-        if (image := _tried(heif, file)) is not None:
-            return image
+    for name, factory in _candidates(head):
+        file.seek(0)
+        try:
+            return factory(file, "")
+        except (SyntaxError, IndexError, TypeError, struct.error) as error:  # as Image.open
+            remark = remark or f"it begins like {name}, but: {error}"
     raise UnidentifiedImageError(remark)
 
 
-def _tried(factory: Factory, file: BinaryIO) -> ImageFile.ImageFile | None:
-    """Returns an image, or None if the file only begins like one in this format."""
-    file.seek(0)
+def _candidates(head: bytes) -> Iterator[tuple[str, Factory]]:
+    """Yields the formats that a file may have, by its first bytes.
+
+    Raises:
+        ValueError: Its format needs another package, or a newer Pillow.
+    """
+    found = False
+    for name in _formats():
+        if _accepts(name, head):
+            yield name, Image.OPEN[name][0]
+            found = True
+    brand = head[8:12] if head[4:8] == b"ftyp" else b""
+    if brand in _HEIF_BRANDS:
+        heif = _heif()
+        if heif is None:
+            raise ValueError("it is a HEIF image, which needs a package: pip install pillow-heif")
+        yield "HEIF", heif
+    elif brand in _AVIF_BRANDS and not found:
+        raise ValueError("it is an AVIF image, which Pillow reads from version 11.3 on")
+
+
+def _accepts(name: str, head: bytes) -> bool:
+    accepts = Image.OPEN[name][1]
     try:
-        return factory(file, "")
-    except (SyntaxError, IndexError, TypeError, struct.error):  # as Image.open
-        return None
+        accepted = True if accepts is None else accepts(head)
+    except (IndexError, struct.error):  # the file has two bytes, say
+        return False
+    return bool(accepted) and not isinstance(accepted, str)  # a text says what Pillow lacks
 
 
 @cache

@@ -69,8 +69,8 @@ def test_an_archive_larger_than_the_disk_is_refused(
     ("name", "message"),
     [
         ("", "an entry without a name"),
-        ("d/" * 2000 + "x", r"its entry 'd/d/.{96}\.\.\.' lies in more than 64 folders"),
-        ("x" * 300, r"file name too long \('x{100}\.\.\.'\)"),
+        ("d/" * 2000 + "x", r"its entry 'd/[d/]+\.\.\.[d/]+x' lies in more than 64 folders"),
+        ("x" * 300, r"file name too long \('x{300}'\)"),
     ],
 )
 def test_an_impossible_name_is_one_error(

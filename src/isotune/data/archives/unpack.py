@@ -21,9 +21,6 @@ MAX_DEPTH = 64
 """Number of parts that the name of an entry may have. Functions that walk folders, such as those
 which remove them, call themselves for each part."""
 
-_SHOWN = 100
-"""Number of characters of a name that a message shows."""
-
 
 def unpack(archive: Path, folder: Path) -> None:
     """Unpacks a zip or (compressed) tar archive into an empty folder.
@@ -50,7 +47,7 @@ def unpack(archive: Path, folder: Path) -> None:
         raise DatasetError(f"it is damaged: {error}") from error
     except OSError as error:
         name = Path(error.filename or "").name
-        where = f" ('{_short(name)}')" if name else ""
+        where = f" ('{name}')" if name else ""
         raise DatasetError(
             f"it cannot be unpacked: {(error.strerror or str(error)).lower()}{where}"
         ) from error
@@ -72,7 +69,7 @@ def _unpack_zip(archive: Path, folder: Path, budget: Budget) -> None:
                 with content.open(entry) as stream:
                     _write(stream, entry.file_size, target)
             else:
-                raise DatasetError(f"its entry '{_short(entry.filename)}' is a link or a device")
+                raise DatasetError(f"its entry '{entry.filename}' is a link or a device")
 
 
 def _unpack_tar(archive: Path, folder: Path, budget: Budget) -> bool:
@@ -114,7 +111,7 @@ def _unpack_entry(content: tarfile.TarFile, entry: tarfile.TarInfo, folder: Path
         with stream:
             _write(stream, entry.size, target)
     else:
-        raise DatasetError(f"its entry '{_short(entry.name)}' is a device or a pipe")
+        raise DatasetError(f"its entry '{entry.name}' is a device or a pipe")
 
 
 def _target(folder: Path, name: str) -> Path:
@@ -125,24 +122,18 @@ def _target(folder: Path, name: str) -> Path:
     """
     for path in (PurePosixPath(name), PureWindowsPath(name)):
         if path.anchor or ".." in path.parts:
-            raise DatasetError(f"its entry '{_short(name)}' would be written outside of the folder")
+            raise DatasetError(f"its entry '{name}' would be written outside of the folder")
         if len(path.parts) > MAX_DEPTH:
-            raise DatasetError(f"its entry '{_short(name)}' lies in more than {MAX_DEPTH} folders")
+            raise DatasetError(f"its entry '{name}' lies in more than {MAX_DEPTH} folders")
     if not name or name.isspace():
         raise DatasetError("it has an entry without a name")
     return folder / name
 
 
-def _short(name: str) -> str:
-    return name if len(name) <= _SHOWN else f"{name[:_SHOWN]}..."
-
-
 def _write(stream: IO[bytes], size: int, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     if size > shutil.disk_usage(target.parent).free:
-        raise DatasetError(
-            f"its entry '{_short(target.name)}' of {size} bytes does not fit on the disk"
-        )
+        raise DatasetError(f"its entry '{target.name}' of {size} bytes does not fit on the disk")
     with target.open("wb") as file:
         shutil.copyfileobj(stream, file, CHUNK)
 
@@ -154,8 +145,7 @@ def _copy_linked(folder: Path, entry: tarfile.TarInfo, budget: Budget) -> None:
     name = posixpath.normpath(posixpath.join(base, entry.linkname))
     if name.startswith(("/", "../")) or not (folder / name).is_file():
         raise DatasetError(
-            f"its entry '{_short(entry.name)}' links to '{_short(entry.linkname)}', which is no"
-            " file in it"
+            f"its entry '{entry.name}' links to '{entry.linkname}', which is no file in it"
         )
     size = (folder / name).stat().st_size
     budget.spend(size)

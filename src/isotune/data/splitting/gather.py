@@ -96,11 +96,11 @@ def gather(
     classes = {name: Gathered() for name in folders}
     broken: list[BrokenImage] = []
     files: list[tuple[str, Path]] = []
+    left = LeftOut()
     for name, folder in folders.items():
-        left = LeftOut()
         images = sorted(images_inside(str(folder.parent), folder.name, left))
         files.extend((name, folder.parent / image) for image in images)
-        left.report(folder)
+    left.report(", ".join(sorted({str(folder.parent) for folder in folders.values()})))
     results = in_threads(lambda index: _examine(files[index][1]), range(len(files)), workers)
     for index, ((name, path), (digest, problem)) in enumerate(zip(files, results, strict=True)):
         if problem:
