@@ -269,6 +269,25 @@ def test_only_its_own_limit_of_pixels_counts(
         open_rgb(path, 41)
 
 
+def test_images_that_take_far_too_long_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, count = tmp_path / "a.tif", 20
+    tags = {256: (1, 1), 257: (1, count), 258: (1, 8), 259: (1, 1), 262: (1, 1)}
+    tags |= {273: (count, 8), 277: (1, 1), 278: (1, 1), 279: (count, 8)}
+    entries = b"".join(struct.pack("<HHII", tag, 4, *value) for tag, value in tags.items())
+    body = struct.pack("<I", 8) * count
+    start = struct.pack("<2sHI", b"II", 42, 8 + len(body))
+    path.write_bytes(start + body + b"\x09\0" + entries + bytes(4))
+    assert open_rgb(path).size == (1, 20)
+    monkeypatch.setattr(identify, "_TILES", 19)
+    with pytest.raises(DatasetError, match="its 20 strips or tiles are more than 19"):
+        open_rgb(path)
+    path.write_bytes(png(1, (1 << 20) + 1))
+    with pytest.raises(DatasetError, match="side of 1048577 pixels is longer than 1048576"):
+        open_rgb(path)
+
+
 def test_a_jpeg_image_of_endless_scans_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

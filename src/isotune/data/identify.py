@@ -21,6 +21,12 @@ FORMATS = (
 """Pillow's formats for photographs. A file's content selects one, not its name. Other formats are
 excluded, since Pillow passes some of them to other programs (EPS to Ghostscript)."""
 
+MAX_SIDE = 1 << 20
+"""Width and height that an image may have at most. Decoders take time for each row, too."""
+
+_TILES = 1 << 17
+"""Number of strips or tiles that a TIFF image may have; Pillow starts a decoder for each."""
+
 _START_OF_SCAN = b"\xff\xda"
 """Marker of JPEG (ITU-T T.81, B.1.1.3); within compressed data, a zero follows 0xff."""
 
@@ -47,7 +53,7 @@ def identify(file: BinaryIO, max_pixels: int = MAX_PIXELS) -> ImageFile.ImageFil
 
     Raises:
         Exception: Any error of Pillow, or a ValueError for an empty file, one of too many pixels,
-            and a JPEG file far too short for its size.
+            scans or tiles, and a JPEG file far too short for its size.
     """
     size = file.seek(0, 2)
     if not size:
@@ -60,6 +66,10 @@ def identify(file: BinaryIO, max_pixels: int = MAX_PIXELS) -> ImageFile.ImageFil
             f"its {image.width} x {image.height} pixels are more than {max_pixels}, the value of"
             " dataset.max_pixels"
         )
+    if max(image.size) > MAX_SIDE:
+        raise ValueError(f"its side of {max(image.size)} pixels is longer than {MAX_SIDE}")
+    if len(image.tile) > _TILES:
+        raise ValueError(f"its {len(image.tile)} strips or tiles are more than {_TILES}")
     if image.format in ("JPEG", "MPO"):
         _check_jpeg(file, size, image)
     return image
