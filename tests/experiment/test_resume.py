@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unicodedata import normalize
 
 import numpy as np
 import pytest
@@ -277,6 +278,24 @@ def test_the_same_images_elsewhere_and_touched_are_not_refused(
     shutil.copytree(images, moved, copy_function=shutil.copyfile)
     os.utime(moved / "train/bees/1.png", ns=(1, 1))
     resume("numpy", folder, overrides=[f"dataset.path={moved}"])
+    assert outcome(folder) == outcome(tmp_path / "whole")
+
+
+def test_names_in_other_code_points_are_the_same_names(images: Path, tmp_path: Path) -> None:
+    composed = "k\N{LATIN SMALL LETTER A WITH DIAERESIS}fer"
+    decomposed = normalize("NFD", composed)
+    own = tmp_path / "own"
+    shutil.copytree(images, own)
+    for split in ("train", "val"):
+        (own / split / "cats").rename(own / split / composed)
+        (own / split / composed / "1.png").rename(own / split / composed / f"{composed}.png")
+    run("numpy", demanding("numpy", own), tmp_path / "whole")
+    folder = stopped(own, tmp_path)
+    for split in ("train", "val"):
+        (own / split / composed).rename(own / split / decomposed)
+        inside = own / split / decomposed
+        (inside / f"{composed}.png").rename(inside / f"{decomposed}.png")
+    resume("numpy", folder)
     assert outcome(folder) == outcome(tmp_path / "whole")
 
 

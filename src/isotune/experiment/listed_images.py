@@ -12,6 +12,11 @@ from isotune.runs.images import ListedImage
 from isotune.training.session import Session
 
 
+def one_form(name: str) -> str:
+    """Returns a name in one Unicode form: macOS and Linux write é in two."""
+    return normalize("NFC", name)
+
+
 def listed_images(session: Session) -> Iterator[ListedImage]:
     """Yields the training images and then the validation images, in order."""
     dataset = session.spec.dataset
@@ -22,8 +27,7 @@ def listed_images(session: Session) -> Iterator[ListedImage]:
         for index, label in enumerate(source.labels.tolist()):
             yield ListedImage(
                 split,
-                source.classes[label],
-                # macOS may store the same name in other code points.
-                normalize("NFC", source.name(index).removeprefix(folder)),
+                one_form(source.classes[label]),
+                one_form(source.name(index).removeprefix(folder)),
                 "" if digests is None else digests[index].tobytes().hex(),
             )

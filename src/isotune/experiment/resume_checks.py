@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isotune.errors import RunError
-from isotune.experiment.listed_images import listed_images
+from isotune.experiment.listed_images import listed_images, one_form
 from isotune.interfaces.checkpoint import GRAD_SCALER
 from isotune.runs.checkpoint import MANIFEST, OPTIMIZER, Checkpoint
 from isotune.runs.images import check_same_images
@@ -27,7 +27,7 @@ def check_dataset(path: Path, manifest: Manifest, session: Session) -> None:
         RunError: its classes, its images or the number of steps of an epoch are others.
     """
     images, classes = session.images, tuple(manifest.classes)
-    if images.classes != classes:
+    if tuple(map(one_form, images.classes)) != tuple(map(one_form, classes)):
         raise RunError(
             f"{path}: was trained on the classes {', '.join(classes)}, but the dataset has"
             f" {', '.join(images.classes)}."
