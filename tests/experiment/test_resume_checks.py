@@ -21,21 +21,22 @@ from tiny import experiment, make_images
 from zoo import plugins, run
 
 
-def stopped(tmp_path: Path) -> Path:
+def stopped(tmp_path: Path, backend: str = "numpy", **changes: Any) -> Path:
     """Returns the folder of a run that was stopped after five of six steps."""
-    spec, folder = experiment(make_images(tmp_path / "images")), tmp_path / "stopped"
+    folder = tmp_path / "stopped"
+    spec = experiment(make_images(tmp_path / "images"), **changes)
 
     def stop(event: StepEnded) -> None:
         if (event.epoch, event.step) == (2, 2):
             event.stop.request("a test")
 
     with pytest.raises(StoppedError):
-        run("numpy", spec, folder, observers=[SimpleNamespace(isotune_step_ended=stop)])
+        run(backend, spec, folder, observers=[SimpleNamespace(isotune_step_ended=stop)])
     return folder
 
 
-def resume(folder: Path) -> Run:
-    return isotune.resume(folder, backend="numpy", device="cpu", plugins=plugins("numpy"))
+def resume(folder: Path, backend: str = "numpy") -> Run:
+    return isotune.resume(folder, backend=backend, device="cpu", plugins=plugins(backend))
 
 
 def forged(folder: Path, which: str = "last", **parts: Any) -> None:
@@ -102,6 +103,15 @@ def test_a_best_checkpoint_of_another_model_or_epoch_is_refused(tmp_path: Path) 
     forged(folder, "best", model=best.model)
     forged(folder, manifest=last.model_copy(update={"best": None}))
     assert resume(folder).best.epoch == 2
+
+
+@pytest.mark.parametrize("net", ["tiny_auxiliary", "tiny_convolutional"])
+def test_heads_of_other_kinds_go_on(net: str, tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    folder = stopped(tmp_path, "torch", backbone={"name": net, "weights": "none"})
+    resumed = resume(folder, "torch")
+    opened = isotune.open_run(folder, device="cpu", plugins=plugins("torch"))
+    assert opened.evaluate().accuracy == opened.best.val_accuracy == resumed.best.val_accuracy
 
 
 def test_a_run_whose_folder_is_removed_stops(tmp_path: Path) -> None:
