@@ -28,7 +28,8 @@ Shapes = Mapping[str, tuple[int, ...]]
 Arrays = Mapping[str, NDArray[Any]]
 
 COPY = re.compile(
-    r"(\w*_)?ema(_\w*)?|(\w*_)?(teacher|momentum|averaged|swa)(_\w*)?|target_\w+|(encoder|backbone|model|net)_k"
+    r"(\w*_)?(ema|teacher|momentum|averaged|swa)(_\w*)?|target_\w+"
+    r"|(encoder|backbone|model|net)_k"
 )
 """Parts of names under which averaged copies of a model are stored: those of exponential moving
 averages, of DINO's teacher, BYOL's target network and MoCo's key encoder."""

@@ -196,6 +196,17 @@ def test_what_copies_a_large_object_again_and_again_is_stopped(tmp_path: Path, c
         read_pth(path)
 
 
+@pytest.mark.parametrize(("entry", "message"), [(b"N", "no tensor"), (b"}", "names in it")])
+def test_long_keys_do_not_multiply(tmp_path: Path, entry: bytes, message: str) -> None:
+    numbers = b"".join(b"J" + struct.pack("<i", number) + entry for number in range(30_000))
+    nested = b"}(" + numbers + b"u"
+    for _ in range(10):
+        nested = b"}" + text("k" * 490) + nested + b"s"
+    path = write(tmp_path / "a.pth", b"\x80\x02" + nested + b".", {})
+    with pytest.raises(WeightsError, match=message):
+        read_pth(path)
+
+
 def test_references_do_not_multiply(tmp_path: Path) -> None:
     """A dict of ten dicts, each the same dict of ten dicts, and so on: 10 ** 40 entries."""
     nested = tensor(8, 0, [8], [1]) + b"q\x00"

@@ -31,8 +31,9 @@ MAX_WRAPPERS = 4
 MAX_DEPTH = 12
 MAX_LIST = 1000
 MAX_KEY = 500
-MAX_CHARACTERS = 64 << 20
-"""Bounds of the dicts that are looked into, and of all names together."""
+MAX_CHARACTERS = 8 << 20
+MAX_BESIDE = 10_000
+"""Bounds of the dicts that are looked into, of all names together, and of the names beside."""
 
 
 @dataclass
@@ -50,21 +51,33 @@ class Contents:
     beside: list[str] = field(default_factory=list)
     _characters: int = 0
 
+    def count(self, name: str) -> None:
+        """Counts the characters of a name: nested long keys would multiply.
+
+        Raises:
+            Unreadable: all names together are too long.
+        """
+        self._characters += len(name)
+        if self._characters > MAX_CHARACTERS:
+            raise Unreadable("the names in it are too long")
+
     def add(self, name: str, value: Tensor | Array | Inert) -> None:
         """Adds a tensor.
 
         Raises:
-            Unreadable: its name is there already, or all names together are too long.
+            Unreadable: its name is there already.
         """
-        self._characters += len(name)
-        if self._characters > MAX_CHARACTERS:
-            raise Unreadable("the names of its tensors are too long")
         if name in self.tensors or name in self.unsupported:
             raise Unreadable(f"tensor '{printable(name, 80)}' is there twice")
         if isinstance(value, Inert):
             self.unsupported[name] = value.name
         else:
             self.tensors[name] = value
+
+    def set_aside(self, name: str) -> None:
+        """Adds the name of another entry, up to a number that nobody reads."""
+        if name and len(self.beside) < MAX_BESIDE:
+            self.beside.append(name)
 
 
 def find_weights(root: Any, prefix: str | None = None) -> Contents:
@@ -157,7 +170,7 @@ def _flatten(root: Any, *, all_of_it: bool = False) -> Contents:
         is_known = id(value) in seen or depth > MAX_DEPTH
         mapping = None if is_known else _mapping(value)
         if mapping is None:
-            found.beside += [path] if path else []
+            found.set_aside(path)
             continue
         seen.add(id(value))
         waiting += reversed([*_children(path, mapping, depth, all_of_it, found)])
@@ -172,9 +185,11 @@ def _children(
             continue
         name = f"{path}.{name}" if path else name
         is_kept = all_of_it or _is_value(value) or _is_module(value)
-        if OPTIMIZER.fullmatch(str(key)) and not is_kept:
-            found.beside.append(name)
+        is_plain = not isinstance(value, (Tensor, Array, Inert, dict, list, tuple))
+        if is_plain or (OPTIMIZER.fullmatch(str(key)) and not is_kept):
+            found.set_aside(name)
         else:
+            found.count(name)
             yield name, value, depth + 1
 
 
