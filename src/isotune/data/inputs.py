@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from isotune.data.decode import ROOM, decode_rgb, open_rgb, reason, to_rgb
+from isotune.data.decode import ROOM, decode_rgb, footprint, open_rgb, reason, to_rgb
 from isotune.data.sources.files import find_images, stands_for_several
 from isotune.errors import DatasetError
 from isotune.interfaces.dataset import ImageSource
@@ -130,7 +130,7 @@ class InputSource(ImageSource):
                 f" {self._max_pixels}, the value of dataset.max_pixels."
             )
         try:
-            with ROOM.taken(pixels):
+            with ROOM.taken(footprint(image)):
                 with self._lock:  # Pillow decodes an image where it is first used
                     image.load()
                 return to_rgb(image, name)
