@@ -93,6 +93,14 @@ def test_a_step_outside_its_epoch_is_refused(tmp_path: Path) -> None:
         resume(folder)
 
 
+def test_the_largest_numbers_of_a_spec_are_saved_and_read(tmp_path: Path) -> None:
+    weights = {"ants": 1e-40, "bees": 1e37, "cats": 1.0}
+    folder = stopped(tmp_path, seed=2**63 - 1, loss={"class_weights": weights})
+    manifest = CheckpointStore(folder / "checkpoints").load("last").manifest
+    assert manifest.random["seed"] == 2**63 - 1
+    assert resume(folder).spec.seed == 2**63 - 1
+
+
 def test_a_best_checkpoint_of_another_model_or_epoch_is_refused(tmp_path: Path) -> None:
     folder = stopped(tmp_path)
     store = CheckpointStore(folder / "checkpoints")

@@ -14,7 +14,7 @@ import numpy as np
 
 from isotune.errors import RunError
 from isotune.interfaces.checkpoint import State
-from isotune.runs.read import checked, damaged, parse_json, read_bytes, unusable
+from isotune.runs.read import MOST_EPOCHS, checked, damaged, parse_json, read_bytes, unusable
 from isotune.runs.schema import FORMAT, Manifest
 from isotune.storage.atomic import flush_folder
 from isotune.storage.untrusted import refuse_link
@@ -24,7 +24,7 @@ MODEL, OPTIMIZER, MANIFEST = "model.safetensors", "optimizer.safetensors", "chec
 HEADER = 100_000_000
 """Largest size of a safetensors header in bytes, as the library has it."""
 
-LARGEST_MANIFEST, LARGEST_STATE = 32 << 20, 1 << 36
+LARGEST_MANIFEST, LARGEST_STATE = 48 << 20, 1 << 36
 """Largest sizes of files in bytes, far above those of any backbone and run."""
 
 
@@ -90,6 +90,9 @@ def read_manifest(folder: Path) -> Manifest:
     if isinstance(plain, dict) and plain.get("format", FORMAT) != FORMAT:
         version = str(plain["format"])[:40]
         raise RunError(f"{path}: has format {version}; this Isotune reads format {FORMAT}.")
+    history = plain.get("history") if isinstance(plain, dict) else None
+    if isinstance(history, list) and len(history) > MOST_EPOCHS:
+        raise damaged(path, f"history has {len(history)} epochs")
     manifest = checked(Manifest, plain, path)
     if MANIFEST not in manifest.sha256 or manifest.sha256[MANIFEST] != _digest(plain):
         raise damaged(path, "its SHA-256 is not the one it was written with")

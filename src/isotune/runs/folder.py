@@ -36,8 +36,8 @@ from isotune.runs.leftovers import (
     came_to_nothing,
     remove_temporaries,
 )
-from isotune.runs.read import checked, damaged, parse_json, read_bytes, unusable
-from isotune.runs.schema import MOST_EPOCHS, MetricsLine, Summary
+from isotune.runs.read import MOST_EPOCHS, checked, damaged, parse_json, read_bytes, unusable
+from isotune.runs.schema import MetricsLine, Summary
 from isotune.spec.experiment import ExperimentSpec
 from isotune.spec.load import dump_spec, load_spec
 from isotune.storage.atomic import write_atomically
@@ -45,7 +45,7 @@ from isotune.storage.locks import open_lock, read_owner, try_lock, write_owner
 from isotune.storage.paths import is_new_or_empty
 from isotune.storage.untrusted import append_regular, refuse_link
 
-LARGEST_SPEC, LARGEST_SUMMARY, LARGEST_METRICS = 1 << 18, 4 << 20, 16 << 20
+LARGEST_SPEC, LARGEST_SUMMARY, LARGEST_METRICS = 1 << 18, 4 << 20, 48 << 20
 """Largest sizes of files in bytes, far above those of any run."""
 
 

@@ -14,6 +14,9 @@ from isotune.spec.document import Document
 from isotune.spec.messages import explain_first
 from isotune.storage.untrusted import SMALL, read_small
 
+MOST_EPOCHS = 200_000
+"""Bound on the epochs that are read of a run; the sizes of files allow about as many."""
+
 ModelT = TypeVar("ModelT", bound=FileModel)
 
 

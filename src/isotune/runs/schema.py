@@ -31,17 +31,15 @@ EARLIER_KEYS = {"pictures": "images", "segments": "lineage", "newest_loss": "las
 MOST_KEYS = 1_000
 """Bound on the keys of a mapping, known and unknown."""
 
-MOST_EPOCHS = 50_000
-"""Bound on the epochs of a run."""
-
 LARGEST = 1e300
 """Bound of all numbers, so that sums and differences of two of them are finite."""
 
 Count = Annotated[int, Field(ge=0, le=1 << 53)]
 Number = Annotated[float, Field(allow_inf_nan=False, ge=-LARGEST, le=LARGEST)]
 Seconds = Annotated[float, Field(allow_inf_nan=False, ge=0, le=1e12)]
+RandomKey = Annotated[int, Field(ge=0, lt=1 << 63)]
 Shape = Annotated[list[Count], Field(max_length=64)]
-ClassWeight = Annotated[float, Field(allow_inf_nan=False, gt=0, le=1e30)]
+ClassWeight = Annotated[float, Field(allow_inf_nan=False, gt=0, le=3.5e38)]
 NAME = r"(epoch-[0-9]{4,12}|step-[0-9]{8,16})"
 """Pattern of the names of checkpoints' folders; the latter are within an epoch."""
 
@@ -165,10 +163,10 @@ class Manifest(FileModel):
     epoch: Annotated[Count, Field(ge=1)]
     step: Count
     step_in_epoch: Count | None
-    random: Annotated[dict[str, Count], Few]
+    random: Annotated[dict[str, RandomKey], Few]
     metrics: MetricsLine
     epoch_so_far: EpochSoFar | None
-    history: Annotated[list[MetricsLine], Field(max_length=MOST_EPOCHS), ONE_FAULT]
+    history: Annotated[list[MetricsLine], ONE_FAULT]
     best: Annotated[Count, Field(ge=1)] | None
     tensors: Annotated[dict[str, Annotated[dict[str, Shape], Many]], Few] = {}
     sha256: Annotated[dict[str, str], Few] = {}
