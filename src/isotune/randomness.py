@@ -52,7 +52,7 @@ def epoch_order(seed: int, epoch: int, length: int) -> NDArray[np.int64]:
 
 def named_stream(seed: int, purpose: Purpose, name: str) -> np.random.Generator:
     """Returns a stream whose position is a name, such as that of a parameter."""
-    return stream(seed, purpose, crc32(name.encode()))
+    return stream(seed, purpose, crc32(name.encode(errors="surrogatepass")))
 
 
 def uniform(rng: np.random.Generator, low: float, high: float) -> float:

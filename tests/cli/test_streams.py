@@ -27,13 +27,14 @@ main()
 
 
 def call(
-    arguments: str, redirect: str = "", **variables: str
+    arguments: str, redirect: str = "", stdout: int = subprocess.PIPE, **variables: str
 ) -> subprocess.CompletedProcess[bytes]:
     """Calls the command line from a shell that redirects its streams."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **variables}
     line = f'exec "$0" -c "$1" {arguments} {redirect}'
     command = ["sh", "-c", line, sys.executable, PROGRAM]
-    return subprocess.run(command, capture_output=True, env=environment, check=False)
+    pipe = subprocess.PIPE
+    return subprocess.run(command, stdout=stdout, stderr=pipe, env=environment, check=False)
 
 
 @pytest.fixture
@@ -82,6 +83,16 @@ def test_a_full_output_is_a_sentence(odd: Path) -> None:
         assert result.stderr.startswith(sentence)
         assert b"Traceback" not in result.stderr
     assert call("evaluate nowhere", "2> /dev/full").returncode == 2
+
+
+def test_a_reader_that_leaves_is_not_mentioned(odd: Path) -> None:
+    assert call("run tiny.yaml -b numpy -o run", "> /dev/null").returncode == 0
+    for arguments in ("predict run images/val --format csv", "schema"):
+        reader, writer = os.pipe()
+        os.close(reader)
+        result = call(arguments, stdout=writer)
+        os.close(writer)
+        assert (result.returncode, result.stderr) == (1, b"")
 
 
 def test_a_working_directory_that_is_gone_is_a_sentence(tmp_path: Path) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -168,3 +170,17 @@ def test_a_run_without_a_checkpoint(run: Run, tmp_path: Path) -> None:
     (tmp_path / "spec.yaml").write_bytes((run.path / "spec.yaml").read_bytes())
     with pytest.raises(RunError, match="there is no checkpoint yet"):
         isotune.open_run(tmp_path)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs bytes as names")
+def test_names_that_are_not_utf8_are_found_again(tmp_path: Path) -> None:
+    name = os.fsdecode("蜜蜂".encode("gbk"))
+    folder = make_images(tmp_path / "images")
+    for split in ("train", "val"):
+        (folder / split / "bees").rename(folder / split / name)
+    isotune.split(folder / "train", tmp_path / name, train=2, val=1)
+    spec = experiment(tmp_path / name)
+    run = isotune.run(spec, backend="numpy", output=tmp_path / "run", plugins=numpy_plugins())
+    assert name in run.classes
+    assert opened(run).evaluate().loss == run.best.val_loss
+    assert run.predict(tmp_path / name / "val")

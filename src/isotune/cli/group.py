@@ -12,6 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from isotune.cli.messages import complain, show_warnings
+from isotune.cli.streams import discard_output
 from isotune.errors import IsotuneError, SpecError
 from isotune.printable import printable
 from isotune.storage.memory import describe_shortage
@@ -44,6 +45,9 @@ class IsotuneGroup(TyperGroup):
         except IsotuneError as error:
             complain(str(error))
             code = error.exit_code
+        except BrokenPipeError:  # the reader of a pipe may leave at any time, without a word
+            discard_output()
+            code = FAILED
         except Exception as error:
             if shortage := describe_shortage(error):
                 complain(f"{shortage}.")

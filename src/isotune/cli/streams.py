@@ -36,6 +36,12 @@ def prepare_streams() -> None:
         )
 
 
+def discard_output() -> None:
+    """Discards what Python still writes to standard output when it exits."""
+    if isinstance(sys.stdout, _Output):
+        _open_null(sys.stdout.fileno())
+
+
 class _Output(TextIOWrapper):
     """Standard output whose errors can be told from those of other files."""
 
@@ -51,10 +57,10 @@ class _Output(TextIOWrapper):
     def _errors(self) -> Iterator[None]:
         try:
             yield
-        except BrokenPipeError:  # the reader of a pipe may leave at any time, without a word
+        except BrokenPipeError:
             raise
         except OSError as error:
-            _open_null(self.fileno())  # for what Python still writes when it exits
+            discard_output()
             raise OutputError(f"standard output cannot be written: {error.strerror}.") from error
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from isotune.spec.base import SpecModel
-from isotune.spec.values import Digest, Url
+from isotune.spec.values import AsFileName, Digest, Url
 
 
 class BackboneSpec(SpecModel):
@@ -27,7 +27,7 @@ class BackboneSpec(SpecModel):
     """
 
     name: str
-    weights: Annotated[str, Field(min_length=1)] = "imagenet"
+    weights: Annotated[str, Field(min_length=1), AsFileName] = "imagenet"
     url: Url | None = None
     sha256: Digest | None = None
     prefix: Annotated[str, Field(min_length=1)] | None = None

@@ -16,7 +16,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from isotune.spec.base import SpecModel, model_registry, schema_reference
-from isotune.spec.values import Digest, Url
+from isotune.spec.values import AsFileName, Digest, Url
 
 DEFAULT_FORMAT = "folder"
 
@@ -33,8 +33,8 @@ class Splits(SpecModel):
         val: The split to validate on.
     """
 
-    train: str = "train"
-    val: str = "val"
+    train: Annotated[str, AsFileName] = "train"
+    val: Annotated[str, AsFileName] = "val"
 
 
 class DatasetSpec(SpecModel):
@@ -60,7 +60,7 @@ class DatasetSpec(SpecModel):
     """
 
     format: str
-    path: Annotated[str, Field(min_length=1)]
+    path: Annotated[str, Field(min_length=1), AsFileName]
     url: Url | None = None
     sha256: Digest | None = None
     splits: Splits = Splits()

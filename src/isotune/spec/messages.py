@@ -35,6 +35,7 @@ _EXPECTED: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "model_type": lambda _: "a mapping",
     "string_too_short": lambda _: "text that is not empty",
     "string_type": lambda _: "text",
+    "string_unicode": lambda _: "text that can be written as UTF-8",
     "too_long": lambda c: f"{c['max_length']} values, not {c['actual_length']}",
     "too_short": lambda _: "a list that is not empty",
     "tuple_type": lambda _: "a list",

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import os
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, ValidatorFunctionWrapHandler, WrapValidator
 
 from isotune.spec.base import AsTuple, Meaning, SpecModel
 
@@ -15,6 +16,21 @@ Url = Annotated[str, Field(pattern=r"^https?://"), Meaning("an http:// or https:
 Digest = Annotated[
     str, Field(pattern=r"^[0-9a-f]{8,64}$"), Meaning("8 to 64 digits from 0 to f in quotes")
 ]
+
+
+def _check_name(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+    # Pydantic refuses what os.fsdecode makes of bytes that are not UTF-8, as GBK's.
+    try:
+        text = os.fsencode(value).decode(errors="replace") if isinstance(value, str) else value
+    except UnicodeEncodeError:
+        text = value
+    handler(text)
+    return value
+
+
+AsFileName = WrapValidator(_check_name)
+"""Annotation: the text is the path or name of a file or folder, in any encoding."""
+
 Precision = Literal["fp32", "tf32", "bf16", "fp16"]
 """Number format in which a model computes."""
 
