@@ -18,14 +18,14 @@ name: rich
 dataset: {format: folder, path: images, splits: {train: a, val: b}, broken: skip}
 transforms:
   train: [{random_resized_crop: {size: 32, scale: [0.5, 1.0]}}, random_horizontal_flip,
-          {color_jitter: {brightness: 0.4, hue: 0.1}}, {random_rotation: 10}]
+          {color_jitter: {brightness: 0.4, hue: 0.1}}, {rotation: 10}]
   val: [{resize: [40, 40]}, {center_crop: 32}]
 batch_size: 8
 backbone: {name: resnet18, weights: none}
 loss: {name: cross_entropy, label_smoothing: 0.1}
 freeze: [backbone.layer1]
-optimizer: {name: adamw, lr: 1e-3, weight_decay: 0.01}
-schedule: {name: multistep, milestones: [2, 4], gamma: 0.5, warmup: {epochs: 1}}
+optimizer: {name: adamw, lr: 0.001, weight_decay: 0.01}
+schedule: {name: multi_step, milestones: [2, 4], gamma: 0.5, warmup: {epochs: 1}}
 epochs: 6
 metrics: [macro_f1]
 early_stopping: {patience: 2}
@@ -142,7 +142,10 @@ def check(spec: ExperimentSpec) -> None:
 
 def originals() -> list[str]:
     """Returns the texts that are mutated."""
-    return [RICH, *map(recipes.text, recipes.names())]
+    texts = [RICH, *map(recipes.text, recipes.names())]
+    for text in texts:
+        load_spec(yaml.safe_load(text))  # one that is refused would hide what its mutations do
+    return texts
 
 
 def prepare_files(folder: Path) -> Attack:

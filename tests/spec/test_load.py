@@ -201,14 +201,31 @@ def test_any_text_is_yaml_or_is_told_to_be_none(text: str) -> None:
         "a: !!timestamp soon",
         "a: !!python/name:os.system ''",
         "? [a]\n: b",
-        "a: \x00",
-        'a: "\\UFFFFFFFF"',
-        f"a: {'9' * 5000}",
     ],
 )
 def test_hostile_yaml(text: str) -> None:
     with pytest.raises(SpecError, match=r"^file[:\d]*: (is not valid|is nested|holds more)"):
         read_document(text, "file")
+
+
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [
+        ('"\\UFFFFFFFF"', "an escape names no character"),
+        ('"\\U00110000"', "an escape names no character"),
+        ("9" * 5000, "a number has 5000 digits"),
+        ("!!bool maybe", "a value does not fit its type !!bool"),
+        ("!!timestamp 2024-99-99", "a value does not fit its type !!timestamp"),
+        ("\x00", "the character U+0000 is not allowed"),
+        ("\x9b", "the character U+009B is not allowed"),
+        ("[" * 100_000, "it is nested too deeply"),
+        ("{a: " * 100_000, "it is nested too deeply"),
+    ],
+)
+def test_yaml_that_cannot_be_has_its_line(value: str, problem: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        read_document(f"a: b\nc: {value}\nd: e\n", "file")
+    assert str(caught.value) == f"file:2: is not valid YAML: {problem}."
 
 
 def test_a_path_that_cannot_be(tmp_path: Path) -> None:

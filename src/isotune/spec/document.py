@@ -16,9 +16,16 @@ Path = tuple["str | int", ...]
 MOST_VALUES = 10_000
 """Limit on the values of a document, far above any spec: aliases of aliases can make billions."""
 
-# What PyYAML raises for a value that does not fit its explicit tag, as in "!!bool maybe", and for
-# an escape of no character, as in "\UFFFFFFFF".
+MOST_LEVELS = 100
+"""Limit on the nesting of a document: PyYAML's time grows with the square of it."""
+
+# What PyYAML raises for a value that does not fit its explicit tag, as in "!!bool maybe", for an
+# escape that names no character, as in "\UFFFFFFFF", and for a number of thousands of digits.
 _UNFIT = (ValueError, LookupError, AttributeError, TypeError, OverflowError)
+
+
+class _NestingError(yaml.MarkedYAMLError):
+    """A document is nested too deeply."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -27,6 +34,43 @@ class _Loader(yaml.SafeLoader):
     In YAML 1.1, 1e-3 is a string, 3:4 a number (184), 2024-05-01 a date, and ``yes`` and ``no``
     are booleans, although they are good names of classes.
     """
+
+    def __init__(self, text: str) -> None:
+        try:
+            super().__init__(text)
+        except yaml.reader.ReaderError as error:
+            line = text.count("\n", 0, error.position)
+            problem = f"the character U+{error.character:04X} is not allowed"
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=_mark(line)) from error
+        self._levels = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        """Composes a node, if it is not nested too deeply."""
+        if self._levels == MOST_LEVELS:
+            raise _NestingError(problem="it is nested too deeply", problem_mark=_mark(self.line))
+        self._levels += 1
+        try:
+            return super().compose_node(parent, index)
+        except (OverflowError, ValueError) as error:
+            problem = "an escape names no character"
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=_mark(self.line)) from error
+        finally:
+            self._levels -= 1
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        """Constructs the value of a node; says the line of one that is unfit."""
+        try:
+            return super().construct_object(node, deep)
+        except _UNFIT as error:
+            kind = node.tag.replace("tag:yaml.org,2002:", "!!")
+            problem = f"a value does not fit its type {kind}"
+            if kind == "!!int" and len(str(node.value)) > 1000:
+                problem = f"a number has {len(node.value)} digits"
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark) from error
+
+
+def _mark(line: int) -> yaml.Mark:
+    return yaml.Mark("", 0, line, 0, None, 0)
 
 
 _REPLACED = {f"tag:yaml.org,2002:{kind}" for kind in ("int", "float", "bool", "timestamp")}
@@ -107,6 +151,8 @@ def read_value(text: str, source: str) -> Any:
     """
     try:
         return _read(text, source, {})
+    except _NestingError as error:
+        raise SpecError(f"{source}: is nested too deeply.") from error
     except (yaml.YAMLError, *_UNFIT):
         return text
     except RecursionError:
