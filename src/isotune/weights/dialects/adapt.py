@@ -19,6 +19,7 @@ def adapt(state: Arrays, expected: Shapes, entry: BackboneEntry) -> tuple[Arrays
 
     - A linear layer stored as a convolution over its whole input becomes a matrix, and a
       convolution that classifies, stored as a matrix, a convolution.
+    - A vector of factors of maps (LayerScale) gets axes for rows and columns.
     - Missing biases of all convolutions (MindSpore's default) become zeros.
     - A first convolution for gray images becomes one for RGB, with a third of it per channel.
 
@@ -41,9 +42,11 @@ def adapt(state: Arrays, expected: Shapes, entry: BackboneEntry) -> tuple[Arrays
 def _matrix(name: str, value: NDArray[Any], expected: Shapes, entry: BackboneEntry) -> NDArray[Any]:
     if name == f"{entry.classifier}.weight":
         return _classifier(value, entry)
+    shape = expected.get(name, ())
+    if value.ndim == 1 and shape == (*value.shape, 1, 1):
+        return value.reshape(shape)
     if value.ndim != 4:
         return value
-    shape = expected.get(name, ())
     # Both layouts have channels before rows and columns.
     return value.reshape(shape) if len(shape) == 2 and _same(value.shape, shape) else value
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from numpy.typing import NDArray
@@ -18,8 +19,10 @@ from isotune.errors import WeightsError
 from isotune.interfaces.backbone import BackboneEntry
 from isotune.interfaces.names import NO_STATE
 from isotune.weights.dialects.adapt import adapt
+from isotune.weights.dialects.dialect import HEAD, Dialect, Layers
+from isotune.weights.dialects.equal import joined, rescaled
 from isotune.weights.dialects.not_weights import is_weight
-from isotune.weights.dialects.tables import DIALECTS, HEAD, Dialect
+from isotune.weights.dialects.tables import DIALECTS
 from isotune.weights.formats.files import printable
 
 PREFIXES = ("module.", "_orig_mod.", "state_dict.", "model.", "network.", "net.", "_backbone.")
@@ -74,19 +77,24 @@ def to_canonical(
     weights = {n: v for n, v in state.items() if n in expected or is_weight(n, state)}
     dropped = tuple(name for name in state if name not in weights)
     bare = _without_prefix(weights, expected)
-    unwrapped = [name if name in expected else WRAPPED.sub("", name) for name in bare]
-    names, dialects = _renamed(unwrapped, entry, expected)
+    unwrapped = {n: n if n in expected else WRAPPED.sub("", n) for n in bare}
+    names, dialects = _renamed(unwrapped, entry, expected, source)
+    dropped += tuple(name for name in bare if name not in names)
     tensors: dict[str, NDArray[Any]] = {}
     origins: dict[str, str] = {}
-    for (original, value), name in zip(bare.items(), names, strict=True):
+    for original, name in names.items():
         if name.rpartition(".")[2] in NO_STATE:
             continue
         if name in tensors:
             both = printable(f"'{origins[name]}' and '{original}' are both '{name}'", 300)
             raise WeightsError(f"'{source}': {both} of {entry.name}.")
-        tensors[name], origins[name] = value, original
-    tensors, notes = adapt(tensors, expected, entry)
-    notes += [dialect.note for dialect in dialects if dialect.note]
+        tensors[name], origins[name] = bare[original], original
+    tensors, notes = adapt(joined(tensors), expected, entry)
+    for dialect in dialects:
+        if dialect.epsilon is not None:
+            tensors, changes = rescaled(tensors, dialect.epsilon, entry.name)
+            notes += changes
+        notes += [dialect.note] if dialect.note else []
     return Canonical(tensors, tuple(d.name for d in dialects), dropped, tuple(notes))
 
 
@@ -101,28 +109,41 @@ def _without_prefix(
 
 
 def _renamed(
-    names: list[str], entry: BackboneEntry, expected: Container[str]
-) -> tuple[list[str], list[Dialect]]:
-    """Returns the canonical names and the recognized dialects."""
+    names: Mapping[str, str], entry: BackboneEntry, expected: Container[str], source: str
+) -> tuple[Mapping[str, str], list[Dialect]]:
+    """Returns names, made canonical and without unused ones, and the recognized dialects."""
     recognized = []
-    for dialect in DIALECTS:
-        if not re.fullmatch(dialect.backbones, entry.name) or not _uses(names, dialect, expected):
+    for dialect in _dialects(entry.name):
+        if not _uses(names.values(), dialect, expected, source):
             continue
         recognized.append(dialect)
-        names = [name if name in expected else _rename(name, dialect, entry) for name in names]
+        rules = [(re.compile(p), r.replace(HEAD, entry.classifier)) for p, r in dialect.rules]
+        layers, unused = dialect.layers(entry.name), re.compile(dialect.unused or "(?!)")
+        names = {
+            original: name if name in expected else _rename(name, rules, layers)
+            for original, name in names.items()
+            if name in expected or not unused.search(name)
+        }
     return names, recognized
 
 
-def _uses(names: Iterable[str], dialect: Dialect, expected: Container[str]) -> bool:
+@cache
+def _dialects(backbone: str) -> tuple[Dialect, ...]:
+    return tuple(each for each in DIALECTS if re.fullmatch(each.backbones, backbone))
+
+
+def _uses(names: Iterable[str], dialect: Dialect, expected: Container[str], source: str) -> bool:
     mark = re.compile(dialect.mark)
-    return any(name not in expected and mark.search(name) for name in names)
+    return bool(re.search(dialect.files, source)) and any(
+        mark.search(name) and name not in expected for name in names
+    )
 
 
-def _rename(name: str, dialect: Dialect, entry: BackboneEntry) -> str:
-    for pattern, replacement in dialect.rules:
-        name = re.sub(pattern, replacement.replace(HEAD, entry.classifier), name)
+def _rename(name: str, rules: Iterable[tuple[re.Pattern[str], str]], layers: Layers) -> str:
+    for pattern, replacement in rules:
+        name = pattern.sub(replacement, name)
     layer, dot, parameter = name.rpartition(".")
-    return f"{dialect.layers.get(layer, layer)}{dot}{parameter}"
+    return f"{layers.get(layer, layer)}{dot}{parameter}"
 
 
 def describe_left_out(names: Sequence[str], entries: Sequence[str] = ()) -> str:
