@@ -178,19 +178,15 @@ def rows(libraries: list[str]) -> Iterator[tuple[Row, dict[str, Any] | None]]:
             except WeightsError as error:
                 yield Row(case.library, case.title, case.backbone, None, str(error)[:200]), None
     for (library, model), reason in REASONS.items():
-        if library in libraries:
-            yield Row(library, model, "", None, reason), None
+        yield Row(library, model, "", None, reason), None
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("libraries", nargs="*", default=list(MODELS), help=", ".join(MODELS))
     libraries = parser.parse_args().libraries
-    kept = {
-        key: value
-        for key, value in stored().items()
-        if key not in libraries and value["row"]["library"] not in libraries
-    }
+    wanted = {f"{case.library}/{case.title}" for case in CASES}
+    kept = {key: value for key, value in stored().items() if key in wanted}
     for row, names in rows(libraries):
         difference = "" if row.difference is None else f"{row.difference:.1e}"
         print(row.library, row.model, row.backbone, difference, row.note[:150], flush=True)

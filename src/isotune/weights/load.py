@@ -16,6 +16,7 @@ from isotune.errors import WeightsError
 from isotune.interfaces.backbone import BackboneEntry
 from isotune.interfaces.names import is_under
 from isotune.weights.dialects.canonical import Canonical, describe_left_out
+from isotune.weights.dialects.differences import describe_difference
 from isotune.weights.formats.files import FileTensors
 from isotune.weights.formats.read import read_weights
 from isotune.weights.match import check_finite, match
@@ -56,7 +57,8 @@ def load_backbone(
     except WeightsError as error:
         others = [other.name for other in fitting(state, prefix)]
         hint = f" It fits backbone '{others[0]}'." if len(others) == 1 else ""
-        raise WeightsError(f"{error}{hint}") from error
+        difference = "" if hint else describe_difference(state, entry.name)
+        raise WeightsError(f"{error}{hint}{difference}") from error
 
 
 def log_conversion(canonical: Canonical, state: FileTensors, source: str) -> None:

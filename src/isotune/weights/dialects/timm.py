@@ -104,6 +104,10 @@ SWIN_BLOCK = (
     (r"\.attn\.v_bias$", ".attn.qkv.bias[2]"),
     (r"^head\.fc\.", f"{HEAD}."),
 )
+TIMM_SWIN = (
+    *((rf"^layers\.{i}\.downsample\.", f"features.{2 * i}.") for i in range(1, 4)),
+    *SWIN_BLOCK,
+)
 SWIN_UNUSED = r"\.attn_mask$|\.k_bias$"
 
 SWIN = (
@@ -119,12 +123,19 @@ SWIN = (
         unused=SWIN_UNUSED,
     ),
     Dialect(
+        name="timm's Swin Transformer V2",
+        mark=r"^layers\.0\.blocks\.0\.",
+        rules=TIMM_SWIN,
+        backbones=r"swin_v2_\w",
+        files=r"window(12|16|24)[^/\\]*$",
+        unused=SWIN_UNUSED,
+        note="by its file's name its windows are wider, which its tensors do not tell: this one's"
+        " are 8 places wide; backbone 'timm:NAME' builds it",
+    ),
+    Dialect(
         name="timm's Swin Transformer",
         mark=r"^layers\.0\.blocks\.0\.",
-        rules=(
-            *((rf"^layers\.{i}\.downsample\.", f"features.{2 * i}.") for i in range(1, 4)),
-            *SWIN_BLOCK,
-        ),
+        rules=TIMM_SWIN,
         backbones=r"swin_\w+",
         unused=SWIN_UNUSED,
     ),
@@ -164,9 +175,9 @@ DIALECTS = (
     replace(
         EFFICIENTNET,
         name="timm's EfficientNet of TensorFlow",
-        files=r"(^|[^a-z])tf_[^/\\]*$",
+        files=r"(^|[^a-zA-Z])tf_[^/\\]*$",
         epsilon=1e-3,
-        note=f"{SAME_PADDING}; timm: and its name build the original",
+        note=f"{SAME_PADDING}; backbone 'timm:NAME' builds the original",
     ),
     EFFICIENTNET,
     Dialect(
