@@ -11,6 +11,7 @@ for ``tests/weights/dialects/test_names.py``, of what is named; other rows stay.
 from __future__ import annotations
 
 import argparse
+import gzip
 import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -18,6 +19,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 import torch
@@ -27,7 +29,6 @@ from isotune.catalogue.entries import BUILT_IN
 from isotune.catalogue.layouts import layout
 from isotune.errors import WeightsError
 from isotune.interfaces.names import NO_STATE
-from isotune.testing.values import uniform
 from isotune.weights.dialects.canonical import to_canonical
 from isotune.weights.match import match_exact
 from isotune.weights.save import save_weights
@@ -37,7 +38,7 @@ ROOT = Path(__file__).resolve().parents[1]
 TESTS = ROOT / "tests"
 sys.path.insert(0, str(TESTS))
 
-from parameter_cases import CASES, REASONS, Case  # noqa: E402
+from parameter_cases import CASES, REASONS, UNTOLD, Case  # noqa: E402
 
 from weights.dialects.names import FILE, packed, signature, stored, traced  # noqa: E402
 
@@ -73,23 +74,31 @@ def random_value(name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
     """Returns values with which signals stay of order 1, by the last part of a name."""
     last = name.rpartition(".")[2]
     if last in ("running_var", "moving_variance"):
-        return uniform(name, shape, 0.5, 2.0)
+        return between(name, shape, 0.5, 2.0)
     if last in ("gamma", "gamma_", "layer_scale_parameter") or (
         last == "weight" and len(shape) == 1
     ):
-        return uniform(name, shape, 0.25, 0.75)
+        return between(name, shape, 0.25, 0.75)
     if last == "logit_scale":
-        return uniform(name, shape, 0.0, 2.0)
+        return between(name, shape, 0.0, 2.0)
     if last == "weight":
         bound = float(np.sqrt(6 / np.prod(shape[1:])))
-        return uniform(name, shape, -bound, bound)
-    return uniform(name, shape, -0.2, 0.2)
+        return between(name, shape, -bound, bound)
+    return between(name, shape, -0.2, 0.2)
+
+
+def between(name: str, shape: tuple[int, ...], low: float, high: float) -> NDArray[np.float32]:
+    """Returns random numbers in [low, high) that depend on `name` alone."""
+    unit = np.random.default_rng(crc32(name.encode())).random(shape, np.float32)
+    values: NDArray[np.float32] = unit * np.float32(high - low) + np.float32(low)
+    return values
 
 
 def images(backbone: str) -> NDArray[np.float32]:
-    """Returns two random images of the size that a backbone's weights ask for."""
-    size = 299 if backbone == "inception_v3" else 256 if backbone.startswith("swin_v2") else 224
-    return uniform("images", (2, 3, size, size), -2.0, 2.0)
+    """Returns two random images, of the size that a backbone's weights ask for if it matters."""
+    sizes = {"inception": 299, "swin_v2": 256, "swin": 224, "vit": 224}
+    size = next((size for start, size in sizes.items() if backbone.startswith(start)), 128)
+    return between("images", (2, 3, size, size), -2.0, 2.0)
 
 
 def torch_model(model: torch.nn.Module, backbone: str) -> tuple[Arrays, NDArray[Any]]:
@@ -179,6 +188,8 @@ def rows(libraries: list[str]) -> Iterator[tuple[Row, dict[str, Any] | None]]:
                 yield Row(case.library, case.title, case.backbone, None, str(error)[:200]), None
     for (library, model), reason in REASONS.items():
         yield Row(library, model, "", None, reason), None
+    for (library, model, backbone), reason in UNTOLD.items():
+        yield Row(library, model, backbone, None, reason), None
 
 
 def main() -> None:
@@ -191,7 +202,7 @@ def main() -> None:
         difference = "" if row.difference is None else f"{row.difference:.1e}"
         print(row.library, row.model, row.backbone, difference, row.note[:150], flush=True)
         kept[f"{row.library}/{row.model}"] = {"row": asdict(row), **(names or {})}
-        FILE.write_text(lines(kept), "utf-8")
+        FILE.write_bytes(gzip.compress(lines(kept).encode(), mtime=0))
         TABLE.write_text(table([Row(**value["row"]) for value in kept.values()]), "utf-8")
 
 
@@ -201,27 +212,28 @@ def lines(values: Mapping[str, Any]) -> str:
     return "{\n" + ",\n".join(items) + "\n}\n"
 
 
+def taken_of(row: Row) -> str:
+    """Returns whether a backbone takes the weights of a model."""
+    if row.difference is None:
+        return "without a warning" if row.backbone else "no"
+    return "yes" if row.difference < EQUAL else "with a warning"
+
+
 def table(found: list[Row]) -> str:
     """Returns the page of the documentation."""
     text = [
         "# Whose weights a backbone takes",
         "",
-        "Models of other libraries with random weights, against torchvision's with the same weights"
-        " after `isotune convert`: the largest difference of their logits, relative to the largest."
-        " `benchmarks/parameter_names.py` measured it and wrote this page; timm and Hugging Face in"
-        " float64, MindCV in float32.",
+        "Models of other libraries with random weights, one of each kind, against torchvision's",
+        "with the same weights as `isotune convert` writes them: the largest difference of logits,",
+        "relative to the largest. `benchmarks/parameter_names.py` measured it and wrote this page:",
+        "timm and Hugging Face in float64, MindCV in float32.",
         "",
         "| library | model | backbone | taken | difference | how they differ |",
         "|---|---|---|---|--:|---|",
     ]
     for row in sorted(found, key=lambda row: list(MODELS).index(row.library)):
-        taken = (
-            "no"
-            if row.difference is None
-            else "yes"
-            if row.difference < EQUAL
-            else "with a warning"
-        )
+        taken = taken_of(row)
         difference = "" if row.difference is None else f"{row.difference:.0e}"
         cells = (row.library, row.model, row.backbone, taken, difference, row.note)
         text.append(f"| {' | '.join(cells)} |")

@@ -1,11 +1,12 @@
 """Names of other libraries' models, which ``benchmarks/parameter_names.py`` has compared.
 
-``names.json`` has, for each model, its names and shapes, and a signature of where each tensor went
-when the logits were compared.
+``names.json.gz`` has, for each model, its names and shapes, and a signature of where each tensor
+went when the logits were compared.
 """
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,14 +20,14 @@ from isotune.catalogue.entries import BUILT_IN
 from isotune.catalogue.layouts import layout, unpacked
 from isotune.weights.dialects.canonical import to_canonical
 
-FILE = Path(__file__).with_name("names.json")
+FILE = Path(__file__).with_name("names.json.gz")
 ENTRIES = {entry.name: entry for entry in BUILT_IN}
 Shapes = Mapping[str, tuple[int, ...]]
 
 
 def stored() -> dict[str, Any]:
     """Returns what is known of each model, by library and name."""
-    found: dict[str, Any] = json.loads(FILE.read_text("utf-8")) if FILE.exists() else {}
+    found: dict[str, Any] = json.loads(gzip.decompress(FILE.read_bytes())) if FILE.exists() else {}
     return found
 
 

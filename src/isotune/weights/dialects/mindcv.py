@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 
 from isotune.catalogue.layouts import layout
-from isotune.weights.dialects.blocks import Block, network
+from isotune.weights.dialects.blocks import Block, Network, network
 from isotune.weights.dialects.dialect import HEAD, Dialect, Layers
 from isotune.weights.dialects.notes import (
     POOLING_WITHOUT_PADDING,
     SAME_PADDING,
     SAME_POOLING,
+    TANH_GELU,
 )
 
 
@@ -31,35 +32,28 @@ def _counted(block: Block) -> Iterator[tuple[str, str]]:
             place += 3
 
 
-def _flat(backbone: str, first: int = 0) -> Layers:
-    """Returns the layers of a network whose blocks are counted from 3 on, after the stem.
-
-    Args:
-        backbone: the backbone's name.
-        first: number of layers of the first block, if they are counted like blocks.
-    """
-    net = network(backbone)
+def _flat(net: Network, blocks: Sequence[Block], start: int) -> Layers:
+    """Returns the layers of the stem, of blocks that are counted from `start` on, and the last."""
     layers = {f"features.{k}": own for k, own in enumerate(net.stem)}
-    number = 3
-    for block in net.blocks:
-        path, step = (f"features.{number}.layers.", 1)
-        if first and block.number == 0:
-            layers |= {f"features.{number + int(k)}": own for k, own in _counted(block)}
-            number += first
-            continue
-        layers |= {f"{path}{name}": own for name, own in _counted(block)}
-        number += step
-    return layers | {f"features.{number + k}": own for k, own in enumerate(net.last)}
+    for number, block in enumerate(blocks, start):
+        layers |= {f"features.{number}.layers.{name}": own for name, own in _counted(block)}
+    last = start + len(blocks)
+    return layers | {f"features.{last + k}": own for k, own in enumerate(net.last)}
 
 
 @cache
 def _mobilenet(backbone: str) -> Layers:
-    return _flat(backbone)
+    net = network(backbone)
+    return _flat(net, net.blocks, start=3)
 
 
 @cache
 def _mnasnet(backbone: str) -> Layers:
-    return {**_flat(backbone, first=5), "classifier": "classifier.1"}
+    net = network(backbone)
+    first, *rest = net.blocks
+    # The layers of the first block are counted like blocks.
+    layers = {f"features.{3 + int(name)}": own for name, own in _counted(first)}
+    return {**layers, **_flat(net, rest, start=8), "classifier": "classifier.1"}
 
 
 @cache
@@ -76,7 +70,6 @@ def _efficientnet(backbone: str) -> Layers:
 
 @cache
 def _regnet(backbone: str) -> Layers:
-    """Returns RegNet's layers; MindSpore names nested lists of cells by the last of the first."""
     layers = {"stem.conv": "stem.0", "stem.bn": "stem.1", "head.fc": "fc"}
     parts = {"proj.0": "proj", "proj.1": "bn", "f.se.fc1": "f.se.conv_reduce"}
     parts |= {"f.se.fc2": "f.se.conv_expand"}
@@ -117,6 +110,7 @@ SWIN = Dialect(
         (r"^classifier\.", f"{HEAD}."),
     ),
     backbones=r"swin_\w+",
+    note=TANH_GELU,
     unused=r"\.attn_mask$|\.relative_bias\.index$|\.relative_(coords_table|position_index)$",
 )
 
@@ -134,6 +128,7 @@ CONVNEXT = Dialect(
         (r"^classifier\.(?=weight$|bias$)", f"{HEAD}."),
     ),
     backbones=r"convnext_\w+",
+    note=TANH_GELU,
 )
 
 
@@ -183,6 +178,13 @@ INCEPTION = Dialect(
     note=POOLING_WITHOUT_PADDING,
 )
 
+VIT = Dialect(
+    name="MindCV's Vision Transformer",
+    mark=r"^blocks\.0\.norm1\.gamma$",
+    backbones=r"vit_\w+",
+    note=TANH_GELU,
+)
+
 DIALECTS = (
     SWIN,
     CONVNEXT,
@@ -206,6 +208,7 @@ DIALECTS = (
         layers=_mobilenet,
         backbones=r"mobilenet_v3_\w+",
         epsilon=1e-5,
+        note=SAME_PADDING,
     ),
     Dialect(
         name="MindCV's MNASNet",
@@ -239,4 +242,5 @@ DIALECTS = (
         backbones=r"regnet_\w+",
     ),
 )
-"""MindCV's VGGs and SqueezeNets have torchvision's names, its Vision Transformers timm's."""
+"""MindCV's VGGs have torchvision's names. Its Vision Transformers have timm's, but with MindSpore's
+for their norms, so that they come first."""

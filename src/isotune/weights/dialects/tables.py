@@ -63,6 +63,7 @@ EFFICIENTNET_PYTORCH = (
 
 DIALECTS: tuple[Dialect, ...] = (
     timm.CONVNEXT,
+    mindcv.VIT,
     *mindspore.DIALECTS,
     *mindcv.DIALECTS,
     *huggingface.DIALECTS,
