@@ -73,7 +73,7 @@ class InputSource(ImageSource):
         self._images: list[tuple[str, Any]] = []
         for index, image in enumerate(images):
             if isinstance(image, _PATH):
-                self._images += [(str(path), path) for path in find_images([Path(image)])]
+                self._images += [(str(path), path) for path in find_images([image])]
             else:
                 self._images.append((_name(image, index), image))
         self._max_pixels = max_pixels

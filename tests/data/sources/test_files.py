@@ -66,6 +66,8 @@ def test_names_stay_in_order_and_as_often_as_they_are_given(images: Path):
 def test_what_stands_for_nothing_is_told(images: Path):
     with pytest.raises(DatasetError, match=r"^q\*: matches no file\.$"):
         find_images(["q*"])
+    with pytest.raises(DatasetError, match=r"^the path of an image is empty\.$"):
+        find_images([""])
     Path("empty").mkdir()
     with pytest.raises(DatasetError, match="empty: there is no image in it"):
         find_images(["empty"])

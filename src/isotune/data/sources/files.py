@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from isotune.errors import DatasetError
 from isotune.storage.paths import exists, expanded, is_dir
 
 
-def find_images(names: Sequence[str | Path]) -> list[Path]:
+def find_images(names: Sequence[str | os.PathLike[str]]) -> list[Path]:
     """Returns the paths of the images that `names` stand for, in order, duplicates included.
 
     A folder stands for all images in it and in its subfolders, sorted. A pattern (``*``, ``?``,
@@ -21,10 +22,14 @@ def find_images(names: Sequence[str | Path]) -> list[Path]:
     returned unchanged. What is left out of a folder is logged in one line.
 
     Raises:
-        DatasetError: A folder holds no image or cannot be read, or a pattern matches no file.
+        DatasetError: A name is empty, a folder holds no image or cannot be read, or a pattern
+            matches no file.
     """
     paths: list[Path] = []
-    for path in map(Path, names):
+    for name in names:
+        if not os.fspath(name):  # Path takes it for the working directory
+            raise DatasetError("the path of an image is empty.")
+        path = Path(name)
         if is_dir(path):
             paths.extend(_inside(path))
         elif stands_for_several(path):
