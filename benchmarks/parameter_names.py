@@ -96,7 +96,7 @@ def between(name: str, shape: tuple[int, ...], low: float, high: float) -> NDArr
 
 def images(backbone: str) -> NDArray[np.float32]:
     """Returns two random images, of the size that a backbone's weights ask for if it matters."""
-    sizes = {"inception": 299, "swin_v2": 256, "swin": 224, "vit": 224}
+    sizes = {"inception": 299, "swin_v2": 256, "swin": 224, "vgg": 224, "vit": 224}
     size = next((size for start, size in sizes.items() if backbone.startswith(start)), 128)
     return between("images", (2, 3, size, size), -2.0, 2.0)
 
