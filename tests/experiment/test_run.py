@@ -26,7 +26,7 @@ from isotune.testing.subject import in_bytes
 from isotune.weights.dialects.canonical import to_canonical
 from isotune.weights.formats.read import read_weights
 from numpy_backend.plugin import LINEAR
-from tiny import experiment, make_images
+from tiny import experiment, make_images, numpy_plugins
 from zoo import ALL, FRAMEWORKS, plugins, run
 
 
@@ -284,3 +284,8 @@ def test_an_interrupted_run_leaves_its_summary(images: Path, tmp_path: Path) -> 
 def test_a_run_learns(images: Path, tmp_path: Path) -> None:
     spec = experiment(images, epochs=20, optimizer={"name": "sgd", "lr": 0.01, "momentum": 0.9})
     assert run("numpy", spec, tmp_path).best.val_accuracy == 1.0
+
+
+def test_an_empty_output_is_refused(images: Path) -> None:
+    with pytest.raises(SpecError, match="output: is empty; name a new or empty folder"):
+        isotune.run(experiment(images), backend="numpy", output="", plugins=numpy_plugins())

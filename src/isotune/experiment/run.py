@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from isotune.errors import SpecError
 from isotune.experiment.prepared import PreparedExperiment, ResumeState
 from isotune.experiment.result import Run
 from isotune.plugins import Plugins
@@ -42,6 +43,8 @@ def run(
     Raises:
         IsotuneError: one of its kinds, with a sentence that says what to change.
     """
+    if output == "":  # Path("") would be the working directory
+        raise SpecError("output: is empty; name a new or empty folder, or leave it out.")
     loaded = load_spec(spec, overrides)
     session = Session.open(loaded, backend or plugins.only_usable(), device, plugins)
     with isolated(session.backend):
