@@ -19,7 +19,7 @@ def test_it_tells_what_was_recognized_and_written(isotune, tmp_path: Path):
     assert done.exit_code == 0, done.output
     assert done.stdout.splitlines() == [
         "read     in.ckpt: mobilenet_v2; dialect: MindSpore",
-        "         1 tensor is not a weight and was left out: global_step",
+        "         left out beside the weights: 1 tensor (global_step)",
         "written  out.pth: 262 tensors; head: classifier.1.weight (1000, 1280),"
         " classifier.1.bias (1000,)",
     ]
