@@ -10,6 +10,7 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NoReturn
+from unicodedata import normalize
 
 from isotune.errors import DatasetError
 
@@ -75,6 +76,11 @@ def is_hidden(name: str) -> bool:
     they are neither classes nor images.
     """
     return name.startswith(".") or name.lower() in _JUNK
+
+
+def one_form(name: str) -> str:
+    """Returns a name in one Unicode form (NFC): macOS and Linux write é in two."""
+    return normalize("NFC", name)
 
 
 class LeftOut:

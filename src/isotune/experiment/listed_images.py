@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from unicodedata import normalize
 
+from isotune.data.folders import one_form
 from isotune.data.images import dataset_folder
 from isotune.interfaces.dataset import DatasetFormat
 from isotune.runs.images import ListedImage
 from isotune.training.session import Session
-
-
-def one_form(name: str) -> str:
-    """Returns a name in one Unicode form: macOS and Linux write é in two."""
-    return normalize("NFC", name)
 
 
 def listed_images(session: Session) -> Iterator[ListedImage]:

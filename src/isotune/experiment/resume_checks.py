@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from isotune.data.folders import one_form
 from isotune.errors import RunError
-from isotune.experiment.listed_images import listed_images, one_form
+from isotune.experiment.listed_images import listed_images
 from isotune.interfaces.checkpoint import GRAD_SCALER
 from isotune.runs.checkpoint import MANIFEST, OPTIMIZER, Checkpoint
 from isotune.runs.images import check_same_images

@@ -6,7 +6,6 @@ import os
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
-from unicodedata import normalize
 
 import numpy as np
 
@@ -17,6 +16,7 @@ from isotune.data.folders import (
     LeftOut,
     images_inside,
     listed_endings,
+    one_form,
     subfolders,
 )
 from isotune.errors import DatasetError, nearest
@@ -126,7 +126,7 @@ def _split_folder(root: Path, split: str) -> Path:
         return root / split
     names = subfolders(root, LeftOut())
     for name in names:
-        if _form(name) == _form(split):
+        if one_form(name) == one_form(split):
             return root / name
     raise DatasetError(f"{root}: has no split '{split}'.{_what_there_is(root, split, names)}")
 
@@ -148,16 +148,11 @@ _SHOWN = 10
 """Number of folders that a message names."""
 
 
-def _form(name: str) -> str:
-    """Returns a name in one Unicode form: macOS and Linux write é in two."""
-    return normalize("NFC", name)
-
-
 def _by_form(folder: Path, names: Sequence[str]) -> dict[str, str]:
     """Returns the names of class folders, by themselves in one Unicode form."""
     result: dict[str, str] = {}
     for name in names:
-        if result.setdefault(_form(name), name) != name:
+        if result.setdefault(one_form(name), name) != name:
             raise DatasetError(
                 f"{folder}: has two folders named '{name}', written in different Unicode"
                 " characters; put their images into one."
@@ -166,7 +161,7 @@ def _by_form(folder: Path, names: Sequence[str]) -> dict[str, str]:
 
 
 def _compare(folder: Path, present: Collection[str], expected: Sequence[str]) -> None:
-    wanted = set(map(_form, expected))
+    wanted = set(map(one_form, expected))
     missing = sorted(wanted.difference(present))
     surplus = sorted(set(present) - wanted)
     complaints = []
@@ -202,7 +197,7 @@ def _index(
     empty = []
     for name in sorted(classes):
         before = len(names)
-        names.extend(images_inside(str(folder), folders[_form(name)], left))
+        names.extend(images_inside(str(folder), folders[one_form(name)], left))
         labels.extend([classes.index(name)] * (len(names) - before))
         if len(names) == before:
             empty.append(name)

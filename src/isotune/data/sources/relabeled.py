@@ -5,11 +5,11 @@ order.
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-from unicodedata import normalize
 
 import numpy as np
 from numpy.typing import NDArray
 
+from isotune.data.folders import one_form
 from isotune.errors import DatasetError, nearest
 from isotune.interfaces.dataset import ImageSource
 
@@ -81,8 +81,8 @@ def _position(name: str, classes: tuple[str, ...]) -> int:
     if name in classes:
         return classes.index(name)
     # macOS may store the same name in other code points.
-    composed = [normalize("NFC", each) for each in classes]
-    same = normalize("NFC", name)
+    composed = [one_form(each) for each in classes]
+    same = one_form(name)
     return composed.index(same) if same in composed else -1
 
 

@@ -7,7 +7,6 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from unicodedata import normalize
 
 from isotune.data.decode import reason
 from isotune.data.folders import (
@@ -17,6 +16,7 @@ from isotune.data.folders import (
     is_hidden,
     is_image,
     listed_endings,
+    one_form,
 )
 from isotune.data.integrity.check import BrokenImage, check_image
 from isotune.data.workers import in_threads
@@ -58,7 +58,7 @@ def class_folders(sources: Sequence[str | Path]) -> dict[str, Path]:
     classes: dict[str, Path] = {}
     forms: dict[str, Path] = {}
     for folder in sorted(folders, key=lambda folder: folder.name):
-        other = forms.setdefault(normalize("NFC", folder.name), folder)
+        other = forms.setdefault(one_form(folder.name), folder)
         if other is not folder:
             raise DatasetError(f"{folder} and {other}: two folders for class '{folder.name}'.")
         classes[folder.name] = folder
