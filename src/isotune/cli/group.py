@@ -36,7 +36,7 @@ class IsotuneGroup(TyperGroup):
         try:
             _check_call(args)
             code = super().main(args, *rest, **{**options, "standalone_mode": False})
-            sys.stdout.flush()  # an error now is told; Python would not tell one at exit
+            sys.stdout.flush()  # at exit, an error would come too late for a message
         except UsageError as error:
             code = _wrong_call(error)
         except typer.Abort:

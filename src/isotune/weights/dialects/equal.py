@@ -18,14 +18,10 @@ KEYS = 1
 """Index of the projection to keys. Its bias adds the same to all scores of a query, which a softmax
 ignores, so that some models have none."""
 
-EPSILONS = (
-    (
-        r"efficientnet_b[567]|efficientnet_(v2_\w|lite0)|mobilenet_v3_\w+|googlenet|inception_v3",
-        1e-3,
-    ),
-    (r"maxvit_t", 1e-3),
+LARGE_EPSILON = re.compile(
+    r"efficientnet_(b[567]|v2_\w|lite0)|mobilenet_v3_\w+|googlenet|inception_v3|maxvit_t"
 )
-"""What the BatchNorms of backbones add to variances, where it is not PyTorch's 1e-5."""
+"""Backbones whose BatchNorms add 1e-3 to variances, instead of PyTorch's 1e-5."""
 
 
 def joined(state: Arrays) -> Arrays:
@@ -53,8 +49,7 @@ def joined(state: Arrays) -> Arrays:
 
 def batch_norm_epsilon(backbone: str) -> float:
     """Returns what the BatchNorms of a backbone add to variances."""
-    found = (value for pattern, value in EPSILONS if re.fullmatch(pattern, backbone))
-    return next(found, 1e-5)
+    return 1e-3 if LARGE_EPSILON.fullmatch(backbone) else 1e-5
 
 
 def rescaled(state: Arrays, epsilon: float, backbone: str) -> tuple[Arrays, list[str]]:
