@@ -38,9 +38,10 @@ def ensure_dataset(
         DatasetError: the folder does not exist and cannot be downloaded, or the archive has
             another hash or is unsafe.
     """
-    if is_dir(path):
-        return path
     if exists(path):
+        # Asked in this order, since another process may put the folder in place meanwhile.
+        if is_dir(path):
+            return path
         raise DatasetError(f"{path}: is not a folder; an archive has to be unpacked first.")
     if url is None:
         raise DatasetError(
