@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 WORKERS ?= 2
-EXTRAS := torch,mindspore,timm,demo,dev
+EXTRAS := torch,mindspore,timm,onnx,serve,demo,dev
 
 .PHONY: demo test hostile lint format bench backbones clean
 

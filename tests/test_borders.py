@@ -73,10 +73,11 @@ def test_importing_and_loading_a_spec_is_light() -> None:
 ROOMS = (
     ("__main__",),
     ("cli", "bench", "demo", "testing"),
+    ("export", "serving"),
     ("experiment",),
     ("reports",),
     ("runs",),
-    ("training",),
+    ("training", "explaining"),
     ("models",),
     ("weights",),
     ("catalogue",),

@@ -1,0 +1,1 @@
+"""Which parts of an image decided: Grad-CAM and attention rollout."""

@@ -1,0 +1,1 @@
+"""Verified exports: models for other programs, and model cards."""

@@ -1,0 +1,1 @@
+"""A web application for one trained model: a page, and an endpoint for programs."""
