@@ -11,6 +11,7 @@ from typing import Any
 from isotune.interfaces.backbone import BackboneEntry, Backbones
 from isotune.interfaces.checkpoint import StateAdapter
 from isotune.interfaces.dataset import DatasetAdapter
+from isotune.interfaces.exporter import Exporter
 from isotune.interfaces.freezing import Freezing
 from isotune.interfaces.head import Heads
 from isotune.interfaces.trainer import Trainer, TrainingPlan
@@ -23,6 +24,7 @@ class Backend(ABC):
     Attributes:
         name: Name of the backend, as in ``backend="torch"``.
         device: Device in use, as in ``cuda:0``.
+        exporter: Writes models to files of the offer's ``exports``; None if there are none.
     """
 
     name: str
@@ -32,6 +34,7 @@ class Backend(ABC):
     heads: Heads
     freezing: Freezing
     state_adapter: StateAdapter
+    exporter: Exporter | None = None
 
     @abstractmethod
     def trainer(self, model: Any, plan: TrainingPlan) -> Trainer:
@@ -77,11 +80,14 @@ class BackendOffer(ABC):
         libraries: For each library of models that the backend also builds, a function from the
             name of a model to its entry, which has the name ``LIBRARY:MODEL``. It raises
             BackendError if the library is not installed or has no such model.
+        exports: File formats that the backend writes, such as ``onnx``, best first. Of several
+            backends that write a format, the one with the format nearest to the front is used.
     """
 
     name: str
     install: str
     libraries: Mapping[str, Callable[[str], BackboneEntry]] = MappingProxyType({})
+    exports: tuple[str, ...] = ()
 
     @abstractmethod
     def versions(self) -> Mapping[str, str]:
