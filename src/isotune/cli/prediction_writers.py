@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from isotune.errors import DatasetError
-    from isotune.experiment.result import Prediction
+    from isotune.experiment.classifier import Prediction
 
 
 class PredictionWriter(ABC):

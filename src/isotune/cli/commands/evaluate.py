@@ -57,7 +57,7 @@ def evaluate(
         )
     rows |= {heading(key): written(key, value, True) for key, value in result.metrics.items()}
     width = max(map(len, rows))
-    show(console, f"{run}: {opened.backend.name} on {opened.backend.device}", "bold")
+    show(console, f"{run}: {opened.engine}", "bold")
     for label, text in rows.items():
         show(console, f"  {label:<{width}}  {text}")
     if not console.is_terminal:
