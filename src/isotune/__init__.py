@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from isotune.experiment.run import run
     from isotune.experiment.show_data import show_data
     from isotune.experiment.summary import summary
+    from isotune.exporting.export import export
+    from isotune.exporting.open import open_exported
     from isotune.hookspecs import hookimpl
     from isotune.spec.experiment import ExperimentSpec
     from isotune.spec.load import json_schema, load_spec
@@ -52,10 +54,12 @@ _HOMES = {
     "TrainingError": "isotune.errors",
     "WeightsError": "isotune.errors",
     "convert": "isotune.experiment.convert",
+    "export": "isotune.exporting.export",
     "find_images": "isotune.data.sources.files",
     "hookimpl": "isotune.hookspecs",
     "json_schema": "isotune.spec.load",
     "load_spec": "isotune.spec.load",
+    "open_exported": "isotune.exporting.open",
     "open_run": "isotune.experiment.open",
     "resume": "isotune.experiment.resume",
     "run": "isotune.experiment.run",
@@ -78,10 +82,12 @@ __all__ = [
     "WeightsError",
     "__version__",
     "convert",
+    "export",
     "find_images",
     "hookimpl",
     "json_schema",
     "load_spec",
+    "open_exported",
     "open_run",
     "plugins",
     "resume",

@@ -134,6 +134,21 @@ class Plugins:
         except Exception as error:  # a broken framework may raise anything on import
             raise BackendError(_unusable(offer, error)) from error
 
+    def exporting(self, form: str) -> list[str]:
+        """Returns the names of the backends that write a file format, the best one first.
+
+        Imports no framework; a backend that is named may be unusable.
+        """
+        ranks = {}
+        for name in self.backend_names():
+            try:
+                exports = self._offer(name).exports
+            except BackendError:  # a broken plugin
+                continue
+            if form in exports:
+                ranks[name] = exports.index(form)
+        return sorted(ranks, key=lambda name: (ranks[name], name))
+
     def backbones(self, backend: str | None = None) -> list[BackboneEntry]:
         """Returns the backbones that extensions and the plugin of `backend` offer.
 

@@ -34,6 +34,7 @@ class TorchOffer(BackendOffer):
     name = "torch"
     install = 'pip install "isotune[torch]"'
     libraries = MappingProxyType({"timm": _timm_entry})
+    exports = ("onnx",)
 
     def versions(self) -> Mapping[str, str]:
         """Imports PyTorch and returns versions by package.

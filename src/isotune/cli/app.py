@@ -14,6 +14,7 @@ from isotune.cli.commands.compare import compare
 from isotune.cli.commands.convert import convert
 from isotune.cli.commands.demo import demo
 from isotune.cli.commands.evaluate import evaluate
+from isotune.cli.commands.export import export
 from isotune.cli.commands.predict import predict
 from isotune.cli.commands.recipes import recipes
 from isotune.cli.commands.resume import resume
@@ -43,6 +44,7 @@ for command in (
     predict,
     compare,
     convert,
+    export,
     backends,
     backbones,
     schema,

@@ -15,6 +15,9 @@ Device = Annotated[
     str, typer.Option("--device", "-d", help="auto, cpu, cuda, cuda:1, ascend:0 and so on.")
 ]
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="The run's folder.")]
+Model = Annotated[
+    Path, typer.Argument(metavar="RUN", help="The run's folder, or an exported .onnx file.")
+]
 Checkpoint = Annotated[
     str,
     typer.Option(

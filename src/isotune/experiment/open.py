@@ -63,7 +63,8 @@ def open_run(
     entry = chosen_backbone(spec.backbone, name, plugins)
     opened = plugins.open_backend(name, device)
     with isolated(opened):
-        model = rebuild(spec, entry, opened, loaded, folder.checkpoints)
+        where = folder.checkpoints / loaded.manifest.name / MODEL
+        model = rebuild(spec, entry, opened, loaded.model, len(loaded.manifest.classes), where)
     return Run(
         folder=folder,
         spec=spec,
@@ -96,35 +97,53 @@ def check_finite(folder: RunFolder, loaded: Checkpoint) -> None:
     )
 
 
+def moved(run: Run, backend: str, device: str, plugins: Plugins = default_plugins) -> Run:
+    """Returns a run with a copy of its model on another backend or device.
+
+    Raises:
+        BackendError: The backend or the device cannot be used, or does not have the backbone.
+    """
+    entry = chosen_backbone(run.spec.backbone, backend, plugins)
+    opened = plugins.open_backend(backend, device)
+    state = run.backend.state_adapter.export_model(run.model)
+    with isolated(opened):
+        model = rebuild(run.spec, entry, opened, state, len(run.classes), run.path)
+    plan = _on(run.plan, opened)
+    return replace(
+        run, backend=opened, model=model, plan=plan, head=head_path(run.spec.head, entry)
+    )
+
+
 def rebuild(
     spec: ExperimentSpec,
     entry: BackboneEntry,
     backend: Backend,
-    checkpoint: Checkpoint,
-    folder: Path,
+    state: State,
+    classes: int,
+    where: Path,
 ) -> Any:
-    """Returns the native model of an experiment with the values of a checkpoint.
+    """Returns the native model of an experiment with the values of a state.
 
     Args:
         spec: The resolved spec.
         entry: The backbone's catalogue entry.
         backend: The backend to build on.
-        checkpoint: The checkpoint.
-        folder: Where the run has its checkpoints, for messages.
+        state: The model's tensors by canonical name.
+        classes: Number of classes.
+        where: Where the state comes from, for messages.
 
     Raises:
         BackendError: the backend does not have the backbone.
-        RunError: the checkpoint's head is not that of the spec, the backbone and the classes.
+        RunError: the state's head is not that of the spec, the backbone and the classes.
         WeightsError: names or shapes are not those of the model.
     """
     model = build_backbone(entry, backend)
-    where = folder / checkpoint.manifest.name / MODEL
-    outputs = outputs_of(spec.head, len(checkpoint.manifest.classes))
+    outputs = outputs_of(spec.head, classes)
     place = head_path(spec.head, entry)
     auxiliary: dict[str, HeadSpec] = dict.fromkeys(entry.auxiliary, LinearHeadSpec())
     for path, head in {place: spec.head, **auxiliary}.items():
         width = backend.heads.in_features(model, path)
-        values = _saved_head(head, path, checkpoint.model, where)
+        values = _saved_head(head, path, state, where)
         found = (values.in_features, len(values.output.bias), values.convolutional)
         if found != (width, outputs, path == place and entry.convolutional):
             raise RunError(
@@ -133,7 +152,7 @@ def rebuild(
             )
         backend.heads.replace(model, path, values)
     shapes = backend.state_adapter.model_shapes(model)
-    backend.state_adapter.import_model(model, match_exact(shapes, checkpoint.model, str(where)))
+    backend.state_adapter.import_model(model, match_exact(shapes, state, str(where)))
     return model
 
 
@@ -149,5 +168,9 @@ def _plan(
 ) -> TrainingPlan:
     weights = manifest.class_weights
     plan = plan_with(spec, entry, None if weights is None else np.array(weights, dtype=np.float32))
-    has_it = plan.precision in backend.precisions()
-    return plan if has_it else replace(plan, precision="fp32")
+    return _on(plan, backend)
+
+
+def _on(plan: TrainingPlan, backend: Backend) -> TrainingPlan:
+    """Returns the plan in its precision if the device has it, else in fp32."""
+    return plan if plan.precision in backend.precisions() else replace(plan, precision="fp32")

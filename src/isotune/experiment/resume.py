@@ -17,7 +17,7 @@ from isotune.experiment.resume_checks import check_dataset, check_optimizer
 from isotune.interfaces.metrics import EpochMetrics
 from isotune.plugins import Plugins
 from isotune.plugins import plugins as default_plugins
-from isotune.runs.checkpoint import Checkpoint
+from isotune.runs.checkpoint import MODEL, Checkpoint
 from isotune.runs.checkpoints import CheckpointStore
 from isotune.runs.folder import RunFolder
 from isotune.spec.experiment import ExperimentSpec
@@ -87,7 +87,9 @@ def _prepare(
     else:
         check_dataset(folder.path, loaded.manifest, session)
         check_finite(folder, loaded)
-        model = rebuild(session.spec, session.entry, session.backend, loaded, folder.checkpoints)
+        where = folder.checkpoints / loaded.manifest.name / MODEL
+        classes = len(loaded.manifest.classes)
+        model = rebuild(session.spec, session.entry, session.backend, loaded.model, classes, where)
         check_optimizer(folder.checkpoints, loaded, session.spec)
         start = _resume_state(folder, store, session, loaded, model)
         _mention_schedule(folder.spec(), session, start)

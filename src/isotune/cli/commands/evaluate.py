@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from isotune.cli.options import Backend, Checkpoint, Device, RunPath
+from isotune.cli.options import Backend, Checkpoint, Device, Model
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    run: RunPath,
+    run: Model,
     split: Annotated[
         str | None, typer.Option(help="The split's name; the validation split by default.")
     ] = None,
@@ -38,11 +38,11 @@ def evaluate(
     import json
 
     from isotune.cli.console import output, show, show_table
-    from isotune.experiment.open import open_run
+    from isotune.exporting.open import open_classifier
     from isotune.reports import numbers as figures
     from isotune.reports.metrics import heading, written
 
-    opened = open_run(run, backend=backend, device=device, checkpoint=checkpoint)
+    opened = open_classifier(run, backend=backend, device=device, checkpoint=checkpoint)
     result = opened.evaluate(split, data)
     name = split or opened.spec.dataset.splits.val
     if as_json:

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
-from isotune.cli.options import Backend, Checkpoint, Device, RunPath
+from isotune.cli.options import Backend, Checkpoint, Device, Model
 
 if TYPE_CHECKING:
     from isotune.cli.prediction_writers import PredictionWriter
-    from isotune.experiment.result import Run
+    from isotune.experiment.classifier import Classifier
 
 SOME_UNREADABLE = 1
 
@@ -30,7 +30,7 @@ class Format(str, Enum):
 
 
 def predict(
-    run: RunPath,
+    run: Model,
     images: Annotated[
         list[Path],
         typer.Argument(
@@ -57,11 +57,11 @@ def predict(
     Writes the path, the most likely classes and their probabilities for each image.
     """
     from isotune.data.sources.files import find_images
-    from isotune.experiment.open import open_run
+    from isotune.exporting.open import open_classifier
 
     paths = find_images(images)
     with _destination(output) as stream:
-        opened = open_run(run, backend=backend, device=device, checkpoint=checkpoint)
+        opened = open_classifier(run, backend=backend, device=device, checkpoint=checkpoint)
         top = min(top, len(opened.classes))
         form = form or _format_of(output)
         writer = _writer(form, stream, [str(path) for path in paths], opened.classes, top)
@@ -76,7 +76,7 @@ def predict(
         raise typer.Exit(SOME_UNREADABLE)
 
 
-def _write_all(run: Run, paths: Sequence[Path], top: int, writer: PredictionWriter) -> int:
+def _write_all(run: Classifier, paths: Sequence[Path], top: int, writer: PredictionWriter) -> int:
     """Writes the predictions; returns the number of images that cannot be read."""
     from isotune.cli.messages import complain
     from isotune.errors import DatasetError

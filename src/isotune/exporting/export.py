@@ -1,0 +1,230 @@
+"""Exports a run: writes a file, compares it with the run, and only then puts it in place."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import isotune
+from isotune.catalogue.resolve import normalization
+from isotune.data.images import open_labeled
+from isotune.errors import BackendError, RunError, SpecError, nearest
+from isotune.experiment.open import moved, open_run
+from isotune.experiment.result import Run
+from isotune.exporting.manifest import (
+    ExportManifest,
+    Origin,
+    Precision,
+    Preprocess,
+    VerificationReport,
+)
+from isotune.exporting.onnx.write import import_onnx, write_metadata
+from isotune.exporting.open import open_exported
+from isotune.exporting.verification import check_accuracy, check_exact, compare
+from isotune.interfaces.exporter import GraphSignature
+from isotune.interfaces.versions import versions
+from isotune.plugins import Plugins
+from isotune.plugins import plugins as default_plugins
+from isotune.spec.load import dump_spec
+from isotune.spec.transforms import output_size
+from isotune.training.isolation import isolated
+
+FORMATS = {".onnx": "onnx"}
+"""File formats by ending."""
+
+ACCEPTED_LOSS = 0.01
+"""Accuracy that a model may lose by default where its numbers are reduced, in [0, 1]."""
+
+Tell = Callable[[str], None]
+"""Shows a line on what is done at the moment."""
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What :func:`export` wrote.
+
+    Attributes:
+        path: The file.
+        manifest: Its metadata, with the report of its verification.
+    """
+
+    path: Path
+    manifest: ExportManifest
+
+    @property
+    def report(self) -> VerificationReport:
+        """How the file compares with the run."""
+        assert self.manifest.verification is not None, "only a draft has none"
+        return self.manifest.verification
+
+
+def export(
+    run: Run | str | Path,
+    file: str | Path,
+    *,
+    precision: Precision = "fp32",
+    preprocess: Preprocess = "normalize",
+    accept_loss: float | None = None,
+    data: str | Path | None = None,
+    backend: str | None = None,
+    device: str = "auto",
+    checkpoint: str = "best",
+    plugins: Plugins = default_plugins,
+    tell: Tell = lambda line: None,
+) -> Exported:
+    """Writes a run's model to a file, after it was compared with the run.
+
+    Both models evaluate every validation image. If they do not agree, no file is written.
+
+    Args:
+        run: A run, or a run folder.
+        file: The file, whose ending says what it is: ``.onnx``. An existing one is replaced.
+        precision: What the file's model computes in.
+        preprocess: What of the preprocessing is in the graph: ``normalize``, or ``full`` for
+            resize and crop, too.
+        accept_loss: Largest loss of accuracy, in [0, 1], with another precision than fp32; None
+            takes 0.01.
+        data: Folder of another dataset to compare on, as :meth:`Run.evaluate` takes it.
+        backend: Name of the backend that writes the graph; None takes the best usable one.
+        device: Where the run is evaluated.
+        checkpoint: As :func:`isotune.open_run` takes it, if `run` is a folder.
+        plugins: Where backends and backbones are found.
+        tell: Shows progress.
+
+    Raises:
+        SpecError: The file's ending is none of a format, or the images have no fixed size.
+        BackendError: No usable backend can write the model.
+        RunError: The exported model does not agree with the run, or the file cannot be written.
+        DatasetError: The validation images are missing or broken.
+    """
+    target = Path(file)
+    form = _form(target)
+    import_onnx()
+    trained = _reference(run, device, checkpoint, form, plugins)
+    source = open_labeled(trained.spec, trained.classes, None, data)
+    writer = _writer(trained, form, backend, plugins)
+    manifest = _manifest(trained, writer, precision, preprocess)
+    try:
+        with tempfile.TemporaryDirectory(prefix=".export-", dir=target.parent) as folder:
+            draft = Path(folder) / target.name
+            tell(f"writing the graph through {writer.backend.name}")
+            _write(writer, form, draft)
+            write_metadata(draft, manifest)
+            tell(f"comparing on {len(source)} images")
+            comparison = compare(trained, open_exported(draft), source)
+            if precision == "fp32":
+                check_exact(comparison)
+            else:
+                check_accuracy(comparison, ACCEPTED_LOSS if accept_loss is None else accept_loss)
+            manifest = manifest.model_copy(update={"verification": comparison.report})
+            write_metadata(draft, manifest)
+            draft.replace(target)
+    except OSError as error:
+        raise RunError(f"{target}: cannot be written: {error.strerror}.") from error
+    return Exported(target, manifest)
+
+
+def _form(path: Path) -> str:
+    if form := FORMATS.get(path.suffix.lower()):
+        return form
+    raise SpecError(
+        f"{path}: its ending should say what it is: {', '.join(FORMATS)}."
+        f"{nearest(path.suffix, FORMATS)}"
+    )
+
+
+def _reference(
+    run: Run | str | Path, device: str, checkpoint: str, form: str, plugins: Plugins
+) -> Run:
+    """Returns the run in fp32, on the backend that trained it if that is usable."""
+    if not isinstance(run, Run):
+        run = _opened(run, device, checkpoint, form, plugins)
+    return replace(run, plan=replace(run.plan, precision="fp32", compile=False))
+
+
+def _opened(path: str | Path, device: str, checkpoint: str, form: str, plugins: Plugins) -> Run:
+    problems = []
+    for backend in (None, *plugins.exporting(form)):
+        try:
+            return open_run(
+                path, backend=backend, device=device, checkpoint=checkpoint, plugins=plugins
+            )
+        except BackendError as error:
+            problems.append(error)
+    raise problems[0]
+
+
+def _writer(trained: Run, form: str, backend: str | None, plugins: Plugins) -> Run:
+    """Returns the run on the backend that writes the graph.
+
+    Raises:
+        BackendError: No usable backend that has the backbone writes the format.
+    """
+    names = plugins.exporting(form)
+    if backend is not None and backend not in names:
+        raise BackendError(
+            f"backend '{backend}' writes no {form} files; backends that do:"
+            f" {', '.join(names) or 'none'}."
+        )
+    problems = []
+    for name in (backend,) if backend else names:
+        if name == trained.backend.name:
+            return trained
+        try:
+            return moved(trained, name, "cpu", plugins)
+        except BackendError as error:
+            problems.append(str(error))
+    raise BackendError(f"no usable backend writes {form} files. {' '.join(problems)}".rstrip())
+
+
+def _write(run: Run, form: str, path: Path) -> None:
+    assert run.backend.exporter is not None, "its offer names the format"
+    with isolated(run.backend):
+        run.backend.exporter.write(run.model, form, _signature(run), path)
+
+
+def _signature(run: Run) -> GraphSignature:
+    size = output_size(run.spec.transforms.val or ())
+    if size is None:
+        raise SpecError(
+            "transforms.val: ends in images of different sizes, but an exported graph takes one:"
+            " let it end in a center_crop, or a resize to [height, width]."
+        )
+    return GraphSignature(size[0], size[1], normalization(run.spec), run.plan.loss)
+
+
+def _manifest(
+    run: Run, writer: Run, precision: Precision, preprocess: Preprocess
+) -> ExportManifest:
+    weights = run.plan.class_weights
+    spec = dump_spec(run.spec)
+    return ExportManifest(
+        isotune=isotune.__version__,
+        name=run.spec.name,
+        classes=list(run.classes),
+        class_weights=None if weights is None else weights.tolist(),
+        transforms=spec["transforms"]["val"],
+        spec=spec,
+        origin=Origin(
+            run=run.path.name,
+            backend=writer.backend.name,
+            epoch=run.best.epoch,
+            sha256=model_digest(run),
+            versions=versions(writer.backend),
+        ),
+        precision=precision,
+        preprocess=preprocess,
+    )
+
+
+def model_digest(run: Run) -> str:
+    """Returns the SHA-256 of a run's model: that of its checkpoint's ``model.safetensors``."""
+    import numpy as np
+    from safetensors.numpy import save
+
+    state = run.backend.state_adapter.export_model(run.model)
+    data = save({name: np.asarray(value, order="C") for name, value in state.items()})
+    return hashlib.sha256(data).hexdigest()

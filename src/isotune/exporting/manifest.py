@@ -1,0 +1,156 @@
+"""What an exported file says of itself: its metadata, from which it is used without the run.
+
+Each field is one entry of the file's metadata, as JSON, so that any program can read ``classes``
+or ``transforms``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from isotune.errors import RunError
+from isotune.runs.read import checked
+from isotune.runs.schema import ONE_FAULT, ClassWeight, Count, FileModel, Many, Number
+
+FORMAT = 1
+"""Version of the metadata."""
+
+LARGEST_FIELD = 16 << 20
+"""Maximum number of characters of a field."""
+
+Precision = Literal["fp32", "fp16", "int8"]
+"""What an exported model computes in; with ``int8`` some operators stay in fp32."""
+
+Preprocess = Literal["normalize", "full"]
+"""What of the preprocessing is in the graph: the normalization, or resize and crop, too."""
+
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class Origin(FileModel):
+    """The run that a model comes from.
+
+    Attributes:
+        run: The run folder's name.
+        backend: Name of the backend that wrote the graph.
+        epoch: Epoch of the weights.
+        sha256: SHA-256 of the model's tensors, as ``checkpoint.json`` has it of
+            ``model.safetensors``.
+        versions: Versions of the packages that wrote the graph, by name.
+    """
+
+    run: str
+    backend: str
+    epoch: Count
+    sha256: Digest
+    versions: Annotated[dict[str, str], Many] = Field(default={})
+
+
+class Flip(FileModel):
+    """A validation image of which the exported model predicts another class than the run.
+
+    Attributes:
+        image: The image's name.
+        before: The run's class.
+        after: The exported model's class.
+        margin: By how much the run's logit of `before` is above that of `after`.
+    """
+
+    image: str
+    before: str
+    after: str
+    margin: Number
+
+
+class VerificationReport(FileModel):
+    """How an exported model compares with its run on all validation images.
+
+    Attributes:
+        images: Number of images.
+        largest_difference: Largest absolute difference of a logit.
+        largest_logit: Largest absolute logit of the run.
+        flips: Images with another predicted class.
+        accuracy_before: The run's accuracy, in [0, 1].
+        accuracy_after: The exported model's.
+        milliseconds: Time of the exported model for one image in batches as the run has them,
+            without decoding, in ms.
+        bytes: Size of the file without this report.
+    """
+
+    images: Annotated[Count, Field(ge=1)]
+    largest_difference: Number
+    largest_logit: Number
+    flips: Annotated[list[Flip], ONE_FAULT] = Field(default=[])
+    accuracy_before: Number
+    accuracy_after: Number
+    milliseconds: Number
+    bytes: Count
+
+
+class ExportManifest(FileModel):
+    """The metadata of an exported file.
+
+    Attributes:
+        format: Version of the metadata.
+        isotune: Version of Isotune that wrote the file.
+        name: The experiment's name.
+        classes: Class names, in label order.
+        class_weights: The loss's weight of each class, or None.
+        transforms: The validation transforms that images need before the graph, in order.
+        spec: The resolved spec.
+        origin: The run.
+        precision: What the graph computes in.
+        preprocess: What of the preprocessing is in the graph.
+        verification: How the file compares with the run; None only while it is written.
+    """
+
+    format: Literal[1] = 1
+    isotune: str
+    name: str
+    classes: Annotated[list[str], Field(min_length=1), ONE_FAULT]
+    class_weights: Annotated[list[ClassWeight], ONE_FAULT] | None = None
+    transforms: Annotated[list[dict[str, Any]], ONE_FAULT]
+    spec: dict[str, Any]
+    origin: Origin
+    precision: Precision = "fp32"
+    preprocess: Preprocess = "normalize"
+    verification: VerificationReport | None = None
+
+    def properties(self) -> dict[str, str]:
+        """Returns the metadata as text by name."""
+        return {key: json.dumps(value) for key, value in self.model_dump(mode="json").items()}
+
+    @classmethod
+    def from_properties(cls, properties: Mapping[str, str], where: object) -> ExportManifest:
+        """Reads metadata, which a stranger may have written.
+
+        Args:
+            properties: The metadata as text by name; entries of other names are ignored.
+            where: The file, for messages.
+
+        Raises:
+            RunError: It is not Isotune's, is damaged, or of a later version.
+        """
+        if "isotune" not in properties or "spec" not in properties:
+            raise RunError(
+                f"{where}: has no metadata of Isotune; `isotune export RUN {where}` writes such a"
+                " file."
+            )
+        plain: dict[str, Any] = {}
+        for key in cls.model_fields.keys() & properties.keys():
+            if len(properties[key]) > LARGEST_FIELD:
+                raise RunError(f"{where}: is damaged: its metadata '{key}' is too long.")
+            try:
+                plain[key] = json.loads(properties[key])
+            except (ValueError, RecursionError):
+                raise RunError(f"{where}: is damaged: its metadata '{key}' is not JSON.") from None
+        if plain.get("format") != FORMAT:
+            raise RunError(
+                f"{where}: has metadata of version {str(plain.get('format'))[:40]}; this Isotune"
+                f" reads version {FORMAT}."
+            )
+        return checked(cls, plain, where)

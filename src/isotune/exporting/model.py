@@ -1,0 +1,147 @@
+"""An exported model as a user holds it: it predicts and is evaluated without the run."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isotune.errors import RunError
+from isotune.experiment.classifier import Classifier
+from isotune.exporting.manifest import ExportManifest
+from isotune.interfaces.dataset import Batch
+from isotune.interfaces.trainer import TrainingPlan
+from isotune.spec.experiment import ExperimentSpec, TransformsSpec
+from isotune.training.evaluation import FETCH_EVERY
+
+BATCH_SIZE = 8
+"""Number of images of a batch; more make a CPU no faster (see Backend.inference_batch_size)."""
+
+
+class Graph(ABC):
+    """An exported graph that is ready to compute."""
+
+    engine: str
+    """What computes, for people."""
+
+    @abstractmethod
+    def __call__(self, images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], ...]:
+        """Returns logits (N, outputs) and probabilities (N, classes), both float32.
+
+        Args:
+            images: uint8, shape (N, height, width, 3).
+
+        Raises:
+            RunError: The graph does not compute.
+        """
+
+
+@dataclass(frozen=True)
+class ExportedModel(Classifier):
+    """A model in a file that ``isotune export`` wrote.
+
+    Attributes:
+        file: The file.
+        manifest: The file's metadata.
+        graph: What computes.
+        spec: The resolved spec of the run.
+        classes: Class names, in label order.
+        plan: How the model was trained.
+    """
+
+    file: Path
+    manifest: ExportManifest
+    graph: Graph
+    spec: ExperimentSpec
+    classes: tuple[str, ...]
+    plan: TrainingPlan
+
+    @classmethod
+    def of(cls, file: Path, manifest: ExportManifest, graph: Graph) -> ExportedModel:
+        """Returns the model of a graph with this metadata.
+
+        Raises:
+            RunError: The spec in the metadata is none.
+        """
+        spec = _spec(file, manifest)
+        weights = manifest.class_weights
+        plan = TrainingPlan(
+            spec.optimizer,
+            loss=spec.loss.name,
+            label_smoothing=spec.loss.label_smoothing,
+            class_weights=None if weights is None else np.array(weights, dtype=np.float32),
+        )
+        return cls(file, manifest, graph, spec, tuple(manifest.classes), plan)
+
+    @property
+    def path(self) -> Path:
+        """The file's path."""
+        return self.file
+
+    @property
+    def engine(self) -> str:
+        """What computes, for people."""
+        return self.graph.engine
+
+    @property
+    def input_spec(self) -> ExperimentSpec:
+        """The spec, without validation transforms if they are in the graph."""
+        if self.manifest.preprocess == "normalize":
+            return self.spec
+        bare = TransformsSpec(train=self.spec.transforms.train, val=())
+        return self.spec.model_copy(update={"transforms": bare})
+
+    @property
+    def batch_size(self) -> int:
+        """Number of images that are computed together: one, if they may differ in size."""
+        if self.manifest.preprocess == "full":
+            return 1
+        return self.spec.eval_batch_size or BATCH_SIZE
+
+    def outputs_by_batch(
+        self, batches: Iterable[Batch]
+    ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+        """Yields logits (N, outputs) and probabilities (N, classes) of each batch.
+
+        Raises:
+            RunError: The graph does not compute, or its outputs are not those of this model.
+        """
+        for batch in batches:
+            logits, probabilities = self.graph(batch.images)
+            outputs = 1 if self.spec.head.outputs == "single" else len(self.classes)
+            expected = [(len(batch), outputs), (len(batch), len(self.classes))]
+            if [logits.shape, probabilities.shape] != expected:
+                raise RunError(
+                    f"{self.file}: is damaged: its outputs have shapes {logits.shape} and"
+                    f" {probabilities.shape}, but {expected[0]} and {expected[1]} are needed."
+                )
+            if not np.isfinite(logits).all():
+                raise RunError(f"{self.file}: the model's outputs are not finite.")
+            yield logits, probabilities
+
+    def logits_by_batch(
+        self, batches: Iterable[Batch], fetch_every: int = FETCH_EVERY
+    ) -> Iterator[NDArray[np.float32]]:
+        """Yields the logits of each batch: float32, shape (N, outputs), all finite.
+
+        Raises:
+            RunError: As :meth:`outputs_by_batch`.
+        """
+        return (logits for logits, _ in self.outputs_by_batch(batches))
+
+
+def _spec(file: Path, manifest: ExportManifest) -> ExperimentSpec:
+    from pydantic import ValidationError
+
+    from isotune.spec.document import Document
+    from isotune.spec.messages import explain_first
+
+    try:
+        return ExperimentSpec.model_validate(manifest.spec)
+    except ValidationError as error:
+        document = Document(manifest.spec, f"{file}: is damaged: its spec")
+        raise RunError(explain_first(error, document)) from error

@@ -1,0 +1,1 @@
+"""ONNX files: the graph in onnxruntime, and the metadata."""
