@@ -20,6 +20,7 @@ from isotune.cli.commands.recipes import recipes
 from isotune.cli.commands.resume import resume
 from isotune.cli.commands.run import run
 from isotune.cli.commands.schema import schema
+from isotune.cli.commands.serve import serve
 from isotune.cli.commands.show import show
 from isotune.cli.commands.split import split
 from isotune.cli.commands.summary import summary
@@ -45,6 +46,7 @@ for command in (
     compare,
     convert,
     export,
+    serve,
     backends,
     backbones,
     schema,

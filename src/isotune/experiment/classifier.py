@@ -178,13 +178,14 @@ class Classifier(ABC):
         source = InputSource(images, self.classes, self.spec.dataset.max_pixels)
         batches = readable_batches(source, self.input_spec, self.batch_size, outcomes)
         for logits in self.logits_by_batch(batches, fetch_every=1):
-            for prediction in self._ranked(logits, top):
+            for prediction in self.ranked(logits, top):
                 while error := outcomes.popleft():
                     yield error
                 yield prediction
         yield from (error for error in outcomes if error)
 
-    def _ranked(self, logits: NDArray[np.float32], top: int | None) -> Iterator[Prediction]:
+    def ranked(self, logits: NDArray[np.float32], top: int | None) -> Iterator[Prediction]:
+        """Yields the prediction of each row of logits: float32, shape (N, outputs)."""
         # By logits: probabilities close to 1 may round to the same number.
         orders = np.argsort(-scores(logits, self.plan.loss), axis=1, kind="stable")[:, :top]
         for order, row in zip(orders, probabilities(logits, self.plan.loss), strict=True):

@@ -1,0 +1,108 @@
+"""``isotune serve``: answers requests with a trained model."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from isotune.cli.options import Backend, Checkpoint, Device
+
+if TYPE_CHECKING:
+    from isotune.experiment.classifier import Classifier
+    from isotune.serving.limits import Limits
+
+LIMITS = "Limits"
+
+
+def serve(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="The run's folder.")],
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; 0.0.0.0 is all of this machine's.")
+    ] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option("--port", "-p", min=0, max=65535, help="Port; 0 takes a free one.")
+    ] = 8000,
+    token_file: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="File of the token that clients have to send; by default ISOTUNE_TOKEN.",
+        ),
+    ] = None,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Name by which clients reach this service."),
+    ] = None,
+    max_request: Annotated[
+        int, typer.Option(min=1, metavar="MIB", help="Size of a request.", rich_help_panel=LIMITS)
+    ] = 64,
+    max_file: Annotated[
+        int, typer.Option(min=1, metavar="MIB", help="Size of a file.", rich_help_panel=LIMITS)
+    ] = 16,
+    max_pixels: Annotated[
+        int, typer.Option(min=1, help="Pixels of an image.", rich_help_panel=LIMITS)
+    ] = 64_000_000,
+    max_images: Annotated[
+        int, typer.Option(min=1, help="Images of a request.", rich_help_panel=LIMITS)
+    ] = 32,
+    max_waiting: Annotated[
+        int, typer.Option(min=1, help="Requests at the same time.", rich_help_panel=LIMITS)
+    ] = 64,
+    backend: Backend = None,
+    device: Device = "auto",
+    checkpoint: Checkpoint = "best",
+) -> None:
+    """Serve a trained model: a page for people, and POST /predict for programs.
+
+    Ctrl-C ends it, after the requests that it has taken.
+    """
+    from isotune.experiment.open import open_run
+    from isotune.serving.server import bind, check_packages
+    from isotune.serving.token import read_token
+
+    check_packages()
+    from isotune.serving.limits import MIB, Limits
+
+    limits = Limits(
+        request_bytes=max_request * MIB,
+        file_bytes=max_file * MIB,
+        pixels=max_pixels,
+        images=max_images,
+        waiting=max_waiting,
+    )
+    token = read_token(token_file)
+    with bind(host, port) as listener:
+        opened = open_run(run, backend=backend, device=device, checkpoint=checkpoint)
+        _serve(opened, listener, limits, token, [host, *(allow_host or ())])
+
+
+def _serve(
+    classifier: Classifier,
+    listener: socket.socket,
+    limits: Limits,
+    token: str | None,
+    hosts: list[str],
+) -> None:
+    from isotune.cli.console import output, show
+    from isotune.cli.messages import complain
+    from isotune.serving.app import create_app
+    from isotune.serving.server import is_local, serve, url
+    from isotune.serving.service import Service
+
+    if token is None and not is_local(listener):
+        complain(
+            "anybody who reaches this machine may use the service; --token-file limits it to those"
+            " who have a token."
+        )
+    service = Service(classifier, limits.pixels)
+    try:
+        service.warm_up()
+        app = create_app(service, limits, hosts=[*hosts, socket.gethostname()], token=token)
+        name, engine = classifier.spec.name, classifier.engine
+        line = f"{url(listener)} serves {name} ({engine}); /docs describes it, Ctrl-C ends it."
+        serve(app, listener, limits, lambda: show(output(), line))
+    finally:
+        service.close()

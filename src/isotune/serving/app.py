@@ -1,0 +1,176 @@
+"""The web application: predictions for programs, their documentation, and the page."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from isotune.errors import DatasetError, RunError
+from isotune.experiment.classifier import Prediction
+from isotune.printable import message_line
+from isotune.serving.guard import Guard
+from isotune.serving.limits import Limits, Refusal
+from isotune.serving.schemas import (
+    FORM,
+    PROBLEMS,
+    ClassProbability,
+    HealthResponse,
+    ImageResult,
+    PredictResponse,
+)
+from isotune.serving.service import Service
+from isotune.serving.upload import Upload, read_upload
+
+log = logging.getLogger(__name__)
+
+DEFAULT_TOP = 5
+"""Number of classes for each image of a request that does not say how many."""
+
+RETRY_SECONDS = 1
+
+
+def create_app(
+    service: Service,
+    limits: Limits | None = None,
+    *,
+    hosts: Collection[str] = (),
+    token: str | None = None,
+) -> FastAPI:
+    """Returns the application for a model.
+
+    Args:
+        service: The model.
+        limits: What it takes from clients.
+        hosts: Names of the host besides ``localhost``; its addresses are always allowed.
+        token: What clients have to send; None asks for nothing.
+    """
+    limits = limits or Limits()
+    app = FastAPI(
+        title=f"Isotune: {service.classifier.spec.name}",
+        description=f"Classifies images as {', '.join(service.classifier.classes[:20])}.",
+        version="1",
+        redoc_url=None,
+    )
+    _add_routes(app, service, limits)
+    app.add_exception_handler(404, _no_page)
+    app.add_exception_handler(405, _no_method)
+    app.add_middleware(Guard, limits=limits, hosts=hosts, token=token)
+    return app
+
+
+def _add_routes(app: FastAPI, service: Service, limits: Limits) -> None:
+    door = _Door(limits)
+
+    @app.get("/health")
+    async def health() -> HealthResponse:
+        """Says that the service answers; needs no token."""
+        return HealthResponse(status="ok")
+
+    @app.post(
+        "/predict",
+        openapi_extra={"requestBody": FORM},
+        responses=PROBLEMS,
+        response_model_exclude_none=True,
+    )
+    async def predict(request: Request) -> PredictResponse:
+        """Predicts the classes of images.
+
+        An image that cannot be read has an `error` in place of `predictions`, and the others are
+        answered. If none can be read, the status is 422.
+        """
+        with door.entered() as visit:
+            upload = await read_upload(request, limits, visit.hold)
+            return await _predict(service, upload)
+
+
+async def _predict(service: Service, upload: Upload) -> PredictResponse:
+    top = min(upload.top or DEFAULT_TOP, len(service.classifier.classes))
+    try:
+        predictions = await service.predict(upload.contents, top, upload.names)
+    except RunError as error:
+        log.error("%s", error)
+        raise Refusal(
+            500, "the model's outputs for these images are not finite; the service's log says why."
+        ) from error
+    errors = [each for each in predictions if isinstance(each, DatasetError)]
+    if len(errors) == len(predictions):
+        more = f" Nor can the other {len(errors) - 1}." if len(errors) > 1 else ""
+        raise Refusal(422, f"{errors[0]}{more}")
+    return PredictResponse(
+        results=[_result(*each) for each in zip(upload.names, predictions, strict=True)]
+    )
+
+
+async def _no_page(request: Request, error: Exception) -> JSONResponse:
+    return JSONResponse({"detail": "there is no such page; /docs describes what there is."}, 404)
+
+
+async def _no_method(request: Request, error: Exception) -> JSONResponse:
+    sentence = f"{request.url.path} takes no {request.method}; /docs describes what it takes."
+    headers = error.headers if isinstance(error, HTTPException) else None
+    return JSONResponse({"detail": message_line(sentence)}, 405, headers)
+
+
+def _result(name: str, prediction: Prediction | DatasetError) -> ImageResult:
+    if isinstance(prediction, DatasetError):
+        return ImageResult(name=name, error=str(prediction))
+    classes = [ClassProbability(name=each, probability=share) for each, share in prediction]
+    return ImageResult(name=name, predictions=classes)
+
+
+class _Door:
+    """Bounds the requests that are served at the same time, and the bytes that they hold."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._visits = 0
+        self._bytes = 0
+
+    @contextmanager
+    def entered(self) -> Iterator[_Visit]:
+        """Lets a request in.
+
+        Raises:
+            Refusal: There are too many.
+        """
+        if self._visits >= self._limits.waiting:
+            raise _busy(f"{self._visits} requests wait already")
+        self._visits += 1
+        visit = _Visit(self)
+        try:
+            yield visit
+        finally:
+            self._visits -= 1
+            self._bytes -= visit.bytes
+
+    def hold(self, count: int) -> None:
+        if self._bytes + count > self._limits.held_bytes:
+            raise _busy("the images of other requests fill the memory")
+        self._bytes += count
+
+
+class _Visit:
+    """One request, and the bytes that it holds."""
+
+    def __init__(self, door: _Door) -> None:
+        self._door = door
+        self.bytes = 0
+
+    def hold(self, count: int) -> None:
+        """Keeps bytes.
+
+        Raises:
+            Refusal: All requests together hold too many.
+        """
+        self._door.hold(count)
+        self.bytes += count
+
+
+def _busy(why: str) -> Refusal:
+    headers = {"Retry-After": str(RETRY_SECONDS)}
+    return Refusal(503, f"{why}; try again in a moment.", headers)
