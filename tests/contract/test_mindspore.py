@@ -9,14 +9,15 @@ from typing import Any
 
 import pytest
 
-from isotune.testing import Classifiers, Freezing, Heads, State, Steps
+from isotune.testing import Classifiers, Exports, Freezing, Heads, State, Steps
 
 mindspore = pytest.importorskip("mindspore")
 nets = importlib.import_module("contract.nets_mindspore")
 
 
-class TestMindSpore(Steps, Freezing, State, Heads, Classifiers):
+class TestMindSpore(Steps, Freezing, State, Heads, Classifiers, Exports):
     backend_name = "mindspore"
+    exports = ("mindir", "onnx")
     linear = staticmethod(nets.linear)
     tiny_bn = staticmethod(nets.tiny_bn)
     tiny_dropout = staticmethod(nets.tiny_dropout)

@@ -9,14 +9,15 @@ from typing import Any
 
 import pytest
 
-from isotune.testing import Classifiers, Freezing, Heads, State, Steps
+from isotune.testing import Classifiers, Exports, Freezing, Heads, State, Steps
 
 torch = pytest.importorskip("torch")
 nets = importlib.import_module("contract.nets_torch")
 
 
-class TestTorch(Steps, Freezing, State, Heads, Classifiers):
+class TestTorch(Steps, Freezing, State, Heads, Classifiers, Exports):
     backend_name = "torch"
+    exports = ("onnx",)
     linear = staticmethod(nets.linear)
     tiny_bn = staticmethod(nets.tiny_bn)
     tiny_dropout = staticmethod(nets.tiny_dropout)

@@ -25,9 +25,7 @@ class MindSporeDatasetAdapter(DatasetAdapter):
 
     def feed(self, batches: Iterable[Batch], normalization: Normalization) -> Iterator[DeviceBatch]:
         """Yields `batches` as float32 (N, 3, height, width) images and int32 (N,) labels."""
-        std = np.array(normalization.std, np.float64)
-        scale = Tensor((1 / (255 * std)).astype(np.float32))
-        shift = Tensor((-np.array(normalization.mean, np.float64) / std).astype(np.float32))
+        scale, shift = scale_and_shift(normalization)
         for batch in batches:
             pixels = Tensor.from_numpy(np.ascontiguousarray(batch.images)).astype(ms.float32)
             images = (pixels * scale + shift).transpose(0, 3, 1, 2)
@@ -38,6 +36,13 @@ class MindSporeDatasetAdapter(DatasetAdapter):
         for batch in batches:
             features = Tensor.from_numpy(np.ascontiguousarray(batch.features))
             yield DeviceBatch(features, _labels(batch), len(batch))
+
+
+def scale_and_shift(normalization: Normalization) -> tuple[Tensor, Tensor]:
+    """Returns factors and summands of pixels from 0 to 255: float32, shape (3,) each."""
+    std = np.array(normalization.std, np.float64)
+    scale = Tensor((1 / (255 * std)).astype(np.float32))
+    return scale, Tensor((-np.array(normalization.mean, np.float64) / std).astype(np.float32))
 
 
 def _labels(batch: Batch | FeatureBatch) -> Tensor:

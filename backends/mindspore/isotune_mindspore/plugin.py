@@ -20,6 +20,7 @@ class MindSporeOffer(BackendOffer):
 
     name = "mindspore"
     install = 'pip install "isotune[mindspore]"'
+    exports = ("mindir", "onnx")
 
     def versions(self) -> Mapping[str, str]:
         """Imports MindSpore and returns versions by package.

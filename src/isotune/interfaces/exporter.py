@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from isotune.interfaces.dataset import Normalization
 from isotune.spec.loss import LossName
@@ -36,8 +40,16 @@ class GraphSignature:
     loss: LossName
 
 
+GraphRunner = Callable[[NDArray[np.uint8]], tuple[NDArray[np.float32], NDArray[np.float32]]]
+"""Returns the logits and the probabilities of images, uint8, shape (N, height, width, 3)."""
+
+
 class Exporter(ABC):
-    """Writes a backend's native models to files that other programs run."""
+    """Writes a backend's native models to files that other programs run.
+
+    The core runs, and keeps metadata in, ``onnx`` files by itself. For every other format an
+    exporter also overrides :meth:`load`, :meth:`annotate` and :meth:`metadata`.
+    """
 
     @abstractmethod
     def write(self, model: Any, form: str, signature: GraphSignature, path: Path) -> None:
@@ -53,3 +65,34 @@ class Exporter(ABC):
             BackendError: The framework cannot write the model; the message names the operator
                 and what would work.
         """
+
+    def load(self, form: str, path: Path) -> GraphRunner:
+        """Returns a function that runs a graph of :meth:`write` with the framework.
+
+        Only for files that this process has just written: frameworks are not built to read
+        files that somebody else may have made.
+
+        Args:
+            form: The file's format, one of the offer's ``exports`` except ``onnx``.
+            path: The file.
+        """
+        raise NotImplementedError(f"{type(self).__name__} runs no {form} files")
+
+    def annotate(self, form: str, path: Path, metadata: Mapping[str, str]) -> None:
+        """Adds entries to the metadata of a file of :meth:`write`, in place.
+
+        Args:
+            form: The file's format, one of the offer's ``exports`` except ``onnx``.
+            path: The file.
+            metadata: The entries; one that is there already is replaced.
+        """
+        raise NotImplementedError(f"{type(self).__name__} annotates no {form} files")
+
+    def metadata(self, form: str, path: Path) -> dict[str, str]:
+        """Returns the metadata of a file of :meth:`write`.
+
+        Args:
+            form: The file's format, one of the offer's ``exports`` except ``onnx``.
+            path: The file.
+        """
+        raise NotImplementedError(f"{type(self).__name__} annotates no {form} files")
