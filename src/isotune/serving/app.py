@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Coroutine, Iterator
 from contextlib import contextmanager
+from typing import Any, TypeVar
 
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
@@ -25,6 +27,8 @@ from isotune.serving.schemas import (
 )
 from isotune.serving.service import Service
 from isotune.serving.upload import Upload, read_upload
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +89,25 @@ def _add_routes(app: FastAPI, service: Service, limits: Limits) -> None:
         """
         with door.entered() as visit:
             upload = await read_upload(request, limits, visit.hold)
-            return await _predict(service, upload)
+            return await _while_connected(request, _predict(service, upload))
+
+
+async def _while_connected(request: Request, answer: Coroutine[Any, Any, T]) -> T:
+    """Computes an answer as long as there is a client to get it.
+
+    Raises:
+        Refusal: The client is gone; nobody reads this.
+    """
+    working = asyncio.ensure_future(answer)
+    leaving = asyncio.ensure_future(request.receive())  # after the body: that the client has gone
+    try:
+        await asyncio.wait((working, leaving), return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise Refusal(400, "the client has closed the connection.")
+        return working.result()
+    finally:
+        working.cancel()
+        leaving.cancel()
 
 
 async def _predict(service: Service, upload: Upload) -> PredictResponse:

@@ -8,7 +8,7 @@ import binascii
 import ipaddress
 import logging
 import secrets
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
@@ -67,21 +67,21 @@ class Guard:
         if scope["type"] != "http":
             await send({"type": "websocket.close", "code": 1008})
             return
-        body = _Body(receive, self._limits)
-        answer = _Answer(send)
+        body = _Body(receive, Headers(scope=scope), self._limits)
+        answer = _Answer(send, body)
         try:
             self._check(scope)
-            body.check_length(Headers(scope=scope))
+            body.check_length()
             await self._app(scope, body, answer)
         except HTTPException as refusal:
-            await _refuse(refusal, scope, body, answer)
+            await _refuse(refusal, answer)
         except Exception as error:
             if body.refusal is not None:
-                await _refuse(body.refusal, scope, body, answer)
+                await _refuse(body.refusal, answer)
                 return
             log.error("a request failed: %s: %s", type(error).__name__, error, exc_info=True)
             failure = HTTPException(500, "the service failed at this request; its log says why.")
-            await _refuse(failure, scope, body, answer)
+            await _refuse(failure, answer)
 
     def _check(self, scope: Scope) -> None:
         headers = Headers(scope=scope)
@@ -124,17 +124,18 @@ class _Body:
         refusal: What was wrong with it, if the application swallowed the exception.
     """
 
-    def __init__(self, receive: Receive, limits: Limits) -> None:
+    def __init__(self, receive: Receive, headers: Headers, limits: Limits) -> None:
         self._receive = receive
+        self._headers = headers
         self._limits = limits
         self._count = 0
         self._deadline = asyncio.get_running_loop().time() + limits.body_seconds
-        self.complete = False
+        self.complete = not {"content-length", "transfer-encoding"} & set(headers)
         self.refusal: Refusal | None = None
 
-    def check_length(self, headers: Headers) -> None:
+    def check_length(self) -> None:
         """Refuses a body that says itself that it is too large."""
-        length = headers.get("content-length", "0")
+        length = self._headers.get("content-length", "0")
         if length.isdigit() and int(length[:20]) > self._limits.request_bytes:
             raise self._too_large()
 
@@ -157,7 +158,12 @@ class _Body:
         return message
 
     async def drain(self) -> None:
-        """Discards what a client still sends for a moment, so that it reads its answer."""
+        """Discards what a client still sends for a moment, so that it reads its answer.
+
+        A connection that is closed before would lose the answer.
+        """
+        if "expect" in self._headers:
+            return  # it waits for the answer before it sends anything
 
         async def discard() -> None:
             while not self.complete:
@@ -175,52 +181,55 @@ class _Body:
 
 
 class _Answer:
-    """Sends a response with security headers.
+    """Sends a response with security headers, and ends the connection if a body is not read.
 
     Attributes:
         started: Whether its status has been sent.
     """
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, send: Send, body: _Body) -> None:
         self._send = send
+        self._body = body
         self.started = False
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.started = True
-            kept = [
-                (name, value)
-                for name, value in message.get("headers", [])
-                if not name.lower().startswith(b"access-control-") and name.lower() != b"server"
-            ]
-            present = {name.lower() for name, _ in kept}
-            kept += [
-                (name.encode(), value.encode())
-                for name, value in SECURITY_HEADERS.items()
-                if name.encode() not in present
-            ]
-            message = {**message, "headers": kept}
-        await self._send(message)
+            await self._send({**message, "headers": self._headers(message.get("headers", []))})
+        elif message.get("more_body", False) or self._body.complete:
+            await self._send(message)
+        else:
+            await self._send({**message, "more_body": True})
+            await self._body.drain()
+            await self._send({"type": "http.response.body"})
+
+    def _headers(self, headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+        kept = [
+            (name, value)
+            for name, value in headers
+            if not name.lower().startswith(b"access-control-") and name.lower() != b"server"
+        ]
+        present = {name.lower() for name, _ in kept}
+        added = {**SECURITY_HEADERS, **({} if self._body.complete else {"connection": "close"})}
+        kept += [
+            (name.encode(), value.encode())
+            for name, value in added.items()
+            if name.encode() not in present
+        ]
+        return kept
 
 
-async def _refuse(refusal: HTTPException, scope: Scope, body: _Body, answer: _Answer) -> None:
-    """Answers with a sentence, unless another answer has begun, and closes the connection."""
+async def _refuse(refusal: HTTPException, answer: _Answer) -> None:
+    """Answers with a sentence, unless another answer has begun."""
     if answer.started:
         raise refusal
-    headers = dict(refusal.headers or {})
-    response = JSONResponse({"detail": refusal.detail}, refusal.status_code, headers)
-    response.raw_headers.append((b"cache-control", b"no-store"))
+    response = JSONResponse({"detail": refusal.detail}, refusal.status_code)
+    headers = [*response.raw_headers, (b"cache-control", b"no-store")]
     if refusal.status_code == 401:
-        response.raw_headers += [(b"www-authenticate", value.encode()) for value in _CHALLENGES]
-    expects = Headers(scope=scope).get("expect")
-    if not body.complete:
-        response.raw_headers.append((b"connection", b"close"))
-    start = {"status": response.status_code, "headers": response.raw_headers}
+        headers += [(b"www-authenticate", value.encode()) for value in _CHALLENGES]
+    start = {"status": response.status_code, "headers": headers}
     await answer({"type": "http.response.start", **start})
-    await answer({"type": "http.response.body", "body": response.body, "more_body": True})
-    if not body.complete and expects is None:
-        await body.drain()
-    await answer({"type": "http.response.body", "body": b"", "more_body": False})
+    await answer({"type": "http.response.body", "body": response.body})
 
 
 def _comes_from_another_site(headers: Headers, host: str) -> bool:

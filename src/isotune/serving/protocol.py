@@ -12,6 +12,9 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from isotune.serving.limits import Limits
 
+STREAM_SECONDS = 5.0
+"""Seconds that GET requests are still answered after the service was asked to end."""
+
 
 @cache
 def bounded_protocol(limits: Limits) -> type[H11Protocol]:
@@ -52,6 +55,12 @@ def bounded_protocol(limits: Limits) -> type[H11Protocol]:
                 self._refuse(400, "the request is not HTTP/1.1.")
             else:  # it follows a request that is being answered
                 self.transport.close()
+
+        def shutdown(self) -> None:
+            super().shutdown()
+            if self.cycle is not None and self.cycle.scope["method"] == "GET":
+                # A page reads events from a response that has no end of its own.
+                self.loop.call_later(STREAM_SECONDS, self.transport.close)
 
         def _start_timer(self) -> None:
             self._stop_timer()

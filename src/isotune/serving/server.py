@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from isotune.data.decode import reason
 from isotune.errors import IsotuneError
+from isotune.reports.numbers import count
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -94,14 +95,17 @@ def serve(
 ) -> None:
     """Serves requests until SIGINT or SIGTERM.
 
-    Then it takes no more connections, and answers what it has taken, for at most
-    :data:`GRACE_SECONDS`. A second SIGINT ends it at once.
+    Then it takes no more connections, and answers the requests that it has taken, for at most
+    :data:`GRACE_SECONDS`.
 
     Args:
         app: The application.
         listener: The socket of :func:`bind`.
         limits: What clients may send.
         started: Called when requests are answered.
+
+    Raises:
+        KeyboardInterrupt: A second SIGINT ended it at once.
     """
     import uvicorn
 
@@ -112,23 +116,33 @@ def serve(
             await super().startup(sockets)
             started()
 
+        async def shutdown(self, sockets: Any = None) -> None:
+            await super().shutdown(sockets)
+            if unanswered := len(self.server_state.tasks):
+                log.warning("%s not answered.", count(unanswered, "request was", "requests were"))
+
     config = uvicorn.Config(
         app,
         http=bounded_protocol(limits),
         ws="none",
         log_config=None,
+        log_level="critical",  # a client could fill the log; the application logs its own faults
         access_log=False,
         server_header=False,
         proxy_headers=False,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
+    logging.getLogger("python_multipart").setLevel(logging.CRITICAL)  # for the same reason
+    server = Server(config)
     # uvicorn raises the signal that ended it once more, which would be the process's end.
     before = {number: signal.signal(number, _ignore) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        Server(config).run(sockets=[listener])
+        server.run(sockets=[listener])
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+    if server.force_exit:
+        raise KeyboardInterrupt
 
 
 def _ignore(*_: object) -> None:

@@ -154,12 +154,9 @@ class Service:
             self._computing = None
 
     def _next_batch(self) -> list[_Image]:
-        while self._waiting and self._waiting[0].logits.cancelled():
-            self._waiting.popleft()
-        size = max(
-            (n for n in _sizes(self.classifier.batch_size) if n <= len(self._waiting)), default=0
-        )
-        return [self._waiting.popleft() for _ in range(size)]
+        self._waiting = deque(each for each in self._waiting if not each.logits.cancelled())
+        largest = min(len(self._waiting), self.classifier.batch_size)
+        return [self._waiting.popleft() for _ in range(_sizes(largest)[-1] if largest else 0)]
 
     async def _compute_batch(self, images: list[_Image]) -> None:
         loop = asyncio.get_running_loop()
