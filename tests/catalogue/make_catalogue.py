@@ -68,6 +68,11 @@ SMALLEST = {
 }
 
 
+LICENSES = {"https://github.com/facebookresearch/SWAG/blob/main/LICENSE": "cc-by-nc-4.0"}
+"""Identifiers of the licenses that torchvision gives an address of; its README names this one. Of
+other weights it says that they may have terms derived from the data that they were trained on."""
+
+
 def build(name: str) -> nn.Module:
     """Returns a model without values."""
     with WithoutRandomValues():
@@ -110,8 +115,14 @@ def published(name: str) -> dict[str, dict[str, Any]]:
             "mean": [0.5] * 3 if own else preset.mean,
             "std": [0.5] * 3 if own else preset.std,
             "accuracy": round(accuracy / 100, 5),
+            **licensed(member.meta.get("license")),
         }
     return found
+
+
+def licensed(address: str | None) -> dict[str, str]:
+    """Returns the license of weights, if torchvision names one."""
+    return {} if address is None else {"license": LICENSES[address], "license_url": address}
 
 
 def line(name: str) -> dict[str, Any]:

@@ -40,7 +40,8 @@ def entry(model: str) -> BackboneEntry:
         raise BackendError(
             f"timm's '{model}' resizes by '{config.interpolation}', which no transform does."
         )
-    weights = PublishedWeights(WEIGHTS, sha256="", hub=config.hf_hub_id)
+    license = None if config.license == "unknown" else config.license
+    weights = PublishedWeights(WEIGHTS, sha256="", hub=config.hf_hub_id, license=license)
     return BackboneEntry(
         name=f"timm:{model}",
         classifier=config.classifier,

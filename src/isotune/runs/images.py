@@ -13,9 +13,12 @@ that of the dataset, on which the order of every epoch depends.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from itertools import islice, zip_longest
 from pathlib import Path
 from typing import NamedTuple
@@ -54,6 +57,54 @@ class ListedImage(NamedTuple):
         """What names it."""
         return self.split, self.name
 
+    @property
+    def line(self) -> bytes:
+        """Its line in the file."""
+        return f"{json.dumps(self)}\n".encode()
+
+
+@dataclass(frozen=True)
+class ImagesSummary:
+    """What a list of images comes to.
+
+    Attributes:
+        counts: Number of images of each class that has some, by split.
+        fingerprints: SHA-256 of each split's lines, as hexadecimal digits.
+        shared: Number of validation images whose content a training image has, too; None where an
+            image has no digest.
+    """
+
+    counts: Mapping[str, Mapping[str, int]]
+    fingerprints: Mapping[str, str]
+    shared: int | None
+
+
+def summarize_images(images: Iterable[ListedImage]) -> ImagesSummary:
+    """Returns what a list of images comes to; training images come first."""
+    counts: dict[str, Counter[str]] = {}
+    hashes: dict[str, hashlib._Hash] = {}
+    trained, shared, without = set(), 0, False
+    for image in images:
+        counts.setdefault(image.split, Counter())[image.label] += 1
+        hashes.setdefault(image.split, hashlib.sha256()).update(image.line)
+        without = without or not image.digest
+        if image.split == "train":
+            trained.add(image.digest)
+        else:
+            shared += image.digest in trained
+    fingerprints = {split: digest.hexdigest() for split, digest in hashes.items()}
+    return ImagesSummary(counts, fingerprints, None if without else shared)
+
+
+def read_images(folder: Path) -> Iterator[ListedImage] | None:
+    """Returns the images that a run lists, training images first; None if it has no list.
+
+    Raises:
+        RunError: While they are read: the list is damaged.
+    """
+    path = folder / FILE
+    return _read(path) if os.path.lexists(path) else None
+
 
 def write_images(folder: Path, images: Iterable[ListedImage]) -> None:
     """Writes the list of a run's images.
@@ -65,7 +116,7 @@ def write_images(folder: Path, images: Iterable[ListedImage]) -> None:
     try:
         with atomic_file(path) as file:
             file.write(f"{json.dumps(FORMAT)}\n".encode())
-            file.writelines(f"{json.dumps(image)}\n".encode() for image in images)
+            file.writelines(image.line for image in images)
     except OSError as error:
         raise RunError(f"{path}: cannot be written: {error.strerror or error}.") from error
 
@@ -77,10 +128,9 @@ def check_same_images(folder: Path, images: Iterable[ListedImage]) -> None:
         RunError: Images are gone, new, or have another content; the message counts them and names
             the first. Or the list is damaged.
     """
-    path = folder / FILE
-    if not os.path.lexists(path):
+    listed, present = read_images(folder), iter(images)
+    if listed is None:
         return
-    listed, present = _read(path), iter(images)
     for before, now in zip_longest(listed, present):
         if before is None or now is None or not _equal(before, now):
             break

@@ -247,6 +247,7 @@ class Summary(FileModel):
     versions: Annotated[dict[str, str], Many] = {}
     epochs: Count | None = None
     images: Images = Images()
+    skipped: Images = Images()
     parameters: Parameters = Parameters()
     best: MetricsLine | None = None
     timings: Timings = Timings()

@@ -1,0 +1,102 @@
+"""What a card is made from: the run's files, the catalogue, and one evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from isotune.catalogue.entries import chosen_backbone
+from isotune.data.folders import one_form
+from isotune.data.images import open_labeled
+from isotune.experiment.listed_images import listed_split
+from isotune.experiment.result import Run
+from isotune.interfaces.backbone import BackboneEntry, PublishedWeights
+from isotune.interfaces.versions import versions
+from isotune.plugins import Plugins
+from isotune.reports.comparison import RunFigures, read_figures
+from isotune.reports.mistakes import Mistakes, find_mistakes
+from isotune.runs.checkpoints import CheckpointStore
+from isotune.runs.images import ImagesSummary, read_images, summarize_images
+from isotune.runs.schema import Manifest, Summary
+from isotune.training.evaluation import Evaluation
+
+MISTAKES = 12
+"""Number of mistakes that a card shows."""
+
+
+@dataclass(frozen=True)
+class CardFacts:
+    """What is known of a run's model.
+
+    Attributes:
+        run: The run.
+        entry: The backbone's entry in the catalogue.
+        figures: What the run folder says of the training.
+        summary: What the run says of itself.
+        manifest: The manifest of the checkpoint that the model is from; None if the run has not
+            kept it.
+        evaluation: The model on the validation images.
+        mistakes: The most confident mistakes, named by the images' names in their split.
+        evaluated: The images of the evaluation.
+        listed: The images of the training; None for runs of Isotune 0.1.0, which have no list.
+        versions: Versions of the packages that evaluated the model.
+    """
+
+    run: Run
+    entry: BackboneEntry
+    figures: RunFigures
+    summary: Summary
+    manifest: Manifest | None
+    evaluation: Evaluation
+    mistakes: Mistakes
+    evaluated: ImagesSummary
+    listed: ImagesSummary | None
+    versions: Mapping[str, str]
+
+    @property
+    def published(self) -> PublishedWeights | None:
+        """The published weights that training started from, if it did from some."""
+        return self.entry.weights.get(self.run.spec.backbone.weights)
+
+    def count(self, label: int, split: str) -> int | None:
+        """Returns the number of images of a class; None if it is unknown."""
+        if split == "val":
+            return int((self.evaluation.labels == label).sum())
+        if self.listed is None:
+            return None
+        return self.listed.counts.get(split, {}).get(one_form(self.run.classes[label]), 0)
+
+
+def gather(run: Run, data: str | Path | None, plugins: Plugins) -> CardFacts:
+    """Evaluates a run's model once, and reads what its folder says.
+
+    Args:
+        run: The run.
+        data: Folder of the dataset, if it is not where the spec says.
+        plugins: Where backbones are found.
+
+    Raises:
+        DatasetError: The validation images are missing or broken.
+        RunError: A file of the run is damaged, or an output of the model is not finite.
+    """
+    spec, split = run.spec, run.spec.dataset.splits.val
+    listed = read_images(run.path)
+    source = open_labeled(spec, run.classes, None, data)
+    evaluation = run.evaluate_source(source)
+    images = list(listed_split("val", source, spec.dataset, data))
+    positions = {source.identify(index): image.name for index, image in enumerate(images)}
+    mistakes = find_mistakes(source, evaluation, MISTAKES, name=spec.name, split=split)
+    shown = [replace(each, identity=positions[each.identity]) for each in mistakes.shown]
+    return CardFacts(
+        run=run,
+        entry=chosen_backbone(spec.backbone, run.backend.name, plugins),
+        figures=read_figures(run.path),
+        summary=run.folder.summary(),
+        manifest=CheckpointStore(run.folder.checkpoints).manifest_at(run.best.steps),
+        evaluation=evaluation,
+        mistakes=replace(mistakes, shown=shown),
+        evaluated=summarize_images(images),
+        listed=None if listed is None else summarize_images(listed),
+        versions=versions(run.backend),
+    )

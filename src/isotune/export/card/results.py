@@ -1,0 +1,194 @@
+"""The sections of a card that hold figures: data, metrics, curves, classes, mistakes."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from isotune.export.card.document import (
+    Block,
+    Facts,
+    Gallery,
+    Matrix,
+    Paragraph,
+    Plot,
+    Rows,
+    Section,
+)
+from isotune.export.card.facts import CardFacts
+from isotune.export.card.metadata import dataset_name
+from isotune.metrics import METRICS
+from isotune.metrics.calibration import BINS, reliability
+from isotune.metrics.precision_recall import class_figures
+from isotune.reports.calibration import reliability_figure, reliability_table
+from isotune.reports.confusion import confusion_figure
+from isotune.reports.curves import curves_figure
+from isotune.reports.metrics import further, heading, written
+from isotune.reports.mistakes import summary
+from isotune.reports.numbers import count, percent, significant
+from isotune.reports.tables import Table
+from isotune.storage.downloads.address import shown
+
+FEW = 12
+"""Largest number of classes whose confusion matrix is a table."""
+
+EPOCHS, CONFUSIONS = 30, 20
+"""Largest numbers of epochs and of confused pairs of classes in a table."""
+
+
+def result_sections(facts: CardFacts) -> list[Section]:
+    """Returns the sections that hold figures, in order."""
+    return [
+        _data(facts),
+        _metrics(facts),
+        _curves(facts),
+        _classes(facts),
+        _confusion(facts),
+        _calibration(facts),
+        _mistakes(facts),
+    ]
+
+
+def _data(facts: CardFacts) -> Section:
+    dataset, skipped, trained = facts.run.spec.dataset, facts.summary.skipped, facts.figures
+    rows = {
+        "Dataset": f"{dataset_name(facts)}, format '{dataset.format}'",
+        "Source": "unknown" if dataset.url is None else shown(dataset.url),
+        "Images": f"{_number(facts.summary.images.train)} for training (split"
+        f" '{dataset.splits.train}'), {_number(trained.val_images)} for validation (split"
+        f" '{dataset.splits.val}')",
+        "Skipped": f"{_number(skipped.train)} of the training images and {_number(skipped.val)} of"
+        " the validation images, which could not be read",
+        "Collected by and how": "unknown; the author has not said",
+    }
+    blocks: list[Block] = [Facts(rows)]
+    if note := _difference(facts):
+        blocks.append(Paragraph(note))
+    table = Table(["class", "training images", "validation images"])
+    for label, name in enumerate(facts.run.classes):
+        train = facts.count(label, "train")
+        table.add(name, _number(train), _number(facts.count(label, "val")))
+    return Section("Data", [*blocks, Rows(table, "Images by class")])
+
+
+def _difference(facts: CardFacts) -> str | None:
+    """Returns a sentence if the evaluated images are not those of the training."""
+    if facts.listed is None:
+        return None
+    if facts.listed.fingerprints.get("val") == facts.evaluated.fingerprints.get("val"):
+        return None
+    return (
+        "The images of this card's figures are not the validation images of the training: some"
+        " were added, removed or changed since."
+    )
+
+
+def _metrics(facts: CardFacts) -> Section:
+    table = Table(["metric", "value", "in training"])
+    for name, value in facts.evaluation.metrics.items():
+        key = f"val_{name}"
+        recorded = written(key, facts.run.best.value(key), exact=True)
+        table.add(METRICS[name].label, written(key, value, exact=True), recorded)
+    images = count(len(facts.evaluation.labels), "validation image")
+    text = (
+        f"On {images}, computed by {facts.run.engine} for this card, beside the values that"
+        f" training recorded in epoch {facts.run.best.epoch} (a dash: not recorded)."
+    )
+    return Section("Metrics", [Paragraph(text), Rows(table, "Metrics on the validation images")])
+
+
+def _curves(facts: CardFacts) -> Section:
+    figures = facts.figures
+    if not figures.history:
+        return Section("Learning curves", [Paragraph("No epoch of the run has ended.")])
+    further_names = further(figures.history)
+    columns = ["train_loss", "train_accuracy", "val_loss", "val_accuracy", *further_names]
+    names = {name: heading(name) for name in further_names}
+    names |= {
+        "train_loss": "training loss",
+        "train_accuracy": "training accuracy",
+        "val_loss": "validation loss",
+        "val_accuracy": "validation accuracy",
+    }
+    table = Table(["epoch", "learning rate", *(names[name] for name in columns)])
+    best = None if figures.best is None else figures.best.epoch
+    chosen = _spread(len(figures.history), None if best is None else best - 1)
+    for metrics in (figures.history[index] for index in chosen):
+        mark = f"{metrics.epoch} (best)" if metrics.epoch == best else str(metrics.epoch)
+        values = [written(name, metrics.value(name), exact=True) for name in columns]
+        table.add(mark, significant(metrics.learning_rate), *values)
+    caption = "Epochs"
+    if len(chosen) < len(figures.history):
+        caption = f"{len(chosen)} of {count(len(figures.history), 'epoch')}"
+    plot = Plot(
+        lambda: curves_figure([figures]),
+        "Loss, accuracy and learning rate over the epochs",
+        narrow=lambda: curves_figure([figures], columns=1),
+    )
+    return Section("Learning curves", [plot, Rows(table, caption)])
+
+
+def _spread(total: int, best: int | None) -> list[int]:
+    """Returns positions of epochs, evenly spaced, with the first, the last and the best one."""
+    evenly = np.linspace(0, total - 1, min(total, EPOCHS)).round().astype(int).tolist()
+    return sorted({*evenly, *([] if best is None or best >= total else [best])})
+
+
+def _classes(facts: CardFacts) -> Section:
+    figures = class_figures(facts.evaluation.confusion)
+    table = Table(["class", "images", "predicted", "correct", "precision", "recall", "F1"])
+    for name, row in zip(facts.run.classes, zip(*figures, strict=True), strict=True):
+        table.add(name, *(f"{number:,}" for number in row[:3]), *map(percent, row[3:]))
+    text = "A dash stands where there is no image to divide by."
+    blocks: list[Block] = [Rows(table, "Figures of each class on the validation images")]
+    if any(np.isnan(each).any() for each in figures[3:]):
+        blocks.append(Paragraph(text))
+    return Section("Classes", blocks)
+
+
+def _confusion(facts: CardFacts) -> Section:
+    matrix, classes = facts.evaluation.confusion, facts.run.classes
+    if len(classes) <= FEW:
+        caption = "Number of images; a row is a true class, a column a predicted one"
+        return Section("Confusion", [Matrix(classes, matrix.tolist(), caption)])
+    spec = facts.run.spec
+    plot = Plot(
+        lambda: confusion_figure(matrix, classes, spec.name, spec.dataset.splits.val),
+        "Confusion matrix; a row is a true class, a column a predicted one",
+    )
+    wrong = matrix - np.diag(matrix.diagonal())
+    if not wrong.any():
+        return Section("Confusion", [plot, Paragraph("No image was classified wrongly.")])
+    table = Table(["true class", "predicted class", "images", "of the true class"])
+    table.align = ["left", "left", "right", "right"]
+    order = np.argsort(-wrong, axis=None, kind="stable")[:CONFUSIONS]
+    for true, predicted in zip(*np.unravel_index(order, wrong.shape), strict=True):
+        if images := int(wrong[true, predicted]):
+            share = percent(images / matrix[true].sum())
+            table.add(classes[true], classes[predicted], f"{images:,}", share)
+    return Section("Confusion", [plot, Rows(table, "The classes that are confused most often")])
+
+
+def _calibration(facts: CardFacts) -> Section:
+    figures = reliability(facts.evaluation)
+    error = percent(facts.evaluation.metrics["expected_calibration_error"], 2)
+    text = (
+        f"Expected calibration error: {error}, the mean distance between confidence and accuracy"
+        f" over {BINS} bins of confidence, weighted by images (Guo et al., 2017). Confidence is the"
+        " probability of the predicted class."
+    )
+    plot = Plot(lambda: reliability_figure(figures), "Reliability diagram")
+    rows = Rows(reliability_table(figures), "Bins of confidence that have images")
+    return Section("Calibration", [Paragraph(text), plot, rows])
+
+
+def _mistakes(facts: CardFacts) -> Section:
+    found = facts.mistakes
+    blocks: list[Block] = [Paragraph(f"{summary(found)}.")]
+    if found.shown:
+        caption = f"The {len(found.shown)} most confident mistakes"
+        blocks.append(Gallery(found, caption))
+    return Section("Worst mistakes", blocks)
+
+
+def _number(value: int | None) -> str:
+    return "unknown" if value is None else f"{value:,}"

@@ -1,0 +1,220 @@
+"""The sections of a card: what the model is, and what is known of its use and its origin."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import PurePath
+
+import yaml
+
+from isotune.export.card.document import Block, Facts, Items, Listing, Paragraph, Rows, Section
+from isotune.export.card.facts import CardFacts
+from isotune.export.card.results import result_sections
+from isotune.printable import printable
+from isotune.reports.describe import described_freeze, described_head
+from isotune.reports.metrics import heading
+from isotune.reports.numbers import NONE, count, duration, percent
+from isotune.reports.tables import Table
+from isotune.runs.checkpoint import MODEL
+from isotune.runs.schema import Manifest
+from isotune.spec.experiment import ExperimentSpec
+from isotune.spec.load import dump_spec
+from isotune.spec.loss import LossName
+from isotune.spec.transforms import output_size
+from isotune.storage.downloads.address import shown
+
+NAMED = 20
+"""Number of classes that a sentence names."""
+
+UNKNOWN = "unknown; the author has not said"
+
+PROBABILITIES: dict[LossName, str] = {
+    "cross_entropy": "softmax: the probabilities of all classes sum to 1",
+    "binary_cross_entropy": "sigmoid of each output",
+}
+"""What the probabilities of a model are, by the loss of its training."""
+
+
+def sections(facts: CardFacts) -> list[Section]:
+    """Returns the sections of a card, in order."""
+    return [
+        _model(facts),
+        _use(facts),
+        _license(facts),
+        *result_sections(facts),
+        _training(facts),
+        _provenance(facts),
+    ]
+
+
+def _model(facts: CardFacts) -> Section:
+    run, figures = facts.run, facts.figures
+    accuracy = percent(facts.evaluation.accuracy, 2)
+    images = count(len(facts.evaluation.labels), "validation image")
+    text = (
+        f"This model tells {count(len(run.classes), 'class', 'classes')} of images apart:"
+        f" {_some(run.classes)}. It classifies {accuracy} of {images} correctly."
+    )
+    parameters = "unknown" if figures.parameters is None else f"{figures.parameters:,}"
+    if figures.trainable is not None:
+        parameters += f", {figures.trainable:,} of them trained in the first epoch"
+    size = output_size(run.spec.transforms.val or ())
+    pixels = "the size of each image" if size is None else f"{size[1]} x {size[0]} pixels"
+    rows = {
+        "Backbone": run.spec.backbone.name,
+        "Head": described_head(run.spec.head),
+        "Frozen": described_freeze(run.spec.freeze),
+        "Parameters": parameters,
+        "Input": f"RGB, {pixels}; the specification below has resize, crop and normalization",
+        "Output": PROBABILITIES[run.spec.loss.name],
+    }
+    return Section("Model", [Paragraph(text), Facts(rows)])
+
+
+def _use(facts: CardFacts) -> Section:
+    rows = {"Intended use": UNKNOWN, "Uses out of scope": UNKNOWN, "Risks and biases": UNKNOWN}
+    return Section(
+        "Use and limitations",
+        [
+            Facts(rows),
+            Paragraph("Limitations that follow from the run:"),
+            Items(list(_limitations(facts))),
+            Paragraph("Other limitations: unknown."),
+        ],
+    )
+
+
+def _limitations(facts: CardFacts) -> Iterable[str]:
+    run, evaluation = facts.run, facts.evaluation
+    yield "The model always names one of its classes, whatever an image shows."
+    if evaluation.have_images.sum() < len(run.classes):
+        without = [n for n, has in zip(run.classes, evaluation.have_images, strict=True) if not has]
+        yield f"There is no validation image of {_some(without)}."
+    if facts.figures.best is not None:
+        monitored = heading(run.spec.checkpoint.monitor)
+        yield (
+            f"The best epoch was chosen by {monitored} on the validation images that the figures"
+            " below are from, so they are optimistic. No figure is from images without a part in"
+            " that choice."
+        )
+    shared = None if facts.listed is None else facts.listed.shared
+    if shared:
+        has = "has" if shared == 1 else "have"
+        yield f"{count(shared, 'validation image')} {has} the same content as a training image."
+    if facts.listed is None or shared is None:
+        yield "Whether a validation image is also a training image is unknown."
+
+
+def _license(facts: CardFacts) -> Section:
+    rows = {
+        "This model": UNKNOWN,
+        "Pretrained weights": _weights_license(facts),
+        "Training images": UNKNOWN,
+    }
+    return Section("License", [Facts(rows)])
+
+
+def _weights_license(facts: CardFacts) -> str:
+    weights, published = facts.run.spec.backbone.weights, facts.published
+    if weights == "none":
+        return "none were used"
+    if published is None:
+        return "unknown; they are a file of the author's, no published weights that Isotune knows"
+    if published.license is None:
+        return "unknown; terms of the images that they were trained on may apply"
+    where = f", see {published.license_url}" if published.license_url else ""
+    return f"{published.license}{where}; its terms may apply to this model, too"
+
+
+def _training(facts: CardFacts) -> Section:
+    text = (
+        "The specification of the experiment, with every default. Of absolute paths it has only"
+        " the last part, of addresses no user name, password or query."
+    )
+    return Section("Training", [Paragraph(text), Listing(public_spec(facts.run.spec), "yaml")])
+
+
+def public_spec(spec: ExperimentSpec) -> str:
+    """Returns a spec as YAML, without what should not leave a machine."""
+    plain = dump_spec(spec)
+    places = ((plain["dataset"], "path"), (plain["backbone"], "weights"))
+    for part, name in places:
+        if PurePath(part[name]).is_absolute():
+            part[name] = PurePath(part[name]).name
+        if part["url"] is not None:
+            part["url"] = shown(part["url"])
+    text = yaml.safe_dump(plain, sort_keys=False, width=90)
+    return "\n".join(map(printable, text.splitlines()))
+
+
+def _provenance(facts: CardFacts) -> Section:
+    manifest, listed = facts.manifest, facts.listed
+    unlisted = "unknown: the run is of a version that did not list its images"
+    prints = {} if listed is None else listed.fingerprints
+    rows = {
+        "Pretrained weights": _pretrained(facts),
+        "Training images": prints.get("train", unlisted),
+        "Validation images": prints.get("val", unlisted),
+        **_checkpoint(manifest),
+        "Run": _state(facts),
+        "Figures computed by": facts.run.engine,
+    }
+    blocks: list[Block] = [
+        Paragraph(
+            "Hashes are SHA-256: of the checkpoint's file of weights, and of the lines of each"
+            " split in the run's list of images, which hold every image's class, name and hash."
+        ),
+        Facts(rows),
+    ]
+    if manifest is not None:
+        blocks.append(Rows(_lineage(manifest), "Who trained, and from which step on"))
+    return Section("Provenance", [*blocks, Rows(_versions(facts), "Versions of packages")])
+
+
+def _checkpoint(manifest: Manifest | None) -> dict[str, str]:
+    if manifest is None:
+        return {"Checkpoint": "unknown: the run has not kept it"}
+    return {
+        "Checkpoint": f"{manifest.name}, after {count(manifest.step, 'training step')}",
+        "Weights of this model": manifest.sha256.get(MODEL, "unknown"),
+    }
+
+
+def _state(facts: CardFacts) -> str:
+    state, seconds = facts.figures.state, facts.figures.seconds
+    epochs = count(len(facts.figures.history), "epoch")
+    trained = "" if seconds is None else f" in {duration(seconds)}"
+    return f"{state} after {epochs}{trained}"
+
+
+def _lineage(manifest: Manifest) -> Table:
+    table = Table(["from step", "backend", "device"], ["right", "left", "left"])
+    for entry in manifest.lineage:
+        table.add(f"{entry.step:,}", entry.backend, entry.device)
+    return table
+
+
+def _versions(facts: CardFacts) -> Table:
+    trained, here = facts.figures.versions, facts.versions
+    table = Table(["package", "in training", "for this card"], ["left", "left", "left"])
+    for package in dict.fromkeys((*trained, *here)):
+        table.add(package, trained.get(package, NONE), here.get(package, NONE))
+    return table
+
+
+def _pretrained(facts: CardFacts) -> str:
+    spec, published = facts.run.spec.backbone, facts.published
+    if spec.weights == "none":
+        return "none; training began with random values"
+    if published is None:
+        name = PurePath(spec.weights).name
+        known = f"SHA-256 begins with {spec.sha256}" if spec.sha256 else "SHA-256 unknown"
+        return f"{name}; {known}"
+    if published.hub:
+        return f"'{spec.weights}': {published.hub} on the Hugging Face Hub; SHA-256 unknown"
+    return f"'{spec.weights}': {published.file}, whose SHA-256 begins with {published.sha256}"
+
+
+def _some(names: Sequence[str]) -> str:
+    listed = ", ".join(names[:NAMED])
+    return listed if len(names) <= NAMED else f"{listed} and {len(names) - NAMED} more"
