@@ -51,7 +51,7 @@ def _draw(reliability: Reliability) -> Figure:
     axes.bar(left, np.nan_to_num(reliability.accuracy), color=SERIES[0], label="accuracy", **bars)
     has = reliability.images > 0
     axes.plot(
-        reliability.confidence[has], reliability.accuracy[has], "o", markersize=4,
+        reliability.confidence[has], reliability.accuracy[has], "o", markersize=4, clip_on=False,
         color=SERIES[1], label="at the mean confidence",
     )  # fmt: skip
     axes.plot([0, 1], [0, 1], color=FAINT, linestyle=(0, (4, 2)), label="perfect calibration")

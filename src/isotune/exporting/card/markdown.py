@@ -11,7 +11,7 @@ import re
 import yaml
 from typing_extensions import assert_never
 
-from isotune.export.card.document import (
+from isotune.exporting.card.document import (
     Block,
     Card,
     Facts,

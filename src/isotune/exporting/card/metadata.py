@@ -9,7 +9,7 @@ import math
 from pathlib import PurePath
 from typing import Any
 
-from isotune.export.card.facts import CardFacts
+from isotune.exporting.card.facts import CardFacts
 from isotune.metrics import METRICS
 from isotune.printable import printable
 

@@ -7,9 +7,9 @@ from pathlib import PurePath
 
 import yaml
 
-from isotune.export.card.document import Block, Facts, Items, Listing, Paragraph, Rows, Section
-from isotune.export.card.facts import CardFacts
-from isotune.export.card.results import result_sections
+from isotune.exporting.card.document import Block, Facts, Items, Listing, Paragraph, Rows, Section
+from isotune.exporting.card.facts import CardFacts
+from isotune.exporting.card.results import result_sections
 from isotune.printable import printable
 from isotune.reports.describe import described_freeze, described_head
 from isotune.reports.metrics import heading
@@ -57,7 +57,7 @@ def _model(facts: CardFacts) -> Section:
     )
     parameters = "unknown" if figures.parameters is None else f"{figures.parameters:,}"
     if figures.trainable is not None:
-        parameters += f", {figures.trainable:,} of them trained in the first epoch"
+        parameters += f"; {figures.trainable:,} of them trained in the first epoch"
     size = output_size(run.spec.transforms.val or ())
     pixels = "the size of each image" if size is None else f"{size[1]} x {size[0]} pixels"
     rows = {

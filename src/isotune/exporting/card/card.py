@@ -7,12 +7,12 @@ from pathlib import Path
 
 from isotune.errors import RunError, SpecError
 from isotune.experiment.result import Run
-from isotune.export.card.document import Card
-from isotune.export.card.facts import gather
-from isotune.export.card.html import as_html
-from isotune.export.card.markdown import as_markdown
-from isotune.export.card.metadata import metadata
-from isotune.export.card.sections import sections
+from isotune.exporting.card.document import Card
+from isotune.exporting.card.facts import gather
+from isotune.exporting.card.html import as_html
+from isotune.exporting.card.markdown import as_markdown
+from isotune.exporting.card.metadata import metadata
+from isotune.exporting.card.sections import sections
 from isotune.plugins import Plugins
 from isotune.plugins import plugins as default_plugins
 from isotune.storage.atomic import write_atomically

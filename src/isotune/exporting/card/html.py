@@ -17,7 +17,7 @@ from xml.etree.ElementTree import Element, tostring
 from typing_extensions import assert_never
 
 from isotune.errors import IsotuneError
-from isotune.export.card.document import (
+from isotune.exporting.card.document import (
     Block,
     Card,
     Facts,

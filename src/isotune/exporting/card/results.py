@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from isotune.export.card.document import (
+from isotune.exporting.card.document import (
     Block,
     Facts,
     Gallery,
@@ -14,8 +14,8 @@ from isotune.export.card.document import (
     Rows,
     Section,
 )
-from isotune.export.card.facts import CardFacts
-from isotune.export.card.metadata import dataset_name
+from isotune.exporting.card.facts import CardFacts
+from isotune.exporting.card.metadata import dataset_name
 from isotune.metrics import METRICS
 from isotune.metrics.calibration import BINS, reliability
 from isotune.metrics.precision_recall import class_figures
@@ -104,10 +104,10 @@ def _curves(facts: CardFacts) -> Section:
     columns = ["train_loss", "train_accuracy", "val_loss", "val_accuracy", *further_names]
     names = {name: heading(name) for name in further_names}
     names |= {
-        "train_loss": "training loss",
-        "train_accuracy": "training accuracy",
-        "val_loss": "validation loss",
-        "val_accuracy": "validation accuracy",
+        "train_loss": "train loss",
+        "train_accuracy": "train accuracy",
+        "val_loss": "val loss",
+        "val_accuracy": "val accuracy",
     }
     table = Table(["epoch", "learning rate", *(names[name] for name in columns)])
     best = None if figures.best is None else figures.best.epoch
