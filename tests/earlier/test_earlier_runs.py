@@ -113,6 +113,18 @@ def test_it_opens_and_evaluates(name: str, folder: Path, tmp_path: Path) -> None
             assert figures(run.best) == truth["best"]
 
 
+@pytest.mark.parametrize("name", TRUTH)
+def test_it_gets_a_model_card(name: str, folder: Path, tmp_path: Path) -> None:
+    truth = TRUTH[name]
+    call("export", folder, tmp_path / "card.html")
+    call("export", folder, tmp_path / "card.md")
+    text = (tmp_path / "card.md").read_text("utf-8")
+    accuracy = 100 * truth["evaluations"]["best"]["accuracy"]
+    assert f"It classifies {accuracy:.2f}% of " in text
+    assert f"| 0 | {truth['backend']} | cpu |" in text
+    assert "did not list its images" in text
+
+
 @pytest.mark.parametrize("state", ["finished", "stopped"])
 @pytest.mark.parametrize(("wrote", "reads"), [("torch", "mindspore"), ("mindspore", "torch")])
 def test_the_other_backend_opens_it(wrote: str, reads: str, state: str, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from isotune.data.images import open_labeled
 from isotune.errors import BackendError, RunError, SpecError, nearest
 from isotune.experiment.open import moved, open_run
 from isotune.experiment.result import Run
+from isotune.exporting.card.card import write_card
 from isotune.exporting.manifest import (
     ExportManifest,
     Origin,
@@ -35,6 +36,9 @@ from isotune.training.isolation import isolated
 FORMATS = {".onnx": "onnx"}
 """File formats by ending."""
 
+CARDS = (".md", ".html")
+"""Endings of model cards."""
+
 ACCEPTED_LOSS = 0.01
 """Accuracy that a model may lose by default where its numbers are reduced, in [0, 1]."""
 
@@ -48,17 +52,16 @@ class Exported:
 
     Attributes:
         path: The file.
-        manifest: Its metadata, with the report of its verification.
+        manifest: Its metadata, with the report of its verification; None for a model card.
     """
 
     path: Path
-    manifest: ExportManifest
+    manifest: ExportManifest | None = None
 
     @property
-    def report(self) -> VerificationReport:
-        """How the file compares with the run."""
-        assert self.manifest.verification is not None, "only a draft has none"
-        return self.manifest.verification
+    def report(self) -> VerificationReport | None:
+        """How the file compares with the run; None for a model card."""
+        return None if self.manifest is None else self.manifest.verification
 
 
 def export(
@@ -75,20 +78,23 @@ def export(
     plugins: Plugins = default_plugins,
     tell: Tell = lambda line: None,
 ) -> Exported:
-    """Writes a run's model to a file, after it was compared with the run.
+    """Writes a run's model to a file, after it was compared with the run, or writes a model card.
 
-    Both models evaluate every validation image. If they do not agree, no file is written.
+    Both models evaluate every validation image. If they do not agree, no file is written. For a
+    card (``.md``, ``.html``), the run evaluates them once.
 
     Args:
         run: A run, or a run folder.
-        file: The file, whose ending says what it is: ``.onnx``. An existing one is replaced.
+        file: The file, whose ending says what it is: ``.onnx``, ``.md`` or ``.html``. An existing
+            one is replaced.
         precision: What the file's model computes in.
         preprocess: What of the preprocessing is in the graph: ``normalize``, or ``full`` for
             resize and crop, too.
         accept_loss: Largest loss of accuracy, in [0, 1], with another precision than fp32; None
             takes 0.01.
         data: Folder of another dataset to compare on, as :meth:`Run.evaluate` takes it.
-        backend: Name of the backend that writes the graph; None takes the best usable one.
+        backend: Name of the backend that writes the graph; None takes the best usable one. For a
+            card, the backend that evaluates the run, as :func:`isotune.open_run` takes it.
         device: Where the run is evaluated.
         checkpoint: As :func:`isotune.open_run` takes it, if `run` is a folder.
         plugins: Where backends and backbones are found.
@@ -101,6 +107,17 @@ def export(
         DatasetError: The validation images are missing or broken.
     """
     target = Path(file)
+    if target.suffix.lower() in CARDS:
+        if (precision, preprocess, accept_loss) != ("fp32", "normalize", None):
+            raise SpecError(
+                f"{target}: a model card holds no model, so it takes no precision, no"
+                " preprocessing and no accepted loss."
+            )
+        if not isinstance(run, Run):
+            run = open_run(
+                run, backend=backend, device=device, checkpoint=checkpoint, plugins=plugins
+            )
+        return Exported(write_card(run, target, data=data, plugins=plugins))
     form = _form(target)
     import_onnx()
     trained = _reference(run, device, checkpoint, form, plugins)
@@ -130,9 +147,10 @@ def export(
 def _form(path: Path) -> str:
     if form := FORMATS.get(path.suffix.lower()):
         return form
+    known = (*FORMATS, *CARDS)
     raise SpecError(
-        f"{path}: its ending should say what it is: {', '.join(FORMATS)}."
-        f"{nearest(path.suffix, FORMATS)}"
+        f"{path}: its ending should say what it is: {', '.join(known)}."
+        f"{nearest(path.suffix, known)}"
     )
 
 

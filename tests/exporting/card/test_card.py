@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import isotune
 from exporting.card.conftest import HOSTILE
 from isotune.catalogue.entries import catalogue
 from isotune.errors import DatasetError, RunError, SpecError
@@ -53,7 +54,7 @@ def rows(facts: CardFacts, caption: str) -> list[tuple[str, ...]]:
 def test_figures_and_hashes_are_those_of_the_run(facts: CardFacts, run: Run) -> None:
     evaluation, text = run.evaluate(), as_markdown(make_card(run, plugins=PLUGINS))
     assert f"{100 * evaluation.accuracy:.2f}% of 18 validation images correctly" in text
-    values = {name: value for name, value, _ in rows(facts, "Metrics on")}
+    values = {name: value for name, value, _ in rows(facts, "Metrics")}
     assert values["macro F1"] == f"{100 * evaluation.metrics['macro_f1']:.2f}%"
     lines = (run.path / FILE).read_bytes().splitlines(keepends=True)
     known = said(facts)
@@ -166,9 +167,10 @@ def test_a_card_has_tables_without_matplotlib(
 
 def test_images_that_changed_since_are_said_to_have(run: Run, tmp_path: Path) -> None:
     data = shutil.copytree(run.spec.dataset.path, tmp_path / "images")
-    assert "added, removed or changed" not in as_markdown(make_card(run, data, PLUGINS))
+    note = "another dataset was given, or images were added"
+    assert note not in as_markdown(make_card(run, data, PLUGINS))
     shutil.copy(data / "train" / HOSTILE[0] / "1.png", data / "val" / HOSTILE[0] / "1.png")
-    assert "added, removed or changed" in as_markdown(make_card(run, data, PLUGINS))
+    assert note in as_markdown(make_card(run, data, PLUGINS))
 
 
 def test_duplicates_of_training_images_are_a_limitation(facts: CardFacts) -> None:
@@ -196,6 +198,15 @@ def test_the_spec_of_a_card_has_no_paths_and_secrets(run: Run) -> None:
     assert not {"secret", "token"} & set(text.replace("@", ":").replace("?", ":").split(":"))
     assert "path: www.images `x`" in text
     assert str(Path(run.spec.dataset.path).parent) not in text
+
+
+def test_export_writes_cards(run: Run, tmp_path: Path) -> None:
+    for ending in ("md", "HTML"):
+        exported = isotune.export(run, tmp_path / f"new/card.{ending}", plugins=PLUGINS)
+        assert (exported.path, exported.report) == (tmp_path / f"new/card.{ending}", None)
+        assert "61.11%" in exported.path.read_text()
+    with pytest.raises(SpecError, match=r"card.md: a model card holds no model, so it takes no"):
+        isotune.export(run, tmp_path / "card.md", precision="int8", plugins=PLUGINS)
 
 
 def test_a_failure_leaves_the_older_card(

@@ -31,7 +31,7 @@ class Preprocess(str, Enum):
 
 def export(
     run: RunPath,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A .onnx file to write.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A .onnx, .md or .html file.")],
     precision: Annotated[
         Precision, typer.Option(help="What the model computes in.")
     ] = Precision.FP32,
@@ -50,9 +50,10 @@ def export(
     device: Device = "auto",
     checkpoint: Checkpoint = "best",
 ) -> None:
-    """Export a run's model to a file that is compared with the run first.
+    """Export a run's model to a file that is compared with the run first, or a model card.
 
-    Both evaluate every validation image. If they do not agree, no file is written.
+    Both evaluate every validation image. If they do not agree, no file is written. A .md or .html
+    file is a model card: what is known of the data, the training and the model.
     """
     from isotune.cli.console import output, show
     from isotune.exporting.export import export as export_file
@@ -70,7 +71,7 @@ def export(
         checkpoint=checkpoint,
         tell=lambda line: show(console, line),
     )
-    for line in _lines(exported.report):
+    for line in _lines(exported.report) if exported.report else []:
         show(console, f"  {line}")
     show(console, f"wrote {exported.path}")
 

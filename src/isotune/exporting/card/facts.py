@@ -16,6 +16,7 @@ from isotune.interfaces.versions import versions
 from isotune.plugins import Plugins
 from isotune.reports.comparison import RunFigures, read_figures
 from isotune.reports.mistakes import Mistakes, find_mistakes
+from isotune.reports.numbers import count
 from isotune.runs.checkpoints import CheckpointStore
 from isotune.runs.images import ImagesSummary, read_images, summarize_images
 from isotune.runs.schema import Manifest, Summary
@@ -59,13 +60,29 @@ class CardFacts:
         """The published weights that training started from, if it did from some."""
         return self.entry.weights.get(self.run.spec.backbone.weights)
 
-    def count(self, label: int, split: str) -> int | None:
-        """Returns the number of images of a class; None if it is unknown."""
-        if split == "val":
-            return int((self.evaluation.labels == label).sum())
+    @property
+    def same_images(self) -> bool:
+        """Whether the images of the evaluation are the validation images of the training.
+
+        They are taken for it where the run has no list.
+        """
+        if self.listed is None:
+            return True
+        return self.listed.fingerprints.get("val") == self.evaluated.fingerprints.get("val")
+
+    @property
+    def images(self) -> str:
+        """How many images the evaluation has, and which."""
+        number = len(self.evaluation.labels)
+        if self.same_images:
+            return count(number, "validation image")
+        return f"{count(number, 'image')} of another dataset"
+
+    def trained_on(self, label: int) -> int | None:
+        """Returns the number of training images of a class; None if it is unknown."""
         if self.listed is None:
             return None
-        return self.listed.counts.get(split, {}).get(one_form(self.run.classes[label]), 0)
+        return self.listed.counts.get("train", {}).get(one_form(self.run.classes[label]), 0)
 
 
 def gather(run: Run, data: str | Path | None, plugins: Plugins) -> CardFacts:

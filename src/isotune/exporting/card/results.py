@@ -61,25 +61,18 @@ def _data(facts: CardFacts) -> Section:
         "Collected by and how": "unknown; the author has not said",
     }
     blocks: list[Block] = [Facts(rows)]
-    if note := _difference(facts):
-        blocks.append(Paragraph(note))
-    table = Table(["class", "training images", "validation images"])
+    if not facts.same_images:
+        text = (
+            "The figures of this card are not from the validation images of the training: another"
+            " dataset was given, or images were added, removed or changed since."
+        )
+        blocks.append(Paragraph(text))
+    second = "validation images" if facts.same_images else "images of this card"
+    table = Table(["class", "training images", second])
     for label, name in enumerate(facts.run.classes):
-        train = facts.count(label, "train")
-        table.add(name, _number(train), _number(facts.count(label, "val")))
+        own = int((facts.evaluation.labels == label).sum())
+        table.add(name, _number(facts.trained_on(label)), f"{own:,}")
     return Section("Data", [*blocks, Rows(table, "Images by class")])
-
-
-def _difference(facts: CardFacts) -> str | None:
-    """Returns a sentence if the evaluated images are not those of the training."""
-    if facts.listed is None:
-        return None
-    if facts.listed.fingerprints.get("val") == facts.evaluated.fingerprints.get("val"):
-        return None
-    return (
-        "The images of this card's figures are not the validation images of the training: some"
-        " were added, removed or changed since."
-    )
 
 
 def _metrics(facts: CardFacts) -> Section:
@@ -88,12 +81,11 @@ def _metrics(facts: CardFacts) -> Section:
         key = f"val_{name}"
         recorded = written(key, facts.run.best.value(key), exact=True)
         table.add(METRICS[name].label, written(key, value, exact=True), recorded)
-    images = count(len(facts.evaluation.labels), "validation image")
     text = (
-        f"On {images}, computed by {facts.run.engine} for this card, beside the values that"
+        f"On {facts.images}, computed by {facts.run.engine} for this card, beside the values that"
         f" training recorded in epoch {facts.run.best.epoch} (a dash: not recorded)."
     )
-    return Section("Metrics", [Paragraph(text), Rows(table, "Metrics on the validation images")])
+    return Section("Metrics", [Paragraph(text), Rows(table, "Metrics")])
 
 
 def _curves(facts: CardFacts) -> Section:
@@ -139,7 +131,7 @@ def _classes(facts: CardFacts) -> Section:
     for name, row in zip(facts.run.classes, zip(*figures, strict=True), strict=True):
         table.add(name, *(f"{number:,}" for number in row[:3]), *map(percent, row[3:]))
     text = "A dash stands where there is no image to divide by."
-    blocks: list[Block] = [Rows(table, "Figures of each class on the validation images")]
+    blocks: list[Block] = [Rows(table, "Figures of each class")]
     if any(np.isnan(each).any() for each in figures[3:]):
         blocks.append(Paragraph(text))
     return Section("Classes", blocks)

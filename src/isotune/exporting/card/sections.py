@@ -50,10 +50,9 @@ def sections(facts: CardFacts) -> list[Section]:
 def _model(facts: CardFacts) -> Section:
     run, figures = facts.run, facts.figures
     accuracy = percent(facts.evaluation.accuracy, 2)
-    images = count(len(facts.evaluation.labels), "validation image")
     text = (
         f"This model tells {count(len(run.classes), 'class', 'classes')} of images apart:"
-        f" {_some(run.classes)}. It classifies {accuracy} of {images} correctly."
+        f" {_some(run.classes)}. It classifies {accuracy} of {facts.images} correctly."
     )
     parameters = "unknown" if figures.parameters is None else f"{figures.parameters:,}"
     if figures.trainable is not None:
@@ -89,8 +88,8 @@ def _limitations(facts: CardFacts) -> Iterable[str]:
     yield "The model always names one of its classes, whatever an image shows."
     if evaluation.have_images.sum() < len(run.classes):
         without = [n for n, has in zip(run.classes, evaluation.have_images, strict=True) if not has]
-        yield f"There is no validation image of {_some(without)}."
-    if facts.figures.best is not None:
+        yield f"No figure is from an image of {_some(without)}."
+    if facts.figures.best is not None and facts.same_images:
         monitored = heading(run.spec.checkpoint.monitor)
         yield (
             f"The best epoch was chosen by {monitored} on the validation images that the figures"
