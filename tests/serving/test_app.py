@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from clients import Client, posted
 from isotune.experiment.result import Run
+from isotune.serving.schemas import EXAMPLE
 
 Clients = Callable[..., Client]
 
@@ -92,3 +94,34 @@ def test_the_bytes_of_all_requests_are_bounded(client: Clients, photographs: lis
     responses = tight.ask(*[posted(photographs[0])] * 10)
     assert {response.status_code for response in responses} == {200, 503}
     assert {response.status_code for response in tight.ask(posted(photographs[0]))} == {200}
+
+
+def test_the_endpoints_are_documented(client: Clients) -> None:
+    everyone = client()
+    described = everyone.get("/openapi.json").json()
+    assert set(described["paths"]) == {"/predict", "/health"}
+    predict = described["paths"]["/predict"]["post"]
+    form = predict["requestBody"]["content"]["multipart/form-data"]["schema"]
+    assert set(form["properties"]) == {"images", "top"}
+    statuses = ["200", "400", "401", "403", "408", "413", "415", "421", "422", "500", "503"]
+    assert sorted(predict["responses"]) == statuses
+    for status in statuses[1:]:
+        schema = predict["responses"][status]["content"]["application/json"]["schema"]
+        assert schema == {"$ref": "#/components/schemas/Problem"}
+    page = everyone.get("/docs")
+    assert page.status_code == 200
+    for part in (
+        "POST /predict",
+        "GET /health",
+        "curl -F images=",
+        "&quot;probability&quot;: 0.987",
+    ):
+        assert part in page.text
+    assert "://" not in page.text.replace(EXAMPLE, ""), "it loads nothing"
+
+
+def test_names_in_the_documentation_are_escaped(client: Clients, run: Run) -> None:
+    named = replace(run, classes=("<script>", *run.classes[1:]))
+    page = client(named).get("/docs").text
+    assert "&lt;script&gt;" in page
+    assert "<script>" not in page

@@ -177,5 +177,5 @@ def test_a_model_that_is_not_finite_is_one_sentence(
     working = client()
     response = client(NotFinite()).ask(posted(photographs[0]))[0]
     assert response.status_code == 500
-    assert response.json()["detail"].startswith("the model's outputs for these images are not")
+    assert response.json() == {"detail": "the model failed at these images; its log says why."}
     assert "/home/me/run: the model's outputs are not finite: because." in caplog.text

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+import isotune
 from isotune.errors import DatasetError, RunError
+from isotune.experiment.classifier import Classifier
 from isotune.experiment.result import Run
 from isotune.interfaces.dataset import Batch
 from isotune.serving.service import Service
@@ -57,11 +60,16 @@ def served(classifier: Any, *requests: list[bytes], **settings: Any) -> list[Any
         service.close()
 
 
-@pytest.mark.parametrize("backend", ALL)
+@pytest.mark.parametrize("backend", [*ALL, "onnx"])
 def test_the_answers_are_those_of_predict_in_any_batch(
-    backend: str, trained: Callable[[str], Run], photographs: list[bytes]
+    backend: str, trained: Callable[[str], Run], photographs: list[bytes], tmp_path: Path
 ) -> None:
-    run = trained(backend)
+    run: Classifier
+    if backend == "onnx":
+        isotune.export(trained("torch"), tmp_path / "model.onnx")
+        run = isotune.open_exported(tmp_path / "model.onnx")
+    else:
+        run = trained(backend)
     expected = [dict(run.predict(image)) for image in photographs]
     one_by_one = [[image] for image in photographs]
     for requests in (one_by_one, [photographs], [photographs[:5], photographs[5:]]):

@@ -9,15 +9,17 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse
+from fastapi.responses import HTMLResponse, JSONResponse
 from starlette.exceptions import HTTPException
 
 from isotune.errors import DatasetError, RunError
 from isotune.experiment.classifier import Prediction
 from isotune.printable import message_line
+from isotune.serving.documentation import POLICY, documentation
 from isotune.serving.guard import Guard
 from isotune.serving.limits import Limits, Refusal
 from isotune.serving.schemas import (
+    EXAMPLE,
     FORM,
     PROBLEMS,
     ClassProbability,
@@ -58,6 +60,7 @@ def create_app(
         title=f"Isotune: {service.classifier.spec.name}",
         description=f"Classifies images as {', '.join(service.classifier.classes[:20])}.",
         version="1",
+        docs_url=None,
         redoc_url=None,
     )
     _add_routes(app, service, limits)
@@ -70,6 +73,11 @@ def create_app(
 def _add_routes(app: FastAPI, service: Service, limits: Limits) -> None:
     door = _Door(limits)
 
+    @app.get("/docs", include_in_schema=False)
+    async def docs() -> HTMLResponse:
+        headers = {"content-security-policy": POLICY}
+        return HTMLResponse(documentation(app.openapi()), headers=headers)
+
     @app.get("/health")
     async def health() -> HealthResponse:
         """Says that the service answers; needs no token."""
@@ -77,7 +85,7 @@ def _add_routes(app: FastAPI, service: Service, limits: Limits) -> None:
 
     @app.post(
         "/predict",
-        openapi_extra={"requestBody": FORM},
+        openapi_extra={"requestBody": FORM, "x-example": EXAMPLE},
         responses=PROBLEMS,
         response_model_exclude_none=True,
     )
@@ -116,9 +124,7 @@ async def _predict(service: Service, upload: Upload) -> PredictResponse:
         predictions = await service.predict(upload.contents, top, upload.names)
     except RunError as error:
         log.error("%s", error)
-        raise Refusal(
-            500, "the model's outputs for these images are not finite; the service's log says why."
-        ) from error
+        raise Refusal(500, "the model failed at these images; its log says why.") from error
     errors = [each for each in predictions if isinstance(each, DatasetError)]
     if len(errors) == len(predictions):
         more = f" Nor can the other {len(errors) - 1}." if len(errors) > 1 else ""

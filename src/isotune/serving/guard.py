@@ -24,6 +24,7 @@ OPEN = ("/health",)
 """Paths that need no token: what watches a service has none."""
 
 SECURITY_HEADERS = {
+    "content-security-policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'",
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
     "referrer-policy": "same-origin",

@@ -75,6 +75,9 @@ FORM: dict[str, Any] = {
 }
 """The body of ``POST /predict`` (OpenAPI 3.1, Request Body Object)."""
 
+EXAMPLE = "curl -F images=@garden.jpg -F images=@roof.jpg -F top=2 http://127.0.0.1:8000/predict"
+"""A call of ``POST /predict``."""
+
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"model": Problem, "description": description}
     for status, description in {

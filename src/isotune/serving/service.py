@@ -26,6 +26,9 @@ from isotune.spec.transforms import output_size
 
 T = TypeVar("T")
 
+_ANY_SIZE = (256, 256)
+"""Height and width of an image for a model that resizes images itself."""
+
 Logits = NDArray[np.float32]
 
 
@@ -64,8 +67,7 @@ class Service:
         """
         transforms = self.classifier.input_spec.transforms.val
         assert transforms is not None, "resolve() comes first"
-        size = output_size(transforms)
-        assert size is not None, "evaluation takes images of one size"
+        size = output_size(transforms) or _ANY_SIZE
         pixels = np.full((*size, 3), 128, dtype=np.uint8)
         for count in reversed(_sizes(self.classifier.batch_size)):
             self._model.submit(self._logits, [pixels] * count).result()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from isotune.cli.options import Backend, Checkpoint, Device
+from isotune.cli.options import Backend, Checkpoint, Device, Model
 
 if TYPE_CHECKING:
     from isotune.experiment.classifier import Classifier
@@ -18,7 +18,7 @@ LIMITS = "Limits"
 
 
 def serve(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="The run's folder.")],
+    model: Model,
     host: Annotated[
         str, typer.Option(help="Address to listen on; 0.0.0.0 is all of this machine's.")
     ] = "127.0.0.1",
@@ -59,7 +59,7 @@ def serve(
 
     Ctrl-C ends it, after the requests that it has taken.
     """
-    from isotune.experiment.open import open_run
+    from isotune.exporting.open import open_classifier
     from isotune.serving.server import bind, check_packages
     from isotune.serving.token import read_token
 
@@ -75,7 +75,7 @@ def serve(
     )
     token = read_token(token_file)
     with bind(host, port) as listener:
-        opened = open_run(run, backend=backend, device=device, checkpoint=checkpoint)
+        opened = open_classifier(model, backend=backend, device=device, checkpoint=checkpoint)
         _serve(opened, listener, limits, token, [host, *(allow_host or ())])
 
 
