@@ -1,0 +1,202 @@
+"""Trains every backbone for one step, exports it, and tells how far the files are from the runs.
+
+    python benchmarks/exports.py --work DIR [--backend torch] [--format onnx] [NAME ...]
+
+Each backbone runs in a new process, the smallest first. What each came to is kept in DIR, so that
+the same call continues where the last one stopped. Writes benchmarks/results/exports-*.json, one
+file for each backend and format, and of all of them benchmarks/results/exports.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from pairs import installed_versions
+from processes import UNIT
+
+import isotune
+from isotune.bench.machine import describe_machine
+from isotune.catalogue.entries import BUILT_IN
+from isotune.errors import IsotuneError
+from isotune.interfaces.backbone import BackboneEntry
+from isotune.reports.numbers import significant
+from isotune.storage import home
+
+RESULTS = Path(__file__).resolve().parent / "results"
+SPLITS = {"train": 1, "val": 8}
+"""Number of images of each class."""
+SIZE = 224
+
+Record = dict[str, Any]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", help="names of backbones; by default all")
+    parser.add_argument("--work", type=Path, required=True, help="folder of intermediate results")
+    parser.add_argument("--backend", default="torch", help="trains and writes")
+    parser.add_argument("--format", default="onnx", help="the file's ending")
+    parser.add_argument(
+        "--data", type=Path, default=None, help="folder of images; by default hymenoptera_data"
+    )
+    parser.add_argument("--timeout", type=float, default=1200, help="seconds for a backbone")
+    parser.add_argument("--retry", action="store_true", help="repeat those that failed")
+    parser.add_argument("--one", metavar="FILE", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    data = (options.data or home.datasets() / "hymenoptera_data").resolve()
+    entries = [each for each in BUILT_IN if each.name in options.names or not options.names]
+    if options.one:
+        values = exported(entries[0], options.backend, options.format, data)
+        options.one.write_text(json.dumps(values), "utf-8")
+        return
+    work = options.work.resolve() / f"{options.backend}-{options.format}"
+    work.mkdir(parents=True, exist_ok=True)
+    for entry in sorted(entries, key=lambda entry: entry.parameters or 0):
+        path = work / f"{entry.name}.json"
+        if not path.exists() or (options.retry and "error" in json.loads(path.read_text("utf-8"))):
+            command = [sys.executable, __file__, entry.name, "--backend", options.backend]
+            command += ["--format", options.format, "--data", str(data), "--work", str(work)]
+            examine([*command, "--one", str(path)], path, options.timeout)
+            print(f"{entry.name}: {path.read_text('utf-8')}", flush=True)
+            save(work, f"exports-{options.backend}-{options.format}.json")
+    save(work, f"exports-{options.backend}-{options.format}.json")
+
+
+def examine(command: list[str], path: Path, timeout: float) -> None:
+    """Runs a backbone in a new process, which writes `path`; if it cannot, its reason is there."""
+    try:
+        ended = subprocess.run(command, timeout=timeout, capture_output=True, text=True)
+    except subprocess.TimeoutExpired:
+        reason = f"did not end within {timeout:.0f} s"
+    else:
+        if not ended.returncode:
+            return
+        lines = ended.stderr.strip().splitlines() or [""]
+        reason = f"the process ended with {ended.returncode}: {lines[-1][:300]}"
+    path.write_text(json.dumps({"error": reason}), "utf-8")
+
+
+def exported(entry: BackboneEntry, backend: str, form: str, data: Path) -> Record:
+    """Trains a backbone for one step and exports it; returns the figures, or the error."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)  # so that messages have no path of this machine
+        copy_images(data, Path("images"))
+        run = isotune.run(experiment(entry), backend=backend, device="cpu", output="run")
+        begin = time.perf_counter()
+        try:
+            result = isotune.export(run, f"{entry.name}.{form}", backend=backend)
+        except IsotuneError as error:
+            return {"error": str(error)}
+        seconds = time.perf_counter() - begin
+        os.chdir(Path(folder).parent)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * UNIT / 2**20
+    report = result.report.model_dump(mode="json")
+    return {**report, "seconds": seconds, "peak_mib": peak}
+
+
+def copy_images(data: Path, target: Path) -> None:
+    """Copies the first images of each class."""
+    for split, count in SPLITS.items():
+        for folder in sorted(path for path in (data / split).iterdir() if path.is_dir()):
+            (target / split / folder.name).mkdir(parents=True)
+            for path in sorted(folder.glob("*.jpg"))[:count]:
+                shutil.copyfile(path, target / split / folder.name / path.name)
+
+
+def experiment(entry: BackboneEntry) -> Record:
+    """Returns the spec of one training step of all layers, on one image of each class."""
+    size = size_of(entry)
+    return {
+        "name": "exports",
+        "dataset": {"path": "images"},
+        "transforms": {
+            "train": [{"random_resized_crop": size}],
+            "val": [{"resize": size + size // 7}, {"center_crop": size}],
+        },
+        "batch_size": 2,
+        "backbone": {"name": entry.name, "weights": "none"},
+        "optimizer": {"name": "sgd", "lr": 1e-3},
+        "epochs": 1,
+    }
+
+
+def size_of(entry: BackboneEntry) -> int:
+    """Returns the height and width of the images: 224, if the backbone supports it."""
+    return min(max(SIZE, entry.min_input_size), entry.max_input_size or 10**6)
+
+
+def save(work: Path, name: str) -> None:
+    """Writes the results of a backend and format, and the page of all of them."""
+    rows = []
+    for entry in BUILT_IN:
+        path = work / f"{entry.name}.json"
+        if path.exists():
+            known = {"name": entry.name, "family": entry.family, "parameters": entry.parameters}
+            values = json.loads(path.read_text("utf-8"))
+            rows.append({**known, "pixels": size_of(entry), **values})
+    machine = {"machine": describe_machine(), "packages": installed_versions()}
+    text = json.dumps({**machine, "rows": rows}, indent=1)
+    (RESULTS / name).write_text(text + "\n", "utf-8")
+    (RESULTS / "exports.md").write_text(page(), "utf-8")
+
+
+def page() -> str:
+    """Returns the tables of all results as Markdown."""
+    images = SPLITS["val"]
+    lines = [
+        "# Every backbone, exported",
+        "",
+        "Made by `benchmarks/exports.py`: initial values, one training step of all layers on two"
+        f" images of ants and bees, then `isotune export`, compared on {2 * images} validation"
+        " images. The difference is the largest of a logit; the relative one is what its limit is"
+        " for. Milliseconds are those of the exported file for one image, seconds those of the"
+        " whole export, with the comparison.",
+    ]
+    for path in sorted(RESULTS.glob("exports-*.json")):
+        _, backend, form = path.stem.split("-")
+        lines += ["", f"## {backend} to {form}", "", *table(json.loads(path.read_text("utf-8")))]
+    return "\n".join(lines) + "\n"
+
+
+def table(results: Record) -> list[str]:
+    machine = results["machine"]
+    packages = ", ".join(f"{name} {number}" for name, number in results["packages"].items())
+    names = {row["name"] for row in results["rows"]}
+    missing = [entry.name for entry in BUILT_IN if entry.name not in names]
+    lines = [
+        f"{len(names)} of {len(BUILT_IN)} backbones, on {machine['cpus']} cores"
+        f" ({machine['cpu']}, {machine['system']}; {packages})."
+        + (f" Not measured: {', '.join(missing)}." if missing else ""),
+        "",
+        "| backbone | family | parameters | pixels | difference | relative | flips | MiB | ms | s |",
+        "|---|---|--:|--:|--:|--:|--:|--:|--:|--:|",
+    ]
+    for row in sorted(results["rows"], key=lambda row: (row["family"], row["parameters"])):
+        begin = f"| {row['name']} | {row['family']} | {row['parameters']:,} | {row['pixels']} |"
+        lines.append(f"{begin} {outcome(row)}")
+    return lines
+
+
+def outcome(row: Record) -> str:
+    """Returns the measured cells of a row."""
+    if "error" in row:
+        return f" {row['error']} | | | | | |"
+    relative = row["largest_difference"] / row["largest_logit"]
+    return (
+        f" {significant(row['largest_difference'])} | {relative:.0e} | {len(row['flips'])}"
+        f" | {row['bytes'] / 2**20:,.1f} | {row['milliseconds']:,.1f} | {row['seconds']:,.0f} |"
+    )
+
+
+if __name__ == "__main__":
+    main()
