@@ -173,13 +173,14 @@ def table(results: Record) -> list[str]:
     packages = ", ".join(f"{name} {number}" for name, number in results["packages"].items())
     names = {row["name"] for row in results["rows"]}
     missing = [entry.name for entry in BUILT_IN if entry.name not in names]
+    columns = ("backbone", "family", "parameters", "pixels", "difference", "relative", "flips")
     lines = [
         f"{len(names)} of {len(BUILT_IN)} backbones, on {machine['cpus']} cores"
         f" ({machine['cpu']}, {machine['system']}; {packages})."
         + (f" Not measured: {', '.join(missing)}." if missing else ""),
         "",
-        "| backbone | family | parameters | pixels | difference | relative | flips | MiB | ms | s |",
-        "|---|---|--:|--:|--:|--:|--:|--:|--:|--:|",
+        f"| {' | '.join(columns)} | MiB | ms | s |",
+        "|---|---|" + 8 * "--:|",
     ]
     for row in sorted(results["rows"], key=lambda row: (row["family"], row["parameters"])):
         begin = f"| {row['name']} | {row['family']} | {row['parameters']:,} | {row['pixels']} |"
