@@ -22,6 +22,7 @@ from isotune.exporting.manifest import (
     Preprocess,
     VerificationReport,
 )
+from isotune.exporting.onnx.reduce import reduce_precision
 from isotune.exporting.onnx.write import import_onnx, write_metadata
 from isotune.exporting.open import open_exported
 from isotune.exporting.verification import check_accuracy, check_exact, compare
@@ -129,6 +130,7 @@ def export(
             draft = Path(folder) / target.name
             tell(f"writing the graph through {writer.backend.name}")
             _write(writer, form, draft)
+            reduce_precision(draft, precision, source, trained.spec)
             write_metadata(draft, manifest)
             tell(f"comparing on {len(source)} images")
             comparison = compare(trained, open_exported(draft), source)
