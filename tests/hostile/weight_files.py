@@ -20,8 +20,8 @@ from safetensors.numpy import save
 from hostile.pickles import HostilePickles, call, group, number, storage, text
 from isotune.catalogue.layouts import layout
 from isotune.testing.values import state
-from isotune.weights.formats.ckpt.protobuf import BYTES, bytes_field, number_field, varint
 from isotune.weights.formats.ckpt.read import TRAILER
+from isotune.weights.formats.protobuf import BYTES, bytes_field, number_field, varint
 from isotune.weights.formats.pth.legacy import MAGIC_NUMBER, PROTOCOL_VERSION
 
 MODEL = state(layout("lenet") or {})

@@ -10,11 +10,20 @@ import json
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 
 from isotune.errors import RunError
 from isotune.runs.read import checked
-from isotune.runs.schema import ONE_FAULT, ClassWeight, Count, FileModel, Many, Number
+from isotune.runs.schema import (
+    ONE_FAULT,
+    ClassWeight,
+    Count,
+    FileModel,
+    Many,
+    Number,
+    each_once,
+    one_each,
+)
 
 FORMAT = 1
 """Version of the metadata."""
@@ -119,6 +128,18 @@ class ExportManifest(FileModel):
     precision: Precision = "fp32"
     preprocess: Preprocess = "normalize"
     verification: VerificationReport | None = None
+
+    @field_validator("classes")
+    @classmethod
+    def _check_classes(cls, classes: list[str]) -> list[str]:
+        return each_once(classes)
+
+    @field_validator("class_weights")
+    @classmethod
+    def _check_weights(
+        cls, weights: list[float] | None, info: ValidationInfo
+    ) -> list[float] | None:
+        return one_each(weights, info.data.get("classes", ()))
 
     def properties(self) -> dict[str, str]:
         """Returns the metadata as text by name."""

@@ -108,7 +108,8 @@ class ExportedModel(Classifier):
         """Yields logits (N, outputs) and probabilities (N, classes) of each batch.
 
         Raises:
-            RunError: The graph does not compute, or its outputs are not those of this model.
+            RunError: The graph does not compute, or its outputs are not those of this model or
+                not finite.
         """
         for batch in batches:
             logits, probabilities = self.graph(batch.images)
@@ -141,7 +142,10 @@ def _spec(file: Path, manifest: ExportManifest) -> ExperimentSpec:
     from isotune.spec.messages import explain_first
 
     try:
-        return ExperimentSpec.model_validate(manifest.spec)
+        spec = ExperimentSpec.model_validate(manifest.spec)
     except ValidationError as error:
         document = Document(manifest.spec, f"{file}: is damaged: its spec")
         raise RunError(explain_first(error, document)) from error
+    if spec.transforms.val is None:
+        raise RunError(f"{file}: is damaged: its spec: transforms.val: should be a list.")
+    return spec

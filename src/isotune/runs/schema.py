@@ -6,6 +6,7 @@ are ignored.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -82,6 +83,28 @@ Few, Many = _at_most(100), _at_most(100_000)
 
 ONE_FAULT = Field(fail_fast=True)
 """Annotation of a list: only its first wrong value is reported."""
+
+
+def each_once(names: list[str]) -> list[str]:
+    """Returns `names`.
+
+    Raises:
+        ValueError: A name occurs twice.
+    """
+    if len(set(names)) != len(names):
+        raise ValueError("should hold each name once")
+    return names
+
+
+def one_each(weights: list[float] | None, classes: Sequence[str]) -> list[float] | None:
+    """Returns `weights`.
+
+    Raises:
+        ValueError: There are weights, but not as many as classes.
+    """
+    if weights is not None and len(weights) != len(classes):
+        raise ValueError(f"should hold a weight for each of the {len(classes)} classes")
+    return weights
 
 
 class IndexFile(FileModel):
@@ -181,19 +204,14 @@ class Manifest(FileModel):
     @field_validator("classes")
     @classmethod
     def _check_classes(cls, classes: list[str]) -> list[str]:
-        if len(set(classes)) != len(classes):
-            raise ValueError("should hold each name once")
-        return classes
+        return each_once(classes)
 
     @field_validator("class_weights")
     @classmethod
     def _check_weights(
         cls, weights: list[float] | None, info: ValidationInfo
     ) -> list[float] | None:
-        classes = info.data.get("classes", ())
-        if weights is not None and len(weights) != len(classes):
-            raise ValueError(f"should hold a weight for each of the {len(classes)} classes")
-        return weights
+        return one_each(weights, info.data.get("classes", ()))
 
     @field_validator("history")
     @classmethod

@@ -11,9 +11,9 @@ import pytest
 
 from bounded import little_memory
 from isotune.errors import WeightsError
-from isotune.weights.formats.ckpt.protobuf import bytes_field, number_field, varint
 from isotune.weights.formats.ckpt.read import TRAILER
 from isotune.weights.formats.ckpt.write import write_ckpt
+from isotune.weights.formats.protobuf import bytes_field, number_field, varint
 from isotune.weights.formats.read import read_weights
 
 

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from isotune.cli.group import WRONG_CALL
-from isotune.cli.options import Backend, Checkpoint, Device, Overrides, RunPath, SpecName
+from isotune.cli.options import Backend, Checkpoint, Device, Model, Overrides, SpecName
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from isotune.experiment.result import Run
+    from isotune.experiment.classifier import Classifier
 
 FOLDER = "figures"
 """Subfolder of a run for its figures."""
@@ -34,7 +34,10 @@ Count = Annotated[int, typer.Option("--count", "-n", min=1, help="Largest number
 Output = Annotated[
     Path | None,
     typer.Option(
-        "--output", "-o", metavar="FILE", help="A .png, .pdf or .svg; by default in RUN/figures."
+        "--output",
+        "-o",
+        metavar="FILE",
+        help="A .png, .pdf or .svg; by default in RUN/figures or beside an .onnx file.",
     ),
 ]
 
@@ -83,7 +86,7 @@ def data(
 
 @show.command()
 def predictions(
-    run: RunPath,
+    run: Model,
     split: Split = None,
     count: Count = 16,
     output: Output = None,
@@ -100,7 +103,7 @@ def predictions(
 
 @show.command()
 def mistakes(
-    run: RunPath,
+    run: Model,
     split: Split = None,
     count: Count = 16,
     output: Output = None,
@@ -125,7 +128,7 @@ def mistakes(
 
 @show.command()
 def confusion(
-    run: RunPath,
+    run: Model,
     split: Split = None,
     output: Output = None,
     backend: Backend = None,
@@ -175,15 +178,20 @@ def _check(output: Path | None) -> None:
         check_figure_path(output)
 
 
-def _open(run: Path, backend: str | None, device: str, checkpoint: str) -> Run:
-    from isotune.experiment.open import open_run
+def _open(path: Path, backend: str | None, device: str, checkpoint: str) -> Classifier:
+    from isotune.exporting.open import open_classifier
 
-    return open_run(run, backend=backend, device=device, checkpoint=checkpoint)
+    return open_classifier(path, backend=backend, device=device, checkpoint=checkpoint)
 
 
-def _default_path(run: Run, name: str, split: str | None) -> Path:
-    split = (split or run.spec.dataset.splits.val).replace("/", "-")
-    return run.folder.subfolder(FOLDER) / f"{name}-{split}.png"
+def _default_path(model: Classifier, name: str, split: str | None) -> Path:
+    """Returns a path in a run's folder, or beside an exported file."""
+    from isotune.experiment.result import Run
+
+    split = (split or model.spec.dataset.splits.val).replace("/", "-")
+    if isinstance(model, Run):
+        return model.folder.subfolder(FOLDER) / f"{name}-{split}.png"
+    return model.path.with_name(f"{model.path.stem}-{name}-{split}.png")
 
 
 def _write(figure: Figure, path: Path) -> None:

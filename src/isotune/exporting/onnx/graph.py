@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,13 @@ from numpy.typing import NDArray
 
 from isotune.errors import IsotuneError, RunError
 from isotune.exporting.model import Graph
+from isotune.exporting.onnx.untrusted import read_graph
 from isotune.interfaces.exporter import IMAGES, LOGITS, PROBABILITIES
-from isotune.storage.untrusted import open_regular
 
-LARGEST = 2 << 30
-"""Maximum number of bytes of a file, which is protobuf's own limit."""
+_PREFIX = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ")
+_STATUS = re.compile(r"^.* while running (\w+) node\..*?Status Message: ", re.DOTALL)
+_PLACE = re.compile(r"\S+\.(?:cc|h|hpp|cpp):\d+ (?:[^()]*\([^)]*\)|\w+) ")
+_CONDITION = re.compile(r"^.*? was false\. ")
 
 
 class OnnxGraph(Graph):
@@ -32,36 +35,43 @@ class OnnxGraph(Graph):
     """
 
     def __init__(self, path: Path) -> None:
+        content = read_graph(path)
         ort = import_onnxruntime()
         self._path = path
         options = ort.SessionOptions()
         options.log_severity_level = 4  # its errors are raised, too
-        try:
-            with open_regular(path, follow=True) as file:
-                content = file.read(LARGEST + 1)
-        except OSError as error:
-            raise RunError(f"{path}: cannot be read: {error.strerror}.") from error
-        if len(content) > LARGEST:
-            raise RunError(f"{path}: is larger than {LARGEST} bytes, the largest ONNX file.")
+        # Otherwise the content decides, and a file of the other format would not be checked.
+        options.add_session_config_entry("session.load_model_format", "ONNX")
         try:
             self._session = ort.InferenceSession(
                 content, options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:  # onnxruntime has a class of its own for each kind
-            raise RunError(f"{path}: is not an ONNX file that can be used: {error}") from error
-        inputs = [(each.name, each.type) for each in self._session.get_inputs()]
-        outputs = {each.name for each in self._session.get_outputs()}
-        if inputs != [(IMAGES, "tensor(uint8)")] or not {LOGITS, PROBABILITIES} <= outputs:
             raise RunError(
-                f"{path}: is not a graph of Isotune, which takes '{IMAGES}' as uint8 and gives"
-                f" '{LOGITS}' and '{PROBABILITIES}'."
+                f"{path}: is not an ONNX file that onnxruntime can use: {reason(error)}."
+            ) from error
+        inputs = [(each.name, each.type) for each in self._session.get_inputs()]
+        outputs = {each.name: each.type for each in self._session.get_outputs()}
+        if inputs != [(IMAGES, "tensor(uint8)")] or any(
+            outputs.get(name) != "tensor(float)" for name in (LOGITS, PROBABILITIES)
+        ):
+            raise RunError(
+                f"{path}: is not an ONNX file of Isotune, whose graph takes '{IMAGES}', uint8, and"
+                f" gives '{LOGITS}' and '{PROBABILITIES}', float32."
             )
         self.engine = f"onnxruntime {ort.__version__} on cpu"
 
     @property
     def metadata(self) -> Mapping[str, str]:
-        """The file's metadata, as text by name."""
-        properties: Mapping[str, str] = self._session.get_modelmeta().custom_metadata_map
+        """The file's metadata, as text by name.
+
+        Raises:
+            RunError: It is not text.
+        """
+        try:
+            properties: Mapping[str, str] = self._session.get_modelmeta().custom_metadata_map
+        except UnicodeDecodeError as error:
+            raise RunError(f"{self._path}: is damaged: its metadata is not text.") from error
         return properties
 
     def __call__(self, images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], ...]:
@@ -75,9 +85,18 @@ class OnnxGraph(Graph):
         except Exception as error:
             raise RunError(
                 f"{self._path}: onnxruntime cannot compute the graph of images of shape"
-                f" {images.shape}: {error}"
+                f" {images.shape}: {reason(error)}."
             ) from error
-        return tuple(np.asarray(value, dtype=np.float32) for value in values)
+        return tuple(values)
+
+
+def reason(error: Exception) -> str:
+    """Returns the sentence in an error of onnxruntime, without places in its source."""
+    text = _PREFIX.sub("", str(error))
+    node = _STATUS.match(text)
+    text = _PLACE.sub("", _STATUS.sub("", text)).removeprefix("Exception during initialization: ")
+    text = _CONDITION.sub("", " ".join(text.split())).strip(" .")
+    return f"{node[1]}: {text}" if node else text or type(error).__name__
 
 
 def import_onnxruntime() -> Any:

@@ -33,7 +33,8 @@ from isotune.weights.formats.arrays import (
     read_bytes,
     widen_bfloat16,
 )
-from isotune.weights.formats.ckpt.protobuf import (
+from isotune.weights.formats.files import FileTensors, Unreadable, printable
+from isotune.weights.formats.protobuf import (
     BYTES,
     DAMAGED,
     LONGEST_VARINT,
@@ -42,7 +43,6 @@ from isotune.weights.formats.ckpt.protobuf import (
     fields,
     varints,
 )
-from isotune.weights.formats.files import FileTensors, Unreadable, printable
 
 BFLOAT16 = "BFloat16"
 TEXT = "str"

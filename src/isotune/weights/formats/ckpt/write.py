@@ -8,8 +8,8 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from isotune.weights.formats.ckpt.protobuf import bytes_field, bytes_header, number_field
 from isotune.weights.formats.ckpt.read import BFLOAT16, DTYPES
+from isotune.weights.formats.protobuf import bytes_field, bytes_header, number_field
 
 PIECE = 512 << 20
 """Largest number of bytes of a tensor in one entry, as in MindSpore."""

@@ -1,4 +1,4 @@
-"""The wire format of protocol buffers, as far as MindSpore's checkpoints use it.
+"""The wire format of protocol buffers, as far as checkpoints of MindSpore and ONNX files use it.
 
 A message is a sequence of fields. A field is a key (its number and the wire type of its value) and
 a value: a varint with seven bits per byte, or a length and as many bytes
