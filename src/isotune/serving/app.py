@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection, Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection, Coroutine
 from typing import Any, TypeVar
 
 from fastapi import FastAPI, Request
@@ -16,6 +15,7 @@ from isotune.errors import DatasetError, RunError
 from isotune.experiment.classifier import Prediction
 from isotune.printable import message_line
 from isotune.serving.documentation import POLICY, documentation
+from isotune.serving.door import Door
 from isotune.serving.guard import Guard
 from isotune.serving.limits import Limits, Refusal
 from isotune.serving.schemas import (
@@ -37,8 +37,6 @@ log = logging.getLogger(__name__)
 DEFAULT_TOP = 5
 """Number of classes for each image of a request that does not say how many."""
 
-RETRY_SECONDS = 1
-
 
 def create_app(
     service: Service,
@@ -46,6 +44,7 @@ def create_app(
     *,
     hosts: Collection[str] = (),
     token: str | None = None,
+    page: bool = False,
 ) -> FastAPI:
     """Returns the application for a model.
 
@@ -54,6 +53,7 @@ def create_app(
         limits: What it takes from clients.
         hosts: Names of the host besides ``localhost``; its addresses are always allowed.
         token: What clients have to send; None asks for nothing.
+        page: Whether there is a page for people at ``/``, which needs Gradio.
     """
     limits = limits or Limits()
     app = FastAPI(
@@ -63,16 +63,19 @@ def create_app(
         docs_url=None,
         redoc_url=None,
     )
-    _add_routes(app, service, limits)
+    door = Door(limits)
+    _add_routes(app, service, limits, door)
+    if page:
+        from isotune.serving.page.mount import mount_page
+
+        mount_page(app, service, limits, door)
     app.add_exception_handler(404, _no_page)
     app.add_exception_handler(405, _no_method)
     app.add_middleware(Guard, limits=limits, hosts=hosts, token=token)
     return app
 
 
-def _add_routes(app: FastAPI, service: Service, limits: Limits) -> None:
-    door = _Door(limits)
-
+def _add_routes(app: FastAPI, service: Service, limits: Limits, door: Door) -> None:
     @app.get("/docs", include_in_schema=False)
     async def docs() -> HTMLResponse:
         headers = {"content-security-policy": POLICY}
@@ -149,56 +152,3 @@ def _result(name: str, prediction: Prediction | DatasetError) -> ImageResult:
         return ImageResult(name=name, error=str(prediction))
     classes = [ClassProbability(name=each, probability=share) for each, share in prediction]
     return ImageResult(name=name, predictions=classes)
-
-
-class _Door:
-    """Bounds the requests that are served at the same time, and the bytes that they hold."""
-
-    def __init__(self, limits: Limits) -> None:
-        self._limits = limits
-        self._visits = 0
-        self._bytes = 0
-
-    @contextmanager
-    def entered(self) -> Iterator[_Visit]:
-        """Lets a request in.
-
-        Raises:
-            Refusal: There are too many.
-        """
-        if self._visits >= self._limits.waiting:
-            raise _busy(f"{self._visits} requests wait already")
-        self._visits += 1
-        visit = _Visit(self)
-        try:
-            yield visit
-        finally:
-            self._visits -= 1
-            self._bytes -= visit.bytes
-
-    def hold(self, count: int) -> None:
-        if self._bytes + count > self._limits.held_bytes:
-            raise _busy("the images of other requests fill the memory")
-        self._bytes += count
-
-
-class _Visit:
-    """One request, and the bytes that it holds."""
-
-    def __init__(self, door: _Door) -> None:
-        self._door = door
-        self.bytes = 0
-
-    def hold(self, count: int) -> None:
-        """Keeps bytes.
-
-        Raises:
-            Refusal: All requests together hold too many.
-        """
-        self._door.hold(count)
-        self.bytes += count
-
-
-def _busy(why: str) -> Refusal:
-    headers = {"Retry-After": str(RETRY_SECONDS)}
-    return Refusal(503, f"{why}; try again in a moment.", headers)

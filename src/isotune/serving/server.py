@@ -33,13 +33,17 @@ class ServingError(IsotuneError):
     exit_code = 2
 
 
-def check_packages() -> None:
+def check_packages(page: bool) -> None:
     """Checks that what serves is installed, before a model is opened.
+
+    Args:
+        page: Whether there is a page, too, which needs Gradio.
 
     Raises:
         ServingError: A package is missing.
     """
-    missing = [name for name in PACKAGES if find_spec(name) is None]
+    needed = (*PACKAGES, "gradio") if page else PACKAGES
+    missing = [name for name in needed if find_spec(name) is None]
     if missing:
         raise ServingError(
             f"serving needs {', '.join(missing).replace('_', '-')}, which is not installed;"

@@ -47,13 +47,16 @@ class Upload:
     top: int | None = None
 
 
-async def read_upload(request: Request, limits: Limits, hold: Callable[[int], None]) -> Upload:
+async def read_upload(
+    request: Request, limits: Limits, hold: Callable[[int], None], field: str = IMAGES
+) -> Upload:
     """Reads the form of a request.
 
     Args:
         request: The request, whose body bounds itself.
         limits: Bounds on the files and their number.
         hold: Called with the number of bytes of each piece that is kept; it may refuse them.
+        field: Name of the form's field that has the images.
 
     Raises:
         Refusal: It is no such form, has no image, or goes beyond a limit.
@@ -61,7 +64,7 @@ async def read_upload(request: Request, limits: Limits, hold: Callable[[int], No
     kind, options = parse_options_header(request.headers.get("content-type"))
     if kind != b"multipart/form-data" or not options.get(b"boundary"):
         raise Refusal(415, f"the request is no form; {_FORM}.")
-    form = _Form(limits)
+    form = _Form(limits, field)
     try:
         parser = MultipartParser(options[b"boundary"], form.callbacks())
         async for piece in request.stream():
@@ -73,17 +76,18 @@ async def read_upload(request: Request, limits: Limits, hold: Callable[[int], No
     if not form.complete:
         raise Refusal(400, f"the form ends before its last boundary; {_FORM}.")
     if not form.upload.contents:
-        raise Refusal(422, f"the form has no image in a field '{IMAGES}'; {_FORM}.")
+        raise Refusal(422, f"the form has no image in a field '{field}'; {_FORM}.")
     return form.upload
 
 
 class _Form:
     """Collects the parts of a form as its parser finds them."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, field: str) -> None:
         self.upload = Upload()
         self.complete = False
         self._limits = limits
+        self._field = field
         self._header = (bytearray(), bytearray())
         self._disposition = b""
         self._name = ""
@@ -114,7 +118,7 @@ class _Form:
         _, options = parse_options_header(self._disposition)
         self._name = options.get(b"name", b"").decode("utf-8", "replace")
         count = len(self.upload.contents)
-        if self._name == IMAGES:
+        if self._name == self._field:
             if count == self._limits.images:
                 raise Refusal(
                     413,
@@ -123,20 +127,21 @@ class _Form:
             self.upload.names.append(_file_name(options.get(b"filename", b""), count))
         elif self._name != TOP:
             raise Refusal(
-                422, f"the form has a field '{self._name}'; its fields are '{IMAGES}' and '{TOP}'."
+                422,
+                f"the form has a field '{self._name}'; its fields are '{self._field}' and '{TOP}'.",
             )
 
     def _add(self, data: bytes, start: int, end: int) -> None:
-        limit = self._limits.file_bytes if self._name == IMAGES else _TOP_LENGTH
+        limit = self._limits.file_bytes if self._name == self._field else _TOP_LENGTH
         if len(self._data) + end - start > limit:
-            name = self.upload.names[-1] if self._name == IMAGES else self._name
+            name = self.upload.names[-1] if self._name == self._field else self._name
             raise Refusal(
                 413, f"{name}: has more than {size(limit)}, the most that this service takes."
             )
         self._data += data[start:end]
 
     def _end(self) -> None:
-        if self._name == IMAGES:
+        if self._name == self._field:
             self.upload.contents.append(bytes(self._data))
         else:
             self.upload.top = _top(bytes(self._data))

@@ -51,6 +51,9 @@ def serve(
     max_waiting: Annotated[
         int, typer.Option(min=1, help="Requests at the same time.", rich_help_panel=LIMITS)
     ] = 64,
+    page: Annotated[
+        bool, typer.Option("--page/--no-page", help="Whether there is a page for people at /.")
+    ] = True,
     backend: Backend = None,
     device: Device = "auto",
     checkpoint: Checkpoint = "best",
@@ -63,7 +66,7 @@ def serve(
     from isotune.serving.server import bind, check_packages
     from isotune.serving.token import read_token
 
-    check_packages()
+    check_packages(page)
     from isotune.serving.limits import MIB, Limits
 
     limits = Limits(
@@ -76,7 +79,7 @@ def serve(
     token = read_token(token_file)
     with bind(host, port) as listener:
         opened = open_classifier(model, backend=backend, device=device, checkpoint=checkpoint)
-        _serve(opened, listener, limits, token, [host, *(allow_host or ())])
+        _serve(opened, listener, limits, token, [host, *(allow_host or ())], page)
 
 
 def _serve(
@@ -85,6 +88,7 @@ def _serve(
     limits: Limits,
     token: str | None,
     hosts: list[str],
+    page: bool,
 ) -> None:
     from isotune.cli.console import output, show
     from isotune.cli.messages import complain
@@ -100,7 +104,8 @@ def _serve(
     service = Service(classifier, limits.pixels)
     try:
         service.warm_up()
-        app = create_app(service, limits, hosts=[*hosts, socket.gethostname()], token=token)
+        names = [*hosts, socket.gethostname()]
+        app = create_app(service, limits, hosts=names, token=token, page=page)
         name, engine = classifier.spec.name, classifier.engine
         line = f"{url(listener)} serves {name} ({engine}); /docs describes it, Ctrl-C ends it."
         serve(app, listener, limits, lambda: show(output(), line))

@@ -1,0 +1,75 @@
+"""Images of the validation split for visitors who have none at hand."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from io import BytesIO
+
+from isotune.data.images import open_split
+from isotune.errors import DatasetError
+from isotune.experiment.classifier import Classifier
+from isotune.interfaces.dataset import ImageSource
+from isotune.reports.examples import evenly
+from isotune.serving.page.answers import Thumbnail
+
+log = logging.getLogger(__name__)
+
+COUNT = 8
+SIDE = 192
+"""Number of pixels on the longer side of a thumbnail."""
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Images of a split, taken evenly so that every class has its share.
+
+    Attributes:
+        split: The split's name.
+        thumbnails: Their small images, in order.
+    """
+
+    split: str
+    thumbnails: tuple[Thumbnail, ...] = ()
+    _source: ImageSource | None = None
+    _indices: Sequence[int] = ()
+
+    def file(self, position: int) -> tuple[str, bytes]:
+        """Returns the name of an example and its pixels as a PNG file.
+
+        Raises:
+            DatasetError: There is no such example, or its file can no longer be read.
+        """
+        if self._source is None or not 0 <= position < len(self._indices):
+            raise DatasetError("there is no such example.")
+        image = BytesIO()
+        self._source.load(self._indices[position]).save(image, "PNG", compress_level=1)
+        return f"example {position + 1}", image.getvalue()
+
+
+def find_examples(classifier: Classifier, count: int = COUNT) -> Examples:
+    """Returns examples from the validation split; none where the dataset is not there.
+
+    It downloads nothing. Images that cannot be read are left out.
+    """
+    dataset = classifier.spec.dataset
+    split = dataset.splits.val
+    try:
+        source = open_split(dataset.model_copy(update={"url": None}), split)
+    except DatasetError as error:
+        log.info("the page shows no examples: %s", error)
+        return Examples(split)
+    found = []
+    for index in evenly(len(source), count):
+        try:
+            image = source.load(index)
+        except DatasetError as error:
+            log.info("the page leaves out an example: %s", error)
+            continue
+        image.thumbnail((SIDE, SIDE))
+        file = BytesIO()
+        image.save(file, "JPEG", quality=85)
+        label = source.classes[int(source.labels[index])]
+        found.append((index, Thumbnail(file.getvalue(), label)))
+    return Examples(split, tuple(each for _, each in found), source, [index for index, _ in found])
