@@ -19,6 +19,7 @@ class Client:
 
     service: Service
     settings: dict[str, Any] = field(default_factory=dict)
+    app: Any = None
 
     def ask(self, *requests: tuple[str, str, dict[str, Any]]) -> list[httpx.Response]:
         """Makes requests at the same time: method, path and what httpx takes."""
@@ -33,7 +34,7 @@ class Client:
         """Runs a conversation."""
 
         async def run() -> Any:
-            app = create_app(self.service, **self.settings)
+            app = self.app or create_app(self.service, **self.settings)
             transport = httpx.ASGITransport(app)
             async with httpx.AsyncClient(
                 transport=transport, base_url="http://127.0.0.1:8000"

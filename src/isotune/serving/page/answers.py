@@ -134,9 +134,9 @@ def examples(thumbnails: Sequence[Thumbnail], split: str) -> str:
 
 
 def footer() -> str:
-    """Returns what visitors should know: where the documentation is, and what happens to images."""
+    """Returns what visitors should know: what happens to images, and where programs send them."""
     return (
-        "<footer><p>Images stay in the memory of this service for at most ten minutes. Programs"
-        ' send them to <code>POST /predict</code>; <a href="/docs">its documentation</a>.</p>'
+        "<footer><p>An image that you send stays in the memory of this service for at most ten"
+        ' minutes. Programs send theirs to <a href="/docs"><code>POST /predict</code></a></p>'
         "</footer>"
     )

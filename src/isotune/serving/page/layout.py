@@ -84,7 +84,7 @@ def build(
     with page:
         gradio.HTML(answers.header(classifier), elem_id="model")
         with gradio.Row(elem_id="columns"):
-            with gradio.Column(min_width=300):
+            with gradio.Column(elem_id="sent"):
                 image = image_field(images)(
                     label="Image",
                     sources=["upload", "webcam", "clipboard"],
@@ -95,14 +95,14 @@ def build(
                     alt_text="The image that was sent",
                     elem_id="image",
                 )
-                chosen = gradio.HTML(
-                    answers.examples(examples.thumbnails, examples.split),
-                    js_on_load=_CLICK,
-                    elem_id="examples",
-                )
-            with gradio.Column(min_width=300):
+            with gradio.Column(elem_id="result"):
                 answer = gradio.HTML(answers.EMPTY, elem_id="answer")
                 explanation = gradio.HTML("", elem_id="explanation")
+            chosen = gradio.HTML(
+                answers.examples(examples.thumbnails, examples.split),
+                js_on_load=_CLICK,
+                elem_id="examples",
+            )
         gradio.HTML(answers.footer(), elem_id="about")
         _connect(predictor, images, examples, (image, chosen, answer, explanation))
     return page

@@ -54,9 +54,7 @@ class Predictor:
             raise PageError(refusal.detail) from refusal
         except RunError as error:
             log.error("%s", error)
-            raise PageError(
-                "the model's outputs for this image are not finite; the service's log says why."
-            ) from error
+            raise PageError("the model failed at this image; its log says why.") from error
         if isinstance(outcome, DatasetError):
             raise outcome
         return outcome
