@@ -18,6 +18,7 @@ from isotune_mindspore.cells import replace
 from isotune_mindspore.models.depthwise import DepthwiseConv2d
 from isotune_mindspore.models.layers import GlobalMean
 from isotune_mindspore.models.pooling import AdaptiveMean
+from isotune_mindspore.models.swin import CosineAttention
 
 Forms = Mapping[type[nn.Cell], Callable[[nn.Cell], nn.Cell]]
 """For each kind of cell, what returns the cell to export in its place, which may be itself."""
@@ -67,7 +68,15 @@ class ExactGELU(nn.Cell):
 
     def __init__(self) -> None:
         super().__init__()
-        self.erf = Custom(_never_called, lambda shape: shape, lambda dtype: dtype, reg_info=_ERF)
+        # An own one for each operator, which writes another name into it.
+        registered = CustomRegOp("Erf").input(0, "x").output(0, "y").target("CPU")
+        registered.dtype_format(DataType.F32_Default, DataType.F32_Default)
+        self.erf = Custom(
+            _never_called,
+            lambda shape: shape,
+            lambda dtype: dtype,
+            reg_info=registered.get_op_info(),
+        )
         self.scale = 1 / math.sqrt(2)
 
     def construct(self, x: Tensor) -> Tensor:
@@ -75,14 +84,16 @@ class ExactGELU(nn.Cell):
         return x * 0.5 * (1.0 + self.erf(x * self.scale))
 
 
-_ERF = (
-    CustomRegOp("Erf")
-    .input(0, "x")
-    .output(0, "y")
-    .dtype_format(DataType.F32_Default, DataType.F32_Default)
-    .target("CPU")
-    .get_op_info()
-)
+class InverseSqrt(nn.Cell):
+    """``ops.Rsqrt`` by a division."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sqrt, self.divide = ops.Sqrt(), ops.RealDiv()
+
+    def construct(self, x: Tensor) -> Tensor:
+        """Returns 1 / sqrt(x), elementwise."""
+        return self.divide(1.0, self.sqrt(x))
 
 
 def _never_called(x: Tensor) -> NoReturn:
@@ -117,8 +128,17 @@ def _convolution(cell: DepthwiseConv2d) -> nn.Cell:
     return cell
 
 
+def _cosine_attention(cell: CosineAttention) -> nn.Cell:
+    cell.rsqrt = InverseSqrt()
+    return cell
+
+
 SHARED_FORMS: Forms = {nn.MaxPool2d: _max_pool, nn.AdaptiveAvgPool2d: _adaptive_mean}
 """The forms for MindIR and ONNX."""
 
-ONNX_FORMS: Forms = {nn.GELU: _gelu, DepthwiseConv2d: _convolution}
+ONNX_FORMS: Forms = {
+    nn.GELU: _gelu,
+    DepthwiseConv2d: _convolution,
+    CosineAttention: _cosine_attention,
+}
 """Further forms for ONNX."""

@@ -6,13 +6,14 @@ keep dynamic, and it renames an output without its uses elsewhere in the graph.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import mindspore as ms
 import numpy as np
 from mindspore import Tensor, nn
+from numpy.typing import NDArray
 
 from isotune.errors import BackendError
 from isotune.interfaces.exporter import IMAGES, LOGITS, PROBABILITIES, GraphSignature
@@ -85,26 +86,62 @@ def _rename_outputs(graph: Any) -> None:
 
 
 def _free_batch(graph: Any) -> None:
-    """Replaces the number of images in inputs, outputs and shapes by a variable."""
+    """Replaces the number of images in inputs, outputs and constants by a variable.
+
+    Raises:
+        BackendError: A constant holds values for each of that number of images.
+    """
     from onnx import numpy_helper
 
     for value in (*graph.input, *graph.output):
         value.type.tensor_type.shape.dim[0].dim_param = BATCH
     del graph.value_info[:]
-    reshapes = {node.input[1] for node in graph.node if node.op_type == "Reshape"}
-    others = {name for node in graph.node for name in node.input} - reshapes
-    for name, tensor in list(_constants(graph)):
+    reshaping = {node.input[1] for node in graph.node if node.op_type == "Reshape"}
+    others = {node.input[i] for node in graph.node for i in _not_shapes(node)}
+    computed = {}
+    for name, tensor in _constants(graph):
         values = numpy_helper.to_array(tensor)
-        if values.dtype == np.int64 and values.ndim == 1:
-            counts = values % TRACED_BATCH == 0
-            if not (counts & (values > 0)).any():
-                continue
-            if name in others or (values == -1).any() or counts.sum() > 1:
+        counts = (values > 0) & (values % TRACED_BATCH == 0)
+        if values.dtype != np.int64 or values.ndim != 1:
+            if values.ndim and values.shape[0] and values.shape[0] % TRACED_BATCH == 0:
                 raise _fixed(name)
-            free = np.where(counts & (values > 0), -1, values)
+        elif name in reshaping - others and counts.sum() == 1 and -1 not in values:
+            free = np.where(counts, -1, values)
             tensor.CopyFrom(numpy_helper.from_array(free, tensor.name))
-        elif values.ndim and values.shape[0] % TRACED_BATCH == 0 and values.shape[0]:
-            raise _fixed(name)
+        elif counts.any():
+            computed[name] = values
+    if computed:
+        _compute_shapes(graph, computed)
+
+
+def _not_shapes(node: Any) -> Iterable[int]:
+    return (0,) if node.op_type == "Reshape" else range(len(node.input))
+
+
+def _compute_shapes(graph: Any, shapes: Mapping[str, NDArray[np.int64]]) -> None:
+    """Replaces constants by nodes that compute them from the number of images."""
+    from onnx import numpy_helper
+    from onnx.helper import make_node
+
+    constants = {f"{BATCH}/first": np.zeros(1, np.int64)}
+    nodes = [
+        make_node("Shape", [IMAGES], [f"{BATCH}/shape"]),
+        make_node("Gather", [f"{BATCH}/shape", f"{BATCH}/first"], [f"{BATCH}/size"], axis=0),
+    ]
+    for name, values in shapes.items():
+        counts = (values > 0) & (values % TRACED_BATCH == 0)
+        constants[f"{name}/rest"] = np.where(counts, 0, values)
+        constants[f"{name}/images"] = np.where(counts, values // TRACED_BATCH, 0)
+        nodes += [
+            make_node("Mul", [f"{BATCH}/size", f"{name}/images"], [f"{name}/scaled"]),
+            make_node("Add", [f"{name}/scaled", f"{name}/rest"], [name]),
+        ]
+    kept = [node for node in graph.node if shapes.keys().isdisjoint(node.output)]
+    initializers = [tensor for tensor in graph.initializer if tensor.name not in shapes]
+    initializers += [numpy_helper.from_array(value, name) for name, value in constants.items()]
+    del graph.node[:], graph.initializer[:]
+    graph.node.extend([*nodes, *kept])
+    graph.initializer.extend(initializers)
 
 
 def _constants(graph: Any) -> Iterator[tuple[str, Any]]:
