@@ -48,7 +48,9 @@ class MindSporeExporter(Exporter):
         try:
             with _strict_compiler(), TemporaryDirectory() as folder:
                 write(graph, signature, Path(folder), path)
-        except (RuntimeError, TypeError, ValueError) as error:
+        except BackendError:
+            raise
+        except Exception as error:  # MindSpore and onnx raise errors of many types
             raise BackendError(_sentence(type(model).__name__, form, str(error))) from error
 
     def load(self, form: str, path: Path) -> GraphRunner:

@@ -53,12 +53,17 @@ def write(graph: nn.Cell, signature: GraphSignature, folder: Path, path: Path) -
 
 def load(path: Path) -> GraphRunner:
     """Returns a function that runs a file of :func:`write`."""
-    graph = nn.GraphCell(ms.load(str(path)))
+    graph, largest = nn.GraphCell(ms.load(str(path))), 0
 
     def run(images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        # Each new number of images is compiled, which takes longer than computing a few more.
+        nonlocal largest
+        count, largest = len(images), max(len(images), largest)
+        padded = np.zeros((largest, *images.shape[1:]), np.uint8)
+        padded[:count] = images
         with graph_mode():
-            logits, probabilities = graph(Tensor(np.ascontiguousarray(images)))
-        return np.array(logits.asnumpy()), np.array(probabilities.asnumpy())
+            logits, probabilities = graph(Tensor(padded))
+        return np.array(logits.asnumpy()[:count]), np.array(probabilities.asnumpy()[:count])
 
     return run
 

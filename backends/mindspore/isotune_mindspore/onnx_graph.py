@@ -1,7 +1,8 @@
 """ONNX files of ``mindspore.onnx.export``, and what MindSpore 2.10 leaves to repair in them.
 
-It writes the number of images into shapes, as a constant, even of an input that it is told to
-keep dynamic, and it renames an output without its uses elsewhere in the graph.
+It writes the number of images into shapes, as a constant, even if the input's is dynamic; it
+renames an output without its uses elsewhere in the graph; and it takes the padding of convolutions
+as above, below, left and right, where ONNX has above, left, below and right.
 """
 
 from __future__ import annotations
@@ -69,8 +70,9 @@ def write(graph: nn.Cell, signature: GraphSignature, folder: Path, path: Path) -
     ms.onnx.export(graph, images, file_name=str(written), input_names=[IMAGES])
     model = onnx.load(written)
     _rename_outputs(model.graph)
+    _reorder_padding(model.graph)
     _free_batch(model.graph)
-    onnx.checker.check_model(model)
+    onnx.checker.check_model(model, full_check=True)
     onnx.save(model, path)
 
 
@@ -83,6 +85,14 @@ def _rename_outputs(graph: Any) -> None:
                 places[i] = names.get(name, name)
     for output in graph.output:
         output.name = names[output.name]
+
+
+def _reorder_padding(graph: Any) -> None:
+    for node in graph.node:
+        for attribute in node.attribute:
+            if node.op_type == "Conv" and attribute.name == "pads" and len(attribute.ints) == 4:
+                above, below, left, right = attribute.ints
+                attribute.ints[:] = [above, left, below, right]
 
 
 def _free_batch(graph: Any) -> None:

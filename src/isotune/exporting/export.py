@@ -15,6 +15,7 @@ from isotune.errors import BackendError, RunError, SpecError, nearest
 from isotune.experiment.open import moved, open_run
 from isotune.experiment.result import Run
 from isotune.exporting.card.card import write_card
+from isotune.exporting.formats import BackendFormat, OnnxFormat
 from isotune.exporting.manifest import (
     ExportManifest,
     Origin,
@@ -23,8 +24,7 @@ from isotune.exporting.manifest import (
     VerificationReport,
 )
 from isotune.exporting.onnx.reduce import reduce_precision
-from isotune.exporting.onnx.write import import_onnx, write_metadata
-from isotune.exporting.open import open_exported
+from isotune.exporting.onnx.write import import_onnx
 from isotune.exporting.verification import check_accuracy, check_exact, compare
 from isotune.interfaces.exporter import GraphSignature
 from isotune.interfaces.versions import versions
@@ -34,7 +34,9 @@ from isotune.spec.load import dump_spec
 from isotune.spec.transforms import output_size
 from isotune.training.isolation import isolated
 
-FORMATS = {".onnx": "onnx"}
+ONNX = "onnx"
+
+FORMATS = {".onnx": ONNX, ".mindir": "mindir"}
 """File formats by ending."""
 
 CARDS = (".md", ".html")
@@ -86,8 +88,8 @@ def export(
 
     Args:
         run: A run, or a run folder.
-        file: The file, whose ending says what it is: ``.onnx``, ``.md`` or ``.html``. An existing
-            one is replaced.
+        file: The file, whose ending says what it is: ``.onnx``, ``.mindir``, ``.md`` or
+            ``.html``. An existing one is replaced.
         precision: What the file's model computes in.
         preprocess: What of the preprocessing is in the graph: ``normalize``, or ``full`` for
             resize and crop, too.
@@ -120,26 +122,27 @@ def export(
             )
         return Exported(write_card(run, target, data=data, plugins=plugins))
     form = _form(target)
-    import_onnx()
+    _check_options(target, form, precision, preprocess)
     trained = _reference(run, device, checkpoint, form, plugins)
     source = open_labeled(trained.spec, trained.classes, None, data)
     writer = _writer(trained, form, backend, plugins)
     manifest = _manifest(trained, writer, precision, preprocess)
+    kind = OnnxFormat() if form == ONNX else BackendFormat(form, writer.backend)
     try:
         with tempfile.TemporaryDirectory(prefix=".export-", dir=target.parent) as folder:
-            draft = Path(folder) / target.name
+            draft = Path(folder) / f"draft.{form}"
             tell(f"writing the graph through {writer.backend.name}")
             _write(writer, form, draft)
             reduce_precision(draft, precision, source, trained.spec)
-            write_metadata(draft, manifest)
+            kind.write_metadata(draft, manifest)
             tell(f"comparing on {len(source)} images")
-            comparison = compare(trained, open_exported(draft), source)
+            comparison = compare(trained, kind.open(draft), source)
             if precision == "fp32":
                 check_exact(comparison)
             else:
                 check_accuracy(comparison, ACCEPTED_LOSS if accept_loss is None else accept_loss)
             manifest = manifest.model_copy(update={"verification": comparison.report})
-            write_metadata(draft, manifest)
+            kind.write_metadata(draft, manifest)
             draft.replace(target)
     except OSError as error:
         raise RunError(f"{target}: cannot be written: {error.strerror}.") from error
@@ -154,6 +157,16 @@ def _form(path: Path) -> str:
         f"{path}: its ending should say what it is: {', '.join(known)}."
         f"{nearest(path.suffix, known)}"
     )
+
+
+def _check_options(path: Path, form: str, precision: Precision, preprocess: Preprocess) -> None:
+    if form == ONNX:
+        import_onnx()
+    elif (precision, preprocess) != ("fp32", "normalize"):
+        raise SpecError(
+            f"{path}: other precisions and preprocessing in the graph are for .onnx files;"
+            f" {path.suffix} files have fp32 and the normalization."
+        )
 
 
 def _reference(

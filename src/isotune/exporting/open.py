@@ -13,7 +13,7 @@ from isotune.exporting.onnx.graph import OnnxGraph
 from isotune.plugins import Plugins
 from isotune.plugins import plugins as default_plugins
 
-ONNX = ".onnx"
+ONNX, MINDIR = ".onnx", ".mindir"
 
 
 def open_exported(path: str | Path) -> ExportedModel:
@@ -57,6 +57,11 @@ def open_classifier(
         RunError: As :func:`open_run` and :func:`open_exported`, or an exported file is given a
             backend, a device or a checkpoint.
     """
+    if path.suffix.lower() == MINDIR and path.is_file():
+        raise RunError(
+            f"{path}: a MindIR file is for MindSpore itself (mindspore.load); `isotune export RUN"
+            " FILE.onnx` writes one that Isotune takes, too."
+        )
     if not is_exported(path):
         return open_run(
             path, backend=backend, device=device, checkpoint=checkpoint, plugins=plugins

@@ -130,16 +130,24 @@ def check_accuracy(comparison: Comparison, accept_loss: float) -> None:
 
 
 class _Timer:
-    """Measures the time that a model computes, without that of decoding."""
+    """Measures the time that a model computes, without that of decoding.
+
+    The first batch is computed twice, and counted once: some graphs are compiled when they first
+    run.
+    """
 
     def __init__(self, model: ExportedModel) -> None:
         self.seconds = 0.0
         self._model = model
+        self._is_warm = False
 
     def outputs(
         self, batches: Iterator[Batch]
     ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]]:
         for batch in batches:
+            if not self._is_warm:
+                self._model.graph(batch.images)
+                self._is_warm = True
             begin = time.perf_counter()
             yield from self._model.outputs_by_batch([batch])
             self.seconds += time.perf_counter() - begin

@@ -31,7 +31,9 @@ class Preprocess(str, Enum):
 
 def export(
     run: RunPath,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A .onnx, .md or .html file.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A .onnx, .mindir, .md or .html file.")
+    ],
     precision: Annotated[
         Precision, typer.Option(help="What the model computes in.")
     ] = Precision.FP32,
