@@ -9,7 +9,7 @@ from pathlib import Path
 from isotune.errors import WeightsError, nearest
 from isotune.interfaces.backbone import BackboneEntry, PublishedWeights
 from isotune.storage import home
-from isotune.storage.paths import expanded, is_plain_name
+from isotune.storage.paths import expanded, is_file, is_plain_name
 from isotune.weights.formats.read import refuse_unreadable
 
 MAX_SIZE = 16 << 30
@@ -62,6 +62,18 @@ def locate_weights(
     return home.weights() / weights
 
 
+def present_weights(entry: BackboneEntry, weights: str) -> Path | None:
+    """Returns the file of `weights`, as :func:`locate_weights` does, if it is on this machine.
+
+    Nothing is downloaded. None also stands for ``none``.
+    """
+    if weights == "none":
+        return None
+    if published := entry.weights.get(weights):
+        return _present(published)
+    return next((place for place in _places(weights, Path.cwd()) if is_file(place)), None)
+
+
 def _url_hint() -> str:
     return f"with one, weights is the file name of the download in {home.weights()}"
 
@@ -104,11 +116,8 @@ def _locate_published(published: PublishedWeights) -> Path:
     if published.hub is not None:
         return _from_hub(published.hub, published.file)
     target = home.weights() / published.file
-    if _is_file(target):
-        return target
-    packaged = _locate_packaged(published)
-    if packaged is not None:
-        return packaged
+    if present := _present(published):
+        return present
     if published.url is None:
         raise WeightsError(
             f"weights '{published.file}' are neither at {target} nor in an installed package;"
@@ -116,6 +125,22 @@ def _locate_published(published: PublishedWeights) -> Path:
         )
     _download(published.url, published.sha256, target)
     return target
+
+
+def _present(published: PublishedWeights) -> Path | None:
+    if published.hub is not None:
+        return _from_hub_cache(published.hub, published.file)
+    target = home.weights() / published.file
+    return target if _is_file(target) else _locate_packaged(published)
+
+
+def _from_hub_cache(repository: str, file: str) -> Path | None:
+    try:
+        from huggingface_hub import try_to_load_from_cache
+    except ImportError:
+        return None
+    path = try_to_load_from_cache(repository, file)
+    return Path(path) if isinstance(path, str) else None
 
 
 def _from_hub(repository: str, file: str) -> Path:

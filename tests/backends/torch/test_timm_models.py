@@ -56,6 +56,7 @@ def test_weights_come_from_the_hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     import huggingface_hub
 
     entry = plugins.library_backbone("torch", "timm:resnet18.a1_in1k")
+    assert entry.weights["imagenet"].license == "apache-2.0"
     asked: list[tuple[str, str]] = []
 
     def there(repository: str, file: str) -> str:

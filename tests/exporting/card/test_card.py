@@ -101,6 +101,23 @@ def started_from(facts: CardFacts, weights: PublishedWeights) -> CardFacts:
     return replace(facts, run=replace(facts.run, spec=spec), entry=entry)
 
 
+def test_pretrained_weights_have_the_hash_of_their_file(
+    facts: CardFacts, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ISOTUNE_HOME", str(tmp_path))
+    backbone = run.spec.backbone.model_copy(update={"weights": "own.pth"})
+    own = replace(run, spec=run.spec.model_copy(update={"backbone": backbone}))
+    known = said(gather(own, None, PLUGINS))["Provenance: Pretrained weights"]
+    assert known == "own.pth: unknown; the file is not on the machine that wrote this card"
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights/own.pth").write_bytes(b"weights")
+    known = said(gather(own, None, PLUGINS))["Provenance: Pretrained weights"]
+    digest = hashlib.sha256(b"weights").hexdigest()
+    assert known == f"own.pth: {digest}, the file as it is now"
+    published = started_from(facts, PublishedWeights("a.pth", "57934424"))
+    assert "'own' (a.pth): 57934424..." in said(published)["Provenance: Pretrained weights"]
+
+
 def test_the_hub_reads_the_metadata(facts: CardFacts, run: Run) -> None:
     hub = pytest.importorskip("huggingface_hub")
     text = as_markdown(make_card(run, plugins=PLUGINS))

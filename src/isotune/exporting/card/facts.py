@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,7 +21,12 @@ from isotune.reports.numbers import count
 from isotune.runs.checkpoints import CheckpointStore
 from isotune.runs.images import ImagesSummary, read_images, summarize_images
 from isotune.runs.schema import Manifest, Summary
+from isotune.storage.untrusted import open_regular
 from isotune.training.evaluation import Evaluation
+from isotune.weights.fetch import present_weights
+
+PART = 1 << 20
+"""Number of bytes that are hashed together."""
 
 MISTAKES = 12
 """Number of mistakes that a card shows."""
@@ -42,6 +48,8 @@ class CardFacts:
         evaluated: The images of the evaluation.
         listed: The images of the training; None for runs of Isotune 0.1.0, which have no list.
         versions: Versions of the packages that evaluated the model.
+        pretrained: SHA-256 of the file of pretrained weights as it is now, as hexadecimal digits;
+            None if there were none or the file is not on this machine.
     """
 
     run: Run
@@ -54,6 +62,7 @@ class CardFacts:
     evaluated: ImagesSummary
     listed: ImagesSummary | None
     versions: Mapping[str, str]
+    pretrained: str | None
 
     @property
     def published(self) -> PublishedWeights | None:
@@ -105,9 +114,10 @@ def gather(run: Run, data: str | Path | None, plugins: Plugins) -> CardFacts:
     positions = {source.identify(index): image.name for index, image in enumerate(images)}
     mistakes = find_mistakes(source, evaluation, MISTAKES, name=spec.name, split=split)
     shown = [replace(each, identity=positions[each.identity]) for each in mistakes.shown]
+    entry = chosen_backbone(spec.backbone, run.backend.name, plugins)
     return CardFacts(
         run=run,
-        entry=chosen_backbone(spec.backbone, run.backend.name, plugins),
+        entry=entry,
         figures=read_figures(run.path),
         summary=run.folder.summary(),
         manifest=CheckpointStore(run.folder.checkpoints).manifest_at(run.best.steps),
@@ -116,4 +126,19 @@ def gather(run: Run, data: str | Path | None, plugins: Plugins) -> CardFacts:
         evaluated=summarize_images(images),
         listed=None if listed is None else summarize_images(listed),
         versions=versions(run.backend),
+        pretrained=_digest(present_weights(entry, spec.backbone.weights)),
     )
+
+
+def _digest(path: Path | None) -> str | None:
+    """Returns the SHA-256 of a file, or None if there is none that can be read."""
+    if path is None:
+        return None
+    digest = hashlib.sha256()
+    try:
+        with open_regular(path, follow=True) as file:
+            while part := file.read(PART):
+                digest.update(part)
+    except OSError:
+        return None
+    return digest.hexdigest()

@@ -160,8 +160,8 @@ def _provenance(facts: CardFacts) -> Section:
     }
     blocks: list[Block] = [
         Paragraph(
-            "Hashes are SHA-256: of the checkpoint's file of weights, and of the lines of each"
-            " split in the run's list of images, which hold every image's class, name and hash."
+            "Hashes are SHA-256: of files of weights, and of the lines of each split in the run's"
+            " list of images, which hold every image's class, name and hash."
         ),
         Facts(rows),
     ]
@@ -206,12 +206,15 @@ def _pretrained(facts: CardFacts) -> str:
     if spec.weights == "none":
         return "none; training began with random values"
     if published is None:
-        name = PurePath(spec.weights).name
-        known = f"SHA-256 begins with {spec.sha256}" if spec.sha256 else "SHA-256 unknown"
-        return f"{name}; {known}"
-    if published.hub:
-        return f"'{spec.weights}': {published.hub} on the Hugging Face Hub; SHA-256 unknown"
-    return f"'{spec.weights}': {published.file}, whose SHA-256 begins with {published.sha256}"
+        name, begins = PurePath(spec.weights).name, spec.sha256
+    else:
+        place = f"{published.hub}, {published.file}" if published.hub else published.file
+        name, begins = f"'{spec.weights}' ({place})", published.sha256
+    if facts.pretrained is not None:
+        return f"{name}: {facts.pretrained}, the file as it is now"
+    if begins:
+        return f"{name}: {begins}..., as the specification or the publisher has it"
+    return f"{name}: unknown; the file is not on the machine that wrote this card"
 
 
 def _some(names: Sequence[str]) -> str:
