@@ -74,6 +74,7 @@ def export(
     precision: Precision = "fp32",
     preprocess: Preprocess = "normalize",
     accept_loss: float | None = None,
+    about: str | Path | None = None,
     data: str | Path | None = None,
     backend: str | None = None,
     device: str = "auto",
@@ -95,6 +96,8 @@ def export(
             resize and crop, too.
         accept_loss: Largest loss of accuracy, in [0, 1], with another precision than fp32; None
             takes 0.01.
+        about: For a card, a YAML file with what only the author knows; see
+            :class:`isotune.exporting.card.about.About`.
         data: Folder of another dataset to compare on, as :meth:`Run.evaluate` takes it.
         backend: Name of the backend that writes the graph; None takes the best usable one. For a
             card, the backend that evaluates the run, as :func:`isotune.open_run` takes it.
@@ -120,7 +123,9 @@ def export(
             run = open_run(
                 run, backend=backend, device=device, checkpoint=checkpoint, plugins=plugins
             )
-        return Exported(write_card(run, target, data=data, plugins=plugins))
+        return Exported(write_card(run, target, about=about, data=data, plugins=plugins))
+    if about is not None:
+        raise SpecError(f"{target}: about is for a model card, {' or '.join(CARDS)}.")
     form = _form(target)
     _check_options(target, form, precision, preprocess)
     trained = _reference(run, device, checkpoint, form, plugins)

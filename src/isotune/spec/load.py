@@ -55,6 +55,23 @@ def json_schema() -> dict[str, Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
 
+def read_yaml(path: Path) -> Document:
+    """Reads a YAML file that a user wrote.
+
+    Raises:
+        SpecError: It is missing, too large, or not YAML in UTF-8.
+    """
+    try:
+        text = read_small(path, LARGEST, follow=True).decode("utf-8-sig")
+    except OSError as error:
+        raise SpecError(f"{path}: cannot be read: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise SpecError(
+            f"{path}: is not UTF-8 text, by its byte {error.start}; save it as UTF-8."
+        ) from error
+    return read_document(text, str(path))
+
+
 def _document(source: SpecSource) -> tuple[Document, Path | None]:
     if isinstance(source, ExperimentSpec):
         return Document(dump_spec(source), "spec"), None
@@ -65,15 +82,7 @@ def _document(source: SpecSource) -> tuple[Document, Path | None]:
             raise SpecError("spec: is nested too deeply.") from None
     path = Path(source)
     if is_file(path):
-        try:
-            text = read_small(path, LARGEST, follow=True).decode("utf-8-sig")
-        except OSError as error:
-            raise SpecError(f"{source}: cannot be read: {error.strerror}.") from error
-        except UnicodeDecodeError as error:
-            raise SpecError(
-                f"{source}: is not UTF-8 text, by its byte {error.start}; save it as UTF-8."
-            ) from error
-        return read_document(text, str(source)), path.resolve().parent
+        return read_yaml(path), path.resolve().parent
     names = recipes.names()
     if str(source) in names:
         return read_document(recipes.text(str(source)), f"recipe {source}"), None

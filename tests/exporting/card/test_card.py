@@ -185,9 +185,9 @@ def test_a_card_has_tables_without_matplotlib(
 def test_images_that_changed_since_are_said_to_have(run: Run, tmp_path: Path) -> None:
     data = shutil.copytree(run.spec.dataset.path, tmp_path / "images")
     note = "another dataset was given, or images were added"
-    assert note not in as_markdown(make_card(run, data, PLUGINS))
+    assert note not in as_markdown(make_card(run, data=data, plugins=PLUGINS))
     shutil.copy(data / "train" / HOSTILE[0] / "1.png", data / "val" / HOSTILE[0] / "1.png")
-    assert note in as_markdown(make_card(run, data, PLUGINS))
+    assert note in as_markdown(make_card(run, data=data, plugins=PLUGINS))
 
 
 def test_duplicates_of_training_images_are_a_limitation(facts: CardFacts) -> None:
@@ -215,6 +215,27 @@ def test_the_spec_of_a_card_has_no_paths_and_secrets(run: Run) -> None:
     assert not {"secret", "token"} & set(text.replace("@", ":").replace("?", ":").split(":"))
     assert "path: www.images `x`" in text
     assert str(Path(run.spec.dataset.path).parent) not in text
+
+
+def test_an_author_says_what_only_they_know(run: Run, tmp_path: Path) -> None:
+    about, path = tmp_path / "about.yaml", tmp_path / "card.md"
+    about.write_text("license: mit\nintended_use: |\n  To tell <i>ants</i>\n  from bees.\n")
+    text = write_card(run, path, about=about, plugins=PLUGINS).read_text()
+    assert text.startswith("---\nlicense: mit\n")
+    assert "- **Intended use**: To tell &#60;i&#62;ants&#60;/i&#62; from bees." in text
+    assert "- **This model**: mit" in text
+    assert "- **Risks and biases**: unknown" in text
+    for words, wrong in (
+        ("purpose: x", r"about.yaml:1: purpose is not a known key\. Allowed are: license, "),
+        ("license: [mit]", r"about.yaml:1: license .* an identifier of the Hugging Face Hub"),
+        ("mit", r"about.yaml: should be a mapping"),
+    ):
+        about.write_text(words)
+        with pytest.raises(SpecError, match=wrong):
+            write_card(run, path, about=about, plugins=PLUGINS)
+    with pytest.raises(SpecError, match=r"model.onnx: about is for a model card"):
+        isotune.export(run, tmp_path / "model.onnx", about=about, plugins=PLUGINS)
+    assert path.read_text() == text
 
 
 def test_export_writes_cards(run: Run, tmp_path: Path) -> None:

@@ -44,6 +44,10 @@ def export(
         float | None,
         typer.Option(min=0, max=1, help="Largest loss of accuracy of fp16 and int8; else 0.01."),
     ] = None,
+    about: Annotated[
+        Path | None,
+        typer.Option(metavar="YAML", help="What only you know of the model, for a model card."),
+    ] = None,
     data: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Another dataset with these classes to compare on."),
@@ -67,6 +71,7 @@ def export(
         precision=precision.value,
         preprocess=preprocess.value,
         accept_loss=accept_loss,
+        about=about,
         data=data,
         backend=backend,
         device=device,

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from isotune.errors import RunError, SpecError
 from isotune.experiment.result import Run
+from isotune.exporting.card.about import About, read_about
 from isotune.exporting.card.document import Card
-from isotune.exporting.card.facts import gather
+from isotune.exporting.card.facts import NOTHING, gather
 from isotune.exporting.card.html import as_html
 from isotune.exporting.card.markdown import as_markdown
 from isotune.exporting.card.metadata import metadata
@@ -25,6 +26,7 @@ def write_card(
     run: Run,
     path: str | Path,
     *,
+    about: str | Path | None = None,
     data: str | Path | None = None,
     plugins: Plugins = default_plugins,
 ) -> Path:
@@ -36,6 +38,8 @@ def write_card(
         run: The run.
         path: A ``.md`` or ``.html`` file. Markdown holds tables; HTML, which needs no network,
             adds figures if matplotlib is installed, and the images of the worst mistakes.
+        about: A YAML file with what only the author knows: the fields of
+            :class:`~isotune.exporting.card.about.About`. What it does not say is unknown.
         data: Folder of the dataset, if it is not where the spec says.
         plugins: Where backbones are found.
 
@@ -43,7 +47,7 @@ def write_card(
         The file's path.
 
     Raises:
-        SpecError: The file's name has another ending.
+        SpecError: The file's name has another ending, or `about` is wrong.
         DatasetError: The validation images are missing or broken.
         RunError: A file of the run is damaged, an output of the model is not finite, or the card
             cannot be written.
@@ -52,15 +56,21 @@ def write_card(
     render = RENDERERS.get(path.suffix.lower())
     if render is None:
         raise SpecError(f"{path}: a model card's name should end in {' or '.join(RENDERERS)}.")
+    words = read_about(about)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, render(make_card(run, data, plugins)))
+        write_atomically(path, render(make_card(run, words, data, plugins)))
     except OSError as error:
         raise RunError(f"{path}: cannot be written: {error.strerror or error}.") from error
     return path
 
 
-def make_card(run: Run, data: str | Path | None = None, plugins: Plugins = default_plugins) -> Card:
+def make_card(
+    run: Run,
+    about: About = NOTHING,
+    data: str | Path | None = None,
+    plugins: Plugins = default_plugins,
+) -> Card:
     """Evaluates a run's model once and returns its card; arguments are :func:`write_card`'s."""
-    facts = gather(run, data, plugins)
+    facts = gather(run, data, plugins, about)
     return Card(run.spec.name, metadata(facts), sections(facts))

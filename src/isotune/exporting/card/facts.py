@@ -12,6 +12,7 @@ from isotune.data.folders import one_form
 from isotune.data.images import open_labeled
 from isotune.experiment.listed_images import listed_split
 from isotune.experiment.result import Run
+from isotune.exporting.card.about import About
 from isotune.interfaces.backbone import BackboneEntry, PublishedWeights
 from isotune.interfaces.versions import versions
 from isotune.plugins import Plugins
@@ -24,6 +25,12 @@ from isotune.runs.schema import Manifest, Summary
 from isotune.storage.untrusted import open_regular
 from isotune.training.evaluation import Evaluation
 from isotune.weights.fetch import present_weights
+
+UNKNOWN = "unknown; the author has not said"
+"""What stands for what only the author knows."""
+
+NOTHING = About()
+"""An author who says nothing."""
 
 PART = 1 << 20
 """Number of bytes that are hashed together."""
@@ -38,6 +45,7 @@ class CardFacts:
 
     Attributes:
         run: The run.
+        about: What its author says.
         entry: The backbone's entry in the catalogue.
         figures: What the run folder says of the training.
         summary: What the run says of itself.
@@ -53,6 +61,7 @@ class CardFacts:
     """
 
     run: Run
+    about: About
     entry: BackboneEntry
     figures: RunFigures
     summary: Summary
@@ -94,13 +103,16 @@ class CardFacts:
         return self.listed.counts.get("train", {}).get(one_form(self.run.classes[label]), 0)
 
 
-def gather(run: Run, data: str | Path | None, plugins: Plugins) -> CardFacts:
+def gather(
+    run: Run, data: str | Path | None, plugins: Plugins, about: About = NOTHING
+) -> CardFacts:
     """Evaluates a run's model once, and reads what its folder says.
 
     Args:
         run: The run.
         data: Folder of the dataset, if it is not where the spec says.
         plugins: Where backbones are found.
+        about: What the author says.
 
     Raises:
         DatasetError: The validation images are missing or broken.
@@ -117,6 +129,7 @@ def gather(run: Run, data: str | Path | None, plugins: Plugins) -> CardFacts:
     entry = chosen_backbone(spec.backbone, run.backend.name, plugins)
     return CardFacts(
         run=run,
+        about=about,
         entry=entry,
         figures=read_figures(run.path),
         summary=run.folder.summary(),

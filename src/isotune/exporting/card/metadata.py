@@ -31,18 +31,18 @@ HUB_DATASETS = {"folder": "imagefolder"}
 def metadata(facts: CardFacts) -> dict[str, Any]:
     """Returns the metadata, in the order in which a card lists them.
 
-    What only the author knows, the license of the model and a dataset's identifier on the Hub, is
-    unknown or left out.
+    Without the author's word, the license is unknown and the dataset's identifier left out.
     """
     spec, published = facts.run.spec, facts.published
     base = {"base_model": published.hub} if published and published.hub else {}
     family = [printable(facts.entry.family)] if facts.entry.family else []
     return {
-        "license": "unknown",
+        "license": facts.about.license or "unknown",
         "library_name": LIBRARY,
         "pipeline_tag": TASK,
         "tags": list(dict.fromkeys([TASK, LIBRARY, "transfer-learning", *family])),
         **base,
+        **({"datasets": facts.about.datasets} if facts.about.datasets else {}),
         "metrics": [HUB_METRICS[name] for name in _metrics(facts)],
         "model-index": [{"name": printable(spec.name), "results": [_result(facts)]}],
     }

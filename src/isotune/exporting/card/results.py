@@ -14,7 +14,7 @@ from isotune.exporting.card.document import (
     Rows,
     Section,
 )
-from isotune.exporting.card.facts import CardFacts
+from isotune.exporting.card.facts import UNKNOWN, CardFacts
 from isotune.exporting.card.metadata import dataset_name
 from isotune.metrics import METRICS
 from isotune.metrics.calibration import BINS, reliability
@@ -58,7 +58,7 @@ def _data(facts: CardFacts) -> Section:
         f" '{dataset.splits.val}')",
         "Skipped": f"{_number(skipped.train)} of the training images and {_number(skipped.val)} of"
         " the validation images, which could not be read",
-        "Collected by and how": "unknown; the author has not said",
+        "Collected": facts.about.data_source or UNKNOWN,
     }
     blocks: list[Block] = [Facts(rows)]
     if not facts.same_images:

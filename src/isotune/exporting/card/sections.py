@@ -8,7 +8,7 @@ from pathlib import PurePath
 import yaml
 
 from isotune.exporting.card.document import Block, Facts, Items, Listing, Paragraph, Rows, Section
-from isotune.exporting.card.facts import CardFacts
+from isotune.exporting.card.facts import UNKNOWN, CardFacts
 from isotune.exporting.card.results import result_sections
 from isotune.printable import printable
 from isotune.reports.describe import described_freeze, described_head
@@ -25,8 +25,6 @@ from isotune.storage.downloads.address import shown
 
 NAMED = 20
 """Number of classes that a sentence names."""
-
-UNKNOWN = "unknown; the author has not said"
 
 PROBABILITIES: dict[LossName, str] = {
     "cross_entropy": "softmax: the probabilities of all classes sum to 1",
@@ -71,14 +69,19 @@ def _model(facts: CardFacts) -> Section:
 
 
 def _use(facts: CardFacts) -> Section:
-    rows = {"Intended use": UNKNOWN, "Uses out of scope": UNKNOWN, "Risks and biases": UNKNOWN}
+    about = facts.about
+    rows = {
+        "Intended use": about.intended_use or UNKNOWN,
+        "Uses out of scope": about.out_of_scope or UNKNOWN,
+        "Risks and biases": about.risks or UNKNOWN,
+        "Limitations": about.limitations or UNKNOWN,
+    }
     return Section(
         "Use and limitations",
         [
             Facts(rows),
             Paragraph("Limitations that follow from the run:"),
             Items(list(_limitations(facts))),
-            Paragraph("Other limitations: unknown."),
         ],
     )
 
@@ -106,9 +109,9 @@ def _limitations(facts: CardFacts) -> Iterable[str]:
 
 def _license(facts: CardFacts) -> Section:
     rows = {
-        "This model": UNKNOWN,
+        "This model": facts.about.license or UNKNOWN,
         "Pretrained weights": _weights_license(facts),
-        "Training images": UNKNOWN,
+        "Training images": facts.about.data_license or UNKNOWN,
     }
     return Section("License", [Facts(rows)])
 
