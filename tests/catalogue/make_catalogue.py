@@ -139,6 +139,7 @@ def line(name: str) -> dict[str, Any]:
         **({"min_input_size": smallest} if smallest else {}),
         **({"max_input_size": smallest} if special.get("fixed_input_size") else {}),
         **special,
+        **({"attention_heads": model.encoder.layers[0].num_heads} if kind == "vit" else {}),
         "stages": stages(name, model),
         "weights": published(name),
     }

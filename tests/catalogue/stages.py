@@ -1,4 +1,7 @@
-"""Which parts of torchvision's models are their stages: what torchvision itself does not say."""
+"""Which parts of torchvision's models are their stages: what torchvision itself does not say.
+
+A stage ends with its activation where that has a path: its output is the stage's.
+"""
 
 from __future__ import annotations
 
@@ -63,10 +66,11 @@ def counted(kind: str, model: nn.Module) -> dict[str, list[str]]:
 
 
 def between_pools(features: nn.Sequential) -> Iterator[tuple[str, list[str]]]:
-    """Yields the layers with parameters before each pooling of a VGG."""
+    """Yields the layers with parameters before each pooling of a VGG, and the last activation."""
     number, found = 0, []
     for place, layer in enumerate(features):
         if isinstance(layer, nn.MaxPool2d):
+            found.append(f"features.{place - 1}")
             yield (f"stage{number}" if number else "stem"), found
             number, found = number + 1, []
         elif list(layer.parameters()):
@@ -84,7 +88,7 @@ def features(*groups: tuple[int, int]) -> dict[str, list[str]]:
 
 
 RESNET = {
-    "stem": ["conv1", "bn1"],
+    "stem": ["conv1", "bn1", "relu"],
     **{f"stage{i}": [f"layer{i}"] for i in range(1, 5)},
     "head": ["fc"],
 }
@@ -104,8 +108,11 @@ SWIN = {
 
 STAGES: dict[str, dict[str, list[str]]] = {
     "alexnet": {
-        "stem": ["features.0"],
-        **{f"stage{i + 1}": [f"features.{place}"] for i, place in enumerate((3, 6, 8, 10))},
+        "stem": ["features.0", "features.1"],
+        **{
+            f"stage{i + 1}": [f"features.{place}", f"features.{place + 1}"]
+            for i, place in enumerate((3, 6, 8, 10))
+        },
         "head": ["classifier"],
     },
     "convnext": features((0, 0), (1, 1), (2, 3), (4, 5), (6, 7)),
@@ -139,7 +146,7 @@ STAGES: dict[str, dict[str, list[str]]] = {
     "mnasnet": {
         "stem": [f"layers.{i}" for i in (0, 1, 3, 4, 6, 7)],
         **{f"stage{i}": [f"layers.{i + 7}"] for i in range(1, 6)},
-        "stage6": ["layers.13", "layers.14", "layers.15"],
+        "stage6": [f"layers.{i}" for i in (13, 14, 15, 16)],
         "head": ["classifier"],
     },
     "mobilenet_v2": features((0, 0), (1, 1), (2, 3), (4, 6), (7, 13), (14, 18)),
@@ -158,14 +165,14 @@ STAGES: dict[str, dict[str, list[str]]] = {
         "head": ["fc"],
     },
     "squeezenet1_0": {
-        "stem": ["features.0"],
+        "stem": ["features.0", "features.1"],
         "stage1": ["features.3", "features.4", "features.5"],
         "stage2": ["features.7", "features.8", "features.9", "features.10"],
         "stage3": ["features.12"],
         "head": ["classifier"],
     },
     "squeezenet1_1": {
-        "stem": ["features.0"],
+        "stem": ["features.0", "features.1"],
         "stage1": ["features.3", "features.4"],
         "stage2": ["features.6", "features.7"],
         "stage3": [f"features.{i}" for i in (9, 10, 11, 12)],

@@ -14,6 +14,7 @@ from isotune_mindspore.backbone import MindSporeBackbones
 from isotune_mindspore.checkpoint import MindSporeStateAdapter
 from isotune_mindspore.dataset import MindSporeDatasetAdapter
 from isotune_mindspore.devices import cpu_threads
+from isotune_mindspore.explainer import MindSporeExplainer
 from isotune_mindspore.exporter import MindSporeExporter
 from isotune_mindspore.freezing import MindSporeFreezing
 from isotune_mindspore.head import MindSporeHeads
@@ -35,6 +36,7 @@ class MindSporeBackend(Backend):
         self.freezing = MindSporeFreezing()
         self.state_adapter = MindSporeStateAdapter()
         self.exporter = MindSporeExporter()
+        self.explainer = MindSporeExplainer()
 
     def trainer(self, model: nn.Cell, plan: TrainingPlan) -> MindSporeTrainer:
         """Returns a trainer for `model`."""

@@ -15,6 +15,7 @@ from isotune_torch.backbone import TorchBackbones
 from isotune_torch.checkpoint import TorchStateAdapter
 from isotune_torch.dataset import TorchDatasetAdapter
 from isotune_torch.devices import precisions
+from isotune_torch.explainer import TorchExplainer
 from isotune_torch.exporter import TorchExporter
 from isotune_torch.freezing import TorchFreezing
 from isotune_torch.head import TorchHeads
@@ -37,6 +38,7 @@ class TorchBackend(Backend):
         self.freezing = TorchFreezing()
         self.state_adapter = TorchStateAdapter()
         self.exporter = TorchExporter()
+        self.explainer = TorchExplainer()
 
     def trainer(self, model: nn.Module, plan: TrainingPlan) -> TorchTrainer:
         """Returns a trainer for `model`, which is on the device already."""

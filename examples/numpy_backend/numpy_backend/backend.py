@@ -13,6 +13,7 @@ from isotune.spec.values import Precision
 from numpy_backend.backbone import Net, NumpyBackbones
 from numpy_backend.checkpoint import NumpyStateAdapter
 from numpy_backend.dataset import NumpyDataset
+from numpy_backend.explainer import NumpyExplainer
 from numpy_backend.freezing import NumpyFreezing
 from numpy_backend.head import NumpyHeads
 from numpy_backend.trainer import NumpyTrainer
@@ -30,6 +31,7 @@ class NumpyBackend(Backend):
         self.heads = NumpyHeads()
         self.freezing = NumpyFreezing()
         self.state_adapter = NumpyStateAdapter()
+        self.explainer = NumpyExplainer()
 
     def trainer(self, model: Net, plan: TrainingPlan) -> NumpyTrainer:
         return NumpyTrainer(model, plan)

@@ -69,6 +69,7 @@ def open_run(
         folder=folder,
         spec=spec,
         classes=tuple(manifest.classes),
+        entry=entry,
         plan=_plan(spec, entry, manifest, opened),
         backend=opened,
         model=model,

@@ -131,6 +131,7 @@ class PreparedExperiment:
             folder=folder,
             spec=session.spec,
             classes=session.classes,
+            entry=session.entry,
             plan=session.plan,
             backend=session.backend,
             model=self.model,

@@ -16,6 +16,9 @@ from isotune.data.images import evaluation_batches
 from isotune.data.inputs import ImageInput, InputSource
 from isotune.errors import RunError
 from isotune.experiment.classifier import Classifier
+from isotune.experiment.explain import explain_source
+from isotune.explaining.explanation import Explanation
+from isotune.interfaces.backbone import BackboneEntry
 from isotune.interfaces.backend import Backend
 from isotune.interfaces.dataset import Batch
 from isotune.interfaces.metrics import EpochMetrics
@@ -38,6 +41,7 @@ class Run(Classifier):
         folder: The run folder.
         spec: The resolved spec.
         classes: Class names, in label order.
+        entry: What the catalogue says of the backbone.
         plan: How the model was trained.
         backend: The backend that holds the model.
         model: The native model, an ``nn.Module`` or ``nn.Cell``, with the best weights, or
@@ -50,6 +54,7 @@ class Run(Classifier):
     folder: RunFolder
     spec: ExperimentSpec
     classes: tuple[str, ...]
+    entry: BackboneEntry
     plan: TrainingPlan
     backend: Backend
     model: Any
@@ -116,6 +121,40 @@ class Run(Classifier):
             finally:
                 self.backend.heads.attach(self.model, self.head, head)
         return features
+
+    def explain(
+        self, image: ImageInput, class_name: str | None = None, stage: str | None = None
+    ) -> Explanation:
+        """Explains a prediction: which parts of the image decided.
+
+        Arguments and errors are those of :meth:`explain_many`.
+        """
+        return self.explain_many([image], class_name, stage)[0]
+
+    def explain_many(
+        self,
+        images: Iterable[ImageInput],
+        class_name: str | None = None,
+        stage: str | None = None,
+    ) -> list[Explanation]:
+        """Explains the predictions for several images, in batches.
+
+        Vision transformers are explained by attention rollout, all other backbones by Grad-CAM at
+        their last stage before the head.
+
+        Args:
+            images: Images, each as :meth:`predict` takes it.
+            class_name: The class that Grad-CAM explains; None for each image's predicted class.
+            stage: A stage, or the canonical path of a part, for Grad-CAM there.
+
+        Raises:
+            DatasetError: An image cannot be read.
+            SpecError: There is no such class or stage, or it has no explanation.
+            BackendError: The backend explains nothing, or the model has no such part.
+            RunError: An output is not finite.
+        """
+        source = InputSource(images, self.classes, self.spec.dataset.max_pixels)
+        return list(explain_source(self, source, class_name, stage))
 
     def _check_outputs(self, logits: NDArray[np.float32]) -> None:
         if not np.isfinite(logits).all():

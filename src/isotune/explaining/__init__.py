@@ -1,1 +1,1 @@
-"""Which parts of an image decided: Grad-CAM and attention rollout."""
+"""Explanations of predictions: which parts of an image decided."""

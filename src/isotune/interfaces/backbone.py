@@ -98,7 +98,10 @@ class BackboneEntry:
             model returns their logits after its own, in reverse order.
         auxiliary_weight: Factor of their losses.
         stages: Canonical paths by stage, from the images to the logits: ``stem``, ``stage1`` and
-            so on, ``head``. Together they hold every parameter.
+            so on, ``head``. Together they hold every parameter; what the last path of a stage
+            computes is the stage's output.
+        attention_heads: Number of heads of each attention layer of a transformer whose class token
+            is classified, named as torchvision's ViT; None for all other backbones.
         family: Name of the model family.
         parameters: Number of parameters with the original head.
         features: Number of inputs of the last layer.
@@ -121,6 +124,7 @@ class BackboneEntry:
     auxiliary: tuple[str, ...] = ()
     auxiliary_weight: float = 0.0
     stages: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    attention_heads: int | None = None
     family: str = ""
     parameters: int | None = None
     features: int | None = None

@@ -11,6 +11,7 @@ from typing import Any
 from isotune.interfaces.backbone import BackboneEntry, Backbones
 from isotune.interfaces.checkpoint import StateAdapter
 from isotune.interfaces.dataset import DatasetAdapter
+from isotune.interfaces.explainer import Explainer
 from isotune.interfaces.exporter import Exporter
 from isotune.interfaces.freezing import Freezing
 from isotune.interfaces.head import Heads
@@ -25,6 +26,7 @@ class Backend(ABC):
         name: Name of the backend, as in ``backend="torch"``.
         device: Device in use, as in ``cuda:0``.
         exporter: Writes models to files of the offer's ``exports``; None if there are none.
+        explainer: Returns values from within models; None if the backend explains nothing.
     """
 
     name: str
@@ -35,6 +37,7 @@ class Backend(ABC):
     freezing: Freezing
     state_adapter: StateAdapter
     exporter: Exporter | None = None
+    explainer: Explainer | None = None
 
     @abstractmethod
     def trainer(self, model: Any, plan: TrainingPlan) -> Trainer:

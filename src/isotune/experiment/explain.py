@@ -1,0 +1,81 @@
+"""Explains the predictions of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from isotune.catalogue.resolve import normalization
+from isotune.data.images import evaluation_batches
+from isotune.errors import BackendError, SpecError, nearest
+from isotune.explaining.choose import choose_method
+from isotune.explaining.explanation import Explanation
+from isotune.explaining.geometry import enlarged
+from isotune.explaining.method import score_weights
+from isotune.interfaces.dataset import ImageSource
+from isotune.training.isolation import isolated
+from isotune.training.probabilities import predicted, probabilities
+
+if TYPE_CHECKING:
+    from isotune.experiment.result import Run
+
+
+def explain_source(
+    run: Run, source: ImageSource, class_name: str | None = None, stage: str | None = None
+) -> Iterator[Explanation]:
+    """Yields the explanations of a source's images, in its order, computed in batches.
+
+    Args:
+        run: The run.
+        source: The images.
+        class_name: The class to explain; None for each image's predicted class.
+        stage: As for :func:`isotune.explaining.choose.choose_method`.
+
+    Raises:
+        BackendError: The run's backend explains nothing, or the model has no such part.
+        SpecError: There is no such class or stage, or no explanation of it.
+        DatasetError: An image cannot be read.
+        RunError: An output is not finite.
+    """
+    explainer, label = run.backend.explainer, None
+    if explainer is None:
+        raise BackendError(
+            f"the {run.backend.name} backend has no explainer; open the run on another backend."
+        )
+    if class_name is not None:
+        label = _label(class_name, run.classes)
+    with isolated(run.backend):
+        method = choose_method(run.entry, run.backend, run.model, stage, class_name)
+    position = 0
+    for batch in evaluation_batches(source, run.spec, run.batch_size).epoch(0):
+        (logits,) = run.logits_by_batch([batch])
+        chosen, shares = predicted(logits, run.plan.loss), probabilities(logits, run.plan.loss)
+        labels = chosen if label is None else np.full(len(batch), label)
+        with isolated(run.backend):
+            (fed,) = run.backend.dataset.feed([batch], normalization(run.spec))
+            weights = score_weights(labels, logits.shape[1], run.plan.loss)
+            _, height, width, _ = batch.images.shape
+            heats = method.heat(explainer, run.model, fed, weights, (height, width))
+        for row, heat in enumerate(heats):
+            yield Explanation(
+                image=batch.images[row],
+                heat=enlarged(heat, height, width),
+                predicted=run.classes[chosen[row]],
+                probability=float(shares[row, chosen[row]]),
+                explained=run.classes[labels[row]] if method.explains_classes else None,
+                method=method.name,
+                stage=method.stage,
+                identity=source.identify(position),
+            )
+            position += 1
+
+
+def _label(name: str, classes: tuple[str, ...]) -> int:
+    if name in classes:
+        return classes.index(name)
+    raise SpecError(
+        f"class: the run has no class '{name}'.{nearest(name, classes)}"
+        f" Its classes are: {', '.join(classes)}."
+    )
