@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 SIDE = 1.75
-"""Side of the square for an image, in inches like all lengths here."""
+"""Height of the space for an image, and usually its width, in inches like all lengths here."""
 
 GAP, MARGIN = 0.16, 0.2
 LINE = 1.25
@@ -25,6 +25,9 @@ LINE = 1.25
 
 TITLE, NOTE = 9.0, 6.5
 """Font sizes, in points."""
+
+NOTE_LENGTH = 90
+"""Largest number of characters of a path in an image's note, from its end."""
 
 MAX_PIXELS = 384
 """Largest number of pixels on an image's longer side."""
@@ -53,36 +56,47 @@ def small(image: Image.Image) -> NDArray[np.uint8]:
     return np.asarray(copy)
 
 
-def grid(tiles: Sequence[Tile], heading: str, detail: str) -> Figure:
+def path_note(identity: str) -> str:
+    """Returns the end of a path, for the note of an image."""
+    return identity if len(identity) <= NOTE_LENGTH else f"…{identity[1 - NOTE_LENGTH :]}"
+
+
+def grid(tiles: Sequence[Tile], heading: str, detail: str, width: float = SIDE) -> Figure:
     """Returns a figure of images in rows.
 
     Args:
         tiles: the images.
         heading: the figure's title.
         detail: text below the title.
+        width: width of the space for an image.
 
     Raises:
         IsotuneError: matplotlib is not installed.
     """
     with styled():
-        return _grid(tiles, heading, detail)
+        return _grid(tiles, heading, detail, width)
 
 
-def column_count(images: int) -> int:
-    """Returns the number of images per row: about the number of rows, and full rows if possible."""
-    columns = math.ceil(math.sqrt(images)) or 1
+def column_count(images: int, width: float = SIDE) -> int:
+    """Returns the number of images per row: about a square, and full rows if possible.
+
+    Args:
+        images: number of images.
+        width: width of the space for an image.
+    """
+    columns = math.ceil(math.sqrt(images * SIDE / width)) or 1
     return next((n for n in (columns, columns + 1) if images % n == 0), columns)
 
 
-def _grid(tiles: Sequence[Tile], heading: str, detail: str) -> Figure:
-    columns = column_count(len(tiles))
-    titles = [wrap(tile.title, SIDE * POINTS, TITLE) for tile in tiles]
-    notes = [wrap(tile.note, SIDE * POINTS, NOTE) for tile in tiles]
+def _grid(tiles: Sequence[Tile], heading: str, detail: str, width: float) -> Figure:
+    columns = column_count(len(tiles), width)
+    titles = [wrap(tile.title, width * POINTS, TITLE) for tile in tiles]
+    notes = [wrap(tile.note, width * POINTS, NOTE) for tile in tiles]
     rows = [slice(start, start + columns) for start in range(0, len(tiles), columns)]
-    sides = [max(map(_drawn_height, tiles[row])) for row in rows]
+    sides = [max(_drawn_height(tile, width) for tile in tiles[row]) for row in rows]
     above = [_height(titles[row], TITLE) for row in rows]
     below = [_height(notes[row], NOTE) for row in rows]
-    row_width = columns * SIDE + (columns - 1) * GAP
+    row_width = columns * width + (columns - 1) * GAP
     inner = max(row_width, 2 * SIDE + GAP)
     heading = wrap(heading, inner * POINTS, HEADING, bold=True)
     detail = wrap(detail, inner * POINTS, TITLE)
@@ -95,8 +109,8 @@ def _grid(tiles: Sequence[Tile], heading: str, detail: str) -> Figure:
         top -= title_height
         left = MARGIN + (inner - row_width) / 2
         for tile, title, note in zip(tiles[row], titles[row], notes[row], strict=True):
-            _draw(figure, (left, top - SIDE), tile, title, note)
-            left += SIDE + GAP
+            _draw(figure, (left, top - SIDE, width), tile, title, note)
+            left += width + GAP
         top -= side + note_height + GAP
     return figure
 
@@ -106,9 +120,9 @@ def _height(texts: Sequence[str], size: float) -> float:
     return (lines * size * LINE + (4 if lines else 0)) / POINTS
 
 
-def _drawn_height(tile: Tile) -> float:
-    height, width = tile.image.shape[:2]
-    return SIDE * min(1, height / width)
+def _drawn_height(tile: Tile, width: float) -> float:
+    rows, columns = tile.image.shape[:2]
+    return min(SIDE, width * rows / columns)
 
 
 def _write_head(figure: Figure, heading: str, detail: str) -> None:
@@ -120,9 +134,12 @@ def _write_head(figure: Figure, heading: str, detail: str) -> None:
     figure.text(left, below, detail, fontsize=TITLE, color=FAINT, **common)
 
 
-def _draw(figure: Figure, corner: tuple[float, float], tile: Tile, title: str, note: str) -> None:
+def _draw(
+    figure: Figure, place: tuple[float, float, float], tile: Tile, title: str, note: str
+) -> None:
     width, height = figure.get_size_inches()
-    bounds = (corner[0] / width, corner[1] / height, SIDE / width, SIDE / height)
+    left, bottom, tile_width = place
+    bounds = (left / width, bottom / height, tile_width / width, SIDE / height)
     axes = figure.add_axes(bounds, anchor="N")
     axes.imshow(tile.image, interpolation="antialiased")
     axes.set_axis_off()

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from isotune.explaining.explanation import Explanation
 from isotune.interfaces.dataset import ImageSource
 from isotune.reports.examples import Example, examples_at
-from isotune.reports.grid import grid
+from isotune.reports.explanations import WIDTH, described, side_by_side
+from isotune.reports.grid import grid, path_note
 from isotune.reports.numbers import count as counted
 from isotune.reports.numbers import number
 from isotune.reports.tables import Table
@@ -17,9 +20,6 @@ from isotune.training.evaluation import Evaluation
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-NOTE_LENGTH = 90
-"""Largest number of characters of a path in an image's note, from its end."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,7 @@ class Mistakes:
         images: number of images of the split.
         count: number of mistakes.
         shown: the mistakes with the highest probabilities, in descending order.
+        positions: their positions in the split.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Mistakes:
     images: int
     count: int
     shown: list[Example]
+    positions: tuple[int, ...]
 
 
 def find_mistakes(
@@ -55,24 +57,37 @@ def find_mistakes(
     """
     wrong = np.flatnonzero(evaluation.predicted != evaluation.labels)
     confidence = evaluation.probabilities[wrong, evaluation.predicted[wrong]]
-    order = wrong[np.argsort(-confidence, kind="stable")]
+    order = wrong[np.argsort(-confidence, kind="stable")][:count].tolist()
     return Mistakes(
         name=name,
         split=split,
         images=len(source),
         count=len(wrong),
-        shown=examples_at(order[:count].tolist(), source, evaluation),
+        shown=examples_at(order, source, evaluation),
+        positions=tuple(order),
     )
 
 
-def mistakes_figure(mistakes: Mistakes) -> Figure:
+def mistakes_figure(mistakes: Mistakes, explanations: Sequence[Explanation] = ()) -> Figure:
     """Returns a figure of the mistakes, each with the end of its path.
+
+    Args:
+        mistakes: the mistakes.
+        explanations: an explanation of each of them, to be drawn beside it, or none.
 
     Raises:
         IsotuneError: matplotlib is not installed.
     """
-    tiles = [example.tile(_tail(example.identity)) for example in mistakes.shown]
-    return grid(tiles, f"{mistakes.name}: most confident mistakes", summary(mistakes))
+    heading, detail = f"{mistakes.name}: most confident mistakes", summary(mistakes)
+    if not explanations:
+        tiles = [example.tile(path_note(example.identity)) for example in mistakes.shown]
+        return grid(tiles, heading, detail)
+    pairs = zip(mistakes.shown, explanations, strict=True)
+    tiles = [
+        replace(example, image=side_by_side(explanation)).tile(path_note(example.identity))
+        for example, explanation in pairs
+    ]
+    return grid(tiles, heading, f"{detail}; {described(explanations)}", WIDTH)
 
 
 def summary(mistakes: Mistakes) -> str:
@@ -91,6 +106,3 @@ def mistakes_table(mistakes: Mistakes) -> Table:
         table.add(probability, example.predicted, example.label, example.identity)
     return table
 
-
-def _tail(identity: str) -> str:
-    return identity if len(identity) <= NOTE_LENGTH else f"…{identity[1 - NOTE_LENGTH :]}"
