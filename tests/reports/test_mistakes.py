@@ -42,7 +42,7 @@ def test_the_figure_and_the_table_name_the_images(run: Run):
 def test_only_the_end_of_a_long_path_is_shown():
     path = f"/{'long/' * 40}end.jpg"
     example = Example(np.zeros((2, 2, 3), np.uint8), "ants", "bees", 0.9, path)
-    figure = mistakes_figure(Mistakes("tiny", "val", 3, 1, [example]))
+    figure = mistakes_figure(Mistakes("tiny", "val", 3, 1, [example], (0,)))
     [note] = figure.axes[0].texts
     text = note.get_text().replace("\n", "")
     assert text.startswith("…")
@@ -50,5 +50,5 @@ def test_only_the_end_of_a_long_path_is_shown():
 
 
 def test_no_mistake_is_told():
-    figure = mistakes_figure(Mistakes("tiny", "val", 3, 0, []))
+    figure = mistakes_figure(Mistakes("tiny", "val", 3, 0, [], ()))
     assert figure.texts[1].get_text() == "val: no mistake in 3 images"

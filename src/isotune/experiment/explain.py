@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from isotune.catalogue.resolve import normalization
-from isotune.data.images import evaluation_batches
+from isotune.data.images import evaluation_batches, open_labeled
+from isotune.data.inputs import ImageInput, InputSource
+from isotune.data.sources.subset import Subset
 from isotune.errors import BackendError, SpecError, nearest
 from isotune.explaining.choose import choose_method
 from isotune.explaining.explanation import Explanation
@@ -19,7 +21,10 @@ from isotune.training.isolation import isolated
 from isotune.training.probabilities import predicted, probabilities
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from isotune.experiment.result import Run
+    from isotune.reports.mistakes import Mistakes
 
 
 def explain_source(
@@ -70,6 +75,43 @@ def explain_source(
                 identity=source.identify(position),
             )
             position += 1
+
+
+def explain_mistakes(run: Run, mistakes: Mistakes) -> list[Explanation]:
+    """Returns explanations of the mistakes that are shown, of the wrong class that was predicted.
+
+    Raises:
+        IsotuneError: As of :func:`explain_source`.
+    """
+    source = open_labeled(run.spec, run.classes, mistakes.split)
+    return list(explain_source(run, Subset(source, mistakes.positions)))
+
+
+def explanations_figure(
+    run: Run,
+    images: Iterable[ImageInput] | None,
+    count: int,
+    split: str | None,
+    class_name: str | None,
+    stage: str | None,
+) -> Figure:
+    """Returns a figure of explanations, as ``Run.show_explanations`` describes it.
+
+    Raises:
+        IsotuneError: As of :func:`explain_source`.
+    """
+    from isotune.reports.examples import evenly
+    from isotune.reports.explanations import explanation_figure
+
+    everything: ImageSource
+    if images is None:
+        everything = open_labeled(run.spec, run.classes, split)
+    else:
+        everything = InputSource(images, run.classes, run.spec.dataset.max_pixels)
+    source = Subset(everything, evenly(len(everything), count))
+    labels = None if images is not None else [run.classes[label] for label in source.labels]
+    found = list(explain_source(run, source, class_name, stage))
+    return explanation_figure(found, run.spec.name, labels)
 
 
 def _label(name: str, classes: tuple[str, ...]) -> int:

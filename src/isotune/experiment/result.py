@@ -16,7 +16,7 @@ from isotune.data.images import evaluation_batches
 from isotune.data.inputs import ImageInput, InputSource
 from isotune.errors import RunError
 from isotune.experiment.classifier import Classifier
-from isotune.experiment.explain import explain_source
+from isotune.experiment.explain import explain_mistakes, explain_source, explanations_figure
 from isotune.explaining.explanation import Explanation
 from isotune.interfaces.backbone import BackboneEntry
 from isotune.interfaces.backend import Backend
@@ -160,6 +160,46 @@ class Run(Classifier):
         if not np.isfinite(logits).all():
             cause = suspect(self.backend.state_adapter.export_model(self.model))
             raise RunError(f"{self.path}: the model's outputs are not finite: {cause}.")
+
+    def show_explanations(
+        self,
+        images: Iterable[ImageInput] | None = None,
+        count: int = 16,
+        split: str | None = None,
+        class_name: str | None = None,
+        stage: str | None = None,
+    ) -> Figure:
+        """Returns a figure of images, each with the explanation of its prediction beside it.
+
+        Args:
+            images: Images as :meth:`predict_many` takes them; None takes those of a split.
+            count: Number of images, taken evenly, if there are as many.
+            split: The split's name; None takes the validation split.
+            class_name: As for :meth:`explain_many`, whose errors this raises too.
+            stage: As for :meth:`explain_many`.
+
+        Raises:
+            IsotuneError: matplotlib is not installed.
+        """
+        from isotune.reports.drawing import check_matplotlib
+
+        check_matplotlib()
+        return explanations_figure(self, images, count, split, class_name, stage)
+
+    def show_mistakes(
+        self, count: int = 16, split: str | None = None, explain: bool = False
+    ) -> Figure:
+        """Returns a figure of the mistakes on a split that the model is most confident of.
+
+        Arguments and errors are those of :meth:`show_predictions`, and with `explain`, which draws
+        explanations beside the images, those of :meth:`explain_many`.
+        """
+        from isotune.reports.drawing import check_matplotlib
+        from isotune.reports.mistakes import mistakes_figure
+
+        check_matplotlib()
+        mistakes = self.mistakes(count, split)
+        return mistakes_figure(mistakes, explain_mistakes(self, mistakes) if explain else ())
 
     def show_curves(self) -> Figure:
         """Returns a figure of the learning curves; ``isotune.show_curves`` takes several runs."""

@@ -36,7 +36,7 @@ def explanation_figure(
     Raises:
         IsotuneError: matplotlib is not installed.
     """
-    known = labels or [None] * len(explanations)
+    known: Sequence[str | None] = labels or [None] * len(explanations)
     tiles = [_tile(each, label) for each, label in zip(explanations, known, strict=True)]
     return grid(tiles, f"{name}: explanations", described(explanations), WIDTH)
 

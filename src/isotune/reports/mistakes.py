@@ -105,4 +105,3 @@ def mistakes_table(mistakes: Mistakes) -> Table:
         probability = number(example.probability, 4)
         table.add(probability, example.predicted, example.label, example.identity)
     return table
-

@@ -16,15 +16,25 @@ docstrings describe them; one that a level needs and the class does not have fai
 import pytest
 
 _LEVELS = ("tensors", "updates", "steps", "freezing", "state", "detached", "heads", "classifiers")
-_PARTS = ("subject", "surroundings", "exports")
+_PARTS = ("subject", "surroundings", "exports", "explaining")
 pytest.register_assert_rewrite(*(f"{__name__}.{name}" for name in (*_LEVELS, *_PARTS)))
 
 from isotune.testing.classifiers import Classifiers  # noqa: E402
 from isotune.testing.contract import Contract  # noqa: E402
+from isotune.testing.explaining import Explaining  # noqa: E402
 from isotune.testing.exports import Exports  # noqa: E402
 from isotune.testing.freezing import Freezing  # noqa: E402
 from isotune.testing.heads import Heads  # noqa: E402
 from isotune.testing.state import State  # noqa: E402
 from isotune.testing.steps import Steps  # noqa: E402
 
-__all__ = ["Classifiers", "Contract", "Exports", "Freezing", "Heads", "State", "Steps"]
+__all__ = [
+    "Classifiers",
+    "Contract",
+    "Explaining",
+    "Exports",
+    "Freezing",
+    "Heads",
+    "State",
+    "Steps",
+]

@@ -12,6 +12,7 @@ import pytest
 
 from testing.mutants import (
     data_and_losses,
+    explanations,
     layers_and_freezing,
     optimizers_and_steps,
     state_and_heads,
@@ -19,7 +20,13 @@ from testing.mutants import (
 
 MUTANTS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
     name: function
-    for module in (data_and_losses, optimizers_and_steps, layers_and_freezing, state_and_heads)
+    for module in (
+        data_and_losses,
+        optimizers_and_steps,
+        layers_and_freezing,
+        state_and_heads,
+        explanations,
+    )
     for name, function in vars(module).items()
     if callable(function)
     and function.__module__ == module.__name__

@@ -106,6 +106,9 @@ def mistakes(
     run: Model,
     split: Split = None,
     count: Count = 16,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Draw beside each image what spoke for the mistake.")
+    ] = False,
     output: Output = None,
     backend: Backend = None,
     device: Device = "auto",
@@ -114,6 +117,7 @@ def mistakes(
     """Show and list the most confident mistakes."""
     from isotune.cli.console import output as standard_output
     from isotune.cli.console import show, show_table
+    from isotune.experiment.explain import explain_mistakes
     from isotune.reports.mistakes import mistakes_figure, mistakes_table, summary
 
     _check(output)
@@ -123,7 +127,50 @@ def mistakes(
     show(console, summary(result), "bold")
     if result.shown:
         show_table(console, mistakes_table(result))
-    _write(mistakes_figure(result), output or _default_path(opened, "mistakes", split))
+    explanations = explain_mistakes(opened, result) if explain else ()
+    figure = mistakes_figure(result, explanations)
+    _write(figure, output or _default_path(opened, "mistakes", split))
+
+
+@show.command()
+def explain(
+    run: RunPath,
+    images: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="[IMAGES]...",
+            help="Images, folders or patterns; by default images of the validation split.",
+        ),
+    ] = None,
+    class_name: Annotated[
+        str | None,
+        typer.Option("--class", metavar="NAME", help="The class to explain; by default predicted."),
+    ] = None,
+    stage: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Stage for Grad-CAM, such as stage3, or a part's path."),
+    ] = None,
+    split: Split = None,
+    count: Count = 16,
+    output: Output = None,
+    backend: Backend = None,
+    device: Device = "auto",
+    checkpoint: Checkpoint = "best",
+) -> None:
+    """Show which parts of images decided.
+
+    Vision transformers are explained by attention rollout, all other backbones by Grad-CAM at their
+    last stage. Beside each image, as the network sees it, bright is what decided.
+    """
+    _check(output)
+    if images and split:
+        raise typer.BadParameter(
+            "takes the place of IMAGES: give one of them.", param_hint="--split"
+        )
+    opened = _open(run, backend, device, checkpoint)
+    figure = opened.show_explanations(images or None, count, split, class_name, stage)
+    default = opened.folder.subfolder(FOLDER) / "explain.png"
+    _write(figure, output or (default if images else _default_path(opened, "explain", split)))
 
 
 @show.command()
