@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from isotune.experiment.classifier import Classifier
+    from isotune.experiment.result import Run
 
 FOLDER = "figures"
 """Subfolder of a run for its figures."""
@@ -122,19 +123,20 @@ def mistakes(
 
     _check(output)
     opened = _open(run, backend, device, checkpoint)
+    explained = _with_gradients(opened) if explain else None
     result = opened.mistakes(count, split)
     console = standard_output()
     show(console, summary(result), "bold")
     if result.shown:
         show_table(console, mistakes_table(result))
-    explanations = explain_mistakes(opened, result) if explain else ()
+    explanations = explain_mistakes(explained, result) if explained else ()
     figure = mistakes_figure(result, explanations)
     _write(figure, output or _default_path(opened, "mistakes", split))
 
 
 @show.command()
 def explain(
-    run: RunPath,
+    run: Model,
     images: Annotated[
         list[Path] | None,
         typer.Argument(
@@ -167,7 +169,7 @@ def explain(
         raise typer.BadParameter(
             "takes the place of IMAGES: give one of them.", param_hint="--split"
         )
-    opened = _open(run, backend, device, checkpoint)
+    opened = _with_gradients(_open(run, backend, device, checkpoint))
     figure = opened.show_explanations(images or None, count, split, class_name, stage)
     default = opened.folder.subfolder(FOLDER) / "explain.png"
     _write(figure, output or (default if images else _default_path(opened, "explain", split)))
@@ -223,6 +225,18 @@ def _check(output: Path | None) -> None:
     check_matplotlib()
     if output is not None:
         check_figure_path(output)
+
+
+def _with_gradients(opened: Classifier) -> Run:
+    from isotune.errors import RunError
+    from isotune.experiment.result import Run
+
+    if isinstance(opened, Run):
+        return opened
+    raise RunError(
+        f"{opened.path}: an exported file computes no gradients, so nothing in it can be explained;"
+        " give the run's folder instead."
+    )
 
 
 def _open(path: Path, backend: str | None, device: str, checkpoint: str) -> Classifier:
