@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,9 @@ from isotune.errors import IsotuneError, RunError
 from isotune.exporting.model import Graph
 from isotune.exporting.onnx.untrusted import read_graph
 from isotune.interfaces.exporter import IMAGES, LOGITS, PROBABILITIES
+
+SILENT = 4
+"""onnxruntime's level of fatal errors. All others are raised, too, and it prints in color."""
 
 _PREFIX = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ")
 _STATUS = re.compile(r"^.* while running (\w+) node\..*?Status Message: ", re.DOTALL)
@@ -39,7 +43,7 @@ class OnnxGraph(Graph):
         ort = import_onnxruntime()
         self._path = path
         options = ort.SessionOptions()
-        options.log_severity_level = 4  # its errors are raised, too
+        options.log_severity_level = SILENT
         # Otherwise the content decides, and a file of the other format would not be checked.
         options.add_session_config_entry("session.load_model_format", "ONNX")
         try:
@@ -105,6 +109,7 @@ def import_onnxruntime() -> Any:
     Raises:
         IsotuneError: It is not installed.
     """
+    known = "onnxruntime" in sys.modules
     try:
         import onnxruntime
     except ImportError as error:
@@ -112,4 +117,6 @@ def import_onnxruntime() -> Any:
             "an ONNX file needs onnxruntime: pip install 'isotune[serve]' to use one, or"
             f" 'isotune[onnx]' to write one ({error})."
         ) from error
+    if not known:  # whoever imported it before may have chosen another level
+        onnxruntime.set_default_logger_severity(SILENT)
     return onnxruntime
