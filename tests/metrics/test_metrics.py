@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from isotune.interfaces.trainer import TrainingPlan
 from isotune.metrics import METRICS
+from isotune.metrics.calibration import BINS, reliability
 from isotune.metrics.precision_recall import class_figures
 from isotune.spec.optimizer import SGDSpec
 from isotune.training.evaluation import Evaluation, assess
@@ -101,6 +102,18 @@ TRUTH: dict[str, Callable[[Evaluation], float]] = {
     "roc_auc": area,
     "expected_calibration_error": calibration,
 }
+
+
+@given(evaluations())
+def test_reliability_is_scikit_learns_calibration_curve(found: Evaluation) -> None:
+    confidence = found.probabilities.max(axis=1).astype(np.float64)
+    accuracies, means = calibration_curve(found.predicted == found.labels, confidence, n_bins=BINS)
+    figures = reliability(found)
+    has = figures.images > 0
+    np.testing.assert_allclose(figures.accuracy[has], accuracies, rtol=1e-12)
+    np.testing.assert_allclose(figures.confidence[has], means, rtol=1e-12)
+    assert figures.images.sum() == len(found.labels)
+    assert np.isnan(figures.accuracy[~has]).all()
 
 
 def test_every_metric_is_compared() -> None:

@@ -9,7 +9,8 @@ import pytest
 import isotune
 from isotune.errors import RunError
 from isotune.experiment.result import Run
-from isotune.reports.curves import SERIES, distinct_names
+from isotune.reports.comparison import read_figures
+from isotune.reports.curves import SERIES, curves_figure, distinct_names
 from made_runs import made_run
 
 CURVE = [(2.0, 0.5), (1.0, 0.75), (0.5, 0.7)]
@@ -33,6 +34,19 @@ def test_runs_are_told_apart_by_color_and_name(tmp_path: Path):
     assert colors == set(SERIES[:2])
     texts = [text.get_text() for legend in figure.legends for text in legend.get_texts()]
     assert texts == ["training", "validation", "best checkpoint", "one", "two"]
+
+
+def test_panels_may_stand_in_one_column(tmp_path: Path):
+    run = read_figures(made_run(tmp_path / "run", CURVE, summary={}))
+    wide, narrow = curves_figure([run]), curves_figure([run], columns=1)
+    assert narrow.get_figwidth() * 3 == pytest.approx(wide.get_figwidth())
+    for figure, lefts in ((wide, 3), (narrow, 1)):
+        figure.savefig(io.BytesIO())
+        assert len({round(axes.get_position().x0, 1) for axes in figure.axes}) == lefts
+    [legend] = narrow.legends
+    frame = legend.get_window_extent()
+    assert frame.x0 >= 0
+    assert frame.x1 <= narrow.bbox.x1
 
 
 def test_the_best_epoch_is_ringed(tmp_path: Path):

@@ -180,7 +180,8 @@ def _legend(figure: Figure, names: Sequence[str], width: float, headed: bool) ->
         Line2D([], [], color=colors[1], linestyle=VALIDATION, label="validation"),
         Line2D([], [], color=colors[1], linestyle="none", **ring, label="best checkpoint"),
     ]
-    figure.legend(handles=lines, loc="outside upper right", ncols=len(lines))
+    spacing = 2.0 if headed else 1.0
+    figure.legend(handles=lines, loc="outside upper right", ncols=len(lines), columnspacing=spacing)
     heading = "learning curves" if several else f"{names[0]}: learning curves"
     if headed:
         heading = wrap(heading, 0.55 * width * POINTS, HEADING, bold=True)

@@ -197,6 +197,12 @@ def test_duplicates_of_training_images_are_a_limitation(facts: CardFacts) -> Non
     assert [text in str(sections(each)) for each in (facts, duplicates)] == [False, True]
 
 
+def test_only_figures_of_the_chosen_epoch_are_called_optimistic(facts: CardFacts) -> None:
+    other = replace(facts, run=replace(facts.run, best=facts.run.history[-1]))
+    assert facts.run.best != facts.run.history[-1]
+    assert ["optimistic" in str(sections(each)) for each in (facts, other)] == [True, False]
+
+
 def test_a_run_without_a_list_of_images_gets_a_card(run: Run, tmp_path: Path) -> None:
     shutil.copytree(run.path, tmp_path / "run")
     (tmp_path / "run" / FILE).unlink()

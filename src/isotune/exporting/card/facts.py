@@ -79,6 +79,12 @@ class CardFacts:
         return self.entry.weights.get(self.run.spec.backbone.weights)
 
     @property
+    def is_best(self) -> bool:
+        """Whether the model is that of the run's best epoch."""
+        best = self.figures.best
+        return best is not None and best.steps == self.run.best.steps
+
+    @property
     def same_images(self) -> bool:
         """Whether the images of the evaluation are the validation images of the training.
 

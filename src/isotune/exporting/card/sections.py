@@ -15,7 +15,7 @@ from isotune.reports.describe import described_freeze, described_head
 from isotune.reports.metrics import heading
 from isotune.reports.numbers import NONE, count, duration, percent
 from isotune.reports.tables import Table
-from isotune.runs.checkpoint import MODEL
+from isotune.runs.checkpoint import MANIFEST, MODEL
 from isotune.runs.schema import Manifest
 from isotune.spec.experiment import ExperimentSpec
 from isotune.spec.load import dump_spec
@@ -27,8 +27,8 @@ NAMED = 20
 """Number of classes that a sentence names."""
 
 PROBABILITIES: dict[LossName, str] = {
-    "cross_entropy": "softmax: the probabilities of all classes sum to 1",
-    "binary_cross_entropy": "sigmoid of each output",
+    "cross_entropy": "a softmax: the probabilities of all classes sum to 1",
+    "binary_cross_entropy": "a sigmoid of each output: probabilities need not sum to 1",
 }
 """What the probabilities of a model are, by the loss of its training."""
 
@@ -63,9 +63,16 @@ def _model(facts: CardFacts) -> Section:
         "Frozen": described_freeze(run.spec.freeze),
         "Parameters": parameters,
         "Input": f"RGB, {pixels}; the specification below has resize, crop and normalization",
-        "Output": PROBABILITIES[run.spec.loss.name],
+        "Output": _output(facts),
     }
     return Section("Model", [Paragraph(text), Facts(rows)])
+
+
+def _output(facts: CardFacts) -> str:
+    run = facts.run
+    if run.spec.head.outputs == "single":
+        return f"a sigmoid: the probability of {run.classes[-1]}; {run.classes[0]} has the rest"
+    return PROBABILITIES[run.spec.loss.name]
 
 
 def _use(facts: CardFacts) -> Section:
@@ -92,7 +99,7 @@ def _limitations(facts: CardFacts) -> Iterable[str]:
     if evaluation.have_images.sum() < len(run.classes):
         without = [n for n, has in zip(run.classes, evaluation.have_images, strict=True) if not has]
         yield f"No figure is from an image of {_some(without)}."
-    if facts.figures.best is not None and facts.same_images:
+    if facts.same_images and facts.is_best:
         monitored = heading(run.spec.checkpoint.monitor)
         yield (
             f"The best epoch was chosen by {monitored} on the validation images that the figures"
@@ -163,8 +170,8 @@ def _provenance(facts: CardFacts) -> Section:
     }
     blocks: list[Block] = [
         Paragraph(
-            "Hashes are SHA-256: of files of weights, and of the lines of each split in the run's"
-            " list of images, which hold every image's class, name and hash."
+            "Hashes are SHA-256: of files, and of the lines of each split in the run's list of"
+            " images, which hold every image's class, name and hash."
         ),
         Facts(rows),
     ]
@@ -177,7 +184,8 @@ def _checkpoint(manifest: Manifest | None) -> dict[str, str]:
     if manifest is None:
         return {"Checkpoint": "unknown: the run has not kept it"}
     return {
-        "Checkpoint": f"{manifest.name}, after {count(manifest.step, 'training step')}",
+        "Checkpoint": f"{manifest.name}, after {count(manifest.step, 'training step')}; its"
+        f" {MANIFEST}: {manifest.sha256.get(MANIFEST, 'unknown')}",
         "Weights of this model": manifest.sha256.get(MODEL, "unknown"),
     }
 
@@ -198,7 +206,7 @@ def _lineage(manifest: Manifest) -> Table:
 
 def _versions(facts: CardFacts) -> Table:
     trained, here = facts.figures.versions, facts.versions
-    table = Table(["package", "in training", "for this card"], ["left", "left", "left"])
+    table = Table(["package", "end of training", "for this card"], ["left", "left", "left"])
     for package in dict.fromkeys((*trained, *here)):
         table.add(package, trained.get(package, NONE), here.get(package, NONE))
     return table
