@@ -116,8 +116,7 @@ def export(
     if target.suffix.lower() in CARDS:
         if (precision, preprocess, accept_loss) != ("fp32", "normalize", None):
             raise SpecError(
-                f"{target}: a model card holds no model, so it takes no precision, no"
-                " preprocessing and no accepted loss."
+                f"{target}: precision, preprocess and accept_loss are for no model card."
             )
         if not isinstance(run, Run):
             run = open_run(
@@ -134,6 +133,7 @@ def export(
     manifest = _manifest(trained, writer, precision, preprocess)
     kind = OnnxFormat() if form == ONNX else BackendFormat(form, writer.backend)
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".export-", dir=target.parent) as folder:
             draft = Path(folder) / f"draft.{form}"
             tell(f"writing the graph through {writer.backend.name}")
