@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import isotune
+from isotune.errors import DatasetError, RunError, SpecError
 from isotune.experiment.result import Run
 from isotune.exporting.onnx.calibration import evenly_by_class
 from isotune.exporting.onnx.graph import OnnxGraph
 from isotune.exporting.onnx.half import convert_to_half
+from isotune.exporting.verification import Comparison, compare
 from isotune.interfaces.dataset import Batch
 
 onnx = pytest.importorskip("onnx")
@@ -65,3 +69,47 @@ def test_images_are_measured_evenly_from_all_classes() -> None:
     assert chosen[:5] == [9, 27, 45, 63, 81]
     assert evenly_by_class(labels, 1) == [45], "of the class in the middle"
     assert evenly_by_class(labels, 1000) == list(range(102))
+
+
+def test_int8_quantizes_the_weights_and_is_reproducible(run: Run, tmp_path: Path) -> None:
+    paths = [tmp_path / "a.onnx", tmp_path / "b.onnx"]
+    report = isotune.export(run, paths[0], precision="int8", accept_loss=1).report
+    assert 0 < report.largest_difference < 0.02
+    isotune.export(run, paths[1], precision="int8", accept_loss=1)
+    graphs = [onnx.load(path).graph for path in paths]
+    assert graphs[0] == graphs[1]
+    weights = {each.name: each.data_type for each in graphs[0].initializer}
+    assert weights["model.conv1.weight_quantized"] == onnx.TensorProto.INT8
+    assert weights["mean"] == onnx.TensorProto.FLOAT
+    assert np.isfinite(isotune.open_exported(paths[0]).evaluate().logits).all()
+
+
+def test_a_model_that_loses_more_than_accepted_is_not_written(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def worse(*models: Any) -> Comparison:
+        comparison = compare(*models)
+        accuracy = comparison.report.accuracy_before - 0.02
+        report = comparison.report.model_copy(update={"accuracy_after": accuracy})
+        return replace(comparison, report=report)
+
+    monkeypatch.setattr("isotune.exporting.export.compare", worse)
+    isotune.export(run, tmp_path / "a.onnx", precision="int8", accept_loss=0.03)
+    (tmp_path / "a.onnx").unlink()
+    with pytest.raises(RunError, match="--accept-loss") as error:
+        isotune.export(run, tmp_path / "a.onnx", precision="int8")
+    assert "No file was written" in str(error.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_int8_needs_training_images(run: Run, tmp_path: Path) -> None:
+    splits = run.spec.dataset.splits.model_copy(update={"train": "gone"})
+    dataset = run.spec.dataset.model_copy(update={"splits": splits})
+    moved = replace(run, spec=run.spec.model_copy(update={"dataset": dataset}))
+    with pytest.raises(DatasetError, match="int8 is calibrated on training images"):
+        isotune.export(moved, tmp_path / "a.onnx", precision="int8")
+
+
+def test_an_accepted_loss_goes_with_a_reduced_precision(run: Run, tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match="accept_loss: goes with fp16 and int8"):
+        isotune.export(run, tmp_path / "a.onnx", accept_loss=0.1)

@@ -23,7 +23,7 @@ from isotune.exporting.manifest import (
     Preprocess,
     VerificationReport,
 )
-from isotune.exporting.onnx.reduce import reduce_precision
+from isotune.exporting.onnx.reduce import measured_images, reduce_precision
 from isotune.exporting.onnx.write import import_onnx
 from isotune.exporting.verification import check_accuracy, check_exact, compare
 from isotune.interfaces.exporter import GraphSignature
@@ -98,7 +98,8 @@ def export(
             takes 0.01.
         about: For a card, a YAML file with what only the author knows; see
             :class:`isotune.exporting.card.about.About`.
-        data: Folder of another dataset to compare on, as :meth:`Run.evaluate` takes it.
+        data: Folder of another dataset to compare on, as :meth:`Run.evaluate` takes it. Its
+            training images calibrate int8 where those of the run cannot be read.
         backend: Name of the backend that writes the graph; None takes the best usable one. For a
             card, the backend that evaluates the run, as :func:`isotune.open_run` takes it.
         device: Where the run is evaluated.
@@ -110,7 +111,7 @@ def export(
         SpecError: The file's ending is none of a format, or the images have no fixed size.
         BackendError: No usable backend can write the model.
         RunError: The exported model does not agree with the run, or the file cannot be written.
-        DatasetError: The validation images are missing or broken.
+        DatasetError: The validation images are missing or broken, or for int8 the training images.
     """
     target = Path(file)
     if target.suffix.lower() in CARDS:
@@ -126,9 +127,14 @@ def export(
     if about is not None:
         raise SpecError(f"{target}: about is for a model card, {' or '.join(CARDS)}.")
     form = _form(target)
+    if accept_loss is not None and precision == "fp32":
+        raise SpecError(
+            "accept_loss: goes with fp16 and int8; in fp32 a model must agree with its run."
+        )
     _check_options(target, form, precision, preprocess)
     trained = _reference(run, device, checkpoint, form, plugins)
     source = open_labeled(trained.spec, trained.classes, None, data)
+    measured = measured_images(trained, precision, source, data)
     writer = _writer(trained, form, backend, plugins)
     manifest = _manifest(trained, writer, precision, preprocess)
     kind = OnnxFormat() if form == ONNX else BackendFormat(form, writer.backend)
@@ -138,7 +144,7 @@ def export(
             draft = Path(folder) / f"draft.{form}"
             tell(f"writing the graph through {writer.backend.name}")
             _write(writer, form, draft)
-            reduce_precision(draft, precision, source, trained.spec)
+            reduce_precision(draft, precision, measured, trained.spec)
             kind.write_metadata(draft, manifest)
             tell(f"comparing on {len(source)} images")
             comparison = compare(trained, kind.open(draft), source)

@@ -33,11 +33,14 @@ def consumers(graph: Any) -> dict[str, list[Any]]:
 
 def normalization_nodes(graph: Any) -> list[Any]:
     """Returns the nodes that normalize the images, in order."""
-    readers, value, chain = consumers(graph), IMAGES, []
-    while len(readers[value]) == 1 and readers[value][0].op_type in NORMALIZING:
-        chain.append(readers[value][0])
+    readers, value = consumers(graph), IMAGES
+    chain: list[Any] = []
+    while True:
+        next_nodes = [node for node in readers[value] if node.op_type != "Shape"]
+        if len(next_nodes) != 1 or next_nodes[0].op_type not in NORMALIZING:
+            return chain
+        chain += next_nodes
         value = chain[-1].output[0]
-    return chain
 
 
 def probability_nodes(graph: Any) -> list[Any]:

@@ -6,15 +6,47 @@ from pathlib import Path
 
 from typing_extensions import assert_never
 
-from isotune.errors import SpecError
+from isotune.data.images import open_labeled
+from isotune.errors import DatasetError
+from isotune.experiment.classifier import Classifier
 from isotune.exporting.manifest import Precision
 from isotune.exporting.onnx.calibration import calibration_batches
 from isotune.exporting.onnx.half import convert_to_half
+from isotune.exporting.onnx.quantize import quantize
 from isotune.interfaces.dataset import ImageSource
 from isotune.spec.experiment import ExperimentSpec
 
 RANGE_IMAGES = 32
 """Number of images by which fp16 finds the values that are too large for it."""
+
+CALIBRATION_IMAGES = 128
+"""Maximum number of images by which int8 finds the range of each value."""
+
+
+def measured_images(
+    run: Classifier, precision: Precision, source: ImageSource, data: str | Path | None
+) -> ImageSource:
+    """Returns the images by which a graph's values are measured: for int8, training images.
+
+    Args:
+        run: The run.
+        precision: What the graph shall compute in.
+        source: The validation images.
+        data: Folder of another dataset, whose training images are taken where those of the run
+            cannot be read.
+
+    Raises:
+        DatasetError: There are no training images that can be read.
+    """
+    if precision != "int8":
+        return source
+    problems = []
+    for root in (None, data) if data is not None else (None,):
+        try:
+            return open_labeled(run.spec, run.classes, run.spec.dataset.splits.train, root)
+        except DatasetError as error:
+            problems.append(str(error))
+    raise DatasetError(f"int8 is calibrated on training images. {problems[-1]}")
 
 
 def reduce_precision(
@@ -33,6 +65,6 @@ def reduce_precision(
     if precision == "fp16":
         convert_to_half(path, calibration_batches(source, spec, RANGE_IMAGES))
     elif precision == "int8":
-        raise SpecError("precision: int8 is not available")
+        quantize(path, calibration_batches(source, spec, CALIBRATION_IMAGES))
     else:
         assert_never(precision)
