@@ -6,9 +6,16 @@ import base64
 import html
 from collections.abc import Sequence
 from dataclasses import dataclass
+from io import BytesIO
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
 
 from isotune.experiment.classifier import Classifier, Prediction
 from isotune.experiment.result import Run
+from isotune.explaining.explanation import Explanation
+from isotune.exporting.model import ExportedModel
 from isotune.printable import printable, shortened
 from isotune.reports.numbers import percent
 
@@ -39,14 +46,22 @@ def share(probability: float) -> str:
 
 def header(classifier: Classifier) -> str:
     """Returns the name of the model, its figures and its classes."""
-    facts = [classifier.spec.backbone.name or "", f"computes with {classifier.engine}"]
-    if isinstance(classifier, Run) and classifier.best.evaluated:
-        facts.insert(1, f"validation accuracy {percent(classifier.best.val_accuracy)}")
+    facts = [classifier.spec.backbone.name or "", *_accuracy(classifier)]
+    facts.append(f"computes with {classifier.engine}")
     shown = " <span aria-hidden='true'>&middot;</span> ".join(text(fact) for fact in facts if fact)
     return (
         f"<header><h1>{text(classifier.spec.name)}</h1><p>{shown}</p>"
         f"{_classes(classifier.classes)}</header>"
     )
+
+
+def _accuracy(classifier: Classifier) -> list[str]:
+    accuracy = None
+    if isinstance(classifier, Run) and classifier.best.evaluated:
+        accuracy = classifier.best.val_accuracy
+    if isinstance(classifier, ExportedModel) and classifier.manifest.verification:
+        accuracy = classifier.manifest.verification.accuracy_after
+    return [] if accuracy is None else [f"validation accuracy {percent(accuracy)}"]
 
 
 def _classes(names: Sequence[str]) -> str:
@@ -88,16 +103,30 @@ def problem(sentence: str) -> str:
     return f'<p class="problem" role="alert">{text(sentence)}</p>'
 
 
-def figure(image: bytes, media_type: str, alternative: str, caption: str) -> str:
-    """Returns an image with its caption.
+def explanation(found: Explanation) -> str:
+    """Returns what the network saw, and which parts of it decided."""
+    name = shortened(printable(found.explained or found.predicted), _NAME_LENGTH)
+    if found.explained is None:
+        caption = f"{found.method}: bright parts got most of the attention"
+    else:
+        caption = f"{found.method} at {found.stage}: bright parts speak for {name}"
+    return (
+        "<h2>Why</h2>"
+        f"{_figure(found.image, 'The part of the image that the network saw', 'what it saw')}"
+        f"{_figure(found.overlay(), f'The same part; {caption}', caption)}"
+    )
 
-    Args:
-        image: The content of a file that Isotune wrote.
-        media_type: Its type.
-        alternative: What the image shows, for people who do not see it.
-        caption: Text below it.
-    """
-    source = f"data:{media_type};base64,{base64.b64encode(image).decode('ascii')}"
+
+def no_explanation(sentence: str) -> str:
+    """Returns a line that says why there is no explanation."""
+    return f'<p class="hint">{text(sentence)}</p>'
+
+
+def _figure(pixels: NDArray[np.uint8], alternative: str, caption: str) -> str:
+    """Returns an image, uint8 of shape (H, W, 3), with text for those who do not see it."""
+    file = BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    source = f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode('ascii')}"
     return (
         f'<figure><img src="{source}" alt="{text(alternative)}">'
         f"<figcaption>{text(caption)}</figcaption></figure>"

@@ -10,9 +10,12 @@ from io import BytesIO
 from isotune.data.images import open_split
 from isotune.errors import DatasetError
 from isotune.experiment.classifier import Classifier
+from isotune.exporting.model import ExportedModel
 from isotune.interfaces.dataset import ImageSource
 from isotune.reports.examples import evenly
 from isotune.serving.page.answers import Thumbnail
+from isotune.storage import home
+from isotune.storage.paths import inner_path
 
 log = logging.getLogger(__name__)
 
@@ -51,13 +54,16 @@ class Examples:
 def find_examples(classifier: Classifier, count: int = COUNT) -> Examples:
     """Returns examples from the validation split; none where the dataset is not there.
 
-    It downloads nothing. Images that cannot be read are left out.
+    It downloads nothing. Images that cannot be read are left out. Of an exported model, whose file
+    may come from anywhere, only a dataset in ``$ISOTUNE_HOME/datasets`` is shown to visitors.
     """
     dataset = classifier.spec.dataset
     split = dataset.splits.val
     try:
+        if isinstance(classifier, ExportedModel):
+            inner_path(home.datasets(), dataset.path)
         source = open_split(dataset.model_copy(update={"url": None}), split)
-    except DatasetError as error:
+    except (DatasetError, ValueError) as error:
         log.info("the page shows no examples: %s", error)
         return Examples(split)
     found = []

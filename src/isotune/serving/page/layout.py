@@ -123,7 +123,13 @@ def _connect(
             return None, answers.problem(str(error)), ""
 
     async def explain(sent: SentImage | None) -> str:
-        return "" if sent is None or sent.problem else await predictor.explain(sent)
+        """Shows why; only an image that was answered is still there."""
+        if sent is None or sent.problem:
+            return ""
+        try:
+            return answers.explanation(await predictor.explain(sent))
+        except IsotuneError as error:
+            return answers.no_explanation(str(error))
 
     def choose(event: gradio.EventData) -> str | None:
         try:

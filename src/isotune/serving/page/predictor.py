@@ -6,6 +6,8 @@ import logging
 
 from isotune.errors import DatasetError, IsotuneError, RunError
 from isotune.experiment.classifier import Classifier, Prediction
+from isotune.experiment.result import Run
+from isotune.explaining.explanation import Explanation
 from isotune.serving.door import Door
 from isotune.serving.limits import Refusal
 from isotune.serving.page.images import SentImage
@@ -59,6 +61,21 @@ class Predictor:
             raise outcome
         return outcome
 
-    async def explain(self, image: SentImage) -> str:
-        """Returns HTML that shows why."""
-        return ""
+    async def explain(self, image: SentImage) -> Explanation:
+        """Returns which parts of an image decided about its prediction.
+
+        Raises:
+            IsotuneError: The model cannot be explained, the image cannot be read, or too many
+                requests wait.
+        """
+        classifier = self._service.classifier
+        if not isinstance(classifier, Run):
+            raise PageError(
+                "An exported model has no gradients to explain it by; serve the run to see why."
+            )
+        run = classifier
+        try:
+            with self._door.entered():
+                return await self._service.compute(lambda: run.explain(image.content))
+        except Refusal as refusal:
+            raise PageError(refusal.detail) from refusal
