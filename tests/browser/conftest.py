@@ -27,6 +27,9 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 collect_ignore_glob = [] if all(map(find_spec, NEEDED)) else ["test_*.py"]
 
+TIMEOUT = 60_000
+"""Milliseconds after which what does not happen is a failure, on a busy machine too."""
+
 WIDE, NARROW = (1280, 900), (390, 844)
 
 
@@ -171,7 +174,7 @@ def visit(
     visits = []
 
     def start(
-        url: str | None = None, size: tuple[int, int] = WIDE, ready: bool = True, **options: Any
+        url: str | None = None, size: tuple[int, int] = WIDE, watched: bool = True, **options: Any
     ) -> Visit:
         width, height = size
         context = chromium.new_context(
@@ -179,10 +182,11 @@ def visit(
             permissions=["camera", "clipboard-read", "clipboard-write"],
             **options,
         )
+        context.set_default_timeout(TIMEOUT)
         visits.append(Visit(context.new_page(), url or home_url))
-        visits[-1].watch()
-        if ready:
-            visits[-1].open()
+        if watched:
+            visits[-1].watch()
+        visits[-1].open()
         return visits[-1]
 
     yield start

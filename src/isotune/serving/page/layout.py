@@ -28,6 +28,8 @@ element.addEventListener('click', event => {
 });
 """
 
+_ANNOUNCED = "element.setAttribute('aria-live', 'polite');"  # to who does not see it change
+
 
 class InMemory:
     """What differs from Gradio's component for an image: the images are in memory.
@@ -96,7 +98,7 @@ def build(
                     elem_id="image",
                 )
             with gradio.Column(elem_id="result"):
-                answer = gradio.HTML(answers.EMPTY, elem_id="answer")
+                answer = gradio.HTML(answers.EMPTY, js_on_load=_ANNOUNCED, elem_id="answer")
                 explanation = gradio.HTML("", elem_id="explanation")
             chosen = gradio.HTML(
                 answers.examples(examples.thumbnails, examples.split),
