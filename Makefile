@@ -9,7 +9,7 @@ INSTALLED := $(VENV)/.installed
 WORKERS ?= 2
 EXTRAS := torch,mindspore,timm,onnx,serve,demo,dev
 
-.PHONY: demo test hostile lint format bench backbones clean
+.PHONY: demo test test-browser hostile lint format bench backbones clean
 
 demo: $(INSTALLED)
 	$(BIN)/isotune demo
@@ -18,6 +18,14 @@ demo: $(INSTALLED)
 # should sleep, not spin.
 test: $(INSTALLED)
 	OMP_WAIT_POLICY=passive $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
+
+# The page of `isotune serve` in a real browser. `make test` leaves these out unless Playwright is
+# installed, as it is after this.
+test-browser: $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt playwright
+	@command -v chromium >/dev/null || { test "$$(id -u)" = 0 && apt-get install -y --no-install-recommends chromium; } \
+		|| { echo "There is no chromium; 'sudo apt-get install chromium' installs it."; exit 2; }
+	$(BIN)/python -m pytest tests/browser
 
 # All cases of the hostile inputs that SECURITY.md speaks of; `make test` runs the first of each suite.
 hostile: $(INSTALLED)

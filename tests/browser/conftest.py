@@ -35,9 +35,11 @@ WIDE, NARROW = (1280, 900), (390, 844)
 
 @pytest.fixture(scope="session")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """A run of the NumPy backend with four validation images a class."""
+    """A run of a small convolutional net, with four validation images a class."""
     root = tmp_path_factory.mktemp("browser")
-    return train("numpy", experiment(make_images(root / "images", val=4)), root / "run")
+    images = make_images(root / "images", val=4)
+    backbone = {"name": "tiny_bn", "weights": "none"}
+    return train("torch", experiment(images, backbone=backbone), root / "run")
 
 
 @pytest.fixture(scope="session")

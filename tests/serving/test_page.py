@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -47,17 +48,28 @@ class Page:
 
     async def predict(self, path: str) -> str:
         """Sends the event of a new image; returns the answer's HTML."""
-        (event,) = [
-            each["id"]
-            for each in self.config["dependencies"]
-            if each["targets"] and each["targets"][0][1] == "input"
-        ]
+        (event,) = [each for each in self.events() if each["targets"] == [[self.field(), "input"]]]
+        return str((await self.call(event["id"], path))[1])
+
+    async def explain(self, path: str) -> str:
+        """Sends the event that follows an answer; returns the explanation's HTML."""
+        event = next(each for each in self.events() if len(each["outputs"]) == 1 and each["inputs"])
+        return str((await self.call(event["id"], path))[0])
+
+    def events(self) -> list[Any]:
+        return list(self.config["dependencies"])
+
+    def field(self) -> int:
+        (found,) = [each["id"] for each in self.config["components"] if each["type"] == "image"]
+        return int(found)
+
+    async def call(self, event: int, path: str) -> list[Any]:
         image = {"path": path, "url": None, "meta": {"_type": "gradio.FileData"}}
         response = await self.client.post(
             "/gradio_api/run/predict", json={"fn_index": event, "data": [image]}
         )
         assert response.status_code == 200, response.text
-        return str(response.json()["data"][1])
+        return list(response.json()["data"])
 
 
 @pytest.fixture
@@ -90,6 +102,20 @@ def test_an_answer_is_what_the_run_predicts(visit: Any, run: Run, photographs: l
     assert [name for name, _ in shown] == [name for name, _ in predicted]
     for (_, value), (_, probability) in zip(shown, predicted, strict=True):
         assert float(value) == pytest.approx(probability, abs=1e-6)
+
+
+def test_a_model_that_cannot_be_explained_says_why(
+    visit: Any, photographs: list[bytes], run: Run
+) -> None:
+    async def talk(page: Page) -> str:
+        return await page.explain(await page.upload(photographs[0]))
+
+    assert visit(talk) == (
+        '<p class="hint">the model has no part &#x27;conv&#x27;; its parts are: flatten, fc.</p>'
+    )
+    fields = ("spec", "classes", "plan", "engine", "batch_size", "input_spec")
+    exported = SimpleNamespace(**{name: getattr(run, name) for name in fields})
+    assert "exported model has no gradients" in visit(talk, classifier=exported)
 
 
 def test_what_is_refused_is_refused_with_the_sentences_of_the_endpoint(
