@@ -1,6 +1,6 @@
 """Trains every backbone for one step, exports it, and tells how far the files are from the runs.
 
-    python benchmarks/exports.py --work DIR [--backend torch] [--format onnx] [NAME ...]
+    python benchmarks/exports.py --work DIR [--backend torch] [--format onnx ...] [--names NAME ...]
 
 Each backbone runs in a new process, the smallest first. What each came to is kept in DIR, so that
 the same call continues where the last one stopped. Writes benchmarks/results/exports-*.json, one
@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -42,66 +43,83 @@ Record = dict[str, Any]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("names", nargs="*", help="names of backbones; by default all")
+    parser.add_argument("--names", nargs="*", help="names of backbones; by default all")
     parser.add_argument("--work", type=Path, required=True, help="folder of intermediate results")
     parser.add_argument("--backend", default="torch", help="trains and writes")
-    parser.add_argument("--format", default="onnx", help="the file's ending")
+    parser.add_argument("--format", nargs="*", default=["onnx"], help="the files' endings")
     parser.add_argument(
         "--data", type=Path, default=None, help="folder of images; by default hymenoptera_data"
     )
     parser.add_argument("--timeout", type=float, default=1200, help="seconds for a backbone")
     parser.add_argument("--retry", action="store_true", help="repeat those that failed")
-    parser.add_argument("--one", metavar="FILE", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     data = (options.data or home.datasets() / "hymenoptera_data").resolve()
-    entries = [each for each in BUILT_IN if each.name in options.names or not options.names]
+    entries = [each for each in BUILT_IN if each.name in (options.names or [each.name])]
+    work = options.work.resolve()
+    files = {form: work / f"{options.backend}-{form}" for form in options.format}
     if options.one:
-        values = exported(entries[0], options.backend, options.format, data)
-        options.one.write_text(json.dumps(values), "utf-8")
+        for form, values in exported(entries[0], options.backend, options.format, data):
+            (files[form] / f"{entries[0].name}.json").write_text(json.dumps(values), "utf-8")
         return
-    work = options.work.resolve() / f"{options.backend}-{options.format}"
-    work.mkdir(parents=True, exist_ok=True)
+    for folder in files.values():
+        folder.mkdir(parents=True, exist_ok=True)
     for entry in sorted(entries, key=lambda entry: entry.parameters or 0):
-        path = work / f"{entry.name}.json"
-        if not path.exists() or (options.retry and "error" in json.loads(path.read_text("utf-8"))):
-            command = [sys.executable, __file__, entry.name, "--backend", options.backend]
-            command += ["--format", options.format, "--data", str(data), "--work", str(work)]
-            examine([*command, "--one", str(path)], path, options.timeout)
-            print(f"{entry.name}: {path.read_text('utf-8')}", flush=True)
-            save(work, f"exports-{options.backend}-{options.format}.json")
-    save(work, f"exports-{options.backend}-{options.format}.json")
+        paths = {form: folder / f"{entry.name}.json" for form, folder in files.items()}
+        missing = {form: path for form, path in paths.items() if not done(path, options.retry)}
+        if missing:
+            command = [sys.executable, __file__, "--names", entry.name, "--work", str(work)]
+            command += ["--backend", options.backend, "--data", str(data), "--one"]
+            examine([*command, "--format", *missing], missing.values(), options.timeout)
+            for form, path in missing.items():
+                print(f"{entry.name} to {form}: {path.read_text('utf-8')}", flush=True)
+                save(files[form], f"exports-{options.backend}-{form}.json")
+    for form, folder in files.items():
+        save(folder, f"exports-{options.backend}-{form}.json")
 
 
-def examine(command: list[str], path: Path, timeout: float) -> None:
-    """Runs a backbone in a new process, which writes `path`; if it cannot, its reason is there."""
+def done(path: Path, retry: bool) -> bool:
+    """Whether a result is there, with `retry` one that is no error."""
+    return path.exists() and not (retry and "error" in json.loads(path.read_text("utf-8")))
+
+
+def examine(command: list[str], paths: Iterable[Path], timeout: float) -> None:
+    """Runs a backbone in a new process, which writes `paths`; if it cannot, its reason is there."""
+    for path in paths:
+        path.unlink(missing_ok=True)
     try:
         ended = subprocess.run(command, timeout=timeout, capture_output=True, text=True)
     except subprocess.TimeoutExpired:
         reason = f"did not end within {timeout:.0f} s"
     else:
-        if not ended.returncode:
-            return
         lines = ended.stderr.strip().splitlines() or [""]
         reason = f"the process ended with {ended.returncode}: {lines[-1][:300]}"
-    path.write_text(json.dumps({"error": reason}), "utf-8")
+    for path in paths:
+        if not path.exists():
+            path.write_text(json.dumps({"error": reason}), "utf-8")
 
 
-def exported(entry: BackboneEntry, backend: str, form: str, data: Path) -> Record:
-    """Trains a backbone for one step and exports it; returns the figures, or the error."""
+def exported(
+    entry: BackboneEntry, backend: str, formats: Iterable[str], data: Path
+) -> Iterator[tuple[str, Record]]:
+    """Trains a backbone for one step and exports it; yields figures or an error by format."""
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)  # so that messages have no path of this machine
         copy_images(data, Path("images"))
         run = isotune.run(experiment(entry), backend=backend, device="cpu", output="run")
-        begin = time.perf_counter()
-        try:
-            result = isotune.export(run, f"{entry.name}.{form}", backend=backend)
-        except IsotuneError as error:
-            return {"error": str(error)}
-        seconds = time.perf_counter() - begin
+        for form in formats:
+            begin = time.perf_counter()
+            try:
+                result = isotune.export(run, f"{entry.name}.{form}", backend=backend)
+            except IsotuneError as error:
+                yield form, {"error": str(error)}
+                continue
+            assert result.report is not None, "it is no card"
+            seconds = time.perf_counter() - begin
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * UNIT / 2**20
+            report = result.report.model_dump(mode="json")
+            yield form, {**report, "seconds": seconds, "peak_mib": peak}
         os.chdir(Path(folder).parent)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * UNIT / 2**20
-    report = result.report.model_dump(mode="json")
-    return {**report, "seconds": seconds, "peak_mib": peak}
 
 
 def copy_images(data: Path, target: Path) -> None:

@@ -111,11 +111,10 @@ def _max_pool(cell: nn.MaxPool2d) -> nn.Cell:
 
 
 def _adaptive_mean(cell: nn.AdaptiveAvgPool2d) -> nn.Cell:
-    size = cell.adaptive_avgpool.output_size
-    down, across = size if isinstance(size, tuple) else (size, size)
-    if down == across == 1:
+    rows, columns = cell.adaptive_avgpool2d.output_size
+    if rows == columns == 1:
         return GlobalMean(keep_dims=True)
-    return AdaptiveMean(down) if down == across and down else cell
+    return AdaptiveMean(rows) if rows == columns > 0 else cell
 
 
 def _gelu(cell: nn.GELU) -> nn.Cell:
