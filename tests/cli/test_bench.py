@@ -37,6 +37,16 @@ def test_results_a_page_and_a_plot(
     assert compared.stdout.startswith("| model |")
 
 
+def test_predictions_are_measured_instead(isotune, run: Path) -> None:
+    result = isotune("bench", "--run", "nowhere.onnx", "--batch", 2, "--steps", 1)
+    assert result.exit_code == 1
+    assert "nowhere.onnx: cannot be read: No such file" in result.stderr
+    assert "nothing could be measured" in result.stderr
+    result = isotune("bench", "--run", run, "--model", "lenet", "--compile")
+    assert result.exit_code == 2
+    assert "--model and --compile go with training steps, and --run measures" in result.stderr
+
+
 @pytest.mark.parametrize(
     ("call", "words"),
     [

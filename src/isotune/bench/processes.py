@@ -40,6 +40,23 @@ def isotune_figures(kind: str, setting: Setting, data: Path | None = None) -> di
     return figures
 
 
+def inference_figures(setting: dict[str, Any]) -> dict[str, Any]:
+    """Measures how fast a trained model predicts; see :mod:`isotune.bench.inference`.
+
+    Args:
+        setting: the fields of the setting to measure.
+
+    Raises:
+        IsotuneError: the measurement failed.
+    """
+    figures = last_object(
+        [sys.executable, "-m", "isotune.bench.worker", "inference", json.dumps(setting)]
+    )
+    if "error" in figures:
+        raise IsotuneError(str(figures["error"]))
+    return figures
+
+
 def native_loop(folder: Path, setting: Setting) -> Path | None:
     """Returns the hand-written loop for a setting, ``BACKEND_loop.py`` in `folder`, or None.
 

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from isotune.bench.suite import FORMAT
+from isotune.bench.suite import FORMAT, of
 from isotune.errors import RunError
 from isotune.reports.numbers import NONE, number
 from isotune.reports.tables import Table
@@ -93,13 +93,41 @@ def data_table(results: Results) -> Table:
     return table
 
 
+def inference_table(results: Results) -> Table:
+    """Returns a table with a row per trained model that was measured, and its ratio to the first.
+
+    The first is that with the same batch size which was named first.
+    """
+    columns = ["model", "computed by", "batch", "open s", "first batch s", "ms/image", "IQR"]
+    table = Table([*columns, "images/s", "peak MiB", "ratio"], ["left", "left", *["right"] * 8])
+    first: dict[int, float] = {}
+    for measurement in results["measurements"]:
+        if measurement["kind"] != "inference" or "figures" not in measurement:
+            continue
+        setting, figures = measurement["setting"], measurement["figures"]
+        batch, milliseconds = setting["batch"], figures["batch_ms"] / setting["batch"]
+        table.add(
+            setting["model"],
+            figures["engine"],
+            batch,
+            number(figures["open"], 2),
+            number(figures["first_batch"], 2),
+            number(milliseconds, 2),
+            number(figures["batch_ms_iqr"] / batch, 2),
+            number(figures["images_per_second"], 1),
+            number(figures["peak_memory_mib"], 0),
+            number(milliseconds / first.setdefault(batch, milliseconds), 3),
+        )
+    return table
+
+
 def markdown(results: Results) -> str:
     """Returns the results as a Markdown page."""
     versions = ", ".join(f"{name} {version}" for name, version in results["versions"].items())
     parts = [f"Measured {results['measured']} on {machine(results)}, with {versions}."]
     parts += [table.markdown() for table in tables(results)]
     problems = [
-        f"- {m['by']} {m['kind']}, {m['setting']['backend']}, {m['setting']['model']}: {m['error']}"
+        f"- {m['by']} {m['kind']}, {of(m['setting'])}: {m['error']}"
         for m in results["measurements"]
         if "error" in m
     ]
@@ -110,7 +138,8 @@ def markdown(results: Results) -> str:
 
 def tables(results: Results) -> list[Table]:
     """Returns the tables that have at least one row."""
-    return [table for table in (step_table(results), data_table(results)) if table.rows]
+    made = (step_table(results), data_table(results), inference_table(results))
+    return [table for table in made if table.rows]
 
 
 def machine(results: Results) -> str:

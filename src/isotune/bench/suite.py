@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Protocol
 
 from isotune.bench.machine import describe_machine
 from isotune.bench.processes import (
@@ -57,19 +57,7 @@ class Suite:
         Raises:
             IsotuneError: all measurements failed.
         """
-        measurements = []
-        for measurement in self._measurements():
-            measurements.append(measurement)
-            log(line(measurement))
-        if all("error" in measurement for measurement in measurements):
-            raise IsotuneError("nothing could be measured.")
-        return {
-            "format": FORMAT,
-            "measured": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-            "machine": describe_machine(),
-            "versions": _versions(measurements),
-            "measurements": measurements,
-        }
+        return collect(self._measurements(), log)
 
     def _measurements(self) -> Iterator[Measurement]:
         for setting in self.settings:
@@ -98,8 +86,40 @@ class Suite:
         return native_loop(self.native, setting) if self.native else None
 
 
+def collect(measurements: Iterable[Measurement], log: Callable[[str], None]) -> dict[str, Any]:
+    """Makes measurements one after the other; returns the content of the results file.
+
+    Args:
+        measurements: makes each when it is asked for.
+        log: called with a line after each measurement.
+
+    Raises:
+        IsotuneError: all measurements failed.
+    """
+    done = []
+    for measurement in measurements:
+        done.append(measurement)
+        log(line(measurement))
+    if all("error" in measurement for measurement in done):
+        raise IsotuneError("nothing could be measured.")
+    return {
+        "format": FORMAT,
+        "measured": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "machine": describe_machine(),
+        "versions": _versions(done),
+        "measurements": done,
+    }
+
+
+class Describable(Protocol):
+    """A setting that is kept in the results."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Returns the fields as plain data."""
+
+
 def measured(
-    kind: str, by: str, setting: Setting, measure: Callable[[], dict[str, Any]]
+    kind: str, by: str, setting: Describable, measure: Callable[[], dict[str, Any]]
 ) -> Measurement:
     """Runs `measure`; returns a measurement with its figures or its error."""
     about = {"kind": kind, "by": by, "setting": setting.as_json()}
@@ -111,15 +131,23 @@ def measured(
 
 def line(measurement: Measurement) -> str:
     """Returns a line about a finished measurement."""
-    setting = measurement["setting"]
-    about = f"{measurement['by']} {measurement['kind']}: {setting['backend']}, {setting['model']}"
-    about += f", batch {setting['batch']}, {setting['mode']}, {setting['precision']}"
+    setting, kind = measurement["setting"], measurement["kind"]
+    about = f"{measurement['by']} {kind}: {of(setting)}, batch {setting['batch']}"
+    if kind != "inference":
+        about += f", {setting['mode']}, {setting['precision']}"
     if "error" in measurement:
         return f"{about}: {measurement['error']}"
     figures = measurement["figures"]
-    if measurement["kind"] == "step":
+    if kind == "inference":
+        return f"{about}: {figures['batch_ms']:.1f} ms"
+    if kind == "step":
         return f"{about}: {figures['step_ms']:.1f} ms"
     return f"{about}: {figures['images_per_second']['first']:.0f} images/s"
+
+
+def of(setting: dict[str, Any]) -> str:
+    """Returns the backend, if one was named, and the model of a setting."""
+    return ", ".join(filter(None, (setting["backend"], setting["model"])))
 
 
 def benchmark_images(data: Path | None, generated: int, stack: ExitStack) -> Path | None:

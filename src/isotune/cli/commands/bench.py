@@ -1,7 +1,8 @@
-"""``isotune bench``: measures training steps on this machine."""
+"""``isotune bench``: measures training steps and predictions on this machine."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,8 +16,11 @@ if TYPE_CHECKING:
 
 MODELS = ("resnet18",)
 BATCHES = (8,)
+INFERENCE_BATCHES = (1, 8)
 MODES = ("finetune", "frozen")
 PRECISIONS = ("fp32",)
+PREDICTION_OPTIONS = ("runs", "backends", "device", "batches", "steps", "output")
+"""Parameters of the command that go with ``--run``."""
 
 bench = typer.Typer()
 
@@ -24,6 +28,12 @@ bench = typer.Typer()
 @bench.callback(invoke_without_command=True)
 def measure(
     context: typer.Context,
+    runs: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--run", metavar="RUN", help="Measure predictions of a run or an .onnx file instead."
+        ),
+    ] = None,
     backends: Annotated[
         list[str] | None,
         typer.Option("--backend", "-b", metavar="NAME", help="By default all usable ones."),
@@ -34,7 +44,8 @@ def measure(
         typer.Option("--model", metavar="NAME", help="A backbone; resnet18 by default."),
     ] = None,
     batches: Annotated[
-        list[int] | None, typer.Option("--batch", min=1, help="Images per step; 8 by default.")
+        list[int] | None,
+        typer.Option("--batch", min=1, help="Images per step; 8 by default; with --run, 1 and 8."),
     ] = None,
     modes: Annotated[
         list[str] | None, typer.Option("--mode", help="finetune and frozen by default; or cached.")
@@ -69,14 +80,19 @@ def measure(
         Path | None, typer.Option(metavar="FILE", help="Plot: a .png, .pdf or .svg.")
     ] = None,
 ) -> None:
-    """Measure training steps and the data pipeline.
+    """Measure training steps and the data pipeline, or how fast trained models predict.
 
     Every measurement runs in a new process, a hand-written loop's after Isotune's. Options for
-    backends, models, batches, modes and precisions may be repeated.
+    runs, backends, models, batches, modes and precisions may be repeated. With --run, images are
+    decoded already, and ratios are those to the first run.
     """
     if context.invoked_subcommand is not None:
         return
     check_files(output, plot)
+    if runs:
+        check_no_training_options(context)
+        measure_predictions(runs, backends, device, batches or INFERENCE_BATCHES, steps, output)
+        return
     from isotune.bench.processes import checkout_loops
     from isotune.bench.setting import Setting
     from isotune.bench.suite import Suite, benchmark_images, settings
@@ -96,6 +112,50 @@ def measure(
     with ExitStack() as stack:
         folder = benchmark_images(data, images if pictures is None else pictures, stack)
         write(Suite(measured, folder, loops).run(complain), output, plot)
+
+
+def check_no_training_options(context: typer.Context) -> None:
+    """Checks that only options were given that go with ``--run``.
+
+    Raises:
+        SpecError: another one was given.
+    """
+    from isotune.errors import SpecError
+
+    given = [
+        parameter.opts[0]
+        for parameter in context.command.params
+        if parameter.name not in PREDICTION_OPTIONS
+        and (source := context.get_parameter_source(parameter.name or ""))
+        and source.name == "COMMANDLINE"
+    ]
+    if given:
+        go = "goes" if len(given) == 1 else "go"
+        raise SpecError(
+            f"{' and '.join(given)} {go} with training steps, and --run measures predictions."
+        )
+
+
+def measure_predictions(
+    runs: Sequence[Path],
+    backends: Sequence[str] | None,
+    device: str,
+    batches: Sequence[int],
+    steps: int,
+    output: Path,
+) -> None:
+    """Measures how fast runs and exported files predict, and writes the results."""
+    from isotune.bench.inference import (
+        InferenceSetting,
+        inference_measurements,
+        inference_settings,
+    )
+    from isotune.bench.suite import collect
+    from isotune.cli.messages import complain
+
+    base = InferenceSetting("", 1, device=device, steps=steps)
+    settings = inference_settings(runs, batches, backends or [None], base)
+    write(collect(inference_measurements(settings), complain), output, None)
 
 
 @bench.command()
