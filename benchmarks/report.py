@@ -25,6 +25,8 @@ HEADINGS = {
     "5-start": "Start to first finished training step",
     "6-bf16": "A GPU in bfloat16",
     "6-compile": "A GPU in bfloat16, compiled",
+    "serve-torch": "A service under load, computed by torch",
+    "serve-onnx": "A service under load, computed by onnxruntime",
 }
 
 

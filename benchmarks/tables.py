@@ -22,6 +22,10 @@ UNITS = {
     "index": "indexing, s",
     "check": "checking every image, s",
     "images_per_second": "images a second",
+    "cpu_ms": "processor time an image, ms",
+    "p50_ms": "latency, median, ms",
+    "p90_ms": "latency, 90th percentile, ms",
+    "p99_ms": "latency, 99th percentile, ms",
 }
 COLUMNS = ("", "median ratio", "smallest to largest", "pairs", "limit", "kept")
 
