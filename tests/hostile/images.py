@@ -68,8 +68,8 @@ def valid_images() -> dict[str, bytes]:
             file = io.BytesIO()
             try:
                 image.save(file, formats.get(ending, ending.upper()), **option)
-            except (OSError, ValueError, KeyError, TypeError):
-                continue  # the format has no such mode
+            except (OSError, ValueError, KeyError, TypeError, UnboundLocalError):
+                continue  # the format has no such mode; the last is Pillow 12's, for APNG
             files[f"{mode}.{ending}"] = file.getvalue()
     return files
 

@@ -61,6 +61,7 @@ def create_app(
         description=f"Classifies images as {', '.join(service.classifier.classes[:20])}.",
         version="1",
         docs_url=None,
+        redirect_slashes=False,
         redoc_url=None,
     )
     door = Door(limits)
@@ -142,7 +143,7 @@ async def _no_page(request: Request, error: Exception) -> JSONResponse:
 
 
 async def _no_method(request: Request, error: Exception) -> JSONResponse:
-    sentence = f"{request.url.path} takes no {request.method}; /docs describes what it takes."
+    sentence = f"{request.scope['path']} takes no {request.method}; /docs describes what it takes."
     headers = error.headers if isinstance(error, HTTPException) else None
     return JSONResponse({"detail": message_line(sentence)}, 405, headers)
 

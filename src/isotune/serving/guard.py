@@ -238,7 +238,8 @@ def _comes_from_another_site(headers: Headers, host: str) -> bool:
     if headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
         return True
     origin = headers.get("origin")
-    return origin is not None and urlsplit(origin).netloc.lower() != host.lower()
+    # Without its scheme, an origin is what a Host header has; anything else is no own page's.
+    return origin is not None and origin.partition("://")[2].lower() != host.lower()
 
 
 def _token_of(authorization: str) -> bytes:

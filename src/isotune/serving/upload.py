@@ -12,7 +12,7 @@ from python_multipart.multipart import (
     MultipartParser,
     parse_options_header,
 )
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from isotune.printable import printable, shortened
 from isotune.serving.limits import Limits, Refusal, size
@@ -71,6 +71,8 @@ async def read_upload(
             hold(len(piece))
             parser.write(piece)
         parser.finalize()
+    except ClientDisconnect as error:
+        raise Refusal(400, "the client has closed the connection.") from error
     except FormParserError as error:
         raise Refusal(400, f"the form is malformed; {_FORM}.") from error
     if not form.complete:
