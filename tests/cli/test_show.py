@@ -11,6 +11,10 @@ from PIL import Image
 
 from isotune.experiment.open import open_run
 from isotune.plugins import plugins
+from tiny import experiment
+from zoo import run as zoo_run
+
+TINY_BN = {"backbone": {"name": "tiny_bn", "weights": "none"}}
 
 
 def is_png(path: str | Path) -> bool:
@@ -68,6 +72,12 @@ def test_mistakes_are_listed_with_their_paths(isotune, run: Path):
         (["predictions", "run", "--split", "tset"], "has no split 'tset'"),
         (["predictions", "run", "-o", "x.gif"], "x.gif: a figure's name should end in"),
         (["predictions", "run", "--count", "0"], "Invalid value for '--count'"),
+        (["explain", "run", "--class", "dogs"], "class: the run has no class 'dogs'."),
+        (["explain", "run"], "the model has no part 'conv'; its parts are: flatten, fc."),
+        (["explain", "run", "--stage", "fc"], "'fc' has the shape (3,) for each image"),
+        (["explain", "run", "images", "--split", "val"], "takes the place of IMAGES"),
+        (["explain", "run", "nothing.png", "--stage", "fc"], "nothing.png: there is no such image"),
+        (["mistakes", "run", "--explain"], "the model has no part 'conv'"),
         (["data", "tiny.yaml", "--split", "test"], "'test' is not one of"),
     ],
 )
@@ -80,6 +90,24 @@ def test_a_wrong_call_ends_with_2_and_leaves_nothing(
     assert sentence in result.stderr
     assert all(line.startswith("isotune: ") for line in result.stderr.splitlines())
     assert not Path("run/figures").exists()
+
+
+def test_explanations_are_shown_of_a_split_of_given_images_and_of_mistakes(
+    isotune, run: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The example backend's own net has no maps: another one explains instead."""
+    images = zoo_run("torch", experiment(Path("images"), epochs=1, **TINY_BN), Path("tiny"))
+    monkeypatch.setattr("isotune.exporting.open.open_run", lambda *_, **__: images)
+    for call, name in (
+        (["explain", "tiny", "--count", "2"], "explain-val.png"),
+        (["explain", "tiny", "--split", "train", "--class", "ants"], "explain-train.png"),
+        (["explain", "tiny", "images/val/ants", "--stage", "conv"], "explain.png"),
+        (["mistakes", "tiny", "--explain"], "mistakes-val.png"),
+    ):
+        result = isotune("show", *call)
+        assert result.exit_code == 0, result.output
+        assert result.stdout.splitlines()[-1] == f"tiny/figures/{name}"
+        assert is_png(f"tiny/figures/{name}")
 
 
 def test_a_bare_call_shows_the_help_and_ends_with_2(isotune):

@@ -52,7 +52,8 @@ def choose_method(
     if stage is None:
         stage = next(reversed(stages), None)
     if stage in stages:
-        return GradCAM(stage, [path for path in stages[stage] if path not in names][-1])
+        parts = [path for path in stages[stage] if path not in names]
+        return GradCAM(stage, (parts or stages[stage])[-1])  # without parts: the backend says so
     if stage is not None and any(is_under(stage, name) for name in names):
         return GradCAM(stage, stage)
     raise SpecError(_no_such_stage(entry, stages, names, stage))

@@ -125,11 +125,11 @@ def mistakes(
     opened = _open(run, backend, device, checkpoint)
     explained = _with_gradients(opened) if explain else None
     result = opened.mistakes(count, split)
+    explanations = explain_mistakes(explained, result) if explained else ()
     console = standard_output()
     show(console, summary(result), "bold")
     if result.shown:
         show_table(console, mistakes_table(result))
-    explanations = explain_mistakes(explained, result) if explained else ()
     figure = mistakes_figure(result, explanations)
     _write(figure, output or _default_path(opened, "mistakes", split))
 
