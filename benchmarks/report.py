@@ -44,7 +44,7 @@ def render(folder: Path) -> str:
         result = json.loads(path.read_text("utf-8"))
         if "pairs" in result:
             paired["-".join(path.stem.split("-")[:2])][path.stem] = result
-        else:
+        elif not path.stem.startswith("exports-"):  # exports.py makes a page of those
             benches.append(path)
     parts = [
         "# Results",
@@ -58,7 +58,7 @@ def render(folder: Path) -> str:
         parts.append(f"## {HEADINGS.get(target, target)}")
         for name, result in results.items():
             parts += [f"### {result['title']}", f"[{name}.json]({name}.json)", part_table(result)]
-            parts += _settings(result)
+            parts += _settings(result) + _load(result)
     for path in benches:
         parts += [f"## isotune bench: {path.stem}", markdown(read_results(path)).rstrip()]
         if path.with_suffix(".png").exists():
@@ -76,6 +76,21 @@ def _about(results: list[Record]) -> str:
         " figure over the hand-written loop's (or as the columns are named), the median of the"
         " pairs'; below 1 is less time or memory."
     )
+
+
+def _load(result: Record) -> list[str]:
+    """Returns what the last pair of services adds to the ratios, a line a side."""
+    lines = []
+    for name in result["names"]:
+        side = result["pairs"][-1][name]
+        if "resident_mib" in side:
+            resident = ", ".join(f"{value:,.0f}" for value in side["resident_mib"])
+            lines.append(
+                f"- {name}: {resident} MiB resident before the rounds and after each;"
+                f" {side['without_a_sentence']:,} errors without a sentence; answers to the same"
+                f" image differ by at most {side['largest_difference']:.1g}."
+            )
+    return ["\n".join(lines)] if lines else []
 
 
 def _settings(result: Record) -> list[str]:
