@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -11,7 +12,7 @@ from pathlib import Path
 import isotune
 from isotune.catalogue.resolve import normalization
 from isotune.data.images import open_labeled
-from isotune.errors import BackendError, RunError, SpecError, nearest
+from isotune.errors import BackendError, DatasetError, RunError, SpecError, nearest
 from isotune.experiment.open import moved, open_run
 from isotune.experiment.result import Run
 from isotune.exporting.card.card import write_card
@@ -24,8 +25,10 @@ from isotune.exporting.manifest import (
     VerificationReport,
 )
 from isotune.exporting.onnx.reduce import measured_images, reduce_precision
+from isotune.exporting.onnx.untrusted import LARGEST
 from isotune.exporting.onnx.write import import_onnx
 from isotune.exporting.verification import check_accuracy, check_exact, compare
+from isotune.interfaces.dataset import ImageSource
 from isotune.interfaces.exporter import GraphSignature
 from isotune.interfaces.versions import versions
 from isotune.plugins import Plugins
@@ -108,12 +111,15 @@ def export(
         tell: Shows progress.
 
     Raises:
-        SpecError: The file's ending is none of a format, or the images have no fixed size.
+        SpecError: The file's ending is none of a format, or options do not go together.
         BackendError: No usable backend can write the model.
-        RunError: The exported model does not agree with the run, or the file cannot be written.
+        RunError: The exported model does not agree with the run, is larger than its format
+            allows, or the file cannot be written.
         DatasetError: The validation images are missing or broken, or for int8 the training images.
     """
     target = Path(file)
+    if target.is_dir():
+        raise RunError(f"{target}: is a folder; name a file.")
     if target.suffix.lower() in CARDS:
         if (precision, preprocess, accept_loss) != ("fp32", "normalize", None):
             raise SpecError(
@@ -133,7 +139,8 @@ def export(
         )
     _check_options(target, form, precision, preprocess)
     trained = _reference(run, device, checkpoint, form, plugins)
-    source = open_labeled(trained.spec, trained.classes, None, data)
+    _check_size(trained, form)
+    source = _validation_images(trained, data)
     measured = measured_images(trained, precision, source, data)
     writer = _writer(trained, form, backend, plugins)
     manifest = _manifest(trained, writer, precision, preprocess)
@@ -201,6 +208,34 @@ def _opened(path: str | Path, device: str, checkpoint: str, form: str, plugins: 
     raise problems[0]
 
 
+def _check_size(run: Run, form: str) -> None:
+    """Checks that a model fits a file, before minutes of work.
+
+    Raises:
+        RunError: It does not.
+    """
+    shapes = run.backend.state_adapter.model_shapes(run.model).values()
+    size = 4 * sum(math.prod(shape) for shape in shapes)
+    if form == ONNX and size > LARGEST:
+        raise RunError(
+            f"{run.spec.backbone.name} has {size / 1e9:.1f} GB of numbers in fp32, and an ONNX file"
+            f" holds {LARGEST / 1e9:.1f} GB: `isotune predict` and `isotune serve` take the run"
+            " itself."
+        )
+
+
+def _validation_images(run: Run, data: str | Path | None) -> ImageSource:
+    try:
+        return open_labeled(run.spec, run.classes, None, data)
+    except DatasetError as error:
+        if data is not None:
+            raise
+        raise DatasetError(
+            f"{error} An exported model is compared with its run on images: --data DIR takes others"
+            " with the run's classes."
+        ) from error
+
+
 def _writer(trained: Run, form: str, backend: str | None, plugins: Plugins) -> Run:
     """Returns the run on the backend that writes the graph.
 
@@ -232,11 +267,7 @@ def _write(run: Run, form: str, path: Path) -> None:
 
 def _signature(run: Run) -> GraphSignature:
     size = output_size(run.spec.transforms.val or ())
-    if size is None:
-        raise SpecError(
-            "transforms.val: ends in images of different sizes, but an exported graph takes one:"
-            " let it end in a center_crop, or a resize to [height, width]."
-        )
+    assert size is not None, "a spec whose images differ in size is refused"
     return GraphSignature(size[0], size[1], normalization(run.spec), run.plan.loss)
 
 
