@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+import isotune
 from clients import Client
 from isotune.experiment.result import Run
 from isotune.serving.limits import Limits
@@ -31,6 +32,14 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Run]:
         return runs[backend]
 
     return get
+
+
+@pytest.fixture(scope="session")
+def exported(trained: Callable[[str], Run], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of torch as an ONNX file."""
+    file = tmp_path_factory.mktemp("exported") / "model.onnx"
+    isotune.export(trained("torch"), file)
+    return file
 
 
 @pytest.fixture

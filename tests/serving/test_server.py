@@ -12,10 +12,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPResponse
+from pathlib import Path
 
 import httpx
 import pytest
 
+import isotune
 from isotune.experiment.result import Run
 
 PROGRAM = """
@@ -31,6 +33,15 @@ for each in sys.argv[3:]:  # defaults of limits that have no option
     defaults = list(Limits.__init__.__defaults__)
     defaults[position] = float(value)
     Limits.__init__.__defaults__ = tuple(defaults)
+NEEDLESS = ("torch", "torchvision", "mindspore", "onnx", "gradio", "matplotlib")
+
+class Refuse:  # what an exported model does without
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in NEEDLESS:
+            raise ModuleNotFoundError(f"{name} is blocked by the test", name=name)
+
+if sys.argv[1].endswith(".onnx"):
+    sys.meta_path.insert(0, Refuse())
 plugins.register(numpy_backend.plugin, "numpy")
 app(["serve", sys.argv[1], *sys.argv[2].split()], prog_name="isotune")
 """
@@ -56,10 +67,10 @@ class Served:
 
 
 @contextmanager
-def serving(run: Run, options: str = "--port 0", *limits: str) -> Iterator[Served]:
+def serving(model: Path, options: str = "--port 0 --no-page", *limits: str) -> Iterator[Served]:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     with subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, str(run.path), options, *limits],
+        [sys.executable, "-c", PROGRAM, str(model), options, *limits],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -76,7 +87,7 @@ def serving(run: Run, options: str = "--port 0", *limits: str) -> Iterator[Serve
 
 @pytest.fixture(scope="module")
 def served(trained: Callable[[str], Run]) -> Iterator[Served]:
-    with serving(trained("numpy")) as found:
+    with serving(trained("numpy").path) as found:
         yield found
 
 
@@ -102,6 +113,15 @@ def test_a_real_client_is_answered(served: Served, run: Run, photographs: list[b
     [result] = response.json()["results"]
     shares = {each["class"]: each["probability"] for each in result["predictions"]}
     assert shares == pytest.approx(dict(run.predict(photographs[0])), abs=1e-6)
+
+
+def test_an_exported_model_needs_no_framework(exported: Path, photographs: list[bytes]) -> None:
+    with serving(exported) as served:
+        response = httpx.post(f"{served.url}/predict", files={"images": photographs[0]})
+        [result] = response.json()["results"]
+        shares = {each["class"]: each["probability"] for each in result["predictions"]}
+        expected = isotune.open_exported(exported).predict(photographs[0])
+        assert shares == pytest.approx(dict(expected), abs=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -141,7 +161,7 @@ def test_whatever_comes_is_answered_by_a_sentence(
 def test_connections_are_bounded_in_number_and_in_the_time_of_a_header(run: Run) -> None:
     too_slow = (408, "the header of the request came too slowly.")
     too_many = (503, "too many connections are open; try again in a moment.")
-    with serving(run, "--port 0", "connections=2", "header_seconds=2") as small:
+    with serving(run.path, "--port 0 --no-page", "connections=2", "header_seconds=2") as small:
         with small.connect() as first, small.connect() as second, small.connect() as third:
             assert exchanged(third, b"") == too_many
             assert exchanged(first, b"GET /health HTTP/1.1\r\nHost: local") == too_slow
@@ -155,7 +175,7 @@ def test_what_has_begun_is_answered_and_then_it_ends_with_0(
     number: signal.Signals, run: Run, photographs: list[bytes]
 ) -> None:
     body = PART + photographs[0] + b"\r\n--b--\r\n"
-    with serving(run) as ending, ending.connect() as connection:
+    with serving(run.path) as ending, ending.connect() as connection:
         connection.sendall(post(f"Content-Length: {len(body)}", "Expect: 100-continue"))
         assert connection.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n", "it reads the body"
         connection.sendall(body[:50])
@@ -177,7 +197,7 @@ def refuses(served: Served) -> bool:
 
 
 def test_a_second_interrupt_ends_it_at_once(run: Run) -> None:
-    with serving(run) as ending, ending.connect() as connection:
+    with serving(run.path) as ending, ending.connect() as connection:
         connection.sendall(post("Content-Length: 100", "Expect: 100-continue"))
         assert connection.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
         ending.process.send_signal(signal.SIGINT)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -62,12 +61,14 @@ def served(classifier: Any, *requests: list[bytes], **settings: Any) -> list[Any
 
 @pytest.mark.parametrize("backend", [*ALL, "onnx"])
 def test_the_answers_are_those_of_predict_in_any_batch(
-    backend: str, trained: Callable[[str], Run], photographs: list[bytes], tmp_path: Path
+    backend: str,
+    trained: Callable[[str], Run],
+    photographs: list[bytes],
+    request: pytest.FixtureRequest,
 ) -> None:
     run: Classifier
     if backend == "onnx":
-        isotune.export(trained("torch"), tmp_path / "model.onnx")
-        run = isotune.open_exported(tmp_path / "model.onnx")
+        run = isotune.open_exported(request.getfixturevalue("exported"))
     else:
         run = trained(backend)
     expected = [dict(run.predict(image)) for image in photographs]
