@@ -5,6 +5,8 @@ from __future__ import annotations
 import html
 import json
 import re
+import socket
+import tempfile
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from io import BytesIO
@@ -229,6 +231,26 @@ def test_the_policy_lets_no_other_host_and_no_other_script_in(visit: Any) -> Non
     assert "http" not in response.headers["content-security-policy"]
     assert "unsafe-inline" not in policy["script-src"]
     assert "content-encoding" not in response.headers
+
+
+def test_the_page_leaves_no_file_and_calls_nobody(
+    visit: Any, photographs: list[bytes], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    called: list[Any] = []
+
+    def call(*arguments: Any, **options: Any) -> None:
+        called.append(arguments)
+        raise OSError("there is no network")
+
+    monkeypatch.setattr(socket, "getaddrinfo", call)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setenv("GRADIO_ANALYTICS_ENABLED", "True")
+
+    async def talk(page: Page) -> str:
+        return await page.predict(await page.upload(photographs[0]))
+
+    assert "bars" in visit(talk)
+    assert (list(tmp_path.iterdir()), called) == ([], [])
 
 
 def test_images_are_kept_within_bounds() -> None:

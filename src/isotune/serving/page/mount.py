@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.resources import files
+from tempfile import TemporaryDirectory
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import JSONResponse, Response
@@ -26,6 +29,9 @@ READ = ("/theme.css", "/static/", "/assets/")
 RUN = "/gradio_api/run/predict"
 """All that the page needs of Gradio's own routes, besides the page itself."""
 
+FOLDER = "GRADIO_TEMP_DIR"
+"""Environment variable that names Gradio's folder."""
+
 SESSIONS = 64
 """Number of visitors whose last answer Gradio keeps."""
 
@@ -39,17 +45,41 @@ def mount_page(app: FastAPI, service: Service, limits: Limits, door: Door) -> No
         limits: What visitors may send.
         door: Bounds what waits, and the bytes that it holds.
     """
-    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read where Gradio is imported
+    images = SentImages(limits.held_bytes // 4)
+    app.include_router(_image_routes(images, service, limits, door))
+    with _own_folder():
+        _mount(app, Predictor(service, door), images)
+    mount = app.routes[-1]
+    assert isinstance(mount, Mount), "Gradio was mounted last"
+    mount.app = Gate(mount.app)
+
+
+@contextmanager
+def _own_folder() -> Iterator[None]:
+    """Gives Gradio a folder in the block, for what it always makes and the page never uses.
+
+    Its usual one is shared by all users of a machine, and belongs to the first of them.
+    """
+    before = os.environ.get(FOLDER)
+    with TemporaryDirectory(prefix="isotune-") as folder:
+        os.environ[FOLDER] = folder
+        try:
+            yield
+        finally:
+            del os.environ[FOLDER]
+            if before is not None:
+                os.environ[FOLDER] = before
+
+
+def _mount(app: FastAPI, predictor: Predictor, images: SentImages) -> None:
     import gradio
 
     from isotune.serving.page.layout import THEME, build
 
-    images = SentImages(limits.held_bytes // 4)
-    title = f"Isotune: {service.classifier.spec.name}"
-    page = build(Predictor(service, door), images, find_examples(service.classifier), title)
+    classifier, here = predictor.classifier, files("isotune.serving.page")
+    title = f"Isotune: {classifier.spec.name}"
+    page = build(predictor, images, find_examples(classifier), title)
     page.state_session_capacity = SESSIONS
-    app.include_router(_image_routes(images, service, limits, door))
-    here = files("isotune.serving.page")
     gradio.mount_gradio_app(
         app,
         page,
@@ -65,9 +95,6 @@ def mount_page(app: FastAPI, service: Service, limits: Limits, door: Door) -> No
         css=(here / "page.css").read_text("utf-8"),
         js=(here / "page.js").read_text("utf-8"),
     )
-    mount = app.routes[-1]
-    assert isinstance(mount, Mount), "Gradio was mounted last"
-    mount.app = Gate(mount.app)
 
 
 def _image_routes(images: SentImages, service: Service, limits: Limits, door: Door) -> APIRouter:
