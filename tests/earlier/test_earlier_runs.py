@@ -211,6 +211,19 @@ def test_it_is_converted(name: str, tmp_path: Path) -> None:
         assert_same(load_file("file.safetensors"), best)
 
 
+def test_another_backend_exports_it(tmp_path: Path) -> None:
+    need("torch")
+    pytest.importorskip("onnxscript")
+    name = "mindspore-finished"
+    run = isotune.open_run(copy(name, tmp_path), backend="torch", device="cpu")
+    manifest = isotune.export(run, "model.onnx").manifest
+    assert manifest is not None and manifest.verification is not None
+    assert manifest.verification.flips == []
+    assert manifest.verification.accuracy_after == TRUTH[name]["best"]["val_accuracy"]
+    best = run.path / "checkpoints" / f"epoch-{run.best.epoch:04d}" / "model.safetensors"
+    assert manifest.origin.sha256 == hashlib.sha256(best.read_bytes()).hexdigest()
+
+
 def assert_same(found: dict[str, Any], expected: dict[str, Any]) -> None:
     assert found.keys() == expected.keys()
     for name, value in expected.items():
