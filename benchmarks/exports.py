@@ -2,6 +2,10 @@
 
     python benchmarks/exports.py --work DIR [--backend torch] [--format onnx ...] [--names NAME ...]
 
+The weights are random, scaled layer by layer as "All you need is a good init" does (Mishkin and
+Matas, 2016). With plain initial values some deep networks give the same logits for all images, and
+whatever is done to these would go unseen.
+
 Each backbone runs in a new process, the smallest first. What each came to is kept in DIR, so that
 the same call continues where the last one stopped. Writes benchmarks/results/exports-*.json, one
 file for each backend and format, and of all of them benchmarks/results/exports.md.
@@ -22,21 +26,27 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from every_backbone import size_of
 from pairs import installed_versions
+from PIL import Image
 from processes import UNIT
+from safetensors.numpy import save_file
 
 import isotune
 from isotune.bench.machine import describe_machine
 from isotune.catalogue.entries import BUILT_IN
 from isotune.errors import IsotuneError
 from isotune.interfaces.backbone import BackboneEntry
+from isotune.models.initial import initial_state
+from isotune.plugins import plugins
 from isotune.reports.numbers import significant
 from isotune.storage import home
 
 RESULTS = Path(__file__).resolve().parent / "results"
 SPLITS = {"train": 1, "val": 8}
 """Number of images of each class."""
-SIZE = 224
+WEIGHTS = "weights.safetensors"
 
 Record = dict[str, Any]
 
@@ -106,6 +116,7 @@ def exported(
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)  # so that messages have no path of this machine
         copy_images(data, Path("images"))
+        write_weights(entry)
         run = isotune.run(experiment(entry), backend=backend, device="cpu", output="run")
         for form in formats:
             begin = time.perf_counter()
@@ -131,6 +142,42 @@ def copy_images(data: Path, target: Path) -> None:
                 shutil.copyfile(path, target / split / folder.name / path.name)
 
 
+def write_weights(entry: BackboneEntry) -> None:
+    """Writes weights with which every layer's output is 0 on average, with a deviation of 1.
+
+    They are made in PyTorch, whatever trains, on the validation images.
+    """
+    import torch
+
+    backend = plugins.open_backend("torch", "cpu")
+    model = backend.backbones.build(entry)
+    shapes = backend.state_adapter.model_shapes(model)
+    backend.state_adapter.import_model(model, initial_state(shapes, 0, entry.initialization))
+    for layer in model.modules():
+        if isinstance(layer, torch.nn.BatchNorm2d):
+            layer.momentum = 1.0  # the statistics become those of this batch
+        elif isinstance(layer, torch.nn.Conv2d | torch.nn.Linear):
+            layer.register_forward_hook(_scale)
+    size = size_of(entry)
+    files = sorted(Path("images/val").glob("*/*"))[:: SPLITS["val"] // 2]
+    pixels = np.stack([np.asarray(Image.open(path).resize((size, size))) for path in files])
+    with torch.no_grad():
+        model.train()(torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 128 - 1)
+    save_file(backend.state_adapter.export_model(model), WEIGHTS)
+
+
+def _scale(layer: Any, _: Any, output: Any) -> Any:
+    if output.shape[2:] == (1, 1):
+        return output  # squeeze-and-excitation: images differ little, which would be amplified
+    channels = (0, 2, 3) if layer.weight.ndim == 4 else tuple(range(output.ndim - 1))
+    mean = 0.0 if layer.bias is None else output.mean(channels, keepdim=True)
+    deviation = (output - mean).std()
+    layer.weight /= deviation
+    if layer.bias is not None:
+        layer.bias.sub_(mean.flatten()).div_(deviation)
+    return (output - mean) / deviation
+
+
 def experiment(entry: BackboneEntry) -> Record:
     """Returns the spec of one training step of all layers, on one image of each class."""
     size = size_of(entry)
@@ -142,15 +189,10 @@ def experiment(entry: BackboneEntry) -> Record:
             "val": [{"resize": size + size // 7}, {"center_crop": size}],
         },
         "batch_size": 2,
-        "backbone": {"name": entry.name, "weights": "none"},
+        "backbone": {"name": entry.name, "weights": WEIGHTS},
         "optimizer": {"name": "sgd", "lr": 1e-3},
         "epochs": 1,
     }
-
-
-def size_of(entry: BackboneEntry) -> int:
-    """Returns the height and width of the images: 224, if the backbone supports it."""
-    return min(max(SIZE, entry.min_input_size), entry.max_input_size or 10**6)
 
 
 def save(work: Path, name: str) -> None:
@@ -174,11 +216,11 @@ def page() -> str:
     lines = [
         "# Every backbone, exported",
         "",
-        "Made by `benchmarks/exports.py`: initial values, one training step of all layers on two"
+        "Made by `benchmarks/exports.py`: random weights, one training step of all layers on two"
         f" images of ants and bees, then `isotune export`, compared on {2 * images} validation"
-        " images. The difference is the largest of a logit; the relative one is what its limit is"
-        " for. Milliseconds are those of the exported file for one image, seconds those of the"
-        " whole export, with the comparison.",
+        " images. The difference is the largest of a logit; the relative one is its share of the"
+        " largest logit. Milliseconds are those of the exported file for one image, seconds those"
+        " of the whole export, with the comparison.",
     ]
     for path in sorted(RESULTS.glob("exports-*.json")):
         _, backend, form = path.stem.split("-")

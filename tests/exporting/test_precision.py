@@ -12,10 +12,10 @@ import pytest
 import isotune
 from isotune.errors import DatasetError, RunError, SpecError
 from isotune.experiment.result import Run
+from isotune.exporting.comparison import Comparison, compare
 from isotune.exporting.onnx.calibration import evenly_by_class
 from isotune.exporting.onnx.graph import OnnxGraph
 from isotune.exporting.onnx.half import convert_to_half
-from isotune.exporting.verification import Comparison, compare
 from isotune.interfaces.dataset import Batch
 
 onnx = pytest.importorskip("onnx")
@@ -93,7 +93,7 @@ def test_a_model_that_loses_more_than_accepted_is_not_written(
         report = comparison.report.model_copy(update={"accuracy_after": accuracy})
         return replace(comparison, report=report)
 
-    monkeypatch.setattr("isotune.exporting.export.compare", worse)
+    monkeypatch.setattr("isotune.exporting.verification.compare", worse)
     isotune.export(run, tmp_path / "a.onnx", precision="int8", accept_loss=0.03)
     (tmp_path / "a.onnx").unlink()
     with pytest.raises(RunError, match="--accept-loss") as error:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import math
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -27,7 +28,7 @@ from isotune.exporting.manifest import (
 from isotune.exporting.onnx.reduce import measured_images, reduce_precision
 from isotune.exporting.onnx.untrusted import LARGEST
 from isotune.exporting.onnx.write import import_onnx
-from isotune.exporting.verification import check_accuracy, check_exact, compare
+from isotune.exporting.verification import NO_FILE, Limits, check_unchanged, verify
 from isotune.interfaces.dataset import ImageSource
 from isotune.interfaces.exporter import GraphSignature
 from isotune.interfaces.versions import versions
@@ -44,9 +45,6 @@ FORMATS = {".onnx": ONNX, ".mindir": "mindir"}
 
 CARDS = (".md", ".html")
 """Endings of model cards."""
-
-ACCEPTED_LOSS = 0.01
-"""Accuracy that a model may lose by default where its numbers are reduced, in [0, 1]."""
 
 Tell = Callable[[str], None]
 """Shows a line on what is done at the moment."""
@@ -111,7 +109,8 @@ def export(
         tell: Shows progress.
 
     Raises:
-        SpecError: The file's ending is none of a format, or options do not go together.
+        SpecError: The file's ending is none of a format, the images have no fixed size, or
+            options do not go together.
         BackendError: No usable backend can write the model.
         RunError: The exported model does not agree with the run, is larger than its format
             allows, or the file cannot be written.
@@ -133,11 +132,8 @@ def export(
     if about is not None:
         raise SpecError(f"{target}: about is for a model card, {' or '.join(CARDS)}.")
     form = _form(target)
-    if accept_loss is not None and precision == "fp32":
-        raise SpecError(
-            "accept_loss: goes with fp16 and int8; in fp32 a model must agree with its run."
-        )
     _check_options(target, form, precision, preprocess)
+    limits = Limits.of(precision, preprocess, accept_loss)
     trained = _reference(run, device, checkpoint, form, plugins)
     _check_size(trained, form)
     source = _validation_images(trained, data)
@@ -154,17 +150,27 @@ def export(
             reduce_precision(draft, precision, measured, trained.spec)
             kind.write_metadata(draft, manifest)
             tell(f"comparing on {len(source)} images")
-            comparison = compare(trained, kind.open(draft), source)
-            if precision == "fp32":
-                check_exact(comparison)
-            else:
-                check_accuracy(comparison, ACCEPTED_LOSS if accept_loss is None else accept_loss)
-            manifest = manifest.model_copy(update={"verification": comparison.report})
-            kind.write_metadata(draft, manifest)
+            with _nameless(draft):
+                comparison = verify(trained, kind.open(draft), source, limits)
+                manifest = manifest.model_copy(update={"verification": comparison.report})
+                kind.write_metadata(draft, manifest)
+                check_unchanged(kind.open(draft), manifest, comparison)
             draft.replace(target)
     except OSError as error:
         raise RunError(f"{target}: cannot be written: {error.strerror}.") from error
     return Exported(target, manifest)
+
+
+@contextmanager
+def _nameless(draft: Path) -> Iterator[None]:
+    """Leaves the draft out of messages: nobody will find it."""
+    try:
+        yield
+    except RunError as error:
+        reason = str(error).removeprefix(f"{draft}: ")
+        if reason == str(error):
+            raise
+        raise RunError(f"the exported file failed: {reason} {NO_FILE}") from error
 
 
 def _form(path: Path) -> str:

@@ -81,22 +81,26 @@ class VerificationReport(FileModel):
     Attributes:
         images: Number of images.
         largest_difference: Largest absolute difference of a logit.
+        relative_difference: Largest difference of a logit, relative to the image's largest logit
+            (or to the median of all images, where that is larger).
         largest_logit: Largest absolute logit of the run.
         flips: Images with another predicted class.
         accuracy_before: The run's accuracy, in [0, 1].
         accuracy_after: The exported model's.
-        milliseconds: Time of the exported model for one image in batches as the run has them,
-            without decoding, in ms.
+        milliseconds: Median time of the exported model for one image, without decoding, in ms.
+        batch_size: Number of images that were computed together.
         bytes: Size of the file without this report.
     """
 
     images: Annotated[Count, Field(ge=1)]
     largest_difference: Number
+    relative_difference: Number
     largest_logit: Number
     flips: Annotated[list[Flip], ONE_FAULT] = Field(default=[])
     accuracy_before: Number
     accuracy_after: Number
     milliseconds: Number
+    batch_size: Annotated[Count, Field(ge=1)]
     bytes: Count
 
 

@@ -139,6 +139,7 @@ def _spec(file: Path, manifest: ExportManifest) -> ExperimentSpec:
     from pydantic import ValidationError
 
     from isotune.spec.document import Document
+    from isotune.spec.load import dump_spec
     from isotune.spec.messages import explain_first
 
     try:
@@ -148,4 +149,6 @@ def _spec(file: Path, manifest: ExportManifest) -> ExperimentSpec:
         raise RunError(explain_first(error, document)) from error
     if spec.transforms.val is None:
         raise RunError(f"{file}: is damaged: its spec: transforms.val: should be a list.")
+    if dump_spec(spec)["transforms"]["val"] != manifest.transforms:
+        raise RunError(f"{file}: is damaged: its transforms are not those of its spec.")
     return spec

@@ -91,10 +91,11 @@ def _lines(report: VerificationReport) -> list[str]:
     return [
         f"images compared           {report.images:,}",
         f"largest logit difference  {significant(report.largest_difference)}"
-        f" (largest logit {significant(report.largest_logit)})",
+        f" ({significant(report.relative_difference)} of the largest)",
         f"predictions that flip     {len(report.flips)}{near if report.flips else ''}",
         f"accuracy                  {percent(report.accuracy_before, 2)} before,"
         f" {percent(report.accuracy_after, 2)} after",
-        f"time                      {report.milliseconds:.1f} ms an image",
+        f"time                      {report.milliseconds:.1f} ms an image,"
+        f" in batches of {report.batch_size}",
         f"size                      {count(report.bytes, 'byte')}",
     ]
