@@ -171,6 +171,23 @@ def test_wrong_metadata_is_refused(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_flip_at_a_near_tie_is_reported(
+    export: Callable[..., Exported], run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("isotune.exporting.verification.TOLERANCE", 1.0)
+    edit, _ = GRAPHS["two classes swapped"]
+    exported = export(graph=edit)
+    before, after = run.evaluate(), isotune.open_exported(exported.path).evaluate()
+    flipped = np.flatnonzero(before.predicted != after.predicted)
+    assert exported.report is not None and len(flipped) > 0
+    for index, flip in zip(flipped, exported.report.flips, strict=True):
+        first, second = before.predicted[index], after.predicted[index]
+        assert (flip.before, flip.after) == (run.classes[first], run.classes[second])
+        margin = before.logits[index, first] - before.logits[index, second]
+        assert flip.margin == pytest.approx(margin, rel=1e-5)
+    assert exported.report.accuracy_after == after.accuracy
+
+
 def test_the_file_holds_the_graph_that_was_compared(
     export: Callable[..., Exported], draft: Path, tmp_path: Path
 ) -> None:
