@@ -34,22 +34,26 @@ def serve(
     ] = None,
     allow_host: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="Name by which clients reach this service."),
+        typer.Option(metavar="NAME", help="Another name by which clients reach it."),
     ] = None,
     max_request: Annotated[
-        int, typer.Option(min=1, metavar="MIB", help="Size of a request.", rich_help_panel=LIMITS)
+        int,
+        typer.Option(
+            min=1, metavar="MIB", help="Largest size of a request.", rich_help_panel=LIMITS
+        ),
     ] = 64,
     max_file: Annotated[
-        int, typer.Option(min=1, metavar="MIB", help="Size of a file.", rich_help_panel=LIMITS)
+        int,
+        typer.Option(min=1, metavar="MIB", help="Largest size of a file.", rich_help_panel=LIMITS),
     ] = 16,
     max_pixels: Annotated[
-        int, typer.Option(min=1, help="Pixels of an image.", rich_help_panel=LIMITS)
+        int, typer.Option(min=1, help="Most pixels of an image.", rich_help_panel=LIMITS)
     ] = 64_000_000,
     max_images: Annotated[
-        int, typer.Option(min=1, help="Images of a request.", rich_help_panel=LIMITS)
+        int, typer.Option(min=1, help="Most images of a request.", rich_help_panel=LIMITS)
     ] = 32,
     max_waiting: Annotated[
-        int, typer.Option(min=1, help="Requests at the same time.", rich_help_panel=LIMITS)
+        int, typer.Option(min=1, help="Most requests at the same time.", rich_help_panel=LIMITS)
     ] = 64,
     page: Annotated[
         bool, typer.Option("--page/--no-page", help="Whether there is a page for people at /.")
