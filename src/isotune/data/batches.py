@@ -35,7 +35,7 @@ class Batches:
 
     Args:
         source: the images.
-        pipeline: transforms of each image; they must end in one size.
+        pipeline: transforms of each image; they must end in one size, except for batches of one.
         batch_size: number of images per batch; the last batch may be smaller.
         seed: the experiment's seed.
         workers: number of decoding threads; None uses the available CPUs, up to eight.
@@ -61,13 +61,13 @@ class Batches:
         store: PixelStore | None = None,
     ) -> None:
         size = output_size(tuple(pipeline))
-        if size is None:
+        if size is None and batch_size > 1:
             raise SpecError("the transforms must end in images of one size, as center_crop does.")
         self._source = source
         fixed = fixed_part(pipeline)
         self._fixed, self._rest = tuple(pipeline[:fixed]), tuple(pipeline[fixed:])
         self._store = store
-        self._height, self._width = size
+        self._image_size = size
         self._batch_size = batch_size
         self._seed = seed
         self._workers = worker_count(workers)
@@ -135,7 +135,7 @@ class Batches:
         starts = iter(range(start_batch * self._batch_size, self.size, self._batch_size))
         stop = threading.Event()
         executor = ThreadPoolExecutor(self._workers, "isotune-data")
-        pending: deque[_Pending] = deque()
+        pending: deque[_Pending | _PendingImage] = deque()
         try:
             while True:
                 while len(pending) <= AHEAD and (start := next(starts, None)) is not None:
@@ -165,8 +165,12 @@ class Batches:
         stop: threading.Event,
         epoch: int,
         indices: NDArray[np.int64],
-    ) -> _Pending:
-        images = np.empty((len(indices), self._height, self._width, 3), dtype=np.uint8)
+    ) -> _Pending | _PendingImage:
+        labels = self._source.labels[indices]
+        if self._image_size is None:
+            future = executor.submit(self.image, epoch, int(indices[0]))
+            return _PendingImage(future, labels)
+        images = np.empty((len(indices), *self._image_size, 3), dtype=np.uint8)
 
         def fill(first: int, step: int) -> None:
             for row in range(first, len(indices), step):
@@ -176,7 +180,7 @@ class Batches:
 
         parts = min(self._workers, len(indices))
         futures = [executor.submit(fill, first, parts) for first in range(parts)]
-        return _Pending(Batch(images, self._source.labels[indices]), futures)
+        return _Pending(Batch(images, labels), futures)
 
     def image(self, epoch: int, index: int) -> NDArray[np.uint8]:
         """Returns image `index` in `epoch` (from 0): uint8, shape (height, width, 3).
@@ -232,3 +236,15 @@ class _Pending:
         for future in self.futures:
             future.result()
         return self.batch
+
+
+@dataclass(frozen=True)
+class _PendingImage:
+    """A batch of one image of any size that a thread is decoding."""
+
+    future: Future[NDArray[np.uint8]]
+    labels: NDArray[np.int32]
+
+    def result(self) -> Batch:
+        """Returns the batch, once it is decoded."""
+        return Batch(self.future.result()[None], self.labels)

@@ -26,6 +26,7 @@ from isotune.exporting.manifest import (
     VerificationReport,
 )
 from isotune.exporting.onnx.reduce import measured_images, reduce_precision
+from isotune.exporting.onnx.resize import check_transforms, prepend_transforms
 from isotune.exporting.onnx.untrusted import LARGEST
 from isotune.exporting.onnx.write import import_onnx
 from isotune.exporting.verification import NO_FILE, Limits, check_unchanged, verify
@@ -137,6 +138,8 @@ def export(
     trained = _reference(run, device, checkpoint, form, plugins)
     _check_size(trained, form)
     source = _validation_images(trained, data)
+    if preprocess == "full":
+        check_transforms(trained.spec.transforms.val or ())
     measured = measured_images(trained, precision, source, data)
     writer = _writer(trained, form, backend, plugins)
     manifest = _manifest(trained, writer, precision, preprocess)
@@ -148,6 +151,8 @@ def export(
             tell(f"writing the graph through {writer.backend.name}")
             _write(writer, form, draft)
             reduce_precision(draft, precision, measured, trained.spec)
+            if preprocess == "full":
+                prepend_transforms(draft, trained.spec.transforms.val or ())
             kind.write_metadata(draft, manifest)
             tell(f"comparing on {len(source)} images")
             with _nameless(draft):

@@ -75,6 +75,18 @@ class Flip(FileModel):
     margin: Number
 
 
+class PixelDifference(FileModel):
+    """How far resize and crop in a graph are from Pillow's.
+
+    Attributes:
+        mean: Mean absolute difference of a pixel, in levels of 255.
+        largest: Largest absolute difference, in levels of 255.
+    """
+
+    mean: Number
+    largest: Count
+
+
 class VerificationReport(FileModel):
     """How an exported model compares with its run on all validation images.
 
@@ -90,6 +102,7 @@ class VerificationReport(FileModel):
         milliseconds: Median time of the exported model for one image, without decoding, in ms.
         batch_size: Number of images that were computed together.
         bytes: Size of the file without this report.
+        pixels: How far resize and crop in the graph are from Pillow's; None if they are not in it.
     """
 
     images: Annotated[Count, Field(ge=1)]
@@ -102,6 +115,7 @@ class VerificationReport(FileModel):
     milliseconds: Number
     batch_size: Annotated[Count, Field(ge=1)]
     bytes: Count
+    pixels: PixelDifference | None = None
 
 
 class ExportManifest(FileModel):

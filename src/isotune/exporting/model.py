@@ -15,7 +15,7 @@ from isotune.experiment.classifier import Classifier
 from isotune.exporting.manifest import ExportManifest
 from isotune.interfaces.dataset import Batch
 from isotune.interfaces.trainer import TrainingPlan
-from isotune.spec.experiment import ExperimentSpec, TransformsSpec
+from isotune.spec.experiment import ExperimentSpec
 from isotune.training.evaluation import FETCH_EVERY
 
 BATCH_SIZE = 8
@@ -92,7 +92,7 @@ class ExportedModel(Classifier):
         """The spec, without validation transforms if they are in the graph."""
         if self.manifest.preprocess == "normalize":
             return self.spec
-        bare = TransformsSpec(train=self.spec.transforms.train, val=())
+        bare = self.spec.transforms.model_copy(update={"val": ()})
         return self.spec.model_copy(update={"transforms": bare})
 
     @property

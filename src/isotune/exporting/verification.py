@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from isotune.experiment.classifier import Classifier
 from isotune.exporting.comparison import Comparison, compare
 from isotune.exporting.manifest import ExportManifest, Precision, Preprocess, VerificationReport
 from isotune.exporting.model import ExportedModel
+from isotune.exporting.onnx.pixels import check_pixels, pixel_difference
 from isotune.interfaces.dataset import ImageSource
 
 TOLERANCE = 1e-3
@@ -102,6 +103,10 @@ def verify(
         RunError: The exported model does not compute, or is further from the run than `limits`.
     """
     _check_classes(run, exported)
+    pixels = None
+    if exported.manifest.preprocess == "full":
+        pixels = pixel_difference(exported, source)
+        check_pixels(pixels)
     comparison = compare(run, exported, source)
     if limits.difference is not None:
         _check_flips(comparison, limits.difference)
@@ -119,7 +124,8 @@ def verify(
             "the exported model's probabilities are not those of its logits: they differ by up to"
             f" {comparison.probability_difference:.2g}. {NO_FILE}"
         )
-    return comparison
+    report = comparison.report.model_copy(update={"pixels": pixels})
+    return replace(comparison, report=report)
 
 
 def check_unchanged(

@@ -88,8 +88,13 @@ def _lines(report: VerificationReport) -> list[str]:
 
     margin = max((flip.margin for flip in report.flips), default=0.0)
     near = f", the largest margin {margin:.2g}"
+    pixels = report.pixels and (
+        f"difference to Pillow's    {significant(report.pixels.mean)} levels of 255 on average,"
+        f" {report.pixels.largest} at most"
+    )
     return [
         f"images compared           {report.images:,}",
+        *([pixels] if pixels else []),
         f"largest logit difference  {significant(report.largest_difference)}"
         f" ({significant(report.relative_difference)} of the largest)",
         f"predictions that flip     {len(report.flips)}{near if report.flips else ''}",

@@ -27,11 +27,11 @@ LARGEST_SHARE = 0.005
 def quantize(path: Path, batches: Iterable[Batch]) -> None:
     """Quantizes a graph to int8 with onnxruntime's own tools, in place.
 
-    Each activation has a range, its smallest and largest value in the given images; each output
-    channel of a weight has its own scale. Weights take 7 of their 8 bits: on a CPU without VNNI,
-    onnxruntime's sums of products of 8 bits saturate, so that a file that was verified on one CPU
-    would predict something else on another. What that costs in accuracy is more than regained by
-    the first convolutions in fp32 (see :func:`_first_convolutions`).
+    Each activation has a range, from the mean of the batches' smallest values to that of the
+    largest; each output channel of a weight has its own scale. Weights take 7 of their 8 bits:
+    where a CPU has no VNNI, onnxruntime's sums of products of 8 bits saturate, so that a file that
+    was verified on one CPU would predict something else on another. The first convolutions in fp32
+    regain more accuracy than that costs (see :func:`_first_convolutions`).
 
     Args:
         path: The file, in fp32.
@@ -60,14 +60,16 @@ def quantize(path: Path, batches: Iterable[Batch]) -> None:
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
             nodes_to_exclude=[node.name for node in kept],
+            extra_options={"CalibMovingAverage": True},
         )
 
 
 def _first_convolutions(graph: Any) -> list[Any]:
     """Returns the first convolutions, which are the most sensitive and have few weights.
 
-    Of MobileNetV2 with ImageNet's weights on ants and bees, they are 0.3% of the weights, and in
-    int8 make more than half of the error of the logits.
+    In MobileNetV2 with ImageNet's weights on ants and bees, six of them are 0.3% of the weights;
+    with them in fp32 the logits' error falls from 0.44 to 0.20 (root mean square; the largest
+    logit is 5.7).
     """
     sizes = {each.name: math.prod(each.dims) for each in graph.initializer}
     limit, used = LARGEST_SHARE * sum(sizes.values()), 0
