@@ -73,6 +73,11 @@ def test_figures_lie_beside_the_file(isotune, exported: Path, name: str) -> None
         ("pipe.onnx", (), "pipe.onnx: cannot be read: is not a regular file"),
         ("empty.onnx", (), "empty.onnx: is not an ONNX file of Isotune: it has no graph"),
         ("text.ONNX", (), "text.ONNX: is not an ONNX file of Isotune: it is damaged or cut off"),
+        (
+            "small.onnx",
+            (),
+            "its graph takes images of 7 x 7 pixels, and its transforms make 8 x 8.",
+        ),
         ("other.onnx", (), "other.onnx: has no metadata of Isotune; `isotune export RUN "),
     ],
 )
@@ -83,6 +88,7 @@ def test_what_is_no_exported_file_is_one_sentence(
     os.mkfifo(tmp_path / "pipe.onnx")
     (tmp_path / "empty.onnx").write_bytes(b"")
     (tmp_path / "text.ONNX").write_bytes(b"no graph at all")
+    onnx_files.write(tmp_path / "small.onnx", tmp_path / "images", onnx_files.model(size=7))
     (tmp_path / "other.onnx").write_bytes(onnx_files.model().SerializeToString())
     result = isotune("evaluate", tmp_path / name, *options)
     assert result.exit_code == 2

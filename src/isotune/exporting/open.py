@@ -12,6 +12,7 @@ from isotune.exporting.model import ExportedModel
 from isotune.exporting.onnx.graph import OnnxGraph
 from isotune.plugins import Plugins
 from isotune.plugins import plugins as default_plugins
+from isotune.spec.transforms import output_size
 
 ONNX, MINDIR = ".onnx", ".mindir"
 
@@ -28,7 +29,19 @@ def open_exported(path: str | Path) -> ExportedModel:
     path = Path(path)
     graph = OnnxGraph(path)
     manifest = ExportManifest.from_properties(graph.metadata, path)
-    return ExportedModel.of(path, manifest, graph)
+    model = ExportedModel.of(path, manifest, graph)
+    size = output_size(model.spec.transforms.val or ())
+    if manifest.preprocess == "normalize" and graph.image_size != size:
+        raise RunError(
+            f"{path}: is damaged: its graph takes images of {_shown(graph.image_size)} pixels, and"
+            f" its transforms make {_shown(size)}."
+        )
+    return model
+
+
+def _shown(size: tuple[object, ...] | None) -> str:
+    """Returns a size as width x height."""
+    return " x ".join(map(str, reversed(size or ("any", "any"))))
 
 
 def is_exported(path: Path) -> bool:

@@ -66,6 +66,11 @@ class OnnxGraph(Graph):
         self.engine = f"onnxruntime {ort.__version__} on cpu"
 
     @property
+    def image_size(self) -> tuple[object, ...]:
+        """Height and width of the images that the graph takes; a text stands for any."""
+        return tuple(self._session.get_inputs()[0].shape[1:3])
+
+    @property
     def metadata(self) -> Mapping[str, str]:
         """The file's metadata, as text by name.
 
