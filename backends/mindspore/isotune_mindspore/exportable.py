@@ -84,6 +84,30 @@ class ExactGELU(nn.Cell):
         return x * 0.5 * (1.0 + self.erf(x * self.scale))
 
 
+class HardSigmoid(nn.Cell):
+    """``nn.HSigmoid`` by ``ReLU6``."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.relu6 = ops.ReLU6()
+
+    def construct(self, x: Tensor) -> Tensor:
+        """Returns min(max(x + 3, 0), 6) / 6, elementwise."""
+        return self.relu6(x + 3.0) / 6.0
+
+
+class HardSwish(nn.Cell):
+    """``nn.HSwish`` by ``ReLU6``."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = HardSigmoid()
+
+    def construct(self, x: Tensor) -> Tensor:
+        """Returns `x` times its hard sigmoid, elementwise."""
+        return x * self.gate(x)
+
+
 class InverseSqrt(nn.Cell):
     """``ops.Rsqrt`` by a division."""
 
@@ -137,6 +161,8 @@ SHARED_FORMS: Forms = {nn.MaxPool2d: _max_pool, nn.AdaptiveAvgPool2d: _adaptive_
 
 ONNX_FORMS: Forms = {
     nn.GELU: _gelu,
+    nn.HSigmoid: lambda cell: HardSigmoid(),
+    nn.HSwish: lambda cell: HardSwish(),
     DepthwiseConv2d: _convolution,
     CosineAttention: _cosine_attention,
 }

@@ -48,7 +48,7 @@ class MindSporeExporter(Exporter):
         try:
             with _strict_compiler(), TemporaryDirectory() as folder:
                 write(graph, signature, Path(folder), path)
-        except BackendError:
+        except (BackendError, OSError):
             raise
         except Exception as error:  # MindSpore and onnx raise errors of many types
             raise BackendError(_sentence(type(model).__name__, form, str(error))) from error

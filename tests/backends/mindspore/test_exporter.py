@@ -14,7 +14,7 @@ from isotune.interfaces.trainer import TrainingPlan
 from isotune.spec.optimizer import SGDSpec
 from isotune.testing.exports import check_graph
 from isotune.testing.subject import Learner
-from isotune.testing.values import NORMALIZATION
+from isotune.testing.values import NORMALIZATION, state
 
 pytest.importorskip("mindspore")
 pytest.importorskip("onnxruntime")
@@ -24,6 +24,7 @@ from isotune_mindspore.backend import MindSporeBackend
 from isotune_mindspore.exportable import EdgePaddedMaxPool
 from isotune_mindspore.exporter import MindSporeExporter
 from isotune_mindspore.models.depthwise import DepthwiseConv2d
+from isotune_mindspore.models.swin import CosineAttention
 
 SIGNATURE = GraphSignature(8, 8, NORMALIZATION, "cross_entropy")
 
@@ -39,6 +40,8 @@ class Sorts(nn.Cell):
         self.wide = nn.MaxPool2d((1, 2), 1, pad_mode="pad", padding=(0, 1))
         self.depthwise = DepthwiseConv2d(4, 4, 3, pad_mode="pad", padding=1, group=4)
         self.norm = nn.LayerNorm([4])
+        self.attention = CosineAttention(4, 1, size=2, shift=1)
+        self.hard = nn.SequentialCell(nn.HSwish(), nn.HSigmoid())
         self.gelu = nn.GELU(approximate=False)
         self.also = nn.GELU(approximate=False)
         self.token = Parameter(Tensor(np.full((1, 1, 4), 0.5, np.float32)), name="token")
@@ -48,7 +51,9 @@ class Sorts(nn.Cell):
         self.fc = nn.Dense(4, 3)
 
     def construct(self, x: Tensor) -> Tensor:
-        x = self.depthwise(self.wide(self.pool(self.gelu(self.tall(self.flat(x))))))
+        x = self.hard(self.tall(self.flat(x)))
+        x = self.transpose(self.attention(self.transpose(x, (0, 2, 3, 1))), (0, 3, 1, 2))
+        x = self.depthwise(self.wide(self.pool(self.gelu(x))))
         n, channels, rows, columns = x.shape
         places = self.transpose(self.reshape(x, (n, channels, rows * columns)), (0, 2, 1))
         places = self.also(self.norm(self.concat((self.tile(self.token, (n, 1, 1)), places))))
@@ -73,6 +78,8 @@ class Calls(nn.Cell):
 def test_replaced_cells_and_repaired_graphs_compute_the_same(form: str, tmp_path: Path) -> None:
     backend = MindSporeBackend("cpu")
     model = backend.backbones.adopt(Sorts())
+    adapter = backend.state_adapter
+    adapter.import_model(model, state(adapter.model_shapes(model)))
     learner = Learner(backend, model, backend.trainer(model, TrainingPlan(SGDSpec())))
     check_graph(learner, form, tmp_path / f"graph.{form}", "cross_entropy")
 
