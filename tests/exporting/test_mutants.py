@@ -112,7 +112,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 def draft(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The graph as the backend writes it."""
     path = tmp_path_factory.mktemp("draft") / "draft.onnx"
-    exporting._write(run, "onnx", path)
+    exporting.write_graph(run, "onnx", path)
     return path
 
 
@@ -136,7 +136,7 @@ def export(
             return ExportManifest(**values)
 
         described = exporting._manifest
-        monkeypatch.setattr(exporting, "_write", write)
+        monkeypatch.setattr(exporting, "write_graph", write)
         monkeypatch.setattr(exporting, "_manifest", manifest)
         return isotune.export(run, tmp_path / "model.onnx", plugins=plugins("torch"))
 

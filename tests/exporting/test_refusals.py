@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import isotune
-import onnx_files
 from exporting.conftest import images
 from isotune.errors import BackendError, DatasetError, IsotuneError, RunError
 from isotune.experiment.result import Run
-from isotune.exporting import export
+from isotune.exporting import export, writer
 from tiny import experiment, make_images, numpy_plugins
 
 pytest.importorskip("onnx")
@@ -27,7 +25,7 @@ def unwritten(monkeypatch: pytest.MonkeyPatch) -> None:
     def write(run: Run, form: str, path: Path) -> None:
         raise AssertionError("this should have been refused before")
 
-    monkeypatch.setattr(export, "_write", write)
+    monkeypatch.setattr(export, "write_graph", write)
 
 
 @pytest.mark.usefixtures("unwritten")
@@ -64,7 +62,7 @@ def test_a_run_without_its_images_needs_others(run: Run, tmp_path: Path) -> None
 def test_a_model_that_is_too_large_is_refused_first(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(export, "LARGEST", 100_000)
+    monkeypatch.setattr(writer, "LARGEST", 100_000)
     with pytest.raises(RunError, match=r"lenet has 0\.\d GB of numbers in fp32, and an ONNX file"):
         isotune.export(run, tmp_path / "model.onnx")
 
@@ -78,22 +76,18 @@ def test_a_backbone_of_no_backend_that_exports(tmp_path: Path) -> None:
         isotune.export(run, tmp_path / "model.onnx", backend="numpy", plugins=plugins)
 
 
-@pytest.mark.parametrize("problem", [RunError("they differ"), KeyboardInterrupt()])
+@pytest.mark.parametrize("problem", [RunError("they differ"), KeyboardInterrupt("stopped")])
 def test_what_fails_or_is_stopped_leaves_the_former_file(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, problem: BaseException
 ) -> None:
-    def compare(*_: object) -> None:
+    def verify(*_: object) -> None:
         [draft] = tmp_path.glob(".export-*/*")
         assert draft.stat().st_size > 1000
         raise problem
 
-    def write(run: Run, form: str, path: Path) -> None:
-        shutil.copyfile(tmp_path / "model.onnx", path)
-
-    former = onnx_files.write(tmp_path / "model.onnx", Path(run.spec.dataset.path)).read_bytes()
-    monkeypatch.setattr(export, "_write", write)
-    monkeypatch.setattr(export, "compare", compare)
-    with pytest.raises(type(problem)):
+    (tmp_path / "model.onnx").write_bytes(b"the former file")
+    monkeypatch.setattr(export, "verify", verify)
+    with pytest.raises(type(problem), match=str(problem)):
         isotune.export(run, tmp_path / "model.onnx")
     assert [path.name for path in tmp_path.iterdir()] == ["model.onnx"]
-    assert (tmp_path / "model.onnx").read_bytes() == former
+    assert (tmp_path / "model.onnx").read_bytes() == b"the former file"

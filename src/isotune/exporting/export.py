@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import math
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import isotune
-from isotune.catalogue.resolve import normalization
 from isotune.data.images import open_labeled
-from isotune.errors import BackendError, DatasetError, RunError, SpecError, nearest
-from isotune.experiment.open import moved, open_run
+from isotune.errors import DatasetError, RunError, SpecError, nearest
+from isotune.experiment.open import open_run
 from isotune.experiment.result import Run
 from isotune.exporting.card.card import write_card
 from isotune.exporting.formats import BackendFormat, OnnxFormat
@@ -27,19 +25,14 @@ from isotune.exporting.manifest import (
 )
 from isotune.exporting.onnx.reduce import measured_images, reduce_precision
 from isotune.exporting.onnx.resize import check_transforms, prepend_transforms
-from isotune.exporting.onnx.untrusted import LARGEST
 from isotune.exporting.onnx.write import import_onnx
 from isotune.exporting.verification import NO_FILE, Limits, check_unchanged, verify
+from isotune.exporting.writer import ONNX, check_size, reference, write_graph, writer
 from isotune.interfaces.dataset import ImageSource
-from isotune.interfaces.exporter import GraphSignature
 from isotune.interfaces.versions import versions
 from isotune.plugins import Plugins
 from isotune.plugins import plugins as default_plugins
 from isotune.spec.load import dump_spec
-from isotune.spec.transforms import output_size
-from isotune.training.isolation import isolated
-
-ONNX = "onnx"
 
 FORMATS = {".onnx": ONNX, ".mindir": "mindir"}
 """File formats by ending."""
@@ -123,7 +116,7 @@ def export(
     if target.suffix.lower() in CARDS:
         if (precision, preprocess, accept_loss) != ("fp32", "normalize", None):
             raise SpecError(
-                f"{target}: precision, preprocess and accept_loss are for no model card."
+                f"{target}: precision, preprocess and accept_loss are for models, not for cards."
             )
         if not isinstance(run, Run):
             run = open_run(
@@ -135,21 +128,21 @@ def export(
     form = _form(target)
     _check_options(target, form, precision, preprocess)
     limits = Limits.of(precision, preprocess, accept_loss)
-    trained = _reference(run, device, checkpoint, form, plugins)
-    _check_size(trained, form)
+    trained = reference(run, device, checkpoint, form, plugins)
+    check_size(trained, form)
     source = _validation_images(trained, data)
     if preprocess == "full":
         check_transforms(trained.spec.transforms.val or ())
     measured = measured_images(trained, precision, source, data)
-    writer = _writer(trained, form, backend, plugins)
-    manifest = _manifest(trained, writer, precision, preprocess)
-    kind = OnnxFormat() if form == ONNX else BackendFormat(form, writer.backend)
+    writing = writer(trained, form, backend, plugins)
+    manifest = _manifest(trained, writing, precision, preprocess)
+    kind = OnnxFormat() if form == ONNX else BackendFormat(form, writing.backend)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".export-", dir=target.parent) as folder:
             draft = Path(folder) / f"draft.{form}"
-            tell(f"writing the graph through {writer.backend.name}")
-            _write(writer, form, draft)
+            tell(f"writing the graph through {writing.backend.name}")
+            write_graph(writing, form, draft)
             reduce_precision(draft, precision, measured, trained.spec)
             if preprocess == "full":
                 prepend_transforms(draft, trained.spec.transforms.val or ())
@@ -198,43 +191,6 @@ def _check_options(path: Path, form: str, precision: Precision, preprocess: Prep
         )
 
 
-def _reference(
-    run: Run | str | Path, device: str, checkpoint: str, form: str, plugins: Plugins
-) -> Run:
-    """Returns the run in fp32, on the backend that trained it if that is usable."""
-    if not isinstance(run, Run):
-        run = _opened(run, device, checkpoint, form, plugins)
-    return replace(run, plan=replace(run.plan, precision="fp32", compile=False))
-
-
-def _opened(path: str | Path, device: str, checkpoint: str, form: str, plugins: Plugins) -> Run:
-    problems = []
-    for backend in (None, *plugins.exporting(form)):
-        try:
-            return open_run(
-                path, backend=backend, device=device, checkpoint=checkpoint, plugins=plugins
-            )
-        except BackendError as error:
-            problems.append(error)
-    raise problems[0]
-
-
-def _check_size(run: Run, form: str) -> None:
-    """Checks that a model fits a file, before minutes of work.
-
-    Raises:
-        RunError: It does not.
-    """
-    shapes = run.backend.state_adapter.model_shapes(run.model).values()
-    size = 4 * sum(math.prod(shape) for shape in shapes)
-    if form == ONNX and size > LARGEST:
-        raise RunError(
-            f"{run.spec.backbone.name} has {size / 1e9:.1f} GB of numbers in fp32, and an ONNX file"
-            f" holds {LARGEST / 1e9:.1f} GB: `isotune predict` and `isotune serve` take the run"
-            " itself."
-        )
-
-
 def _validation_images(run: Run, data: str | Path | None) -> ImageSource:
     try:
         return open_labeled(run.spec, run.classes, None, data)
@@ -247,43 +203,8 @@ def _validation_images(run: Run, data: str | Path | None) -> ImageSource:
         ) from error
 
 
-def _writer(trained: Run, form: str, backend: str | None, plugins: Plugins) -> Run:
-    """Returns the run on the backend that writes the graph.
-
-    Raises:
-        BackendError: No usable backend that has the backbone writes the format.
-    """
-    names = plugins.exporting(form)
-    if backend is not None and backend not in names:
-        raise BackendError(
-            f"backend '{backend}' writes no {form} files; backends that do:"
-            f" {', '.join(names) or 'none'}."
-        )
-    problems = []
-    for name in (backend,) if backend else names:
-        if name == trained.backend.name:
-            return trained
-        try:
-            return moved(trained, name, "cpu", plugins)
-        except BackendError as error:
-            problems.append(str(error))
-    raise BackendError(f"no usable backend writes {form} files. {' '.join(problems)}".rstrip())
-
-
-def _write(run: Run, form: str, path: Path) -> None:
-    assert run.backend.exporter is not None, "its offer names the format"
-    with isolated(run.backend):
-        run.backend.exporter.write(run.model, form, _signature(run), path)
-
-
-def _signature(run: Run) -> GraphSignature:
-    size = output_size(run.spec.transforms.val or ())
-    assert size is not None, "a spec whose images differ in size is refused"
-    return GraphSignature(size[0], size[1], normalization(run.spec), run.plan.loss)
-
-
 def _manifest(
-    run: Run, writer: Run, precision: Precision, preprocess: Preprocess
+    run: Run, writing: Run, precision: Precision, preprocess: Preprocess
 ) -> ExportManifest:
     weights = run.plan.class_weights
     spec = dump_spec(run.spec)
@@ -296,10 +217,10 @@ def _manifest(
         spec=spec,
         origin=Origin(
             run=run.path.name,
-            backend=writer.backend.name,
+            backend=writing.backend.name,
             epoch=run.best.epoch,
             sha256=model_digest(run),
-            versions=versions(writer.backend),
+            versions=versions(writing.backend),
         ),
         precision=precision,
         preprocess=preprocess,

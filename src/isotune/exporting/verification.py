@@ -20,8 +20,11 @@ TOLERANCE = 1e-3
 Rounding alone makes one of about 1e-6 (``benchmarks/results/exports.md``). Deep networks with
 random weights may amplify it to some 1e-4, as far as PyTorch itself is from float64 there."""
 
-RESIZED_TOLERANCE = 0.05
-"""As :data:`TOLERANCE`, with resize and crop in the graph, whose pixels differ from Pillow's."""
+RESIZED_TOLERANCE = 0.01
+"""As :data:`TOLERANCE`, with resize and crop in the graph.
+
+A pixel may differ from Pillow's by a level or two, which is checked first. On ants and bees that
+makes a difference of 0.0026 in MobileNetV2's logits."""
 
 REDUCED_TOLERANCE = 0.05
 """As :data:`TOLERANCE`, between two sizes of a batch in fp16 and int8, where a rounding error of

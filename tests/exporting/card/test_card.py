@@ -249,7 +249,7 @@ def test_export_writes_cards(run: Run, tmp_path: Path) -> None:
         exported = isotune.export(run, tmp_path / f"new/card.{ending}", plugins=PLUGINS)
         assert (exported.path, exported.report) == (tmp_path / f"new/card.{ending}", None)
         assert "61.11%" in exported.path.read_text()
-    with pytest.raises(SpecError, match=r"card.md: precision, .* for no model card"):
+    with pytest.raises(SpecError, match=r"card.md: precision, .* not for cards"):
         isotune.export(run, tmp_path / "card.md", precision="int8", plugins=PLUGINS)
 
 
