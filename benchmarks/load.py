@@ -22,10 +22,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from load_clients import Seen, call_all, calls, spread
 from pairs import Deadline, Part, Record, forget, measure
 
 import isotune
-from clients import Seen, call_all, calls, spread
 
 ROUNDS = 3
 BROKEN_EVERY = 10

@@ -15,6 +15,7 @@ from typing import Any
 from zlib import crc32
 
 import numpy as np
+import PIL
 import pytest
 from PIL import ExifTags, Image, ImageFile, ImageOps
 
@@ -46,13 +47,14 @@ IMAGES = {
     "rgba.webp": colors("RGBA"),
     "cmyk.jpg": colors("CMYK"),
     "animation.gif": colors("P"),
-    "ycbcr.tif": colors("YCbCr"),
     "lab.tif": colors("LAB"),
     "rgb.jp2": colors("RGB"),
     "rgb.avif": colors("RGB"),
     "rgb.jfif": colors("RGB"),
     "1-bit.pbm": colors("1"),
 }
+if int(PIL.__version__.partition(".")[0]) >= 13:  # 12 cannot read what it writes
+    IMAGES["ycbcr.tif"] = colors("YCbCr")
 
 
 @pytest.mark.parametrize("name", IMAGES)

@@ -36,7 +36,7 @@ SAVED: dict[str, Callable[[Path], None]] = {
     "bits.png": lambda path: RGB.convert("1").save(path),
     "deep.png": lambda path: Image.fromarray(PIXELS[..., 0].astype(np.uint16) * 257).save(path),
     "cmyk.jpg": lambda path: RGB.convert("CMYK").save(path),
-    "lab.tif": lambda path: RGB.convert("YCbCr").save(path),
+    "cmyk.tif": lambda path: RGB.convert("CMYK").save(path),
 }
 
 

@@ -22,8 +22,9 @@ from outcomes import state_files
 
 TRUTH: dict[str, dict[str, Any]] = json.loads((HERE / "truth.json").read_text("utf-8"))
 
-LOGITS = 1e-5
-"""How far logits and losses may be from the stored ones, absolute."""
+LOGITS = 3e-5
+"""How far logits and losses may be from the stored ones, absolute: Pillow 12 resizes some pixels
+otherwise than Pillow 13, which makes 1.5e-5."""
 
 ANOTHER_MACHINE = {"rtol": 1e-5, "atol": 1e-6}
 """How far tensors may be from those of another processor, number of threads or library, whose float
