@@ -14,7 +14,7 @@ from isotune.data.images import open_labeled
 from isotune.errors import DatasetError, RunError, SpecError, nearest
 from isotune.experiment.open import open_run
 from isotune.experiment.result import Run
-from isotune.exporting.card.card import write_card
+from isotune.exporting.card.card import RENDERERS, write_card
 from isotune.exporting.formats import BackendFormat, OnnxFormat
 from isotune.exporting.manifest import (
     ExportManifest,
@@ -37,7 +37,7 @@ from isotune.spec.load import dump_spec
 FORMATS = {".onnx": ONNX, ".mindir": "mindir"}
 """File formats by ending."""
 
-CARDS = (".md", ".html")
+CARDS = tuple(RENDERERS)
 """Endings of model cards."""
 
 Tell = Callable[[str], None]
@@ -122,7 +122,7 @@ def export(
             run = open_run(
                 run, backend=backend, device=device, checkpoint=checkpoint, plugins=plugins
             )
-        return Exported(write_card(run, target, about=about, data=data, plugins=plugins))
+        return Exported(write_card(run, target, about=about, data=data))
     if about is not None:
         raise SpecError(f"{target}: about is for a model card, {' or '.join(CARDS)}.")
     form = _form(target)

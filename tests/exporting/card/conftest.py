@@ -41,4 +41,4 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 @pytest.fixture(scope="session")
 def facts(run: Run) -> CardFacts:
-    return gather(run, None, numpy_plugins())
+    return gather(run, None)

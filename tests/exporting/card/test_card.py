@@ -52,7 +52,7 @@ def rows(facts: CardFacts, caption: str) -> list[tuple[str, ...]]:
 
 
 def test_figures_and_hashes_are_those_of_the_run(facts: CardFacts, run: Run) -> None:
-    evaluation, text = run.evaluate(), as_markdown(make_card(run, plugins=PLUGINS))
+    evaluation, text = run.evaluate(), as_markdown(make_card(run))
     assert f"{100 * evaluation.accuracy:.2f}% of 18 validation images correctly" in text
     values = {name: value for name, value, _ in rows(facts, "Metrics")}
     assert values["macro F1"] == f"{100 * evaluation.metrics['macro_f1']:.2f}%"
@@ -97,8 +97,8 @@ def test_the_license_of_weights_is_said_where_it_is_known(
 def started_from(facts: CardFacts, weights: PublishedWeights) -> CardFacts:
     spec = facts.run.spec
     spec = spec.model_copy(update={"backbone": spec.backbone.model_copy(update={"weights": "own"})})
-    entry = replace(facts.entry, weights={"own": weights})
-    return replace(facts, run=replace(facts.run, spec=spec), entry=entry)
+    entry = replace(facts.run.entry, weights={"own": weights})
+    return replace(facts, run=replace(facts.run, spec=spec, entry=entry))
 
 
 def test_pretrained_weights_have_the_hash_of_their_file(
@@ -107,11 +107,11 @@ def test_pretrained_weights_have_the_hash_of_their_file(
     monkeypatch.setenv("ISOTUNE_HOME", str(tmp_path))
     backbone = run.spec.backbone.model_copy(update={"weights": "own.pth"})
     own = replace(run, spec=run.spec.model_copy(update={"backbone": backbone}))
-    known = said(gather(own, None, PLUGINS))["Provenance: Pretrained weights"]
+    known = said(gather(own, None))["Provenance: Pretrained weights"]
     assert known == "own.pth: unknown; the file is not on the machine that wrote this card"
     (tmp_path / "weights").mkdir()
     (tmp_path / "weights/own.pth").write_bytes(b"weights")
-    known = said(gather(own, None, PLUGINS))["Provenance: Pretrained weights"]
+    known = said(gather(own, None))["Provenance: Pretrained weights"]
     digest = hashlib.sha256(b"weights").hexdigest()
     assert known == f"own.pth: {digest}, the file as it is now"
     published = started_from(facts, PublishedWeights("a.pth", "57934424"))
@@ -120,7 +120,7 @@ def test_pretrained_weights_have_the_hash_of_their_file(
 
 def test_the_hub_reads_the_metadata(facts: CardFacts, run: Run) -> None:
     hub = pytest.importorskip("huggingface_hub")
-    text = as_markdown(make_card(run, plugins=PLUGINS))
+    text = as_markdown(make_card(run))
     read = hub.ModelCard(text).data
     assert read.to_dict() == metadata(facts)
     assert (read.pipeline_tag, read.library_name) == ("image-classification", "isotune")
@@ -153,7 +153,7 @@ def test_it_costs_one_evaluation(run: Run, tmp_path: Path, monkeypatch: pytest.M
         return original(self, source)
 
     monkeypatch.setattr(Run, "evaluate_source", counting)
-    write_card(run, tmp_path / "card.html", plugins=PLUGINS)
+    write_card(run, tmp_path / "card.html")
     assert evaluated == [18]
 
 
@@ -176,7 +176,7 @@ def test_a_card_has_tables_without_matplotlib(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    text = write_card(run, tmp_path / "card.html", plugins=PLUGINS).read_text()
+    text = write_card(run, tmp_path / "card.html").read_text()
     assert "image/png" not in text
     assert "image/jpeg" in text
     assert "Bins of confidence" in text
@@ -185,9 +185,9 @@ def test_a_card_has_tables_without_matplotlib(
 def test_images_that_changed_since_are_said_to_have(run: Run, tmp_path: Path) -> None:
     data = shutil.copytree(run.spec.dataset.path, tmp_path / "images")
     note = "another dataset was given, or images were added"
-    assert note not in as_markdown(make_card(run, data=data, plugins=PLUGINS))
+    assert note not in as_markdown(make_card(run, data=data))
     shutil.copy(data / "train" / HOSTILE[0] / "1.png", data / "val" / HOSTILE[0] / "1.png")
-    assert note in as_markdown(make_card(run, data=data, plugins=PLUGINS))
+    assert note in as_markdown(make_card(run, data=data))
 
 
 def test_duplicates_of_training_images_are_a_limitation(facts: CardFacts) -> None:
@@ -207,7 +207,7 @@ def test_a_run_without_a_list_of_images_gets_a_card(run: Run, tmp_path: Path) ->
     shutil.copytree(run.path, tmp_path / "run")
     (tmp_path / "run" / FILE).unlink()
     folder = replace(run, folder=type(run.folder)(tmp_path / "run"))
-    facts = gather(folder, None, PLUGINS)
+    facts = gather(folder, None)
     assert said(facts)["Provenance: Training images"].startswith("unknown: ")
     assert [row[1] for row in rows(facts, "Images by class")] == ["unknown"] * 4
     assert "Whether a validation image is also a training image is unknown." in str(sections(facts))
@@ -226,7 +226,7 @@ def test_the_spec_of_a_card_has_no_paths_and_secrets(run: Run) -> None:
 def test_an_author_says_what_only_they_know(run: Run, tmp_path: Path) -> None:
     about, path = tmp_path / "about.yaml", tmp_path / "card.md"
     about.write_text("license: mit\nintended_use: |\n  To tell <i>ants</i>\n  from bees.\n")
-    text = write_card(run, path, about=about, plugins=PLUGINS).read_text()
+    text = write_card(run, path, about=about).read_text()
     assert text.startswith("---\nlicense: mit\n")
     assert "- **Intended use**: To tell &#60;i&#62;ants&#60;/i&#62; from bees." in text
     assert "- **This model**: mit" in text
@@ -238,7 +238,7 @@ def test_an_author_says_what_only_they_know(run: Run, tmp_path: Path) -> None:
     ):
         about.write_text(words)
         with pytest.raises(SpecError, match=wrong):
-            write_card(run, path, about=about, plugins=PLUGINS)
+            write_card(run, path, about=about)
     with pytest.raises(SpecError, match=r"model.onnx: about is for a model card"):
         isotune.export(run, tmp_path / "model.onnx", about=about, plugins=PLUGINS)
     assert path.read_text() == text
@@ -259,13 +259,13 @@ def test_a_failure_leaves_the_older_card(
     path = tmp_path / "card.md"
     path.write_text("older")
     with pytest.raises(DatasetError):
-        write_card(run, path, data=tmp_path / "nowhere", plugins=PLUGINS)
+        write_card(run, path, data=tmp_path / "nowhere")
     assert path.read_text() == "older"
-    assert write_card(run, path, plugins=PLUGINS) == path
+    assert write_card(run, path) == path
     assert path.read_text().startswith("---\n")
     assert [each.name for each in tmp_path.iterdir()] == ["card.md"]
     (tmp_path / "folder.md").mkdir()
     with pytest.raises(RunError, match=r"folder.md: cannot be written: "):
-        write_card(run, tmp_path / "folder.md", plugins=PLUGINS)
+        write_card(run, tmp_path / "folder.md")
     with pytest.raises(SpecError, match=r"should end in \.md or \.html"):
-        write_card(run, tmp_path / "card.txt", plugins=PLUGINS)
+        write_card(run, tmp_path / "card.txt")

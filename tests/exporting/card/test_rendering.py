@@ -28,7 +28,6 @@ from isotune.exporting.card.html import as_html
 from isotune.exporting.card.markdown import as_markdown
 from isotune.printable import printable
 from isotune.reports.tables import Table
-from tiny import numpy_plugins
 
 VOID = {"br", "img", "meta", "source"}
 PARTS = "html head title style body header main section footer nav h1 h2 p a ul li dl div dt dd"
@@ -120,13 +119,13 @@ def test_html_shows_every_text_as_it_is(text: str) -> None:
 
 @pytest.mark.parametrize("render", [as_markdown, as_html])
 def test_a_card_is_the_same_each_time(run: Run, render: object) -> None:
-    first, second = (render(make_card(run, plugins=numpy_plugins())) for _ in range(2))  # type: ignore[operator]
+    first, second = (render(make_card(run)) for _ in range(2))  # type: ignore[operator]
     assert first == second
 
 
 def test_a_page_is_valid_and_loads_nothing(run: Run) -> None:
     pytest.importorskip("matplotlib")
-    html = as_html(make_card(run, plugins=numpy_plugins()))
+    html = as_html(make_card(run))
     page = Page(html)
     assert html.startswith('<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">')
     for name in HOSTILE:

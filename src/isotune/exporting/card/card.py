@@ -14,8 +14,6 @@ from isotune.exporting.card.html import as_html
 from isotune.exporting.card.markdown import as_markdown
 from isotune.exporting.card.metadata import metadata
 from isotune.exporting.card.sections import sections
-from isotune.plugins import Plugins
-from isotune.plugins import plugins as default_plugins
 from isotune.storage.atomic import write_atomically
 
 RENDERERS: dict[str, Callable[[Card], str]] = {".md": as_markdown, ".html": as_html}
@@ -28,7 +26,6 @@ def write_card(
     *,
     about: str | Path | None = None,
     data: str | Path | None = None,
-    plugins: Plugins = default_plugins,
 ) -> Path:
     """Writes a model card of what is known of a run's model, and says what is not.
 
@@ -41,7 +38,6 @@ def write_card(
         about: A YAML file with what only the author knows: the fields of
             :class:`~isotune.exporting.card.about.About`. What it does not say is unknown.
         data: Folder of the dataset, if it is not where the spec says.
-        plugins: Where backbones are found.
 
     Returns:
         The file's path.
@@ -59,18 +55,13 @@ def write_card(
     words = read_about(about)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, render(make_card(run, words, data, plugins)))
+        write_atomically(path, render(make_card(run, words, data)))
     except OSError as error:
         raise RunError(f"{path}: cannot be written: {error.strerror or error}.") from error
     return path
 
 
-def make_card(
-    run: Run,
-    about: About = NOTHING,
-    data: str | Path | None = None,
-    plugins: Plugins = default_plugins,
-) -> Card:
+def make_card(run: Run, about: About = NOTHING, data: str | Path | None = None) -> Card:
     """Evaluates a run's model once and returns its card; arguments are :func:`write_card`'s."""
-    facts = gather(run, data, plugins, about)
+    facts = gather(run, data, about)
     return Card(run.spec.name, metadata(facts), sections(facts))

@@ -7,15 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from isotune.catalogue.entries import chosen_backbone
 from isotune.data.folders import one_form
 from isotune.data.images import open_labeled
 from isotune.experiment.listed_images import listed_split
 from isotune.experiment.result import Run
 from isotune.exporting.card.about import About
-from isotune.interfaces.backbone import BackboneEntry, PublishedWeights
+from isotune.interfaces.backbone import PublishedWeights
 from isotune.interfaces.versions import versions
-from isotune.plugins import Plugins
 from isotune.reports.comparison import RunFigures, read_figures
 from isotune.reports.mistakes import Mistakes, find_mistakes
 from isotune.reports.numbers import count
@@ -46,7 +44,6 @@ class CardFacts:
     Attributes:
         run: The run.
         about: What its author says.
-        entry: The backbone's entry in the catalogue.
         figures: What the run folder says of the training.
         summary: What the run says of itself.
         manifest: The manifest of the checkpoint that the model is from; None if the run has not
@@ -62,7 +59,6 @@ class CardFacts:
 
     run: Run
     about: About
-    entry: BackboneEntry
     figures: RunFigures
     summary: Summary
     manifest: Manifest | None
@@ -76,7 +72,7 @@ class CardFacts:
     @property
     def published(self) -> PublishedWeights | None:
         """The published weights that training started from, if it did from some."""
-        return self.entry.weights.get(self.run.spec.backbone.weights)
+        return self.run.entry.weights.get(self.run.spec.backbone.weights)
 
     @property
     def is_best(self) -> bool:
@@ -109,15 +105,12 @@ class CardFacts:
         return self.listed.counts.get("train", {}).get(one_form(self.run.classes[label]), 0)
 
 
-def gather(
-    run: Run, data: str | Path | None, plugins: Plugins, about: About = NOTHING
-) -> CardFacts:
+def gather(run: Run, data: str | Path | None, about: About = NOTHING) -> CardFacts:
     """Evaluates a run's model once, and reads what its folder says.
 
     Args:
         run: The run.
         data: Folder of the dataset, if it is not where the spec says.
-        plugins: Where backbones are found.
         about: What the author says.
 
     Raises:
@@ -132,11 +125,9 @@ def gather(
     positions = {source.identify(index): image.name for index, image in enumerate(images)}
     mistakes = find_mistakes(source, evaluation, MISTAKES, name=spec.name, split=split)
     shown = [replace(each, identity=positions[each.identity]) for each in mistakes.shown]
-    entry = chosen_backbone(spec.backbone, run.backend.name, plugins)
     return CardFacts(
         run=run,
         about=about,
-        entry=entry,
         figures=read_figures(run.path),
         summary=run.folder.summary(),
         manifest=CheckpointStore(run.folder.checkpoints).manifest_at(run.best.steps),
@@ -145,7 +136,7 @@ def gather(
         evaluated=summarize_images(images),
         listed=None if listed is None else summarize_images(listed),
         versions=versions(run.backend),
-        pretrained=_digest(present_weights(entry, spec.backbone.weights)),
+        pretrained=_digest(present_weights(run.entry, spec.backbone.weights)),
     )
 
 

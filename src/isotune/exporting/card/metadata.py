@@ -35,7 +35,7 @@ def metadata(facts: CardFacts) -> dict[str, Any]:
     """
     spec, published = facts.run.spec, facts.published
     base = {"base_model": published.hub} if published and published.hub else {}
-    family = [printable(facts.entry.family)] if facts.entry.family else []
+    family = [printable(facts.run.entry.family)] if facts.run.entry.family else []
     return {
         "license": facts.about.license or "unknown",
         "library_name": LIBRARY,
