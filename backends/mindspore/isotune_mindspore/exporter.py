@@ -13,7 +13,7 @@ import mindspore as ms
 from mindspore import Tensor, nn, ops
 
 from isotune.errors import BackendError
-from isotune.interfaces.exporter import Exporter, GraphRunner, GraphSignature
+from isotune.interfaces.exporter import FrameworkExporter, GraphRunner, GraphSignature
 from isotune_mindspore import mindir, onnx_graph
 from isotune_mindspore.dataset import scale_and_shift
 from isotune_mindspore.exportable import ONNX_FORMS, SHARED_FORMS, replace_cells
@@ -21,7 +21,7 @@ from isotune_mindspore.exportable import ONNX_FORMS, SHARED_FORMS, replace_cells
 MISSING_OPERATOR = re.compile(r"Can not find key (\w+) in convert map")
 
 
-class MindSporeExporter(Exporter):
+class MindSporeExporter(FrameworkExporter):
     """Writes through ``mindspore.export`` and ``mindspore.onnx.export``.
 
     The model itself is left alone: a copy takes its place, in which some cells are replaced by

@@ -17,7 +17,7 @@ from isotune.exporting.model import ExportedModel, Graph
 from isotune.exporting.onnx.write import write_metadata
 from isotune.exporting.open import open_exported
 from isotune.interfaces.backend import Backend
-from isotune.interfaces.exporter import Exporter
+from isotune.interfaces.exporter import FrameworkExporter
 from isotune.training.isolation import isolated
 
 
@@ -82,18 +82,16 @@ class BackendFormat(FileFormat):
         return ExportedModel.of(path, ExportManifest.from_properties(properties, path), graph)
 
     @property
-    def _exporter(self) -> Exporter:
-        assert self.backend.exporter is not None, "it wrote the file"
-        return self.backend.exporter
+    def _exporter(self) -> FrameworkExporter:
+        return _exporter(self.backend)
 
 
 class _BackendGraph(Graph):
     """A graph that a framework computes."""
 
     def __init__(self, path: Path, form: str, backend: Backend) -> None:
-        assert backend.exporter is not None, "it wrote the file"
         self._path, self._backend = path, backend
-        self._run = backend.exporter.load(form, path)
+        self._run = _exporter(backend).load(form, path)
         self.engine = f"{backend.name} on {backend.device}"
 
     def __call__(self, images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], ...]:
@@ -104,6 +102,12 @@ class _BackendGraph(Graph):
         """
         with _readable(self._backend, self._path):
             return self._run(images)
+
+
+def _exporter(backend: Backend) -> FrameworkExporter:
+    exporter = backend.exporter
+    assert isinstance(exporter, FrameworkExporter), "its offer names a format of its own"
+    return exporter
 
 
 @contextmanager

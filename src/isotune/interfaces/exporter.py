@@ -47,8 +47,8 @@ GraphRunner = Callable[[NDArray[np.uint8]], tuple[NDArray[np.float32], NDArray[n
 class Exporter(ABC):
     """Writes a backend's native models to files that other programs run.
 
-    The core runs, and keeps metadata in, ``onnx`` files by itself. For every other format an
-    exporter also overrides :meth:`load`, :meth:`annotate` and :meth:`metadata`.
+    The core runs, and keeps metadata in, ``onnx`` files by itself. For a format that only its
+    framework reads it needs a :class:`FrameworkExporter`.
     """
 
     @abstractmethod
@@ -66,6 +66,11 @@ class Exporter(ABC):
                 and what would work.
         """
 
+
+class FrameworkExporter(Exporter):
+    """An exporter with formats that only its framework reads, such as MindIR."""
+
+    @abstractmethod
     def load(self, form: str, path: Path) -> GraphRunner:
         """Returns a function that runs a graph of :meth:`write` with the framework.
 
@@ -76,8 +81,8 @@ class Exporter(ABC):
             form: The file's format, one of the offer's ``exports`` except ``onnx``.
             path: The file.
         """
-        raise NotImplementedError(f"{type(self).__name__} runs no {form} files")
 
+    @abstractmethod
     def annotate(self, form: str, path: Path, metadata: Mapping[str, str]) -> None:
         """Adds entries to the metadata of a file of :meth:`write`, in place.
 
@@ -86,8 +91,8 @@ class Exporter(ABC):
             path: The file.
             metadata: The entries; one that is there already is replaced.
         """
-        raise NotImplementedError(f"{type(self).__name__} annotates no {form} files")
 
+    @abstractmethod
     def metadata(self, form: str, path: Path) -> dict[str, str]:
         """Returns the metadata of a file of :meth:`write`.
 
@@ -95,4 +100,3 @@ class Exporter(ABC):
             form: The file's format, one of the offer's ``exports`` except ``onnx``.
             path: The file.
         """
-        raise NotImplementedError(f"{type(self).__name__} annotates no {form} files")

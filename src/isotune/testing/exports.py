@@ -9,7 +9,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from isotune.interfaces.exporter import IMAGES, LOGITS, PROBABILITIES, GraphRunner, GraphSignature
+from isotune.interfaces.exporter import (
+    IMAGES,
+    LOGITS,
+    PROBABILITIES,
+    FrameworkExporter,
+    GraphRunner,
+    GraphSignature,
+)
 from isotune.interfaces.trainer import TrainingPlan
 from isotune.models.head import new_head
 from isotune.spec.head import LinearHeadSpec
@@ -82,8 +89,8 @@ class Exports(Contract):
     def test_metadata_stays_in_the_file(self, subject: Subject, tmp_path: Path) -> None:
         """It can be added to and replaced, and the graph runs with it as without."""
         learner, exporter = subject.learner(), subject.backend.exporter
-        assert exporter is not None
         for form in set(self.exports) - {"onnx"}:
+            assert isinstance(exporter, FrameworkExporter)
             path = tmp_path / f"graph.{form}"
             _write(learner, form, path, "cross_entropy")
             exporter.annotate(form, path, {"classes": "[]", "name": "ants \u00e9 bees"})
@@ -105,9 +112,12 @@ def check_graph(learner: Learner, form: str, path: Path, loss: LossName) -> None
         loss: The loss of the training.
     """
     _write(learner, form, path, loss)
-    exporter = learner.backend.exporter
-    assert exporter is not None
-    runner = _onnx_runner(path) if form == "onnx" else exporter.load(form, path)
+    if form == "onnx":
+        runner = _onnx_runner(path)
+    else:
+        exporter = learner.backend.exporter
+        assert isinstance(exporter, FrameworkExporter)
+        runner = exporter.load(form, path)
     _check_outputs(learner, runner, loss)
 
 
