@@ -11,9 +11,8 @@ import numpy as np
 from mindspore import Tensor, nn
 from numpy.typing import NDArray
 
-from isotune.errors import BackendError, nearest
 from isotune.interfaces.dataset import DeviceBatch
-from isotune.interfaces.explainer import Explainer
+from isotune.interfaces.explainer import Explainer, missing_part, no_tensor, unused_part
 from isotune_mindspore.step import pynative_mode
 
 
@@ -37,10 +36,7 @@ class MindSporeExplainer(Explainer):
 
         def observe(cell: nn.Cell, inputs: Any, output: Any) -> None:
             if not isinstance(output, Tensor):
-                raise BackendError(
-                    f"'{path}' of {type(model).__name__} returns a {type(output).__name__};"
-                    " choose a part that returns one tensor."
-                )
+                raise no_tensor(model, path, output)
             found[:] = [output]
 
         def score(maps: Tensor) -> Tensor:
@@ -87,17 +83,13 @@ def _part(model: nn.Cell, path: str) -> nn.Cell:
     cells = dict(model.cells_and_names())
     if path and path in cells:
         return cells[path]
-    outer = ", ".join(model.name_cells())
-    raise BackendError(
-        f"{type(model).__name__} has no part '{path}'.{nearest(path, cells)}"
-        f" Its outermost parts are: {outer or 'none'}."
-    )
+    raise missing_part(model, path, cells, model.name_cells())
 
 
 def _used(found: list[Tensor], model: nn.Cell, path: str) -> Tensor:
     if found:
         return found[0]
-    raise BackendError(f"'{path}' of {type(model).__name__} has no part in an evaluation.")
+    raise unused_part(model, path)
 
 
 def _array(tensor: Tensor) -> NDArray[np.float32]:

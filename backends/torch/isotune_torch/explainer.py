@@ -11,9 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from isotune.errors import BackendError, nearest
 from isotune.interfaces.dataset import DeviceBatch
-from isotune.interfaces.explainer import Explainer
+from isotune.interfaces.explainer import Explainer, missing_part, no_tensor, unused_part
 from isotune_torch.arrays import to_array, to_tensor
 
 
@@ -33,10 +32,7 @@ class TorchExplainer(Explainer):
 
         def observe(module: nn.Module, inputs: Any, output: Any) -> Tensor:
             if not isinstance(output, Tensor):
-                raise BackendError(
-                    f"'{path}' of {type(model).__name__} returns a {type(output).__name__};"
-                    " choose a part that returns one tensor."
-                )
+                raise no_tensor(model, path, output)
             found[:] = [output.detach().clone().requires_grad_()]
             return found[0].clone()  # the next layer may work in place
 
@@ -87,17 +83,13 @@ def _part(model: nn.Module, path: str) -> nn.Module:
     modules = dict(model.named_modules())
     if path and path in modules:
         return modules[path]
-    outer = ", ".join(name for name, _ in model.named_children())
-    raise BackendError(
-        f"{type(model).__name__} has no part '{path}'.{nearest(path, modules)}"
-        f" Its outermost parts are: {outer or 'none'}."
-    )
+    raise missing_part(model, path, modules, (name for name, _ in model.named_children()))
 
 
 def _used(found: list[Tensor], model: nn.Module, path: str) -> Tensor:
     if found:
         return found[0]
-    raise BackendError(f"'{path}' of {type(model).__name__} has no part in an evaluation.")
+    raise unused_part(model, path)
 
 
 @contextmanager

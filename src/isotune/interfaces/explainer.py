@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from isotune.errors import BackendError, nearest
 from isotune.interfaces.dataset import DeviceBatch
 
 
@@ -54,3 +55,33 @@ class Explainer(ABC):
         Raises:
             BackendError: There is no such part, or evaluation does not use it.
         """
+
+
+def missing_part(
+    model: object, path: str, paths: Iterable[str], outermost: Iterable[str]
+) -> BackendError:
+    """Returns the error about a path at which a model has no part.
+
+    Args:
+        model: The native model.
+        path: The path.
+        paths: The paths of all its parts.
+        outermost: The names of its outermost parts.
+    """
+    return BackendError(
+        f"{type(model).__name__} has no part '{path}'.{nearest(path, paths)}"
+        f" Its outermost parts are: {', '.join(outermost) or 'none'}."
+    )
+
+
+def unused_part(model: object, path: str) -> BackendError:
+    """Returns the error about a part that evaluation does not use."""
+    return BackendError(f"'{path}' of {type(model).__name__} has no part in an evaluation.")
+
+
+def no_tensor(model: object, path: str, output: object) -> BackendError:
+    """Returns the error about a part whose output is not one tensor."""
+    return BackendError(
+        f"'{path}' of {type(model).__name__} returns a {type(output).__name__}; choose a part that"
+        " returns one tensor."
+    )
