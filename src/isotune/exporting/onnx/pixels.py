@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from isotune.data.images import evaluation_batches
+from isotune.data.transforms.pipeline import transform
 from isotune.errors import RunError
 from isotune.exporting.manifest import PixelDifference
 from isotune.exporting.model import ExportedModel
@@ -31,12 +31,12 @@ def pixel_difference(exported: ExportedModel, source: ImageSource) -> PixelDiffe
     ort = import_onnxruntime()
     content = _front(exported.file)
     session = ort.InferenceSession(content, providers=["CPUExecutionProvider"])
-    ours = evaluation_batches(source, exported.input_spec, 1)
-    pillow = evaluation_batches(source, exported.spec, 1)
+    pipeline = exported.spec.transforms.val or ()
     largest, means = 0, []
     for index in range(len(source)):
-        (pixels,) = session.run([PIXELS], {IMAGES: ours.image(0, index)[None]})
-        expected = pillow.image(0, index).astype(np.int16)
+        image = source.load(index)
+        (pixels,) = session.run([PIXELS], {IMAGES: np.asarray(image)[None]})
+        expected = np.asarray(transform(image, pipeline, None)).astype(np.int16)
         if pixels.shape[1:] != expected.shape:
             raise RunError(
                 f"{source.identify(index)}: the exported graph makes it {pixels.shape[2]} x"
