@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from isotune.exporting.onnx.calibration import CalibrationReader
-from isotune.exporting.onnx.graph import import_onnxruntime
+from isotune.exporting.onnx.graph import SILENT, import_onnxruntime
 from isotune.exporting.onnx.nodes import name_nodes, normalization_nodes, probability_nodes
 from isotune.exporting.onnx.write import import_onnx
 from isotune.interfaces.dataset import Batch
@@ -38,7 +38,7 @@ def quantize(path: Path, batches: Iterable[Batch]) -> None:
         batches: Images by which the ranges are measured.
     """
     onnx, ort = import_onnx(), import_onnxruntime()
-    ort.set_default_logger_severity(4)  # its errors are raised, too
+    ort.set_default_logger_severity(SILENT)
     from onnxruntime.quantization import QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 

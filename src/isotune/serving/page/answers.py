@@ -126,11 +126,15 @@ def _figure(pixels: NDArray[np.uint8], alternative: str, caption: str) -> str:
     """Returns an image, uint8 of shape (H, W, 3), with text for those who do not see it."""
     file = BytesIO()
     Image.fromarray(pixels).save(file, "PNG")
-    source = f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode('ascii')}"
+    source = _data_url(file.getvalue(), "image/png")
     return (
         f'<figure><img src="{source}" alt="{text(alternative)}">'
         f"<figcaption>{text(caption)}</figcaption></figure>"
     )
+
+
+def _data_url(content: bytes, media_type: str) -> str:
+    return f"data:{media_type};base64,{base64.b64encode(content).decode('ascii')}"
 
 
 @dataclass(frozen=True)
@@ -152,8 +156,7 @@ def examples(thumbnails: Sequence[Thumbnail], split: str) -> str:
         return ""
     buttons = []
     for index, each in enumerate(thumbnails):
-        source = f"data:image/jpeg;base64,{base64.b64encode(each.image).decode('ascii')}"
-        label = text(each.label, _NAME_LENGTH)
+        source, label = _data_url(each.image, "image/jpeg"), text(each.label, _NAME_LENGTH)
         buttons.append(
             f'<li><button type="button" data-index="{index}" title="{label}">'
             f'<img src="{source}" alt=""><span>{label}</span></button></li>'
