@@ -22,6 +22,8 @@ class Purpose(IntEnum):
     INITIAL_VALUES = 3
     DROPOUT = 4
     SPLIT = 5
+    SAMPLER = 6
+    FOLDS = 7
 
 
 def stream(seed: int, purpose: Purpose, *position: int) -> np.random.Generator:

@@ -10,7 +10,7 @@ from pathlib import Path
 from isotune.data.archives.unpack import unpack
 from isotune.data.folders import is_hidden
 from isotune.errors import DatasetError
-from isotune.storage.paths import exists, is_dir
+from isotune.storage.paths import exists, is_dir, is_file
 
 MAX_SIZE = 256 << 30
 """Number of bytes that an archive may have. The training images of iNaturalist 2021 have 224 GB."""
@@ -21,6 +21,7 @@ def ensure_dataset(
     url: str | None = None,
     sha256: str | None = None,
     contents: Collection[str] = ("train", "val"),
+    may_be_file: bool = False,
 ) -> Path:
     """Returns the folder `path`, after downloading and unpacking it if it does not exist.
 
@@ -33,6 +34,7 @@ def ensure_dataset(
         sha256: the first hexadecimal digits of the archive's SHA-256, or None to skip the check.
         contents: names of files or folders, the splits for example, at least one of which lies
             directly in the dataset's folder.
+        may_be_file: Whether `path` may be a file, which is returned as it is.
 
     Raises:
         DatasetError: the folder does not exist and cannot be downloaded, or the archive has
@@ -40,7 +42,7 @@ def ensure_dataset(
     """
     if exists(path):
         # Asked in this order, since another process may put the folder in place meanwhile.
-        if is_dir(path):
+        if is_dir(path) or (may_be_file and is_file(path)):
             return path
         raise DatasetError(f"{path}: is not a folder; an archive has to be unpacked first.")
     if url is None:

@@ -21,7 +21,7 @@ from isotune.interfaces.dataset import DatasetFormat, ImageSource
 from isotune.spec.dataset import DatasetSpec
 from isotune.spec.experiment import ExperimentSpec
 from isotune.storage import home
-from isotune.storage.paths import expanded, inner_path, is_dir, is_plain_name
+from isotune.storage.paths import exists, expanded, inner_path, is_plain_name
 
 log = logging.getLogger(__name__)
 
@@ -205,10 +205,11 @@ def dataset_folder(dataset: DatasetFormat) -> Path:
     """
     name = dataset.path
     path = home.datasets() / expanded(name)  # an absolute path stays as it is
-    if dataset.url is not None and not is_dir(path):
+    if dataset.url is not None and not exists(path):
         path = _download_folder(str(expanded(name)))
     try:
-        return ensure_dataset(path, dataset.url, dataset.sha256, dataset.expected_entries())
+        entries = dataset.expected_entries()
+        return ensure_dataset(path, dataset.url, dataset.sha256, entries, dataset.may_be_file)
     except DatasetError as error:
         beside = "" if path == Path(name) else f" Nor is there a {name} beside the spec."
         raise DatasetError(f"dataset.path: {error}{beside}") from error

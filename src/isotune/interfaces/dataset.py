@@ -6,15 +6,21 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from isotune.errors import DatasetError
 from isotune.spec.dataset import DatasetSpec
 
 if TYPE_CHECKING:
     from PIL import Image
+
+
+Labels = NDArray[np.int32]
+"""Labels of N images: int32, shape (N,), positions in the dataset's classes; or, where an image may
+have several labels, float32, shape (N, classes), 1 for the classes that it has and 0 for others."""
 
 
 @dataclass(frozen=True)
@@ -23,11 +29,11 @@ class Batch:
 
     Attributes:
         images: uint8, shape (N, height, width, 3), RGB.
-        labels: int32, shape (N,), positions in the dataset's ``classes``.
+        labels: As in :class:`ImageSource`.
     """
 
     images: NDArray[np.uint8]
-    labels: NDArray[np.int32]
+    labels: Labels
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -39,11 +45,11 @@ class FeatureBatch:
 
     Attributes:
         features: float32, shape (N, width) or (N, ...).
-        labels: int32, shape (N,).
+        labels: As in :class:`ImageSource`.
     """
 
     features: NDArray[np.float32]
-    labels: NDArray[np.int32]
+    labels: Labels
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -55,7 +61,7 @@ class DeviceBatch:
 
     Attributes:
         images: float32, shape (N, 3, height, width), normalized; or unchanged features.
-        labels: integers, shape (N,).
+        labels: integers, shape (N,), or floating-point numbers, shape (N, classes).
         size: N.
     """
 
@@ -77,7 +83,10 @@ class ImageSource(ABC):
 
     Attributes:
         classes: Class names, in label order.
-        labels: int32, shape (len(self),).
+        labels: int32, shape (len(self),); or float32, shape (len(self), classes), where an image
+            may have several labels.
+        groups: Number of each image's group, such as a patient or a camera: int32, shape
+            (len(self),); None if there are none. Splits never divide a group.
         always_readable: Whether no image can be broken, so that none must be decoded to check.
         cheap: Whether loading an image is so fast that caching is pointless.
     """
@@ -85,7 +94,8 @@ class ImageSource(ABC):
     always_readable: bool = False
     cheap: bool = False
     classes: tuple[str, ...]
-    labels: NDArray[np.int32]
+    labels: Labels
+    groups: NDArray[np.int32] | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -138,7 +148,12 @@ class DatasetFormat(DatasetSpec):
     """A dataset in one format: its fields in a spec, and how it is read.
 
     A format is a subclass with a field ``format: Literal["..."] = "..."``, and fields of its own.
+
+    Attributes:
+        may_be_file: Whether ``path`` may be a file instead of a folder.
     """
+
+    may_be_file: ClassVar[bool] = False
 
     @abstractmethod
     def open(self, folder: Path, split: str, classes: tuple[str, ...] | None = None) -> ImageSource:
@@ -152,6 +167,22 @@ class DatasetFormat(DatasetSpec):
         Raises:
             DatasetError: The split is missing or damaged, or classes differ.
         """
+
+    def open_all(self, folder: Path, classes: tuple[str, ...] | None = None) -> ImageSource:
+        """Opens all images of a dataset that has no splits, to divide them.
+
+        Args:
+            folder: The dataset's folder or file.
+            classes: The classes it must have, in label order; None takes those it has.
+
+        Raises:
+            DatasetError: The format has splits of its own, the dataset is damaged, or classes
+                differ.
+        """
+        raise DatasetError(
+            f"{folder}: a dataset in the format '{self.format}' has splits of its own; name them in"
+            " dataset.splits, without dataset.split."
+        )
 
     def expected_entries(self) -> set[str]:
         """Returns names of which the dataset's folder has at least one.

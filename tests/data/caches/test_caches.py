@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pytest
@@ -32,16 +32,16 @@ PIPELINES = {
 
 
 @pytest.fixture
-def decoded(monkeypatch: pytest.MonkeyPatch) -> Counter[Path]:
+def decoded(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """How often each file was decoded from now on."""
-    times: Counter[Path] = Counter()
+    times: Counter[str] = Counter()
 
-    def note(path: Path, max_pixels: int) -> Any:
-        times[path] += 1
-        return original(path, max_pixels)
+    def note(file: BinaryIO, name: str, max_pixels: int) -> Any:
+        times[name] += 1
+        return original(file, name, max_pixels)
 
-    original = decode.open_rgb
-    monkeypatch.setattr(decode, "open_rgb", note)
+    original = decode.decode_rgb
+    monkeypatch.setattr(decode, "decode_rgb", note)
     return times
 
 
@@ -70,7 +70,7 @@ def is_empty(kept: PixelCaches) -> bool:
 
 
 def test_a_cache_changes_how_often_images_are_decoded_and_nothing_else(
-    tmp_path: Path, decoded: Counter[Path], opened: list[PixelCaches]
+    tmp_path: Path, decoded: Counter[str], opened: list[PixelCaches]
 ) -> None:
     images = make_images(tmp_path / "images")
     metrics, weights, times = {}, {}, {}

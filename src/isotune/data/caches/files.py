@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,24 +69,37 @@ class _Facts:
         )
 
 
-class FolderFiles:
-    """The image files of a folder.
+class CheckedFiles(ABC):
+    """Image files, wherever they are: in a folder, or inside another file.
 
     What is found out is cached in a file under ``$ISOTUNE_HOME/cache/checked``. If that cannot be
     read or written, nothing is cached.
 
     Args:
-        folder: The folder.
-        names: Paths of the files in it.
-        part: Name of the split, where several have their files in the same folder.
+        place: Where the files are. Other places have other caches.
+        names: A name for each file, in which a zero byte does not occur.
     """
 
-    def __init__(self, folder: Path, names: Sequence[str], part: str = "") -> None:
-        self._folder = folder
+    def __init__(self, place: bytes, names: Sequence[str]) -> None:
         self._names = list(names)
         self._facts: _Facts | None = None
-        place = os.fsencode(folder.resolve()) + b"\0" + os.fsencode(part)
         self._key = hashlib.sha256(place).hexdigest()[:32]
+
+    @abstractmethod
+    def open(self, index: int) -> BinaryIO:
+        """Opens file `index` for reading.
+
+        Raises:
+            OSError: It cannot be opened.
+        """
+
+    @abstractmethod
+    def identify(self, index: int) -> str:
+        """Returns what messages call file `index`, usually its path."""
+
+    @abstractmethod
+    def stamp(self, index: int) -> tuple[int, int, int, int]:
+        """Returns the stamp of file `index`, or zeros if it cannot be found."""
 
     def digests(self, workers: int | None = None) -> Digests:
         """Returns the digests of the files' contents.
@@ -113,11 +127,8 @@ class FolderFiles:
         return [problem or "" for problem in self._facts.problems]
 
     def _stamps(self, workers: int | None) -> Stamps:
-        taken = in_threads(lambda i: stamp(self._path(i)), range(len(self._names)), workers)
+        taken = in_threads(self.stamp, range(len(self._names)), workers)
         return np.array(taken, np.int64).reshape(len(self._names), 4)
-
-    def _path(self, index: int) -> str:
-        return f"{self._folder}{os.sep}{self._names[index]}"
 
     def _examine(self, check: Check | None, version: str, workers: int | None) -> _Facts:
         """Returns what is known of the files after reading those that may have changed."""
@@ -131,15 +142,14 @@ class FolderFiles:
         same = (known.stamps == stamps).all(axis=1)
 
         def read(index: int) -> tuple[bytes, str | None]:
-            path = self._path(index)
             try:
-                with open_regular(Path(path), follow=True) as file:
+                with self.open(index) as file:
                     digest, problem = file_digest(file), problems[index]
                     if digest != known.digests[index].tobytes():
                         problem = None
                     if problem is None and check is not None:
                         file.seek(0)
-                        problem = check(file, path)
+                        problem = check(file, self.identify(index))
             except OSError as error:
                 return bytes(DIGEST), (error.strerror or str(error)).lower()
             return digest, problem
@@ -196,6 +206,32 @@ class FolderFiles:
             self._file.parent.mkdir(parents=True, exist_ok=True)
             with atomic_file(self._file) as file:
                 write_sealed(file, self._key, data)
+
+
+class FolderFiles(CheckedFiles):
+    """The image files of a folder.
+
+    Args:
+        folder: The folder.
+        names: Paths of the files in it.
+        part: Name of the split, where several have their files in the same folder.
+    """
+
+    def __init__(self, folder: Path, names: Sequence[str], part: str = "") -> None:
+        super().__init__(os.fsencode(folder.resolve()) + b"\0" + os.fsencode(part), names)
+        self._folder = folder
+
+    def open(self, index: int) -> BinaryIO:
+        """Opens file `index` for reading."""
+        return open_regular(Path(self.identify(index)), follow=True)
+
+    def identify(self, index: int) -> str:
+        """Returns the path of file `index`."""
+        return f"{self._folder}{os.sep}{self._names[index]}"
+
+    def stamp(self, index: int) -> tuple[int, int, int, int]:
+        """Returns the stamp of file `index`, or zeros if it cannot be found."""
+        return stamp(self.identify(index))
 
 
 def _places(names: Sequence[str], cached: Sequence[str]) -> list[int]:

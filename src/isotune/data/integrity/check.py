@@ -10,7 +10,7 @@ import numpy as np
 
 from isotune.data import decode
 from isotune.data.identify import identify
-from isotune.data.sources.folder import FolderSource
+from isotune.data.sources.encoded import EncodedSource
 from isotune.data.sources.subset import Subset
 from isotune.data.workers import in_threads
 from isotune.errors import DatasetError
@@ -81,8 +81,8 @@ def find_broken(source: ImageSource, workers: int | None = None) -> list[BrokenI
     """
     if source.always_readable:
         return []
-    if isinstance(source, FolderSource):
-        reasons = _check_folder(source, workers)
+    if isinstance(source, EncodedSource):
+        reasons = _check_files(source, workers)
     else:
         reasons = in_threads(
             lambda index: _check_loading(source, index), range(len(source)), workers
@@ -94,7 +94,7 @@ def find_broken(source: ImageSource, workers: int | None = None) -> list[BrokenI
     ]
 
 
-def _check_folder(source: FolderSource, workers: int | None) -> list[str]:
+def _check_files(source: EncodedSource, workers: int | None) -> list[str]:
     limit = source.max_pixels
     decoders = {name: v for name, v in versions().items() if name.startswith("pillow")}
     version = f"{decoders}, rules {decode.RULES}, at most {limit} pixels"

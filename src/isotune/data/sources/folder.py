@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 
 from isotune.data.caches.files import FolderFiles
-from isotune.data.caches.stamps import Digests
 from isotune.data.folders import (
     SPLIT_NAMES,
     LeftOut,
@@ -19,13 +18,11 @@ from isotune.data.folders import (
     one_form,
     subfolders,
 )
+from isotune.data.sources.encoded import EncodedSource
 from isotune.errors import DatasetError, nearest
 from isotune.interfaces.dataset import DatasetFormat, ImageSource
 from isotune.spec.dataset import MAX_PIXELS
 from isotune.storage.paths import is_dir
-
-if TYPE_CHECKING:
-    from PIL import Image
 
 
 class FolderDataset(DatasetFormat):
@@ -42,7 +39,7 @@ class FolderDataset(DatasetFormat):
         return FolderSource(folder, split, classes, self.max_pixels)
 
 
-class FolderSource(ImageSource):
+class FolderSource(EncodedSource):
     """A split of a dataset in folders, with the order of ``ImageFolder``.
 
     Classes are sorted as Python strings. Images may be in subfolders of the class's folder,
@@ -92,31 +89,9 @@ class FolderSource(ImageSource):
         """Returns the path of image `index`."""
         return Path(self.identify(index))
 
-    def load(self, index: int) -> Image.Image:
-        """Decodes image `index` to RGB, upright.
-
-        Raises:
-            DatasetError: It cannot be read.
-        """
-        from isotune.data.decode import open_rgb
-
-        return open_rgb(self.path(index), self.max_pixels)
-
-    def identify(self, index: int) -> str:
-        """Returns the path of image `index`."""
-        return f"{self.folder}{os.sep}{self.names[index]}"
-
     def name(self, index: int) -> str:
         """Returns the path of image `index` in the split's folder, with slashes."""
         return self.names[index].replace(os.sep, "/")
-
-    def digests(self) -> Digests:
-        """Returns digests of the files' bytes; files that have not changed are not read again."""
-        return self.files.digests()
-
-    def unchanged(self) -> bool:
-        """Whether no file has changed since its digest was computed."""
-        return self.files.unchanged()
 
 
 def _split_folder(root: Path, split: str) -> Path:

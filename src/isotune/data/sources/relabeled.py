@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from isotune.data.folders import one_form
 from isotune.errors import DatasetError, nearest
-from isotune.interfaces.dataset import ImageSource
+from isotune.interfaces.dataset import ImageSource, Labels
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -29,7 +29,8 @@ class Relabeled(ImageSource):
         self.always_readable = source.always_readable
         self.cheap = source.cheap
         self.classes = classes
-        self.labels = np.array(positions, dtype=np.int32)[source.labels]
+        self.labels = _relabel(source.labels, np.array(positions, np.int32), len(classes))
+        self.groups = source.groups
 
     def load(self, index: int) -> Image.Image:
         """Decodes image `index`."""
@@ -54,6 +55,15 @@ class Relabeled(ImageSource):
     def fingerprints(self) -> list[str] | None:
         """Returns the source's fingerprints."""
         return self._source.fingerprints()
+
+
+def _relabel(labels: Labels, positions: NDArray[np.int32], classes: int) -> Labels:
+    """Returns `labels` for other classes, where class i has the position ``positions[i]``."""
+    if labels.ndim == 1:
+        return positions[labels]
+    result = np.zeros((len(labels), classes), labels.dtype)
+    result[:, positions] = labels
+    return result
 
 
 def check_known_classes(where: str, present: tuple[str, ...], classes: tuple[str, ...]) -> None:

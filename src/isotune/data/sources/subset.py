@@ -24,6 +24,7 @@ class Subset(ImageSource):
         self.cheap = source.cheap
         self.classes = source.classes
         self.labels = source.labels[self._indices]
+        self.groups = None if source.groups is None else source.groups[self._indices]
 
     def load(self, index: int) -> Image.Image:
         """Decodes image `index` of the subset."""
