@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -148,12 +148,7 @@ class DatasetFormat(DatasetSpec):
     """A dataset in one format: its fields in a spec, and how it is read.
 
     A format is a subclass with a field ``format: Literal["..."] = "..."``, and fields of its own.
-
-    Attributes:
-        may_be_file: Whether ``path`` may be a file instead of a folder.
     """
-
-    may_be_file: ClassVar[bool] = False
 
     @abstractmethod
     def open(self, folder: Path, split: str, classes: tuple[str, ...] | None = None) -> ImageSource:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
     BeforeValidator,
@@ -57,7 +57,10 @@ class DatasetSpec(SpecModel):
             be read. The default is the limit of ``ImageFolder``. JPEG images above 89,478,485
             pixels are decoded at half their width and height, or a quarter or an eighth, so that
             at most as many are left.
+        may_be_file: Whether `path` may be a file instead of a folder.
     """
+
+    may_be_file: ClassVar[bool] = False
 
     format: str
     path: Annotated[str, Field(min_length=1), AsFileName]
@@ -67,6 +70,11 @@ class DatasetSpec(SpecModel):
     broken: Literal["error", "skip"] = "error"
     duplicates: Literal["warn", "error", "ignore"] = "warn"
     max_pixels: Annotated[int, Field(ge=1)] = MAX_PIXELS
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether an image may have several labels, or none."""
+        return False
 
 
 DATASET_FORMATS = model_registry("dataset format", DatasetSpec, "format")

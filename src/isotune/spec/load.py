@@ -101,8 +101,10 @@ def _anchor(spec: ExperimentSpec, folder: Path | None) -> ExperimentSpec:
     for base in (folder, Path.cwd()):
         if base is None:
             continue
-        if "dataset" not in update and is_dir(base / spec.dataset.path):
-            path = str((base / spec.dataset.path).resolve())
+        data = base / spec.dataset.path
+        is_data = is_dir(data) or (spec.dataset.may_be_file and is_file(data))
+        if "dataset" not in update and is_data:
+            path = str(data.resolve())
             update["dataset"] = spec.dataset.model_copy(update={"path": path})
         if "backbone" not in update and is_file(base / spec.backbone.weights):
             path = str((base / spec.backbone.weights).resolve())
