@@ -24,7 +24,7 @@ class MindSporeDatasetAdapter(DatasetAdapter):
     """
 
     def feed(self, batches: Iterable[Batch], normalization: Normalization) -> Iterator[DeviceBatch]:
-        """Yields `batches` as float32 (N, 3, height, width) images and int32 (N,) labels."""
+        """Yields `batches` as float32 (N, 3, height, width) images and their labels."""
         scale, shift = scale_and_shift(normalization)
         for batch in batches:
             pixels = Tensor.from_numpy(np.ascontiguousarray(batch.images)).astype(ms.float32)
@@ -32,7 +32,7 @@ class MindSporeDatasetAdapter(DatasetAdapter):
             yield DeviceBatch(images, _labels(batch), len(batch))
 
     def feed_features(self, batches: Iterable[FeatureBatch]) -> Iterator[DeviceBatch]:
-        """Yields `batches` as float32 (N, ...) features and int32 (N,) labels."""
+        """Yields `batches` as float32 (N, ...) features and their labels."""
         for batch in batches:
             features = Tensor.from_numpy(np.ascontiguousarray(batch.features))
             yield DeviceBatch(features, _labels(batch), len(batch))
@@ -46,4 +46,5 @@ def scale_and_shift(normalization: Normalization) -> tuple[Tensor, Tensor]:
 
 
 def _labels(batch: Batch | FeatureBatch) -> Tensor:
-    return Tensor.from_numpy(np.ascontiguousarray(batch.labels, dtype=np.int32))
+    """Returns the labels: int32, shape (N,), or float32, shape (N, classes)."""
+    return Tensor.from_numpy(np.ascontiguousarray(batch.labels))

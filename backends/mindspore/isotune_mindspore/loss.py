@@ -47,7 +47,10 @@ class CrossEntropy(nn.Cell):
 
 
 class BinaryCrossEntropy(nn.Cell):
-    """``max(z, 0) - z * target + log(1 + exp(-|z|))``, weighted by samples and averaged."""
+    """``max(z, 0) - z * target + log(1 + exp(-|z|))``, weighted by samples and averaged.
+
+    Where an image may have several labels, weights are those of the positive ones.
+    """
 
     def __init__(self, smoothing: float, class_weights: NDArray[np.float32] | None) -> None:
         super().__init__()
@@ -58,7 +61,12 @@ class BinaryCrossEntropy(nn.Cell):
         self.on, self.off = Tensor(1.0, ms.float32), Tensor(0.0, ms.float32)
 
     def construct(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Returns the scalar loss of float `logits` (N, outputs) and int32 `labels` (N,)."""
+        """Returns the scalar loss of float `logits` (N, outputs).
+
+        `labels` are int32, shape (N,), or float, shape (N, classes).
+        """
+        if labels.ndim == 2:
+            return self.of_targets(logits, labels)
         outputs = logits.shape[1]
         classes = max(outputs, 2)
         hot = self.one_hot(labels, classes, self.on, self.off)
@@ -70,6 +78,16 @@ class BinaryCrossEntropy(nn.Cell):
             return losses.mean()
         image_weights = (hot * self.class_weights).sum(1)
         return (losses * image_weights).sum() / image_weights.sum()
+
+    def of_targets(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Returns the scalar loss of float `logits` and `labels`, both (N, classes)."""
+        targets = labels * (1 - self.smoothing) + self.smoothing / 2
+        losses = self.cross_entropy(logits, targets)
+        if self.class_weights is None:
+            return losses.mean()
+        # The operation's loss with the target 1 is -log(sigmoid(z)), which positives are due more.
+        positive = self.cross_entropy(logits, ops.ones_like(targets))
+        return (losses + (self.class_weights - 1) * targets * positive).mean()
 
 
 LOSSES: dict[LossName, type[nn.Cell]] = {

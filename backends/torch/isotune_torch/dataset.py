@@ -25,7 +25,7 @@ class TorchDatasetAdapter(DatasetAdapter):
         self._device = device
 
     def feed(self, batches: Iterable[Batch], normalization: Normalization) -> Iterator[DeviceBatch]:
-        """Yields `batches` as float32 images (N, 3, H, W) and int64 labels (N,).
+        """Yields `batches` as float32 images (N, 3, H, W) and their labels.
 
         Pixels are ``(pixel / 255 - mean) / std`` in float32, each operation rounded once. They
         stay channels last in memory; the trainer converts them to its model's memory format.
@@ -35,14 +35,13 @@ class TorchDatasetAdapter(DatasetAdapter):
             yield DeviceBatch(images, labels, len(labels))
 
     def feed_features(self, batches: Iterable[FeatureBatch]) -> Iterator[DeviceBatch]:
-        """Yields `batches` as float32 features (N, ...) and int64 labels (N,)."""
+        """Yields `batches` as float32 features (N, ...) and their labels."""
         for features, labels in transferred(batches, self._transfer_features, self._device):
             yield DeviceBatch(features, labels, len(labels))
 
     def _transfer_features(self, batch: FeatureBatch) -> tuple[Tensor, Tensor]:
         features = host_to_device(to_tensor(batch.features), self._device)
-        labels = host_to_device(to_tensor(batch.labels), self._device)
-        return features, labels.to(torch.int64)
+        return features, _labels(batch, self._device)
 
 
 class _Transfer:
@@ -55,14 +54,13 @@ class _Transfer:
 
     def __call__(self, batch: Batch) -> tuple[Tensor, Tensor]:
         pixels = host_to_device(to_tensor(batch.images), self._device)
-        labels = host_to_device(to_tensor(batch.labels), self._device)
         height, width = pixels.shape[1:3]
         mean, std = self._constants(width)
         values = pixels.to(torch.float32)
         # Whole rows: an inner loop of 3 channels would take three times as long.
         values.view(-1, width * 3).div_(255).sub_(mean).div_(std)
         images = values.view(-1, height, width, 3).permute(0, 3, 1, 2)
-        return images, labels.to(torch.int64)
+        return images, _labels(batch, self._device)
 
     def _constants(self, width: int) -> tuple[Tensor, Tensor]:
         """Returns mean and std for a row of `width` pixels, float32 (width * 3,)."""
@@ -73,3 +71,9 @@ class _Transfer:
             )
             self._rows[width] = mean, std
         return self._rows[width]
+
+
+def _labels(batch: Batch | FeatureBatch, device: torch.device) -> Tensor:
+    """Returns the labels: int64, shape (N,), or float32, shape (N, classes)."""
+    labels = host_to_device(to_tensor(batch.labels), device)
+    return labels if labels.dtype.is_floating_point else labels.to(torch.int64)

@@ -14,7 +14,8 @@ from isotune.spec.loss import LossName
 from isotune_torch.arrays import to_tensor
 
 Loss = Callable[[Tensor, Tensor], Tensor]
-"""Takes logits, float (N, classes) or (N, 1), and labels, integers (N,); returns a scalar."""
+"""Takes logits, float (N, classes) or (N, 1), and labels, integers (N,) or float (N, classes);
+returns a scalar."""
 
 
 def cross_entropy(
@@ -27,8 +28,14 @@ def cross_entropy(
 def binary_cross_entropy(
     logits: Tensor, labels: Tensor, weights: Tensor | None, smoothing: float
 ) -> Tensor:
-    """Returns the mean over images, weighted by their classes, of the mean over their logits."""
+    """Returns the mean over images, weighted by their classes, of the mean over their logits.
+
+    Where an image may have several labels, weights are those of the positive ones.
+    """
     outputs = logits.shape[1]
+    if labels.dim() == 2:
+        targets = labels * (1 - smoothing) + smoothing / 2
+        return functional.binary_cross_entropy_with_logits(logits, targets, pos_weight=weights)
     hot = functional.one_hot(labels, outputs) if outputs > 1 else labels.unsqueeze(1)
     targets = hot.to(logits.dtype) * (1 - smoothing) + smoothing / max(outputs, 2)
     if weights is None:

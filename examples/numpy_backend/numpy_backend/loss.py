@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from isotune.interfaces.dataset import Labels
 from isotune.interfaces.trainer import TrainingPlan
 from numpy_backend.layers import Array
 
@@ -24,9 +25,11 @@ def cross_entropy(
 
 
 def binary_cross_entropy(
-    logits: Array, labels: NDArray[np.int32], plan: TrainingPlan
+    logits: Array, labels: Labels, plan: TrainingPlan
 ) -> tuple[np.float32, Array]:
     """Returns the mean of PyTorch's ``BCEWithLogitsLoss`` and its gradient."""
+    if labels.ndim == 2:
+        return _of_targets(logits, labels, plan)
     outputs = logits.shape[1]
     classes = max(outputs, 2)
     weights = np.ones(classes, np.float32) if plan.class_weights is None else plan.class_weights
@@ -36,6 +39,17 @@ def binary_cross_entropy(
     losses = np.maximum(logits, 0) - logits * targets + np.log1p(np.exp(-np.abs(logits)))
     gradient = (1 / (1 + np.exp(-logits.astype(np.float64))) - targets) * share
     return (losses * share).sum(), gradient.astype(np.float32)
+
+
+def _of_targets(logits: Array, labels: Labels, plan: TrainingPlan) -> tuple[np.float32, Array]:
+    """Returns the loss of images that may have several labels, float32 (N, classes)."""
+    targets = labels * (1 - plan.label_smoothing) + plan.label_smoothing / 2
+    weights = np.float32(1) if plan.class_weights is None else plan.class_weights
+    below = np.maximum(-logits, 0) + np.log1p(np.exp(-np.abs(logits)))  # -log(sigmoid(logits))
+    losses = (1 - targets) * (logits + below) + weights * targets * below
+    p = 1 / (1 + np.exp(-logits.astype(np.float64)))
+    gradient = ((1 - targets) * p - weights * targets * (1 - p)) / logits.size
+    return losses.mean(), gradient.astype(np.float32)
 
 
 LOSSES = {"cross_entropy": cross_entropy, "binary_cross_entropy": binary_cross_entropy}

@@ -18,7 +18,7 @@ from isotune.data.decode import reason
 from isotune.data.transforms.pipeline import fixed_part, transform
 from isotune.data.workers import worker_count
 from isotune.errors import DatasetError, SpecError
-from isotune.interfaces.dataset import Batch, ImageSource
+from isotune.interfaces.dataset import Batch, ImageSource, Labels
 from isotune.randomness import Purpose, epoch_order, stream
 from isotune.spec.transforms import TransformSpec, output_size
 
@@ -126,7 +126,7 @@ class Batches:
             order: the epoch whose order is used, if not `epoch`.
 
         Yields:
-            Batches of uint8 images, shape (N, height, width, 3), and int32 labels, shape (N,).
+            Batches of uint8 images, shape (N, height, width, 3), and their labels.
 
         Raises:
             DatasetError: an image cannot be read or is too small for a transform.
@@ -148,8 +148,8 @@ class Batches:
             stop.set()
             executor.shutdown(cancel_futures=True)
 
-    def labels(self, epoch: int) -> list[NDArray[np.int32]]:
-        """Returns the labels of each batch of an epoch (from 0): int32, shape (N,)."""
+    def labels(self, epoch: int) -> list[Labels]:
+        """Returns the labels of each batch of an epoch (from 0)."""
         labels = self._source.labels[self.order(epoch)[: self.size]]
         return [labels[i : i + self._batch_size] for i in range(0, self.size, self._batch_size)]
 
@@ -243,7 +243,7 @@ class _PendingImage:
     """A batch of one image of any size that a thread is decoding."""
 
     future: Future[NDArray[np.uint8]]
-    labels: NDArray[np.int32]
+    labels: Labels
 
     def result(self) -> Batch:
         """Returns the batch, once it is decoded."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from typing import Literal
 
+import numpy as np
+
 from isotune.errors import DatasetError
 from isotune.interfaces.dataset import ImageSource
 from isotune.spec.dataset import Splits
@@ -36,7 +38,7 @@ def check_duplicates(
         return
     first, second = pairs[0]
     images = "1 image is" if len(pairs) == 1 else f"{len(pairs)} images are"
-    differ = sum(train.labels[a] != val.labels[b] for a, b in pairs)
+    differ = sum(bool(np.any(train.labels[a] != val.labels[b])) for a, b in pairs)
     other = f", {differ} of them in another class" if differ else ""
     found = (
         f"{images} in both '{splits.train}' and '{splits.val}'{other}:"

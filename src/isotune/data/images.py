@@ -6,8 +6,6 @@ import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-
 from isotune.data.batches import Batches
 from isotune.data.caches.open import PixelCaches, open_stores
 from isotune.data.caches.pixels import PixelStore
@@ -17,7 +15,7 @@ from isotune.data.integrity.check import clean
 from isotune.data.sources.folder import check_several_classes
 from isotune.data.sources.relabeled import Relabeled, check_known_classes
 from isotune.errors import DatasetError, SpecError
-from isotune.interfaces.dataset import DatasetFormat, ImageSource
+from isotune.interfaces.dataset import DatasetFormat, ImageSource, class_counts
 from isotune.spec.dataset import DatasetSpec
 from isotune.spec.experiment import ExperimentSpec
 from isotune.storage import home
@@ -49,7 +47,7 @@ class Images:
         """Returns the number of images of each class, in label order, by split."""
         size = len(self.classes)
         return {
-            name: tuple(np.bincount(source.labels, minlength=size).tolist())
+            name: tuple(class_counts(source.labels, size).tolist())
             for name, source in (("train", self.train), ("val", self.val))
         }
 

@@ -23,7 +23,7 @@ from isotune.spec.experiment import ExperimentSpec
 from isotune.training.evaluation import (
     FETCH_EVERY,
     Evaluation,
-    Labels,
+    LabelBatches,
     assess,
     collect_labels,
 )
@@ -108,7 +108,7 @@ class Classifier(ABC):
             DatasetError: an image is broken.
             RunError: an output is not finite.
         """
-        labels = Labels()
+        labels = LabelBatches()
         batches = evaluation_batches(source, self.input_spec, self.batch_size).epoch(0)
         logits = np.concatenate(list(self.logits_by_batch(collect_labels(batches, labels))))
         return assess(logits, np.concatenate(labels), self.plan)

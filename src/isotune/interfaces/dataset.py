@@ -18,9 +18,20 @@ if TYPE_CHECKING:
     from PIL import Image
 
 
-Labels = NDArray[np.int32]
+Labels = NDArray[np.int32] | NDArray[np.float32]
 """Labels of N images: int32, shape (N,), positions in the dataset's classes; or, where an image may
 have several labels, float32, shape (N, classes), 1 for the classes that it has and 0 for others."""
+
+
+def class_counts(labels: Labels, classes: int) -> NDArray[np.int64]:
+    """Returns the number of images of each class: int64, shape (classes,).
+
+    An image that has several labels counts for each of them.
+    """
+    if labels.ndim == 2:
+        positives: NDArray[np.int64] = (labels > 0).sum(axis=0, dtype=np.int64)
+        return positives
+    return np.bincount(labels, minlength=classes)
 
 
 @dataclass(frozen=True)
@@ -115,6 +126,12 @@ class ImageSource(ABC):
     def name(self, index: int) -> str:
         """Returns the name of image `index` in its split, the same wherever the dataset lies."""
         return self.identify(index)
+
+    def label_names(self, index: int) -> tuple[str, ...]:
+        """Returns the names of the classes of image `index`: one, or any number of several."""
+        if self.labels.ndim == 2:
+            return tuple(self.classes[label] for label in np.flatnonzero(self.labels[index]))
+        return (self.classes[self.labels[index]],)
 
     def digests(self) -> NDArray[np.uint8] | None:
         """Returns a digest of each image's content, by which equal images are found.

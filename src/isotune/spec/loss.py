@@ -6,7 +6,7 @@ Validation uses the definition, so that every backend reports the same number.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Union
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,16 +17,27 @@ from isotune.spec.values import Positive
 
 LossName = Literal["cross_entropy", "binary_cross_entropy"]
 
+Targets = Union[NDArray[np.int32], NDArray[np.float32]]
+"""Labels of N images: int32, shape (N,); or, where an image may have several labels, the target of
+each class: float32, shape (N, classes), in [0, 1]."""
+
 
 class LossSpec(SpecModel):
     """PyTorch's ``CrossEntropyLoss`` or ``BCEWithLogitsLoss``.
 
     Attributes:
         name: ``cross_entropy``: probabilities are a softmax; ``binary_cross_entropy``:
-            probabilities are sigmoids, each logit says whether the image is of its class.
-        label_smoothing: Share of the target that is spread evenly over all classes.
+            probabilities are sigmoids, each logit says whether the image is of its class. Where an
+            image may have several labels, it is ``binary_cross_entropy`` unless it is given, and
+            has to be.
+        label_smoothing: Share of the target that is spread evenly over all classes. Where an image
+            may have several labels, over both answers, as in Keras's ``BinaryCrossentropy``: with
+            0.1 the targets are 0.95 and 0.05.
         class_weights: ``none``; ``balanced``: images / (classes * images of the class), as in
-            scikit-learn; or a weight for every class by name.
+            scikit-learn; or a weight for every class by name. Where an image may have several
+            labels, they weigh each class's positive labels, as ``pos_weight`` of PyTorch's
+            ``BCEWithLogitsLoss`` does, and ``balanced`` is images without the label / images
+            with it.
     """
 
     name: LossName = "cross_entropy"
@@ -67,29 +78,42 @@ def cross_entropy(
 
 def binary_cross_entropy(
     logits: NDArray[np.float32],
-    labels: NDArray[np.int32],
+    labels: Targets,
     label_smoothing: float = 0.0,
     class_weights: NDArray[np.float32] | None = None,
 ) -> tuple[float, float]:
     """Returns the sums (numerator, denominator) whose quotient is the mean loss.
 
     A sample's loss is the mean over its logits z of PyTorch's ``BCEWithLogitsLoss``,
-    ``(1 - t) z + max(-z, 0) + log(1 + exp(-|z|))``. The target t is 1 for the label's logit and 0
-    for others (a single logit is that of the second class), and with smoothing s it is
-    ``(1 - s) t + s / classes``. Class weights weigh samples by their labels, as in cross entropy.
+    ``(1 - t) z + (1 + (p - 1) t) (max(-z, 0) + log(1 + exp(-|z|)))``.
+
+    With one label an image, the target t is 1 for the label's logit and 0 for others (a single
+    logit is that of the second class), and with smoothing s it is ``(1 - s) t + s / classes``.
+    Class weights weigh samples by their labels, as in cross entropy, and p is 1. With several, the
+    targets are given, and smoothed they are ``(1 - s) t + s / 2``; class weights are p, PyTorch's
+    ``pos_weight``, and all samples have the weight 1.
 
     Args:
         logits: float32, shape (N, classes), or (N, 1) for two classes.
-        labels: int32, shape (N,).
+        labels: The labels or targets.
         label_smoothing: s.
         class_weights: float32, shape (classes,), or None.
     """
     z = logits.astype(np.float64)
     outputs = z.shape[1]
-    hot = labels[:, None] == (np.arange(outputs) if outputs > 1 else 1)
-    targets = (1 - label_smoothing) * hot + label_smoothing / max(outputs, 2)
-    losses = (1 - targets) * z + np.maximum(-z, 0) + np.log1p(np.exp(-np.abs(z)))
-    weights = np.ones(len(labels)) if class_weights is None else class_weights[labels].astype("f8")
+    factors = None if class_weights is None else class_weights.astype(np.float64)
+    weights, positive = np.ones(len(labels)), None
+    if labels.ndim == 2:
+        hot, answers, positive = labels.astype(np.float64), 2, factors
+    else:
+        hot = (labels[:, None] == (np.arange(outputs) if outputs > 1 else 1)).astype(np.float64)
+        answers = max(outputs, 2)
+        weights = weights if factors is None else factors[labels]
+    targets = (1 - label_smoothing) * hot + label_smoothing / answers
+    losses = np.maximum(-z, 0) + np.log1p(np.exp(-np.abs(z)))
+    if positive is not None:
+        losses *= 1 + (positive - 1) * targets
+    losses += (1 - targets) * z
     return float((losses.mean(axis=1) * weights).sum()), float(weights.sum())
 
 

@@ -15,8 +15,8 @@ docstrings describe them; one that a level needs and the class does not have fai
 
 import pytest
 
-_LEVELS = ("tensors", "updates", "steps", "freezing", "state", "detached", "heads", "classifiers")
-_PARTS = ("subject", "surroundings", "exports", "explaining")
+_LEVELS = ("tensors", "updates", "multi_label", "steps", "freezing", "state", "detached", "heads")
+_PARTS = ("classifiers", "subject", "surroundings", "exports", "explaining")
 pytest.register_assert_rewrite(*(f"{__name__}.{name}" for name in (*_LEVELS, *_PARTS)))
 
 from isotune.testing.classifiers import Classifiers  # noqa: E402

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from isotune.interfaces.dataset import Batch
+from isotune.interfaces.dataset import Batch, Labels
 from isotune.interfaces.metrics import EpochMetrics
 from isotune.interfaces.trainer import HostOutputs
 from isotune.spec.loss import LossName
@@ -101,7 +101,7 @@ class EpochAccumulator:
     def add(
         self,
         fetched: Sequence[HostOutputs],
-        labels: list[NDArray[np.int32]],
+        labels: list[Labels],
         loss: LossName,
         class_weights: NDArray[np.float32] | None = None,
     ) -> None:
@@ -112,7 +112,7 @@ class EpochAccumulator:
 
         Args:
             fetched: Outputs of training steps, in order.
-            labels: Labels of their batches, and perhaps of later ones; each int32, shape (N,).
+            labels: Labels of their batches, and perhaps of later ones.
             loss: The loss that the model is trained with.
             class_weights: float32, shape (classes,), or None.
         """

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isotune.interfaces.backend import Backend
-from isotune.interfaces.dataset import Batch, DeviceBatch, FeatureBatch, Normalization
+from isotune.interfaces.dataset import Batch, DeviceBatch, FeatureBatch, Labels, Normalization
 from isotune.interfaces.trainer import Trainer, TrainingPlan
 from isotune.metrics import METRICS
 from isotune.metrics.metric import ScoredLabels
@@ -20,8 +20,8 @@ from isotune.spec.loss import LOSSES
 from isotune.spec.metrics import ALWAYS
 from isotune.training.probabilities import predicted, probabilities
 
-Labels = list[NDArray[np.int32]]
-"""Labels of batches, each int32 of shape (N,)."""
+LabelBatches = list[Labels]
+"""Labels of batches."""
 
 Samples = TypeVar("Samples", Batch, FeatureBatch)
 
@@ -79,7 +79,7 @@ def logits_of(
             yield outputs.logits
 
 
-def collect_labels(batches: Iterable[Samples], labels: Labels) -> Iterator[Samples]:
+def collect_labels(batches: Iterable[Samples], labels: LabelBatches) -> Iterator[Samples]:
     """Yields `batches` and appends the labels of each to `labels`.
 
     Feeding a device may run ahead of its steps, so labels queue up until their outputs are fetched.
@@ -107,7 +107,7 @@ def evaluate(
         plan: Describes the loss.
         metrics: Names of the metrics to compute besides loss and accuracy.
     """
-    labels = Labels()
+    labels = LabelBatches()
     collected = collect_labels(batches, labels)
     logits = np.concatenate(list(logits_by_batch(backend, trainer, collected, normalization)))
     return assess(logits, np.concatenate(labels), plan, metrics)

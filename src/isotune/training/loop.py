@@ -17,7 +17,7 @@ from isotune.interfaces.trainer import Outputs, StepPlan, TrainingPlan
 from isotune.spec.experiment import ExperimentSpec
 from isotune.training.accumulator import EpochAccumulator
 from isotune.training.checkpoint_schedule import CheckpointSchedule
-from isotune.training.evaluation import FETCH_EVERY, Labels
+from isotune.training.evaluation import FETCH_EVERY, LabelBatches
 from isotune.training.finite import check_evaluation, check_losses, check_state
 from isotune.training.learner import Learner
 from isotune.training.micro_batches import MicroBatch, micro_batches
@@ -127,7 +127,7 @@ class TrainingLoop:
 
     def _train(self, accumulator: EpochAccumulator) -> None:
         """Makes the training steps of an epoch, or what is left of it."""
-        labels = Labels()
+        labels = LabelBatches()
         pending: list[Outputs] = []
         begin = (accumulator.epoch - 1) * len(self.train)
         schedule = self._micro_batches(accumulator.epoch - 1)

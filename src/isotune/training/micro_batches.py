@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from isotune.interfaces.dataset import Labels
+
 
 @dataclass(frozen=True)
 class MicroBatch:
@@ -25,7 +27,7 @@ class MicroBatch:
 
 
 def micro_batches(
-    labels: Sequence[NDArray[np.int32]], every: int, class_weights: NDArray[np.float32] | None
+    labels: Sequence[Labels], every: int, class_weights: NDArray[np.float32] | None
 ) -> list[MicroBatch]:
     """Returns the micro-batches of an epoch; its last update may have fewer of them.
 
@@ -34,7 +36,7 @@ def micro_batches(
     treats each sample by itself, which BatchNorm and dropout do not.
 
     Args:
-        labels: Labels of each batch, int32, shape (N,).
+        labels: Labels of each batch.
         every: Number of batches per update.
         class_weights: float32, shape (classes,), or None.
     """
@@ -48,11 +50,15 @@ def micro_batches(
     return result
 
 
-def batch_weight(labels: NDArray[np.int32], class_weights: NDArray[np.float32] | None) -> float:
+def batch_weight(labels: Labels, class_weights: NDArray[np.float32] | None) -> float:
     """Returns the denominator of a batch's mean loss: its images or the sum of their weights.
 
+    Where an image may have several labels, class weights weigh labels instead of images.
+
     Args:
-        labels: int32, shape (N,).
+        labels: The batch's labels.
         class_weights: float32, shape (classes,), or None.
     """
-    return float(len(labels) if class_weights is None else class_weights[labels].sum(dtype=float))
+    if class_weights is None or labels.ndim == 2:
+        return float(len(labels))
+    return float(class_weights[labels].sum(dtype=float))

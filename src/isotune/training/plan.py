@@ -13,6 +13,7 @@ from isotune.data.images import Images
 from isotune.errors import SpecError, nearest
 from isotune.interfaces.backbone import BackboneEntry
 from isotune.interfaces.backend import Backend
+from isotune.interfaces.dataset import Labels, class_counts
 from isotune.interfaces.trainer import TrainingPlan
 from isotune.metrics import METRICS
 from isotune.metrics.metric import ScoredLabels
@@ -64,7 +65,7 @@ def mention_idle_epochs(spec: ExperimentSpec, steps_per_epoch: int) -> None:
         )
 
 
-def check_monitors(spec: ExperimentSpec, classes: Sequence[str], labels: NDArray[np.int32]) -> None:
+def check_monitors(spec: ExperimentSpec, classes: Sequence[str], labels: Labels) -> None:
     """Checks that monitored metrics have a value on validation images with these labels.
 
     Whether they have is found out with one image of each class that is correctly predicted.
@@ -72,7 +73,7 @@ def check_monitors(spec: ExperimentSpec, classes: Sequence[str], labels: NDArray
     Raises:
         SpecError: One has none, such as ROC AUC on images of one class.
     """
-    present = np.unique(labels)
+    present: NDArray[np.int32] = np.unique(labels).astype(np.int32)
     logits = np.where(present[:, None] == np.arange(len(classes)), 10, -10).astype(np.float32)
     shares = softmax(logits).astype(np.float32)
     perfect = ScoredLabels(0.0, logits, shares, present.astype(np.int64), present)
@@ -88,14 +89,14 @@ def check_monitors(spec: ExperimentSpec, classes: Sequence[str], labels: NDArray
             )
 
 
-def mention_unseen_classes(classes: Sequence[str], labels: NDArray[np.int32]) -> None:
+def mention_unseen_classes(classes: Sequence[str], labels: Labels) -> None:
     """Logs a warning if a class has no training image; not every format refuses that.
 
     Args:
         classes: Class names, in label order.
-        labels: Labels of the training images, int32, shape (N,).
+        labels: Labels of the training images.
     """
-    seen = np.bincount(labels, minlength=len(classes)) > 0
+    seen = class_counts(labels, len(classes)) > 0
     if unseen := [name for name, any_image in zip(classes, seen, strict=True) if not any_image]:
         log.warning(
             "no training image is of %s: a class without any cannot be learned.", ", ".join(unseen)
@@ -161,7 +162,7 @@ def lr_scales(decay: float, entry: BackboneEntry) -> dict[str, float]:
 
 
 def class_weights(
-    loss: LossSpec, classes: Sequence[str], labels: NDArray[np.int32]
+    loss: LossSpec, classes: Sequence[str], labels: Labels
 ) -> NDArray[np.float32] | None:
     """Returns a weight for each class, float32 of shape (classes,), or None for no weights.
 
@@ -172,8 +173,13 @@ def class_weights(
     if loss.class_weights == "none":
         return None
     if loss.class_weights == "balanced":
-        counts = np.bincount(labels, minlength=len(classes))
-        return (len(labels) / (len(classes) * np.maximum(counts, 1))).astype(np.float32)
+        counts = np.maximum(class_counts(labels, len(classes)), 1)
+        shares: NDArray[np.float64] = (
+            np.maximum(len(labels) - counts, 1) / counts
+            if labels.ndim == 2
+            else len(labels) / (len(classes) * counts)
+        )
+        return shares.astype(np.float32)
     for name in loss.class_weights:
         if name not in classes:
             raise SpecError(

@@ -11,7 +11,7 @@ from isotune.interfaces.dataset import DeviceBatch
 from isotune.interfaces.freezing import FreezePlan
 from isotune.interfaces.trainer import Trainer
 from isotune.training.accumulator import Stopwatch
-from isotune.training.evaluation import Evaluation, Labels, collect_labels, evaluate
+from isotune.training.evaluation import Evaluation, LabelBatches, collect_labels, evaluate
 from isotune.training.session import Session
 
 
@@ -30,7 +30,7 @@ class Strategy(ABC):
 
     @abstractmethod
     def training(
-        self, epoch: int, start: int, waiting: Stopwatch, labels: Labels
+        self, epoch: int, start: int, waiting: Stopwatch, labels: LabelBatches
     ) -> Iterator[DeviceBatch]:
         """Yields the batches of a training epoch.
 
@@ -38,7 +38,7 @@ class Strategy(ABC):
             epoch: The epoch, from 0.
             start: The first batch, from 0; the same batches follow as without it.
             waiting: Measures the time spent waiting for images.
-            labels: Receives the labels of each batch, int32 (N,). They may run ahead.
+            labels: Receives the labels of each batch. They may run ahead.
         """
 
     @abstractmethod
@@ -76,7 +76,7 @@ class WholeModel(Strategy):
         self.trainer.freeze(plan)
 
     def training(
-        self, epoch: int, start: int, waiting: Stopwatch, labels: Labels
+        self, epoch: int, start: int, waiting: Stopwatch, labels: LabelBatches
     ) -> Iterator[DeviceBatch]:
         """Yields the images of an epoch from batch `start` on."""
         batches = collect_labels(waiting.timing(self._train.epoch(epoch, start)), labels)

@@ -14,7 +14,7 @@ from isotune.data.sources.encoded import EncodedSource
 from isotune.data.sources.subset import Subset
 from isotune.data.workers import in_threads
 from isotune.errors import DatasetError
-from isotune.interfaces.dataset import ImageSource
+from isotune.interfaces.dataset import ImageSource, class_counts
 from isotune.interfaces.versions import versions
 from isotune.spec.dataset import MAX_PIXELS
 
@@ -58,7 +58,8 @@ def clean(
         raise DatasetError(*_listing(broken))
     indices = np.delete(np.arange(len(source)), [image.index for image in broken])
     readable = Subset(source, indices.tolist())
-    for label in np.setdiff1d(source.labels, readable.labels):
+    before, after = (class_counts(each.labels, len(source.classes)) for each in (source, readable))
+    for label in np.flatnonzero((before > 0) & (after == 0)):
         first, *others = _listing(broken)
         raise DatasetError(
             f"no image of class '{source.classes[label]}' can be read: {first}", *others

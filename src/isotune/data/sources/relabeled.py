@@ -61,7 +61,7 @@ def _relabel(labels: Labels, positions: NDArray[np.int32], classes: int) -> Labe
     """Returns `labels` for other classes, where class i has the position ``positions[i]``."""
     if labels.ndim == 1:
         return positions[labels]
-    result = np.zeros((len(labels), classes), labels.dtype)
+    result = np.zeros((len(labels), classes), np.float32)
     result[:, positions] = labels
     return result
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from isotune.data.images import evaluation_batches
 from isotune.data.sources.subset import Subset
 from isotune.exporting.onnx.graph import import_onnxruntime
-from isotune.interfaces.dataset import Batch, ImageSource
+from isotune.interfaces.dataset import Batch, ImageSource, Labels, class_counts
 from isotune.interfaces.exporter import IMAGES
 from isotune.reports.examples import evenly
 from isotune.spec.experiment import ExperimentSpec
@@ -32,13 +32,17 @@ def calibration_batches(source: ImageSource, spec: ExperimentSpec, count: int) -
     return evaluation_batches(chosen, spec, BATCH_SIZE).epoch(0)
 
 
-def evenly_by_class(labels: NDArray[np.int32], count: int) -> list[int]:
+def evenly_by_class(labels: Labels, count: int) -> list[int]:
     """Returns the positions of at most `count` images, from as many classes as possible.
 
+    An image that has several labels counts as one of the rarest of its classes.
+
     Args:
-        labels: The label of each image, shape (N,).
+        labels: The labels of the images.
         count: Maximum number of positions.
     """
+    if labels.ndim == 2:
+        labels = _rarest(labels)
     members = [np.flatnonzero(labels == label) for label in np.unique(labels)]
     shares, left = [0] * len(members), count
     while left and (rest := [i for i, each in enumerate(members) if shares[i] < len(each)]):
@@ -50,6 +54,13 @@ def evenly_by_class(labels: NDArray[np.int32], count: int) -> list[int]:
         for each, share in zip(members, shares, strict=True)
         for position in (evenly(len(each), share) if share else ())
     )
+
+
+def _rarest(labels: Labels) -> Labels:
+    """Returns the rarest class of each image: int32, shape (N,); -1 if it has none."""
+    rarity = -class_counts(labels, labels.shape[1])
+    own = np.where(labels > 0, rarity, rarity.min() - 1)
+    return np.where(labels.any(axis=1), own.argmax(axis=1), -1).astype(np.int32)
 
 
 class CalibrationReader:

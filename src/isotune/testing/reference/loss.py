@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from isotune.interfaces.dataset import Labels
 from isotune.testing.reference.layers import Array
 
 
 def cross_entropy(
     logits: Array,
-    labels: NDArray[np.int32],
+    labels: Labels,
     smoothing: float = 0.0,
     class_weights: NDArray[np.float32] | None = None,
 ) -> tuple[float, Array]:
@@ -35,15 +36,18 @@ def cross_entropy(
 
 def binary_cross_entropy(
     logits: Array,
-    labels: NDArray[np.int32],
+    labels: Labels,
     smoothing: float = 0.0,
     class_weights: NDArray[np.float32] | None = None,
 ) -> tuple[float, Array]:
     """Returns the loss and its gradient, shape (N, outputs).
 
     With p the sigmoid of a logit, a logit's loss is ``-t log p - (1 - t) log(1 - p)``; a sample's
-    is the mean of its logits'; the total is their mean, weighted by ``w[label]``.
+    is the mean of its logits'; the total is their mean, weighted by ``w[label]``. Of labels that
+    are targets, float32 of shape (N, classes), ``-t log p`` of class c has the factor ``w[c]``.
     """
+    if labels.ndim == 2:
+        return _of_targets(logits, (1 - smoothing) * labels + smoothing / 2, class_weights)
     samples, outputs = logits.shape
     classes = max(outputs, 2)
     weights = np.ones(classes) if class_weights is None else class_weights.astype(np.float64)
@@ -58,6 +62,19 @@ def binary_cross_entropy(
         loss -= share * float((targets * log_p[i] + (1 - targets) * log_rest[i]).sum())
         gradient[i] = share * (p[i] - targets)
     return loss, gradient
+
+
+def _of_targets(
+    logits: Array, targets: Array, class_weights: NDArray[np.float32] | None
+) -> tuple[float, Array]:
+    loss, gradient = 0.0, np.zeros_like(logits)
+    for place in np.ndindex(logits.shape):
+        z, t = logits[place], targets[place]
+        weight = 1.0 if class_weights is None else float(class_weights[place[1]])
+        loss += weight * t * np.logaddexp(0, -z) + (1 - t) * np.logaddexp(0, z)
+        p = np.exp(-np.logaddexp(0, -z))
+        gradient[place] = (1 - t) * p - weight * t * (1 - p)
+    return loss / logits.size, gradient / logits.size
 
 
 LOSSES = {"cross_entropy": cross_entropy, "binary_cross_entropy": binary_cross_entropy}

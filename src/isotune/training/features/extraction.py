@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from isotune.errors import TrainingError
 from isotune.interfaces.dataset import Batch, FeatureBatch
-from isotune.training.evaluation import Labels, collect_labels, logits_by_batch
+from isotune.training.evaluation import LabelBatches, collect_labels, logits_by_batch
 from isotune.training.session import Session
 
 
@@ -40,7 +40,7 @@ class Extractor:
         Raises:
             TrainingError: Features are NaN or infinite.
         """
-        session, labels = self._session, Labels()
+        session, labels = self._session, LabelBatches()
         padded = (_padded(batch, self.batch_size) for batch in collect_labels(batches, labels))
         rows = logits_by_batch(
             session.backend, self._trainer, padded, session.normalization, fetch_every=1
@@ -70,7 +70,7 @@ def _padded(batch: Batch, size: int) -> Batch:
         return batch
     return Batch(
         np.concatenate([batch.images, np.repeat(batch.images[-1:], missing, 0)]),
-        np.concatenate([batch.labels, np.repeat(batch.labels[-1:], missing)]),
+        np.concatenate([batch.labels, np.repeat(batch.labels[-1:], missing, 0)]),
     )
 
 

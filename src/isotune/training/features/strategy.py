@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from isotune.data.batches import Batches
 from isotune.interfaces.checkpoint import State
-from isotune.interfaces.dataset import DeviceBatch, FeatureBatch
+from isotune.interfaces.dataset import DeviceBatch, FeatureBatch, Labels
 from isotune.interfaces.freezing import FreezePlan
 from isotune.training.accumulator import Stopwatch
-from isotune.training.evaluation import Evaluation, Labels, assess, collect_labels, logits_of
+from isotune.training.evaluation import Evaluation, LabelBatches, assess, collect_labels, logits_of
 from isotune.training.features.cache import FeatureCache
 from isotune.training.features.cut import Cut
 from isotune.training.features.extraction import Extractor, even_batch, regrouped, without_first
@@ -62,7 +62,7 @@ class CachedFeatures(Strategy):
         self.trainer.freeze(self._cut.inside(plan))
 
     def training(
-        self, epoch: int, start: int, waiting: Stopwatch, labels: Labels
+        self, epoch: int, start: int, waiting: Stopwatch, labels: LabelBatches
     ) -> Iterator[DeviceBatch]:
         """Yields the features of an epoch's images, in its order, from batch `start` on."""
         view, first = self._view(epoch), start * self._session.spec.batch_size
@@ -76,7 +76,7 @@ class CachedFeatures(Strategy):
 
     def evaluate(self) -> Evaluation:
         """Evaluates the classifier on the features of the validation images."""
-        labels = Labels()
+        labels = LabelBatches()
         rows = self._val_cache.view(0, Stopwatch())
         if rows is None:
             images = self._val.regrouped(self._extractor.batch_size).epoch(0)
@@ -138,7 +138,7 @@ def _no_key(batches: Batches, view: int) -> None:
     return None
 
 
-def _slices(rows: Rows, labels: NDArray[np.int32]) -> Iterator[FeatureBatch]:
+def _slices(rows: Rows, labels: Labels) -> Iterator[FeatureBatch]:
     for start in range(0, len(rows), EVAL_BATCH):
         part = slice(start, start + EVAL_BATCH)
         yield FeatureBatch(np.array(rows[part]), labels[part])
