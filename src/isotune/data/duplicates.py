@@ -6,6 +6,7 @@ import logging
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from isotune.errors import DatasetError
 from isotune.interfaces.dataset import ImageSource
@@ -56,9 +57,14 @@ def _equal_images(train: ImageSource, val: ImageSource) -> list[tuple[int, int]]
     known, sought = train.digests(), val.digests()
     if known is None or sought is None:
         return []
+    first, indices = np.unique(_one_each(known), return_index=True)
+    wanted = _one_each(sought)
+    places = np.searchsorted(first, wanted).clip(max=len(first) - 1)
     # A digest of zeros stands for an image that cannot be read.
-    indices: dict[bytes, int] = {bytes(known.shape[1]): -1}
-    for index, digest in enumerate(known):
-        indices.setdefault(digest.tobytes(), index)
-    pairs = ((indices.get(digest.tobytes(), -1), index) for index, digest in enumerate(sought))
-    return [(first, index) for first, index in pairs if first >= 0]
+    equal = np.flatnonzero((first[places] == wanted) & sought.any(axis=1))
+    return list(zip(indices[places[equal]].tolist(), equal.tolist(), strict=True))
+
+
+def _one_each(digests: NDArray[np.uint8]) -> NDArray[np.void]:
+    """Returns digests, uint8 of shape (N, bytes), as N values that can be compared."""
+    return np.ascontiguousarray(digests).view(f"V{digests.shape[1]}").reshape(-1)

@@ -14,6 +14,8 @@ import pytest
 from isotune.data.caches import files as module
 from isotune.data.caches import stamps
 from isotune.data.caches.files import FolderFiles
+from isotune.storage.atomic import atomic_file
+from isotune.storage.sealed import write_sealed
 
 NAMES = ["a/1", "b/2"]
 
@@ -150,3 +152,34 @@ def test_neither_pipes_nor_missing_files_are_waited_for(folder: Path) -> None:
     os.mkfifo(folder / "pipe")
     digests = FolderFiles(folder, ["pipe", "a/1", "missing"]).digests()
     assert digests.any(axis=1).tolist() == [False, True, False]
+
+
+@pytest.mark.usefixtures("later")
+def test_facts_are_found_by_name_and_an_earlier_versions_cache_is_no_obstacle(
+    folder: Path, read: list[str]
+) -> None:
+    files = FolderFiles(folder, NAMES)
+    found = files.problems(lambda file, path: "" if path.endswith("1") else "broken", "1")
+    turned = FolderFiles(folder, ["new", *reversed(NAMES)])
+    read.clear()
+    (folder / "new").write_text("new 3")
+    again = turned.problems(lambda file, path: "", "1")
+    assert (found, again, read) == (["", "broken"], ["", "broken", ""], ["3"])
+    assert (turned.digests()[[2, 1]] == files.digests()).all()
+    with atomic_file(files._file) as file:
+        old = b'{"version": "1", "names": "a/1", "stamps": "", "problems": {}}'
+        write_sealed(file, files._key, np.frombuffer(old, np.uint8))
+    read.clear()
+    assert (FolderFiles(folder, NAMES).digests() == files.digests()).all()
+    assert sorted(read) == ["1", "2"]
+
+
+@pytest.mark.usefixtures("later")
+def test_files_are_examined_a_few_at_a_time(folder: Path, read: list[str]) -> None:
+    files = FolderFiles(folder, NAMES)
+    assert files.examine([1], lambda file, path: "broken", "1") == {1: "broken"}
+    assert read == ["2"]
+    files.save()
+    assert files.digests().any(axis=1).all()
+    assert read == ["2", "1"]
+    assert FolderFiles(folder, NAMES).problems(lambda file, path: "", "1") == ["", "broken"]

@@ -9,18 +9,18 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import os
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
+from isotune.data.caches.facts import Facts, joined, packed, places, unpacked
 from isotune.data.caches.stamps import DIGEST, Digests, Stamps, file_digest, settled, stamp
 from isotune.data.workers import in_threads
 from isotune.storage import home
@@ -32,41 +32,8 @@ Check = Callable[[BinaryIO, str], str]
 """Returns why a file, open at its beginning and given its path, is no readable image, or an empty
 string."""
 
-
-@dataclass(frozen=True)
-class _Facts:
-    """What is known of N files; an unknown one has a stamp of zeros and is not settled.
-
-    Attributes:
-        stamps: Their stamps when they were read.
-        settled: Whether the same stamp means the same content: bool, shape (N,).
-        digests: Their contents' digests.
-        problems: Why each cannot be read, ``""`` if it can, None if it was not checked.
-    """
-
-    stamps: Stamps
-    settled: NDArray[np.bool_]
-    digests: Digests
-    problems: list[str | None]
-
-    @classmethod
-    def unknown(cls, count: int) -> _Facts:
-        return cls(
-            np.zeros((count, 4), np.int64),
-            np.zeros(count, np.bool_),
-            np.zeros((count, DIGEST), np.uint8),
-            [None] * count,
-        )
-
-    def at(self, indices: Sequence[int]) -> _Facts:
-        """Returns the facts of other files in another order; -1 stands for an unknown one."""
-        chosen, unknown = np.asarray(indices, np.int64), _Facts.unknown(1)
-        return _Facts(
-            np.concatenate([self.stamps, unknown.stamps])[chosen],
-            np.concatenate([self.settled, unknown.settled])[chosen],
-            np.concatenate([self.digests, unknown.digests])[chosen],
-            [(*self.problems, None)[index] for index in indices],
-        )
+PART = 1 << 16
+"""Number of files that are examined at a time, which bounds the memory it takes."""
 
 
 class CheckedFiles(ABC):
@@ -81,9 +48,16 @@ class CheckedFiles(ABC):
     """
 
     def __init__(self, place: bytes, names: Sequence[str]) -> None:
-        self._names = list(names)
-        self._facts: _Facts | None = None
+        self._names = names
+        self._known: Facts | None = None
+        self._version = ""
+        self._examined = np.zeros(len(names), np.bool_)
+        self._changed = False
         self._key = hashlib.sha256(place).hexdigest()[:32]
+
+    def __len__(self) -> int:
+        """Returns the number of files."""
+        return len(self._names)
 
     @abstractmethod
     def open(self, index: int) -> BinaryIO:
@@ -107,13 +81,16 @@ class CheckedFiles(ABC):
         Args:
             workers: Number of reading threads; None chooses.
         """
-        if self._facts is None:
-            self._facts = self._examine(None, "", workers)
+        if not self._examined.all():
+            self._examine_all(None, "", workers)
         return self._facts.digests
 
     def unchanged(self) -> bool:
         """Whether all files have the stamps that they had when their digests were computed."""
-        return self._facts is None or bool((self._facts.stamps == self._stamps(None)).all())
+        if not self._examined.any():
+            return True
+        indices = np.flatnonzero(self._examined)
+        return bool((self._facts.stamps[indices] == self._stamps(indices, None)).all())
 
     def problems(self, check: Check, version: str, workers: int | None = None) -> list[str]:
         """Returns why each file is no readable image, ``""`` if it is one.
@@ -123,89 +100,104 @@ class CheckedFiles(ABC):
             version: Changes whenever `check` might return something else for the same file.
             workers: Number of reading threads; None chooses.
         """
-        self._facts = self._examine(check, version, workers)
-        return [problem or "" for problem in self._facts.problems]
+        self._examine_all(check, version, workers)
+        result = [""] * len(self)
+        for index, problem in self._facts.problems.items():
+            result[index] = problem
+        return result
 
-    def _stamps(self, workers: int | None) -> Stamps:
-        taken = in_threads(self.stamp, range(len(self._names)), workers)
-        return np.array(taken, np.int64).reshape(len(self._names), 4)
+    def examine(
+        self, indices: Sequence[int], check: Check | None, version: str, workers: int | None = None
+    ) -> dict[int, str]:
+        """Reads some of the files, unless it is known that they have not changed.
 
-    def _examine(self, check: Check | None, version: str, workers: int | None) -> _Facts:
-        """Returns what is known of the files after reading those that may have changed."""
-        now, count = time.time_ns(), len(self._names)
-        stamps = self._stamps(workers)
-        names, cached_version, cached = self._load()
-        known = cached if names == self._names else cached.at(_places(self._names, names))
-        problems = known.problems
-        if check is not None and version != cached_version:
-            problems = [None] * count
-        same = (known.stamps == stamps).all(axis=1)
+        Args:
+            indices: Which files.
+            check: Checks a file; None computes digests only.
+            version: Changes whenever `check` might return something else for the same file.
+            workers: Number of reading threads; None chooses.
 
-        def read(index: int) -> tuple[bytes, str | None]:
-            try:
-                with self.open(index) as file:
-                    digest, problem = file_digest(file), problems[index]
-                    if digest != known.digests[index].tobytes():
-                        problem = None
-                    if problem is None and check is not None:
-                        file.seek(0)
-                        problem = check(file, self.identify(index))
-            except OSError as error:
-                return bytes(DIGEST), (error.strerror or str(error)).lower()
-            return digest, problem
+        Returns:
+            Why files among them are no readable images, by index.
+        """
+        facts, now = self._facts, time.time_ns()
+        if check is not None and version != self._version:
+            facts.checked[:] = False
+            facts.problems.clear()
+            self._version = version
+        some = np.asarray(indices, np.int64)
+        stamps = self._stamps(some, workers)
+        sure = (facts.stamps[some] == stamps).all(axis=1) & facts.settled[some]
+        if check is not None:
+            sure &= facts.checked[some]
+        unread = some[~sure].tolist()
+        in_threads(partial(self._read, check), unread, workers)
+        facts.stamps[some], facts.settled[some] = stamps, settled(stamps, now)
+        self._examined[some] = True
+        self._changed = self._changed or bool(unread)
+        return {index: facts.problems[index] for index in some.tolist() if index in facts.problems}
 
-        sure = (same & known.settled).tolist()
-        unread = [
-            i for i in range(count) if not sure[i] or (check is not None and problems[i] is None)
-        ]
-        digests, problems = known.digests.copy(), list(problems)
-        for index, found in zip(unread, in_threads(read, unread, workers), strict=True):
-            digests[index] = np.frombuffer(found[0], np.uint8)
-            problems[index] = found[1]
-        facts = _Facts(stamps, settled(stamps, now), digests, problems)
-        if unread or names != self._names:
-            self._save(version if check is not None else cached_version, facts)
-        return facts
+    def save(self) -> None:
+        """Caches what was found out, if anything was."""
+        if not self._changed:
+            return
+        data = packed(joined(self._names), self._version, self._facts)
+        with contextlib.suppress(OSError):
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            with atomic_file(self._file) as file:
+                write_sealed(file, self._key, data)
+        self._changed = False
+
+    @property
+    def _facts(self) -> Facts:
+        """What is known of the files; each thread writes to those that it reads."""
+        if self._known is None:
+            self._known = self._load()
+        return self._known
+
+    def _stamps(self, indices: NDArray[np.int64], workers: int | None) -> Stamps:
+        taken = in_threads(self.stamp, indices.tolist(), workers)
+        return np.array(taken, np.int64).reshape(len(indices), 4)
+
+    def _examine_all(self, check: Check | None, version: str, workers: int | None) -> None:
+        for start in range(0, len(self), PART):
+            self.examine(range(start, min(start + PART, len(self))), check, version, workers)
+        self.save()
+
+    def _read(self, check: Check | None, index: int) -> None:
+        facts, problem = self._facts, None
+        try:
+            with self.open(index) as file:
+                digest = file_digest(file)
+                if digest == facts.digests[index].tobytes() and facts.checked[index]:
+                    problem = facts.problems.get(index, "")
+                if problem is None and check is not None:
+                    file.seek(0)
+                    problem = check(file, self.identify(index))
+        except OSError as error:
+            digest, problem = bytes(DIGEST), (error.strerror or str(error)).lower()
+        facts.digests[index] = np.frombuffer(digest, np.uint8)
+        facts.checked[index] = problem is not None
+        facts.problems.pop(index, None)
+        if problem:
+            facts.problems[index] = problem
 
     @property
     def _file(self) -> Path:
         return home.home() / "cache" / "checked" / f"{self._key}.files"
 
-    def _load(self) -> tuple[list[str], str, _Facts]:
-        """Returns the cached names, the version of the check, and the facts of these names."""
+    def _load(self) -> Facts:
+        """Returns the facts that an earlier run cached."""
         data = open_sealed(self._file, self._key, np.uint8)
         if data is not None:
-            with contextlib.suppress(ValueError, LookupError, TypeError, AttributeError):
-                content = json.loads(data.tobytes())
-                names = content["names"].split("\0")
-                facts = _Facts(
-                    _unpacked(content["stamps"], np.int64).reshape(len(names), 4),
-                    _unpacked(content["settled"], np.bool_).reshape(len(names)),
-                    _unpacked(content["digests"], np.uint8).reshape(len(names), DIGEST),
-                    [content["problems"].get(name, "") for name in names],
-                )
-                return names, content["version"], facts
-        return [], "", _Facts.unknown(0)
-
-    def _save(self, version: str, facts: _Facts) -> None:
-        content = {
-            "version": version,
-            # One string is parsed much faster than a hundred thousand.
-            "names": "\0".join(self._names),
-            "stamps": facts.stamps.tobytes().hex(),
-            "settled": facts.settled.tobytes().hex(),
-            "digests": facts.digests.tobytes().hex(),
-            "problems": {
-                name: problem
-                for name, problem in zip(self._names, facts.problems, strict=True)
-                if problem != ""
-            },
-        }
-        data = np.frombuffer(json.dumps(content).encode(), np.uint8)
-        with contextlib.suppress(OSError):
-            self._file.parent.mkdir(parents=True, exist_ok=True)
-            with atomic_file(self._file) as file:
-                write_sealed(file, self._key, data)
+            with contextlib.suppress(ValueError, LookupError, TypeError):
+                names, self._version, facts = unpacked(data)
+                if names == joined(self._names):
+                    return facts
+                self._changed = True
+                return facts.at(places(self._names, names))
+        self._changed = True
+        return Facts.unknown(len(self))
 
 
 class FolderFiles(CheckedFiles):
@@ -232,13 +224,3 @@ class FolderFiles(CheckedFiles):
     def stamp(self, index: int) -> tuple[int, int, int, int]:
         """Returns the stamp of file `index`, or zeros if it cannot be found."""
         return stamp(self.identify(index))
-
-
-def _places(names: Sequence[str], cached: Sequence[str]) -> list[int]:
-    """Returns the position of each name among the cached ones, -1 if it is not there."""
-    places = {name: place for place, name in enumerate(cached)}
-    return [places.get(name, -1) for name in names]
-
-
-def _unpacked(text: str, dtype: type[np.generic]) -> NDArray[Any]:
-    return np.frombuffer(bytes.fromhex(text), dtype)
