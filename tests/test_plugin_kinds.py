@@ -192,7 +192,7 @@ def test_features_after_a_plugin_transform_are_not_kept_for_later_runs(
     def key(*pipeline: TransformSpec, **dataset: Any) -> str | None:
         changed = spec.model_copy(update={"dataset": spec.dataset.model_copy(update=dataset)})
         keys = FeatureKeys(replace(session, spec=changed), cut, {}, 4)
-        return keys.key(Batches(source, pipeline, 4, seed=0, shuffle=False), 0)
+        return keys.key(Batches(source, pipeline, 4, seed=0, sampler=None), 0)
 
     eight = ResizeSpec(size=(8, 8))
     assert key(eight) is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,14 @@ def make_images(root: Path, train: int = 3, val: int = 2, size: int = 8) -> Path
                 pixels = generator.normal(level, 30, (size, size, 3)).clip(0, 255)
                 Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{number}.png")
     return root
+
+
+def make_fewer_bees(images: Path, copy: Path) -> Path:
+    """Copies the images of :func:`make_images` with one training image of bees, and returns it."""
+    shutil.copytree(images, copy)
+    for bee in sorted((copy / "train" / "bees").iterdir())[1:]:
+        bee.unlink()
+    return copy
 
 
 def experiment(images: Path, **changes: Any) -> dict[str, Any]:

@@ -63,7 +63,7 @@ def decoding_threads() -> list[str]:
 
 def test_a_batch_holds_the_transformed_images_of_the_epochs_order() -> None:
     source = NoiseSource(10)
-    found = list(Batches(source, RANDOM, 4, seed=5, shuffle=True).epoch(3))
+    found = list(Batches(source, RANDOM, 4, seed=5, sampler="shuffled").epoch(3))
     order = epoch_order(5, 3, 10)
     expected = [
         np.asarray(transform(source.load(i), RANDOM, stream(5, Purpose.AUGMENTATION, 3, int(i))))
@@ -81,7 +81,7 @@ def test_a_batch_holds_the_transformed_images_of_the_epochs_order() -> None:
 
 
 def test_epochs_differ_and_repeat_exactly() -> None:
-    batches = Batches(NoiseSource(10), RANDOM, 10, seed=5, shuffle=False)
+    batches = Batches(NoiseSource(10), RANDOM, 10, seed=5, sampler=None)
     (first,), (second,), (again,) = (list(batches.epoch(epoch)) for epoch in (0, 1, 0))
     assert not np.array_equal(first.images, second.images)
     np.testing.assert_array_equal(first.images, again.images)
@@ -90,7 +90,7 @@ def test_epochs_differ_and_repeat_exactly() -> None:
 @pytest.mark.parametrize("workers", [2, 5])
 def test_the_number_of_workers_changes_nothing(workers: int) -> None:
     one, many = (
-        Batches(NoiseSource(23), RANDOM, 4, seed=1, workers=count, shuffle=True)
+        Batches(NoiseSource(23), RANDOM, 4, seed=1, workers=count, sampler="shuffled")
         for count in (1, workers)
     )
     assert_equal(list(many.epoch(2)), list(one.epoch(2)))
@@ -99,7 +99,7 @@ def test_the_number_of_workers_changes_nothing(workers: int) -> None:
 @pytest.mark.parametrize("start", [0, 1, 5, 6])
 def test_an_epoch_can_start_in_the_middle_without_decoding_what_is_before(start: int) -> None:
     source = NoiseSource(23)
-    batches = Batches(source, RANDOM, 4, seed=1, shuffle=True)
+    batches = Batches(source, RANDOM, 4, seed=1, sampler="shuffled")
     whole = list(batches.epoch(2))
     source.loaded.clear()
     assert_equal(list(batches.epoch(2, start_batch=start)), whole[start:])
@@ -117,7 +117,9 @@ def test_an_epoch_can_start_in_the_middle_without_decoding_what_is_before(start:
     ],
 )
 def test_the_last_batch_is_short_or_dropped(length: int, drop_last: bool, sizes: list[int]) -> None:
-    batches = Batches(NoiseSource(length), PLAIN, 4, seed=1, shuffle=True, drop_last=drop_last)
+    batches = Batches(
+        NoiseSource(length), PLAIN, 4, seed=1, sampler="shuffled", drop_last=drop_last
+    )
     assert [len(batch) for batch in batches.epoch(0)] == sizes
     assert len(batches) == len(sizes)
     assert batches.size == sum(sizes)
@@ -125,7 +127,7 @@ def test_the_last_batch_is_short_or_dropped(length: int, drop_last: bool, sizes:
 
 def test_without_shuffling_the_order_is_the_sources() -> None:
     source = NoiseSource(7)
-    batches = Batches(source, PLAIN, 3, seed=1, workers=1, shuffle=False)
+    batches = Batches(source, PLAIN, 3, seed=1, workers=1, sampler=None)
     assert np.concatenate([b.labels for b in batches.epoch(4)]).tolist() == [0, 1, 2, 0, 1, 2, 0]
     assert source.loaded == list(range(7))
 
@@ -140,7 +142,7 @@ def test_keeping_images_changes_nothing(
     source = NoiseSource(23)
     store = PixelStore(23, *bounds)
     kept, plain = (
-        Batches(source, pipeline, 4, seed=1, workers=3, shuffle=True, store=each)
+        Batches(source, pipeline, 4, seed=1, workers=3, sampler="shuffled", store=each)
         for each in (store, None)
     )
     for epoch in range(3):
@@ -153,14 +155,39 @@ def test_keeping_images_changes_nothing(
         assert source.loaded == []
 
 
+def test_an_image_drawn_again_in_an_epoch_is_augmented_anew() -> None:
+    source = NoiseSource(30)
+    source.labels = np.array([1] * 25 + [0] * 3 + [2] * 2, np.int32)
+    store = PixelStore(30, 10**6, 0)
+    batches = Batches(source, RANDOM, 4, seed=5, workers=3, sampler="balanced", store=store)
+    found = list(batches.epoch(3))
+    order, seen, expected = batches.order(3), [0] * 30, []
+    for index in order.tolist():
+        # The first occurrence is augmented as in an epoch that draws each image once.
+        position = (3, index, seen[index]) if seen[index] else (3, index)
+        rng = stream(5, Purpose.AUGMENTATION, *position)
+        expected.append(np.asarray(transform(source.load(index), RANDOM, rng)))
+        seen[index] += 1
+    assert max(seen) == 5
+    np.testing.assert_array_equal(np.concatenate([b.images for b in found]), np.stack(expected))
+    labels = np.concatenate([batch.labels for batch in found])
+    np.testing.assert_array_equal(labels, source.labels[order])
+    np.testing.assert_array_equal(labels, np.concatenate(batches.labels(3)))
+    assert_equal(list(batches.epoch(3, start_batch=5)), found[5:])
+    one_view = np.concatenate([b.images for b in batches.epoch(0, order=3)])
+    np.testing.assert_array_equal(one_view[0], batches.image(0, int(order[0])))
+    again = np.flatnonzero(order == seen.index(5))
+    assert all(np.array_equal(one_view[row], one_view[again[0]]) for row in again)
+
+
 def test_a_pipeline_that_draws_nothing_makes_no_stream(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(module, "stream")
-    assert len(list(Batches(NoiseSource(3), PLAIN, 3, seed=1, shuffle=False).epoch(0))) == 1
+    assert len(list(Batches(NoiseSource(3), PLAIN, 3, seed=1, sampler=None).epoch(0))) == 1
 
 
 def test_leaving_early_ends_the_threads_and_bounds_the_work() -> None:
     source = NoiseSource(400)
-    for _ in Batches(source, PLAIN, 4, seed=1, workers=3, shuffle=True).epoch(0):
+    for _ in Batches(source, PLAIN, 4, seed=1, workers=3, sampler="shuffled").epoch(0):
         break
     assert decoding_threads() == []
     assert len(source.loaded) <= 4 * (1 + AHEAD)
@@ -168,7 +195,7 @@ def test_leaving_early_ends_the_threads_and_bounds_the_work() -> None:
 
 def test_an_error_in_the_consumer_ends_the_threads() -> None:
     source = NoiseSource(400)
-    epoch = Batches(source, PLAIN, 4, seed=1, workers=3, shuffle=True).epoch(0)
+    epoch = Batches(source, PLAIN, 4, seed=1, workers=3, sampler="shuffled").epoch(0)
     next(epoch)
     assert decoding_threads()
     epoch.close()  # type: ignore[attr-defined]
@@ -177,7 +204,7 @@ def test_an_error_in_the_consumer_ends_the_threads() -> None:
 
 @pytest.mark.parametrize("workers", [1, 3])
 def test_an_unreadable_image_is_an_error_in_its_batch(workers: int) -> None:
-    batches = Batches(NoiseSource(40, bad=9), PLAIN, 4, seed=1, workers=workers, shuffle=False)
+    batches = Batches(NoiseSource(40, bad=9), PLAIN, 4, seed=1, workers=workers, sampler=None)
     seen = 0
     with pytest.raises(DatasetError, match=r"noise 9: .*lens cap on"):
         for _ in batches.epoch(0):
@@ -187,14 +214,14 @@ def test_an_unreadable_image_is_an_error_in_its_batch(workers: int) -> None:
 
 
 def test_a_image_that_is_too_small_is_named() -> None:
-    batches = Batches(NoiseSource(2), (RandomCropSpec(size=10),), 2, seed=1, shuffle=False)
+    batches = Batches(NoiseSource(2), (RandomCropSpec(size=10),), 2, seed=1, sampler=None)
     with pytest.raises(DatasetError, match=r"noise 0: .*random_crop"):
         list(batches.epoch(0))
 
 
 def test_a_pipeline_without_a_fixed_size_is_refused() -> None:
     with pytest.raises(SpecError, match="one size"):
-        Batches(NoiseSource(2), (ResizeSpec(size=8),), 2, seed=1, shuffle=False)
+        Batches(NoiseSource(2), (ResizeSpec(size=8),), 2, seed=1, sampler=None)
 
 
 def test_skipping_a_broken_image_equals_a_run_without_its_file(
@@ -208,5 +235,5 @@ def test_skipping_a_broken_image_equals_a_run_without_its_file(
     found = []
     for folder in ("with", "without"):
         source, _ = clean(FolderSource(tmp_path / folder, "train"), "skip")
-        found.append(list(Batches(source, RANDOM, 2, seed=3, shuffle=True).epoch(1)))
+        found.append(list(Batches(source, RANDOM, 2, seed=3, sampler="shuffled").epoch(1)))
     assert_equal(*found)

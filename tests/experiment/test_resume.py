@@ -16,11 +16,11 @@ import numpy as np
 import pytest
 
 import isotune
-from isotune.errors import IsotuneError, RunError, StoppedError
+from isotune.errors import IsotuneError, RunError, SpecError, StoppedError
 from isotune.runs.checkpoints import CheckpointStore
 from outcomes import outcome
 from stopping import InterruptAt, StopAt, demanding, resume, stopped
-from tiny import make_images
+from tiny import make_fewer_bees, make_images
 from zoo import ALL, plugins, run
 
 OPTIMIZERS: list[dict[str, Any]] = [
@@ -78,6 +78,22 @@ def test_a_killed_run_comes_to_the_same_bytes(
     assert said, done.stdout
     if backend != "numpy":
         check_with_torchvision(tmp_path / f"killed-{int(said[1]) - 1}")
+
+
+def test_a_balanced_sampler_resumes_within_an_epoch(images: Path, tmp_path: Path) -> None:
+    one_bee = make_fewer_bees(images, tmp_path / "images")
+    more: dict[str, Any] = {"batch_size": 2, "drop_last": True, "accumulate": 2}
+    spec = demanding("numpy", one_bee, sampler="balanced", **more)
+    run("numpy", spec, tmp_path / "whole")
+    folder = tmp_path / "stopped"
+    with pytest.raises(StoppedError, match=r"after step 2, in epoch 1 of 4"):
+        run("numpy", spec, folder, observers=[StopAt(2)])
+    with pytest.raises(StoppedError, match=r"after step 5, in epoch 2 of 4"):
+        resume("numpy", folder, observers=[StopAt(2)])
+    with pytest.raises(SpecError, match=r"sampler: is 'shuffled', .* another experiment"):
+        resume("numpy", folder, overrides=["sampler=shuffled"])
+    resume("numpy", folder)
+    assert outcome(folder) == outcome(tmp_path / "whole")
 
 
 def check_with_torchvision(folder: Path) -> None:

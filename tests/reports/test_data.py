@@ -10,7 +10,7 @@ import isotune
 from isotune.data.images import open_images
 from isotune.errors import SpecError
 from isotune.spec.load import load_spec
-from tiny import experiment, make_images, numpy_plugins
+from tiny import experiment, make_fewer_bees, make_images, numpy_plugins
 
 
 @pytest.fixture
@@ -27,8 +27,13 @@ def titles(figure: Any) -> list[str]:
     return [axes.title.get_text() for axes in figure.axes]
 
 
-@pytest.mark.parametrize("epoch", [1, 3])
-def test_they_are_the_batches_that_training_gets(spec: dict[str, Any], epoch: int):
+@pytest.mark.parametrize(("epoch", "sampler"), [(1, "shuffled"), (3, "balanced")])
+def test_they_are_the_batches_that_training_gets(
+    spec: dict[str, Any], epoch: int, sampler: str, tmp_path: Path
+):
+    images = Path(spec["dataset"]["path"])
+    few = str(make_fewer_bees(images, tmp_path / "few"))
+    spec = {**spec, "sampler": sampler, "dataset": {"path": few}}
     loaded = load_spec(spec)
     images = open_images(loaded)
     batches = list(images.training_batches(loaded).epoch(epoch - 1))

@@ -57,6 +57,12 @@ LOADING = {
         "epochs: 1\ngpu: 0",
         f"ants.yaml:13: gpu is not a known key. Allowed are: {KEYS}.",
     ),
+    "balanced twice": (
+        "epochs: 1",
+        "epochs: 1\nsampler: balanced\nloss: {class_weights: balanced}",
+        "ants.yaml:14: loss: class_weights: balanced and sampler: balanced would count rare "
+        "classes twice; keep one of them.",
+    ),
     "two unknown keys": (
         "lr: 0.001",
         "rate: 1, Lr: 0.001",

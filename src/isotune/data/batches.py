@@ -15,12 +15,14 @@ from PIL import Image
 
 from isotune.data.caches.pixels import PixelStore
 from isotune.data.decode import reason
+from isotune.data.samplers import repeats, sampled
 from isotune.data.transforms.pipeline import fixed_part, transform
 from isotune.data.workers import worker_count
 from isotune.errors import DatasetError, SpecError
 from isotune.interfaces.dataset import Batch, ImageSource, Labels
-from isotune.randomness import Purpose, epoch_order, stream
+from isotune.randomness import Purpose, stream
 from isotune.spec.transforms import TransformSpec, output_size
+from isotune.spec.values import Sampler
 
 AHEAD = 2
 """Number of batches prepared in advance."""
@@ -29,7 +31,8 @@ AHEAD = 2
 class Batches:
     """The batches of a source, epoch by epoch.
 
-    Their content is a pure function of the seed, the epoch and each image's index in `source`.
+    Their content is a pure function of the seed, the epoch and each image's index in `source`; an
+    image that occurs several times in an epoch is augmented anew each time.
     If broken images are skipped, the index counts the other images only, so a run that skips an
     image equals a run without its file.
 
@@ -39,7 +42,8 @@ class Batches:
         batch_size: number of images per batch; the last batch may be smaller.
         seed: the experiment's seed.
         workers: number of decoding threads; None uses the available CPUs, up to eight.
-        shuffle: whether every epoch has its own order, instead of the source's.
+        sampler: which images an epoch has, in an order of its own; None takes each image once, in
+            the source's order.
         drop_last: whether to drop a smaller last batch.
         store: cache of images by index, as they are before the first random transform. Batches
             of the same source whose pipelines begin alike may share it.
@@ -56,7 +60,7 @@ class Batches:
         *,
         seed: int,
         workers: int | None = None,
-        shuffle: bool,
+        sampler: Sampler | None,
         drop_last: bool = False,
         store: PixelStore | None = None,
     ) -> None:
@@ -71,7 +75,7 @@ class Batches:
         self._batch_size = batch_size
         self._seed = seed
         self._workers = worker_count(workers)
-        self._shuffle = shuffle
+        self._sampler = sampler
         whole, rest = divmod(len(source), batch_size)
         self._count = whole + bool(rest and not drop_last)
         self._size = min(self._count * batch_size, len(source))
@@ -109,7 +113,7 @@ class Batches:
     def unshuffled(self) -> Batches:
         """Returns all images of the source in its order, without dropping the last batch."""
         other = copy(self)
-        other._shuffle, other._size = False, len(self._source)
+        other._sampler, other._size = None, len(self._source)
         return other.regrouped(self._batch_size)
 
     def epoch(
@@ -123,7 +127,8 @@ class Batches:
         Args:
             epoch: the epoch, from 0.
             start_batch: the first batch, from 0; earlier ones are not decoded.
-            order: the epoch whose order is used, if not `epoch`.
+            order: another epoch, whose order is used instead. Then an image that occurs several
+                times is augmented alike each time.
 
         Yields:
             Batches of uint8 images, shape (N, height, width, 3), and their labels.
@@ -132,6 +137,7 @@ class Batches:
             DatasetError: an image cannot be read or is too small for a transform.
         """
         ordered = self.order(epoch if order is None else order)
+        earlier = np.zeros_like(ordered) if order is not None else repeats(ordered)
         starts = iter(range(start_batch * self._batch_size, self.size, self._batch_size))
         stop = threading.Event()
         executor = ThreadPoolExecutor(self._workers, "isotune-data")
@@ -139,8 +145,9 @@ class Batches:
         try:
             while True:
                 while len(pending) <= AHEAD and (start := next(starts, None)) is not None:
-                    indices = ordered[start : min(start + self._batch_size, self.size)]
-                    pending.append(self._submit(executor, stop, epoch, indices))
+                    part = slice(start, min(start + self._batch_size, self.size))
+                    chosen = _Chosen(epoch, ordered[part], earlier[part])
+                    pending.append(self._submit(executor, stop, chosen))
                 if not pending:
                     return
                 yield pending.popleft().result()
@@ -155,35 +162,39 @@ class Batches:
 
     def order(self, epoch: int) -> NDArray[np.int64]:
         """Returns the indices of the source's images in the order of an epoch (from 0)."""
-        if self._shuffle:
-            return epoch_order(self._seed, epoch, len(self._source))
-        return np.arange(len(self._source))
+        if self._sampler is None:
+            return np.arange(len(self._source))
+        return sampled(self._sampler, self._seed, epoch, self._source.labels)
 
     def _submit(
         self,
         executor: ThreadPoolExecutor,
         stop: threading.Event,
-        epoch: int,
-        indices: NDArray[np.int64],
+        chosen: _Chosen,
     ) -> _Pending | _PendingImage:
-        labels = self._source.labels[indices]
+        labels, count = self._source.labels[chosen.indices], len(chosen.indices)
         if self._image_size is None:
-            future = executor.submit(self.image, epoch, int(indices[0]))
+            future = executor.submit(self.image, *chosen.row(0))
             return _PendingImage(future, labels)
-        images = np.empty((len(indices), *self._image_size, 3), dtype=np.uint8)
+        images = np.empty((count, *self._image_size, 3), dtype=np.uint8)
 
         def fill(first: int, step: int) -> None:
-            for row in range(first, len(indices), step):
+            for row in range(first, count, step):
                 if stop.is_set():
                     return
-                images[row] = self.image(epoch, int(indices[row]))
+                images[row] = self.image(*chosen.row(row))
 
-        parts = min(self._workers, len(indices))
+        parts = min(self._workers, count)
         futures = [executor.submit(fill, first, parts) for first in range(parts)]
         return _Pending(Batch(images, labels), futures)
 
-    def image(self, epoch: int, index: int) -> NDArray[np.uint8]:
+    def image(self, epoch: int, index: int, earlier: int = 0) -> NDArray[np.uint8]:
         """Returns image `index` in `epoch` (from 0): uint8, shape (height, width, 3).
+
+        Args:
+            epoch: the epoch, from 0.
+            index: the image's index in the source.
+            earlier: how often the image has occurred in the epoch before.
 
         Raises:
             DatasetError: it cannot be read or is too small for a transform.
@@ -194,7 +205,7 @@ class Batches:
         image = self._prepared(index) if pixels is None else Image.fromarray(pixels)
         if not self._rest:
             return np.asarray(image)
-        rng = stream(self._seed, Purpose.AUGMENTATION, epoch, index)
+        rng = stream(self._seed, Purpose.AUGMENTATION, epoch, index, earlier)
         return np.asarray(self._transformed(index, image, self._rest, rng))
 
     def _prepared(self, index: int) -> Image.Image:
@@ -223,6 +234,19 @@ class Batches:
         except Exception as error:
             name = self._source.identify(index)
             raise DatasetError(f"{name}: cannot be transformed: {reason(error)}.") from error
+
+
+@dataclass(frozen=True)
+class _Chosen:
+    """The images of a batch: their indices, and how often each occurred in the epoch before."""
+
+    epoch: int
+    indices: NDArray[np.int64]
+    earlier: NDArray[np.int64]
+
+    def row(self, row: int) -> tuple[int, int, int]:
+        """Returns the arguments of :meth:`Batches.image` for one of them."""
+        return self.epoch, int(self.indices[row]), int(self.earlier[row])
 
 
 @dataclass(frozen=True)

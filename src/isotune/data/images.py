@@ -80,7 +80,7 @@ def training_batches(
         spec.batch_size,
         seed=spec.seed,
         workers=spec.workers,
-        shuffle=True,
+        sampler=spec.sampler,
         drop_last=spec.drop_last,
         store=store,
     )
@@ -115,7 +115,7 @@ def evaluation_batches(
         max(-(-len(source) // count), 1),
         seed=spec.seed,
         workers=spec.workers,
-        shuffle=False,
+        sampler=None,
         store=store,
     )
 

@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from isotune.catalogue.entries import chosen_backbone
 from isotune.catalogue.resolve import resolve
 from isotune.data.images import evaluation_batches, open_split, training_batches
 from isotune.data.integrity.check import clean
+from isotune.data.samplers import repeats
 from isotune.errors import SpecError
 from isotune.plugins import Plugins
 from isotune.plugins import plugins as default_plugins
@@ -67,12 +71,12 @@ def show_data(
     source = _open(loaded, split)
     if split == "train":
         batches = training_batches(source, loaded)
-        indices = batches.order(epoch - 1)[: min(count, batches.size)].tolist()
+        indices = batches.order(epoch - 1)[: min(count, batches.size)]
         detail = f"epoch {epoch}, the first {len(indices)} of {counted(batches.size, 'image')}"
     else:
         batches = evaluation_batches(source, loaded, loaded.batch_size)
         epoch = 1
-        indices = evenly(len(source), count)
+        indices = np.array(evenly(len(source), count))
         detail = f"{len(indices)} of {counted(len(source), 'image')}"
     tiles = _tiles(source, batches, epoch - 1, indices)
     height, width = tiles[0].image.shape[:2]
@@ -99,8 +103,9 @@ def _open(spec: ExperimentSpec, split: Part) -> ImageSource:
     return clean(source, dataset.broken, spec.workers)[0]
 
 
-def _tiles(source: ImageSource, batches: Batches, epoch: int, indices: list[int]) -> list[Tile]:
+def _tiles(
+    source: ImageSource, batches: Batches, epoch: int, indices: NDArray[np.int64]
+) -> list[Tile]:
     names = [source.classes[label] for label in source.labels[indices]]
-    return [
-        Tile(batches.image(epoch, index), name) for index, name in zip(indices, names, strict=True)
-    ]
+    drawn = zip(indices.tolist(), repeats(indices).tolist(), names, strict=True)
+    return [Tile(batches.image(epoch, index, earlier), name) for index, earlier, name in drawn]

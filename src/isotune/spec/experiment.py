@@ -18,7 +18,7 @@ from isotune.spec.metrics import MetricName, check_monitor
 from isotune.spec.optimizer import OptimizerSpec
 from isotune.spec.schedule import ConstantSchedule, ScheduleSpec
 from isotune.spec.transforms import Pipeline, output_size
-from isotune.spec.values import NormalizationSpec, Precision
+from isotune.spec.values import NormalizationSpec, Precision, Sampler
 
 
 class TransformsSpec(SpecModel):
@@ -52,6 +52,12 @@ class ExperimentSpec(SpecModel):
         name: Name of the experiment and, with backend and time, of its run folder.
         dataset: Which images.
         transforms: How images are cropped, resized and augmented.
+        sampler: Which training images an epoch draws. ``shuffled``: each image once; ``balanced``:
+            every class equally often, and as many draws as there are images. Classes take turns,
+            and a class's images are drawn in a shuffled cycle that continues in the next epoch, so
+            that no image is drawn again before every other one of its class. An image drawn
+            several times in an epoch is augmented anew each time, unless ``cache.views`` limits
+            its views.
         batch_size: Number of images in a training step.
         backbone: Which pretrained model.
         loss: What training minimizes.
@@ -92,6 +98,7 @@ class ExperimentSpec(SpecModel):
     ]
     dataset: AnyDataset
     transforms: TransformsSpec = TransformsSpec()
+    sampler: Sampler = "shuffled"
     batch_size: Annotated[int, Field(ge=1)]
     backbone: Annotated[BackboneSpec, Shorthand("name")]
     loss: Annotated[LossSpec, Shorthand("name")] = LossSpec()
@@ -113,6 +120,16 @@ class ExperimentSpec(SpecModel):
     early_stopping: EarlyStopping | None = None
     checkpoint: CheckpointSpec = CheckpointSpec()
     cache: CacheSpec = CacheSpec()
+
+    @field_validator("loss")
+    @classmethod
+    def _balances_once(cls, loss: LossSpec, info: ValidationInfo) -> LossSpec:
+        if info.data.get("sampler") == "balanced" and loss.class_weights == "balanced":
+            raise ValueError(
+                "class_weights: balanced and sampler: balanced would count rare classes twice; keep"
+                " one of them"
+            )
+        return loss
 
     @field_validator("early_stopping", "checkpoint")
     @classmethod

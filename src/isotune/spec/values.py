@@ -34,6 +34,9 @@ AsFileName = WrapValidator(_check_name)
 Precision = Literal["fp32", "tf32", "bf16", "fp16"]
 """Number format in which a model computes."""
 
+Sampler = Literal["shuffled", "balanced"]
+"""How an epoch's training images are drawn."""
+
 
 class NormalizationSpec(SpecModel):
     """Normalization of images, by channel: (value - mean) / std, with values from 0 to 1.

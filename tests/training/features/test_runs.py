@@ -22,7 +22,7 @@ from isotune.interfaces.events import RunStarted
 from isotune.runs.checkpoints import CheckpointStore
 from isotune.storage.sealed import HEADER
 from isotune.testing.subject import assert_states_close, in_bytes
-from tiny import experiment, make_images
+from tiny import experiment, make_fewer_bees, make_images
 
 LINEAR: dict[str, Any] = {"head": "linear"}
 MLP = {"head": {"name": "mlp", "hidden": [16], "dropout": 0.25}}
@@ -181,6 +181,19 @@ def test_where_features_are_kept_changes_no_result(
         assert in_bytes(memory) == in_bytes(files)
         assert_states_close(nowhere, memory)
     assert sum(computed) > 3 * (9 + 9), "without room each epoch computes them again"
+
+
+def test_an_image_drawn_several_times_has_features_each_time(
+    images: Path, tmp_path: Path, cache: Path
+) -> None:
+    few = make_fewer_bees(images, tmp_path / "few")
+    spec = lenet(few, sampler="balanced", epochs=2)
+    kept = run(spec, tmp_path / "kept")
+    assert_same_run(kept, run(spec, tmp_path / "plain", features="off"))
+    views = run(spec, tmp_path / "views", views=2)
+    nowhere = run(spec, tmp_path / "nowhere", views=2, memory=0, disk=0)
+    assert_same_run(nowhere, views)
+    assert views.history[0].train_loss != kept.history[0].train_loss, "an image has one view"
 
 
 def test_without_randomness_features_are_computed_once(

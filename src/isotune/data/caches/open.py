@@ -45,7 +45,7 @@ def open_stores(spec: ExperimentSpec, train: ImageSource, val: ImageSource) -> P
             room[kind] -= sizes[kind]
             missing -= sizes[kind]
         val_store = PixelStore(len(val), *sizes)
-    if not train.cheap and spec.epochs > 1:
+    if not train.cheap and (spec.epochs > 1 or spec.sampler == "balanced"):
         train_store = PixelStore(len(train), *room)
     return PixelCaches(train_store, val_store)
 

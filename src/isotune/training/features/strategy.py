@@ -68,7 +68,7 @@ class CachedFeatures(Strategy):
         view, first = self._view(epoch), start * self._session.spec.batch_size
         rows = None if view is None else self._train_cache.view(view, waiting)
         if rows is None:
-            batches = self._computed(epoch if view is None else view, epoch, first, waiting)
+            batches = self._computed(view, epoch, first, waiting)
         else:
             order = self._train.order(epoch)[: self._train.size]
             batches = self._gathered(rows, order[first:])
@@ -113,13 +113,17 @@ class CachedFeatures(Strategy):
         return None if views is None else epoch % views
 
     def _computed(
-        self, view: int, epoch: int, first: int, waiting: Stopwatch
+        self, view: int | None, epoch: int, first: int, waiting: Stopwatch
     ) -> Iterator[FeatureBatch]:
         # An image is always computed in the same batch, since its features may depend, in their
         # last bits, on its place there.
         size = self._extractor.batch_size
         whole, rest = divmod(first, size)
-        images = self._train.regrouped(size).epoch(view, whole, order=epoch)
+        train = self._train.regrouped(size)
+        if view is None:
+            images = train.epoch(epoch, whole)
+        else:
+            images = train.epoch(view, whole, order=epoch)
         features = self._extractor.features(waiting.timing(images))
         return regrouped(without_first(features, rest), self._session.spec.batch_size)
 
