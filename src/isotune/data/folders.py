@@ -84,10 +84,18 @@ def one_form(name: str) -> str:
 
 
 class LeftOut:
-    """Counts the entries of folders that are not used."""
+    """Counts the entries of folders that are not used.
+
+    Attributes:
+        hidden: Number of hidden entries.
+        endings: Numbers of files, by their ending.
+        beside: The same of files beside the folders of classes.
+        entries: Numbers of entries of archives, by what they are.
+    """
 
     def __init__(self) -> None:
         self.hidden = 0
+        self.entries: Counter[str] = Counter()
         self.endings: Counter[str] = Counter()
         self.beside: Counter[str] = Counter()
 
@@ -108,6 +116,7 @@ class LeftOut:
         parts = [f"{self.hidden} {entries}"] if self.hidden else []
         parts += _counted(self.endings)
         parts += [f"{text} beside the class folders" for text in _counted(self.beside)]
+        parts += [f"{text} ({count})" for text, count in self.entries.items() if count]
         if not parts:
             return
         heif = sorted({*self.endings, *self.beside} & {*HEIF_ENDINGS})

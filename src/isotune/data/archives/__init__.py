@@ -1,1 +1,1 @@
-"""Unpacks untrusted archives."""
+"""Unpacks untrusted archives, and reads the files in them without unpacking."""

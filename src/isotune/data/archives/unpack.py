@@ -9,17 +9,14 @@ import stat
 import tarfile
 import zipfile
 import zlib
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path
 from typing import IO
 
 from isotune.data.archives.budget import Budget
+from isotune.data.archives.entry_names import check_name
 from isotune.data.archives.tar_stream import CHUNK, TarStream
 from isotune.errors import DatasetError
 from isotune.storage.signatures import HEAD, describe
-
-MAX_DEPTH = 64
-"""Number of parts that the name of an entry may have. Functions that walk folders, such as those
-which remove them, call themselves for each part."""
 
 
 def unpack(archive: Path, folder: Path) -> None:
@@ -61,7 +58,7 @@ def _unpack_zip(archive: Path, folder: Path, budget: Budget) -> None:
         for entry in entries:  # before anything is written; reading never exceeds these sizes
             budget.spend(entry.file_size)
         for entry in entries:
-            target = _target(folder, entry.filename)
+            target = folder / check_name(entry.filename)
             kind = stat.S_IFMT(entry.external_attr >> 16)
             if entry.filename.endswith("/"):
                 target.mkdir(parents=True, exist_ok=True)
@@ -102,7 +99,7 @@ def _open_tar(stream: TarStream) -> tarfile.TarFile | None:
 
 
 def _unpack_entry(content: tarfile.TarFile, entry: tarfile.TarInfo, folder: Path) -> None:
-    target = _target(folder, entry.name)
+    target = folder / check_name(entry.name)
     if entry.isdir():
         target.mkdir(parents=True, exist_ok=True)
     elif entry.isreg():
@@ -114,22 +111,6 @@ def _unpack_entry(content: tarfile.TarFile, entry: tarfile.TarInfo, folder: Path
         raise DatasetError(f"its entry '{entry.name}' is a device or a pipe")
 
 
-def _target(folder: Path, name: str) -> Path:
-    """Returns the path of an entry.
-
-    Raises:
-        DatasetError: the name is empty, leads out of the folder, or has too many parts.
-    """
-    for path in (PurePosixPath(name), PureWindowsPath(name)):
-        if path.anchor or ".." in path.parts:
-            raise DatasetError(f"its entry '{name}' would be written outside of the folder")
-        if len(path.parts) > MAX_DEPTH:
-            raise DatasetError(f"its entry '{name}' lies in more than {MAX_DEPTH} folders")
-    if not name or name.isspace():
-        raise DatasetError("it has an entry without a name")
-    return folder / name
-
-
 def _write(stream: IO[bytes], size: int, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     if size > shutil.disk_usage(target.parent).free:
@@ -139,7 +120,7 @@ def _write(stream: IO[bytes], size: int, target: Path) -> None:
 
 
 def _copy_linked(folder: Path, entry: tarfile.TarInfo, budget: Budget) -> None:
-    target = _target(folder, entry.name)
+    target = folder / check_name(entry.name)
     # Hard links are relative to the archive's root, symbolic links to their own folder.
     base = "" if entry.islnk() else posixpath.dirname(entry.name)
     name = posixpath.normpath(posixpath.join(base, entry.linkname))

@@ -21,8 +21,11 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+Stamp = tuple[int, int, int, int]
+"""Size in bytes, modification and change time in nanoseconds, and inode of a file."""
+
 Stamps = NDArray[np.int64]
-"""Size in bytes, modification and change time in nanoseconds, and inode: int64, shape (N, 4)."""
+"""Stamps of N files: int64, shape (N, 4)."""
 
 Digests = NDArray[np.uint8]
 """Digests of contents: uint8, shape (N, 16); zeros for a file that cannot be read."""
@@ -37,7 +40,7 @@ _CHUNK = 1 << 20
 _INT64 = (1 << 63) - 1
 
 
-def stamp(path: str) -> tuple[int, int, int, int]:
+def stamp(path: str) -> Stamp:
     """Returns a file's stamp, or zeros if it cannot be found."""
     try:
         status = os.stat(path)  # noqa: PTH116 (a Path takes three times as long)

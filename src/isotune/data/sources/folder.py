@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
 from isotune.data.caches.files import FolderFiles
+from isotune.data.class_folders import SHOWN, by_form, check_classes, listed
 from isotune.data.folders import (
     SPLIT_NAMES,
     LeftOut,
@@ -74,11 +75,9 @@ class FolderSource(EncodedSource):
         self.folder = _split_folder(Path(root), split)
         self.max_pixels = max_pixels
         left = LeftOut()
-        folders = _by_form(self.folder, subfolders(self.folder, left, classes or ()))
-        if not folders:
-            raise DatasetError(f"{self.folder}: there is no class folder in it.")
+        folders = by_form(self.folder, subfolders(self.folder, left, classes or ()))
         if classes is not None:
-            _compare(self.folder, folders, classes)
+            check_classes(self.folder, folders, classes)
         self.classes = tuple(folders.values()) if classes is None else classes
         self.names, labels = _index(self.folder, self.classes, folders, left)
         self.labels = np.array(labels, dtype=np.int32)
@@ -109,7 +108,7 @@ def _split_folder(root: Path, split: str) -> Path:
 def _what_there_is(root: Path, split: str, names: Sequence[str]) -> str:
     if not names:
         return " It has no folder at all."
-    there = f" It has: {', '.join(names[:_SHOWN])}{', ...' if len(names) > _SHOWN else ''}."
+    there = f" It has: {', '.join(names[:SHOWN])}{', ...' if len(names) > SHOWN else ''}."
     guess = nearest(split, names)
     if not any(name.lower() in SPLIT_NAMES for name in names) and not guess:
         return (
@@ -117,43 +116,6 @@ def _what_there_is(root: Path, split: str, names: Sequence[str]) -> str:
             " --val 0.2 -o NEW_FOLDER."
         )
     return f"{guess}{there} dataset.splits names the folders to train and to validate on."
-
-
-_SHOWN = 10
-"""Number of folders that a message names."""
-
-
-def _by_form(folder: Path, names: Sequence[str]) -> dict[str, str]:
-    """Returns the names of class folders, by themselves in one Unicode form."""
-    result: dict[str, str] = {}
-    for name in names:
-        if result.setdefault(one_form(name), name) != name:
-            raise DatasetError(
-                f"{folder}: has two folders named '{name}', written in different Unicode"
-                " characters; put their images into one."
-            )
-    return result
-
-
-def _compare(folder: Path, present: Collection[str], expected: Sequence[str]) -> None:
-    wanted = set(map(one_form, expected))
-    missing = sorted(wanted.difference(present))
-    surplus = sorted(set(present) - wanted)
-    complaints = []
-    if missing:
-        complaints.append(f"it lacks {_some(missing)}")
-    if surplus:
-        complaints.append(f"it has {_some(surplus)} beside them")
-    if complaints:
-        raise DatasetError(
-            f"{folder}: its class folders should be those of training, but"
-            f" {' and '.join(complaints)}."
-        )
-
-
-def _some(names: Sequence[str], most: int = _SHOWN) -> str:
-    shown = ", ".join(f"'{name}'" for name in names[:most])
-    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
 
 
 def _index(
@@ -178,7 +140,7 @@ def _index(
             empty.append(name)
     if empty:
         left.report(folder)
-        raise DatasetError(f"{folder}: no image in class {_some(empty)}; {listed_endings()}.")
+        raise DatasetError(f"{folder}: no image in class {listed(empty)}; {listed_endings()}.")
     return names, labels
 
 
@@ -204,7 +166,7 @@ def check_several_classes(source: ImageSource, split: str) -> None:
     if inside:
         folders = "folder" if len(inside) == 1 else "folders"
         advice = (
-            f"{inner} holds the {folders} {_some(inside)}: if these are the classes, set"
+            f"{inner} holds the {folders} {listed(inside)}: if these are the classes, set"
             f" dataset.splits.train to '{inner}'"
         )
     raise DatasetError(f"{source.folder}: {message}; {advice}.")

@@ -1,0 +1,65 @@
+"""Class folders, on a disk or in an archive: which there must be."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from isotune.data.folders import one_form
+from isotune.errors import DatasetError
+
+SHOWN = 10
+"""Number of folders that a message names."""
+
+
+def by_form(place: object, names: Sequence[str]) -> dict[str, str]:
+    """Returns the names of class folders, by themselves in one Unicode form.
+
+    Args:
+        place: The split, for messages.
+        names: Names of the folders in it.
+
+    Raises:
+        DatasetError: There are none, or two have the same name in different forms.
+    """
+    result: dict[str, str] = {}
+    for name in names:
+        if result.setdefault(one_form(name), name) != name:
+            raise DatasetError(
+                f"{place}: has two folders named '{name}', written in different Unicode"
+                " characters; put their images into one."
+            )
+    if not result:
+        raise DatasetError(f"{place}: there is no class folder in it.")
+    return result
+
+
+def check_classes(place: object, present: Collection[str], expected: Sequence[str]) -> None:
+    """Checks that class folders are those of training.
+
+    Args:
+        place: The split, for messages.
+        present: Names of the folders in it, in one Unicode form.
+        expected: The classes of training.
+
+    Raises:
+        DatasetError: Some are missing, or there are others.
+    """
+    wanted = set(map(one_form, expected))
+    missing = sorted(wanted.difference(present))
+    surplus = sorted(set(present) - wanted)
+    complaints = []
+    if missing:
+        complaints.append(f"it lacks {listed(missing)}")
+    if surplus:
+        complaints.append(f"it has {listed(surplus)} beside them")
+    if complaints:
+        raise DatasetError(
+            f"{place}: its class folders should be those of training, but"
+            f" {' and '.join(complaints)}."
+        )
+
+
+def listed(names: Sequence[str], most: int = SHOWN) -> str:
+    """Returns names in quotes; it counts those after the first ones."""
+    shown = ", ".join(f"'{name}'" for name in names[:most])
+    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
