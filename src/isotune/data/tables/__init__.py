@@ -1,0 +1,1 @@
+"""Reads tables of images: CSV, TSV and JSON lines."""
