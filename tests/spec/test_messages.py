@@ -251,7 +251,36 @@ LOADING = {
         "path: images",
         "path: images\n  side: 8",
         "ants.yaml:4: dataset.side is not a known key. Allowed are: format, path, url, sha256,"
-        " splits, broken, duplicates, max_pixels.",
+        " splits, split, broken, duplicates, max_pixels.",
+    ),
+    "sizes of two kinds": (
+        "path: images",
+        "path: images\n  split: {val: 0.2, test: 10}",
+        "ants.yaml:4: dataset.split: sizes of splits should all be counts or all be fractions, not"
+        " val 0.2, test 10.",
+    ),
+    "more than there is": (
+        "path: images",
+        "path: images\n  split: {val: 0.6, test: 0.5}",
+        "ants.yaml:4: dataset.split: fractions of splits should sum to at most 1, not val 0.6,"
+        " test 0.5.",
+    ),
+    "nothing left to train on": (
+        "path: images",
+        "path: images\n  split: {val: 0.9, test: 0.1}",
+        "ants.yaml:4: dataset.split: val 0.9, test 0.1 leave no image for train.",
+    ),
+    "no size": (
+        "path: images",
+        "path: images\n  split: {val: 0}",
+        "ants.yaml:4: dataset.split.val is 0, but should be a number of images of each class, such"
+        " as 100, or a fraction of them, such as 0.2.",
+    ),
+    "divided and split": (
+        "path: images",
+        "path: images\n  split: {val: 0.2}\n  splits: {val: test}",
+        "ants.yaml:2: dataset: split divides a dataset into train, val and test, so splits can name"
+        " no others; leave out one of them.",
     ),
     "duplicate key": (
         "epochs: 1",

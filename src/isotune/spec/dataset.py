@@ -11,11 +11,13 @@ from pydantic import (
     GetJsonSchemaHandler,
     SerializeAsAny,
     ValidationError,
+    model_validator,
 )
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from isotune.spec.base import SpecModel, model_registry, schema_reference
+from isotune.spec.split import SplitSpec
 from isotune.spec.values import AsFileName, Digest, Url
 
 DEFAULT_FORMAT = "folder"
@@ -49,7 +51,9 @@ class DatasetSpec(SpecModel):
         url: Address of an archive (zip or tar) to download if the folder does not exist; `path`
             is then a plain name, under which it is unpacked in ``$ISOTUNE_HOME/datasets``.
         sha256: First digits, at least 8, of the archive's SHA-256.
-        splits: Names of the splits.
+        splits: Names of the splits, of a dataset that has them.
+        split: How to divide a dataset without splits, such as one folder of class folders, into
+            ``train``, ``val`` and ``test``; null for one that has splits.
         broken: What to do about images that cannot be read: stop with an error, or skip them.
         duplicates: What to do about images that have the same content in both splits: say so,
             stop with an error, or ignore them.
@@ -67,6 +71,7 @@ class DatasetSpec(SpecModel):
     url: Url | None = None
     sha256: Digest | None = None
     splits: Splits = Splits()
+    split: SplitSpec | None = None
     broken: Literal["error", "skip"] = "error"
     duplicates: Literal["warn", "error", "ignore"] = "warn"
     max_pixels: Annotated[int, Field(ge=1)] = MAX_PIXELS
@@ -75,6 +80,15 @@ class DatasetSpec(SpecModel):
     def multi_label(self) -> bool:
         """Whether an image may have several labels, or none."""
         return False
+
+    @model_validator(mode="after")
+    def _has_splits_or_is_divided(self) -> DatasetSpec:
+        if self.split is not None and self.splits != Splits():
+            raise ValueError(
+                "split divides a dataset into train, val and test, so splits can name no others;"
+                " leave out one of them"
+            )
+        return self
 
 
 DATASET_FORMATS = model_registry("dataset format", DatasetSpec, "format")

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from isotune.data.splitting.partition import check_sizes, counts, partition
+from isotune.data.splitting.partition import counts, partition
 from isotune.errors import DatasetError, SpecError
+from isotune.spec.split import check_sizes
 
 NAMES = ("train", "val", "test")
 TOTALS = st.dictionaries(st.sampled_from("abcd"), st.integers(1, 60), min_size=1)

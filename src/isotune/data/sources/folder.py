@@ -39,6 +39,16 @@ class FolderDataset(DatasetFormat):
         """Opens a split."""
         return FolderSource(folder, split, classes, self.max_pixels)
 
+    def open_all(self, folder: Path, classes: tuple[str, ...] | None = None) -> ImageSource:
+        """Opens the class folders in the dataset's folder."""
+        source = FolderSource(folder, None, classes, self.max_pixels)
+        if {name.lower() for name in source.classes} <= SPLIT_NAMES:
+            raise DatasetError(
+                f"{folder}: is split already into {' and '.join(source.classes)}; name these in"
+                " dataset.splits, without dataset.split."
+            )
+        return source
+
 
 class FolderSource(EncodedSource):
     """A split of a dataset in folders, with the order of ``ImageFolder``.
@@ -50,13 +60,13 @@ class FolderSource(EncodedSource):
 
     Args:
         root: The dataset's folder.
-        split: Name of the split's folder in it.
+        split: Name of the split's folder in it; None for one that has the class folders itself.
         classes: The classes it must have, in label order; None takes those it has. A folder's
             name may be the class's in another Unicode form.
         max_pixels: Largest number of pixels of an image.
 
     Attributes:
-        folder: The split's folder.
+        folder: The folder with the class folders.
         max_pixels: Largest number of pixels of an image.
         names: Paths of the images, relative to it.
         files: What earlier runs found out about the images' files.
@@ -68,7 +78,7 @@ class FolderSource(EncodedSource):
     def __init__(
         self,
         root: str | Path,
-        split: str,
+        split: str | None,
         classes: tuple[str, ...] | None = None,
         max_pixels: int = MAX_PIXELS,
     ) -> None:
@@ -93,9 +103,11 @@ class FolderSource(EncodedSource):
         return self.names[index].replace(os.sep, "/")
 
 
-def _split_folder(root: Path, split: str) -> Path:
+def _split_folder(root: Path, split: str | None) -> Path:
     if not is_dir(root):
         raise DatasetError(f"{root}: there is no such dataset folder.")
+    if split is None:
+        return root
     if is_dir(root / split):
         return root / split
     names = subfolders(root, LeftOut())
@@ -111,10 +123,7 @@ def _what_there_is(root: Path, split: str, names: Sequence[str]) -> str:
     there = f" It has: {', '.join(names[:SHOWN])}{', ...' if len(names) > SHOWN else ''}."
     guess = nearest(split, names)
     if not any(name.lower() in SPLIT_NAMES for name in names) and not guess:
-        return (
-            f"{there} If these are classes, make splits of them: isotune split {root} --train 0.8"
-            " --val 0.2 -o NEW_FOLDER."
-        )
+        return f"{there} If these are classes, divide them: set dataset.split to {{val: 0.2}}."
     return f"{guess}{there} dataset.splits names the folders to train and to validate on."
 
 

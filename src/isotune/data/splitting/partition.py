@@ -2,101 +2,114 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Mapping, Sequence
 from fractions import Fraction
-from typing import Union
+from typing import TypeVar
 
 import numpy as np
 
-from isotune.errors import DatasetError, SpecError
+from isotune.errors import DatasetError
 from isotune.randomness import Purpose, named_stream
-
-Size = Union[int, float]
-"""Number of images of each class in a split: a count (int) or a fraction (float) of the class."""
+from isotune.spec.split import Size, exact
 
 Counts = dict[str, dict[str, int]]
 """Numbers of images by split and class."""
 
+Content = TypeVar("Content", str, int)
+"""What identifies an image's content. Its order decides, whatever its values are."""
 
-def check_sizes(sizes: Mapping[str, Size]) -> None:
-    """Refuses invalid sizes of splits.
+
+def shares(sizes: Mapping[str, Size | None], total: int) -> dict[str, Fraction]:
+    """Returns how many of a class's `total` images each split should have.
+
+    The rest is negative if the other splits ask for more images than there are.
+
+    Args:
+        sizes: checked sizes by split; None stands for the rest, in one split at most.
+        total: number of distinct images.
+    """
+    known = {
+        split: exact(size) * (total if isinstance(size, float) else 1)
+        for split, size in sizes.items()
+        if size is not None
+    }
+    rest = total - sum(known.values(), Fraction(0))
+    return {split: known.get(split, rest) for split in sizes}
+
+
+def check_enough(sizes: Mapping[str, Size | None], available: Mapping[str, int]) -> None:
+    """Refuses sizes for which a class has too few images.
+
+    Args:
+        sizes: checked sizes by split; None stands for the rest.
+        available: number of distinct images by class.
 
     Raises:
-        SpecError: there is no size, one is not positive, counts and fractions are mixed, or the
-            fractions sum to more than 1.
+        DatasetError: a class has too few images.
     """
-    shown = ", ".join(f"{split} {size}" for split, size in sizes.items())
-    if not sizes:
-        raise SpecError("a split needs a size: train 1000 images a class, or a fraction of 0.8.")
-    if any(not 0 < size < math.inf for size in sizes.values()):
-        raise SpecError(f"sizes of splits should be above 0, not {shown}.")
-    kinds = {isinstance(size, float) for size in sizes.values()}
-    if len(kinds) > 1:
-        raise SpecError(f"sizes of splits should all be counts or all be fractions, not {shown}.")
-    if kinds == {True} and sum(map(_exact, sizes.values())) > 1:
-        raise SpecError(f"fractions of splits should sum to at most 1, not {shown}.")
+    complaints = []
+    for name, total in available.items():
+        requested = sum(share for share in shares(sizes, total).values() if share > 0)
+        if requested > total:
+            complaints.append(f"class '{name}' has {total}, and {requested} are requested")
+    _raise(complaints)
 
 
-def _exact(size: Size) -> Fraction:
-    return Fraction(repr(size))  # exactly 0.1, not the double nearest to it
-
-
-def counts(sizes: Mapping[str, Size], available: Mapping[str, int]) -> Counts:
+def counts(sizes: Mapping[str, Size | None], available: Mapping[str, int]) -> Counts:
     """Returns the number of images of each class in each split.
 
     Fractions are rounded so that each is off by less than an image, and fractions that sum to 1
     use every image.
 
     Args:
-        sizes: checked sizes by split.
+        sizes: checked sizes by split; None stands for the rest, in one split at most.
         available: number of distinct images by class.
 
     Raises:
         DatasetError: a class has too few images.
     """
+    check_enough(sizes, available)
     result: Counts = {split: {} for split in sizes}
     complaints = []
     for name, total in available.items():
         edge, ends = Fraction(0), [0]
-        for size in map(_exact, sizes.values()):
-            edge += size if _are_counts(sizes) else size * total
+        for share in shares(sizes, total).values():
+            edge += share
             ends.append(int(edge + Fraction(1, 2)))
         for split, start, end in zip(sizes, ends, ends[1:], strict=False):
             result[split][name] = end - start
             if start == end:
-                complaints.append(f"{sizes[split]} of the {total} of '{name}' is none for {split}")
-        if ends[-1] > total:
-            complaints.append(f"class '{name}' has {total}, and {ends[-1]} are requested")
-    if complaints:
-        raise DatasetError(f"there are too few different readable images: {'; '.join(complaints)}.")
+                size = "the rest" if sizes[split] is None else sizes[split]
+                complaints.append(f"{size} of the {total} of '{name}' is none for {split}")
+    _raise(complaints)
     return result
 
 
-def _are_counts(sizes: Mapping[str, Size]) -> bool:
-    return all(isinstance(size, int) for size in sizes.values())
+def _raise(complaints: Sequence[str]) -> None:
+    if complaints:
+        raise DatasetError(f"there are too few different readable images: {'; '.join(complaints)}.")
 
 
 def partition(
-    images: Mapping[str, Collection[str]], sizes: Counts, seed: int
-) -> dict[str, dict[str, list[str]]]:
+    images: Mapping[str, Collection[Content]], sizes: Counts, seed: int
+) -> dict[str, dict[str, list[Content]]]:
     """Assigns images to splits at random, as a function of the seed.
 
     An image of several classes goes to the same split in all of them. The result does not depend
     on the order of images or classes.
 
     Args:
-        images: the hash of each image's content, by class.
+        images: the hash of each image's content, or its position among the sorted hashes, by class.
         sizes: number of images by split and class.
         seed: 0 to 2**64 - 1.
 
     Returns:
-        Hashes by split and class, in random order.
+        Contents by split and class, in random order.
 
     Raises:
         DatasetError: too many images belong to several classes to keep the splits apart.
     """
-    owners: dict[str, list[str]] = {}
+    owners: dict[Content, list[str]] = {}
     for name in sorted(images):
         for image in images[name]:
             owners.setdefault(image, []).append(name)
@@ -118,10 +131,10 @@ def partition(
 
 
 def _assign_shared(
-    owners: Mapping[str, Sequence[str]], sizes: Counts, seed: int
-) -> dict[str, dict[str, list[str]]]:
+    owners: Mapping[Content, Sequence[str]], sizes: Counts, seed: int
+) -> dict[str, dict[str, list[Content]]]:
     """Assigns images of several classes to the first split that has room in all of them."""
-    assigned: dict[str, dict[str, list[str]]] = {
+    assigned: dict[str, dict[str, list[Content]]] = {
         split: {name: [] for name in by_class} for split, by_class in sizes.items()
     }
     shared = [image for image, names in owners.items() if len(names) > 1]
@@ -134,7 +147,7 @@ def _assign_shared(
     return assigned
 
 
-def _shuffled(images: Collection[str], seed: int, name: str) -> list[str]:
+def _shuffled(images: Collection[Content], seed: int, name: str) -> list[Content]:
     """Returns `images` in an order that depends only on the images, the seed and a name."""
     ordered = sorted(images)
     keys = named_stream(seed, Purpose.SPLIT, name).bit_generator.random_raw(len(ordered))

@@ -11,9 +11,10 @@ from pathlib import Path
 
 from isotune.data.integrity.check import BrokenImage
 from isotune.data.splitting.gather import Gathered, class_folders, gather
-from isotune.data.splitting.partition import Counts, Size, check_sizes, counts, partition
+from isotune.data.splitting.partition import Counts, counts, partition
 from isotune.errors import DatasetError, SpecError
 from isotune.printable import csv_cell
+from isotune.spec.split import Size, check_sizes
 from isotune.storage.atomic import atomic_folder
 from isotune.storage.paths import is_new_or_empty
 
