@@ -206,7 +206,8 @@ def test_class_folders_without_splits_are_told_how_to_split(save: Save, tmp_path
         FolderSource(tmp_path, "train")
     assert str(error.value) == (
         f"{tmp_path}: has no split 'train'. It has: ants, bees. If these are classes, make splits"
-        f" of them: isotune split {tmp_path} --train 0.8 --val 0.2 -o NEW_FOLDER."
+        " of them: set dataset.split to {val: 0.2}, or isotune split"
+        f" {tmp_path} --train 0.8 --val 0.2 -o NEW_FOLDER."
     )
     shutil.rmtree(tmp_path / "bees")
     (tmp_path / "ants").rename(tmp_path / "test")

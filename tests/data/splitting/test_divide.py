@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -111,15 +110,18 @@ def test_no_content_and_no_group_is_divided_and_sizes_are_met(
 def check_sizes_within_a_unit(source: Listed, split: SplitSpec, found: list[str]) -> None:
     units = find_units(source, split.grouped)
     first = np.unique(units.contents, return_index=True)[1]
-    number, largest = len(first), int(np.bincount(units.units[first]).max())
-    # Where images are left over, they are like a fourth split that is not counted.
-    slack = 1.5 if split.train is not None else 1
+    sides = np.array(found)[first]
     rest = 1 - split.val - (split.test or 0)
-    present = Counter(found[index] for index in first)
     wanted = {"train": split.train or rest, "val": split.val, "test": split.test or 0}
-    classes = 3 if source.labels.ndim == 1 and not split.grouped else 1
+    if source.labels.ndim == 1 and not split.grouped:
+        for label, number in enumerate(units.class_counts()):
+            mine = sides[units.pairs[units.pairs[:, 1] == label, 0]]
+            assert all(abs(np.sum(mine == name) - wanted[name] * number) < 1 for name in wanted)
+        return
+    # Where images are left over, they are like a fourth split that is not counted.
+    most = np.bincount(units.unit_of).max() * (1 if split.train is None else 1.5)
     for name, share in wanted.items():
-        assert abs(present[name] - share * number) <= slack * largest * classes + 1e-6
+        assert abs(np.sum(sides == name) - share * len(first)) <= most + 1e-6
 
 
 def test_groups_are_stratified_and_the_seed_chooses() -> None:

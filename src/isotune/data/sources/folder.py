@@ -123,7 +123,10 @@ def _what_there_is(root: Path, split: str, names: Sequence[str]) -> str:
     there = f" It has: {', '.join(names[:SHOWN])}{', ...' if len(names) > SHOWN else ''}."
     guess = nearest(split, names)
     if not any(name.lower() in SPLIT_NAMES for name in names) and not guess:
-        return f"{there} If these are classes, divide them: set dataset.split to {{val: 0.2}}."
+        return (
+            f"{there} If these are classes, make splits of them: set dataset.split to"
+            f" {{val: 0.2}}, or isotune split {root} --train 0.8 --val 0.2 -o NEW_FOLDER."
+        )
     return f"{guess}{there} dataset.splits names the folders to train and to validate on."
 
 

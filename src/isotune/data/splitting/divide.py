@@ -75,17 +75,21 @@ def _targets(source: ImageSource, units: Units, split: SplitSpec) -> dict[str, l
     totals = units.class_counts().tolist()
     names = {name: total for name, total in zip(source.classes, totals, strict=True) if total}
     check_enough(split.sizes, names)
-    wanted = [shares(split.sizes, total) if total else {} for total in totals]
-    unused = [total - sum(parts.values()) for total, parts in zip(totals, wanted, strict=True)]
-    columns = {name: [parts.get(name, 0) for parts in wanted] for name in split.sizes}
+    number = int(units.contents.max(initial=-1)) + 1
+    columns = [shares(split.sizes, total) if total else {} for total in totals]
+    result = {name: [column.get(name, Fraction(0)) for column in columns] for name in split.sizes}
+    # Counts are of each class, and images may have several or none.
+    scale = Fraction(number, max(sum(totals), 1))
+    of_all = shares(split.sizes, number) if isinstance(split.val, float) else {}
+    for name, numbers in result.items():
+        numbers.append(of_all.get(name, scale * sum(numbers)))
+    unused = [
+        total - sum(parts)
+        for total, *parts in zip((*totals, number), *result.values(), strict=True)
+    ]
     if any(unused):
-        columns[UNUSED] = unused
-    # Images may have several labels or none, so the classes do not sum to the images.
-    scale = Fraction(int(units.contents.max()) + 1, max(sum(totals), 1))
-    return {
-        name: [float(number) for number in (*column, scale * sum(column))]
-        for name, column in columns.items()
-    }
+        result[UNUSED] = unused
+    return {name: [float(each) for each in numbers] for name, numbers in result.items()}
 
 
 def _check(
