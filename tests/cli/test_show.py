@@ -28,6 +28,7 @@ def is_png(path: str | Path) -> bool:
         (["predictions", "--count", "2"], "predictions-val.png"),
         (["predictions", "--split", "train", "-c", "last"], "predictions-train.png"),
         (["mistakes"], "mistakes-val.png"),
+        (["label-errors"], "label-errors-val.png"),
         (["confusion"], "confusion-val.png"),
         (["curves"], "curves.png"),
     ],
@@ -62,9 +63,23 @@ def test_mistakes_are_listed_with_their_paths(isotune, run: Path):
     assert lines[3].split()[1:] == [mistake.predicted, mistake.label, mistake.identity]
 
 
+def test_labels_in_doubt_are_listed_and_written(isotune, run: Path):
+    shutil.move("images/val/bees/1.png", "images/val/ants/bee.png")
+    result = isotune("show", "label-errors", run, "--csv", "new/all.csv", "-n", "1", "-o", "a.svg")
+    assert result.exit_code == 0, result.output
+    found = open_run(run).label_errors()
+    lines = result.stdout.splitlines()
+    assert lines[0].startswith(f"val: {len(found.suspects)} label")
+    assert lines[3].split()[4] == found.suspects[0].identity
+    assert lines[-2:] == ["new/all.csv", "a.svg"]
+    rows = Path("new/all.csv").read_text().splitlines()
+    assert [row.split(",")[0] for row in rows[1:]] == [each.identity for each in found.suspects]
+
+
 @pytest.mark.parametrize(
     ("call", "sentence"),
     [
+        (["label-errors", "run", "--csv", "images"], "images: is a folder; name a file."),
         (["dota"], "No such command 'dota'."),
         (["confusion"], "Missing argument 'RUN'."),
         (["confusion", "nowhere"], "nowhere: is not the folder of a run"),

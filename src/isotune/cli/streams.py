@@ -7,8 +7,10 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import TextIOWrapper
+from pathlib import Path
+from typing import TextIO
 
-from isotune.errors import IsotuneError
+from isotune.errors import IsotuneError, RunError
 
 
 class OutputError(IsotuneError):
@@ -70,3 +72,24 @@ def _open_null(descriptor: int) -> None:
     if handle != descriptor:
         os.dup2(handle, descriptor)
         os.close(handle)
+
+
+@contextmanager
+def text_file(path: Path) -> Iterator[TextIO]:
+    """Yields a text file in UTF-8 that appears only when it is complete.
+
+    Raises:
+        RunError: It cannot be written.
+    """
+    from isotune.storage.atomic import atomic_file
+
+    try:
+        if path.is_dir():
+            raise RunError(f"{path}: is a folder; name a file.")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_file(path) as file:
+            stream = TextIOWrapper(file, encoding="utf-8")
+            yield stream
+            stream.detach()
+    except OSError as error:
+        raise RunError(f"{path}: cannot be written: {error.strerror}.") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -34,7 +35,10 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from isotune.reports.examples import Example
+    from isotune.reports.label_errors import LabelErrors
     from isotune.reports.mistakes import Mistakes
+
+log = logging.getLogger(__name__)
 
 Prediction = list[tuple[str, float]]
 """Classes and their probabilities, the most likely first."""
@@ -254,6 +258,28 @@ class Classifier(ABC):
         evaluation = self.evaluate_source(source)
         name, split = self.spec.name, self._split(split)
         return find_mistakes(source, evaluation, count, name=name, split=split)
+
+    def label_errors(self, split: str | None = None) -> LabelErrors:
+        """Evaluates a split and returns the images whose labels the model doubts.
+
+        They are found by confident learning, which needs a model that was not trained on the
+        images. Arguments and errors are those of :meth:`evaluate`.
+
+        Raises:
+            RunError: Images may have several labels.
+        """
+        from isotune.reports.label_errors import find_label_errors
+
+        name, part = self.spec.name, self._split(split)
+        if part == self.spec.dataset.splits.train:
+            log.warning(
+                "the model was trained on the split '%s' and has learned its labels, wrong ones"
+                " too; isotune cross-validate predicts each image with a model that was not.",
+                part,
+            )
+        source = open_labeled(self.spec, self.classes, split)
+        probabilities = self.evaluate_source(source).probabilities
+        return find_label_errors(source, probabilities, name=name, part=part)
 
     def _split(self, split: str | None) -> str:
         return split or self.spec.dataset.splits.val

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from enum import Enum
-from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
 from isotune.cli.options import Backend, Checkpoint, Device, Model
+from isotune.cli.streams import text_file
 
 if TYPE_CHECKING:
     from isotune.cli.prediction_writers import PredictionWriter
@@ -112,26 +112,5 @@ def _writer(
             return writers.Lines(output(stream), paths, classes, top)
 
 
-@contextmanager
-def _destination(output: Path | None) -> Iterator[TextIO]:
-    """Yields standard output, or a file that appears only when it is complete.
-
-    Raises:
-        RunError: the file cannot be written.
-    """
-    from isotune.errors import RunError
-    from isotune.storage.atomic import atomic_file
-
-    if output is None:
-        yield sys.stdout
-        return
-    try:
-        if output.is_dir():
-            raise RunError(f"{output}: is a folder; name a file.")
-        output.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_file(output) as file:
-            stream = TextIOWrapper(file, encoding="utf-8")
-            yield stream
-            stream.detach()
-    except OSError as error:
-        raise RunError(f"{output}: cannot be written: {error.strerror}.") from error
+def _destination(output: Path | None) -> AbstractContextManager[TextIO]:
+    return nullcontext(sys.stdout) if output is None else text_file(output)

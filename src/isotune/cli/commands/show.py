@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,6 +11,7 @@ import typer
 
 from isotune.cli.group import WRONG_CALL
 from isotune.cli.options import Backend, Checkpoint, Device, Model, Overrides, SpecName
+from isotune.cli.streams import text_file
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -132,6 +134,43 @@ def mistakes(
         show_table(console, mistakes_table(result))
     figure = mistakes_figure(result, explanations)
     _write(figure, output or _default_path(opened, "mistakes", split))
+
+
+@show.command("label-errors")
+def label_errors(
+    run: Model,
+    split: Split = None,
+    count: Count = 16,
+    csv: Annotated[
+        Path | None, typer.Option("--csv", metavar="FILE", help="A CSV file of all of them.")
+    ] = None,
+    output: Output = None,
+    backend: Backend = None,
+    device: Device = "auto",
+    checkpoint: Checkpoint = "best",
+) -> None:
+    """Show and list images whose label the model doubts.
+
+    They are found by confident learning, the most suspect first.
+    """
+    from isotune.cli.console import output as standard_output
+    from isotune.cli.console import show, show_table
+    from isotune.reports import label_errors as report
+
+    _check(output)
+    with nullcontext() if csv is None else text_file(csv) as stream:
+        opened = _open(run, backend, device, checkpoint)
+        found = opened.label_errors(split)
+        if stream is not None:
+            report.write_csv(found, stream)
+    console = standard_output()
+    show(console, report.summary(found), "bold")
+    if found.suspects:
+        show_table(console, report.label_errors_table(found, count))
+    if csv is not None:
+        show(console, str(csv))
+    figure = report.label_errors_figure(found, count)
+    _write(figure, output or _default_path(opened, "label-errors", split))
 
 
 @show.command()

@@ -1,0 +1,63 @@
+"""Confident learning: planted label errors are found, and cleanlab finds the same."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from isotune.training.confident_learning import find_suspects
+
+
+def predictions(
+    seed: int, count: int, classes: int, sharpness: float, wrong: float
+) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:
+    """Returns probabilities by the true classes, labels a share of which is wrong, and where."""
+    rng = np.random.default_rng(seed)
+    true = rng.integers(0, classes, count)
+    logits = rng.normal(size=(count, classes)) + sharpness * np.eye(classes)[true]
+    powers = np.exp(logits)
+    planted = np.flatnonzero(rng.random(count) < wrong)
+    labels = true.copy()
+    labels[planted] = (true[planted] + rng.integers(1, classes, len(planted))) % classes
+    return powers / powers.sum(axis=1, keepdims=True), labels, planted
+
+
+def test_what_is_planted_in_separable_predictions_is_found() -> None:
+    probabilities, labels, planted = predictions(0, 500, 5, 12, 0.08)
+    found = find_suspects(probabilities, labels)
+    assert sorted(found.order) == planted.tolist()
+    np.testing.assert_array_equal(found.suggested, probabilities[found.order].argmax(axis=1))
+    scores = found.scores[found.order]
+    assert (np.diff(scores) >= 0).all(), "the most suspect come first"
+    np.testing.assert_array_equal(found.scores, probabilities[np.arange(500), labels])
+
+
+@pytest.mark.parametrize("sharpness", [0, 1, 3])
+@pytest.mark.parametrize("classes", [2, 3, 10])
+@pytest.mark.parametrize("sigmoid", [False, True])
+def test_cleanlab_finds_the_same(classes: int, sharpness: float, sigmoid: bool) -> None:
+    cleanlab: Any = pytest.importorskip("cleanlab")
+    for seed in range(8):
+        probabilities, labels, _ = predictions(seed, 150, classes, sharpness, 0.2)
+        if sigmoid:  # as of binary cross entropy: they do not sum to 1
+            probabilities = probabilities**0.5
+        labels[labels == classes - 1] *= seed % 2  # the last class may have no image
+        found = find_suspects(probabilities.astype(np.float32), labels)
+        expected = cleanlab.filter.find_label_issues(
+            labels,
+            probabilities.astype(np.float32).astype(np.float64),
+            filter_by="confident_learning",
+            return_indices_ranked_by="self_confidence",
+        )
+        assert found.order.tolist() == expected.tolist()
+        quality = cleanlab.rank.get_label_quality_scores(labels, probabilities)
+        np.testing.assert_allclose(found.scores, quality, rtol=1e-6)
+
+
+def test_where_nothing_is_certain_nothing_is_suspect() -> None:
+    labels = np.arange(6) % 3
+    assert find_suspects(np.full((6, 3), 1 / 3), labels).order.tolist() == []
+    assert find_suspects(np.eye(3)[labels], labels).order.tolist() == []
