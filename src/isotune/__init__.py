@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         TrainingError,
         WeightsError,
     )
+    from isotune.experiment.check_data import check_data
     from isotune.experiment.convert import convert
     from isotune.experiment.open import open_run
     from isotune.experiment.result import Run, show_curves
@@ -53,6 +54,7 @@ _HOMES = {
     "StoppedError": "isotune.errors",
     "TrainingError": "isotune.errors",
     "WeightsError": "isotune.errors",
+    "check_data": "isotune.experiment.check_data",
     "convert": "isotune.experiment.convert",
     "export": "isotune.exporting.export",
     "find_images": "isotune.data.sources.files",
@@ -81,6 +83,7 @@ __all__ = [
     "TrainingError",
     "WeightsError",
     "__version__",
+    "check_data",
     "convert",
     "export",
     "find_images",

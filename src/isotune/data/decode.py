@@ -44,6 +44,9 @@ _UPRIGHT = {
 }
 """Transposition that turns an image upright, by EXIF orientation (EXIF 2.32, tag 0x0112)."""
 
+_TURNED = (5, 6, 7, 8)
+"""EXIF orientations in which width and height change places."""
+
 
 def open_rgb(path: Path, max_pixels: int = MAX_PIXELS) -> Image.Image:
     """Decodes an image file to RGB, upright.
@@ -83,6 +86,35 @@ def decode_rgb(file: BinaryIO, name: str, max_pixels: int = MAX_PIXELS) -> Image
             if image.format in ("JPEG", "MPO"):
                 _reduce(image)
             return to_rgb(image, name)
+    except Exception as error:  # decoders raise errors of any type
+        raise DatasetError(f"{name}: cannot be read as an image: {reason(error)}.") from error
+
+
+def decode_preview(
+    file: BinaryIO, name: str, max_pixels: int = MAX_PIXELS, *, side: int
+) -> tuple[Image.Image, tuple[int, int]]:
+    """Decodes all of an image like :func:`decode_rgb`, but a JPEG image into fewer pixels.
+
+    Args:
+        file: The file, which can seek.
+        name: What messages call it.
+        max_pixels: Largest number of pixels that is decoded.
+        side: Width and height that the image still has at least, unless the file has less.
+
+    Returns:
+        The image and the file's width and height, both upright.
+
+    Raises:
+        DatasetError: It is no image, broken, truncated or too large.
+    """
+    try:
+        with identify(file, max_pixels) as image, ROOM.taken(footprint(image)):
+            width, height = image.size
+            if image.format in ("JPEG", "MPO"):
+                image.draft(None, (min(side, width), min(side, height)))
+            decoded = to_rgb(image, name)
+            turned = _orientation(image, name) in _TURNED
+            return decoded, (height, width) if turned else (width, height)
     except Exception as error:  # decoders raise errors of any type
         raise DatasetError(f"{name}: cannot be read as an image: {reason(error)}.") from error
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, BinaryIO, TypeVar
 
 from isotune.data.caches.files import CheckedFiles
 from isotune.data.caches.stamps import Digests
@@ -11,6 +13,8 @@ from isotune.spec.dataset import MAX_PIXELS
 
 if TYPE_CHECKING:
     from PIL import Image
+
+_T = TypeVar("_T")
 
 
 class EncodedSource(ImageSource):
@@ -30,12 +34,27 @@ class EncodedSource(ImageSource):
         Raises:
             DatasetError: It cannot be read.
         """
-        from isotune.data.decode import decode_rgb, reason
+        from isotune.data.decode import decode_rgb
+
+        return self._decoded(index, decode_rgb)
+
+    def preview(self, index: int, side: int) -> tuple[Image.Image, tuple[int, int]]:
+        """Decodes image `index` into fewer pixels, if it is a JPEG image.
+
+        Raises:
+            DatasetError: It cannot be read.
+        """
+        from isotune.data.decode import decode_preview
+
+        return self._decoded(index, partial(decode_preview, side=side))
+
+    def _decoded(self, index: int, decode: Callable[[BinaryIO, str, int], _T]) -> _T:
+        from isotune.data.decode import reason
         from isotune.errors import DatasetError
 
         try:
             with self.files.open(index) as file:
-                return decode_rgb(file, self.identify(index), self.max_pixels)
+                return decode(file, self.identify(index), self.max_pixels)
         except OSError as error:
             raise DatasetError(
                 f"{self.identify(index)}: cannot be read as an image: {reason(error)}."

@@ -36,6 +36,10 @@ class Relabeled(ImageSource):
         """Decodes image `index`."""
         return self._source.load(index)
 
+    def preview(self, index: int, side: int) -> tuple[Image.Image, tuple[int, int]]:
+        """Decodes image `index` into fewer pixels."""
+        return self._source.preview(index, side)
+
     def identify(self, index: int) -> str:
         """Returns text by which a person finds image `index`."""
         return self._source.identify(index)

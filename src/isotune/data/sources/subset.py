@@ -30,6 +30,10 @@ class Subset(ImageSource):
         """Decodes image `index` of the subset."""
         return self._source.load(int(self._indices[index]))
 
+    def preview(self, index: int, side: int) -> tuple[Image.Image, tuple[int, int]]:
+        """Decodes image `index` of the subset into fewer pixels."""
+        return self._source.preview(int(self._indices[index]), side)
+
     def identify(self, index: int) -> str:
         """Returns the path, usually, of image `index` of the subset."""
         return self._source.identify(int(self._indices[index]))

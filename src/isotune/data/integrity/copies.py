@@ -1,0 +1,162 @@
+"""Finds the same image twice: byte for byte, or by its looks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isotune.data.integrity.findings import (
+    ExaminedSplit,
+    Finding,
+    Kind,
+    Offender,
+    classes_of,
+    image_finding,
+)
+from isotune.data.integrity.near_duplicates import comparable, near_duplicates
+
+Policy = Literal["warn", "error", "ignore"]
+Place = tuple[int, int]
+"""An image: the position of its split, and its own in it."""
+
+
+def copies(splits: Sequence[ExaminedSplit], policy: Policy) -> list[Finding]:
+    """Returns duplicates and near duplicates within and across splits, classes and groups.
+
+    A group of equal images that belongs to several findings is in all of them; those within one
+    split, class and group of images have a finding of their own.
+
+    Args:
+        splits: The splits; a run trains on the first and validates on the second.
+        policy: The spec's ``dataset.duplicates``: whether a run stops because of equal images in
+            its two splits, and whether images in several splits are found at all.
+    """
+    equal = _equal(splits)
+    return [
+        *_findings(splits, equal, near=False, policy=policy),
+        *_findings(splits, _alike(splits, equal), near=True, policy=policy),
+    ]
+
+
+def _equal(splits: Sequence[ExaminedSplit]) -> list[list[Place]]:
+    """Returns groups of readable images with equal digests."""
+    groups: dict[bytes, list[Place]] = {}
+    for number, each in enumerate(splits):
+        digests = each.source.digests()
+        if digests is None:
+            continue
+        for index in np.flatnonzero(each.looks.readable).tolist():
+            groups.setdefault(digests[index].tobytes(), []).append((number, index))
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def _alike(splits: Sequence[ExaminedSplit], equal: list[list[Place]]) -> list[list[Place]]:
+    """Returns groups of near duplicates, with one image for each group of equal ones."""
+    repeated = {place for group in equal for place in group[1:]}
+    places: list[Place] = []
+    chosen: list[NDArray[Any]] = []
+    for number, each in enumerate(splits):
+        records = each.looks.records
+        shows = comparable(records["thumbnail"], records["width"], records["height"])
+        indices = [
+            index
+            for index in np.flatnonzero(shows & each.looks.readable).tolist()
+            if (number, index) not in repeated
+        ]
+        places += [(number, index) for index in indices]
+        chosen.append(records["thumbnail"][indices])
+    groups = near_duplicates(np.concatenate(chosen))
+    return [[places[index] for index in group] for group in groups]
+
+
+@dataclass(frozen=True)
+class _Aspect:
+    """Something that is wrong with copies, whether exact or near ones.
+
+    Attributes:
+        exact: The finding for images with the same bytes.
+        near: The finding for images that look alike.
+        where: Where the copies are, for a title.
+        advice: What would deal with them.
+    """
+
+    exact: Kind
+    near: Kind
+    where: str
+    advice: str
+
+
+_SPLITS = _Aspect(
+    "duplicates-across-splits",
+    "near-duplicates-across-splits",
+    "in several splits, so that validation flatters the model",
+    "keep them in one split, or accept them with dataset.duplicates: ignore",
+)
+_CLASSES = _Aspect(
+    "duplicates-across-classes",
+    "near-duplicates-across-classes",
+    "with different labels, at least one of which is likely wrong",
+    "correct the labels, or delete the images",
+)
+_GROUPS = _Aspect(
+    "duplicates-across-groups",
+    "near-duplicates-across-groups",
+    "in several groups, so that a split by group may divide them",
+    "give them the same group",
+)
+_WITHIN = _Aspect(
+    "duplicates",
+    "near-duplicates",
+    "within a class, so that they count several times",
+    "delete all except one, if they are not augmented on purpose",
+)
+
+
+def _aspects(splits: Sequence[ExaminedSplit], group: Sequence[Place]) -> list[_Aspect]:
+    """Returns what is wrong with a group of copies."""
+    aspects = []
+    if len({number for number, _ in group}) > 1:
+        aspects.append(_SPLITS)
+    if len({classes_of(splits[number].source, index) for number, index in group}) > 1:
+        aspects.append(_CLASSES)
+    groups = {(number, _group(splits[number], index)) for number, index in group}
+    if len(groups) > len({number for number, _ in group}):
+        aspects.append(_GROUPS)
+    return aspects or [_WITHIN]
+
+
+def _group(split: ExaminedSplit, index: int) -> int:
+    groups = split.source.groups
+    return 0 if groups is None else int(groups[index])
+
+
+def _findings(
+    splits: Sequence[ExaminedSplit], groups: Sequence[Sequence[Place]], near: bool, policy: Policy
+) -> list[Finding]:
+    by_aspect: dict[_Aspect, list[Sequence[Place]]] = {
+        aspect: [] for aspect in (_SPLITS, _CLASSES, _GROUPS, _WITHIN)
+    }
+    for group in groups:
+        for aspect in _aspects(splits, group):
+            by_aspect[aspect].append(group)
+    if policy == "ignore":
+        del by_aspect[_SPLITS]
+    found = []
+    for aspect, members in by_aspect.items():
+        stops = aspect is _SPLITS and not near and policy == "error"
+        shared = any({0, 1} <= {number for number, _ in group} for group in members)
+        found += image_finding(
+            aspect.near if near else aspect.exact,
+            [
+                Offender(images=tuple(splits[number].reference(index) for number, index in group))
+                for group in members
+            ],
+            f"images that {'look like' if near else 'equal'} another, {aspect.where}",
+            aspect.advice,
+            "error" if stops and shared else "warning",
+        )
+    return found

@@ -1,0 +1,135 @@
+"""Finds near duplicates: images resized, compressed again, brightened, mirrored or turned.
+
+Perceptual hashes suggest pairs, and thumbnails confirm them. Both see luminance only, so a gray or
+recolored copy is found; a copy that lacks a twentieth of its width usually is not
+(benchmarks/results/near-duplicates.md has what is found of each kind).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isotune.data.integrity.perceptual_hash import (
+    ORIENTATIONS,
+    close_pairs,
+    hashes,
+    orient,
+    oriented,
+)
+
+CORRELATION = 0.9
+"""Smallest correlation of two near duplicates' thumbnails, in [-1, 1]. Of the pairs in CIFAR-10
+whose hashes are close, those below are of different scenes."""
+
+MIN_SIDE = 32
+"""Width and height below which images are too coarse to be told apart: handwritten digits of 8 x 8
+pixels look alike whoever wrote them."""
+
+MIN_CONTRAST = 2.0
+"""Standard deviation of a thumbnail's levels below which it shows nothing but noise."""
+
+_CHUNK = 1 << 15
+"""Number of pairs of thumbnails that are compared at a time."""
+
+
+def comparable(
+    thumbnails: NDArray[np.uint8], widths: NDArray[np.int32], heights: NDArray[np.int32]
+) -> NDArray[np.bool_]:
+    """Whether each image shows enough to be compared by its looks: bool, shape (N,).
+
+    Args:
+        thumbnails: Luminance, uint8, shape (N, side, side).
+        widths: In pixels.
+        heights: In pixels.
+    """
+    contrast = np.array([thumbnail.std() for thumbnail in thumbnails]).reshape(len(thumbnails))
+    result: NDArray[np.bool_] = (np.minimum(widths, heights) >= MIN_SIDE) & (
+        contrast >= MIN_CONTRAST
+    )
+    return result
+
+
+def near_duplicates(thumbnails: NDArray[np.uint8]) -> list[tuple[int, ...]]:
+    """Returns groups of images that look alike, in ascending order.
+
+    An image is in a group if it is a near duplicate of any other in it.
+
+    Args:
+        thumbnails: Luminance, uint8, shape (N, side, side), with some contrast.
+    """
+    hashed = hashes(thumbnails)
+    groups = Groups(len(thumbnails))
+    # Of a thousand frames of a still camera, one is compared with the other images.
+    _, first, inverse = np.unique(hashed, return_index=True, return_inverse=True)
+    leaders = first[inverse.reshape(-1)]
+    everything = np.arange(len(thumbnails))
+    same = _alike(thumbnails, thumbnails, leaders, everything)
+    for a, b in zip(leaders[same].tolist(), everything[same].tolist(), strict=True):
+        groups.join(a, b)
+    searched = np.flatnonzero((leaders == everything) | ~same)
+    for a, b in _confirmed(thumbnails[searched], hashed[searched]):
+        groups.join(int(searched[a]), int(searched[b]))
+    return groups.listed()
+
+
+def _confirmed(
+    thumbnails: NDArray[np.uint8], hashed: NDArray[np.uint64]
+) -> Iterator[tuple[int, int]]:
+    for orientation in range(ORIENTATIONS):
+        sought = orient(thumbnails, orientation)
+        for queries, found in close_pairs(hashed, oriented(hashed, orientation)):
+            alike = _alike(sought, thumbnails, queries, found)
+            yield from zip(queries[alike].tolist(), found[alike].tolist(), strict=True)
+
+
+def _alike(
+    first: NDArray[np.uint8],
+    second: NDArray[np.uint8],
+    rows: NDArray[np.int64],
+    others: NDArray[np.int64],
+) -> NDArray[np.bool_]:
+    """Whether ``first[rows]`` and ``second[others]`` correlate: bool, shape (M,)."""
+    result = np.zeros(len(rows), np.bool_)
+    for start in range(0, len(rows), _CHUNK):
+        part = slice(start, start + _CHUNK)
+        a, b = _standardized(first[rows[part]]), _standardized(second[others[part]])
+        result[part] = (a * b).sum(axis=1) >= CORRELATION
+    return result
+
+
+def _standardized(thumbnails: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Returns thumbnails with mean 0 and norm 1: float32, shape (N, side * side)."""
+    values = thumbnails.reshape(len(thumbnails), -1).astype(np.float32)
+    values -= values.mean(axis=1, keepdims=True)
+    norms = np.linalg.norm(values, axis=1, keepdims=True)
+    result: NDArray[np.float32] = values / np.maximum(norms, 1e-6)
+    return result
+
+
+class Groups:
+    """Disjoint groups of `size` items, each alone at first."""
+
+    def __init__(self, size: int) -> None:
+        self._parents = list(range(size))
+
+    def join(self, first: int, second: int) -> None:
+        """Makes one group of those of two items."""
+        a, b = self._root(first), self._root(second)
+        self._parents[max(a, b)] = min(a, b)
+
+    def listed(self) -> list[tuple[int, ...]]:
+        """Returns the groups of more than one item, by their first; items are ascending."""
+        members: dict[int, list[int]] = {}
+        for item in range(len(self._parents)):
+            members.setdefault(self._root(item), []).append(item)
+        return [tuple(group) for group in members.values() if len(group) > 1]
+
+    def _root(self, item: int) -> int:
+        parents = self._parents
+        while parents[item] != item:
+            parents[item] = parents[parents[item]]
+            item = parents[item]
+        return item
