@@ -14,7 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contract.truth import CLASSES, SEED, images
+from isotune.interfaces.freezing import FreezePlan
 from isotune.interfaces.head import HeadValues, LinearValues
+from isotune.interfaces.names import is_parameter
 from isotune.interfaces.trainer import TrainingPlan
 from isotune.spec.optimizer import SGDSpec
 from isotune.testing.subject import Learner, Subject
@@ -42,6 +44,14 @@ def with_known_weights(subject: Subject) -> Learner:
         auxiliary_weight=subject.entry.auxiliary_weight,
     )
     return subject.learner_of(model, plan)
+
+
+def freeze_all_but_heads(learner: Learner, subject: Subject) -> None:
+    """Trains the classifiers only; BatchNorm still uses and updates the statistics of batches."""
+    heads = tuple(f"{path}." for path in (subject.entry.classifier, *subject.entry.auxiliary))
+    names = filter(is_parameter, learner.state())
+    body = frozenset(name for name in names if not name.startswith(heads))
+    learner.trainer.freeze(FreezePlan(body, batch_norm="train"))
 
 
 def logits(learner: Learner, name: str) -> dict[str, NDArray[np.float32]]:
