@@ -10,7 +10,6 @@ import pytest
 
 import isotune
 from isotune.data.images import open_labeled
-from isotune.errors import RunError
 from isotune.experiment.result import Run
 from isotune.reports.label_errors import (
     find_label_errors,
@@ -77,8 +76,12 @@ def test_no_cell_is_a_formula_and_only_some_are_shown(run: Run, monkeypatch: Any
     assert [line[:5] for line in stream.getvalue().splitlines()[1:]] == ["'=cmd"] * 9
 
 
-def test_several_labels_are_refused(run: Run, monkeypatch: Any):
+def test_several_labels_are_named(run: Run, monkeypatch: Any):
     source = open_labeled(run.spec, run.classes)
-    monkeypatch.setattr(source, "labels", np.ones((18, 3), np.float32))
-    with pytest.raises(RunError, match="val: its images may have several labels"):
-        find_label_errors(source, np.ones((18, 3), np.float32), name="tiny", part="val")
+    true = np.array([[1, 0, 1], [0, 1, 0], [0, 0, 0]] * 6, np.float32)
+    labels = true.copy()
+    labels[3, 2], labels[5, 0] = 0, 1
+    monkeypatch.setattr(source, "labels", labels)
+    found = find_label_errors(source, true * 0.8 + 0.1, name="tiny", part="val")
+    doubts = {(each.position, each.label, each.suggested) for each in found.suspects}
+    assert doubts == {(3, "ants", "ants, cats"), (5, "ants", "-")}

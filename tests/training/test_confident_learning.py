@@ -30,9 +30,9 @@ def test_what_is_planted_in_separable_predictions_is_found() -> None:
     found = find_suspects(probabilities, labels)
     assert sorted(found.order) == planted.tolist()
     np.testing.assert_array_equal(found.suggested, probabilities[found.order].argmax(axis=1))
-    scores = found.scores[found.order]
-    assert (np.diff(scores) >= 0).all(), "the most suspect come first"
-    np.testing.assert_array_equal(found.scores, probabilities[np.arange(500), labels])
+    assert (np.diff(found.scores) >= 0).all(), "the most suspect come first"
+    np.testing.assert_array_equal(found.scores, probabilities[found.order, labels[found.order]])
+    np.testing.assert_array_equal(found.probabilities, probabilities[found.order].max(axis=1))
 
 
 @pytest.mark.parametrize("sharpness", [0, 1, 3])
@@ -54,7 +54,32 @@ def test_cleanlab_finds_the_same(classes: int, sharpness: float, sigmoid: bool) 
         )
         assert found.order.tolist() == expected.tolist()
         quality = cleanlab.rank.get_label_quality_scores(labels, probabilities)
-        np.testing.assert_allclose(found.scores, quality, rtol=1e-6)
+        np.testing.assert_allclose(found.scores, quality[found.order], rtol=1e-6)
+
+
+def test_cleanlab_finds_the_same_where_images_have_several_labels() -> None:
+    pytest.importorskip("cleanlab")
+    from cleanlab.multilabel_classification.filter import find_multilabel_issues_per_class
+
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        true = rng.random((150, 4)) < 0.4
+        probabilities = 1 / (1 + np.exp(rng.normal(size=true.shape) + np.where(true, -3, 3)))
+        labels = true ^ (rng.random(true.shape) < 0.1)
+        found = find_suspects(probabilities, labels.astype(np.float32))
+        expected = find_multilabel_issues_per_class(
+            [np.flatnonzero(row).tolist() for row in labels],
+            probabilities,
+            filter_by="confident_learning",
+        )
+        order = found.order
+        assert sorted(order) == np.flatnonzero(expected.any(axis=1)).tolist()
+        np.testing.assert_array_equal(found.suggested > 0, (labels ^ expected)[order])
+        answers = np.where(labels, probabilities, 1 - probabilities)
+        lowest = np.where(expected, answers, 1).min(axis=1)[order]
+        np.testing.assert_array_equal(found.scores, lowest)
+        assert (np.diff(lowest) >= 0).all()
+        np.testing.assert_array_equal(found.probabilities, 1 - lowest)
 
 
 def test_where_nothing_is_certain_nothing_is_suspect() -> None:

@@ -264,9 +264,6 @@ class Classifier(ABC):
 
         They are found by confident learning, which needs a model that was not trained on the
         images. Arguments and errors are those of :meth:`evaluate`.
-
-        Raises:
-            RunError: Images may have several labels.
         """
         from isotune.reports.label_errors import find_label_errors
 

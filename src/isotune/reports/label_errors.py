@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Any, TextIO
 import numpy as np
 from numpy.typing import NDArray
 
-from isotune.errors import RunError
 from isotune.interfaces.dataset import ImageSource
 from isotune.printable import csv_cell
 from isotune.reports.drawing import WRONG
 from isotune.reports.grid import Tile, grid, path_note, small
+from isotune.reports.numbers import NONE, number, percent
 from isotune.reports.numbers import count as counted
-from isotune.reports.numbers import number, percent
 from isotune.reports.tables import Table
 from isotune.training.confident_learning import find_suspects
 
@@ -31,10 +30,10 @@ class Suspect:
     Attributes:
         identity: The image's name, usually its path.
         position: Its position among all images.
-        label: Name of the given class.
-        suggested: Name of the class that the model is confident of instead.
-        score: Probability of the given class, in [0, 1]; the lower, the more suspect.
-        probability: Probability of the suggested class, in [0, 1].
+        label: Name of the given class, or of several.
+        suggested: Name of the class that the model is confident of instead, or of several.
+        score: Probability of the given label, in [0, 1]; the lower, the more suspect.
+        probability: Probability of the suggested label, in [0, 1].
     """
 
     identity: str
@@ -72,29 +71,32 @@ def find_label_errors(
         probabilities: Those of their classes, shape (N, classes).
         name: The experiment's name.
         part: Which images they are.
-
-    Raises:
-        RunError: Images may have several labels.
     """
-    labels = source.labels
-    if labels.ndim == 2:
-        raise RunError(
-            f"{part}: its images may have several labels; label errors are found where every image"
-            " has one."
-        )
-    found = find_suspects(probabilities, labels.astype(np.int64))
+    found = find_suspects(probabilities, source.labels)
     suspects = [
         Suspect(
             identity=source.identify(index),
             position=index,
-            label=source.label_names(index)[0],
-            suggested=source.classes[suggested],
-            score=float(found.scores[index]),
-            probability=float(probabilities[index, suggested]),
+            label=", ".join(source.label_names(index)) or NONE,
+            suggested=", ".join(_names(source.classes, suggested)) or NONE,
+            score=score,
+            probability=probability,
         )
-        for index, suggested in zip(found.order.tolist(), found.suggested.tolist(), strict=True)
+        for index, suggested, score, probability in zip(
+            found.order.tolist(),
+            found.suggested,
+            found.scores.tolist(),
+            found.probabilities.tolist(),
+            strict=True,
+        )
     ]
     return LabelErrors(name, part, source, suspects)
+
+
+def _names(classes: Sequence[str], suggested: Any) -> list[str]:
+    """Returns the names of a suggested class, or of the classes of a row of several."""
+    chosen = np.flatnonzero(suggested) if np.ndim(suggested) else [suggested]
+    return [classes[label] for label in chosen]
 
 
 def summary(errors: LabelErrors) -> str:
