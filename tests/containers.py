@@ -8,6 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from archives import tar_bytes
+from isotune.data.sources.folder import FolderSource
+
 Options = dict[str, Any]
 """Fields of a spec's dataset."""
 
@@ -50,9 +53,33 @@ def make_zip_each(folder: Path, target: Path) -> Options:
     return {"format": "archive", "path": str(target)}
 
 
+def labeled(folder: Path, split: str) -> list[tuple[str, str]]:
+    """Returns the images of a split and their classes, in the order of ``ImageFolder``."""
+    source = FolderSource(folder, split)
+    return [
+        (source.name(index), source.classes[label]) for index, label in enumerate(source.labels)
+    ]
+
+
+def make_shards(folder: Path, target: Path, size: int = 3) -> Options:
+    """Shards of WebDataset with classes as text, ``size`` samples each."""
+    for split in ("train", "val"):
+        images = labeled(folder, split)
+        for number, start in enumerate(range(0, len(images), size)):
+            shard = {}
+            for place, (name, label) in enumerate(images[start : start + size], start):
+                ending = name.rpartition(".")[2]
+                shard[f"{place:04}.{ending}"] = (folder / split / name).read_bytes()
+                shard[f"{place:04}.cls"] = label.encode()
+            path = target / f"{split}-{number:06}.tar"
+            path.write_bytes(tar_bytes(shard, mode="w"))
+    return {"format": "webdataset", "path": str(target)}
+
+
 MAKERS: dict[str, Callable[[Path, Path], Options]] = {
     "zip": make_zip,
     "tar": make_tar,
     "zip of each split": make_zip_each,
     "tar of each split": make_tar_each,
+    "webdataset": make_shards,
 }

@@ -75,6 +75,16 @@ class CheckedFiles(ABC):
     def stamp(self, index: int) -> tuple[int, int, int, int]:
         """Returns the stamp of file `index`, or zeros if it cannot be found."""
 
+    def stamps(self, indices: NDArray[np.int64], workers: int | None) -> Stamps:
+        """Returns the stamps of some files.
+
+        Args:
+            indices: Which files.
+            workers: Number of threads; None chooses.
+        """
+        taken = in_threads(self.stamp, indices.tolist(), workers)
+        return np.array(taken, np.int64).reshape(len(indices), 4)
+
     def digests(self, workers: int | None = None) -> Digests:
         """Returns the digests of the files' contents.
 
@@ -90,7 +100,7 @@ class CheckedFiles(ABC):
         if not self._examined.any():
             return True
         indices = np.flatnonzero(self._examined)
-        return bool((self._facts.stamps[indices] == self._stamps(indices, None)).all())
+        return bool((self._facts.stamps[indices] == self.stamps(indices, None)).all())
 
     def problems(self, check: Check, version: str, workers: int | None = None) -> list[str]:
         """Returns why each file is no readable image, ``""`` if it is one.
@@ -126,7 +136,7 @@ class CheckedFiles(ABC):
             facts.problems.clear()
             self._version = version
         some = np.asarray(indices, np.int64)
-        stamps = self._stamps(some, workers)
+        stamps = self.stamps(some, workers)
         sure = (facts.stamps[some] == stamps).all(axis=1) & facts.settled[some]
         if check is not None:
             sure &= facts.checked[some]
@@ -154,10 +164,6 @@ class CheckedFiles(ABC):
         if self._known is None:
             self._known = self._load()
         return self._known
-
-    def _stamps(self, indices: NDArray[np.int64], workers: int | None) -> Stamps:
-        taken = in_threads(self.stamp, indices.tolist(), workers)
-        return np.array(taken, np.int64).reshape(len(indices), 4)
 
     def _examine_all(self, check: Check | None, version: str, workers: int | None) -> None:
         for start in range(0, len(self), PART):

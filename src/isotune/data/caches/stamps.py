@@ -21,6 +21,8 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from isotune.storage.open_files import Version
+
 Stamp = tuple[int, int, int, int]
 """Size in bytes, modification and change time in nanoseconds, and inode of a file."""
 
@@ -49,6 +51,12 @@ def stamp(path: str) -> Stamp:
     figures = (status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
     size, modified, changed, inode = (figure & _INT64 for figure in figures)
     return size, modified, changed, inode
+
+
+def version_in(stamp: Stamp) -> Version:
+    """Returns the version that a file's stamp tells."""
+    size, modified, _, inode = stamp
+    return size, modified, inode
 
 
 def settled(stamps: Stamps, now: int) -> NDArray[np.bool_]:

@@ -11,10 +11,11 @@ from typing import ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from isotune.data.archives.files import Archives, MemberFiles
+from isotune.data.archives.files import MemberFiles
 from isotune.data.archives.members import Members
 from isotune.data.archives.open import open_archive
 from isotune.data.archives.tree import Tree
+from isotune.data.caches.inside import Containers
 from isotune.data.class_folders import SHOWN, by_form, check_classes, listed
 from isotune.data.folders import (
     SPLIT_NAMES,
@@ -122,7 +123,7 @@ class ArchiveSource(EncodedSource):
         numbers = np.array([image[3] for image in images], np.int64)
         self.files = MemberFiles(
             os.fsencode(archive.resolve()) + b"\0" + inside.encode("utf-8", "surrogateescape"),
-            Archives([archive], [members.stamp]),
+            Containers([archive], [members.stamp]),
             np.zeros(len(numbers), np.int32),
             members.places[numbers],
             place,

@@ -1,0 +1,130 @@
+"""Labels that are names of classes, or positions in a list of them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from isotune.data.class_folders import listed
+from isotune.data.tables.labels import LabelFault, RowLabels, SeveralLabels, SingleLabels
+from isotune.data.tables.table import Value, as_cell
+from isotune.errors import DatasetError, nearest
+from isotune.interfaces.dataset import Labels
+
+log = logging.getLogger(__name__)
+
+_SHOWN = 20
+"""Number of faults that an error lists; it counts the others."""
+
+
+def read_labels(
+    values: Iterable[Any],
+    declared: Sequence[str] | None,
+    classes: Sequence[str] | None,
+    separator: str | None,
+    where: object,
+    identify: Callable[[int], str],
+) -> tuple[tuple[str, ...], Labels]:
+    """Returns the classes, in label order, and the labels of images.
+
+    Args:
+        values: The label of each image, as JSON or Parquet has it: text, a number, or a list.
+        declared: The dataset's classes, if it has a list of them: a number is then a position in
+            it. Otherwise the classes are the labels that occur, sorted as Python strings.
+        classes: The classes that there may be, in label order; None takes the dataset's.
+        separator: What stands between the labels of an image that may have several, where they
+            are text; None if each image has one.
+        where: What the values are of, for messages.
+        identify: Returns where a value is, for messages.
+
+    Raises:
+        DatasetError: Labels are empty, no position in the list, or of other classes. The message
+            lists the first ones.
+    """
+    known = declared if classes is None else classes
+    rows: RowLabels = SingleLabels(known) if separator is None else SeveralLabels(known, separator)
+    names = None if declared is None else _Declared(declared, separator)
+    faults: list[str] = []
+    count = 0
+    for index, value in enumerate(values):
+        try:
+            cell = as_cell(value)
+            rows.add([cell if names is None else names.cell(cell)])
+        except (LabelFault, TypeError, UnicodeDecodeError) as fault:
+            reason = "should be text, a number, or a list of these"
+            faults.append(
+                f"  {identify(index)}: {fault if isinstance(fault, LabelFault) else reason}"
+            )
+        count += 1
+    if faults:
+        wrong = "1 label is" if len(faults) == 1 else f"{len(faults)} labels are"
+        more = [f"  and {len(faults) - _SHOWN} more"] if len(faults) > _SHOWN else []
+        raise DatasetError(f"{where}: {wrong} wrong:", *faults[:_SHOWN], *more)
+    found = tuple(sorted(rows.classes.names) if known is None else known)
+    if not count or not found:
+        has_none = "has no image" if not count else "has no image with a label"
+        raise DatasetError(f"{where}: {has_none}.")
+    labels = rows.array(found)
+    _report_missing(where, found, labels)
+    return found, labels
+
+
+class _Declared:
+    """Turns positions in a list of classes into their names."""
+
+    def __init__(self, names: Sequence[str], separator: str | None) -> None:
+        self._names, self._separator = names, separator
+        self._known: dict[str, str] = {}
+
+    def cell(self, cell: Value) -> Value:
+        """Returns the names that a cell means.
+
+        Raises:
+            LabelFault: A number is no position in the list, or a name not in it.
+        """
+        if isinstance(cell, str) and self._separator is None:
+            return self._name(cell)
+        texts = cell.split(self._separator) if isinstance(cell, str) else cell
+        return [self._name(text) for text in texts if text.strip()]
+
+    def _name(self, text: str) -> str:
+        name = self._known.get(text)
+        if name is None:
+            name = self._known[text] = self._find(text.strip())
+        return name
+
+    def _find(self, text: str) -> str:
+        if text.removeprefix("-").isdecimal():
+            number = int(text)
+            if not 0 <= number < len(self._names):
+                last = len(self._names) - 1
+                raise LabelFault(f"its label {number} is no position in the classes, 0 to {last}")
+            return self._names[number]
+        if text and text not in self._names:
+            raise LabelFault(f"its label '{text}' is no class.{nearest(text, self._names)}")
+        return text
+
+
+def check_declared(names: Sequence[str], where: str) -> tuple[str, ...]:
+    """Returns the names of a list of classes after checking them.
+
+    Raises:
+        DatasetError: There are none, one is empty, or is there twice.
+    """
+    stripped = tuple(name.strip() for name in names)
+    if not stripped or not all(stripped):
+        raise DatasetError(f"{where}: should list names of classes, none of them empty.")
+    if twice := sorted({name for name in stripped if stripped.count(name) > 1}):
+        raise DatasetError(f"{where}: lists {listed(twice)} more than once.")
+    return stripped
+
+
+def _report_missing(where: object, classes: Sequence[str], labels: Labels) -> None:
+    present = np.unique(labels) if labels.ndim == 1 else np.flatnonzero(labels.any(axis=0))
+    missing = np.setdiff1d(np.arange(len(classes)), present).tolist()
+    if missing:
+        names = listed([classes[label] for label in missing])
+        log.warning("%s: no image of %s", where, names)
