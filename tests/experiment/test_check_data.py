@@ -172,6 +172,24 @@ def test_other_splits_are_checked_when_named(clean: Path) -> None:
     assert found(check)["near-duplicates-across-splits"] == ["train/ants/3.png = test/wasps/0.png"]
 
 
+def test_the_splits_that_a_spec_makes_are_checked(clean: Path) -> None:
+    whole = clean / "train"
+    for name in ("ants", "bees"):
+        for number in range(5):
+            image = Image.open(whole / name / f"{number}.png")
+            save(whole / name / f"turned{number}.png", image.transpose(Image.Transpose.ROTATE_90))
+    (whole / "ants/broken.png").write_bytes(b"no image")
+    dataset = {"path": str(whole), "split": {"val": 0.2, "test": 0.2}, "broken": "skip"}
+    check = isotune.check_data(experiment(whole, dataset=dataset))
+    assert check.counts == {"train": (6, 6), "val": (2, 2), "test": (2, 2)}
+    assert found(check)["unreadable"] == ["all/ants/broken.png"]
+    assert found(check)["near-duplicates-across-splits"]
+    assert check.figure(count=2).axes[0].title.get_text() == "unreadable"
+    check = isotune.check_data(experiment(whole, dataset={**dataset, "split": {"val": 11}}))
+    assert check.errors[0].kind == "split"
+    assert check.counts == {"all": (11, 10)}
+
+
 def test_each_image_is_decoded_once_even_for_several_checks(
     clean: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

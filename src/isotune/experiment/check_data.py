@@ -7,19 +7,14 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, get_args
 
 from isotune.data.folders import one_form
-from isotune.data.images import dataset_folder, open_split
-from isotune.data.integrity.balance import class_counts, missing_classes, unbalanced_classes
+from isotune.data.integrity.balance import missing_classes, unbalanced_classes
 from isotune.data.integrity.class_names import similar_names
 from isotune.data.integrity.copies import copies
-from isotune.data.integrity.findings import ExaminedSplit, Finding, Kind, Offender, Severity
-from isotune.data.integrity.looks import look
+from isotune.data.integrity.findings import ExaminedSplit, Finding, Kind, Offender
 from isotune.data.integrity.readable import unreadable_images
 from isotune.data.integrity.shapes import unusual_images
-from isotune.data.sources.folder import check_several_classes
-from isotune.data.sources.relabeled import check_known_classes
-from isotune.errors import DatasetError
-from isotune.interfaces.dataset import DatasetFormat, ImageSource
-from isotune.spec.experiment import ExperimentSpec
+from isotune.experiment.examined_splits import examine
+from isotune.interfaces.dataset import ImageSource, class_counts
 from isotune.spec.load import SpecSource, load_spec
 
 if TYPE_CHECKING:
@@ -40,6 +35,7 @@ class DataCheck:
         classes: The classes of all splits, those of training first.
         counts: Number of images of each class, in their order, by split.
         splits: The splits and what their images look like, training first.
+        complete: The same; or, where the spec divides the readable images, all images.
         findings: What is wrong: errors first, and then by kind.
     """
 
@@ -47,6 +43,7 @@ class DataCheck:
     classes: tuple[str, ...]
     counts: dict[str, tuple[int, ...]]
     splits: tuple[ExaminedSplit, ...]
+    complete: tuple[ExaminedSplit, ...]
     findings: tuple[Finding, ...]
 
     @property
@@ -76,7 +73,7 @@ class DataCheck:
         """
         from isotune.reports.findings import findings_figure
 
-        sources = {each.name: each.source for each in self.splits}
+        sources = {each.name: each.source for each in (*self.complete, *self.splits)}
         return findings_figure(self.name, self.findings, sources, count)
 
     def as_json(self) -> dict[str, Any]:
@@ -111,70 +108,22 @@ def check_data(
         DatasetError: The dataset or the training split is missing or damaged.
     """
     loaded = load_spec(spec, overrides)
-    names = [loaded.dataset.splits.val, *splits]
-    train = open_split(loaded.dataset, loaded.dataset.splits.train)
-    sources, findings = {loaded.dataset.splits.train: train}, _single_class(loaded, train)
-    for name in names:
-        if name not in sources:
-            source, complaint = _opened(loaded, name, train.classes)
-            findings += complaint
-            sources |= {name: source} if source is not None else {}
-    examined = tuple(_examined(loaded, name, source) for name, source in sources.items())
+    opened = examine(loaded, splits)
+    examined = opened.splits
     classes = _all_classes([each.source for each in examined])
     counts = {each.name: _counted(each.source, classes) for each in examined}
-    findings += unreadable_images(examined, loaded.dataset.broken)
-    findings += _similar_classes(classes)
-    findings += missing_classes(classes, counts)
-    findings += unbalanced_classes(examined[0])
-    findings += copies(examined, loaded.dataset.duplicates)
-    findings += unusual_images(examined)
+    findings = [
+        *opened.findings,
+        *unreadable_images(opened.complete, loaded.dataset.broken),
+        *_similar_classes(classes),
+        *missing_classes(classes, counts),
+        *unbalanced_classes(examined[0]),
+        *copies(examined, loaded.dataset.duplicates),
+        *unusual_images(examined),
+    ]
     kinds = get_args(Kind)
     findings.sort(key=lambda each: (each.severity != "error", kinds.index(each.kind)))
-    return DataCheck(loaded.name, classes, counts, examined, tuple(findings))
-
-
-def _single_class(spec: ExperimentSpec, train: ImageSource) -> list[Finding]:
-    try:
-        check_several_classes(train, spec.dataset.splits.train)
-    except DatasetError as error:
-        title = "classes, where training needs two at least"
-        advice = "add the images of other classes"
-        offenders = (Offender(str(error), classes=train.classes),)
-        return [Finding("single-class", "error", title, advice, 1, offenders)]
-    return []
-
-
-def _opened(
-    spec: ExperimentSpec, name: str, classes: tuple[str, ...]
-) -> tuple[ImageSource | None, list[Finding]]:
-    """Returns a split, if it can be opened at all, and why a run or an evaluation cannot use it."""
-    dataset = spec.dataset
-    validates = name == dataset.splits.val
-    source = None
-    try:
-        if validates:
-            return open_split(dataset, name, classes), []
-        source = open_split(dataset, name)
-        check_known_classes(f"the split '{name}'", source.classes, classes)
-        return source, []
-    except DatasetError as error:
-        complaint = str(error)
-    if validates:
-        try:
-            source = open_split(dataset, name)
-        except DatasetError as error:
-            complaint = str(error)
-    title = "splits that do not fit the training images"
-    advice = "name the splits in dataset.splits, and give them the classes of training"
-    severity: Severity = "error" if validates else "warning"
-    return source, [Finding("split", severity, title, advice, 1, (Offender(complaint),))]
-
-
-def _examined(spec: ExperimentSpec, name: str, source: ImageSource) -> ExaminedSplit:
-    dataset = spec.dataset
-    assert isinstance(dataset, DatasetFormat), "every format that a spec may name derives from it"
-    place = f"{dataset_folder(dataset)}\0{name}\0{dataset.max_pixels}"
-    return ExaminedSplit(name, source, look(source, place, spec.workers))
+    return DataCheck(loaded.name, classes, counts, examined, opened.complete, tuple(findings))
 
 
 def _all_classes(sources: Sequence[ImageSource]) -> tuple[str, ...]:
@@ -188,7 +137,8 @@ def _all_classes(sources: Sequence[ImageSource]) -> tuple[str, ...]:
 
 def _counted(source: ImageSource, classes: Sequence[str]) -> tuple[int, ...]:
     """Returns the number of images of each of `classes`."""
-    counts = dict(zip(map(one_form, source.classes), class_counts(source), strict=True))
+    numbers = class_counts(source.labels, len(source.classes)).tolist()
+    counts = dict(zip(map(one_form, source.classes), numbers, strict=True))
     return tuple(counts.get(one_form(name), 0) for name in classes)
 
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-
 from isotune.data.integrity.findings import ExaminedSplit, Finding, Offender
-from isotune.interfaces.dataset import ImageSource
+from isotune.interfaces.dataset import class_counts
 
 RATIO = 10.0
 """How many times more training images the largest class has than the smallest, from which training
@@ -15,14 +13,6 @@ is likely to neglect the latter."""
 
 FEW = 5
 """Number of training images below which a class can hardly be learned."""
-
-
-def class_counts(source: ImageSource) -> tuple[int, ...]:
-    """Returns the number of images of each class, in label order."""
-    labels = source.labels
-    if labels.ndim == 1:
-        return tuple(np.bincount(labels, minlength=len(source.classes)).tolist())
-    return tuple((labels > 0).sum(axis=0).tolist())
 
 
 def missing_classes(classes: Sequence[str], counts: Mapping[str, Sequence[int]]) -> list[Finding]:
@@ -54,7 +44,9 @@ def missing_classes(classes: Sequence[str], counts: Mapping[str, Sequence[int]])
 
 def unbalanced_classes(train: ExaminedSplit) -> list[Finding]:
     """Returns which classes have few training images, absolutely or beside others."""
-    counts = dict(zip(train.source.classes, class_counts(train.source), strict=True))
+    names = train.source.classes
+    numbers = class_counts(train.source.labels, len(names)).tolist()
+    counts = dict(zip(names, numbers, strict=True))
     present = {name: count for name, count in counts.items() if count}
     return [*_few(train, present), *_imbalance(train, present)]
 

@@ -7,9 +7,8 @@ from typing import Literal
 
 import numpy as np
 
-from isotune.data.integrity.balance import class_counts
 from isotune.data.integrity.findings import ExaminedSplit, Finding, Offender, image_finding
-from isotune.data.sources.subset import Subset
+from isotune.interfaces.dataset import class_counts
 
 
 def unreadable_images(
@@ -43,12 +42,8 @@ def unreadable_images(
 
 
 def _unreadable_classes(split: ExaminedSplit) -> list[Offender]:
-    readable = Subset(split.source, np.flatnonzero(split.looks.readable).tolist())
-    counts = zip(
-        split.source.classes, class_counts(split.source), class_counts(readable), strict=True
-    )
-    return [
-        Offender(f"in '{split.name}'", classes=(name,))
-        for name, count, left in counts
-        if count and not left
-    ]
+    names, labels = split.source.classes, split.source.labels
+    counts = class_counts(labels, len(names))
+    left = class_counts(labels[split.looks.readable], len(names))
+    lost = np.flatnonzero((counts > 0) & (left == 0))
+    return [Offender(f"in '{split.name}'", classes=(names[label],)) for label in lost]
