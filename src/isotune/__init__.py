@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     )
     from isotune.experiment.check_data import check_data
     from isotune.experiment.convert import convert
+    from isotune.experiment.cross_validate import cross_validate
     from isotune.experiment.open import open_run
     from isotune.experiment.result import Run, show_curves
     from isotune.experiment.resume import resume
@@ -56,6 +57,7 @@ _HOMES = {
     "WeightsError": "isotune.errors",
     "check_data": "isotune.experiment.check_data",
     "convert": "isotune.experiment.convert",
+    "cross_validate": "isotune.experiment.cross_validate",
     "export": "isotune.exporting.export",
     "find_images": "isotune.data.sources.files",
     "hookimpl": "isotune.hookspecs",
@@ -85,6 +87,7 @@ __all__ = [
     "__version__",
     "check_data",
     "convert",
+    "cross_validate",
     "export",
     "find_images",
     "hookimpl",

@@ -34,7 +34,8 @@ class Batches:
     Their content is a pure function of the seed, the epoch and each image's index in `source`; an
     image that occurs several times in an epoch is augmented anew each time.
     If broken images are skipped, the index counts the other images only, so a run that skips an
-    image equals a run without its file.
+    image equals a run without its file. In a fold, it is the index among the images of all folds,
+    so that an image is the same in each.
 
     Args:
         source: the images.
@@ -45,7 +46,7 @@ class Batches:
         sampler: which images an epoch has, in an order of its own; None takes each image once, in
             the source's order.
         drop_last: whether to drop a smaller last batch.
-        store: cache of images by index, as they are before the first random transform. Batches
+        store: cache of images by that index, as they are before the first random transform. Batches
             of the same source whose pipelines begin alike may share it.
 
     Raises:
@@ -115,6 +116,13 @@ class Batches:
         other = copy(self)
         other._sampler, other._size = None, len(self._source)
         return other.regrouped(self._batch_size)
+
+    def of_all_folds(self) -> Batches:
+        """Returns all images of all folds in their order; the source is a fold of them."""
+        assert self._source.origin is not None, "the source is a fold"
+        other = copy(self)
+        other._source = self._source.origin.source
+        return other.unshuffled()
 
     def epoch(
         self, epoch: int, start_batch: int = 0, *, order: int | None = None
@@ -199,14 +207,20 @@ class Batches:
         Raises:
             DatasetError: it cannot be read or is too small for a transform.
         """
-        pixels = self._store.get(index) if self._store is not None else None
+        number = self._number(index)
+        pixels = self._store.get(number) if self._store is not None else None
         if pixels is not None and not self._rest:
             return pixels
         image = self._prepared(index) if pixels is None else Image.fromarray(pixels)
         if not self._rest:
             return np.asarray(image)
-        rng = stream(self._seed, Purpose.AUGMENTATION, epoch, index, earlier)
+        rng = stream(self._seed, Purpose.AUGMENTATION, epoch, number, earlier)
         return np.asarray(self._transformed(index, image, self._rest, rng))
+
+    def _number(self, index: int) -> int:
+        """Returns the index of image `index` among those that share its augmentation and cache."""
+        origin = self._source.origin
+        return index if origin is None else int(origin.indices[index])
 
     def _prepared(self, index: int) -> Image.Image:
         """Decodes an image, applies the transforms before the first random one, and caches it."""
@@ -219,7 +233,7 @@ class Batches:
             raise DatasetError(f"{name}: cannot be read as an image: {reason(error)}.") from error
         image = self._transformed(index, image, self._fixed, None)
         if self._store is not None:
-            self._store.put(index, np.asarray(image))
+            self._store.put(self._number(index), np.asarray(image))
         return image
 
     def _transformed(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,13 +12,15 @@ from isotune.data.caches.open import PixelCaches, open_stores
 from isotune.data.caches.pixels import PixelStore
 from isotune.data.download import ensure_dataset
 from isotune.data.duplicates import check_duplicates
-from isotune.data.integrity.check import clean
+from isotune.data.folds import open_fold
+from isotune.data.integrity.check import BrokenImage, clean
 from isotune.data.sources.folder import check_several_classes
 from isotune.data.sources.relabeled import Relabeled, check_known_classes
 from isotune.errors import DatasetError, SpecError
 from isotune.interfaces.dataset import DatasetFormat, ImageSource, class_counts
 from isotune.spec.dataset import DatasetSpec
 from isotune.spec.experiment import ExperimentSpec
+from isotune.spec.fold import FoldSpec
 from isotune.storage import home
 from isotune.storage.paths import exists, expanded, inner_path, is_plain_name
 
@@ -129,21 +132,39 @@ def open_images(spec: ExperimentSpec) -> Images:
             spec says to stop.
         SpecError: There is not a single training batch.
     """
-    train = open_split(spec.dataset, spec.dataset.splits.train)
-    check_several_classes(train, spec.dataset.splits.train)
-    val = open_split(spec.dataset, spec.dataset.splits.val, train.classes)
-    checked, skipped = {}, {}
-    for name, source in (("train", train), ("val", val)):
-        checked[name], broken = clean(source, spec.dataset.broken, spec.workers)
-        skipped[name] = len(broken)
-        for image in broken:
+    pair = _open_splits(spec) if spec.dataset.fold is None else _open_fold(spec, spec.dataset.fold)
+    train, val, broken = pair
+    for unreadable in broken.values():
+        for image in unreadable:
             log.warning("left out %s: %s", image.identity, image.reason)
-    splits, policy = spec.dataset.splits, spec.dataset.duplicates
-    check_duplicates(checked["train"], checked["val"], splits, policy)
-    caches = open_stores(spec, checked["train"], checked["val"])
-    images = Images(checked["train"], checked["val"], skipped, caches)
+    if spec.dataset.fold is None:  # identical images are in one fold
+        check_duplicates(train, val, spec.dataset.splits, spec.dataset.duplicates)
+    skipped = {split: len(unreadable) for split, unreadable in broken.items()}
+    images = Images(train, val, skipped, open_stores(spec, train, val))
     images.training_batches(spec)  # a wrong size is an error before anything is trained
     return images
+
+
+Opened = tuple[ImageSource, ImageSource, Mapping[str, list[BrokenImage]]]
+"""Images to train and to validate on, and those that cannot be read, by ``train`` and ``val``."""
+
+
+def _open_splits(spec: ExperimentSpec) -> Opened:
+    splits = spec.dataset.splits
+    train = open_split(spec.dataset, splits.train)
+    check_several_classes(train, splits.train)
+    val = open_split(spec.dataset, splits.val, train.classes)
+    train, train_broken = clean(train, spec.dataset.broken, spec.workers)
+    val, val_broken = clean(val, spec.dataset.broken, spec.workers)
+    return train, val, {"train": train_broken, "val": val_broken}
+
+
+def _open_fold(spec: ExperimentSpec, fold: FoldSpec) -> Opened:
+    assert isinstance(spec.dataset, DatasetFormat), "every format derives from it"
+    folder = dataset_folder(spec.dataset)
+    images = open_fold(spec.dataset, fold, folder, workers=spec.workers)
+    check_several_classes(images.train, spec.dataset.splits.train)
+    return images.train, images.val, images.broken
 
 
 def open_split(
@@ -156,7 +177,8 @@ def open_split(
 
     Args:
         dataset: The dataset of a loaded spec.
-        split: The split's name.
+        split: The split's name. Those to train and to validate on are divided anew if the spec
+            names a fold.
         classes: The classes it must have, in label order; None takes those it has.
         root: Another folder of the same format, instead of the dataset's own.
 
@@ -164,8 +186,13 @@ def open_split(
         DatasetError: The dataset or the split is missing or damaged, or classes differ.
     """
     assert isinstance(dataset, DatasetFormat), "every format that a spec may name derives from it"
-    folder = Path(root) if root is not None else dataset_folder(dataset)
-    return dataset.open(folder, split, classes)
+    if root is not None:
+        return dataset.open(Path(root), split, classes)
+    folder, splits = dataset_folder(dataset), dataset.splits
+    if dataset.fold is None or split not in (splits.train, splits.val):
+        return dataset.open(folder, split, classes)
+    images = open_fold(dataset, dataset.fold, folder, classes)
+    return images.train if split == splits.train else images.val
 
 
 def open_labeled(
@@ -191,7 +218,10 @@ def open_labeled(
     everything = open_split(spec.dataset, split, None, root)
     where = f"{spec.dataset.path if root is None else root}: its split '{split}'"
     check_known_classes(where, everything.classes, classes)
-    source, _ = clean(everything, spec.dataset.broken, spec.workers)
+    if everything.origin is not None:  # folds are of images that can be read
+        source = everything
+    else:
+        source, _ = clean(everything, spec.dataset.broken, spec.workers)
     return source if source.classes == classes else Relabeled(source, classes)
 
 

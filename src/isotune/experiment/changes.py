@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from isotune.errors import SpecError
@@ -42,13 +43,28 @@ def check_changes(before: ExperimentSpec, after: ExperimentSpec) -> None:
     Raises:
         SpecError: a field has changed that may not change.
     """
+    for name, old, new in differences(before, after, MAY_CHANGE):
+        raise SpecError(
+            f"{name}: is {new!r}, but the run was started with {old!r}: it would be another"
+            f" experiment. What may change: {', '.join(MAY_CHANGE)}."
+        )
+
+
+def differences(
+    before: ExperimentSpec, after: ExperimentSpec, ignored: Sequence[str] = ()
+) -> Iterator[tuple[str, Any, Any]]:
+    """Yields the names of fields that differ, with both values, sorted by name.
+
+    Args:
+        before: A spec.
+        after: Another one.
+        ignored: Names of fields that may differ, with all fields inside them.
+    """
     old, new = _fields(dump_spec(before)), _fields(dump_spec(after))
     for name in sorted(old.keys() | new.keys()):
-        if old.get(name) != new.get(name) and not _may_change(name):
-            raise SpecError(
-                f"{name}: is {new.get(name)!r}, but the run was started with {old.get(name)!r}: it"
-                f" would be another experiment. What may change: {', '.join(MAY_CHANGE)}."
-            )
+        within = any(name == field or name.startswith(f"{field}.") for field in ignored)
+        if old.get(name) != new.get(name) and not within:
+            yield name, old.get(name), new.get(name)
 
 
 def schedule_change(
@@ -75,10 +91,6 @@ def schedule_change(
         f" {lengths[1]} epochs long instead of {lengths[0]};"
         f" --set schedule.epochs={lengths[0]} would keep its course, with {old:.3g} now."
     )
-
-
-def _may_change(name: str) -> bool:
-    return any(name == field or name.startswith(f"{field}.") for field in MAY_CHANGE)
 
 
 def _fields(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:

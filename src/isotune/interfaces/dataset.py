@@ -34,6 +34,10 @@ def class_counts(labels: Labels, classes: int) -> NDArray[np.int64]:
     return np.bincount(labels, minlength=classes)
 
 
+class NoSplitError(DatasetError):
+    """A dataset does not have the split that is asked for; it may have others, or none at all."""
+
+
 @dataclass(frozen=True)
 class Batch:
     """A batch as the core passes it to a backend.
@@ -89,6 +93,19 @@ class Normalization:
     std: tuple[float, float, float]
 
 
+@dataclass(frozen=True)
+class Origin:
+    """Where the images of a fold are among those of all folds.
+
+    Attributes:
+        source: The images of all folds.
+        indices: Where N of them are in `source`: int64, shape (N,).
+    """
+
+    source: ImageSource
+    indices: NDArray[np.int64]
+
+
 class ImageSource(ABC):
     """One split of a dataset: which images, with which labels. Implemented by the core.
 
@@ -98,6 +115,10 @@ class ImageSource(ABC):
             may have several labels.
         groups: Number of each image's group, such as a patient or a camera: int32, shape
             (len(self),); None if there are none. Splits never divide a group.
+        group_names: Names of the groups, by their numbers; None if a number means the same group
+            in all splits of the dataset.
+        origin: Where the images of a fold are among those of all folds, with which they have their
+            augmentation and cached features in common; None for other images.
         always_readable: Whether no image can be broken, so that none must be decoded to check.
         cheap: Whether loading an image is so fast that caching is pointless.
     """
@@ -107,6 +128,8 @@ class ImageSource(ABC):
     classes: tuple[str, ...]
     labels: Labels
     groups: NDArray[np.int32] | None = None
+    group_names: tuple[str, ...] | None = None
+    origin: Origin | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -193,7 +216,8 @@ class DatasetFormat(DatasetSpec):
             classes: The classes it must have, in label order; None takes those it has.
 
         Raises:
-            DatasetError: The split is missing or damaged, or classes differ.
+            NoSplitError: The dataset has no such split.
+            DatasetError: The split is damaged, or classes differ.
         """
 
     def open_all(self, folder: Path, classes: tuple[str, ...] | None = None) -> ImageSource:

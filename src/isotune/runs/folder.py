@@ -45,6 +45,9 @@ from isotune.storage.locks import open_lock, read_owner, try_lock, write_owner
 from isotune.storage.paths import is_new_or_empty
 from isotune.storage.untrusted import append_regular, refuse_link
 
+CROSS_VALIDATION = "cross-validation.json"
+"""The file by which the folder of a cross-validation is known, which has a run for each fold."""
+
 LARGEST_SPEC, LARGEST_SUMMARY, LARGEST_METRICS = 1 << 18, 4 << 20, 48 << 20
 """Largest sizes of files in bytes, far above those of any run."""
 
@@ -69,11 +72,11 @@ class RunFolder:
             RunError: the folder is in use, or cannot be written.
         """
         try:
-            folder = cls(path or _new_folder(spec.name, backend))
+            folder = cls(path or new_folder(spec.name, backend))
             folder._refuse_used()
             folder.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise _unwritable(path or Path("runs"), error) from error
+            raise unwritable(path or Path("runs"), error) from error
         folder.claim()
         try:
             folder._refuse_used()  # another process may have been faster
@@ -96,12 +99,12 @@ class RunFolder:
         try:
             lock = open_lock(self.path / LOCK)
         except OSError as error:
-            raise _unwritable(self.path / LOCK, error) from error
+            raise unwritable(self.path / LOCK, error) from error
         try:
             self._take(lock)
         except OSError as error:
             os.close(lock)
-            raise _unwritable(self.path, error) from error
+            raise unwritable(self.path, error) from error
         except BaseException:
             os.close(lock)
             raise
@@ -141,7 +144,13 @@ class RunFolder:
         try:
             (path / SPEC).lstat()
         except (FileNotFoundError, NotADirectoryError, ValueError):
-            raise RunError(f"{path}: is not the folder of a run (it has no {SPEC}).") from None
+            advice = ""
+            with suppress(OSError, ValueError):
+                (path / CROSS_VALIDATION).lstat()
+                advice = f" It is a cross-validation's; {path / 'fold-1'} is that of its first run."
+            raise RunError(
+                f"{path}: is not the folder of a run (it has no {SPEC}).{advice}"
+            ) from None
         except OSError as error:
             raise RunError(f"{path}: cannot be read: {error.strerror}.") from error
         return cls(path)
@@ -191,7 +200,7 @@ class RunFolder:
         try:
             append_regular(path, _line(metrics).encode())
         except OSError as error:
-            raise _unwritable(path, error) from error
+            raise unwritable(path, error) from error
 
     def write_metrics(self, history: Iterable[EpochMetrics]) -> None:
         """Replaces the lines of ``metrics.jsonl`` with those of these epochs.
@@ -242,7 +251,7 @@ class RunFolder:
         try:
             write_atomically(self.path / name, text)
         except OSError as error:
-            raise _unwritable(self.path / name, error) from error
+            raise unwritable(self.path / name, error) from error
 
     def _take(self, lock: int) -> None:
         if not try_lock(lock):
@@ -268,7 +277,8 @@ class RunFolder:
                 (self.path / name).unlink()
 
 
-def _unwritable(path: Path, error: OSError) -> RunError:
+def unwritable(path: Path, error: OSError) -> RunError:
+    """Returns the error about a file or folder that cannot be written, or is something else."""
     reason = error.strerror or str(error)
     if reason.startswith("is "):  # a link, say
         return unusable(Path(error.filename or path), error)
@@ -279,7 +289,7 @@ def _line(metrics: EpochMetrics) -> str:
     return json.dumps(metrics.as_json()) + "\n"
 
 
-def _new_folder(name: str, backend: str) -> Path:
+def new_folder(name: str, backend: str) -> Path:
     """Creates a folder in ``runs`` that no other process has, and returns its path."""
     stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
     path = Path("runs") / f"{name}-{backend}-{stamp}"

@@ -9,19 +9,22 @@ of the fold predicts for the images that it was not trained on. Its tensors, for
     labels         int32, (N,)            or float32, (N, classes), as in ImageSource
     predicted      the same               as in Evaluation
     probabilities  float32, (N, classes)
-    images         uint8                  JSON: [name, digest] of each image, as in images.jsonl
+    text           uint8                  JSON: see below
 
-The metadata hold the version, the names of the classes, and the metrics, as JSON.
+The JSON has the keys ``format``; ``classes``, their names; ``metrics``, values by name, null where
+undefined; and ``images``, the name and the digest of each, as in images.jsonl. The metadata of the
+format are not used, since the library writes them in an order that changes.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,11 +33,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from isotune.errors import RunError
 from isotune.interfaces.dataset import Labels
 from isotune.runs.read import damaged, read_bytes, unusable
-from isotune.storage.atomic import write_atomically
+from isotune.storage.atomic import is_draft_of, write_atomically
 from isotune.storage.untrusted import refuse_link
 
 FOLDER = "predictions"
 FORMAT = "isotune-out-of-fold-1"
+
+_DRAFT = re.compile(r"\.(fold-[0-9]+\.safetensors)\.[0-9]+\.[0-9a-f]+")
+"""Temporary name of a file."""
 
 LARGEST = 1 << 34
 """Largest size of a file in bytes."""
@@ -113,26 +119,26 @@ def write_predictions(folder: Path, number: int, predictions: FoldPredictions) -
     from safetensors.numpy import save
 
     path = predictions_path(folder, number)
-    images = json.dumps(list(zip(predictions.names, predictions.digests, strict=True)))
+    text = {
+        "format": FORMAT,
+        "classes": predictions.classes,
+        "metrics": {
+            name: value if math.isfinite(value) else None
+            for name, value in predictions.metrics.items()
+        },
+        "images": list(zip(predictions.names, predictions.digests, strict=True)),
+    }
     tensors = {
         "positions": predictions.positions,
         "labels": predictions.labels,
         "predicted": predictions.predicted,
         "probabilities": predictions.probabilities,
-        "images": np.frombuffer(images.encode(), np.uint8),
-    }
-    metrics = {
-        name: value if math.isfinite(value) else None for name, value in predictions.metrics.items()
-    }
-    metadata = {
-        "format": FORMAT,
-        "classes": json.dumps(predictions.classes),
-        "metrics": json.dumps(metrics),
+        "text": np.frombuffer(json.dumps(text).encode(), np.uint8),
     }
     try:
         path.parent.mkdir(exist_ok=True)
         contiguous = {name: np.ascontiguousarray(value) for name, value in tensors.items()}
-        write_atomically(path, save(contiguous, metadata))
+        write_atomically(path, save(contiguous))
     except OSError as error:
         raise RunError(f"{path}: cannot be written: {error.strerror or error}.") from error
 
@@ -187,9 +193,25 @@ def read_predictions(folder: Path, number: int) -> FoldPredictions:
         raise damaged(path, str(error)) from error
 
 
-class _Metadata(BaseModel):
+def remove_temporaries(folder: Path) -> None:
+    """Removes predictions that killed processes were writing.
+
+    Only the process that has claimed the cross-validation may call it.
+
+    Raises:
+        RunError: The folder that they are in is a link.
+        OSError: They cannot be removed.
+    """
+    inside = predictions_path(folder, 1).parent
+    for entry in list(inside.iterdir()) if inside.is_dir() else []:
+        if (draft := _DRAFT.fullmatch(entry.name)) and is_draft_of(entry.name, draft[1]):
+            entry.unlink(missing_ok=True)
+
+
+class _Text(BaseModel):
     model_config = ConfigDict(strict=True)
 
+    format: Literal["isotune-out-of-fold-1"]
     classes: list[str] = Field(min_length=1)
     metrics: dict[str, float | None]
     images: list[Annotated[list[str], Field(min_length=2, max_length=2)]]
@@ -201,14 +223,17 @@ def _parsed(data: bytes) -> FoldPredictions:
     Raises:
         ValueError: It is damaged, as are the other errors.
     """
-    tensors, metadata = _tensors(data)
-    parts = {"classes": metadata["classes"], "metrics": metadata["metrics"]}
-    parts["images"] = tensors["images"].tobytes().decode()
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
     try:
+        tensors = load(data)
         # Not by pydantic, which refuses what os.fsdecode makes of names that are not text.
-        text = _Metadata.model_validate({name: json.loads(part) for name, part in parts.items()})
+        text = _Text.model_validate(json.loads(tensors["text"].tobytes()))
+    except SafetensorError as error:
+        raise ValueError(f"it does not hold tensors: {error}") from error
     except ValidationError as error:
-        raise ValueError("its classes, metrics or names are not what they should be") from error
+        raise ValueError("its version, classes, metrics or names are wrong") from error
     result = FoldPredictions(
         classes=tuple(text.classes),
         positions=tensors["positions"],
@@ -221,21 +246,6 @@ def _parsed(data: bytes) -> FoldPredictions:
     )
     _check_arrays(result)
     return result
-
-
-def _tensors(data: bytes) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
-    from safetensors import SafetensorError
-    from safetensors.numpy import load
-
-    try:
-        tensors = load(data)
-    except SafetensorError as error:
-        raise ValueError(f"it does not hold tensors: {error}") from error
-    size = int.from_bytes(data[:8], "little")
-    metadata = json.loads(data[8 : 8 + size]).get("__metadata__", {})
-    if metadata.get("format") != FORMAT:
-        raise ValueError(f"its format is not {FORMAT}")
-    return tensors, metadata
 
 
 def _check_arrays(part: FoldPredictions) -> None:

@@ -17,6 +17,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from isotune.spec.base import SpecModel, model_registry, schema_reference
+from isotune.spec.fold import FoldSpec
 from isotune.spec.split import SplitSpec
 from isotune.spec.values import AsFileName, Digest, Url
 
@@ -54,6 +55,7 @@ class DatasetSpec(SpecModel):
         splits: Names of the splits, of a dataset that has them.
         split: How to divide a dataset without splits, such as one folder of class folders, into
             ``train``, ``val`` and ``test``; null for one that has splits.
+        fold: Divides the images anew for a cross-validation; null takes the splits as they are.
         broken: What to do about images that cannot be read: stop with an error, or skip them.
         duplicates: What to do about images that have the same content in both splits: say so,
             stop with an error, or ignore them.
@@ -72,6 +74,7 @@ class DatasetSpec(SpecModel):
     sha256: Digest | None = None
     splits: Splits = Splits()
     split: SplitSpec | None = None
+    fold: FoldSpec | None = None
     broken: Literal["error", "skip"] = "error"
     duplicates: Literal["warn", "error", "ignore"] = "warn"
     max_pixels: Annotated[int, Field(ge=1)] = MAX_PIXELS

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
+from typing_extensions import assert_never
 
 from isotune.spec.base import SpecModel
 
@@ -34,3 +35,12 @@ class FoldSpec(SpecModel):
         if self.number > self.folds:
             raise ValueError(f"number should be 1 to {self.folds}, the number of folds")
         return self
+
+    @property
+    def grouped(self) -> bool:
+        """Whether groups stay together."""
+        if self.by == "group":
+            return True
+        if self.by == "label":
+            return False
+        assert_never(self.by)

@@ -112,7 +112,7 @@ def test_too_few_images_or_groups_of_a_class_are_named() -> None:
                        r"class 'd' has 2\."):  # fmt: skip
         fold_numbers(source, FoldSpec(number=1, folds=3))
     grouped = FoldSpec(number=1, folds=2, by="group")
-    with pytest.raises(DatasetError, match="is 'group', but the dataset has no groups"):
+    with pytest.raises(DatasetError, match="the images have no groups"):
         fold_numbers(source, grouped)
     source.groups = np.where(labels == 4, 0, np.arange(len(labels))).astype(np.int32)
     with pytest.raises(DatasetError, match=r"2 folds need as many groups .*: class 'e' has 1"):

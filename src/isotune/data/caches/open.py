@@ -44,10 +44,15 @@ def open_stores(spec: ExperimentSpec, train: ImageSource, val: ImageSource) -> P
             sizes.append(min(missing, bound // 2))
             room[kind] -= sizes[kind]
             missing -= sizes[kind]
-        val_store = PixelStore(len(val), *sizes)
+        val_store = PixelStore(_numbers(val), *sizes)
     if not train.cheap and (spec.epochs > 1 or spec.sampler == "balanced"):
-        train_store = PixelStore(len(train), *room)
+        train_store = PixelStore(_numbers(train), *room)
     return PixelCaches(train_store, val_store)
+
+
+def _numbers(source: ImageSource) -> int:
+    """Returns how many numbers the images may have by which they are cached."""
+    return len(source if source.origin is None else source.origin.source)
 
 
 def _evaluations(spec: ExperimentSpec) -> int:

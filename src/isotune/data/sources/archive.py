@@ -28,7 +28,7 @@ from isotune.data.folders import (
 from isotune.data.names import Names
 from isotune.data.sources.encoded import EncodedSource
 from isotune.errors import DatasetError, nearest
-from isotune.interfaces.dataset import DatasetFormat, ImageSource
+from isotune.interfaces.dataset import DatasetFormat, ImageSource, NoSplitError
 from isotune.spec.dataset import MAX_PIXELS
 from isotune.storage.paths import is_dir, is_file
 
@@ -58,7 +58,7 @@ class ArchiveDataset(DatasetFormat):
         tree = Tree(members.names)
         inside = tree.find(split) if whole else (tree.find(split) or tree.innermost())
         if inside is None:
-            raise DatasetError(f"{archive}: has no split '{split}'.{_what_there_is(tree, split)}")
+            raise NoSplitError(f"{archive}: has no split '{split}'.{_what_there_is(tree, split)}")
         return ArchiveSource(archive, members, tree, inside, classes, self.max_pixels)
 
     def open_all(self, folder: Path, classes: tuple[str, ...] | None = None) -> ImageSource:
@@ -208,7 +208,8 @@ def _find(root: Path, split: str | None) -> tuple[Path, bool]:
             raise DatasetError(f"{root}: has several archives of the split '{split}': {names}.")
     if len(archives) == 1:
         return archives[0], True
-    raise DatasetError(f"{root}: {_which_there_are(archives, split)}")
+    kind = DatasetError if split is None or not archives else NoSplitError
+    raise kind(f"{root}: {_which_there_are(archives, split)}")
 
 
 def _archives_in(folder: Path) -> list[Path]:

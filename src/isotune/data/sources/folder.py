@@ -21,7 +21,7 @@ from isotune.data.folders import (
 )
 from isotune.data.sources.encoded import EncodedSource
 from isotune.errors import DatasetError, nearest
-from isotune.interfaces.dataset import DatasetFormat, ImageSource
+from isotune.interfaces.dataset import DatasetFormat, ImageSource, NoSplitError
 from isotune.spec.dataset import MAX_PIXELS
 from isotune.storage.paths import is_dir
 
@@ -114,7 +114,7 @@ def _split_folder(root: Path, split: str | None) -> Path:
     for name in names:
         if one_form(name) == one_form(split):
             return root / name
-    raise DatasetError(f"{root}: has no split '{split}'.{_what_there_is(root, split, names)}")
+    raise NoSplitError(f"{root}: has no split '{split}'.{_what_there_is(root, split, names)}")
 
 
 def _what_there_is(root: Path, split: str, names: Sequence[str]) -> str:

@@ -30,7 +30,8 @@ class Relabeled(ImageSource):
         self.cheap = source.cheap
         self.classes = classes
         self.labels = _relabel(source.labels, np.array(positions, np.int32), len(classes))
-        self.groups = source.groups
+        self.groups, self.group_names = source.groups, source.group_names
+        self.origin = source.origin
 
     def load(self, index: int) -> Image.Image:
         """Decodes image `index`."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from isotune.interfaces.dataset import ImageSource
+from isotune.interfaces.dataset import ImageSource, Origin
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -25,6 +25,7 @@ class Subset(ImageSource):
         self.classes = source.classes
         self.labels = source.labels[self._indices]
         self.groups = None if source.groups is None else source.groups[self._indices]
+        self.group_names = source.group_names
 
     def load(self, index: int) -> Image.Image:
         """Decodes image `index` of the subset."""
@@ -57,3 +58,11 @@ class Subset(ImageSource):
             return super().fingerprints()
         fingerprints = self._source.fingerprints()
         return None if fingerprints is None else [*fingerprints, *map(str, self._indices.tolist())]
+
+
+class Fold(Subset):
+    """The images of `source` at `indices` as a part of a cross-validation's images."""
+
+    def __init__(self, source: ImageSource, indices: Sequence[int]) -> None:
+        super().__init__(source, indices)
+        self.origin = Origin(source, self._indices)

@@ -15,7 +15,7 @@ from isotune.data.tables.find import KINDS, FoundColumns, find_columns, find_tab
 from isotune.data.tables.index import read_images
 from isotune.data.tables.places import ImagePaths
 from isotune.errors import DatasetError
-from isotune.interfaces.dataset import DatasetFormat, ImageSource
+from isotune.interfaces.dataset import DatasetFormat, ImageSource, NoSplitError
 from isotune.spec.columns import Column, ColumnsSpec
 from isotune.spec.values import AsFileName
 from isotune.storage.paths import expanded
@@ -110,7 +110,7 @@ class TableSource(EncodedSource):
         skips = spec.broken == "skip"
         images = read_images(table, columns, spec, paths, split, classes, skips)
         self.names, self.classes, self.groups = images.names, images.classes, images.groups
-        self.labels = images.labels
+        self.labels, self.group_names = images.labels, images.group_names
         self.max_pixels = spec.max_pixels
         self.files = FolderFiles(paths.root, self.names, f"{table.path.name}/{split}")
         if classes is not None:
@@ -133,7 +133,7 @@ class TableSource(EncodedSource):
 def _check_splits(path: Path, split: str | None, columns: FoundColumns) -> None:
     """Checks that a table of the whole dataset has splits just when one of them is opened."""
     if split is not None and columns.split is None:
-        raise DatasetError(
+        raise NoSplitError(
             f"{path}: has no column of splits, in which to find '{split}': set"
             " dataset.split_column, or divide the table by dataset.split. Its columns are"
             f" {listed(columns.present)}."

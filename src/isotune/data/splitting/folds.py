@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from isotune.data.splitting.units import content_ranks, unit_numbers
+from isotune.data.splitting.units import find_units
 from isotune.errors import DatasetError
 from isotune.interfaces.dataset import ImageSource, Labels
 from isotune.randomness import Purpose, named_stream
@@ -22,7 +22,7 @@ def fold_numbers(source: ImageSource, spec: FoldSpec) -> NDArray[np.int32]:
     """Returns the fold of each image, from 1: int32, shape (len(source),).
 
     Identical images are in one fold, and with ``by: group`` so are those of a group. The result
-    does not depend on the names of images, nor on their order if all of them have digests.
+    does not depend on the order of images, nor on the names of those that have digests.
 
     Where every image is alone, folds differ by at most one image in all and, if each image has one
     class, in each class. Otherwise the largest units come first, and each goes to the fold that has
@@ -34,16 +34,12 @@ def fold_numbers(source: ImageSource, spec: FoldSpec) -> NDArray[np.int32]:
         DatasetError: A class has fewer different images, or groups, than there are folds; or there
             are no groups.
     """
-    groups = None
-    if spec.by == "group":
-        groups = source.groups
-        if groups is None:
-            raise DatasetError("dataset.fold.by: is 'group', but the dataset has no groups.")
-    digests = source.digests()
-    units = unit_numbers(len(source), digests, groups)
+    units = find_units(source, spec.grouped).units
     members = _Members(units, source.labels, len(source.classes))
     _check_enough(members, source.classes, spec)
-    words = _random_words(units, content_ranks(len(source), digests), spec)
+    # Units are numbered by their contents, so the numbers that they draw depend on nothing else.
+    random = named_stream(spec.seed, Purpose.FOLDS, spec.by).bit_generator
+    words = np.asarray(random.random_raw(len(members.sizes)), np.uint64)
     return _assigned(members, members.order(words), spec.folds)[units]
 
 
@@ -89,17 +85,6 @@ def _check_enough(members: _Members, classes: Sequence[str], spec: FoldSpec) -> 
     if few or len(members.sizes) < spec.folds:
         what = "; ".join(few) or f"there are {len(members.sizes)}"
         raise DatasetError(f"{spec.folds} folds need as many {thing} of each class: {what}.")
-
-
-def _random_words(
-    units: NDArray[np.int64], ranks: NDArray[np.int64], spec: FoldSpec
-) -> NDArray[np.uint64]:
-    """Returns a random number of each unit, which depends on what contents there are."""
-    first = np.full(units.max() + 1, len(units))
-    np.minimum.at(first, units, ranks)
-    places = np.argsort(np.argsort(first, kind="stable"), kind="stable")
-    words = named_stream(spec.seed, Purpose.FOLDS, spec.by).bit_generator.random_raw(len(first))
-    return np.asarray(words, np.uint64)[places]
 
 
 def _assigned(members: _Members, order: NDArray[np.int64], folds: int) -> NDArray[np.int32]:

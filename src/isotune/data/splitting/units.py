@@ -56,7 +56,7 @@ def find_units(source: ImageSource, grouped: bool = False) -> Units:
     Raises:
         DatasetError: Groups should stay together, and the images have none.
     """
-    contents = _known_contents(source)
+    contents = _contents(source)
     units = contents
     if grouped:
         if source.groups is None:
@@ -78,38 +78,7 @@ def find_units(source: ImageSource, grouped: bool = False) -> Units:
     )
 
 
-def unit_numbers(
-    count: int, digests: NDArray[np.uint8] | None, groups: NDArray[np.int32] | None
-) -> NDArray[np.int64]:
-    """Returns the unit of each image, from 0: int64, shape (count,).
-
-    Identical images are in one unit, and so are all images of a group; an image in two groups
-    unites them.
-
-    Args:
-        count: Number of images.
-        digests: Digests of the images: uint8, shape (count, 16), zeros for an image that cannot be
-            read; None if there are none, so that no image is known to be identical to another.
-        groups: Number of each image's group, shape (count,); None if groups do not matter.
-    """
-    contents = _contents(count, digests)
-    return contents if groups is None else _joined(contents, groups)
-
-
-def content_ranks(count: int, digests: NDArray[np.uint8] | None) -> NDArray[np.int64]:
-    """Returns the position of each image in an order that depends on its content only.
-
-    Images without a digest come in their own order.
-    """
-    if digests is None:
-        return np.arange(count, dtype=np.int64)
-    high, low = np.ascontiguousarray(digests).view(">u8").T
-    ranks = np.empty(count, np.int64)
-    ranks[np.lexsort((low, high))] = np.arange(count)
-    return ranks
-
-
-def _known_contents(source: ImageSource) -> NDArray[np.int64]:
+def _contents(source: ImageSource) -> NDArray[np.int64]:
     """Returns the position of each image's digest among all sorted digests."""
     digests = source.digests()
     digests = np.zeros((len(source), DIGEST), np.uint8) if digests is None else digests.copy()
@@ -128,16 +97,6 @@ def _by_content(units: NDArray[np.int64], contents: NDArray[np.int64]) -> NDArra
     np.minimum.at(smallest, units, contents)
     result: NDArray[np.int64] = np.argsort(np.argsort(smallest))[units]
     return result
-
-
-def _contents(count: int, digests: NDArray[np.uint8] | None) -> NDArray[np.int64]:
-    if digests is None:
-        return np.arange(count, dtype=np.int64)
-    words = np.ascontiguousarray(digests).view(np.uint64)
-    numbers = _numbered(words)
-    unknown = np.flatnonzero(~words.any(axis=1))
-    numbers[unknown] = numbers.max(initial=-1) + 1 + np.arange(len(unknown))
-    return _numbered(numbers)
 
 
 def _joined(contents: NDArray[np.int64], groups: NDArray[np.int32]) -> NDArray[np.int64]:

@@ -16,6 +16,7 @@ from isotune.data.tables.labels import LabelFault, RowLabels, row_labels
 from isotune.data.tables.places import ImagePaths, PathFault
 from isotune.data.tables.table import Faults, Table, Value
 from isotune.errors import DatasetError, nearest
+from isotune.interfaces.dataset import NoSplitError
 from isotune.spec.columns import ColumnsSpec
 
 log = logging.getLogger(__name__)
@@ -33,12 +34,14 @@ class TableImages:
         classes: Class names, in label order.
         labels: As those of an image source.
         groups: Numbers of their groups: int32, shape (N,); None if the table has none.
+        group_names: Names of the groups, by their numbers; None if the table has none.
     """
 
     names: list[str]
     classes: tuple[str, ...]
     labels: NDArray[np.int32] | NDArray[np.float32]
     groups: NDArray[np.int32] | None
+    group_names: tuple[str, ...] | None
 
 
 def read_images(
@@ -84,7 +87,7 @@ def read_images(
         kept = np.delete(np.arange(len(names)), repeated)
         names = [names[row] for row in kept.tolist()]
         labels, groups = labels[kept], None if groups is None else groups[kept]
-    return TableImages(names, found, labels, groups)
+    return TableImages(names, found, labels, groups, rows.group_names)
 
 
 class _Rows:
@@ -133,15 +136,20 @@ class _Rows:
         text = one_form(_one_text(cell, "group"))
         return self._group_codes.setdefault(text, len(self._group_codes))
 
-    def _no_split(self, split: str) -> DatasetError:
+    def _no_split(self, split: str) -> NoSplitError:
         names = sorted(map(str, self._splits))
         shown = ", ".join(f"'{name}'" for name in names[:_SHOWN])
         more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-        return DatasetError(
+        return NoSplitError(
             f"{self._table.path}: has no split '{split}' in its column '{self._columns.split}'."
             f"{nearest(split, names)} It has {shown}{more}; dataset.splits names those to train"
             " and to validate on."
         )
+
+    @property
+    def group_names(self) -> tuple[str, ...] | None:
+        """Names of the groups, by their numbers."""
+        return None if self._columns.group is None else tuple(self._group_codes)
 
     def repeated(self) -> list[int]:
         """Returns the rows that repeat another. The same path with other labels is a fault."""

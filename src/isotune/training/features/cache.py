@@ -1,13 +1,38 @@
-"""The features of a split's images; each view of them is computed once."""
+"""The features of a split's images; each view of them is computed once.
+
+The folds of a cross-validation share the views of all their images: whichever fold needs one first
+computes and stores it, and the others take their rows of it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
 
 from isotune.data.batches import Batches
 from isotune.training.accumulator import Stopwatch
 from isotune.training.features.extraction import Extractor
 from isotune.training.features.store import Draft, FeatureStore, Rows
+
+
+@dataclass(frozen=True)
+class View:
+    """Features of the images of a source as they are in one epoch.
+
+    Attributes:
+        rows: Features of these images, or of those of all folds.
+        indices: Where the images are in `rows`; None if they are all of it.
+    """
+
+    rows: Rows
+    indices: NDArray[np.int64] | None
+
+    def take(self, images: NDArray[np.int64]) -> Rows:
+        """Returns a copy of the features of some images, given their indices in the source."""
+        return self.rows[images if self.indices is None else self.indices[images]]
 
 
 class FeatureCache:
@@ -18,6 +43,10 @@ class FeatureCache:
         batches: The images.
         store: Keeps features.
         key: Names a view's features; None where later runs must not reuse them.
+        views: Number of views for which there must be room, or none is cached.
+
+    Attributes:
+        shared: Whether the features are those of all folds, for other folds to use.
     """
 
     def __init__(
@@ -26,15 +55,22 @@ class FeatureCache:
         batches: Batches,
         store: FeatureStore,
         key: Callable[[Batches, int], str | None],
+        views: int = 1,
     ) -> None:
+        images, origin = batches.unshuffled(), batches.source.origin
+        self.shared = origin is not None and key(images.of_all_folds(), 0) is not None
+        self._indices = origin.indices if origin is not None and self.shared else None
+        if self.shared:
+            images = images.of_all_folds()
         self._extractor = extractor
-        self._batches = batches.unshuffled().regrouped(extractor.batch_size)
+        self._batches = images.regrouped(extractor.batch_size)
         self._store = store
         self._key = key
-        self._views: dict[int, Rows] = {}
+        self._required = views
+        self._views: dict[int, View] = {}
         self._too_large = False
 
-    def view(self, view: int, waiting: Stopwatch) -> Rows | None:
+    def view(self, view: int, waiting: Stopwatch) -> View | None:
         """Returns the features of all images as they are in epoch `view`, in the source's order.
 
         None means that there is no room for them.
@@ -54,7 +90,7 @@ class FeatureCache:
             if rows is None:
                 self._too_large = True
                 return None
-            self._views[view] = rows
+            self._views[view] = View(rows, self._indices)
         return self._views.get(view)
 
     def _computed(self, view: int, waiting: Stopwatch) -> Draft | None:
@@ -63,7 +99,8 @@ class FeatureCache:
         try:
             for batch in self._extractor.features(waiting.timing(self._batches.epoch(view))):
                 if draft is None:
-                    draft = self._store.draft((self._batches.size, *batch.features.shape[1:]))
+                    shape = (self._batches.size, *batch.features.shape[1:])
+                    draft = self._store.draft(shape, self._required)
                     if draft is None:
                         return None
                 draft.rows[start : start + len(batch)] = batch.features

@@ -60,7 +60,10 @@ def plan_strategies(session: Session, model: Any, first: FreezePlan) -> Strategi
         return Strategies(whole, None, cut, None)
     # A third party's code may be random or change from run to run, and leave no sign of it.
     features = partial(CachedFeatures, session, model, cut, reusable=not foreign)
-    description = _describe(session.training_batches().random, spec.cache.views)
+    batches = session.training_batches()
+    description = _describe(batches.random, spec.cache.views)
+    if not foreign and batches.source.origin is not None:
+        description += ", for all folds together"
     return Strategies(whole, features, cut, description)
 
 

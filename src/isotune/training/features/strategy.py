@@ -14,11 +14,11 @@ from isotune.interfaces.dataset import DeviceBatch, FeatureBatch, Labels
 from isotune.interfaces.freezing import FreezePlan
 from isotune.training.accumulator import Stopwatch
 from isotune.training.evaluation import Evaluation, LabelBatches, assess, collect_labels, logits_of
-from isotune.training.features.cache import FeatureCache
+from isotune.training.features.cache import FeatureCache, View
 from isotune.training.features.cut import Cut
 from isotune.training.features.extraction import Extractor, even_batch, regrouped, without_first
 from isotune.training.features.key import FeatureKeys
-from isotune.training.features.store import FeatureStore, Rows
+from isotune.training.features.store import FeatureStore
 from isotune.training.session import Session
 from isotune.training.strategy import Strategy
 
@@ -49,11 +49,15 @@ class CachedFeatures(Strategy):
         self.trainer = backend.trainer(self._head, session.plan)
         self._train = session.training_batches()
         self._val = session.validation_batches()
-        batch_size = even_batch(len(self._train.source), backend.inference_batch_size())
+        origin = self._train.source.origin
+        images = self._train.source if origin is None else origin.source
+        batch_size = even_batch(len(images), backend.inference_batch_size())
         self._extractor = Extractor(session, model, batch_size)
         store = FeatureStore(spec.cache.memory * MEBIBYTE // 4, spec.cache.disk * MEBIBYTE)
         key = self._keys(batch_size) if reusable else _no_key
-        self._train_cache = FeatureCache(self._extractor, self._train, store, key)
+        # Other folds will need the new view of every epoch, too, and one for validation.
+        views = 1 if origin is None or spec.cache.views is not None else spec.epochs + 1
+        self._train_cache = FeatureCache(self._extractor, self._train, store, key, views)
         self._val_cache = FeatureCache(self._extractor, self._val, store, key)
 
     def freeze(self, plan: FreezePlan) -> None:
@@ -66,23 +70,23 @@ class CachedFeatures(Strategy):
     ) -> Iterator[DeviceBatch]:
         """Yields the features of an epoch's images, in its order, from batch `start` on."""
         view, first = self._view(epoch), start * self._session.spec.batch_size
-        rows = None if view is None else self._train_cache.view(view, waiting)
-        if rows is None:
+        cached = None if view is None else self._train_cache.view(view, waiting)
+        if cached is None:
             batches = self._computed(view, epoch, first, waiting)
         else:
             order = self._train.order(epoch)[: self._train.size]
-            batches = self._gathered(rows, order[first:])
+            batches = self._gathered(cached, order[first:])
         return self._session.backend.dataset.feed_features(collect_labels(batches, labels))
 
     def evaluate(self) -> Evaluation:
         """Evaluates the classifier on the features of the validation images."""
         labels = LabelBatches()
-        rows = self._val_cache.view(0, Stopwatch())
-        if rows is None:
+        cached = self._val_cache.view(0, Stopwatch())
+        if cached is None:
             images = self._val.regrouped(self._extractor.batch_size).epoch(0)
             batches = self._extractor.features(images)
         else:
-            batches = _slices(rows, self._val.source.labels)
+            batches = _slices(cached, self._val.source.labels)
         on_device = self._session.backend.dataset.feed_features(collect_labels(batches, labels))
         logits = np.concatenate(list(logits_of(self.trainer, on_device)))
         return assess(
@@ -106,11 +110,15 @@ class CachedFeatures(Strategy):
         backend.freezing.apply(self._model, self._freezing)
 
     def _view(self, epoch: int) -> int | None:
-        """Returns the epoch whose augmentation `epoch` reuses, or None if it has its own."""
+        """Returns the epoch whose augmentation `epoch` has, or None if no other needs it."""
         if not self._train.random:
             return 0
         views = self._session.spec.cache.views
-        return None if views is None else epoch % views
+        if views is None:
+            # Only a shuffled epoch has each image once, and so each in one view.
+            shuffled = self._session.spec.sampler == "shuffled"
+            return epoch if shuffled and self._train_cache.shared else None
+        return epoch % views
 
     def _computed(
         self, view: int | None, epoch: int, first: int, waiting: Stopwatch
@@ -127,11 +135,11 @@ class CachedFeatures(Strategy):
         features = self._extractor.features(waiting.timing(images))
         return regrouped(without_first(features, rest), self._session.spec.batch_size)
 
-    def _gathered(self, rows: Rows, order: NDArray[np.int64]) -> Iterator[FeatureBatch]:
+    def _gathered(self, view: View, order: NDArray[np.int64]) -> Iterator[FeatureBatch]:
         size, labels = self._session.spec.batch_size, self._train.source.labels
         for start in range(0, len(order), size):
             indices = order[start : start + size]
-            yield FeatureBatch(rows[indices], labels[indices])
+            yield FeatureBatch(view.take(indices), labels[indices])
 
     def _keys(self, batch_size: int) -> Callable[[Batches, int], str | None]:
         state = self._session.backend.state_adapter.export_model(self._model)
@@ -142,7 +150,7 @@ def _no_key(batches: Batches, view: int) -> None:
     return None
 
 
-def _slices(rows: Rows, labels: Labels) -> Iterator[FeatureBatch]:
-    for start in range(0, len(rows), EVAL_BATCH):
-        part = slice(start, start + EVAL_BATCH)
-        yield FeatureBatch(np.array(rows[part]), labels[part])
+def _slices(view: View, labels: Labels) -> Iterator[FeatureBatch]:
+    for start in range(0, len(labels), EVAL_BATCH):
+        part = np.arange(start, min(start + EVAL_BATCH, len(labels)))
+        yield FeatureBatch(view.take(part), labels[part])

@@ -1,0 +1,144 @@
+"""Cross-validates an experiment: a run for each fold, and predictions of all images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+from isotune.errors import SpecError
+from isotune.experiment.fold_runs import FoldRuns
+from isotune.plugins import Plugins
+from isotune.plugins import plugins as default_plugins
+from isotune.reports.folds import Statistics, fold_statistics
+from isotune.runs.cross_validation import MOST_FOLDS, CrossValidationFile, CrossValidationFolder
+from isotune.runs.folder import new_folder
+from isotune.runs.out_of_fold import OutOfFold
+from isotune.spec.experiment import ExperimentSpec
+from isotune.spec.load import SpecSource, dump_spec, load_spec
+
+
+@dataclass(frozen=True)
+class CrossValidation:
+    """A finished cross-validation.
+
+    Attributes:
+        path: Its folder.
+        spec: The spec of the folds, without a fold.
+        predictions: Out-of-fold predictions of all images, and the metrics of each fold.
+    """
+
+    path: Path
+    spec: ExperimentSpec
+    predictions: OutOfFold
+
+    @property
+    def runs(self) -> tuple[Path, ...]:
+        """The run folder of each fold."""
+        folder = CrossValidationFolder(self.path)
+        return tuple(folder.fold(number) for number in range(1, len(self.predictions.metrics) + 1))
+
+    @cached_property
+    def statistics(self) -> dict[str, Statistics]:
+        """Mean and standard deviation of each metric over the folds, by its name."""
+        return fold_statistics(self.predictions.metrics)
+
+
+def cross_validate(
+    spec: SpecSource,
+    *,
+    folds: int = 5,
+    by: Literal["label", "group"] = "label",
+    seed: int = 0,
+    backend: str | None = None,
+    device: str = "auto",
+    overrides: Iterable[str] = (),
+    output: str | Path | None = None,
+    observers: Sequence[object] = (),
+    plugins: Plugins = default_plugins,
+) -> CrossValidation:
+    """Trains an experiment once for each fold, on all images except the fold's.
+
+    The images are those of the splits to train and to validate on together, or all images of a
+    dataset without splits; :class:`isotune.spec.fold.FoldSpec` says how they are divided. Each
+    fold is a run of its own, whose best model then predicts the fold's images.
+
+    Called again with the folder of a cross-validation that was stopped or killed at any moment,
+    it goes on to the same bytes: folds that have ended are kept, and the one in progress is
+    resumed.
+
+    Args:
+        spec: As for :func:`isotune.run`.
+        folds: Number of folds, at least 2.
+        by: ``label`` gives every fold its share of each class; ``group`` in addition keeps groups
+            together.
+        seed: Selects the random assignment of images to folds, 0 to 2**63 - 1.
+        backend: Name of an installed backend; None takes the only one there is, or the one that
+            has trained the folds so far.
+        device: As for :func:`isotune.run`.
+        overrides: ``"optimizer.lr=0.01"``, as ``--set`` on the command line.
+        output: The folder: new, empty or that of the same cross-validation; by default
+            ``runs/NAME-BACKEND-TIME``.
+        observers: Objects with methods of :mod:`isotune.hookspecs`, notified of every run.
+        plugins: Where backends, backbones and observers are found.
+
+    Raises:
+        SpecError: The spec is wrong, or there are fewer than two folds.
+        DatasetError: A class has too few images or groups for so many folds.
+        RunError: The folder is that of another cross-validation, or of something else.
+        IsotuneError: As for :func:`isotune.run`.
+    """
+    loaded = load_spec(spec, overrides)
+    if loaded.dataset.fold is not None:
+        raise SpecError("dataset.fold: is set, but a cross-validation sets it for each fold.")
+    if not 2 <= folds <= MOST_FOLDS:
+        raise SpecError(f"a cross-validation has 2 to {MOST_FOLDS:,} folds, not {folds}.")
+    if output == "":  # Path("") would be the working directory
+        raise SpecError("output: is empty; name a new or empty folder, or leave it out.")
+    begun = output is not None and CrossValidationFolder.is_one(Path(output))
+    if backend is None and not begun:
+        backend = plugins.only_usable()
+    where = Path(output) if output is not None else new_folder(loaded.name, str(backend))
+    folder = CrossValidationFolder(where)
+    if backend is None:
+        backend = folder.description().backend
+    description = CrossValidationFile(
+        backend=backend, folds=folds, by=by, seed=seed, spec=dump_spec(loaded)
+    )
+    runs = FoldRuns(folder, description, loaded, device, observers, plugins)
+    return CrossValidation(where, loaded, runs.run())
+
+
+def resume_cross_validation(
+    path: str | Path,
+    *,
+    backend: str | None = None,
+    device: str = "auto",
+    overrides: Iterable[str] = (),
+    observers: Sequence[object] = (),
+    plugins: Plugins = default_plugins,
+) -> CrossValidation:
+    """Continues a cross-validation, given its folder; see :func:`cross_validate`.
+
+    Args:
+        path: The folder.
+        backend: Name of a backend for what is left; None takes the one that trained so far.
+        device: As for :func:`isotune.run`.
+        overrides: Settings of :data:`isotune.experiment.fold_runs.MAY_CHANGE`.
+        observers: Objects with methods of :mod:`isotune.hookspecs`, notified of every run.
+        plugins: Where backends, backbones and observers are found.
+
+    Raises:
+        RunError: There is no cross-validation, or another process is training it.
+        SpecError: An override would make it another experiment.
+        IsotuneError: As for :func:`isotune.run`.
+    """
+    folder = CrossValidationFolder(Path(path))
+    before = folder.description()
+    spec = load_spec(before.spec, overrides)
+    changes = {"spec": dump_spec(spec), "backend": backend or before.backend}
+    description = before.model_copy(update=changes)
+    runs = FoldRuns(folder, description, spec, device, observers, plugins)
+    return CrossValidation(folder.path, spec, runs.run())

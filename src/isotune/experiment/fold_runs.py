@@ -1,0 +1,195 @@
+"""Runs of the folds of a cross-validation, and what their models predict."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import reduce
+from typing import Any
+
+import numpy as np
+
+from isotune.catalogue.entries import chosen_backbone
+from isotune.catalogue.resolve import resolve
+from isotune.data.images import open_labeled
+from isotune.errors import RunError
+from isotune.experiment.changes import differences
+from isotune.experiment.listed_images import listed_split
+from isotune.experiment.open import open_run
+from isotune.experiment.result import Run
+from isotune.experiment.resume import resume
+from isotune.experiment.run import run
+from isotune.plugins import Plugins
+from isotune.reports.folds import metrics_json, write_metrics_csv, write_predictions_csv
+from isotune.runs.cross_validation import (
+    METRICS_CSV,
+    METRICS_JSON,
+    PREDICTIONS_CSV,
+    CrossValidationFile,
+    CrossValidationFolder,
+)
+from isotune.runs.folder import RunFolder
+from isotune.runs.leftovers import SPEC
+from isotune.runs.out_of_fold import (
+    FoldPredictions,
+    OutOfFold,
+    predictions_path,
+    write_predictions,
+)
+from isotune.spec.experiment import ExperimentSpec
+from isotune.spec.load import dump_spec, load_spec
+
+MAY_CHANGE = (
+    "dataset.path",
+    "workers",
+    "cache.images",
+    "cache.memory",
+    "cache.disk",
+)
+"""Fields that another machine may need to change, which leave the folds that have ended as they
+are."""
+
+
+@dataclass(frozen=True)
+class FoldRuns:
+    """Trains the folds of a cross-validation that have not ended.
+
+    Attributes:
+        folder: The cross-validation's folder.
+        description: What it should be.
+        spec: The spec of the folds, without a fold.
+        device: As for :func:`isotune.run`.
+        observers: Notified of every run.
+        plugins: Where backends, backbones and observers are found.
+    """
+
+    folder: CrossValidationFolder
+    description: CrossValidationFile
+    spec: ExperimentSpec
+    device: str
+    observers: Sequence[object]
+    plugins: Plugins
+
+    @property
+    def numbers(self) -> range:
+        """Numbers of the folds."""
+        return range(1, self.description.folds + 1)
+
+    def run(self) -> OutOfFold:
+        """Trains what is left, and writes the metrics and predictions of all folds.
+
+        Raises:
+            IsotuneError: As :func:`isotune.cross_validate`.
+        """
+        with self.folder.claimed():
+            if self._has_begun():
+                self._check_same(self.folder.description())
+            try:
+                self.folder.describe(self.description)
+                for number in self.numbers:
+                    if not self._has_ended(number):
+                        self._predict(number, self._trained(number))
+                predictions = self.folder.predictions()
+                self._write(predictions)
+            finally:
+                if not self._has_begun():  # as a run that cannot start leaves no folder
+                    self.folder.remove()
+        return predictions
+
+    def _has_begun(self) -> bool:
+        return any(os.path.lexists(self.folder.fold(number)) for number in self.numbers)
+
+    def _check_same(self, before: CrossValidationFile) -> None:
+        for name in ("folds", "by", "seed"):
+            old, new = getattr(before, name), getattr(self.description, name)
+            if old != new:
+                raise RunError(
+                    f"{self.folder.path}: is a cross-validation whose {name} is {old!r}, not"
+                    f" {new!r}; name another folder."
+                )
+        for name, old, new in differences(load_spec(before.spec), self.spec, MAY_CHANGE):
+            raise RunError(
+                f"{self.folder.path}: is a cross-validation of another spec: {name} is {old!r}, not"
+                f" {new!r}; name another folder. What may change: {', '.join(MAY_CHANGE)}."
+            )
+
+    def _spec(self, number: int) -> ExperimentSpec:
+        dataset = self.spec.dataset.model_copy(update={"fold": self.description.fold(number)})
+        name = f"{self.spec.name}-fold-{number}"
+        return self.spec.model_copy(update={"dataset": dataset, "name": name})
+
+    def _has_ended(self, number: int) -> bool:
+        path = self.folder.fold(number)
+        ended = os.path.lexists(path / SPEC) and RunFolder(path).summary().state == "finished"
+        if ended:
+            self._check_run(number)
+        return ended and predictions_path(self.folder.path, number).exists()
+
+    def _check_run(self, number: int) -> None:
+        """Refuses a fold that was continued as another experiment."""
+        path, spec = self.folder.fold(number), self._spec(number)
+        entry = chosen_backbone(spec.backbone, self.description.backend, self.plugins)
+        for name, found, due in differences(
+            RunFolder(path).spec(), resolve(spec, entry), MAY_CHANGE
+        ):
+            raise RunError(
+                f"{path}: is no longer a run of this cross-validation: {name} is {found!r}, and"
+                f" should be {due!r}; remove the folder to train the fold again."
+            )
+
+    def _trained(self, number: int) -> Run:
+        path, backend = self.folder.fold(number), self.description.backend
+        if not os.path.lexists(path / SPEC):
+            return run(
+                self._spec(number),
+                backend=backend,
+                device=self.device,
+                output=path,
+                observers=self.observers,
+                plugins=self.plugins,
+            )
+        if RunFolder(path).summary().state == "finished":
+            return open_run(path, device=self.device, plugins=self.plugins)
+        self._check_run(number)
+        return resume(
+            path,
+            backend=backend,
+            device=self.device,
+            overrides=self._changes(),
+            observers=self.observers,
+            plugins=self.plugins,
+        )
+
+    def _changes(self) -> list[str]:
+        """Returns what the folds that are resumed are to take over."""
+        changes, fields = [], dump_spec(self.spec)
+        for name in MAY_CHANGE:
+            value: Any = reduce(dict.__getitem__, name.split("."), fields)
+            changes.append(f"{name}={json.dumps(value)}")
+        return changes
+
+    def _predict(self, number: int, trained: Run) -> None:
+        source = open_labeled(trained.spec, trained.classes)
+        assert source.origin is not None, "the run's spec names a fold"
+        evaluation = trained.evaluate_source(source)
+        listed = list(listed_split("val", source, trained.spec.dataset))
+        predictions = FoldPredictions(
+            classes=trained.classes,
+            positions=source.origin.indices,
+            names=[image.name for image in listed],
+            digests=[image.digest for image in listed],
+            labels=source.labels,
+            predicted=evaluation.predicted.astype(np.int32),
+            probabilities=evaluation.probabilities,
+            metrics=evaluation.metrics,
+        )
+        write_predictions(self.folder.path, number, predictions)
+
+    def _write(self, predictions: OutOfFold) -> None:
+        self.folder.write(METRICS_JSON, metrics_json(predictions))
+        with self.folder.opened(METRICS_CSV) as file:
+            write_metrics_csv(file, predictions)
+        with self.folder.opened(PREDICTIONS_CSV) as file:
+            write_predictions_csv(file, predictions)
