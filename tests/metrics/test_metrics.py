@@ -133,7 +133,7 @@ def test_each_classes_figures_are_those_of_scikit_learn(found: Evaluation) -> No
     precision, recall, f1, images = sklearn.precision_recall_fscore_support(
         found.labels, found.predicted, labels=classes, zero_division=np.nan
     )
-    figures = class_figures(found.confusion)
+    figures = class_figures(found)
     np.testing.assert_allclose(figures.precision, precision)
     np.testing.assert_allclose(figures.recall, recall)
     np.testing.assert_allclose(figures.f1, f1)

@@ -24,6 +24,13 @@ Checkpoint = Annotated[
         "--checkpoint", "-c", metavar="NAME", help="best, last, or a name such as step-00001560."
     ),
 ]
+Threshold = Annotated[
+    float | None,
+    typer.Option(
+        metavar="NUMBER",
+        help="Several labels: predict each from this probability on, not by the run's thresholds.",
+    ),
+]
 SpecName = Annotated[
     str, typer.Argument(metavar="SPEC", help="A YAML file, or the name of a recipe.")
 ]

@@ -12,23 +12,26 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast, overload
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import Self
 
 from isotune.data.images import evaluation_batches, open_labeled
 from isotune.data.inputs import ImageInput, InputSource, is_single
 from isotune.data.readable import Outcomes, readable_batches
 from isotune.data.sources.subset import Subset
-from isotune.errors import DatasetError
+from isotune.errors import DatasetError, SpecError
+from isotune.experiment.prediction import Prediction, ranked
 from isotune.interfaces.dataset import Batch, ImageSource
 from isotune.interfaces.trainer import TrainingPlan
+from isotune.metrics.thresholds import USUAL
 from isotune.spec.experiment import ExperimentSpec
 from isotune.training.evaluation import (
     FETCH_EVERY,
-    Evaluation,
+    AnyEvaluation,
     LabelBatches,
     assess,
     collect_labels,
+    joined,
 )
-from isotune.training.probabilities import probabilities, scores
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -40,9 +43,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-Prediction = list[tuple[str, float]]
-"""Classes and their probabilities, the most likely first."""
-
 
 class Classifier(ABC):
     """A trained model that predicts and is evaluated.
@@ -51,11 +51,14 @@ class Classifier(ABC):
         spec: The resolved spec of the experiment.
         classes: Class names, in label order.
         plan: How the model was trained.
+        threshold: Probability from which on every class is predicted, instead of the thresholds
+            that were chosen in training; None does not replace them.
     """
 
     spec: ExperimentSpec
     classes: tuple[str, ...]
     plan: TrainingPlan
+    threshold: float | None
 
     @property
     @abstractmethod
@@ -66,6 +69,11 @@ class Classifier(ABC):
     @abstractmethod
     def engine(self) -> str:
         """What computes, for people: ``torch on cpu``."""
+
+    @property
+    @abstractmethod
+    def chosen_thresholds(self) -> Sequence[float] | None:
+        """The thresholds that were chosen for the model's weights, in label order, if any were."""
 
     @property
     @abstractmethod
@@ -87,11 +95,44 @@ class Classifier(ABC):
         """
 
     @property
+    def thresholds(self) -> NDArray[np.float32] | None:
+        """Probability from which on each class is predicted: float32, shape (classes,).
+
+        None where an image has one label.
+        """
+        if not self.spec.dataset.multi_label:
+            return None
+        values: float | Sequence[float] | None = self.threshold or self.chosen_thresholds
+        if values is None:
+            rule = self.spec.threshold
+            values = rule if isinstance(rule, float) else USUAL
+        return np.broadcast_to(np.array(values, np.float32), (len(self.classes),))
+
+    def with_threshold(self, threshold: float) -> Self:
+        """Returns the same model, which predicts each class from this probability on.
+
+        Raises:
+            SpecError: The number is not between 0 and 1, or an image has one label.
+        """
+        if not self.spec.dataset.multi_label:
+            raise SpecError(
+                "threshold: is for images that may have several labels; this model predicts the"
+                " most likely class."
+            )
+        if not 0 < threshold < 1:
+            raise SpecError(f"threshold: is {threshold:g}, but should be between 0 and 1.")
+        return self._with(threshold)
+
+    @abstractmethod
+    def _with(self, threshold: float) -> Self:
+        """Returns a copy with this threshold."""
+
+    @property
     def input_spec(self) -> ExperimentSpec:
         """The spec whose validation transforms the images get before they are given."""
         return self.spec
 
-    def evaluate(self, split: str | None = None, data: str | Path | None = None) -> Evaluation:
+    def evaluate(self, split: str | None = None, data: str | Path | None = None) -> AnyEvaluation:
         """Evaluates the model on labeled images.
 
         Args:
@@ -105,7 +146,7 @@ class Classifier(ABC):
         """
         return self.evaluate_source(open_labeled(self.spec, self.classes, split, data))
 
-    def evaluate_source(self, source: ImageSource) -> Evaluation:
+    def evaluate_source(self, source: ImageSource) -> AnyEvaluation:
         """Evaluates the model on a source's images, at least one, in its order.
 
         Raises:
@@ -115,7 +156,7 @@ class Classifier(ABC):
         labels = LabelBatches()
         batches = evaluation_batches(source, self.input_spec, self.batch_size).epoch(0)
         logits = np.concatenate(list(self.logits_by_batch(collect_labels(batches, labels))))
-        return assess(logits, np.concatenate(labels), self.plan)
+        return assess(logits, joined(labels), self.plan, None, self.thresholds)
 
     @overload
     def predict(self, images: str | PathLike[str], top: int | None = None) -> Any: ...
@@ -143,8 +184,9 @@ class Classifier(ABC):
             top: Number of classes to return; None returns all.
 
         Returns:
-            Classes with their probabilities in [0, 1], the most likely first; for several images a
-            list of these, where those of a folder are in the order of ``isotune.find_images``.
+            Classes with their probabilities in [0, 1], the most likely first, as a list with the
+            attribute ``labels``, the names of the predicted classes; for several images a list of
+            these, where those of a folder are in the order of ``isotune.find_images``.
 
         Raises:
             DatasetError: an image cannot be read.
@@ -190,10 +232,7 @@ class Classifier(ABC):
 
     def ranked(self, logits: NDArray[np.float32], top: int | None) -> Iterator[Prediction]:
         """Yields the prediction of each row of logits: float32, shape (N, outputs)."""
-        # By logits: probabilities close to 1 may round to the same number.
-        orders = np.argsort(-scores(logits, self.plan.loss), axis=1, kind="stable")[:, :top]
-        for order, row in zip(orders, probabilities(logits, self.plan.loss), strict=True):
-            yield [(self.classes[label], float(row[label])) for label in order]
+        return ranked(logits, self.plan.loss, self.classes, self.thresholds, top)
 
     def show_predictions(self, count: int = 16, split: str | None = None) -> Figure:
         """Returns a figure of images with predictions, taken evenly from a split.
@@ -226,11 +265,20 @@ class Classifier(ABC):
         return mistakes_figure(self.mistakes(count, split))
 
     def show_confusion(self, split: str | None = None) -> Figure:
-        """Returns a figure of a split's confusion matrix; errors as of :meth:`show_predictions`."""
+        """Returns a figure of a split's confusion matrix; errors as of :meth:`show_predictions`.
+
+        Raises:
+            SpecError: An image may have several labels, so that there is no such matrix.
+        """
         from isotune.reports.confusion import confusion_figure
         from isotune.reports.drawing import check_matplotlib
 
         check_matplotlib()
+        if self.spec.dataset.multi_label:
+            raise SpecError(
+                f"{self.path}: its images may have several labels, so that none is confused with"
+                " another: `isotune evaluate` shows what is found and missed of each class."
+            )
         matrix = self.evaluate(split).confusion
         return confusion_figure(matrix, self.classes, self.spec.name, self._split(split))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,7 +28,11 @@ if TYPE_CHECKING:
 
 
 def explain_source(
-    run: Run, source: ImageSource, class_name: str | None = None, stage: str | None = None
+    run: Run,
+    source: ImageSource,
+    class_name: str | None = None,
+    stage: str | None = None,
+    labels: Sequence[int] | None = None,
 ) -> Iterator[Explanation]:
     """Yields the explanations of a source's images, in its order, computed in batches.
 
@@ -37,6 +41,7 @@ def explain_source(
         source: The images.
         class_name: The class to explain; None for each image's predicted class.
         stage: As for :func:`isotune.explaining.choose.choose_method`.
+        labels: The class of each image to explain, instead of a class for all of them.
 
     Raises:
         BackendError: The run's backend explains nothing, or the model has no such part.
@@ -57,10 +62,13 @@ def explain_source(
     for batch in evaluation_batches(source, run.spec, run.batch_size).epoch(0):
         (logits,) = run.logits_by_batch([batch])
         chosen, shares = predicted(logits, run.plan.loss), probabilities(logits, run.plan.loss)
-        labels = chosen if label is None else np.full(len(batch), label)
+        if labels is not None:
+            own = np.array(labels[position : position + len(batch)])
+        else:
+            own = chosen if label is None else np.full(len(batch), label)
         with isolated(run.backend):
             (fed,) = run.backend.dataset.feed([batch], normalization(run.spec))
-            weights = score_weights(labels, logits.shape[1], run.plan.loss)
+            weights = score_weights(own, logits.shape[1], run.plan.loss)
             _, height, width, _ = batch.images.shape
             heats = method.heat(explainer, run.model, fed, weights, (height, width))
         for row, heat in enumerate(heats):
@@ -69,7 +77,7 @@ def explain_source(
                 heat=enlarged(heat, height, width),
                 predicted=run.classes[chosen[row]],
                 probability=float(shares[row, chosen[row]]),
-                explained=run.classes[labels[row]] if method.explains_classes else None,
+                explained=run.classes[own[row]] if method.explains_classes else None,
                 method=method.name,
                 stage=method.stage,
                 identity=source.identify(position),
@@ -84,7 +92,8 @@ def explain_mistakes(run: Run, mistakes: Mistakes) -> list[Explanation]:
         IsotuneError: As of :func:`explain_source`.
     """
     source = open_labeled(run.spec, run.classes, mistakes.split)
-    return list(explain_source(run, Subset(source, mistakes.positions)))
+    shown = Subset(source, mistakes.positions)
+    return list(explain_source(run, shown, labels=mistakes.labels or None))
 
 
 def explanations_figure(
@@ -100,7 +109,7 @@ def explanations_figure(
     Raises:
         IsotuneError: As of :func:`explain_source`.
     """
-    from isotune.reports.examples import evenly
+    from isotune.reports.examples import evenly, listed
     from isotune.reports.explanations import explanation_figure
 
     everything: ImageSource
@@ -109,7 +118,9 @@ def explanations_figure(
     else:
         everything = InputSource(images, run.classes, run.spec.dataset.max_pixels)
     source = Subset(everything, evenly(len(everything), count))
-    labels = None if images is not None else [run.classes[label] for label in source.labels]
+    labels = (
+        None if images is not None else [listed(source.label_names(i)) for i in range(len(source))]
+    )
     found = list(explain_source(run, source, class_name, stage))
     return explanation_figure(found, run.spec.name, labels)
 

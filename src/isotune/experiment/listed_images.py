@@ -39,10 +39,11 @@ def listed_split(
     assert isinstance(dataset, DatasetFormat), "the images are open"
     folder = f"{root or dataset_folder(dataset)}{os.sep}"
     digests = source.digests()
-    for index, label in enumerate(source.labels.tolist()):
+    for index in range(len(source)):
+        labels = tuple(map(one_form, source.label_names(index)))
         yield ListedImage(
             split,
-            one_form(source.classes[label]),
+            labels[0] if source.labels.ndim == 1 else labels,
             one_form(source.name(index).removeprefix(folder)),
             "" if digests is None else digests[index].tobytes().hex(),
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -61,6 +61,7 @@ class Run(Classifier):
     head: str
     history: tuple[EpochMetrics, ...]
     best: EpochMetrics
+    threshold: float | None = None
 
     @property
     def path(self) -> Path:
@@ -72,6 +73,14 @@ class Run(Classifier):
         # One for all calls: a backend may have to compile its evaluation step.
         with isolated(self.backend):
             return self.backend.trainer(self.model, self.plan)
+
+    @property
+    def chosen_thresholds(self) -> tuple[float, ...] | None:
+        """The thresholds that the evaluation of the model's epoch has chosen."""
+        return self.best.thresholds
+
+    def _with(self, threshold: float) -> Run:
+        return replace(self, threshold=threshold)
 
     @property
     def engine(self) -> str:

@@ -17,7 +17,7 @@ from isotune.errors import SpecError
 from isotune.plugins import Plugins
 from isotune.plugins import plugins as default_plugins
 from isotune.reports.drawing import check_matplotlib
-from isotune.reports.examples import evenly
+from isotune.reports.examples import evenly, listed
 from isotune.reports.grid import Tile, grid
 from isotune.reports.numbers import count as counted
 from isotune.spec.experiment import ExperimentSpec
@@ -106,6 +106,8 @@ def _open(spec: ExperimentSpec, split: Part) -> ImageSource:
 def _tiles(
     source: ImageSource, batches: Batches, epoch: int, indices: NDArray[np.int64]
 ) -> list[Tile]:
-    names = [source.classes[label] for label in source.labels[indices]]
-    drawn = zip(indices.tolist(), repeats(indices).tolist(), names, strict=True)
-    return [Tile(batches.image(epoch, index, earlier), name) for index, earlier, name in drawn]
+    drawn = zip(indices.tolist(), repeats(indices).tolist(), strict=True)
+    return [
+        Tile(batches.image(epoch, index, earlier), listed(source.label_names(index)))
+        for index, earlier in drawn
+    ]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import cycle, islice
 from pathlib import Path
@@ -16,7 +17,7 @@ from isotune.experiment.classifier import Classifier
 from isotune.exporting.manifest import Flip, VerificationReport
 from isotune.exporting.model import ExportedModel
 from isotune.interfaces.dataset import Batch, ImageSource
-from isotune.training.evaluation import Evaluation, assess
+from isotune.training.evaluation import AnyEvaluation, assess
 from isotune.training.probabilities import scores
 
 TIMED = 5
@@ -72,18 +73,18 @@ def compare(run: Classifier, exported: ExportedModel, source: ImageSource) -> Co
     outputs = list(_outputs(exported, source, kept))
     logits = np.concatenate([each for each, _ in outputs])
     shares = np.concatenate([each for _, each in outputs])
-    after = assess(logits, before.labels, exported.plan)
+    after = assess(logits, before.labels, exported.plan, None, exported.thresholds)
     differences = np.abs(logits - before.logits).max(axis=1)
-    flips = {
-        index: _flip(index, run, before, after, source)
-        for index in np.flatnonzero(before.predicted != after.predicted).tolist()
-    }
+    flips = [
+        (index, _flip(index, label, run, before, after, source))
+        for index, *label in np.argwhere(before.predicted != after.predicted).tolist()
+    ]
     report = VerificationReport(
         images=len(logits),
         largest_difference=float(differences.max()),
         relative_difference=float((differences / scale).max()),
         largest_logit=float(np.abs(before.logits).max()),
-        flips=list(flips.values()),
+        flips=[flip for _, flip in flips],
         accuracy_before=before.accuracy,
         accuracy_after=after.accuracy,
         milliseconds=_milliseconds(exported, kept),
@@ -97,7 +98,7 @@ def compare(run: Classifier, exported: ExportedModel, source: ImageSource) -> Co
         batch_difference=_batch_difference(exported, kept[0], outputs[0][0], scale),
         sample=kept[0],
         sample_logits=outputs[0][0],
-        margins=tuple(flip.margin / scale[index] for index, flip in flips.items()),
+        margins=tuple(flip.margin / scale[index] for index, flip in flips),
     )
 
 
@@ -127,16 +128,26 @@ def _outputs(
 
 
 def _flip(
-    index: int, run: Classifier, before: Evaluation, after: Evaluation, source: ImageSource
+    index: int,
+    label: Sequence[int],
+    run: Classifier,
+    before: AnyEvaluation,
+    after: AnyEvaluation,
+    source: ImageSource,
 ) -> Flip:
-    first, second = before.predicted[index], after.predicted[index]
-    ranking = scores(before.logits[index : index + 1], run.plan.loss)[0]
-    return Flip(
-        image=_name(source, index),
-        before=run.classes[first],
-        after=run.classes[second],
-        margin=float(ranking[first] - ranking[second]),
-    )
+    """Returns a flip of an image or, where it may have several labels, of one of them."""
+    name, ranking = _name(source, index), scores(before.logits[index : index + 1], run.plan.loss)[0]
+    if before.thresholds is None:
+        first, second = int(before.predicted[index]), int(after.predicted[index])
+        margin = float(ranking[first] - ranking[second])
+        return Flip(image=name, before=run.classes[first], after=run.classes[second], margin=margin)
+    [which] = label
+    threshold = float(before.thresholds[which])
+    margin = abs(float(ranking[which]) - math.log(threshold / (1 - threshold)))
+    answers = [run.classes[which], f"not {run.classes[which]}"]
+    if not before.predicted[index, which]:
+        answers.reverse()
+    return Flip(image=name, before=answers[0], after=answers[1], margin=margin)
 
 
 def _name(source: ImageSource, index: int) -> str:

@@ -206,13 +206,14 @@ def _validation_images(run: Run, data: str | Path | None) -> ImageSource:
 def _manifest(
     run: Run, writing: Run, precision: Precision, preprocess: Preprocess
 ) -> ExportManifest:
-    weights = run.plan.class_weights
+    weights, thresholds = run.plan.class_weights, run.thresholds
     spec = dump_spec(run.spec)
     return ExportManifest(
         isotune=isotune.__version__,
         name=run.spec.name,
         classes=list(run.classes),
         class_weights=None if weights is None else weights.tolist(),
+        thresholds=None if thresholds is None else thresholds.tolist(),
         transforms=spec["transforms"]["val"],
         spec=spec,
         origin=Origin(

@@ -21,6 +21,7 @@ from isotune.runs.schema import (
     FileModel,
     Many,
     Number,
+    Probability,
     each_once,
     one_each,
 )
@@ -62,11 +63,15 @@ class Origin(FileModel):
 class Flip(FileModel):
     """A validation image of which the exported model predicts another class than the run.
 
+    Where an image may have several labels, there is a flip for each label that crosses its
+    threshold, from ``bees`` to ``not bees`` or back.
+
     Attributes:
         image: The image's name.
         before: The run's class.
         after: The exported model's class.
-        margin: By how much the run's logit of `before` is above that of `after`.
+        margin: By how much the run's logit of `before` is above that of `after`; of several labels,
+            how far it is from the logit of the threshold.
     """
 
     image: str
@@ -127,6 +132,8 @@ class ExportManifest(FileModel):
         name: The experiment's name.
         classes: Class names, in label order.
         class_weights: The loss's weight of each class, or None.
+        thresholds: Probability from which on each class is predicted, where an image may have
+            several labels; None where it has one.
         transforms: The validation transforms that images need before the graph, in order.
         spec: The resolved spec.
         origin: The run.
@@ -140,6 +147,7 @@ class ExportManifest(FileModel):
     name: str
     classes: Annotated[list[str], Field(min_length=1), ONE_FAULT]
     class_weights: Annotated[list[ClassWeight], ONE_FAULT] | None = None
+    thresholds: Annotated[list[Probability], ONE_FAULT] | None = None
     transforms: Annotated[list[dict[str, Any]], ONE_FAULT]
     spec: dict[str, Any]
     origin: Origin
@@ -158,6 +166,13 @@ class ExportManifest(FileModel):
         cls, weights: list[float] | None, info: ValidationInfo
     ) -> list[float] | None:
         return one_each(weights, info.data.get("classes", ()))
+
+    @field_validator("thresholds")
+    @classmethod
+    def _check_thresholds(
+        cls, thresholds: list[float] | None, info: ValidationInfo
+    ) -> list[float] | None:
+        return one_each(thresholds, info.data.get("classes", ()), "threshold")
 
     def properties(self) -> dict[str, str]:
         """Returns the metadata as text by name."""

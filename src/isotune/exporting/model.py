@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -59,6 +59,7 @@ class ExportedModel(Classifier):
     spec: ExperimentSpec
     classes: tuple[str, ...]
     plan: TrainingPlan
+    threshold: float | None = None
 
     @classmethod
     def of(cls, file: Path, manifest: ExportManifest, graph: Graph) -> ExportedModel:
@@ -81,6 +82,14 @@ class ExportedModel(Classifier):
     def path(self) -> Path:
         """The file's path."""
         return self.file
+
+    @property
+    def chosen_thresholds(self) -> list[float] | None:
+        """The thresholds of the run, from the metadata."""
+        return self.manifest.thresholds
+
+    def _with(self, threshold: float) -> ExportedModel:
+        return replace(self, threshold=threshold)
 
     @property
     def engine(self) -> str:

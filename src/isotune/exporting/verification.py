@@ -170,10 +170,10 @@ def _check_flips(comparison: Comparison, limit: float) -> None:
     if far := [(margin, flip) for margin, flip in flips if not margin <= limit]:
         _, worst = max(far, key=lambda each: each[0])
         raise RunError(
-            f"the exported model predicts another class than the run for {len(far)} of"
-            f" {comparison.report.images} images, which are no near ties: {worst.image} is"
-            f" {worst.after} instead of {worst.before}, whose logit is {worst.margin:.3g} larger."
-            f" {NO_FILE}"
+            "the exported model predicts another class than the run for"
+            f" {len({flip.image for _, flip in far})} of {comparison.report.images} images, which"
+            f" are no near ties: {worst.image} is {worst.after} instead of {worst.before}, whose"
+            f" logit is {worst.margin:.3g} larger. {NO_FILE}"
         )
 
 

@@ -32,6 +32,8 @@ class EpochMetrics:
         data_seconds: Part of `train_seconds` spent waiting for images.
         step_ms: Median milliseconds of a training step, without the run's first step; NaN in an
             epoch of one step.
+        thresholds: Probability of each class from which on the evaluation predicted it, in label
+            order; None without an evaluation, and where an image has one label.
     """
 
     epoch: int
@@ -42,6 +44,7 @@ class EpochMetrics:
     val_seconds: float
     data_seconds: float
     step_ms: float
+    thresholds: tuple[float, ...] | None = None
 
     def __getattr__(self, name: str) -> float:
         values: Mapping[str, float] = vars(self).get("values", {})
@@ -60,10 +63,12 @@ class EpochMetrics:
 
     def as_json(self) -> dict[str, Any]:
         """Returns flat plain data, with null for NaN, which JSON does not have."""
-        items = {name: item for name, item in vars(self).items() if name != "values"}
+        apart = ("values", "thresholds")
+        items = {name: item for name, item in vars(self).items() if name not in apart}
         start = {name: items.pop(name) for name in ("epoch", "steps", "learning_rate")}
         flat = {**start, **self.values, **items}
-        return {name: item if math.isfinite(item) else None for name, item in flat.items()}
+        plain = {name: item if math.isfinite(item) else None for name, item in flat.items()}
+        return plain if self.thresholds is None else {**plain, "thresholds": [*self.thresholds]}
 
     @classmethod
     def from_json(cls, plain: Mapping[str, Any]) -> EpochMetrics:
@@ -79,8 +84,10 @@ class EpochMetrics:
         for name, item in plain.items():
             if item is None or (isinstance(item, (int, float)) and not isinstance(item, bool)):
                 numbers[name] = math.nan if item is None else item
-        own = {f.name: numbers.pop(f.name, math.nan) for f in fields(cls) if f.name != "values"}
+        apart = ("values", "thresholds")
+        own = {f.name: numbers.pop(f.name, math.nan) for f in fields(cls) if f.name not in apart}
         for name in ("epoch", "steps"):
             if not isinstance(own[name], int):
                 raise ValueError(f"'{name}' should be a whole number")
-        return cls(**own, values=numbers)
+        thresholds = plain.get("thresholds")
+        return cls(**own, values=numbers, thresholds=tuple(thresholds) if thresholds else None)

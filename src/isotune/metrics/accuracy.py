@@ -1,10 +1,10 @@
-"""Shares of correct predictions: accuracy, top-5 accuracy, balanced accuracy."""
+"""Shares of correct predictions: of images, of labels, of each class's images."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from isotune.metrics.metric import Metric, ScoredLabels
+from isotune.metrics.metric import Metric, ScoredLabels, ScoredMultiLabels
 
 TOP = 5
 
@@ -12,6 +12,22 @@ TOP = 5
 def accuracy(scored: ScoredLabels) -> float:
     """Returns the share of images whose most likely class is the true one."""
     return float((scored.predicted == scored.labels).mean())
+
+
+def label_accuracy(scored: ScoredMultiLabels) -> float:
+    """Returns the share of correct answers to whether an image is of a class.
+
+    That is fastai's ``accuracy_multi``, Keras's ``BinaryAccuracy`` and 1 - the Hamming loss.
+    """
+    return float(scored.correct.mean())
+
+
+def exact_match(scored: ScoredMultiLabels) -> float:
+    """Returns the share of images of which exactly the labels are predicted.
+
+    scikit-learn's ``accuracy_score`` of several labels, also known as subset accuracy.
+    """
+    return float(scored.correct.all(axis=1).mean())
 
 
 def top5_accuracy(scored: ScoredLabels) -> float:
@@ -36,7 +52,8 @@ def balanced_accuracy(scored: ScoredLabels) -> float:
 
 
 METRICS = (
-    Metric("accuracy", "accuracy", accuracy),
+    Metric("accuracy", "accuracy", accuracy, multi_label=label_accuracy),
+    Metric("exact_match", "exact match", None, multi_label=exact_match),
     Metric("top5_accuracy", "top-5 accuracy", top5_accuracy),
     Metric("balanced_accuracy", "balanced accuracy", balanced_accuracy),
 )

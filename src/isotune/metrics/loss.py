@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
-from isotune.metrics.metric import Metric
+from isotune.metrics.metric import Metric, Scored
 
-METRICS = (Metric("loss", "loss", lambda scored: scored.loss, False, "number", digits=4),)
+
+def loss(scored: Scored) -> float:
+    """Returns the mean loss."""
+    return scored.loss
+
+
+METRICS = (Metric("loss", "loss", loss, False, "number", digits=4, multi_label=loss),)

@@ -1,13 +1,15 @@
-"""Precision, recall and F1 of each class, and their means over the classes."""
+"""Precision, recall and F1 of each class, their means over the classes, and those of all labels."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from isotune.metrics.metric import Metric, ScoredLabels
+from isotune.metrics.metric import Metric, Scored
 
 
 class ClassFigures(NamedTuple):
@@ -30,31 +32,43 @@ class ClassFigures(NamedTuple):
     f1: NDArray[np.float64]
 
 
-def class_figures(confusion: NDArray[np.int64]) -> ClassFigures:
-    """Returns each class's figures.
+def class_figures(scored: Scored) -> ClassFigures:
+    """Returns each class's figures."""
+    images, predicted, correct = scored.counts
+    return ClassFigures(images, predicted, correct, *_figures(images, predicted, correct))
 
-    Args:
-        confusion: int64, shape (classes, classes); a row is a true class.
-    """
-    images, predicted = confusion.sum(axis=1), confusion.sum(axis=0)
-    correct = confusion.diagonal()
+
+def _figures(
+    images: NDArray[np.int64], predicted: NDArray[np.int64], correct: NDArray[np.int64]
+) -> list[NDArray[np.float64]]:
+    """Returns precision, recall and F1."""
     with np.errstate(invalid="ignore"):
-        precision, recall = correct / predicted, correct / images
-        f1 = 2 * correct / (images + predicted)
-    return ClassFigures(images, predicted, correct, precision, recall, f1)
+        return [correct / predicted, correct / images, 2 * correct / (images + predicted)]
 
 
-def _macro(figure: str, scored: ScoredLabels) -> float:
+def _macro(figure: int, scored: Scored) -> float:
     """Returns the mean over the classes that occur among labels or predictions.
 
     A figure that is undefined counts as 0: scikit-learn's ``average="macro"`` with its defaults.
     """
-    figures = getattr(class_figures(scored.confusion), figure)
-    return float(np.nan_to_num(figures[scored.occur]).mean())
+    values = _figures(*scored.counts)[figure][scored.occur]
+    return float(np.nan_to_num(values).mean()) if len(values) else 0.0
 
 
-METRICS = (
-    Metric("macro_precision", "macro precision", lambda scored: _macro("precision", scored)),
-    Metric("macro_recall", "macro recall", lambda scored: _macro("recall", scored)),
-    Metric("macro_f1", "macro F1", lambda scored: _macro("f1", scored)),
-)
+def _micro(figure: int, scored: Scored) -> float:
+    """Returns the figure of all labels together: scikit-learn's ``average="micro"``."""
+    totals = (each.sum(keepdims=True) for each in scored.counts)
+    return float(np.nan_to_num(_figures(*totals)[figure])[0])
+
+
+def _metrics() -> Iterator[Metric]:
+    """Yields all metrics. With one label an image, micro averages are the accuracy."""
+    for figure, (name, label) in enumerate(
+        {"precision": "precision", "recall": "recall", "f1": "F1"}.items()
+    ):
+        macro, micro = partial(_macro, figure), partial(_micro, figure)
+        yield Metric(f"macro_{name}", f"macro {label}", macro, multi_label=macro)
+        yield Metric(f"micro_{name}", f"micro {label}", None, multi_label=micro)
+
+
+METRICS = tuple(_metrics())

@@ -7,12 +7,16 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import assert_never
 
 from isotune.interfaces.dataset import ImageSource
 from isotune.reports.drawing import CORRECT, WRONG
 from isotune.reports.grid import Tile, small
 from isotune.reports.numbers import percent
-from isotune.training.evaluation import Evaluation
+from isotune.training.evaluation import AnyEvaluation, Evaluation, MultiLabelEvaluation
+
+NO_LABEL = "no label"
+"""What stands for the labels of an image that has none."""
 
 
 @dataclass(frozen=True)
@@ -21,16 +25,16 @@ class Example:
 
     Attributes:
         image: uint8, shape (height, width, 3), RGB, of any size.
-        label: name of the true class.
-        predicted: name of the predicted class.
-        probability: probability of the predicted class, in [0, 1].
+        label: name of the true class; where an image may have several labels, the names of all.
+        predicted: name of the predicted class, or the names of all.
+        probability: probability of the predicted class, in [0, 1]; None of any number of classes.
         identity: the image's name, usually its path.
     """
 
     image: NDArray[np.uint8]
     label: str
     predicted: str
-    probability: float
+    probability: float | None
     identity: str = ""
 
     @property
@@ -44,7 +48,9 @@ class Example:
         Args:
             note: text below the image.
         """
-        title = f"{self.predicted} {percent(self.probability)}"
+        title = self.predicted
+        if self.probability is not None:
+            title = f"{title} {percent(self.probability)}"
         if self.correct:
             return Tile(self.image, title, CORRECT, note)
         return Tile(self.image, f"{title} (true: {self.label})", WRONG, note)
@@ -57,16 +63,37 @@ def evenly(total: int, count: int) -> list[int]:
 
 
 def examples_at(
-    indices: Sequence[int], source: ImageSource, evaluation: Evaluation
+    indices: Sequence[int], source: ImageSource, evaluation: AnyEvaluation
 ) -> list[Example]:
     """Returns the images of `source` at `indices`, with the predictions of `evaluation`."""
     return [
         Example(
             image=small(source.load(index)),
-            label=source.classes[evaluation.labels[index]],
-            predicted=source.classes[evaluation.predicted[index]],
-            probability=float(evaluation.probabilities[index, evaluation.predicted[index]]),
+            label=listed(source.label_names(index)),
+            predicted=predicted,
+            probability=probability,
             identity=source.identify(index),
         )
         for index in indices
+        for predicted, probability in [_prediction(evaluation, index, source.classes)]
     ]
+
+
+def listed(names: Sequence[str]) -> str:
+    """Returns the labels of an image as text."""
+    return ", ".join(names) or NO_LABEL
+
+
+def _prediction(
+    evaluation: AnyEvaluation, index: int, classes: Sequence[str]
+) -> tuple[str, float | None]:
+    """Returns the predicted classes of an image and, if it is one, its probability."""
+    match evaluation:
+        case Evaluation():
+            label = int(evaluation.predicted[index])
+            return classes[label], float(evaluation.probabilities[index, label])
+        case MultiLabelEvaluation():
+            labels = np.flatnonzero(evaluation.predicted[index])
+            return listed([classes[label] for label in labels]), None
+        case _:
+            assert_never(evaluation)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+from typing_extensions import assert_never
 
 from isotune.explaining.explanation import Explanation
 from isotune.interfaces.dataset import ImageSource
@@ -16,7 +17,7 @@ from isotune.reports.grid import grid, path_note
 from isotune.reports.numbers import count as counted
 from isotune.reports.numbers import number
 from isotune.reports.tables import Table
-from isotune.training.evaluation import Evaluation
+from isotune.training.evaluation import AnyEvaluation, Evaluation, MultiLabelEvaluation
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -33,6 +34,8 @@ class Mistakes:
         count: number of mistakes.
         shown: the mistakes with the highest probabilities, in descending order.
         positions: their positions in the split.
+        labels: the classes that they are about: the wrong one that was predicted or, where an image
+            may have several labels, the one that was predicted wrongly or missed.
     """
 
     name: str
@@ -41,12 +44,16 @@ class Mistakes:
     count: int
     shown: list[Example]
     positions: tuple[int, ...]
+    labels: tuple[int, ...] = ()
 
 
 def find_mistakes(
-    source: ImageSource, evaluation: Evaluation, count: int, *, name: str, split: str
+    source: ImageSource, evaluation: AnyEvaluation, count: int, *, name: str, split: str
 ) -> Mistakes:
     """Returns the most confident mistakes of a model.
+
+    Where an image may have several labels, a mistake is one class of one image: one that was
+    predicted wrongly, with its probability, or missed, with one minus its probability.
 
     Args:
         source: The images.
@@ -55,16 +62,39 @@ def find_mistakes(
         name: The experiment's name.
         split: The split's name.
     """
-    wrong = np.flatnonzero(evaluation.predicted != evaluation.labels)
-    confidence = evaluation.probabilities[wrong, evaluation.predicted[wrong]]
-    order = wrong[np.argsort(-confidence, kind="stable")][:count].tolist()
+    match evaluation:
+        case Evaluation():
+            positions = np.flatnonzero(evaluation.predicted != evaluation.labels)
+            labels = evaluation.predicted[positions]
+            confidence = evaluation.probabilities[positions, labels]
+        case MultiLabelEvaluation():
+            positions, labels = np.nonzero(~evaluation.correct)
+            confidence = evaluation.probabilities[positions, labels]
+            missed = evaluation.positives[positions, labels]
+            confidence = np.where(missed, 1 - confidence, confidence)
+        case _:
+            assert_never(evaluation)
+    order = np.argsort(-confidence, kind="stable")[:count]
+    shown = examples_at(positions[order].tolist(), source, evaluation)
+    if evaluation.thresholds is not None:
+        places = zip(shown, positions[order], labels[order], confidence[order], strict=True)
+        shown = [
+            replace(
+                each,
+                predicted=f"{'' if evaluation.predicted[image, label] else 'not '}"
+                f"{source.classes[label]}",
+                probability=float(share),
+            )
+            for each, image, label, share in places
+        ]
     return Mistakes(
         name=name,
         split=split,
         images=len(source),
-        count=len(wrong),
-        shown=examples_at(order, source, evaluation),
-        positions=tuple(order),
+        count=len(positions),
+        shown=shown,
+        positions=tuple(positions[order].tolist()),
+        labels=tuple(labels[order].tolist()),
     )
 
 

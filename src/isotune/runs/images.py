@@ -6,9 +6,10 @@
     ["train", "ants", "ants/0013035.jpg", "3f1c..."]
     ["val", "bees", "bees/1032546534_06907fe3b3.jpg", "9b0e..."]
 
-A line names the split, the class, the image in its split, and the digest of its content, the first
-16 bytes of SHA-256 as hexadecimal digits, or an empty string where a dataset has none. The order is
-that of the dataset, on which the order of every epoch depends.
+A line names the split, the class (or a list of them, where an image may have several labels), the
+image in its split, and the digest of its content, the first 16 bytes of SHA-256 as hexadecimal
+digits, or an empty string where a dataset has none. The order is that of the dataset, on which the
+order of every epoch depends.
 """
 
 from __future__ import annotations
@@ -39,15 +40,20 @@ class ListedImage(NamedTuple):
 
     Attributes:
         split: ``train`` or ``val``.
-        label: The name of its class.
+        label: The name of its class, or the names of all, where an image may have several labels.
         name: Its name in the split.
         digest: Hexadecimal digits, or an empty string.
     """
 
     split: str
-    label: str
+    label: str | tuple[str, ...]
     name: str
     digest: str
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The names of its classes."""
+        return (self.label,) if isinstance(self.label, str) else self.label
 
     def __str__(self) -> str:
         return f"{self.split}: {self.name}"
@@ -85,7 +91,7 @@ def summarize_images(images: Iterable[ListedImage]) -> ImagesSummary:
     hashes: dict[str, hashlib._Hash] = {}
     trained, shared, without = set(), 0, False
     for image in images:
-        counts.setdefault(image.split, Counter())[image.label] += 1
+        counts.setdefault(image.split, Counter()).update(image.labels)
         hashes.setdefault(image.split, hashlib.sha256()).update(image.line)
         without = without or not image.digest
         if image.split == "train":
@@ -186,13 +192,19 @@ def _read(path: Path) -> Iterator[ListedImage]:
                 raise ValueError("it is of another format")
             while line := file.readline(MAX_LINE):
                 number += 1
-                image = ListedImage(*json.loads(line))
-                if not all(isinstance(part, str) for part in image):
-                    raise ValueError("it should be four strings")
-                yield image
+                yield _listed(*json.loads(line))
     except (OSError, ValueError, TypeError, RecursionError) as error:
         reason = getattr(error, "strerror", None) or error
         raise RunError(
             f"{path}:{number}: is no list of a run's images: {reason}. Without the file, the run is"
             " resumed without comparing images."
         ) from error
+
+
+def _listed(split: str, label: str | list[str], name: str, digest: str) -> ListedImage:
+    labels = [label] if isinstance(label, str) else label
+    if not (isinstance(labels, list) and all(isinstance(e, str) for e in (split, name, digest))):
+        raise ValueError("it should be four strings, or have a list of classes")
+    if not all(isinstance(each, str) for each in labels):
+        raise ValueError("its classes should be strings")
+    return ListedImage(split, label if isinstance(label, str) else tuple(label), name, digest)

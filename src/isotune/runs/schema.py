@@ -40,6 +40,7 @@ Number = Annotated[float, Field(allow_inf_nan=False, ge=-LARGEST, le=LARGEST)]
 Seconds = Annotated[float, Field(allow_inf_nan=False, ge=0, le=1e12)]
 RandomKey = Annotated[int, Field(ge=0, lt=1 << 63)]
 Shape = Annotated[list[Count], Field(max_length=64)]
+Probability = Annotated[float, Field(allow_inf_nan=False, ge=0, le=1)]
 ClassWeight = Annotated[float, Field(allow_inf_nan=False, gt=0, le=3.5e38)]
 NAME = r"(epoch-[0-9]{4,12}|step-[0-9]{8,16})"
 """Pattern of the names of checkpoints' folders; the latter are within an epoch."""
@@ -96,15 +97,17 @@ def each_once(names: list[str]) -> list[str]:
     return names
 
 
-def one_each(weights: list[float] | None, classes: Sequence[str]) -> list[float] | None:
-    """Returns `weights`.
+def one_each(
+    values: list[float] | None, classes: Sequence[str], what: str = "weight"
+) -> list[float] | None:
+    """Returns `values`.
 
     Raises:
-        ValueError: There are weights, but not as many as classes.
+        ValueError: There are values, but not as many as classes.
     """
-    if weights is not None and len(weights) != len(classes):
-        raise ValueError(f"should hold a weight for each of the {len(classes)} classes")
-    return weights
+    if values is not None and len(values) != len(classes):
+        raise ValueError(f"should hold a {what} for each of the {len(classes)} classes")
+    return values
 
 
 class IndexFile(FileModel):
@@ -140,6 +143,7 @@ class MetricsLine(FileModel):
     val_seconds: Seconds | None = None
     data_seconds: Seconds | None = None
     step_ms: Seconds | None = None
+    thresholds: Annotated[list[Probability], ONE_FAULT] | None = None
 
     @classmethod
     def of(cls, metrics: EpochMetrics) -> MetricsLine:
@@ -168,6 +172,7 @@ class EpochSoFar(FileModel):
     loss: Number
     weight: Annotated[Number, Field(gt=0)] | None = None
     correct: Count
+    answers: Annotated[Count, Field(ge=1)] | None = None
     learning_rate: Number
     last_loss: Number | None
     seconds: Seconds
@@ -212,6 +217,12 @@ class Manifest(FileModel):
         cls, weights: list[float] | None, info: ValidationInfo
     ) -> list[float] | None:
         return one_each(weights, info.data.get("classes", ()))
+
+    @field_validator("metrics")
+    @classmethod
+    def _check_thresholds(cls, metrics: MetricsLine, info: ValidationInfo) -> MetricsLine:
+        one_each(metrics.thresholds, info.data.get("classes", ()), "threshold")
+        return metrics
 
     @field_validator("history")
     @classmethod

@@ -12,7 +12,7 @@ from fastapi.responses import HTMLResponse, JSONResponse
 from starlette.exceptions import HTTPException
 
 from isotune.errors import DatasetError, RunError
-from isotune.experiment.classifier import Prediction
+from isotune.experiment.prediction import Prediction
 from isotune.printable import message_line
 from isotune.serving.documentation import POLICY, documentation
 from isotune.serving.door import Door

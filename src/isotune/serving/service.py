@@ -19,7 +19,8 @@ from isotune.data.images import evaluation_batches
 from isotune.data.inputs import InputSource
 from isotune.data.workers import worker_count
 from isotune.errors import DatasetError, RunError
-from isotune.experiment.classifier import Classifier, Prediction
+from isotune.experiment.classifier import Classifier
+from isotune.experiment.prediction import Prediction
 from isotune.interfaces.dataset import Batch
 from isotune.spec.dataset import MAX_PIXELS
 from isotune.spec.transforms import output_size

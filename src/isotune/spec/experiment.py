@@ -14,7 +14,13 @@ from isotune.spec.dataset import AnyDataset
 from isotune.spec.freeze import FreezeSpec
 from isotune.spec.head import AnyHead, HeadSpec, LinearHeadSpec
 from isotune.spec.loss import LossSpec
-from isotune.spec.metrics import MetricName, check_monitor
+from isotune.spec.metrics import (
+    MULTI_LABEL,
+    MetricName,
+    ThresholdRule,
+    check_monitor,
+    metrics_for,
+)
 from isotune.spec.optimizer import OptimizerSpec
 from isotune.spec.schedule import ConstantSchedule, ScheduleSpec
 from isotune.spec.transforms import Pipeline, output_size
@@ -85,7 +91,13 @@ class ExperimentSpec(SpecModel):
             first batch.
         evaluation: In which epochs the model is evaluated.
         metrics: What every evaluation of an epoch computes in addition to loss and accuracy; the
-            ``monitor`` of ``checkpoint`` and ``early_stopping`` may be one of them.
+            ``monitor`` of ``checkpoint`` and ``early_stopping`` may be one of them. Where an image
+            may have several labels, ``mean_average_precision`` always is, and
+            ``checkpoint.monitor`` is ``val_mean_average_precision`` unless it is given.
+        threshold: From which probability on a class is predicted where an image may have several
+            labels: ``max_f1``, the default, chooses for each class, in each evaluation, the
+            threshold with the largest F1 on the validation images; a number is the threshold of
+            all classes. null where an image has one label.
         early_stopping: When to stop before the last epoch; null never does.
         checkpoint: When the state is saved, and what is kept.
         cache: What is kept to save time.
@@ -101,7 +113,7 @@ class ExperimentSpec(SpecModel):
     sampler: Sampler = "shuffled"
     batch_size: Annotated[int, Field(ge=1)]
     backbone: Annotated[BackboneSpec, Shorthand("name")]
-    loss: Annotated[LossSpec, Shorthand("name")] = LossSpec()
+    loss: Annotated[LossSpec, Shorthand("name"), Field(validate_default=True)] = LossSpec()
     head: AnyHead = LinearHeadSpec()
     freeze: Annotated[FreezeSpec, Shorthand("parameters", ("string", "array"))] = FreezeSpec()
     optimizer: Annotated[OptimizerSpec, Shorthand("name")]
@@ -116,9 +128,10 @@ class ExperimentSpec(SpecModel):
     compile: bool = False
     accumulate: Annotated[int, Field(ge=1)] = 1
     evaluation: EvaluationSpec = EvaluationSpec()
-    metrics: list[MetricName] = Field(default_factory=list)
+    metrics: Annotated[list[MetricName], Field(validate_default=True)] = Field(default_factory=list)
+    threshold: Annotated[ThresholdRule | None, Field(validate_default=True)] = None
     early_stopping: EarlyStopping | None = None
-    checkpoint: CheckpointSpec = CheckpointSpec()
+    checkpoint: Annotated[CheckpointSpec, Field(validate_default=True)] = CheckpointSpec()
     cache: CacheSpec = CacheSpec()
 
     @field_validator("loss")
@@ -130,6 +143,46 @@ class ExperimentSpec(SpecModel):
                 " one of them"
             )
         return loss
+
+    @field_validator("loss")
+    @classmethod
+    def _several_labels_are_sigmoids(cls, loss: LossSpec, info: ValidationInfo) -> LossSpec:
+        if not _multi_label(info):
+            return loss
+        if "name" not in loss.model_fields_set:
+            return loss.model_copy(update={"name": "binary_cross_entropy"})
+        if loss.name != "binary_cross_entropy":
+            raise ValueError(
+                f"{loss.name} is for one label an image, but dataset.targets is multi_label, which"
+                " needs loss: binary_cross_entropy"
+            )
+        return loss
+
+    @field_validator("metrics")
+    @classmethod
+    def _metrics_apply_to_the_labels(cls, metrics: list[str], info: ValidationInfo) -> list[str]:
+        return metrics_for(metrics, _multi_label(info)) if "dataset" in info.data else metrics
+
+    @field_validator("threshold")
+    @classmethod
+    def _several_labels_have_thresholds(
+        cls, threshold: ThresholdRule | None, info: ValidationInfo
+    ) -> ThresholdRule | None:
+        if "dataset" not in info.data:
+            return threshold
+        if not _multi_label(info) and threshold is not None:
+            raise ValueError(
+                "is for images that may have several labels, with dataset.targets: multi_label;"
+                " leave it out"
+            )
+        return threshold or ("max_f1" if _multi_label(info) else None)
+
+    @field_validator("checkpoint")
+    @classmethod
+    def _usual_monitor(cls, part: CheckpointSpec, info: ValidationInfo) -> CheckpointSpec:
+        if _multi_label(info) and "monitor" not in part.model_fields_set:
+            return part.model_copy(update={"monitor": f"val_{MULTI_LABEL}"})
+        return part
 
     @field_validator("early_stopping", "checkpoint")
     @classmethod
@@ -144,4 +197,15 @@ class ExperimentSpec(SpecModel):
         loss = info.data.get("loss")
         if head.outputs == "single" and loss is not None and loss.name != "binary_cross_entropy":
             raise ValueError("a single output needs loss: binary_cross_entropy")
+        if head.outputs == "single" and _multi_label(info):
+            raise ValueError(
+                "a single output tells two classes apart, but dataset.targets is multi_label, which"
+                " needs outputs: per_class"
+            )
         return head
+
+
+def _multi_label(info: ValidationInfo) -> bool:
+    """Whether an image may have several labels."""
+    dataset = info.data.get("dataset")
+    return dataset is not None and dataset.multi_label

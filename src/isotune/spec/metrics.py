@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, Union
 
-from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationError
+from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationError
 from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, core_schema
 
 ALWAYS = ("loss", "accuracy")
 """Metrics that every evaluation computes."""
+
+MULTI_LABEL = "mean_average_precision"
+"""The metric that is computed and monitored where an image may have several labels."""
+
+ThresholdRule = Union[Literal["max_f1"], Annotated[float, Field(gt=0, lt=1)]]
+"""How the thresholds are chosen from which on a class is predicted: by the classes' F1, or all
+alike."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +70,26 @@ def check_monitor(monitor: str, metrics: Sequence[str]) -> None:
         wrong = PydanticCustomError("meaning", "{meaning}", {"meaning": meaning})
         details = InitErrorDetails(type=wrong, loc=("monitor",), input=monitor)
         raise ValidationError.from_exception_data("monitor", [details])
+
+
+def metrics_for(names: Sequence[str], multi_label: bool) -> list[str]:
+    """Returns the metrics of a spec that names these; those of several labels include the usual.
+
+    Raises:
+        ValueError: One does not apply to the labels.
+    """
+    if not names and not multi_label:
+        return []
+    from isotune.metrics import METRICS  # here, as it takes NumPy, which most specs do not
+
+    for name in names:
+        if name in METRICS and not METRICS[name].applies(multi_label):
+            fitting = [each for each, metric in METRICS.items() if metric.applies(multi_label)]
+            labels = "may have several labels" if multi_label else "has one label"
+            raise ValueError(
+                f"{name} is not defined where an image {labels}; what is: {', '.join(fitting)}"
+            )
+    return list(dict.fromkeys([*names, MULTI_LABEL] if multi_label else names))
 
 
 def _one_of(names: Iterable[str]) -> str:

@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from isotune.interfaces.dataset import Batch, Labels
 from isotune.interfaces.metrics import EpochMetrics
 from isotune.interfaces.trainer import HostOutputs
+from isotune.metrics.thresholds import USUAL
 from isotune.spec.loss import LossName
 from isotune.spec.metrics import ALWAYS
 from isotune.training.micro_batches import batch_weight
-from isotune.training.probabilities import predicted
+from isotune.training.probabilities import predicted, probabilities
 
 
 class Stopwatch:
@@ -46,7 +47,8 @@ class EpochAccumulator:
         epoch: Counted from 1.
         loss: Sum of the losses of all images, each times the weight of its class.
         weight: Sum of these weights; the number of images without class weights.
-        correct: Number of images that were predicted correctly.
+        correct: Number of answers that were correct: of images that were predicted correctly or,
+            where an image may have several labels, of correct answers to whether it is of a class.
         samples: Number of images.
         learning_rate: Learning rate of the most recent step.
         last_loss: Loss of the most recent step, or None before the first.
@@ -54,6 +56,7 @@ class EpochAccumulator:
         waiting: Measures the time spent waiting for images.
         begin: When the epoch began, on the clock of ``time.perf_counter``.
         steps: Number of training steps.
+        answers: Number of answers of which `correct` were.
     """
 
     epoch: int
@@ -67,6 +70,7 @@ class EpochAccumulator:
     waiting: Stopwatch = field(default_factory=Stopwatch)
     begin: float = field(default_factory=time.perf_counter)
     steps: int = 0
+    answers: int = 0
 
     def as_json(self) -> dict[str, Any]:
         """Returns plain data, from which another process continues the epoch."""
@@ -77,6 +81,7 @@ class EpochAccumulator:
             "loss": self.loss,
             "weight": self.weight,
             "correct": self.correct,
+            "answers": self.answers,
             "learning_rate": self.learning_rate,
             "last_loss": self.last_loss,
             "seconds": time.perf_counter() - self.begin,
@@ -87,12 +92,14 @@ class EpochAccumulator:
     def from_json(cls, values: dict[str, Any]) -> EpochAccumulator:
         """The inverse of :meth:`as_json`; the clock continues from where it was.
 
-        Earlier versions wrote no weight and weighed every batch by its number of images.
+        Earlier versions wrote no weight and weighed every batch by its number of images, and no
+        number of answers, which was that of the images.
         """
         same = ("epoch", "steps", "samples", "loss", "correct", "learning_rate")
         return cls(
             **{name: values[name] for name in same},
             weight=values["samples"] if values.get("weight") is None else values["weight"],
+            answers=values.get("answers") or values["samples"],
             last_loss=values["last_loss"],
             waiting=Stopwatch(values["data_seconds"]),
             begin=time.perf_counter() - values["seconds"],
@@ -122,7 +129,9 @@ class EpochAccumulator:
             weight = batch_weight(truth, class_weights)
             self.loss += outputs.loss * weight
             self.weight += weight
-            self.correct += int((predicted(outputs.logits, loss) == truth).sum())
+            right = _correct(outputs.logits, truth, loss)
+            self.correct += int(right.sum())
+            self.answers += right.size
             self.samples += len(truth)
             self.steps += 1
 
@@ -141,7 +150,7 @@ class EpochAccumulator:
             learning_rate=self.learning_rate,
             values={
                 "train_loss": self.loss / self.weight,
-                "train_accuracy": self.correct / self.samples,
+                "train_accuracy": self.correct / self.answers,
                 **dict.fromkeys(validation, math.nan),
             },
             train_seconds=time.perf_counter() - self.begin,
@@ -149,3 +158,12 @@ class EpochAccumulator:
             data_seconds=self.waiting.seconds,
             step_ms=statistics.median(seconds) * 1000 if seconds else math.nan,
         )
+
+
+def _correct(logits: NDArray[np.float32], labels: Labels, loss: LossName) -> NDArray[np.bool_]:
+    """Returns which answers are correct: of shape (N,), or (N, classes) of several labels."""
+    if labels.ndim == 2:
+        several: NDArray[np.bool_] = (probabilities(logits, loss) >= USUAL) == (labels > 0.5)
+        return several
+    correct: NDArray[np.bool_] = predicted(logits, loss) == labels
+    return correct

@@ -5,19 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
-from typing import TypeVar
+from typing import TypeVar, Union, cast
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import assert_never
 
 from isotune.interfaces.backend import Backend
 from isotune.interfaces.dataset import Batch, DeviceBatch, FeatureBatch, Labels, Normalization
 from isotune.interfaces.trainer import Trainer, TrainingPlan
 from isotune.metrics import METRICS
-from isotune.metrics.metric import ScoredLabels
+from isotune.metrics.metric import Scored, ScoredLabels, ScoredMultiLabels
+from isotune.metrics.thresholds import USUAL, max_f1_thresholds
 from isotune.spec.experiment import ExperimentSpec
 from isotune.spec.loss import LOSSES
-from isotune.spec.metrics import ALWAYS
+from isotune.spec.metrics import ALWAYS, ThresholdRule
 from isotune.training.probabilities import predicted, probabilities
 
 LabelBatches = list[Labels]
@@ -43,6 +45,29 @@ class Evaluation(ScoredLabels):
     def accuracy(self) -> float:
         """Share of images whose most likely class is the true one, in [0, 1]."""
         return self.metrics["accuracy"]
+
+
+@dataclass(frozen=True)
+class MultiLabelEvaluation(ScoredMultiLabels):
+    """A model's outputs for images that may have several labels, in the order of the images.
+
+    Attributes:
+        metrics: Values by the names of :data:`isotune.metrics.METRICS`.
+    """
+
+    metrics: Mapping[str, float]
+
+    @property
+    def accuracy(self) -> float:
+        """Share of correct answers to whether an image is of a class, in [0, 1]."""
+        return self.metrics["accuracy"]
+
+
+AnyEvaluation = Union[Evaluation, MultiLabelEvaluation]
+
+Thresholds = Union[ThresholdRule, NDArray[np.float32], None]
+"""How labels are predicted where an image may have several: a threshold for each class, float32 of
+shape (classes,), or how they are chosen by the evaluated images; None is the usual one."""
 
 
 def evaluation_size(spec: ExperimentSpec, backend: Backend) -> int:
@@ -89,14 +114,20 @@ def collect_labels(batches: Iterable[Samples], labels: LabelBatches) -> Iterator
         yield batch
 
 
+def joined(labels: LabelBatches) -> Labels:
+    """Returns the labels of all batches."""
+    return cast("Labels", np.concatenate(labels))
+
+
 def evaluate(
     backend: Backend,
     trainer: Trainer,
     batches: Iterable[Batch],
     normalization: Normalization,
     plan: TrainingPlan,
-    metrics: Iterable[str] = METRICS,
-) -> Evaluation:
+    metrics: Iterable[str] | None = None,
+    thresholds: Thresholds = None,
+) -> AnyEvaluation:
     """Evaluates a model on labeled images; nothing of the model changes.
 
     Args:
@@ -105,38 +136,65 @@ def evaluate(
         batches: The images.
         normalization: How the images are normalized.
         plan: Describes the loss.
-        metrics: Names of the metrics to compute besides loss and accuracy.
+        metrics: Names of the metrics to compute besides loss and accuracy; None for all.
+        thresholds: Used where an image may have several labels.
     """
     labels = LabelBatches()
     collected = collect_labels(batches, labels)
     logits = np.concatenate(list(logits_by_batch(backend, trainer, collected, normalization)))
-    return assess(logits, np.concatenate(labels), plan, metrics)
+    return assess(logits, joined(labels), plan, metrics, thresholds)
 
 
 def assess(
     logits: NDArray[np.float32],
-    labels: NDArray[np.int32],
+    labels: Labels,
     plan: TrainingPlan,
-    metrics: Iterable[str] = METRICS,
-) -> Evaluation:
+    metrics: Iterable[str] | None = None,
+    thresholds: Thresholds = None,
+) -> AnyEvaluation:
     """Computes metrics of logits.
 
     Args:
         logits: float32, shape (N, outputs).
-        labels: int32, shape (N,).
+        labels: The images' labels.
         plan: Describes the loss.
-        metrics: Names of the metrics to compute besides loss and accuracy.
+        metrics: Names of the metrics to compute besides loss and accuracy; None for all.
+        thresholds: Used where an image may have several labels.
     """
     total, weight = LOSSES[plan.loss](logits, labels, plan.label_smoothing, plan.class_weights)
+    loss, shares = total / weight, probabilities(logits, plan.loss)
     values: dict[str, float] = {}
-    evaluation = Evaluation(
-        loss=total / weight,
-        logits=logits,
-        probabilities=probabilities(logits, plan.loss),
-        predicted=predicted(logits, plan.loss),
-        labels=labels,
-        metrics=values,
-    )
-    names = dict.fromkeys((*ALWAYS, *metrics))
-    values.update((name, METRICS[name].function(evaluation)) for name in names)
+    evaluation: AnyEvaluation
+    if labels.ndim == 2:
+        targets = labels.astype(np.float32, copy=False)
+        limits = _thresholds(thresholds, shares, targets)
+        reached = shares >= limits
+        evaluation = MultiLabelEvaluation(loss, logits, shares, reached, targets, limits, values)
+    else:
+        own, best = labels.astype(np.int32, copy=False), predicted(logits, plan.loss)
+        evaluation = Evaluation(loss, logits, shares, best, own, values)
+    values.update(_values(evaluation, metrics))
     return evaluation
+
+
+def _values(scored: Scored, metrics: Iterable[str] | None) -> Iterator[tuple[str, float]]:
+    several = isinstance(scored, ScoredMultiLabels)
+    if metrics is None:
+        metrics = (name for name, metric in METRICS.items() if metric.applies(several))
+    for name in dict.fromkeys((*ALWAYS, *metrics)):
+        yield name, scored.value(METRICS[name])
+
+
+def _thresholds(
+    thresholds: Thresholds, shares: NDArray[np.float32], labels: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Returns a threshold for each class, float32 of shape (classes,)."""
+    if isinstance(thresholds, str):
+        match thresholds:
+            case "max_f1":
+                return max_f1_thresholds(shares, labels > 0.5)
+            case _:
+                assert_never(thresholds)
+    if isinstance(thresholds, np.ndarray):
+        return thresholds
+    return np.full(shares.shape[1], thresholds or USUAL, np.float32)

@@ -123,7 +123,9 @@ class TrainingLoop:
         check_evaluation(self.learner, result.loss, epoch)
         evaluated = {f"val_{name}": value for name, value in result.metrics.items()}
         seconds = time.perf_counter() - start
-        return replace(metrics, values={**metrics.values, **evaluated}, val_seconds=seconds)
+        values = {**metrics.values, **evaluated}
+        thresholds = None if result.thresholds is None else tuple(result.thresholds.tolist())
+        return replace(metrics, values=values, val_seconds=seconds, thresholds=thresholds)
 
     def _train(self, accumulator: EpochAccumulator) -> None:
         """Makes the training steps of an epoch, or what is left of it."""

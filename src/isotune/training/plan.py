@@ -16,10 +16,11 @@ from isotune.interfaces.backend import Backend
 from isotune.interfaces.dataset import Labels, class_counts
 from isotune.interfaces.trainer import TrainingPlan
 from isotune.metrics import METRICS
-from isotune.metrics.metric import ScoredLabels
+from isotune.metrics.metric import Scored
 from isotune.spec.experiment import ExperimentSpec
-from isotune.spec.loss import LossSpec, softmax
+from isotune.spec.loss import LossSpec
 from isotune.spec.metrics import ALWAYS
+from isotune.training.evaluation import assess
 
 log = logging.getLogger(__name__)
 
@@ -68,25 +69,32 @@ def mention_idle_epochs(spec: ExperimentSpec, steps_per_epoch: int) -> None:
 def check_monitors(spec: ExperimentSpec, classes: Sequence[str], labels: Labels) -> None:
     """Checks that monitored metrics have a value on validation images with these labels.
 
-    Whether they have is found out with one image of each class that is correctly predicted.
+    Whether they have is found out with images that are correctly predicted.
 
     Raises:
         SpecError: One has none, such as ROC AUC on images of one class.
     """
-    present: NDArray[np.int32] = np.unique(labels).astype(np.int32)
-    logits = np.where(present[:, None] == np.arange(len(classes)), 10, -10).astype(np.float32)
-    shares = softmax(logits).astype(np.float32)
-    perfect = ScoredLabels(0.0, logits, shares, present.astype(np.int64), present)
+    perfect = _perfect(spec, labels, len(classes))
     fields = {"checkpoint": spec.checkpoint, "early_stopping": spec.early_stopping}
     for field, values in fields.items():
         if values is None or values.monitor.removeprefix("val_") in ALWAYS:
             continue
         metric = METRICS[values.monitor.removeprefix("val_")]
-        if not math.isfinite(metric.function(perfect)):
+        if not math.isfinite(perfect.value(metric)):
+            present = ", ".join(classes[label] for label in np.flatnonzero(perfect.have_images))
             raise SpecError(
                 f"{field}.monitor: {values.monitor} has no value on these validation images, which"
-                f" are of {', '.join(classes[label] for label in present)} only."
+                f" are of {present or 'no class'} only."
             )
+
+
+def _perfect(spec: ExperimentSpec, labels: Labels, classes: int) -> Scored:
+    """Returns the scores of a model that is always right, on an image of each class or on all."""
+    if labels.ndim == 1:
+        labels = np.unique(labels).astype(np.int32)
+    own = labels > 0.5 if labels.ndim == 2 else labels[:, None] == np.arange(classes)
+    logits = np.where(own, 10, -10).astype(np.float32)
+    return assess(logits, labels, TrainingPlan(spec.optimizer, loss=spec.loss.name), ())
 
 
 def mention_unseen_classes(classes: Sequence[str], labels: Labels) -> None:

@@ -11,7 +11,7 @@ from isotune.interfaces.dataset import DeviceBatch
 from isotune.interfaces.freezing import FreezePlan
 from isotune.interfaces.trainer import Trainer
 from isotune.training.accumulator import Stopwatch
-from isotune.training.evaluation import Evaluation, LabelBatches, collect_labels, evaluate
+from isotune.training.evaluation import AnyEvaluation, LabelBatches, collect_labels, evaluate
 from isotune.training.session import Session
 
 
@@ -42,7 +42,7 @@ class Strategy(ABC):
         """
 
     @abstractmethod
-    def evaluate(self) -> Evaluation:
+    def evaluate(self) -> AnyEvaluation:
         """Evaluates the model on the validation images; the model does not change."""
 
     @abstractmethod
@@ -82,7 +82,7 @@ class WholeModel(Strategy):
         batches = collect_labels(waiting.timing(self._train.epoch(epoch, start)), labels)
         return self._session.backend.dataset.feed(batches, self._session.normalization)
 
-    def evaluate(self) -> Evaluation:
+    def evaluate(self) -> AnyEvaluation:
         """Evaluates the model on the validation images."""
         session = self._session
         batches = self._val.epoch(0)
@@ -93,6 +93,7 @@ class WholeModel(Strategy):
             session.normalization,
             session.plan,
             session.spec.metrics,
+            session.spec.threshold,
         )
 
     def model_state(self) -> State:

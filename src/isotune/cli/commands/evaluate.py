@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from isotune.cli.options import Backend, Checkpoint, Device, Model
+from isotune.cli.options import Backend, Checkpoint, Device, Model, Threshold
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from isotune.reports.tables import Table
-    from isotune.training.evaluation import Evaluation
+    from isotune.training.evaluation import AnyEvaluation
 
 
 def evaluate(
@@ -30,6 +29,7 @@ def evaluate(
     backend: Backend = None,
     device: Device = "auto",
     checkpoint: Checkpoint = "best",
+    threshold: Threshold = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print JSON, with the confusion matrix.")
     ] = False,
@@ -40,9 +40,12 @@ def evaluate(
     from isotune.cli.console import output, show, show_table
     from isotune.exporting.open import open_classifier
     from isotune.reports import numbers as figures
+    from isotune.reports.classes import class_table
     from isotune.reports.metrics import heading, written
 
     opened = open_classifier(run, backend=backend, device=device, checkpoint=checkpoint)
+    if threshold is not None:
+        opened = opened.with_threshold(threshold)
     result = opened.evaluate(split, data)
     name = split or opened.spec.dataset.splits.val
     if as_json:
@@ -62,34 +65,21 @@ def evaluate(
         show(console, f"  {label:<{width}}  {text}")
     if not console.is_terminal:
         show(console)
-    show_table(console, by_class(result, opened.classes))
+    show_table(console, class_table(result, opened.classes))
     if missing:
         show(console, _averages(result))
 
 
-def by_class(result: Evaluation, classes: tuple[str, ...]) -> Table:
-    """Returns a table of each class's figures; recall is the accuracy on its images."""
-    from isotune.metrics.precision_recall import class_figures
-    from isotune.reports.numbers import percent
-    from isotune.reports.tables import Table
-
-    columns = ["images", "predicted", "correct", "precision", "recall", "F1"]
-    table = Table(["class", *columns])
-    for name, row in zip(classes, zip(*class_figures(result.confusion), strict=True), strict=True):
-        table.add(name, *row[:3], *map(percent, row[3:]))
-    return table
-
-
-def plain_data(result: Evaluation, classes: tuple[str, ...]) -> dict[str, Any]:
+def plain_data(result: AnyEvaluation, classes: tuple[str, ...]) -> dict[str, Any]:
     """Returns an evaluation for JSON, with null for a value that is undefined.
 
     A row of ``confusion`` is a true class, a column a predicted one, in the order of ``classes``;
-    so are the values of ``per_class``. Macro averages are over the classes that occur among labels
-    or predictions.
+    so are the values of ``per_class``. Where an image may have several labels, ``confusion`` holds
+    a matrix for each class: without the label and with it, not predicted and predicted. Macro
+    averages are over the classes that occur among labels or predictions.
     """
-    from isotune.metrics.precision_recall import class_figures
+    from isotune.reports.classes import class_data
 
-    per_class = class_figures(result.confusion)._asdict()
     return {
         "images": len(result.labels),
         **{name: _or_null(value) for name, value in result.metrics.items()},
@@ -97,11 +87,11 @@ def plain_data(result: Evaluation, classes: tuple[str, ...]) -> dict[str, Any]:
         "classes_without_images": _without_images(result, classes),
         "classes_in_macro_averages": _chosen(classes, result.occur),
         "confusion": result.confusion.tolist(),
-        "per_class": {name: [*map(_or_null, row.tolist())] for name, row in per_class.items()},
+        "per_class": {name: [*map(_or_null, row)] for name, row in class_data(result).items()},
     }
 
 
-def _without_images(result: Evaluation, classes: tuple[str, ...]) -> list[str]:
+def _without_images(result: AnyEvaluation, classes: tuple[str, ...]) -> list[str]:
     return _chosen(classes, ~result.have_images)
 
 
@@ -109,15 +99,16 @@ def _chosen(classes: tuple[str, ...], chosen: NDArray[np.bool_]) -> list[str]:
     return [name for name, is_chosen in zip(classes, chosen.tolist(), strict=True) if is_chosen]
 
 
-def _averages(result: Evaluation) -> str:
+def _averages(result: AnyEvaluation) -> str:
     """Returns which classes the averages are over."""
     from isotune.reports.numbers import count
 
     occurring = count(int(result.occur.sum()), "class", "classes")
     present = count(int(result.have_images.sum()), "class", "classes")
+    others = "balanced accuracy" if result.thresholds is None else "mAP"
     return (
-        f"Macro averages are over {occurring} among labels or predictions, balanced accuracy and"
-        f" ROC AUC over {present} with images."
+        f"Macro averages are over {occurring} among labels or predictions, {others} and ROC AUC"
+        f" over {present} with images."
     )
 
 

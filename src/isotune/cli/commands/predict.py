@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
-from isotune.cli.options import Backend, Checkpoint, Device, Model
+from isotune.cli.options import Backend, Checkpoint, Device, Model, Threshold
 from isotune.cli.streams import text_file
 
 if TYPE_CHECKING:
@@ -38,8 +38,14 @@ def predict(
         ),
     ],
     top: Annotated[
-        int, typer.Option("--top", "-k", min=1, help="Number of classes per image.")
-    ] = 1,
+        int | None,
+        typer.Option(
+            "--top",
+            "-k",
+            min=1,
+            help="Number of classes per image; by default one, and of several labels all.",
+        ),
+    ] = None,
     form: Annotated[
         Format | None,
         typer.Option("--format", "-f", help="By default given by FILE's suffix."),
@@ -51,10 +57,12 @@ def predict(
     backend: Backend = None,
     device: Device = "auto",
     checkpoint: Checkpoint = "best",
+    threshold: Threshold = None,
 ) -> None:
     """Predict the classes of images.
 
-    Writes the path, the most likely classes and their probabilities for each image.
+    Writes the path, the most likely classes and their probabilities for each image. Where an image
+    may have several labels, a table has those whose probability reaches their threshold.
     """
     from isotune.data.sources.files import find_images
     from isotune.exporting.open import open_classifier
@@ -62,10 +70,11 @@ def predict(
     paths = find_images(images)
     with _destination(output) as stream:
         opened = open_classifier(run, backend=backend, device=device, checkpoint=checkpoint)
-        top = min(top, len(opened.classes))
+        if threshold is not None:
+            opened = opened.with_threshold(threshold)
         form = form or _format_of(output)
-        writer = _writer(form, stream, [str(path) for path in paths], opened.classes, top)
-        unreadable = _write_all(opened, paths, top, writer)
+        writer = _writer(form, stream, [str(path) for path in paths], opened, top)
+        unreadable = _write_all(opened, paths, _count(opened, top), writer)
     if output is not None:
         from isotune.cli.console import output as standard_output
         from isotune.cli.console import show
@@ -97,19 +106,28 @@ def _format_of(output: Path | None) -> Format:
     return {".csv": Format.CSV, ".jsonl": Format.JSONL}.get(suffix, Format.TABLE)
 
 
+def _count(model: Classifier, top: int | None) -> int:
+    """Returns the number of classes that are written of each image."""
+    everything = len(model.classes)
+    return min(top or (1 if model.thresholds is None else everything), everything)
+
+
 def _writer(
-    form: Format, stream: TextIO, paths: Sequence[str], classes: Sequence[str], top: int
+    form: Format, stream: TextIO, paths: Sequence[str], model: Classifier, top: int | None
 ) -> PredictionWriter:
     from isotune.cli import prediction_writers as writers
     from isotune.cli.console import output
 
+    several = model.thresholds is not None
     match form:
         case Format.CSV:
-            return writers.CSV(stream, top)
+            return writers.CSV(stream, _count(model, top), several)
         case Format.JSONL:
-            return writers.JSONLines(stream)
+            return writers.JSONLines(stream, several)
+        case Format.TABLE if several:
+            return writers.LabelLines(output(stream), paths, top)
         case Format.TABLE:
-            return writers.Lines(output(stream), paths, classes, top)
+            return writers.Lines(output(stream), paths, model.classes, _count(model, top))
 
 
 def _destination(output: Path | None) -> AbstractContextManager[TextIO]:

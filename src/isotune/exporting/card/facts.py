@@ -21,7 +21,7 @@ from isotune.runs.checkpoints import CheckpointStore
 from isotune.runs.images import ImagesSummary, read_images, summarize_images
 from isotune.runs.schema import Manifest, Summary
 from isotune.storage.untrusted import open_regular
-from isotune.training.evaluation import Evaluation
+from isotune.training.evaluation import AnyEvaluation
 from isotune.weights.fetch import present_weights
 
 UNKNOWN = "unknown; the author has not said"
@@ -62,7 +62,7 @@ class CardFacts:
     figures: RunFigures
     summary: Summary
     manifest: Manifest | None
-    evaluation: Evaluation
+    evaluation: AnyEvaluation
     mistakes: Mistakes
     evaluated: ImagesSummary
     listed: ImagesSummary | None

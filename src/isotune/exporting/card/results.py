@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Sequence
 
+import numpy as np
+from typing_extensions import assert_never
+
+from isotune.experiment.result import Run
 from isotune.exporting.card.document import (
     Block,
     Facts,
@@ -20,13 +24,16 @@ from isotune.metrics import METRICS
 from isotune.metrics.calibration import BINS, reliability
 from isotune.metrics.precision_recall import class_figures
 from isotune.reports.calibration import reliability_figure, reliability_table
+from isotune.reports.classes import class_table
 from isotune.reports.confusion import confusion_figure
 from isotune.reports.curves import curves_figure
 from isotune.reports.metrics import further, heading, written
 from isotune.reports.mistakes import summary
 from isotune.reports.numbers import count, percent, significant
 from isotune.reports.tables import Table
+from isotune.spec.experiment import ExperimentSpec
 from isotune.storage.downloads.address import shown
+from isotune.training.evaluation import AnyEvaluation, Evaluation, MultiLabelEvaluation
 
 FEW = 12
 """Largest number of classes whose confusion matrix is a table."""
@@ -42,10 +49,20 @@ def result_sections(facts: CardFacts) -> list[Section]:
         _metrics(facts),
         _curves(facts),
         _classes(facts),
-        _confusion(facts),
-        _calibration(facts),
+        *_by_label(facts.evaluation, facts.run),
         _mistakes(facts),
     ]
+
+
+def _by_label(evaluation: AnyEvaluation, run: Run) -> list[Section]:
+    """Returns the sections that differ between images with one label and with several."""
+    match evaluation:
+        case Evaluation():
+            return [_confusion(evaluation, run.spec, run.classes), _calibration(evaluation)]
+        case MultiLabelEvaluation():
+            return [_labels(evaluation, run.classes)]
+        case _:
+            assert_never(evaluation)
 
 
 def _data(facts: CardFacts) -> Section:
@@ -70,7 +87,7 @@ def _data(facts: CardFacts) -> Section:
     second = "validation images" if facts.same_images else "images of this card"
     table = Table(["class", "training images", second])
     for label, name in enumerate(facts.run.classes):
-        own = int((facts.evaluation.labels == label).sum())
+        own = int(facts.evaluation.counts.images[label])
         table.add(name, _number(facts.trained_on(label)), f"{own:,}")
     return Section("Data", [*blocks, Rows(table, "Images by class")])
 
@@ -126,23 +143,19 @@ def _spread(total: int, best: int | None) -> list[int]:
 
 
 def _classes(facts: CardFacts) -> Section:
-    figures = class_figures(facts.evaluation.confusion)
-    table = Table(["class", "images", "predicted", "correct", "precision", "recall", "F1"])
-    for name, row in zip(facts.run.classes, zip(*figures, strict=True), strict=True):
-        table.add(name, *(f"{number:,}" for number in row[:3]), *map(percent, row[3:]))
-    text = "A dash stands where there is no image to divide by."
-    blocks: list[Block] = [Rows(table, "Figures of each class")]
-    if any(np.isnan(each).any() for each in figures[3:]):
-        blocks.append(Paragraph(text))
+    blocks: list[Block] = [
+        Rows(class_table(facts.evaluation, facts.run.classes), "Figures of each class")
+    ]
+    if any(np.isnan(each).any() for each in class_figures(facts.evaluation)[3:]):
+        blocks.append(Paragraph("A dash stands where there is no image to divide by."))
     return Section("Classes", blocks)
 
 
-def _confusion(facts: CardFacts) -> Section:
-    matrix, classes = facts.evaluation.confusion, facts.run.classes
+def _confusion(evaluation: Evaluation, spec: ExperimentSpec, classes: Sequence[str]) -> Section:
+    matrix = evaluation.confusion
     if len(classes) <= FEW:
         caption = "Number of images; a row is a true class, a column a predicted one"
         return Section("Confusion", [Matrix(classes, matrix.tolist(), caption)])
-    spec = facts.run.spec
     plot = Plot(
         lambda: confusion_figure(matrix, classes, spec.name, spec.dataset.splits.val),
         "Confusion matrix; a row is a true class, a column a predicted one",
@@ -160,9 +173,19 @@ def _confusion(facts: CardFacts) -> Section:
     return Section("Confusion", [plot, Rows(table, "The classes that are confused most often")])
 
 
-def _calibration(facts: CardFacts) -> Section:
-    figures = reliability(facts.evaluation)
-    error = percent(facts.evaluation.metrics["expected_calibration_error"], 2)
+def _labels(evaluation: MultiLabelEvaluation, classes: Sequence[str]) -> Section:
+    """Returns the section that takes the place of a confusion matrix."""
+    table = Table(["class", "found", "missed", "predicted wrongly", "rightly left out"])
+    for name, ((neither, wrong), (missed, found)) in zip(
+        classes, evaluation.confusion.tolist(), strict=True
+    ):
+        table.add(name, *(f"{number:,}" for number in (found, missed, wrong, neither)))
+    return Section("Confusion", [Rows(table, "Number of images")])
+
+
+def _calibration(evaluation: Evaluation) -> Section:
+    figures = reliability(evaluation)
+    error = percent(evaluation.metrics["expected_calibration_error"], 2)
     text = (
         f"Expected calibration error: {error}, the mean distance between confidence and accuracy"
         f" over {BINS} bins of confidence, weighted by images (Guo et al., 2017). Confidence is the"

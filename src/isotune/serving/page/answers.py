@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from isotune.experiment.classifier import Classifier, Prediction
+from isotune.experiment.classifier import Classifier
+from isotune.experiment.prediction import Prediction
 from isotune.experiment.result import Run
 from isotune.explaining.explanation import Explanation
 from isotune.exporting.model import ExportedModel

@@ -12,7 +12,7 @@ from isotune.errors import DatasetError
 from isotune.experiment.classifier import Classifier
 from isotune.exporting.model import ExportedModel
 from isotune.interfaces.dataset import ImageSource
-from isotune.reports.examples import evenly
+from isotune.reports.examples import evenly, listed
 from isotune.serving.page.answers import Thumbnail
 from isotune.storage import home
 from isotune.storage.paths import inner_path
@@ -76,6 +76,6 @@ def find_examples(classifier: Classifier, count: int = COUNT) -> Examples:
         image.thumbnail((SIDE, SIDE))
         file = BytesIO()
         image.save(file, "JPEG", quality=85)
-        label = source.classes[int(source.labels[index])]
+        label = listed(source.label_names(index))
         found.append((index, Thumbnail(file.getvalue(), label)))
     return Examples(split, tuple(each for _, each in found), source, [index for index, _ in found])

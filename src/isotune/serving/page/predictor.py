@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 
 from isotune.errors import DatasetError, IsotuneError, RunError
-from isotune.experiment.classifier import Classifier, Prediction
+from isotune.experiment.classifier import Classifier
+from isotune.experiment.prediction import Prediction
 from isotune.experiment.result import Run
 from isotune.explaining.explanation import Explanation
 from isotune.serving.door import Door

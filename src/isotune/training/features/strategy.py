@@ -13,7 +13,14 @@ from isotune.interfaces.checkpoint import State
 from isotune.interfaces.dataset import DeviceBatch, FeatureBatch, Labels
 from isotune.interfaces.freezing import FreezePlan
 from isotune.training.accumulator import Stopwatch
-from isotune.training.evaluation import Evaluation, LabelBatches, assess, collect_labels, logits_of
+from isotune.training.evaluation import (
+    AnyEvaluation,
+    LabelBatches,
+    assess,
+    collect_labels,
+    joined,
+    logits_of,
+)
 from isotune.training.features.cache import FeatureCache, View
 from isotune.training.features.cut import Cut
 from isotune.training.features.extraction import Extractor, even_batch, regrouped, without_first
@@ -78,7 +85,7 @@ class CachedFeatures(Strategy):
             batches = self._gathered(cached, order[first:])
         return self._session.backend.dataset.feed_features(collect_labels(batches, labels))
 
-    def evaluate(self) -> Evaluation:
+    def evaluate(self) -> AnyEvaluation:
         """Evaluates the classifier on the features of the validation images."""
         labels = LabelBatches()
         cached = self._val_cache.view(0, Stopwatch())
@@ -89,9 +96,8 @@ class CachedFeatures(Strategy):
             batches = _slices(cached, self._val.source.labels)
         on_device = self._session.backend.dataset.feed_features(collect_labels(batches, labels))
         logits = np.concatenate(list(logits_of(self.trainer, on_device)))
-        return assess(
-            logits, np.concatenate(labels), self._session.plan, self._session.spec.metrics
-        )
+        spec, plan = self._session.spec, self._session.plan
+        return assess(logits, joined(labels), plan, spec.metrics, spec.threshold)
 
     def model_state(self) -> State:
         """Returns copies of all tensors of the whole model, in the model's order."""
