@@ -35,7 +35,9 @@ def evaluations(draw: st.DrawFn) -> Evaluation:
     images = draw(st.integers(1, 40))
     logits = rng.integers(-4, 5, (images, outputs)).astype(np.float32)
     labels = rng.integers(0, max(outputs, 2), images).astype(np.int32)
-    return assess(logits, labels, plan)
+    found = assess(logits, labels, plan)
+    assert isinstance(found, Evaluation)
+    return found
 
 
 def top5(found: Evaluation) -> float:
@@ -71,6 +73,14 @@ def area(found: Evaluation) -> float:
     return float(np.mean(areas))
 
 
+def precision_area(found: Evaluation) -> float:
+    areas = [
+        sklearn.average_precision_score(found.labels == label, found.probabilities[:, label])
+        for label in np.unique(found.labels)
+    ]
+    return float(np.mean(areas))
+
+
 def calibration(found: Evaluation) -> float:
     confidence = found.probabilities.max(axis=1).astype(np.float64)
     correct = found.predicted == found.labels
@@ -100,6 +110,7 @@ TRUTH: dict[str, Callable[[Evaluation], float]] = {
     "macro_recall": macro(sklearn.recall_score),
     "macro_f1": macro(sklearn.f1_score),
     "roc_auc": area,
+    "mean_average_precision": precision_area,
     "expected_calibration_error": calibration,
 }
 
@@ -117,7 +128,7 @@ def test_reliability_is_scikit_learns_calibration_curve(found: Evaluation) -> No
 
 
 def test_every_metric_is_compared() -> None:
-    assert TRUTH.keys() == METRICS.keys()
+    assert TRUTH.keys() == {name for name, each in METRICS.items() if each.applies(False)}
 
 
 @pytest.mark.parametrize("name", TRUTH)

@@ -9,13 +9,18 @@ from typing import Annotated, Any, Literal, Union
 from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationError
 from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, core_schema
 
+from isotune.spec.base import Meaning
+
 ALWAYS = ("loss", "accuracy")
 """Metrics that every evaluation computes."""
 
 MULTI_LABEL = "mean_average_precision"
 """The metric that is computed and monitored where an image may have several labels."""
 
-ThresholdRule = Union[Literal["max_f1"], Annotated[float, Field(gt=0, lt=1)]]
+ThresholdRule = Annotated[
+    Union[Literal["max_f1"], Annotated[float, Field(gt=0, lt=1)]],
+    Meaning("max_f1, or a number between 0 and 1"),
+]
 """How the thresholds are chosen from which on a class is predicted: by the classes' F1, or all
 alike."""
 
