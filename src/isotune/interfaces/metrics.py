@@ -82,6 +82,8 @@ class EpochMetrics:
         """
         numbers: dict[str, Any] = dict.fromkeys(EVERY_EPOCH, math.nan)
         for name, item in plain.items():
+            if name == "thresholds":
+                continue
             if item is None or (isinstance(item, (int, float)) and not isinstance(item, bool)):
                 numbers[name] = math.nan if item is None else item
         apart = ("values", "thresholds")
