@@ -10,9 +10,11 @@ from typing import Literal
 
 from isotune.errors import SpecError
 from isotune.experiment.fold_runs import FoldRuns
+from isotune.experiment.label_errors import fold_label_errors
 from isotune.plugins import Plugins
 from isotune.plugins import plugins as default_plugins
 from isotune.reports.folds import Statistics, fold_statistics
+from isotune.reports.label_errors import LabelErrors
 from isotune.runs.cross_validation import MOST_FOLDS, CrossValidationFile, CrossValidationFolder
 from isotune.runs.folder import new_folder
 from isotune.runs.out_of_fold import OutOfFold
@@ -44,6 +46,15 @@ class CrossValidation:
     def statistics(self) -> dict[str, Statistics]:
         """Mean and standard deviation of each metric over the folds, by its name."""
         return fold_statistics(self.predictions.metrics)
+
+    def label_errors(self) -> LabelErrors:
+        """Returns the images whose labels are doubted by a model that was not trained on them.
+
+        Raises:
+            RunError: The images have changed since.
+            DatasetError: They are missing or broken.
+        """
+        return fold_label_errors(self.path)
 
 
 def cross_validate(

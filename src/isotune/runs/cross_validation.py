@@ -90,7 +90,15 @@ class CrossValidationFolder:
         Raises:
             RunError: It is a link.
         """
-        path = self.path / f"fold-{number}"
+        return self.subfolder(f"fold-{number}")
+
+    def subfolder(self, name: str) -> Path:
+        """Returns the path of a folder inside this one, which need not exist.
+
+        Raises:
+            RunError: It is a link.
+        """
+        path = self.path / name
         try:
             refuse_link(path)
         except OSError as error:

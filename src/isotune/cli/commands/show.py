@@ -9,18 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from isotune.cli.figures import FOLDER, check_output, default_path, open_model, write
 from isotune.cli.group import WRONG_CALL
 from isotune.cli.options import Backend, Checkpoint, Device, Model, Overrides, SpecName
 from isotune.cli.streams import text_file
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from isotune.experiment.classifier import Classifier
     from isotune.experiment.result import Run
-
-FOLDER = "figures"
-"""Subfolder of a run for its figures."""
 
 
 class Part(str, Enum):
@@ -81,10 +77,10 @@ def data(
     from isotune.experiment.show_data import show_data
     from isotune.spec.load import load_spec
 
-    _check(output)
+    check_output(output)
     loaded = load_spec(spec, overrides or ())
     figure = show_data(loaded, split=split.value, count=count, seed=seed, epoch=epoch)
-    _write(figure, output or Path(f"{loaded.name}-data.png"))
+    write(figure, output or Path(f"{loaded.name}-data.png"))
 
 
 @show.command()
@@ -98,10 +94,10 @@ def predictions(
     checkpoint: Checkpoint = "best",
 ) -> None:
     """Show predictions: correct ones in blue, wrong ones in red."""
-    _check(output)
-    opened = _open(run, backend, device, checkpoint)
+    check_output(output)
+    opened = open_model(run, backend, device, checkpoint)
     figure = opened.show_predictions(count, split)
-    _write(figure, output or _default_path(opened, "predictions", split))
+    write(figure, output or default_path(opened, "predictions", split))
 
 
 @show.command()
@@ -123,8 +119,8 @@ def mistakes(
     from isotune.experiment.explain import explain_mistakes
     from isotune.reports.mistakes import mistakes_figure, mistakes_table, summary
 
-    _check(output)
-    opened = _open(run, backend, device, checkpoint)
+    check_output(output)
+    opened = open_model(run, backend, device, checkpoint)
     explained = _with_gradients(opened) if explain else None
     result = opened.mistakes(count, split)
     explanations = explain_mistakes(explained, result) if explained else ()
@@ -133,12 +129,18 @@ def mistakes(
     if result.shown:
         show_table(console, mistakes_table(result))
     figure = mistakes_figure(result, explanations)
-    _write(figure, output or _default_path(opened, "mistakes", split))
+    write(figure, output or default_path(opened, "mistakes", split))
 
 
 @show.command("label-errors")
 def label_errors(
-    run: Model,
+    run: Annotated[
+        Path,
+        typer.Argument(
+            metavar="RUN",
+            help="The folder of a cross-validation or of a run, or an exported .onnx file.",
+        ),
+    ],
     split: Split = None,
     count: Count = 16,
     csv: Annotated[
@@ -151,16 +153,26 @@ def label_errors(
 ) -> None:
     """Show and list images whose label the model doubts.
 
-    They are found by confident learning, the most suspect first.
+    They are found by confident learning, the most suspect first. Those of a cross-validation are
+    looked for among all images, each predicted by a model that was not trained on it.
     """
     from isotune.cli.console import output as standard_output
     from isotune.cli.console import show, show_table
+    from isotune.experiment.label_errors import fold_label_errors
     from isotune.reports import label_errors as report
+    from isotune.runs.cross_validation import CrossValidationFolder
 
-    _check(output)
+    check_output(output)
     with nullcontext() if csv is None else text_file(csv) as stream:
-        opened = _open(run, backend, device, checkpoint)
-        found = opened.label_errors(split)
+        if CrossValidationFolder.is_one(run):
+            if split is not None:
+                raise typer.BadParameter("folds have all images.", param_hint="--split")
+            found = fold_label_errors(run)
+            default = CrossValidationFolder(run).subfolder(FOLDER) / "label-errors.png"
+        else:
+            opened = open_model(run, backend, device, checkpoint)
+            found = opened.label_errors(split)
+            default = default_path(opened, "label-errors", split)
         if stream is not None:
             report.write_csv(found, stream)
     console = standard_output()
@@ -169,8 +181,7 @@ def label_errors(
         show_table(console, report.label_errors_table(found, count))
     if csv is not None:
         show(console, str(csv))
-    figure = report.label_errors_figure(found, count)
-    _write(figure, output or _default_path(opened, "label-errors", split))
+    write(report.label_errors_figure(found, count), output or default)
 
 
 @show.command()
@@ -203,15 +214,15 @@ def explain(
     Vision transformers are explained by attention rollout, all other backbones by Grad-CAM at their
     last stage. Beside each image, as the network sees it, bright is what decided.
     """
-    _check(output)
+    check_output(output)
     if images and split:
         raise typer.BadParameter(
             "takes the place of IMAGES: give one of them.", param_hint="--split"
         )
-    opened = _with_gradients(_open(run, backend, device, checkpoint))
+    opened = _with_gradients(open_model(run, backend, device, checkpoint))
     figure = opened.show_explanations(images or None, count, split, class_name, stage)
     default = opened.folder.subfolder(FOLDER) / "explain.png"
-    _write(figure, output or (default if images else _default_path(opened, "explain", split)))
+    write(figure, output or (default if images else default_path(opened, "explain", split)))
 
 
 @show.command()
@@ -224,9 +235,9 @@ def confusion(
     checkpoint: Checkpoint = "best",
 ) -> None:
     """Show the confusion matrix: counts and row percentages."""
-    _check(output)
-    opened = _open(run, backend, device, checkpoint)
-    _write(opened.show_confusion(split), output or _default_path(opened, "confusion", split))
+    check_output(output)
+    opened = open_model(run, backend, device, checkpoint)
+    write(opened.show_confusion(split), output or default_path(opened, "confusion", split))
 
 
 @show.command()
@@ -249,21 +260,12 @@ def curves(
     from isotune.experiment.result import show_curves
     from isotune.runs.folder import RunFolder
 
-    _check(output)
+    check_output(output)
     figure = show_curves(runs)
     if output is None:
         folder = RunFolder.existing(runs[0]).subfolder(FOLDER) if len(runs) == 1 else Path()
         output = folder / "curves.png"
-    _write(figure, output)
-
-
-def _check(output: Path | None) -> None:
-    """Checks that the figure can be written, before it is computed."""
-    from isotune.reports.drawing import check_figure_path, check_matplotlib
-
-    check_matplotlib()
-    if output is not None:
-        check_figure_path(output)
+    write(figure, output)
 
 
 def _with_gradients(opened: Classifier) -> Run:
@@ -276,26 +278,3 @@ def _with_gradients(opened: Classifier) -> Run:
         f"{opened.path}: an exported file computes no gradients, so nothing in it can be explained;"
         " give the run's folder instead."
     )
-
-
-def _open(path: Path, backend: str | None, device: str, checkpoint: str) -> Classifier:
-    from isotune.exporting.open import open_classifier
-
-    return open_classifier(path, backend=backend, device=device, checkpoint=checkpoint)
-
-
-def _default_path(model: Classifier, name: str, split: str | None) -> Path:
-    """Returns a path in a run's folder, or beside an exported file."""
-    from isotune.experiment.result import Run
-
-    split = (split or model.spec.dataset.splits.val).replace("/", "-")
-    if isinstance(model, Run):
-        return model.folder.subfolder(FOLDER) / f"{name}-{split}.png"
-    return model.path.with_name(f"{model.path.stem}-{name}-{split}.png")
-
-
-def _write(figure: Figure, path: Path) -> None:
-    from isotune.cli.console import output, show
-    from isotune.reports.drawing import write_figure
-
-    show(output(), str(write_figure(figure, path)))
