@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from isotune.data.class_folders import listed
-from isotune.data.tables.labels import LabelFault, RowLabels, SeveralLabels, SingleLabels
+from isotune.data.tables.labels import LabelFault, RowLabels
 from isotune.data.tables.table import Value, as_cell
 from isotune.errors import DatasetError, nearest
 from isotune.interfaces.dataset import Labels
@@ -21,62 +21,67 @@ _SHOWN = 20
 
 
 def read_labels(
-    values: Iterable[Any],
-    declared: Sequence[str] | None,
-    classes: Sequence[str] | None,
-    separator: str | None,
+    rows: Iterable[Sequence[Any]],
+    labels: RowLabels,
+    declared: Declared | None,
+    known: Sequence[str] | None,
     where: object,
     identify: Callable[[int], str],
 ) -> tuple[tuple[str, ...], Labels]:
     """Returns the classes, in label order, and the labels of images.
 
     Args:
-        values: The label of each image, as JSON or Parquet has it: text, a number, or a list.
-        declared: The dataset's classes, if it has a list of them: a number is then a position in
-            it. Otherwise the classes are the labels that occur, sorted as Python strings.
-        classes: The classes that there may be, in label order; None takes the dataset's.
-        separator: What stands between the labels of an image that may have several, where they
-            are text; None if each image has one.
-        where: What the values are of, for messages.
-        identify: Returns where a value is, for messages.
+        rows: The label of each image, or one for each class, as JSON or Parquet has it: text, a
+            number, or a list.
+        labels: Collects them.
+        declared: The dataset's list of classes, if it has one.
+        known: The classes that there may be, in label order; None takes those that occur, sorted
+            as Python strings.
+        where: What the rows are of, for messages.
+        identify: Returns where a row is, for messages.
 
     Raises:
         DatasetError: Labels are empty, no position in the list, or of other classes. The message
             lists the first ones.
     """
-    known = declared if classes is None else classes
-    rows: RowLabels = SingleLabels(known) if separator is None else SeveralLabels(known, separator)
-    names = None if declared is None else _Declared(declared, separator)
     faults: list[str] = []
     count = 0
-    for index, value in enumerate(values):
+    for index, row in enumerate(rows):
         try:
-            cell = as_cell(value)
-            rows.add([cell if names is None else names.cell(cell)])
-        except (LabelFault, TypeError, UnicodeDecodeError) as fault:
-            reason = "should be text, a number, or a list of these"
-            faults.append(
-                f"  {identify(index)}: {fault if isinstance(fault, LabelFault) else reason}"
-            )
+            cells = [as_cell(value) for value in row]
+            labels.add(cells if declared is None else [declared.cell(cell) for cell in cells])
+        except LabelFault as fault:
+            faults.append(f"  {identify(index)}: {fault}")
+        except (TypeError, UnicodeDecodeError):
+            faults.append(f"  {identify(index)}: should be text, a number, or a list of these")
         count += 1
     if faults:
         wrong = "1 label is" if len(faults) == 1 else f"{len(faults)} labels are"
         more = [f"  and {len(faults) - _SHOWN} more"] if len(faults) > _SHOWN else []
         raise DatasetError(f"{where}: {wrong} wrong:", *faults[:_SHOWN], *more)
-    found = tuple(sorted(rows.classes.names) if known is None else known)
+    found = tuple(sorted(labels.classes.names) if known is None else known)
     if not count or not found:
         has_none = "has no image" if not count else "has no image with a label"
         raise DatasetError(f"{where}: {has_none}.")
-    labels = rows.array(found)
-    _report_missing(where, found, labels)
-    return found, labels
+    array = labels.array(found)
+    _report_missing(where, found, array)
+    return found, array
 
 
-class _Declared:
-    """Turns positions in a list of classes into their names."""
+class Declared:
+    """The list of classes that a dataset has: a number is a position in it.
+
+    Args:
+        names: Their names.
+        separator: What stands between the labels of an image that may have several; None if each
+            image has one.
+
+    Attributes:
+        names: Their names.
+    """
 
     def __init__(self, names: Sequence[str], separator: str | None) -> None:
-        self._names, self._separator = names, separator
+        self.names, self._separator = names, separator
         self._known: dict[str, str] = {}
 
     def cell(self, cell: Value) -> Value:
@@ -99,12 +104,12 @@ class _Declared:
     def _find(self, text: str) -> str:
         if text.removeprefix("-").isdecimal():
             number = int(text)
-            if not 0 <= number < len(self._names):
-                last = len(self._names) - 1
+            if not 0 <= number < len(self.names):
+                last = len(self.names) - 1
                 raise LabelFault(f"its label {number} is no position in the classes, 0 to {last}")
-            return self._names[number]
-        if text and text not in self._names:
-            raise LabelFault(f"its label '{text}' is no class.{nearest(text, self._names)}")
+            return self.names[number]
+        if text and text not in self.names:
+            raise LabelFault(f"its label '{text}' is no class.{nearest(text, self.names)}")
         return text
 
 

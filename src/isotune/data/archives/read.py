@@ -9,7 +9,7 @@ from pathlib import Path
 from typing_extensions import assert_never
 
 from isotune.data.archives.members import Packing, Place
-from isotune.storage.open_files import OPEN_FILES, Version
+from isotune.storage.open_files import Version, read_at
 
 MAX_SIZE = 1 << 30
 """Number of bytes that a file in an archive may have, since it is read as a whole: six for each
@@ -53,7 +53,7 @@ def read_member(archive: Path, version: Version, place: Place) -> bytes:
 
 
 def _exactly(archive: Path, version: Version, offset: int, size: int) -> bytes:
-    content = OPEN_FILES.read(archive, version, offset, size)
+    content = read_at(archive, version, offset, size)
     if len(content) != size:
         raise _damaged(archive)
     return content

@@ -17,11 +17,12 @@ from isotune.data.archives.open import open_archive
 from isotune.data.archives.samples import Fields, Samples, fields_in, first_json, read_samples
 from isotune.data.caches.inside import Containers
 from isotune.data.class_folders import listed
-from isotune.data.declared import check_declared, read_labels
+from isotune.data.declared import Declared, check_declared, read_labels
 from isotune.data.names import Names
 from isotune.data.shards import find_shards
 from isotune.data.sources.encoded import EncodedSource
 from isotune.data.tables.find import LABEL_NAMES
+from isotune.data.tables.labels import SeveralLabels, SingleLabels
 from isotune.errors import DatasetError
 from isotune.interfaces.dataset import DatasetFormat, ImageSource
 from isotune.spec.base import AsTuple
@@ -147,11 +148,13 @@ class WebDatasetSource(EncodedSource):
         _report_without_image(root, sum(samples.without_image for samples in read))
         inside = [shard.relative_to(folder).as_posix() for shard in shards]
         self.names = Names.of(_named(inside, read))
+        names, separator = spec.declared(folder), spec.separator if spec.multi_label else None
+        known = names if classes is None else classes
         self.classes, self.labels = read_labels(
-            (json.loads(label) for samples in read for label in samples.labels),
-            spec.declared(folder),
-            classes,
-            spec.separator if spec.multi_label else None,
+            ([json.loads(label)] for samples in read for label in samples.labels),
+            SingleLabels(known) if separator is None else SeveralLabels(known, separator),
+            None if names is None else Declared(names, separator),
+            known,
             f"{folder}/{inside[0]}" if len(shards) == 1 else f"{root}, {split or 'all shards'}",
             self.name,
         )
