@@ -42,7 +42,7 @@ def check_name(name: str) -> str:
         return name  # nearly all names
     for path in (PurePosixPath(name), PureWindowsPath(name)):
         if path.anchor or ".." in path.parts:
-            raise DatasetError(f"its entry '{name}' would be written outside of the folder")
+            raise DatasetError(f"its entry '{name}' would lie outside of the folder")
         if len(path.parts) > MAX_DEPTH:
             raise DatasetError(f"its entry '{name}' lies in more than {MAX_DEPTH} folders")
     return name

@@ -70,7 +70,7 @@ def _list(file: BinaryIO, path: Path, listing: Listing) -> None:
     head = file.read(HEAD)
     if head.startswith(_COMPRESSED):
         raise DatasetError(
-            "is compressed as a whole, so that no image in it can be read without all before it;"
+            "it is compressed as a whole, so that no image in it can be read without all before it;"
             " unpack it, or only uncompress it to a plain .tar"
         )
     # Tar first: a tar archive may end in bytes that look like the end of a zip archive.
@@ -78,5 +78,7 @@ def _list(file: BinaryIO, path: Path, listing: Listing) -> None:
         list_tar(file, listing)
     elif zipfile.is_zipfile(file):
         list_zip(file, path, listing)
+    elif head.startswith(b"PK\3\4"):
+        raise DatasetError("it is a zip archive that is cut off, without the list of its entries")
     else:
         raise DatasetError(f"it is neither a zip nor a tar archive: {describe(head)}")

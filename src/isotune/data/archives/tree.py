@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import PurePosixPath
 
-from isotune.data.folders import is_hidden, is_image, one_form
+from isotune.data.folders import SPLIT_NAMES, is_hidden, is_image, one_form
 
 
 class Tree:
@@ -43,20 +43,29 @@ class Tree:
         A folder that holds all others, and no image itself, may be missing in the path: archives
         often have one around what they hold.
         """
-        place: str | None = ""
-        while place is not None:
+        for place in self._around():
             found = self._down(place, PurePosixPath(path).parts)
             if found is not None:
                 return found
-            place = self._single(place)
         return None
 
     def innermost(self) -> str:
-        """Returns the first folder that holds more than a single folder."""
+        """Returns the first folder that holds more than a single folder of folders."""
+        return list(self._around())[-1]
+
+    def of_splits(self) -> str:
+        """Returns the first folder that holds one with a split's usual name, or the innermost."""
+        places = list(self._around())
+        named = (place for place in places if SPLIT_NAMES & set(self.subfolders(place)))
+        return next(named, places[-1])
+
+    def _around(self) -> Iterator[str]:
+        """Yields the folders that hold everything, from the outermost one on."""
         place = ""
+        yield place
         while (inner := self._single(place)) is not None and not self._is_class(inner):
             place = inner
-        return place
+            yield place
 
     def _is_class(self, folder: str) -> bool:
         return folder in self._with_images or not self.subfolders(folder)

@@ -238,7 +238,7 @@ def _which_there_are(archives: Sequence[Path], split: str | None) -> str:
 
 
 def _what_there_is(tree: Tree, split: str) -> str:
-    names = tree.subfolders(tree.innermost())
+    names = tree.subfolders(tree.of_splits())
     if not names:
         return " It has no folder at all."
     there = f" It has: {', '.join(names[:SHOWN])}{', ...' if len(names) > SHOWN else ''}."
