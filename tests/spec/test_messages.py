@@ -14,6 +14,7 @@ import isotune
 from isotune.catalogue.entries import catalogue
 from isotune.errors import IsotuneError
 from isotune.metrics import METRICS
+from isotune.spec.dataset import DATASET_FORMATS
 from isotune.spec.experiment import ExperimentSpec
 from isotune.spec.load import load_spec
 from isotune.spec.transforms import TRANSFORMS
@@ -244,8 +245,8 @@ LOADING = {
     "unknown format": (
         "path: images",
         "path: images\n  format: foldr",
-        "ants.yaml:4: dataset.format is 'foldr', but should be 'cifar10' or 'folder'."
-        " Did you mean 'folder'?",
+        "ants.yaml:4: dataset.format is 'foldr', but should be"
+        f" {one_of(DATASET_FORMATS.names())}. Did you mean 'folder'?",
     ),
     "key of no format": (
         "path: images",

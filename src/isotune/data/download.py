@@ -46,8 +46,9 @@ def ensure_dataset(
             return path
         raise DatasetError(f"{path}: is not a folder; an archive has to be unpacked first.")
     if url is None:
+        kind = "file or folder" if may_be_file else "folder"
         raise DatasetError(
-            f"{path}: there is no such dataset folder, and the spec names no dataset.url to"
+            f"{path}: there is no such dataset {kind}, and the spec names no dataset.url to"
             " download it from."
         )
     # Imported late, since an existing dataset needs no network.

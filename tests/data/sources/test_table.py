@@ -191,12 +191,13 @@ def test_what_is_wrong_is_named_by_line(images: Path) -> None:
         ("c.png", "x", "g", ""),
         ("folder.png", "x", "g", "train"),
         ("c.png", "x" * 300, "g", "train"),
+        ("c.png", "x\ny", "g", "train"),
         ("d.png", "x", "g", "train"),
         ("./d.png", "x", "h", "train"),
     ]
     outside = f"is not inside {images}; set dataset.root to the folder of all images"
     assert refusal(write(images / "all.csv", rows)) == [
-        "all.csv: 12 rows are wrong:",
+        "all.csv: 13 rows are wrong:",
         "  line 3: 'gone.png' cannot be found: No such file or directory",
         "  line 4: its label is empty",
         "  line 5: its path is empty",
@@ -208,7 +209,8 @@ def test_what_is_wrong_is_named_by_line(images: Path) -> None:
         "  line 11: its split is empty",
         "  line 12: 'folder.png' is no file",
         "  line 13: its label has 300 characters; at most 255 are allowed",
-        "  line 15: puts 'd.png' in another group than line 14",
+        "  line 14: its label 'x\\ny' has a line end or another control character",
+        "  line 17: puts 'd.png' in another group than line 16",
     ]
 
 

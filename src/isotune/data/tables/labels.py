@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from array import array
 from collections.abc import Sequence
+from unicodedata import category
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,6 +60,8 @@ class ClassNames:
             raise LabelFault("its label is empty")
         if len(name) > LONGEST:
             raise LabelFault(f"its label has {len(name)} characters; at most {LONGEST} are allowed")
+        if any(category(character) == "Cc" for character in name):
+            raise LabelFault(f"its label '{name}' has a line end or another control character")
         if self._known is not None and name not in self._known:
             guess = nearest(name, self._known)
             raise LabelFault(f"its label '{name}' is none of the training images.{guess}")
