@@ -17,7 +17,7 @@ import numpy as np
 from archives import tar_bytes, zip_bytes
 from hostile.harness import Attack, Suite
 from hostile.servers import BEHAVIORS
-from isotune.data.images import dataset_folder
+from isotune.data.location import dataset_folder
 from isotune.errors import IsotuneError
 from isotune.interfaces.backbone import BackboneEntry
 from isotune.interfaces.dataset import DatasetFormat

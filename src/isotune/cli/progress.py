@@ -193,7 +193,11 @@ def _bar(console: Console) -> Progress:
 def _facts(event: RunStarted) -> dict[str, str]:
     spec, model = event.spec, event.model
     images = ", ".join(f"{sum(each):,} {split}" for split, each in event.counts.items())
-    left_out = ", ".join(f"{n} {split}" for split, n in event.skipped.items() if n)
+    left_out = ", ".join(
+        f"{n} before they were divided" if split == "all" else f"{n} {split}"
+        for split, n in event.skipped.items()
+        if n
+    )
     features = {"features": event.features} if event.features else {}
     epoch = event.steps // event.steps_per_epoch + 1
     begun = {"goes on": f"after step {event.steps}, in epoch {epoch}"} if event.steps else {}

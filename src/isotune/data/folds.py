@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from isotune.data.divided import open_without_test
 from isotune.data.integrity.check import BrokenImage, clean
 from isotune.data.sources.joined import Joined
 from isotune.data.sources.subset import Fold
@@ -42,7 +43,8 @@ def open_fold(
     """Opens and checks the images of all folds, and divides them.
 
     They are those of the splits to train and to validate on, one after the other, or of the one of
-    them that there is; or all images of a dataset without splits.
+    them that there is; or all images of a dataset without splits, except those that the spec keeps
+    for a test.
 
     Args:
         dataset: The dataset of a loaded spec.
@@ -55,12 +57,16 @@ def open_fold(
         DatasetError: Images are missing or broken and may not be, classes differ, or a class has
             too few images or groups for so many folds.
     """
-    sources = _splits(dataset, folder, classes)
+    whole: ImageSource
     broken: dict[str, list[BrokenImage]] = {"train": [], "val": []}
-    for name, source in sources.items():
-        use = "train" if name == dataset.splits.train else "val"
-        sources[name], broken[use] = clean(source, dataset.broken, workers)
-    whole = Joined(sources) if len(sources) > 1 else next(iter(sources.values()))
+    if dataset.split is not None:
+        whole, broken["train"] = open_without_test(dataset, dataset.split, folder, workers)
+    else:
+        sources = _splits(dataset, folder, classes)
+        for name, source in sources.items():
+            use = "train" if name == dataset.splits.train else "val"
+            sources[name], broken[use] = clean(source, dataset.broken, workers)
+        whole = Joined(sources) if len(sources) > 1 else next(iter(sources.values()))
     inside = fold_numbers(whole, fold) == fold.number
     train, val = (Fold(whole, np.flatnonzero(chosen).tolist()) for chosen in (~inside, inside))
     return FoldImages(train, val, broken)

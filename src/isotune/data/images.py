@@ -10,19 +10,19 @@ from pathlib import Path
 from isotune.data.batches import Batches
 from isotune.data.caches.open import PixelCaches, open_stores
 from isotune.data.caches.pixels import PixelStore
-from isotune.data.download import ensure_dataset
+from isotune.data.divided import Recorded, check_split_name, open_divided
 from isotune.data.duplicates import check_duplicates
 from isotune.data.folds import open_fold
 from isotune.data.integrity.check import BrokenImage, clean
+from isotune.data.location import dataset_folder
 from isotune.data.sources.folder import check_several_classes
-from isotune.data.sources.relabeled import Relabeled, check_known_classes
-from isotune.errors import DatasetError, SpecError
+from isotune.data.sources.relabeled import check_known_classes, labeled_with
+from isotune.errors import SpecError
 from isotune.interfaces.dataset import DatasetFormat, ImageSource, class_counts
 from isotune.spec.dataset import DatasetSpec
 from isotune.spec.experiment import ExperimentSpec
 from isotune.spec.fold import FoldSpec
-from isotune.storage import home
-from isotune.storage.paths import exists, expanded, inner_path, is_plain_name
+from isotune.spec.split import SplitSpec
 
 log = logging.getLogger(__name__)
 
@@ -32,26 +32,35 @@ class Images:
     """The training and validation images.
 
     Attributes:
-        skipped: Number of unreadable images that were skipped, by split.
+        skipped: Number of unreadable images that were skipped, by split; ``all`` stands for those
+            that were skipped before the images were divided.
         caches: Pixel caches between epochs; valid for one spec only.
+        test: The test images, where the spec divides the images and keeps some for a test.
     """
 
     train: ImageSource
     val: ImageSource
     skipped: dict[str, int]
     caches: PixelCaches = field(default_factory=PixelCaches)
+    test: ImageSource | None = None
 
     @property
     def classes(self) -> tuple[str, ...]:
         """Class names, in label order."""
         return self.train.classes
 
+    @property
+    def splits(self) -> dict[str, ImageSource]:
+        """The images of each split: ``train``, ``val`` and, if there are some, ``test``."""
+        splits = {"train": self.train, "val": self.val}
+        return splits if self.test is None else {**splits, "test": self.test}
+
     def counts(self) -> dict[str, tuple[int, ...]]:
         """Returns the number of images of each class, in label order, by split."""
         size = len(self.classes)
         return {
             name: tuple(class_counts(source.labels, size).tolist())
-            for name, source in (("train", self.train), ("val", self.val))
+            for name, source in self.splits.items()
         }
 
     def training_batches(self, spec: ExperimentSpec) -> Batches:
@@ -123,48 +132,74 @@ def evaluation_batches(
     )
 
 
-def open_images(spec: ExperimentSpec) -> Images:
+def open_images(
+    spec: ExperimentSpec,
+    recorded: Recorded | None = None,
+    classes: tuple[str, ...] | None = None,
+) -> Images:
     """Finds (or downloads), indexes and checks the images of an experiment.
+
+    Args:
+        spec: The experiment.
+        recorded: The splits of a run that goes on, where its spec divides the images.
+        classes: The classes of that run, in label order.
 
     Raises:
         DatasetError: A folder is missing, there is only one class, classes differ, images are
-            broken and the spec does not say to skip them, or images are in both splits and the
-            spec says to stop.
+            broken and the spec does not say to skip them, images are in both splits and the
+            spec says to stop, or recorded ones are gone or have changed.
         SpecError: There is not a single training batch.
     """
-    pair = _open_splits(spec) if spec.dataset.fold is None else _open_fold(spec, spec.dataset.fold)
-    train, val, broken = pair
+    dataset = spec.dataset
+    if dataset.fold is not None:
+        splits, broken = _open_fold(spec, dataset.fold)
+    elif dataset.split is not None:
+        splits, broken = _open_divided(spec, dataset.split, recorded, classes)
+    else:
+        splits, broken = _open_splits(spec)
     for unreadable in broken.values():
         for image in unreadable:
             log.warning("left out %s: %s", image.identity, image.reason)
-    if spec.dataset.fold is None:  # identical images are in one fold
-        check_duplicates(train, val, spec.dataset.splits, spec.dataset.duplicates)
-    skipped = {split: len(unreadable) for split, unreadable in broken.items()}
-    images = Images(train, val, skipped, open_stores(spec, train, val))
+    train, val, skipped = splits["train"], splits["val"], {k: len(v) for k, v in broken.items()}
+    images = Images(train, val, skipped, open_stores(spec, train, val), splits.get("test"))
     images.training_batches(spec)  # a wrong size is an error before anything is trained
     return images
 
 
-Opened = tuple[ImageSource, ImageSource, Mapping[str, list[BrokenImage]]]
-"""Images to train and to validate on, and those that cannot be read, by ``train`` and ``val``."""
+Opened = tuple[Mapping[str, ImageSource], Mapping[str, list[BrokenImage]]]
+"""The images of ``train``, ``val`` and perhaps ``test``; and those that cannot be read, by split or
+as ``all``, where they are in none."""
 
 
 def _open_splits(spec: ExperimentSpec) -> Opened:
-    splits = spec.dataset.splits
+    splits, policy = spec.dataset.splits, spec.dataset.duplicates
     train = open_split(spec.dataset, splits.train)
     check_several_classes(train, splits.train)
     val = open_split(spec.dataset, splits.val, train.classes)
     train, train_broken = clean(train, spec.dataset.broken, spec.workers)
     val, val_broken = clean(val, spec.dataset.broken, spec.workers)
-    return train, val, {"train": train_broken, "val": val_broken}
+    check_duplicates(train, val, splits, policy)
+    return {"train": train, "val": val}, {"train": train_broken, "val": val_broken}
 
 
 def _open_fold(spec: ExperimentSpec, fold: FoldSpec) -> Opened:
-    assert isinstance(spec.dataset, DatasetFormat), "every format derives from it"
-    folder = dataset_folder(spec.dataset)
-    images = open_fold(spec.dataset, fold, folder, workers=spec.workers)
-    check_several_classes(images.train, spec.dataset.splits.train)
-    return images.train, images.val, images.broken
+    dataset = _format(spec.dataset)
+    images = open_fold(dataset, fold, dataset_folder(dataset), workers=spec.workers)
+    check_several_classes(images.train, dataset.splits.train)
+    return {"train": images.train, "val": images.val}, images.broken
+
+
+def _open_divided(
+    spec: ExperimentSpec,
+    split: SplitSpec,
+    recorded: Recorded | None,
+    classes: tuple[str, ...] | None,
+) -> Opened:
+    dataset = _format(spec.dataset)
+    folder = dataset_folder(dataset)
+    divided = open_divided(dataset, split, folder, spec.workers, recorded)
+    parts = {name: labeled_with(part, classes, folder) for name, part in divided.splits.items()}
+    return parts, {"all": divided.broken}
 
 
 def open_split(
@@ -173,7 +208,7 @@ def open_split(
     classes: tuple[str, ...] | None = None,
     root: str | Path | None = None,
 ) -> ImageSource:
-    """Opens a split of a dataset; downloads the dataset if necessary.
+    """Opens a split of a dataset that has splits, or a fold; downloads the dataset if necessary.
 
     Args:
         dataset: The dataset of a loaded spec.
@@ -185,14 +220,47 @@ def open_split(
     Raises:
         DatasetError: The dataset or the split is missing or damaged, or classes differ.
     """
-    assert isinstance(dataset, DatasetFormat), "every format that a spec may name derives from it"
+    known = _format(dataset)
     if root is not None:
-        return dataset.open(Path(root), split, classes)
-    folder, splits = dataset_folder(dataset), dataset.splits
-    if dataset.fold is None or split not in (splits.train, splits.val):
-        return dataset.open(folder, split, classes)
-    images = open_fold(dataset, dataset.fold, folder, classes)
+        return known.open(Path(root), split, classes)
+    folder, splits = dataset_folder(known), known.splits
+    if known.fold is None or split not in (splits.train, splits.val):
+        return known.open(folder, split, classes)
+    images = open_fold(known, known.fold, folder, classes)
     return images.train if split == splits.train else images.val
+
+
+def open_part(spec: ExperimentSpec, part: str) -> ImageSource:
+    """Opens and checks the training or validation images as a run of the spec does.
+
+    Args:
+        spec: The experiment.
+        part: ``train`` or ``val``; of a divided dataset, any of its splits.
+
+    Raises:
+        DatasetError: The images are missing or broken, or there is no such split.
+    """
+    dataset = _format(spec.dataset)
+    if dataset.split is not None and dataset.fold is None:
+        check_split_name(dataset.split, part)
+        folder = dataset_folder(dataset)
+        return open_divided(dataset, dataset.split, folder, spec.workers).splits[part]
+    source = open_split(dataset, dataset.splits.train)
+    if part == "val":
+        source = open_split(dataset, dataset.splits.val, source.classes)
+    return _readable(source, spec)
+
+
+def find_classes(dataset: DatasetSpec) -> tuple[str, ...]:
+    """Returns the classes of the training images, in label order; reads no image.
+
+    Raises:
+        DatasetError: The dataset is missing or damaged.
+    """
+    known = _format(dataset)
+    if known.split is not None:
+        return known.open_all(dataset_folder(known)).classes
+    return open_split(known, known.splits.train).classes
 
 
 def open_labeled(
@@ -200,6 +268,7 @@ def open_labeled(
     classes: tuple[str, ...],
     split: str | None = None,
     root: str | Path | None = None,
+    recorded: Recorded | None = None,
 ) -> ImageSource:
     """Opens and checks a split to evaluate a trained model on.
 
@@ -208,49 +277,40 @@ def open_labeled(
     Args:
         spec: The run's spec, which says what to do about broken images.
         classes: The model's classes.
-        split: The split's name; None takes the validation split.
+        split: The split's name; None takes the validation split, or all images in `root` where the
+            spec divides the images.
         root: Another folder of the same format, instead of the spec's dataset.
+        recorded: The splits of the run, where the spec divides the images.
 
     Raises:
-        DatasetError: The images are missing or broken, or have a class that the model lacks.
+        DatasetError: The images are missing or broken, or have a class that the model lacks; or
+            there is no such split.
     """
-    split = split or spec.dataset.splits.val
-    everything = open_split(spec.dataset, split, None, root)
-    where = f"{spec.dataset.path if root is None else root}: its split '{split}'"
-    check_known_classes(where, everything.classes, classes)
-    if everything.origin is not None:  # folds are of images that can be read
-        source = everything
-    else:
-        source, _ = clean(everything, spec.dataset.broken, spec.workers)
-    return source if source.classes == classes else Relabeled(source, classes)
+    dataset = _format(spec.dataset)
+    name = split or dataset.splits.val
+    where = f"{dataset.path if root is None else root}: its split '{name}'"
+    of_fold = root is None and dataset.fold is not None and name in ("train", "val")
+    if dataset.split is None or of_fold:
+        everything = open_split(dataset, name, None, root)
+        check_known_classes(where, everything.classes, classes)
+        return labeled_with(_readable(everything, spec), classes, where)
+    folder = Path(root) if root is not None else dataset_folder(dataset)
+    if root is not None and split is None:
+        source, _ = clean(dataset.open_all(folder), dataset.broken, spec.workers)
+        return labeled_with(source, classes, root)
+    check_split_name(dataset.split, name, recorded)
+    wanted = {name: recorded[name]} if recorded is not None else None
+    divided = open_divided(dataset, dataset.split, folder, spec.workers, wanted)
+    return labeled_with(divided.splits[name], classes, where)
 
 
-def dataset_folder(dataset: DatasetFormat) -> Path:
-    """Returns the folder of a loaded spec's dataset; downloads it if necessary.
-
-    Raises:
-        DatasetError: It does not exist and there is no address to download it from.
-    """
-    name = dataset.path
-    path = home.datasets() / expanded(name)  # an absolute path stays as it is
-    if dataset.url is not None and not exists(path):
-        path = _download_folder(str(expanded(name)))
-    try:
-        entries = dataset.expected_entries()
-        return ensure_dataset(path, dataset.url, dataset.sha256, entries, dataset.may_be_file)
-    except DatasetError as error:
-        beside = "" if path == Path(name) else f" Nor is there a {name} beside the spec."
-        raise DatasetError(f"dataset.path: {error}{beside}") from error
+def _readable(source: ImageSource, spec: ExperimentSpec) -> ImageSource:
+    """Returns the images that can be read; folds have no others."""
+    if source.origin is not None:
+        return source
+    return clean(source, spec.dataset.broken, spec.workers)[0]
 
 
-def _download_folder(name: str) -> Path:
-    try:
-        return inner_path(home.datasets(), name)
-    except ValueError as error:
-        last = Path(name).name
-        example = last if is_plain_name(last) else "images"
-        raise DatasetError(
-            f"dataset.path: there is no folder '{name}', and dataset.url cannot be unpacked there,"
-            f" since {error}; an archive goes to a plain name, such as '{example}', in"
-            f" {home.datasets()}."
-        ) from error
+def _format(dataset: DatasetSpec) -> DatasetFormat:
+    assert isinstance(dataset, DatasetFormat), "every format that a spec may name derives from it"
+    return dataset

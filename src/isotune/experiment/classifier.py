@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import Self
 
+from isotune.data.divided import Recorded
 from isotune.data.images import evaluation_batches, open_labeled
 from isotune.data.inputs import ImageInput, InputSource, is_single
 from isotune.data.readable import Outcomes, readable_batches
@@ -132,6 +133,15 @@ class Classifier(ABC):
         """The spec whose validation transforms the images get before they are given."""
         return self.spec
 
+    @property
+    def recorded(self) -> Recorded | None:
+        """The splits of the run, where its spec divides the images and it has recorded them."""
+        return None
+
+    def open_images(self, split: str | None = None, data: str | Path | None = None) -> ImageSource:
+        """Opens and checks labeled images; arguments and errors are those of :meth:`evaluate`."""
+        return open_labeled(self.spec, self.classes, split, data, self.recorded)
+
     def evaluate(self, split: str | None = None, data: str | Path | None = None) -> AnyEvaluation:
         """Evaluates the model on labeled images.
 
@@ -139,12 +149,13 @@ class Classifier(ABC):
             split: Name of the split; None takes the validation split.
             data: Folder of another dataset with the same format. Its classes are matched by name,
                 and it need not have all of them; macro averages are over those that occur among
-                labels or predictions.
+                labels or predictions. Where the spec divides the images and no split
+                is named, all images in the folder are taken.
 
         Raises:
             DatasetError: the images are missing or broken, or a class is not one of the run's.
         """
-        return self.evaluate_source(open_labeled(self.spec, self.classes, split, data))
+        return self.evaluate_source(self.open_images(split, data))
 
     def evaluate_source(self, source: ImageSource) -> AnyEvaluation:
         """Evaluates the model on a source's images, at least one, in its order.
@@ -251,7 +262,9 @@ class Classifier(ABC):
         from isotune.reports.predictions import prediction_figure
 
         check_matplotlib()
-        return prediction_figure(self.examples(count, split), self.spec.name, self._split(split))
+        return prediction_figure(
+            self.examples(count, split), self.spec.name, self.split_name(split)
+        )
 
     def show_mistakes(self, count: int = 16, split: str | None = None) -> Figure:
         """Returns a figure of the mistakes on a split that the model is most confident of.
@@ -280,7 +293,7 @@ class Classifier(ABC):
                 " another: `isotune evaluate` shows what is found and missed of each class."
             )
         matrix = self.evaluate(split).confusion
-        return confusion_figure(matrix, self.classes, self.spec.name, self._split(split))
+        return confusion_figure(matrix, self.classes, self.spec.name, self.split_name(split))
 
     def examples(self, count: int, split: str | None = None) -> list[Example]:
         """Predicts `count` images taken evenly from a split, so that every class has its share.
@@ -289,7 +302,7 @@ class Classifier(ABC):
         """
         from isotune.reports.examples import evenly, examples_at
 
-        source = open_labeled(self.spec, self.classes, split)
+        source = self.open_images(split)
         shown = Subset(source, evenly(len(source), count))
         if not len(shown):
             return []
@@ -302,9 +315,9 @@ class Classifier(ABC):
         """
         from isotune.reports.mistakes import find_mistakes
 
-        source = open_labeled(self.spec, self.classes, split)
+        source = self.open_images(split)
         evaluation = self.evaluate_source(source)
-        name, split = self.spec.name, self._split(split)
+        name, split = self.spec.name, self.split_name(split)
         return find_mistakes(source, evaluation, count, name=name, split=split)
 
     def label_errors(self, split: str | None = None) -> LabelErrors:
@@ -315,16 +328,19 @@ class Classifier(ABC):
         """
         from isotune.reports.label_errors import find_label_errors
 
-        name, part = self.spec.name, self._split(split)
+        name, part = self.spec.name, self.split_name(split)
         if part == self.spec.dataset.splits.train:
             log.warning(
                 "the model was trained on the split '%s' and has learned its labels, wrong ones"
                 " too; isotune cross-validate predicts each image with a model that was not.",
                 part,
             )
-        source = open_labeled(self.spec, self.classes, split)
+        source = self.open_images(split)
         probabilities = self.evaluate_source(source).probabilities
         return find_label_errors(source, probabilities, name=name, part=part)
 
-    def _split(self, split: str | None) -> str:
+    def split_name(self, split: str | None = None, data: str | Path | None = None) -> str:
+        """Returns what figures call the images that :meth:`evaluate` takes."""
+        if data is not None and split is None and self.spec.dataset.split is not None:
+            return "all"
         return split or self.spec.dataset.splits.val

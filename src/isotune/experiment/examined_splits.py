@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from isotune.data.images import dataset_folder, open_split
+from isotune.data.images import open_split
 from isotune.data.integrity.findings import ExaminedSplit, Finding, Offender, Severity
 from isotune.data.integrity.looks import look
+from isotune.data.location import dataset_folder
 from isotune.data.sources.folder import check_several_classes
 from isotune.data.sources.relabeled import check_known_classes
 from isotune.data.sources.subset import Subset
@@ -70,7 +71,7 @@ def _examine_divided(
 ) -> ExaminedSplits:
     source = dataset.open_all(dataset_folder(dataset))
     whole = _examined(dataset, ALL, source, spec.workers)
-    findings = _single_class(source, ALL)
+    findings = _single_class(source)
     readable = Subset(source, np.flatnonzero(whole.looks.readable).tolist())
     try:
         parts = divide(readable, split)
@@ -83,7 +84,7 @@ def _examine_divided(
     return ExaminedSplits(splits, (whole,), findings)
 
 
-def _single_class(train: ImageSource, name: str) -> list[Finding]:
+def _single_class(train: ImageSource, name: str | None = None) -> list[Finding]:
     try:
         check_several_classes(train, name)
     except DatasetError as error:

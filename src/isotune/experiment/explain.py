@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from isotune.catalogue.resolve import normalization
-from isotune.data.images import evaluation_batches, open_labeled
+from isotune.data.images import evaluation_batches
 from isotune.data.inputs import ImageInput, InputSource
 from isotune.data.sources.subset import Subset
 from isotune.errors import BackendError, SpecError, nearest
@@ -91,7 +91,7 @@ def explain_mistakes(run: Run, mistakes: Mistakes) -> list[Explanation]:
     Raises:
         IsotuneError: As of :func:`explain_source`.
     """
-    source = open_labeled(run.spec, run.classes, mistakes.split)
+    source = run.open_images(mistakes.split)
     shown = Subset(source, mistakes.positions)
     return list(explain_source(run, shown, labels=mistakes.labels or None))
 
@@ -114,7 +114,7 @@ def explanations_figure(
 
     everything: ImageSource
     if images is None:
-        everything = open_labeled(run.spec, run.classes, split)
+        everything = run.open_images(split)
     else:
         everything = InputSource(images, run.classes, run.spec.dataset.max_pixels)
     source = Subset(everything, evenly(len(everything), count))

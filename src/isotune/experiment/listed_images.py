@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
 
 from isotune.data.folders import one_form
-from isotune.data.images import dataset_folder
+from isotune.data.location import dataset_folder
+from isotune.data.splitting.recorded import portable_name
 from isotune.interfaces.dataset import DatasetFormat, ImageSource
 from isotune.runs.images import ListedImage
 from isotune.spec.dataset import DatasetSpec
@@ -16,14 +15,13 @@ from isotune.training.session import Session
 
 
 def listed_images(session: Session) -> Iterator[ListedImage]:
-    """Yields the training images and then the validation images, in order."""
-    dataset, images = session.spec.dataset, session.images
-    yield from listed_split("train", images.train, dataset)
-    yield from listed_split("val", images.val, dataset)
+    """Yields the training images, the validation images and the test images, in order."""
+    for split, source in session.images.splits.items():
+        yield from listed_split(split, source, session.spec.dataset)
 
 
 def listed_split(
-    split: Literal["train", "val"],
+    split: str,
     source: ImageSource,
     dataset: DatasetSpec,
     root: str | Path | None = None,
@@ -37,13 +35,13 @@ def listed_split(
         root: Folder of the images, if it is not the dataset's own.
     """
     assert isinstance(dataset, DatasetFormat), "the images are open"
-    folder = f"{root or dataset_folder(dataset)}{os.sep}"
+    folder = Path(root) if root is not None else dataset_folder(dataset)
     digests = source.digests()
     for index in range(len(source)):
         labels = tuple(map(one_form, source.label_names(index)))
         yield ListedImage(
             split,
             labels[0] if source.labels.ndim == 1 else labels,
-            one_form(source.name(index).removeprefix(folder)),
+            portable_name(source, index, folder),
             "" if digests is None else digests[index].tobytes().hex(),
         )

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isotune.catalogue.resolve import normalization
+from isotune.data.divided import Recorded
 from isotune.data.images import evaluation_batches
 from isotune.data.inputs import ImageInput, InputSource
 from isotune.errors import RunError
@@ -24,6 +25,7 @@ from isotune.interfaces.dataset import Batch
 from isotune.interfaces.metrics import EpochMetrics
 from isotune.interfaces.trainer import Trainer, TrainingPlan
 from isotune.runs.folder import RunFolder
+from isotune.runs.images import recorded_splits
 from isotune.spec.experiment import ExperimentSpec
 from isotune.training.evaluation import FETCH_EVERY, evaluation_size, logits_by_batch
 from isotune.training.finite import suspect
@@ -67,6 +69,17 @@ class Run(Classifier):
     def path(self) -> Path:
         """The run folder's path."""
         return self.folder.path
+
+    @property
+    def recorded(self) -> Recorded | None:
+        """The splits of the run, where its spec divides the images.
+
+        Raises:
+            RunError: The run's list of its images is damaged.
+        """
+        dataset = self.spec.dataset
+        divided = dataset.split is not None and dataset.fold is None
+        return recorded_splits(self.path) if divided else None
 
     @cached_property
     def _trainer(self) -> Trainer:

@@ -20,6 +20,7 @@ from isotune.plugins import plugins as default_plugins
 from isotune.runs.checkpoint import MODEL, Checkpoint
 from isotune.runs.checkpoints import CheckpointStore
 from isotune.runs.folder import RunFolder
+from isotune.runs.images import recorded_splits
 from isotune.spec.experiment import ExperimentSpec
 from isotune.training.accumulator import EpochAccumulator
 from isotune.training.isolation import isolated
@@ -71,7 +72,12 @@ def resume(
         store = CheckpointStore(folder.checkpoints)
         loaded = store.load(checkpoint) if store.index().names else None
         name = backend or (loaded.manifest if loaded else folder.summary()).backend
-        session = Session.open(spec, name or plugins.only_usable(), device, plugins)
+        divided = spec.dataset.split is not None and spec.dataset.fold is None
+        recorded = recorded_splits(folder.path) if loaded and divided else None
+        classes = tuple(loaded.manifest.classes) if loaded and recorded else None
+        session = Session.open(
+            spec, name or plugins.only_usable(), device, plugins, recorded, classes
+        )
         with isolated(session.backend):
             prepared = _prepare(session, folder, store, loaded)
             return prepared.run(folder, lambda hook, event: plugins.notify(hook, event, observers))

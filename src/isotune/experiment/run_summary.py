@@ -60,7 +60,7 @@ def final_summary(
         },
         "versions": versions(backend),
         "classes": list(images.classes),
-        "images": {"train": len(images.train), "val": len(images.val)},
+        "images": {split: len(source) for split, source in images.splits.items()},
         "skipped": images.skipped,
         "parameters": {"all": layers.parameters, "trainable": layers.trainable},
         "epochs": len(loop.history),

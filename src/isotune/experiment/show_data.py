@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from isotune.catalogue.entries import chosen_backbone
 from isotune.catalogue.resolve import resolve
-from isotune.data.images import evaluation_batches, open_split, training_batches
-from isotune.data.integrity.check import clean
+from isotune.data.images import evaluation_batches, open_part, training_batches
 from isotune.data.samplers import repeats
 from isotune.errors import SpecError
 from isotune.plugins import Plugins
@@ -68,7 +67,7 @@ def show_data(
         raise SpecError(f"epoch is {epoch} and count {count}, but both should be 1 at least.")
     loaded = load_spec(spec, [*overrides, *([] if seed is None else [f"seed={seed}"])])
     loaded = _with_transforms(loaded, plugins)
-    source = _open(loaded, split)
+    source = open_part(loaded, split)
     if split == "train":
         batches = training_batches(source, loaded)
         indices = batches.order(epoch - 1)[: min(count, batches.size)]
@@ -92,15 +91,6 @@ def _with_transforms(spec: ExperimentSpec, plugins: Plugins) -> ExperimentSpec:
     if spec.transforms.train and spec.transforms.val:
         return spec
     return resolve(spec, chosen_backbone(spec.backbone, None, plugins))
-
-
-def _open(spec: ExperimentSpec, split: Part) -> ImageSource:
-    """Opens and checks a split as a run does: an image left out shifts those after it."""
-    dataset = spec.dataset
-    source = open_split(dataset, dataset.splits.train)
-    if split == "val":
-        source = open_split(dataset, dataset.splits.val, source.classes)
-    return clean(source, dataset.broken, spec.workers)[0]
 
 
 def _tiles(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 
 from isotune.catalogue.entries import chosen_backbone
-from isotune.data.images import open_split
+from isotune.data.images import find_classes
 from isotune.interfaces.freezing import FreezePlan
 from isotune.models.build import build_with_heads, freezing_plans
 from isotune.models.summary import summarize_layers
@@ -49,7 +49,7 @@ def summary(
     entry = chosen_backbone(loaded.backbone, backend, plugins)
     opened = plugins.open_backend(backend, device)
     if classes is None:
-        classes = len(open_split(loaded.dataset, loaded.dataset.splits.train).classes)
+        classes = len(find_classes(loaded.dataset))
     check_outputs(loaded, classes)
     with isolated(opened):
         model, _ = build_with_heads(loaded, entry, opened, classes)

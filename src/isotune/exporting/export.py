@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import isotune
-from isotune.data.images import open_labeled
 from isotune.errors import DatasetError, RunError, SpecError, nearest
 from isotune.experiment.open import open_run
 from isotune.experiment.result import Run
@@ -32,6 +31,7 @@ from isotune.interfaces.dataset import ImageSource
 from isotune.interfaces.versions import versions
 from isotune.plugins import Plugins
 from isotune.plugins import plugins as default_plugins
+from isotune.runs.images import read_images, summarize_images
 from isotune.spec.load import dump_spec
 
 FORMATS = {".onnx": ONNX, ".mindir": "mindir"}
@@ -193,7 +193,7 @@ def _check_options(path: Path, form: str, precision: Precision, preprocess: Prep
 
 def _validation_images(run: Run, data: str | Path | None) -> ImageSource:
     try:
-        return open_labeled(run.spec, run.classes, None, data)
+        return run.open_images(None, data)
     except DatasetError as error:
         if data is not None:
             raise
@@ -208,6 +208,7 @@ def _manifest(
 ) -> ExportManifest:
     weights, thresholds = run.plan.class_weights, run.thresholds
     spec = dump_spec(run.spec)
+    listed = None if run.spec.dataset.split is None else read_images(run.path)
     return ExportManifest(
         isotune=isotune.__version__,
         name=run.spec.name,
@@ -216,6 +217,7 @@ def _manifest(
         thresholds=None if thresholds is None else thresholds.tolist(),
         transforms=spec["transforms"]["val"],
         spec=spec,
+        images={} if listed is None else dict(summarize_images(listed).fingerprints),
         origin=Origin(
             run=run.path.name,
             backend=writing.backend.name,

@@ -136,6 +136,8 @@ class ExportManifest(FileModel):
             several labels; None where it has one.
         transforms: The validation transforms that images need before the graph, in order.
         spec: The resolved spec.
+        images: SHA-256 of the lines of each split in the run's ``images.jsonl``, where the spec
+            divides the images.
         origin: The run.
         precision: What the graph computes in.
         preprocess: What of the preprocessing is in the graph.
@@ -150,6 +152,7 @@ class ExportManifest(FileModel):
     thresholds: Annotated[list[Probability], ONE_FAULT] | None = None
     transforms: Annotated[list[dict[str, Any]], ONE_FAULT]
     spec: dict[str, Any]
+    images: Annotated[dict[str, Digest], Many] = Field(default={})
     origin: Origin
     precision: Precision = "fp32"
     preprocess: Preprocess = "normalize"

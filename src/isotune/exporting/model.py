@@ -10,11 +10,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from isotune.errors import RunError
+from isotune.errors import DatasetError, RunError
 from isotune.experiment.classifier import Classifier
+from isotune.experiment.listed_images import listed_split
 from isotune.exporting.manifest import ExportManifest
-from isotune.interfaces.dataset import Batch
+from isotune.interfaces.dataset import Batch, ImageSource
 from isotune.interfaces.trainer import TrainingPlan
+from isotune.runs.images import summarize_images
 from isotune.spec.experiment import ExperimentSpec
 from isotune.training.evaluation import FETCH_EVERY
 
@@ -110,6 +112,27 @@ class ExportedModel(Classifier):
         if self.manifest.preprocess == "full":
             return 1
         return self.spec.eval_batch_size or BATCH_SIZE
+
+    def open_images(self, split: str | None = None, data: str | Path | None = None) -> ImageSource:
+        """Opens and checks labeled images; arguments and errors are those of :meth:`evaluate`.
+
+        Raises:
+            DatasetError: The spec divides the images, and the split is no longer that of the run,
+                so that it may have images that the model was trained on.
+        """
+        source = super().open_images(split, data)
+        name = self.split_name(split, data)
+        expected = self.manifest.images.get(name)
+        if expected is not None:
+            listed = listed_split(name, source, self.spec.dataset, data)
+            if summarize_images(listed).fingerprints[name] != expected:
+                raise DatasetError(
+                    f"{data or self.spec.dataset.path}: its split '{name}' is no longer that of the"
+                    f" run, since images were added, removed or changed; the run"
+                    f" '{self.manifest.origin.run}' itself still has it, and --data DIR takes all"
+                    " images of another folder."
+                )
+        return source
 
     def outputs_by_batch(
         self, batches: Iterable[Batch]

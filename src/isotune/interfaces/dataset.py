@@ -237,10 +237,13 @@ class DatasetFormat(DatasetSpec):
         )
 
     def expected_entries(self) -> set[str]:
-        """Returns names of which the dataset's folder has at least one.
+        """Returns names of which the dataset's folder has at least one, or no names.
 
-        They tell which folder of a downloaded archive is the dataset's.
+        They tell which folder of a downloaded archive is the dataset's. Of a dataset without splits
+        none are known.
         """
+        if self.split is not None:
+            return set()
         splits = (self.splits.train, self.splits.val)
         return {part for split in splits for part in Path(split).parts[:1]}
 

@@ -43,7 +43,8 @@ class RunStarted:
         device: The device in use.
         classes: Class names, in label order.
         counts: Number of images of each class, in label order, by split.
-        skipped: Number of unreadable images left out, by split.
+        skipped: Number of unreadable images left out, by split; ``all`` stands for those left out
+            before the images were divided.
         steps_per_epoch: Training steps an epoch.
         model: The model's layers, and when each of them trains.
         features: How features are cached, as a phrase; None where they are not.

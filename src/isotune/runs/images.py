@@ -1,4 +1,4 @@
-"""``images.jsonl``: which images a run trains and validates on, one a line.
+"""``images.jsonl``: which images a run trains, validates and tests on, one a line.
 
 ::
 
@@ -24,6 +24,7 @@ from itertools import islice, zip_longest
 from pathlib import Path
 from typing import NamedTuple
 
+from isotune.data.splitting.recorded import RecordedSplit
 from isotune.errors import RunError
 from isotune.storage.atomic import atomic_file
 from isotune.storage.untrusted import open_regular
@@ -39,7 +40,7 @@ class ListedImage(NamedTuple):
     """An image of a run.
 
     Attributes:
-        split: ``train`` or ``val``.
+        split: ``train``, ``val`` or, where the spec divides the images, ``test``.
         label: The name of its class, or the names of all, where an image may have several labels.
         name: Its name in the split.
         digest: Hexadecimal digits, or an empty string.
@@ -96,20 +97,38 @@ def summarize_images(images: Iterable[ListedImage]) -> ImagesSummary:
         without = without or not image.digest
         if image.split == "train":
             trained.add(image.digest)
-        else:
+        elif image.split == "val":
             shared += image.digest in trained
     fingerprints = {split: digest.hexdigest() for split, digest in hashes.items()}
     return ImagesSummary(counts, fingerprints, None if without else shared)
 
 
 def read_images(folder: Path) -> Iterator[ListedImage] | None:
-    """Returns the images that a run lists, training images first; None if it has no list.
+    """Returns the images that a run lists, split by split, training images first; or None.
 
     Raises:
         RunError: While they are read: the list is damaged.
     """
     path = folder / FILE
     return _read(path) if os.path.lexists(path) else None
+
+
+def recorded_splits(folder: Path) -> dict[str, RecordedSplit] | None:
+    """Returns the images that a run lists by split; None if it has no list.
+
+    Raises:
+        RunError: The list is damaged.
+    """
+    listed = read_images(folder)
+    if listed is None:
+        return None
+    found: dict[str, list[ListedImage]] = {}
+    for image in listed:
+        found.setdefault(image.split, []).append(image)
+    return {
+        split: RecordedSplit([each.name for each in images], [each.digest for each in images])
+        for split, images in found.items()
+    }
 
 
 def write_images(folder: Path, images: Iterable[ListedImage]) -> None:

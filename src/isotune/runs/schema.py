@@ -245,10 +245,12 @@ class Manifest(FileModel):
 
 
 class Images(FileModel):
-    """Numbers of images."""
+    """Numbers of images by split; ``all`` is that of images in no split yet."""
 
     train: Count | None = None
     val: Count | None = None
+    test: Count | None = None
+    all: Count | None = None
 
 
 class Parameters(FileModel):

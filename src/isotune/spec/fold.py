@@ -14,7 +14,8 @@ class FoldSpec(SpecModel):
     """One fold of a cross-validation: which images it validates on. It trains on all others.
 
     The images are those of the splits to train and to validate on together, or all images of a
-    dataset without splits. Any other split stays out. Identical images are never in two folds.
+    dataset without splits. Any other split stays out, and so do the test images of
+    ``dataset.split``. Identical images are never in two folds.
 
     Attributes:
         number: The fold to validate on, from 1.

@@ -8,6 +8,7 @@ from typing import Any
 from isotune.catalogue.entries import chosen_backbone
 from isotune.catalogue.resolve import normalization, resolve
 from isotune.data.batches import Batches
+from isotune.data.divided import Recorded
 from isotune.data.images import Images, open_images
 from isotune.interfaces.backbone import BackboneEntry
 from isotune.interfaces.backend import Backend
@@ -39,8 +40,24 @@ class Session:
     plan: TrainingPlan
 
     @classmethod
-    def open(cls, spec: ExperimentSpec, backend: str, device: str, plugins: Plugins) -> Session:
+    def open(
+        cls,
+        spec: ExperimentSpec,
+        backend: str,
+        device: str,
+        plugins: Plugins,
+        recorded: Recorded | None = None,
+        classes: tuple[str, ...] | None = None,
+    ) -> Session:
         """Opens the backend, and finds and checks the images.
+
+        Args:
+            spec: The experiment.
+            backend: Name of the backend.
+            device: As for ``isotune.run``.
+            plugins: Where backends and backbones are found.
+            recorded: As for :func:`isotune.data.images.open_images`.
+            classes: As for :func:`isotune.data.images.open_images`.
 
         Raises:
             IsotuneError: one of its kinds, with a sentence that says what to change.
@@ -49,7 +66,7 @@ class Session:
         spec = resolve(spec, entry)
         opened = plugins.open_backend(backend, device)
         check_precision(spec, opened)
-        images = open_images(spec)
+        images = open_images(spec, recorded, classes)
         return cls(spec, entry, opened, images, training_plan(spec, entry, images))
 
     @property

@@ -47,7 +47,7 @@ def evaluate(
     if threshold is not None:
         opened = opened.with_threshold(threshold)
     result = opened.evaluate(split, data)
-    name = split or opened.spec.dataset.splits.val
+    name = opened.split_name(split, data)
     if as_json:
         plain = {"run": str(run), "split": name, **plain_data(result, opened.classes)}
         typer.echo(json.dumps(plain, indent=2, allow_nan=False))

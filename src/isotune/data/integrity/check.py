@@ -7,6 +7,7 @@ from functools import partial
 from typing import BinaryIO, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from isotune.data import decode
 from isotune.data.identify import identify
@@ -38,7 +39,10 @@ class BrokenImage:
 
 
 def clean(
-    source: ImageSource, policy: Literal["error", "skip"], workers: int | None = None
+    source: ImageSource,
+    policy: Literal["error", "skip"],
+    workers: int | None = None,
+    chosen: NDArray[np.int64] | None = None,
 ) -> tuple[ImageSource, list[BrokenImage]]:
     """Returns `source` without its broken images, and the broken images.
 
@@ -46,18 +50,23 @@ def clean(
         source: the images.
         policy: whether broken images raise an error or are skipped.
         workers: number of reading threads; None chooses.
+        chosen: positions of the images to return, in that order; None for all.
 
     Raises:
         DatasetError: the policy is ``error`` and images are broken, or no image of a class can be
             read. The message lists the broken images.
     """
     broken = find_broken(source, workers)
+    if chosen is not None:
+        among = set(chosen.tolist())
+        broken = [image for image in broken if image.index in among]
     if not broken:
-        return source, []
+        return source if chosen is None else Subset(source, chosen.tolist()), []
     if policy == "error":
         raise DatasetError(*_listing(broken))
-    indices = np.delete(np.arange(len(source)), [image.index for image in broken])
-    readable = Subset(source, indices.tolist())
+    indices = np.arange(len(source)) if chosen is None else chosen
+    left_out = np.isin(indices, [image.index for image in broken])
+    readable = Subset(source, indices[~left_out].tolist())
     before, after = (class_counts(each.labels, len(source.classes)) for each in (source, readable))
     for label in np.flatnonzero((before > 0) & (after == 0)):
         first, *others = _listing(broken)

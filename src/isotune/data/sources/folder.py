@@ -156,12 +156,12 @@ def _index(
     return names, labels
 
 
-def check_several_classes(source: ImageSource, split: str) -> None:
+def check_several_classes(source: ImageSource, split: str | None = None) -> None:
     """Refuses to train on a single class, on which every model is right.
 
     Args:
-        source: The training images.
-        split: The split's name.
+        source: The training images, or all of a dataset that has no splits.
+        split: The split's name; None if there is none.
 
     Raises:
         DatasetError: There is only one class. The message says what is in its folder.
@@ -169,16 +169,18 @@ def check_several_classes(source: ImageSource, split: str) -> None:
     if len(source.classes) > 1:
         return
     (name,) = source.classes
-    message = f"the split '{split}' has only one class, '{name}', and training needs two at least"
+    has = "there is only one class" if split is None else f"the split '{split}' has only one class"
+    message = f"{has}, '{name}', and training needs two at least"
     if not isinstance(source, FolderSource):
         raise DatasetError(f"{message}.")
-    inner = f"{split}/{name}"
+    inner = f"{split}/{name}" if split is not None else str(source.folder / name)
+    field = "dataset.splits.train" if split is not None else "dataset.path"
     inside = subfolders(source.folder / name, LeftOut())
     advice = "put a folder for each class into it"
     if inside:
         folders = "folder" if len(inside) == 1 else "folders"
         advice = (
-            f"{inner} holds the {folders} {listed(inside)}: if these are the classes, set"
-            f" dataset.splits.train to '{inner}'"
+            f"{inner} holds the {folders} {listed(inside)}: if these are the classes, set {field}"
+            f" to '{inner}'"
         )
     raise DatasetError(f"{source.folder}: {message}; {advice}.")

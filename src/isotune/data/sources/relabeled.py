@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from isotune.data.folders import one_form
 from isotune.errors import DatasetError, nearest
-from isotune.interfaces.dataset import ImageSource, Labels
+from isotune.interfaces.dataset import ImageSource, Labels, class_counts
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -21,7 +21,7 @@ SHOWN = 10
 
 
 class Relabeled(ImageSource):
-    """The images of `source`, whose labels are positions in `classes`."""
+    """The images of `source`, whose labels are positions in `classes`, which lack none of them."""
 
     def __init__(self, source: ImageSource, classes: tuple[str, ...]) -> None:
         positions = [_position(name, classes) for name in source.classes]
@@ -67,8 +67,29 @@ def _relabel(labels: Labels, positions: NDArray[np.int32], classes: int) -> Labe
     if labels.ndim == 1:
         return positions[labels]
     result = np.zeros((len(labels), classes), np.float32)
-    result[:, positions] = labels
+    result[:, positions[positions >= 0]] = labels[:, positions >= 0]
     return result
+
+
+def labeled_with(
+    source: ImageSource, classes: tuple[str, ...] | None, where: object
+) -> ImageSource:
+    """Returns a source whose labels are positions in a model's classes.
+
+    Args:
+        source: The images. A class of which it has none need not be one of the model's.
+        classes: The model's classes; None keeps those of the source.
+        where: Names the images in an error.
+
+    Raises:
+        DatasetError: An image has a class that the model does not know.
+    """
+    if classes is None or source.classes == classes:
+        return source
+    numbers = class_counts(source.labels, len(source.classes)).tolist()
+    present = tuple(name for name, number in zip(source.classes, numbers, strict=True) if number)
+    check_known_classes(str(where), present, classes)
+    return Relabeled(source, classes)
 
 
 def check_known_classes(where: str, present: tuple[str, ...], classes: tuple[str, ...]) -> None:

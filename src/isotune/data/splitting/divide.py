@@ -39,12 +39,16 @@ def divide(source: ImageSource, split: SplitSpec) -> dict[str, Subset]:
             divided by groups and have none; or so many images are in several classes that the
             splits cannot be kept apart.
     """
+    chosen = sides(source, split)
+    return {name: Subset(source, np.flatnonzero(mine).tolist()) for name, mine in chosen.items()}
+
+
+def sides(source: ImageSource, split: SplitSpec) -> dict[str, NDArray[np.bool_]]:
+    """Returns whether each image is in each split: bool, shape (N,); raises as :func:`divide`."""
     units = find_units(source, split.grouped)
     if source.labels.ndim == 1 and not split.grouped:
-        chosen = _by_label(source, units, split)
-    else:
-        chosen = _by_unit(source, units, split)
-    return {name: Subset(source, np.flatnonzero(mine).tolist()) for name, mine in chosen.items()}
+        return _by_label(source, units, split)
+    return _by_unit(source, units, split)
 
 
 def _by_label(source: ImageSource, units: Units, split: SplitSpec) -> dict[str, NDArray[np.bool_]]:

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from isotune.data.folders import one_form
-from isotune.data.images import open_labeled
 from isotune.experiment.listed_images import listed_split
 from isotune.experiment.result import Run
 from isotune.exporting.card.about import About
@@ -119,7 +118,7 @@ def gather(run: Run, data: str | Path | None, about: About = NOTHING) -> CardFac
     """
     spec, split = run.spec, run.spec.dataset.splits.val
     listed = read_images(run.path)
-    source = open_labeled(spec, run.classes, None, data)
+    source = run.open_images(split, data)
     evaluation = run.evaluate_source(source)
     images = list(listed_split("val", source, spec.dataset, data))
     positions = {source.identify(index): image.name for index, image in enumerate(images)}

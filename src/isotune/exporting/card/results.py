@@ -77,6 +77,11 @@ def _data(facts: CardFacts) -> Section:
         " the validation images, which could not be read",
         "Collected": facts.about.data_source or UNKNOWN,
     }
+    if dataset.split is not None:
+        test, by = facts.summary.images.test, dataset.split.by
+        rows["Images"] += "" if test is None else f", {_number(test)} for a test (split 'test')"
+        rows["Divided"] = f"at random, by {by}, with the seed {dataset.split.seed}"
+        rows["Skipped"] = f"{_number(skipped.all or 0)}, which could not be read"
     blocks: list[Block] = [Facts(rows)]
     if not facts.same_images:
         text = (

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from typing_extensions import assert_never
 
-from isotune.data.images import open_labeled
 from isotune.errors import DatasetError
 from isotune.experiment.classifier import Classifier
 from isotune.exporting.manifest import Precision
@@ -43,7 +42,9 @@ def measured_images(
     problems = []
     for root in (None, data) if data is not None else (None,):
         try:
-            return open_labeled(run.spec, run.classes, run.spec.dataset.splits.train, root)
+            # Of images that the spec divides, another folder has no part to train on.
+            whole = root is not None and run.spec.dataset.split is not None
+            return run.open_images(None if whole else run.spec.dataset.splits.train, root)
         except DatasetError as error:
             problems.append(str(error))
     raise DatasetError(f"int8 is calibrated on training images. {problems[-1]}")

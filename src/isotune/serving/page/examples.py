@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from io import BytesIO
 
 from isotune.data.images import open_split
-from isotune.errors import DatasetError
+from isotune.errors import DatasetError, RunError
 from isotune.experiment.classifier import Classifier
 from isotune.exporting.model import ExportedModel
 from isotune.interfaces.dataset import ImageSource
 from isotune.reports.examples import evenly, listed
 from isotune.serving.page.answers import Thumbnail
 from isotune.storage import home
-from isotune.storage.paths import inner_path
+from isotune.storage.paths import exists, inner_path
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +51,16 @@ class Examples:
         return f"example {position + 1}", image.getvalue()
 
 
+def _open(classifier: Classifier) -> ImageSource:
+    """Opens the validation images, unchecked where they need not be divided."""
+    dataset = classifier.spec.dataset
+    if dataset.split is None:
+        return open_split(dataset.model_copy(update={"url": None}), dataset.splits.val)
+    if dataset.url is not None and not exists(home.datasets() / dataset.path):
+        raise DatasetError(f"{dataset.path}: has not been downloaded.")
+    return classifier.open_images()
+
+
 def find_examples(classifier: Classifier, count: int = COUNT) -> Examples:
     """Returns examples from the validation split; none where the dataset is not there.
 
@@ -62,8 +72,8 @@ def find_examples(classifier: Classifier, count: int = COUNT) -> Examples:
     try:
         if isinstance(classifier, ExportedModel):
             inner_path(home.datasets(), dataset.path)
-        source = open_split(dataset.model_copy(update={"url": None}), split)
-    except (DatasetError, ValueError) as error:
+        source = _open(classifier)
+    except (DatasetError, RunError, ValueError) as error:
         log.info("the page shows no examples: %s", error)
         return Examples(split)
     found = []
