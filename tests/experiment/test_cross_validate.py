@@ -173,3 +173,31 @@ def test_a_dataset_without_splits_is_divided_whole(images: Path, tmp_path: Path)
         str(path.relative_to(images / "train")) for path in (images / "train").rglob("*.png")
     )
     assert sorted(run.predictions.names) == every
+
+
+def test_a_table_of_several_labels_is_divided_by_group_without_its_test_split(
+    images: Path, tmp_path: Path
+) -> None:
+    rows = []
+    for number, path in enumerate(sorted(images.rglob("[0-9].png"))):
+        labels = f"{path.parent.name};round" if number % 2 else path.parent.name
+        name = path.relative_to(images)
+        split, group = ("train", "val", "test")[number % 3], f"camera {number // 3 % 5}"
+        rows.append(f"{name},{labels},{split},{group}")
+    table = images / "labels.csv"
+    table.write_text("\n".join(["path,labels,split,group", *rows]))
+    dataset = {"format": "table", "path": str(table), "targets": "multi_label"}
+    run = cross_validate(experiment(images, dataset=dataset), tmp_path, folds=2, by="group")
+    found = run.predictions
+    cells = {f"{split}/{name}": group for name, _, split, group in (r.split(",") for r in rows)}
+    assert set(found.names) == {name for name in cells if not name.startswith("test/")}
+    pairs = zip(found.names, found.folds.tolist(), strict=True)
+    assert len({(cells[name], fold) for name, fold in pairs}) == 5, "each camera is in one fold"
+    assert "mean_average_precision" in run.statistics
+    with (tmp_path / "predictions.csv").open(newline="") as file:
+        true = {row["image"]: row["true"] for row in csv.DictReader(file)}
+    assert {name: set(text.split("|")) for name, text in true.items()} == {
+        f"{split}/{name}": set(labels.split(";"))
+        for name, labels, split, _ in (row.split(",") for row in rows)
+        if split != "test"
+    }

@@ -13,6 +13,7 @@ from isotune.cli.commands.bench import bench
 from isotune.cli.commands.check import check
 from isotune.cli.commands.compare import compare
 from isotune.cli.commands.convert import convert
+from isotune.cli.commands.cross_validate import cross_validate
 from isotune.cli.commands.demo import demo
 from isotune.cli.commands.evaluate import evaluate
 from isotune.cli.commands.export import export
@@ -40,6 +41,7 @@ app = typer.Typer(
 for command in (
     run,
     resume,
+    cross_validate,
     summary,
     demo,
     check,

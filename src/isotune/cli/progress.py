@@ -67,15 +67,7 @@ class RunProgress:
         named = (f"val_{name}" for name in event.spec.metrics)
         self._values = tuple(dict.fromkeys((*VALUES, *named)))
         self._best_weights = event.spec.checkpoint.save_best_as
-        show(self._console, f"{event.spec.name}: {event.backend} on {event.device}", "bold")
-        for name, value in _facts(event).items():
-            show(self._console, f"  {name:<12}{value}")
-        self._show_table(split_table(event.classes, event.counts))
-        if self._layers:
-            summary = PrintableSummary(event.model.backbone, event.model.rows)
-            self._show_table(summary.table())
-            show(self._console, summary.totals())
-            show(self._console)
+        self._show_head(event)
         show(self._console, "  ".join(columns(self._values)), "dim")
 
     def isotune_step_ended(self, event: StepEnded) -> None:
@@ -134,6 +126,17 @@ class RunProgress:
         """Returns the command that continues the run; empty before it started."""
         return "" if self.folder is None else f"isotune resume {quoted(self.folder)}"
 
+    def _show_head(self, event: RunStarted) -> None:
+        show(self._console, f"{event.spec.name}: {event.backend} on {event.device}", "bold")
+        for name, value in _facts(event).items():
+            show(self._console, f"  {name:<12}{value}")
+        self._show_table(split_table(event.classes, event.counts))
+        if self._layers:
+            summary = PrintableSummary(event.model.backbone, event.model.rows)
+            self._show_table(summary.table())
+            show(self._console, summary.totals())
+            show(self._console)
+
     def _show_table(self, table: Table) -> None:
         if not self._console.is_terminal:  # there, a table brings its own space
             show(self._console)
@@ -145,6 +148,26 @@ class RunProgress:
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
+
+
+class FoldProgress(RunProgress):
+    """An observer of the runs of a cross-validation."""
+
+    _begun = False
+
+    def how_to_go_on(self) -> str:
+        """Returns the command that continues the cross-validation; empty before it started."""
+        return "" if self.folder is None else f"isotune resume {quoted(self.folder.parent)}"
+
+    def _show_head(self, event: RunStarted) -> None:
+        fold = event.spec.dataset.fold
+        assert fold is not None, "each of the runs is a fold"
+        if self._begun:
+            show(self._console)
+        show(self._console, f"fold {fold.number} of {fold.folds}", "bold")
+        if not self._begun:
+            super()._show_head(event)
+        self._begun = True
 
 
 def columns(values: Sequence[str]) -> list[str]:

@@ -11,7 +11,7 @@ import typer
 
 from isotune.cli.group import INTERRUPTED
 from isotune.cli.messages import complain
-from isotune.cli.progress import RunProgress
+from isotune.cli.progress import FoldProgress, RunProgress
 from isotune.errors import StoppedError, TrainingError
 
 if TYPE_CHECKING:
@@ -19,19 +19,22 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def watched(console: Console, layers: bool = False) -> Iterator[RunProgress]:
+def watched(
+    console: Console, layers: bool = False, *, folds: bool = False
+) -> Iterator[RunProgress]:
     """Yields an observer for ``isotune.run`` that shows the run's progress.
 
     Args:
         console: the output.
         layers: whether to show the model's layers first.
+        folds: whether the runs are the folds of a cross-validation.
 
     Raises:
         typer.Exit: with code 130, after Ctrl-C or SIGTERM.
         StoppedError: the run stopped; the message says how to resume it.
         TrainingError: training failed; the message says which checkpoints there are.
     """
-    progress = RunProgress(console, layers)
+    progress = FoldProgress(console) if folds else RunProgress(console, layers)
     try:
         with _stopped_by_sigterm(), progress:
             yield progress

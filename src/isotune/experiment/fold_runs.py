@@ -5,22 +5,25 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import reduce
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from isotune.catalogue.entries import chosen_backbone
 from isotune.catalogue.resolve import resolve
 from isotune.data.images import open_labeled
-from isotune.errors import RunError
+from isotune.errors import RunError, StoppedError
 from isotune.experiment.changes import differences
 from isotune.experiment.listed_images import listed_split
 from isotune.experiment.open import open_run
 from isotune.experiment.result import Run
 from isotune.experiment.resume import resume
 from isotune.experiment.run import run
+from isotune.interfaces.dataset import Labels
+from isotune.interfaces.events import RunStarted, StopRequest
 from isotune.plugins import Plugins
 from isotune.reports.folds import metrics_json, write_metrics_csv, write_predictions_csv
 from isotune.runs.cross_validation import (
@@ -52,6 +55,15 @@ MAY_CHANGE = (
 are."""
 
 
+class _StopWatcher:
+    """An observer that keeps whether a run was asked to stop."""
+
+    stop: StopRequest | None = None
+
+    def isotune_run_started(self, event: RunStarted) -> None:
+        self.stop = event.stop
+
+
 @dataclass(frozen=True)
 class FoldRuns:
     """Trains the folds of a cross-validation that have not ended.
@@ -71,6 +83,7 @@ class FoldRuns:
     device: str
     observers: Sequence[object]
     plugins: Plugins
+    _watcher: _StopWatcher = field(default_factory=_StopWatcher)
 
     @property
     def numbers(self) -> range:
@@ -90,7 +103,9 @@ class FoldRuns:
                 self.folder.describe(self.description)
                 for number in self.numbers:
                     if not self._has_ended(number):
-                        self._predict(number, self._trained(number))
+                        trained = self._trained(number)
+                        self._check_stop(number)
+                        self._predict(number, trained)
                 predictions = self.folder.predictions()
                 self._write(predictions)
             finally:
@@ -147,7 +162,7 @@ class FoldRuns:
                 backend=backend,
                 device=self.device,
                 output=path,
-                observers=self.observers,
+                observers=[self._watcher, *self.observers],
                 plugins=self.plugins,
             )
         if RunFolder(path).summary().state == "finished":
@@ -158,7 +173,7 @@ class FoldRuns:
             backend=backend,
             device=self.device,
             overrides=self._changes(),
-            observers=self.observers,
+            observers=[self._watcher, *self.observers],
             plugins=self.plugins,
         )
 
@@ -169,6 +184,14 @@ class FoldRuns:
             value: Any = reduce(dict.__getitem__, name.split("."), fields)
             changes.append(f"{name}={json.dumps(value)}")
         return changes
+
+    def _check_stop(self, number: int) -> None:
+        """Ends the cross-validation if a run was asked to stop, but had only its end left."""
+        if (stop := self._watcher.stop) is not None and stop.requested:
+            raise StoppedError(
+                f"stopped by {stop.reason} after training fold {number} of"
+                f" {self.description.folds}; everything is saved."
+            )
 
     def _predict(self, number: int, trained: Run) -> None:
         source = open_labeled(trained.spec, trained.classes)
@@ -181,7 +204,7 @@ class FoldRuns:
             names=[image.name for image in listed],
             digests=[image.digest for image in listed],
             labels=source.labels,
-            predicted=evaluation.predicted.astype(np.int32),
+            predicted=_as_labels(evaluation.predicted),
             probabilities=evaluation.probabilities,
             metrics=evaluation.metrics,
         )
@@ -193,3 +216,7 @@ class FoldRuns:
             write_metrics_csv(file, predictions)
         with self.folder.opened(PREDICTIONS_CSV) as file:
             write_predictions_csv(file, predictions)
+
+
+def _as_labels(predicted: NDArray[np.bool_] | NDArray[np.int64]) -> Labels:
+    return predicted.astype(np.float32) if predicted.ndim == 2 else predicted.astype(np.int32)
