@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from copy import copy
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,8 @@ from PIL import Image
 
 from isotune.data.caches.pixels import PixelStore
 from isotune.data.decode import reason
+from isotune.data.integrity.broken import BrokenImageError, Skip, broken
+from isotune.data.integrity.substitutes import substitute
 from isotune.data.samplers import repeats, sampled
 from isotune.data.transforms.pipeline import fixed_part, transform
 from isotune.data.workers import worker_count
@@ -33,9 +36,12 @@ class Batches:
 
     Their content is a pure function of the seed, the epoch and each image's index in `source`; an
     image that occurs several times in an epoch is augmented anew each time.
-    If broken images are skipped, the index counts the other images only, so a run that skips an
-    image equals a run without its file. In a fold, it is the index among the images of all folds,
-    so that an image is the same in each.
+    If broken images were skipped before, the index counts the other images only, so a run that
+    skips an image equals a run without its file. If they are skipped when they are met, the index
+    counts them, too: none shifts the others, whenever it is found. In the order of a sampler,
+    another image stands for a broken one (:mod:`isotune.data.integrity.substitutes`), so that the
+    size of a batch stays the same; in the source's own order, broken images are left out. In a
+    fold, the index is the one among the images of all folds, so that an image is the same in each.
 
     Args:
         source: the images.
@@ -48,6 +54,7 @@ class Batches:
         drop_last: whether to drop a smaller last batch.
         store: cache of images by that index, as they are before the first random transform. Batches
             of the same source whose pipelines begin alike may share it.
+        skip: takes note of broken images, which are then skipped; None lets them raise errors.
 
     Raises:
         SpecError: the images would have different sizes.
@@ -64,6 +71,7 @@ class Batches:
         sampler: Sampler | None,
         drop_last: bool = False,
         store: PixelStore | None = None,
+        skip: Skip | None = None,
     ) -> None:
         size = output_size(tuple(pipeline))
         if size is None and batch_size > 1:
@@ -77,6 +85,7 @@ class Batches:
         self._seed = seed
         self._workers = worker_count(workers)
         self._sampler = sampler
+        self._skip = skip
         whole, rest = divmod(len(source), batch_size)
         self._count = whole + bool(rest and not drop_last)
         self._size = min(self._count * batch_size, len(source))
@@ -142,10 +151,12 @@ class Batches:
             Batches of uint8 images, shape (N, height, width, 3), and their labels.
 
         Raises:
-            DatasetError: an image cannot be read or is too small for a transform.
+            DatasetError: an image cannot be read or is too small for a transform, or images are
+                skipped and none can stand for one.
         """
         ordered = self.order(epoch if order is None else order)
         earlier = np.zeros_like(ordered) if order is not None else repeats(ordered)
+        chosen = _Chosen(epoch, ordered, earlier)
         starts = iter(range(start_batch * self._batch_size, self.size, self._batch_size))
         stop = threading.Event()
         executor = ThreadPoolExecutor(self._workers, "isotune-data")
@@ -153,12 +164,12 @@ class Batches:
         try:
             while True:
                 while len(pending) <= AHEAD and (start := next(starts, None)) is not None:
-                    part = slice(start, min(start + self._batch_size, self.size))
-                    chosen = _Chosen(epoch, ordered[part], earlier[part])
-                    pending.append(self._submit(executor, stop, chosen))
+                    places = range(start, min(start + self._batch_size, self.size))
+                    pending.append(self._submit(executor, stop, chosen, places))
                 if not pending:
                     return
-                yield pending.popleft().result()
+                if len(batch := pending.popleft().result()):
+                    yield batch
         finally:
             stop.set()
             executor.shutdown(cancel_futures=True)
@@ -179,22 +190,44 @@ class Batches:
         executor: ThreadPoolExecutor,
         stop: threading.Event,
         chosen: _Chosen,
+        places: range,
     ) -> _Pending | _PendingImage:
-        labels, count = self._source.labels[chosen.indices], len(chosen.indices)
+        labels, count = self._source.labels[chosen.order[places.start : places.stop]], len(places)
         if self._image_size is None:
-            future = executor.submit(self.image, *chosen.row(0))
+            future = executor.submit(self.image, *chosen.at(places.start))
             return _PendingImage(future, labels)
         images = np.empty((count, *self._image_size, 3), dtype=np.uint8)
+        there = np.ones(count, np.bool_)
 
         def fill(first: int, step: int) -> None:
             for row in range(first, count, step):
                 if stop.is_set():
                     return
-                images[row] = self.image(*chosen.row(row))
+                found = self._found(chosen, places[row])
+                if found is None:
+                    there[row] = False
+                else:
+                    labels[row], images[row] = self._source.labels[found[0]], found[1]
 
         parts = min(self._workers, count)
         futures = [executor.submit(fill, first, parts) for first in range(parts)]
-        return _Pending(Batch(images, labels), futures)
+        return _Pending(Batch(images, labels), there, futures)
+
+    def _found(self, chosen: _Chosen, place: int) -> tuple[int, NDArray[np.uint8]] | None:
+        """Returns the image at a place, or what stands for a broken one, and its index.
+
+        None means that the place stays empty.
+        """
+        try:
+            return int(chosen.order[place]), self.image(*chosen.at(place))
+        except BrokenImageError as error:
+            if self._skip is None:
+                raise
+            self._skip(error)
+            if self._sampler is None:
+                return None
+            read = partial(self.image, chosen.epoch)
+            return substitute(read, chosen.order, chosen.earlier, place, self._source.labels, error)
 
     def image(self, epoch: int, index: int, earlier: int = 0) -> NDArray[np.uint8]:
         """Returns image `index` in `epoch` (from 0): uint8, shape (height, width, 3).
@@ -205,7 +238,8 @@ class Batches:
             earlier: how often the image has occurred in the epoch before.
 
         Raises:
-            DatasetError: it cannot be read or is too small for a transform.
+            BrokenImageError: it cannot be read.
+            DatasetError: it is too small for a transform, or there is not enough memory.
         """
         number = self._number(index)
         pixels = self._store.get(number) if self._store is not None else None
@@ -226,11 +260,8 @@ class Batches:
         """Decodes an image, applies the transforms before the first random one, and caches it."""
         try:
             image = self._source.load(index)
-        except DatasetError:
-            raise
         except Exception as error:
-            name = self._source.identify(index)
-            raise DatasetError(f"{name}: cannot be read as an image: {reason(error)}.") from error
+            raise broken(index, self._source.identify(index), error) from error
         image = self._transformed(index, image, self._fixed, None)
         if self._store is not None:
             self._store.put(self._number(index), np.asarray(image))
@@ -252,15 +283,15 @@ class Batches:
 
 @dataclass(frozen=True)
 class _Chosen:
-    """The images of a batch: their indices, and how often each occurred in the epoch before."""
+    """The images of an epoch: their indices in order, and how often each occurred before."""
 
     epoch: int
-    indices: NDArray[np.int64]
+    order: NDArray[np.int64]
     earlier: NDArray[np.int64]
 
-    def row(self, row: int) -> tuple[int, int, int]:
+    def at(self, place: int) -> tuple[int, int, int]:
         """Returns the arguments of :meth:`Batches.image` for one of them."""
-        return self.epoch, int(self.indices[row]), int(self.earlier[row])
+        return self.epoch, int(self.order[place]), int(self.earlier[place])
 
 
 @dataclass(frozen=True)
@@ -268,12 +299,16 @@ class _Pending:
     """A batch that threads are filling."""
 
     batch: Batch
+    there: NDArray[np.bool_]
     futures: list[Future[None]]
 
     def result(self) -> Batch:
+        """Returns the batch, once it is filled, without the images that are left out."""
         for future in self.futures:
             future.result()
-        return self.batch
+        if self.there.all():
+            return self.batch
+        return Batch(self.batch.images[self.there], self.batch.labels[self.there])
 
 
 @dataclass(frozen=True)

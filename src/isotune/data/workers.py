@@ -31,7 +31,9 @@ def usable_cpus() -> int:
 
 
 def in_threads(read: Callable[[int], _T], indices: Sequence[int], workers: int | None) -> list[_T]:
-    """Returns ``read(index)`` for all `indices`, computed by threads."""
+    """Returns ``read(index)`` for all `indices`, computed by threads, or here if one is enough."""
+    if worker_count(workers) == 1:
+        return [read(index) for index in indices]
     starts = range(0, len(indices), CHUNK)
     executor = ThreadPoolExecutor(worker_count(workers), "isotune-check")
     try:

@@ -166,6 +166,10 @@ class ImageSource(ABC):
         """Returns the name of image `index` in its split, the same wherever the dataset lies."""
         return self.identify(index)
 
+    def origin(self, indices: NDArray[np.int64]) -> tuple[ImageSource, NDArray[np.int64]]:
+        """Returns the source that holds the images at `indices`, and their indices there."""
+        return self, indices
+
     def label_names(self, index: int) -> tuple[str, ...]:
         """Returns the names of the classes of image `index`: one, or any number of several."""
         if self.labels.ndim == 2:

@@ -59,6 +59,10 @@ class DatasetSpec(SpecModel):
         broken: What to do about images that cannot be read: stop with an error, or skip them.
         duplicates: What to do about images that have the same content in both splits: say so,
             stop with an error, or ignore them.
+        check: Whether every image is read ``before_training``, or ``during_training`` in the
+            background: the first step then does not wait, and a broken image ends the run, saved,
+            or is skipped when it is met at the latest. null takes ``before_training`` for up to
+            100,000 images.
         max_pixels: Largest number of pixels (width x height) of an image file; a larger one cannot
             be read. The default is the limit of ``ImageFolder``. JPEG images above 89,478,485
             pixels are decoded at half their width and height, or a quarter or an eighth, so that
@@ -77,6 +81,7 @@ class DatasetSpec(SpecModel):
     fold: FoldSpec | None = None
     broken: Literal["error", "skip"] = "error"
     duplicates: Literal["warn", "error", "ignore"] = "warn"
+    check: Literal["before_training", "during_training"] | None = None
     max_pixels: Annotated[int, Field(ge=1)] = MAX_PIXELS
 
     @property

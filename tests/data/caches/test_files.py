@@ -134,18 +134,21 @@ def test_a_problem_is_known_by_content_as_long_as_the_same_code_checks(folder: P
         checked.append(Path(path).name)
         return "broken" if Path(path).name == "2" else ""
 
-    def problems(version: str) -> list[str]:
+    def problems(version: str) -> dict[int, str]:
         checked.clear()
-        return FolderFiles(folder, NAMES).problems(check, version, workers=1)
+        files = FolderFiles(folder, NAMES)
+        found = files.examine(range(2), check, version, workers=1)
+        files.save()
+        return found
 
     FolderFiles(folder, NAMES).digests()
-    assert (problems("1"), checked) == (["", "broken"], ["1", "2"])
-    assert (problems("1"), checked) == (["", "broken"], [])
+    assert (problems("1"), checked) == ({1: "broken"}, ["1", "2"])
+    assert (problems("1"), checked) == ({1: "broken"}, [])
     os.utime(folder / "b/2", ns=(7, 7))
-    assert (problems("1"), checked) == (["", "broken"], [])
+    assert (problems("1"), checked) == ({1: "broken"}, [])
     (folder / "a/1").write_text("other")
-    assert (problems("1"), checked) == (["", "broken"], ["1"])
-    assert (problems("2"), checked) == (["", "broken"], ["1", "2"])
+    assert (problems("1"), checked) == ({1: "broken"}, ["1"])
+    assert (problems("2"), checked) == ({1: "broken"}, ["1", "2"])
 
 
 def test_neither_pipes_nor_missing_files_are_waited_for(folder: Path) -> None:
@@ -159,12 +162,13 @@ def test_facts_are_found_by_name_and_an_earlier_versions_cache_is_no_obstacle(
     folder: Path, read: list[str]
 ) -> None:
     files = FolderFiles(folder, NAMES)
-    found = files.problems(lambda file, path: "" if path.endswith("1") else "broken", "1")
+    found = files.examine(range(2), lambda file, path: path[-1].strip("1") and "broken", "1")
+    files.save()
     turned = FolderFiles(folder, ["new", *reversed(NAMES)])
     read.clear()
     (folder / "new").write_text("new 3")
-    again = turned.problems(lambda file, path: "", "1")
-    assert (found, again, read) == (["", "broken"], ["", "broken", ""], ["3"])
+    again = turned.examine(range(3), lambda file, path: "", "1")
+    assert (found, again, read) == ({1: "broken"}, {1: "broken"}, ["3"])
     assert (turned.digests()[[2, 1]] == files.digests()).all()
     with atomic_file(files._file) as file:
         old = b'{"version": "1", "names": "a/1", "stamps": "", "problems": {}}'
@@ -182,4 +186,5 @@ def test_files_are_examined_a_few_at_a_time(folder: Path, read: list[str]) -> No
     files.save()
     assert files.digests().any(axis=1).all()
     assert read == ["2", "1"]
-    assert FolderFiles(folder, NAMES).problems(lambda file, path: "", "1") == ["", "broken"]
+    again = FolderFiles(folder, NAMES).examine(range(2), lambda file, path: "", "1")
+    assert (again, read) == ({1: "broken"}, ["2", "1", "1"])

@@ -92,7 +92,9 @@ class CheckedFiles(ABC):
             workers: Number of reading threads; None chooses.
         """
         if not self._examined.all():
-            self._examine_all(None, "", workers)
+            for start in range(0, len(self), PART):
+                self.examine(range(start, min(start + PART, len(self))), None, "", workers)
+            self.save()
         return self._facts.digests
 
     def unchanged(self) -> bool:
@@ -101,20 +103,6 @@ class CheckedFiles(ABC):
             return True
         indices = np.flatnonzero(self._examined)
         return bool((self._facts.stamps[indices] == self.stamps(indices, None)).all())
-
-    def problems(self, check: Check, version: str, workers: int | None = None) -> list[str]:
-        """Returns why each file is no readable image, ``""`` if it is one.
-
-        Args:
-            check: Checks a file.
-            version: Changes whenever `check` might return something else for the same file.
-            workers: Number of reading threads; None chooses.
-        """
-        self._examine_all(check, version, workers)
-        result = [""] * len(self)
-        for index, problem in self._facts.problems.items():
-            result[index] = problem
-        return result
 
     def examine(
         self, indices: Sequence[int], check: Check | None, version: str, workers: int | None = None
@@ -164,11 +152,6 @@ class CheckedFiles(ABC):
         if self._known is None:
             self._known = self._load()
         return self._known
-
-    def _examine_all(self, check: Check | None, version: str, workers: int | None) -> None:
-        for start in range(0, len(self), PART):
-            self.examine(range(start, min(start + PART, len(self))), check, version, workers)
-        self.save()
 
     def _read(self, check: Check | None, index: int) -> None:
         facts, problem = self._facts, None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import BinaryIO, Literal
@@ -10,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isotune.data import decode
+from isotune.data.caches.files import PART
 from isotune.data.identify import identify
+from isotune.data.integrity.broken import is_short_of_memory
 from isotune.data.sources.encoded import EncodedSource
 from isotune.data.sources.subset import Subset
 from isotune.data.workers import in_threads
@@ -89,26 +92,49 @@ def find_broken(source: ImageSource, workers: int | None = None) -> list[BrokenI
 
     Files that were checked before and have not changed since are not decoded again.
     """
-    if source.always_readable:
+    found = []
+    for start in range(0, len(source), PART):
+        found += check_some(source, range(start, min(start + PART, len(source))), workers)
+    save_checks(source)
+    return found
+
+
+def check_some(
+    source: ImageSource, indices: Sequence[int], workers: int | None = None
+) -> list[BrokenImage]:
+    """Reads some images completely and returns those that cannot be read, in order.
+
+    Args:
+        source: The images.
+        indices: Which of them.
+        workers: Number of reading threads; None chooses.
+    """
+    if source.always_readable or not len(indices):
         return []
-    if isinstance(source, EncodedSource):
-        reasons = _check_files(source, workers)
+    origin, places = source.origin(np.asarray(indices, np.int64))
+    if isinstance(origin, EncodedSource):
+        check = partial(check_image, max_pixels=origin.max_pixels)
+        problems = origin.files.examine(places.tolist(), check, _version(origin), workers)
+        reasons = [problems.get(place, "") for place in places.tolist()]
     else:
-        reasons = in_threads(
-            lambda index: _check_loading(source, index), range(len(source)), workers
-        )
+        reasons = in_threads(lambda index: _check_loading(source, index), indices, workers)
     return [
         BrokenImage(index, source.identify(index), reason)
-        for index, reason in enumerate(reasons)
+        for index, reason in zip(indices, reasons, strict=True)
         if reason
     ]
 
 
-def _check_files(source: EncodedSource, workers: int | None) -> list[str]:
-    limit = source.max_pixels
+def save_checks(source: ImageSource) -> None:
+    """Caches what was found out about the files of a source, for later runs."""
+    origin, _ = source.origin(np.arange(0))
+    if isinstance(origin, EncodedSource):
+        origin.files.save()
+
+
+def _version(source: EncodedSource) -> str:
     decoders = {name: v for name, v in versions().items() if name.startswith("pillow")}
-    version = f"{decoders}, rules {decode.RULES}, at most {limit} pixels"
-    return source.files.problems(partial(check_image, max_pixels=limit), version, workers)
+    return f"{decoders}, rules {decode.RULES}, at most {source.max_pixels} pixels"
 
 
 def check_image(file: BinaryIO, name: str, max_pixels: int = MAX_PIXELS) -> str:
@@ -141,7 +167,7 @@ def _check_loading(source: ImageSource, index: int) -> str:
     try:
         source.load(index)
     except Exception as error:
-        if isinstance(error, MemoryError) or isinstance(error.__cause__, MemoryError):
+        if is_short_of_memory(error):
             name = source.identify(index)
             raise DatasetError(f"{name}: there is not enough memory for it.") from error
         return decode.reason(error)
