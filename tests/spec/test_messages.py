@@ -252,7 +252,7 @@ LOADING = {
         "path: images",
         "path: images\n  side: 8",
         "ants.yaml:4: dataset.side is not a known key. Allowed are: format, path, url, sha256,"
-        " splits, split, fold, broken, duplicates, max_pixels.",
+        " splits, split, fold, broken, duplicates, check, max_pixels.",
     ),
     "sizes of two kinds": (
         "path: images",

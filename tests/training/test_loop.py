@@ -130,6 +130,7 @@ class FakeImages:
     """Validation is always of two batches."""
 
     train: FakeBatches
+    check = None
 
     def training_batches(self, spec: ExperimentSpec) -> FakeBatches:
         return self.train

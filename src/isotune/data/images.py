@@ -13,7 +13,10 @@ from isotune.data.caches.pixels import PixelStore
 from isotune.data.divided import Recorded, check_split_name, open_divided
 from isotune.data.duplicates import check_duplicates
 from isotune.data.folds import open_fold
+from isotune.data.integrity.background import BackgroundCheck
+from isotune.data.integrity.broken import Skip
 from isotune.data.integrity.check import BrokenImage, clean
+from isotune.data.integrity.when import checked_during_training, refuse_during_training
 from isotune.data.location import dataset_folder
 from isotune.data.sources.folder import check_several_classes
 from isotune.data.sources.relabeled import check_known_classes, labeled_with
@@ -36,6 +39,8 @@ class Images:
             that were skipped before the images were divided.
         caches: Pixel caches between epochs; valid for one spec only.
         test: The test images, where the spec divides the images and keeps some for a test.
+        check: Checks the images during training; None where they have been checked before. Then
+            the splits contain their broken images.
     """
 
     train: ImageSource
@@ -43,6 +48,7 @@ class Images:
     skipped: dict[str, int]
     caches: PixelCaches = field(default_factory=PixelCaches)
     test: ImageSource | None = None
+    check: BackgroundCheck | None = None
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -65,15 +71,25 @@ class Images:
 
     def training_batches(self, spec: ExperimentSpec) -> Batches:
         """Returns the batches of a training epoch, for a resolved spec."""
-        return training_batches(self.train, spec, self.caches.train)
+        skip = self.check.skip("train") if self.check else None
+        return training_batches(self.train, spec, self.caches.train, skip)
 
     def validation_batches(self, spec: ExperimentSpec, size: int) -> Batches:
         """Returns the batches of a validation, at most `size` images each, for a resolved spec."""
-        return evaluation_batches(self.val, spec, size, self.caches.val)
+        skip = self.check.skip("val") if self.check else None
+        return evaluation_batches(self.val, spec, size, self.caches.val, skip)
+
+    def sizes(self) -> dict[str, int]:
+        """Returns the number of images by split, without those that were skipped."""
+        found = self.check.skipped if self.check else {}
+        return {split: len(source) - found.get(split, 0) for split, source in self.splits.items()}
 
 
 def training_batches(
-    source: ImageSource, spec: ExperimentSpec, store: PixelStore | None = None
+    source: ImageSource,
+    spec: ExperimentSpec,
+    store: PixelStore | None = None,
+    skip: Skip | None = None,
 ) -> Batches:
     """Returns the training batches of `source`.
 
@@ -81,6 +97,7 @@ def training_batches(
         source: The images.
         spec: A resolved spec.
         store: Pixel cache between epochs.
+        skip: As for :class:`Batches`.
 
     Raises:
         SpecError: There is not a single batch.
@@ -95,6 +112,7 @@ def training_batches(
         sampler=spec.sampler,
         drop_last=spec.drop_last,
         store=store,
+        skip=skip,
     )
     if not len(batches):
         raise SpecError(
@@ -105,7 +123,11 @@ def training_batches(
 
 
 def evaluation_batches(
-    source: ImageSource, spec: ExperimentSpec, size: int, store: PixelStore | None = None
+    source: ImageSource,
+    spec: ExperimentSpec,
+    size: int,
+    store: PixelStore | None = None,
+    skip: Skip | None = None,
 ) -> Batches:
     """Returns the evaluation batches of `source`, in its order.
 
@@ -118,6 +140,7 @@ def evaluation_batches(
         spec: A resolved spec.
         size: Maximum number of images in a batch.
         store: Pixel cache between evaluations.
+        skip: As for :class:`Batches`.
     """
     assert spec.transforms.val is not None, "resolve() comes first"
     count = max(-(-len(source) // size), 1)
@@ -129,6 +152,7 @@ def evaluation_batches(
         workers=spec.workers,
         sampler=None,
         store=store,
+        skip=skip,
     )
 
 
@@ -138,6 +162,8 @@ def open_images(
     classes: tuple[str, ...] | None = None,
 ) -> Images:
     """Finds (or downloads), indexes and checks the images of an experiment.
+
+    If they are checked during training (:func:`checked_during_training`), none has been read yet.
 
     Args:
         spec: The experiment.
@@ -157,33 +183,43 @@ def open_images(
         splits, broken = _open_divided(spec, dataset.split, recorded, classes)
     else:
         splits, broken = _open_splits(spec)
-    for unreadable in broken.values():
-        for image in unreadable:
-            log.warning("left out %s: %s", image.identity, image.reason)
-    train, val, skipped = splits["train"], splits["val"], {k: len(v) for k, v in broken.items()}
-    images = Images(train, val, skipped, open_stores(spec, train, val), splits.get("test"))
+    train, val = splits["train"], splits["val"]
+    stores = open_stores(spec, train, val)
+    if broken is None:
+        # Validation images are few as a rule, and the first evaluation needs all of them.
+        check = BackgroundCheck({"val": val, "train": train}, dataset.broken, spec.workers)
+        images = Images(train, val, check.skipped, stores, check=check)
+    else:
+        for unreadable in broken.values():
+            for image in unreadable:
+                log.warning("left out %s: %s", image.identity, image.reason)
+        skipped = {split: len(unreadable) for split, unreadable in broken.items()}
+        images = Images(train, val, skipped, stores, splits.get("test"))
     images.training_batches(spec)  # a wrong size is an error before anything is trained
     return images
 
 
-Opened = tuple[Mapping[str, ImageSource], Mapping[str, list[BrokenImage]]]
+Opened = tuple[Mapping[str, ImageSource], Mapping[str, list[BrokenImage]] | None]
 """The images of ``train``, ``val`` and perhaps ``test``; and those that cannot be read, by split or
-as ``all``, where they are in none."""
+as ``all``, where they are in none. None if no image has been read."""
 
 
 def _open_splits(spec: ExperimentSpec) -> Opened:
-    splits, policy = spec.dataset.splits, spec.dataset.duplicates
-    train = open_split(spec.dataset, splits.train)
-    check_several_classes(train, splits.train)
-    val = open_split(spec.dataset, splits.val, train.classes)
-    train, train_broken = clean(train, spec.dataset.broken, spec.workers)
-    val, val_broken = clean(val, spec.dataset.broken, spec.workers)
-    check_duplicates(train, val, splits, policy)
+    dataset, names = spec.dataset, spec.dataset.splits
+    train = open_split(dataset, names.train)
+    check_several_classes(train, names.train)
+    val = open_split(dataset, names.val, train.classes)
+    if checked_during_training(dataset, len(train) + len(val)):
+        return {"train": train, "val": val}, None
+    train, train_broken = clean(train, dataset.broken, spec.workers)
+    val, val_broken = clean(val, dataset.broken, spec.workers)
+    check_duplicates(train, val, names, dataset.duplicates)
     return {"train": train, "val": val}, {"train": train_broken, "val": val_broken}
 
 
 def _open_fold(spec: ExperimentSpec, fold: FoldSpec) -> Opened:
     dataset = _format(spec.dataset)
+    refuse_during_training(dataset, "folds keep")
     images = open_fold(dataset, fold, dataset_folder(dataset), workers=spec.workers)
     check_several_classes(images.train, dataset.splits.train)
     return {"train": images.train, "val": images.val}, images.broken
@@ -196,6 +232,7 @@ def _open_divided(
     classes: tuple[str, ...] | None,
 ) -> Opened:
     dataset = _format(spec.dataset)
+    refuse_during_training(dataset, "dataset.split keeps")
     folder = dataset_folder(dataset)
     divided = open_divided(dataset, split, folder, spec.workers, recorded)
     parts = {name: labeled_with(part, classes, folder) for name, part in divided.splits.items()}
@@ -245,10 +282,12 @@ def open_part(spec: ExperimentSpec, part: str) -> ImageSource:
         check_split_name(dataset.split, part)
         folder = dataset_folder(dataset)
         return open_divided(dataset, dataset.split, folder, spec.workers).splits[part]
-    source = open_split(dataset, dataset.splits.train)
+    source = train = open_split(dataset, dataset.splits.train)
+    val = open_split(dataset, dataset.splits.val, train.classes)
     if part == "val":
-        source = open_split(dataset, dataset.splits.val, source.classes)
-    return _readable(source, spec)
+        source = val
+    during = dataset.fold is None and checked_during_training(dataset, len(train) + len(val))
+    return source if during else _readable(source, spec)
 
 
 def find_classes(dataset: DatasetSpec) -> tuple[str, ...]:

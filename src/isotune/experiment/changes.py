@@ -13,6 +13,7 @@ from isotune.spec.load import dump_spec
 MAY_CHANGE = (
     "name",
     "dataset.path",
+    "dataset.broken",
     "dataset.duplicates",
     "epochs",
     "schedule.epochs",

@@ -14,10 +14,15 @@ from isotune.spec.dataset import DatasetSpec
 from isotune.training.session import Session
 
 
-def listed_images(session: Session) -> Iterator[ListedImage]:
-    """Yields the training images, the validation images and the test images, in order."""
+def listed_images(session: Session, *, contents: bool = True) -> Iterator[ListedImage]:
+    """Yields the training images, the validation images and the test images, in order.
+
+    Args:
+        session: The experiment.
+        contents: Whether to digest their contents, for which each must have been read.
+    """
     for split, source in session.images.splits.items():
-        yield from listed_split(split, source, session.spec.dataset)
+        yield from listed_split(split, source, session.spec.dataset, contents=contents)
 
 
 def listed_split(
@@ -25,6 +30,8 @@ def listed_split(
     source: ImageSource,
     dataset: DatasetSpec,
     root: str | Path | None = None,
+    *,
+    contents: bool = True,
 ) -> Iterator[ListedImage]:
     """Yields the images of an open split, in order.
 
@@ -33,10 +40,11 @@ def listed_split(
         source: Its images.
         dataset: The dataset of a loaded spec.
         root: Folder of the images, if it is not the dataset's own.
+        contents: Whether to digest their contents.
     """
     assert isinstance(dataset, DatasetFormat), "the images are open"
     folder = Path(root) if root is not None else dataset_folder(dataset)
-    digests = source.digests()
+    digests = source.digests() if contents else None
     for index in range(len(source)):
         labels = tuple(map(one_form, source.label_names(index)))
         yield ListedImage(

@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from isotune.data.duplicates import check_duplicates
 from isotune.experiment.checkpoint_writer import CheckpointWriter
 from isotune.experiment.listed_images import listed_images
 from isotune.experiment.result import Run
@@ -21,7 +22,7 @@ from isotune.interfaces.summary import ModelSummary
 from isotune.models.build import freezing_plans
 from isotune.models.head import head_path
 from isotune.runs.folder import RunFolder
-from isotune.runs.images import write_images
+from isotune.runs.images import check_same_images, read_images, write_images
 from isotune.runs.schema import LineageEntry
 from isotune.training.features.plan import Strategies, plan_strategies
 from isotune.training.last_batch import check_last_batch
@@ -107,7 +108,9 @@ class PreparedExperiment:
         """
         session = self.session
         folder.write_summary(initial_summary(session))
-        write_images(folder.path, listed_images(session))
+        check = session.images.check
+        if check is None or self.start.steps == 0 or read_images(folder.path) is None:
+            write_images(folder.path, listed_images(session, contents=check is None))
         learner = Learner(session.backend, self.strategies, self.start.optimizer)
         here = LineageEntry(
             step=self.start.steps, backend=session.backend.name, device=session.backend.device
@@ -147,7 +150,7 @@ class PreparedExperiment:
         try:
             notify("isotune_run_started", self._started_event(folder, loop))
             try:
-                best = loop.run()
+                best = self._checked(folder, loop)
             finally:
                 self.session.images.caches.close()
                 loop.learner.close()
@@ -157,6 +160,27 @@ class PreparedExperiment:
                 self._end(folder, loop, time.perf_counter() - begin, notify, error)
             raise
         self._end(folder, loop, time.perf_counter() - begin, notify)
+        return best
+
+    def _checked(self, folder: RunFolder, loop: TrainingLoop) -> EpochMetrics:
+        """Trains, and checks the images beside it if they have not been checked before."""
+        check = self.session.images.check
+        if check is None:
+            return loop.run()
+
+        def done() -> None:
+            dataset = self.session.spec.dataset
+            train, val = check.readable("train"), check.readable("val")
+            check_duplicates(train, val, dataset.splits, dataset.duplicates)
+            check_same_images(folder.path, listed_images(self.session))
+            write_images(folder.path, listed_images(self.session))
+
+        check.start(loop.stop, done)
+        try:
+            best = loop.run()
+            check.finish()
+        finally:
+            check.close()
         return best
 
     def _end(
@@ -187,7 +211,7 @@ class PreparedExperiment:
             device=session.backend.device,
             classes=session.classes,
             counts=session.images.counts(),
-            skipped=session.images.skipped,
+            skipped=dict(session.images.skipped),
             steps_per_epoch=len(loop.train),
             model=self.layers,
             features=self.strategies.description,

@@ -69,6 +69,7 @@ def resume(
     try:
         spec = folder.spec(overrides)
         check_changes(folder.spec(), spec)
+        spec = _checked_before(spec)
         store = CheckpointStore(folder.checkpoints)
         loaded = store.load(checkpoint) if store.index().names else None
         name = backend or (loaded.manifest if loaded else folder.summary()).backend
@@ -83,6 +84,14 @@ def resume(
             return prepared.run(folder, lambda hook, event: plugins.notify(hook, event, observers))
     finally:
         folder.release()
+
+
+def _checked_before(spec: ExperimentSpec) -> ExperimentSpec:
+    """Returns the spec of a run, which says when images are checked if that is during training."""
+    if spec.dataset.check is not None:
+        return spec
+    dataset = spec.dataset.model_copy(update={"check": "before_training"})
+    return spec.model_copy(update={"dataset": dataset})
 
 
 def _prepare(

@@ -33,7 +33,8 @@ def check_dataset(path: Path, manifest: Manifest, session: Session) -> None:
             f"{path}: was trained on the classes {', '.join(classes)}, but the dataset has"
             f" {', '.join(images.classes)}."
         )
-    check_same_images(path, listed_images(session))
+    # Contents that are read during training are compared when that is done.
+    check_same_images(path, listed_images(session, contents=images.check is None))
     if len(images.train) != manifest.images:
         raise RunError(
             f"{path}: was trained on {manifest.images} images, but the dataset has"
@@ -42,7 +43,7 @@ def check_dataset(path: Path, manifest: Manifest, session: Session) -> None:
     steps, so_far = len(session.training_batches()), manifest.epoch_so_far
     within = steps if so_far is None else so_far.steps
     step = (manifest.epoch - 1) * steps + within
-    if step != manifest.step or within > steps or (so_far is not None and within == steps):
+    if step != manifest.step or within > steps:
         raise RunError(
             f"{path / 'checkpoints' / manifest.name / MANIFEST}: is damaged: step is"
             f" {manifest.step}, which is not in epoch {manifest.epoch} of {steps} steps each."

@@ -60,7 +60,7 @@ def final_summary(
         },
         "versions": versions(backend),
         "classes": list(images.classes),
-        "images": {split: len(source) for split, source in images.splits.items()},
+        "images": images.sizes(),
         "skipped": images.skipped,
         "parameters": {"all": layers.parameters, "trainable": layers.trainable},
         "epochs": len(loop.history),

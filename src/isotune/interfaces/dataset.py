@@ -166,7 +166,7 @@ class ImageSource(ABC):
         """Returns the name of image `index` in its split, the same wherever the dataset lies."""
         return self.identify(index)
 
-    def origin(self, indices: NDArray[np.int64]) -> tuple[ImageSource, NDArray[np.int64]]:
+    def held_by(self, indices: NDArray[np.int64]) -> tuple[ImageSource, NDArray[np.int64]]:
         """Returns the source that holds the images at `indices`, and their indices there."""
         return self, indices
 

@@ -18,18 +18,21 @@ class StopRequest:
     Attributes:
         reason: Who or what asks: the name of a signal, or an observer's words; None while
             nobody does.
+        fault: Whether the reason is a fault of the dataset, as which the run then ends.
     """
 
     reason: str | None = None
+    fault: bool = False
 
     @property
     def requested(self) -> bool:
         """Whether the run is to stop."""
         return self.reason is not None
 
-    def request(self, reason: str) -> None:
+    def request(self, reason: str, *, fault: bool = False) -> None:
         """Asks the run to stop; the first reason stands."""
-        self.reason = self.reason or reason
+        if self.reason is None:
+            self.reason, self.fault = reason, fault
 
 
 @dataclass(frozen=True)

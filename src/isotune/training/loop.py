@@ -9,7 +9,8 @@ from dataclasses import dataclass, field, replace
 from typing import NoReturn
 
 from isotune.data.batches import Batches
-from isotune.errors import StoppedError, TrainingError
+from isotune.data.integrity.broken import fault
+from isotune.errors import DatasetError, StoppedError, TrainingError
 from isotune.interfaces.events import EpochEnded, StepEnded, StopRequest
 from isotune.interfaces.freezing import FreezePlan
 from isotune.interfaces.metrics import EpochMetrics
@@ -66,6 +67,7 @@ class TrainingLoop:
         self.best = Best(self.spec.checkpoint.monitor, self.start.best)
         self._schedule = CheckpointSchedule(self.spec.checkpoint)
         self._checkpoint_due = False
+        self._saved = self._steps(self.start.accumulator)
 
     def run(self) -> EpochMetrics:
         """Runs all epochs that are left, or until early stopping; returns the best one's metrics.
@@ -74,6 +76,7 @@ class TrainingLoop:
             TrainingError: the loss or the model's state is no longer finite, or the monitored
                 metric has no value in any epoch.
             StoppedError: the run was asked to stop, and is saved.
+            DatasetError: the same, for a fault of the dataset.
         """
         patience = Patience(self.spec.early_stopping)
         if not any(patience.exhausted(metrics) for metrics in self.history):
@@ -119,7 +122,12 @@ class TrainingLoop:
         if not self.spec.evaluation.due(epoch, self.spec.epochs):
             return metrics
         start = time.perf_counter()
-        result = self.learner.strategy.evaluate()
+        try:
+            result = self.learner.strategy.evaluate()
+        except DatasetError as error:
+            self.stop.request(fault(error), fault=True)
+            self._save(metrics, accumulator)
+            self._raise_stopped(metrics)
         check_evaluation(self.learner, result.loss, epoch)
         evaluated = {f"val_{name}": value for name, value in result.metrics.items()}
         seconds = time.perf_counter() - start
@@ -153,21 +161,50 @@ class TrainingLoop:
             saves = self._checkpoint_due and not ends  # at the end it comes with the epoch's
             first = math.isnan(self.first_step_seconds)
             if first or saves or ends or len(pending) == FETCH_EVERY:
-                fetched = strategy.trainer.fetch(pending)
-                check_losses(self.learner, fetched, accumulator)
-                accumulator.add(fetched, labels, self.plan.loss, self.plan.class_weights)
-                elapsed = time.perf_counter() - mark
-                if first:
-                    self.first_step_seconds = elapsed
-                else:
-                    accumulator.step_seconds.append(elapsed / len(pending))
-                pending.clear()
+                self._fetch(pending, labels, accumulator, mark)
                 if saves:
                     metrics = accumulator.metrics(step + 1, self.spec.metrics)
                     self._save(metrics, accumulator)
                     if self.stop.requested:
                         self._raise_stopped(metrics)
                 mark = time.perf_counter()
+        if accumulator.steps + len(pending) < len(self.train):
+            if pending:
+                self._fetch(pending, labels, accumulator, mark)
+            self._end_early(accumulator)
+
+    def _fetch(
+        self,
+        pending: list[Outputs],
+        labels: LabelBatches,
+        accumulator: EpochAccumulator,
+        mark: float,
+    ) -> None:
+        """Waits for the outputs of steps that began at `mark`, and adds them up."""
+        fetched = self.learner.strategy.trainer.fetch(pending)
+        check_losses(self.learner, fetched, accumulator)
+        accumulator.add(fetched, labels, self.plan.loss, self.plan.class_weights)
+        elapsed = time.perf_counter() - mark
+        if math.isnan(self.first_step_seconds):
+            self.first_step_seconds = elapsed
+        else:
+            accumulator.step_seconds.append(elapsed / len(pending))
+        pending.clear()
+
+    def _end_early(self, accumulator: EpochAccumulator) -> NoReturn:
+        """Saves what was trained before an image of the next update turned out to be broken."""
+        steps = self._steps(accumulator)
+        if steps == 0:
+            raise DatasetError(f"{self.stop.reason}. No step was made.")
+        within = accumulator if accumulator.steps else None
+        metrics = accumulator.metrics(steps, self.spec.metrics) if within else self.history[-1]
+        if steps != self._saved:
+            self._save(metrics, within)
+        self._raise_stopped(metrics)
+
+    def _steps(self, accumulator: EpochAccumulator | None) -> int:
+        """Returns the number of steps made in the run, given the sums of the epoch in progress."""
+        return len(self.history) * len(self.train) + (accumulator.steps if accumulator else 0)
 
     def _is_due(self, first: int, step: int) -> bool:
         return self.stop.requested or self._schedule.step_is_due(first, step)
@@ -178,12 +215,16 @@ class TrainingLoop:
         progress = Progress(tuple(self.history), self.best.metrics, accumulator)
         self.save(progress, metrics, is_best)
         self._schedule.saved()
+        self._saved = metrics.steps
 
     def _raise_stopped(self, metrics: EpochMetrics) -> NoReturn:
-        raise StoppedError(
-            f"stopped by {self.stop.reason} after step {metrics.steps}, in epoch"
-            f" {metrics.epoch} of {self.spec.epochs}; everything is saved."
-        )
+        where = f"after step {metrics.steps}, in epoch {metrics.epoch} of {self.spec.epochs}"
+        if self.stop.fault:
+            raise DatasetError(
+                f"{self.stop.reason}. The run stopped {where}; everything is saved, and it can be"
+                " resumed."
+            )
+        raise StoppedError(f"stopped by {self.stop.reason} {where}; everything is saved.")
 
     def _learning_rate(self, step: int) -> float:
         base, epochs = self.spec.optimizer.lr, self.spec.epochs

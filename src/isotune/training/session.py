@@ -67,6 +67,9 @@ class Session:
         opened = plugins.open_backend(backend, device)
         check_precision(spec, opened)
         images = open_images(spec, recorded, classes)
+        if images.check is not None:  # a resumed run does the same
+            dataset = spec.dataset.model_copy(update={"check": "during_training"})
+            spec = spec.model_copy(update={"dataset": dataset})
         return cls(spec, entry, opened, images, training_plan(spec, entry, images))
 
     @property

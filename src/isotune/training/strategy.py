@@ -36,7 +36,8 @@ class Strategy(ABC):
 
         Args:
             epoch: The epoch, from 0.
-            start: The first batch, from 0; the same batches follow as without it.
+            start: The first batch, from 0; the same batches follow as without it. They end early,
+                between two updates, if an image is broken: the run was asked to stop then.
             waiting: Measures the time spent waiting for images.
             labels: Receives the labels of each batch. They may run ahead.
         """
@@ -79,7 +80,10 @@ class WholeModel(Strategy):
         self, epoch: int, start: int, waiting: Stopwatch, labels: LabelBatches
     ) -> Iterator[DeviceBatch]:
         """Yields the images of an epoch from batch `start` on."""
-        batches = collect_labels(waiting.timing(self._train.epoch(epoch, start)), labels)
+        images, check = self._train.epoch(epoch, start), self._session.images.check
+        if check is not None:
+            images = check.updates(images, self._session.spec.accumulate)
+        batches = collect_labels(waiting.timing(images), labels)
         return self._session.backend.dataset.feed(batches, self._session.normalization)
 
     def evaluate(self) -> AnyEvaluation:

@@ -144,7 +144,7 @@ def test_other_code_or_another_limit_checks_again(
     folder: Path, opened: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = find_broken(FolderSource(folder, "train"))
-    monkeypatch.setattr(checking, "versions", lambda: {"pillow": "1.0"})
+    monkeypatch.setattr(checking, "_decoders", lambda: {"pillow": "1.0"})
     opened.clear()
     assert find_broken(FolderSource(folder, "train")) == first
     assert sorted(opened) == ["1.jpg", "2.jpg", "3.png", "4.png"]

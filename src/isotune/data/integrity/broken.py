@@ -11,14 +11,21 @@ from isotune.errors import DatasetError
 class BrokenImageError(DatasetError):
     """An image of a source cannot be read.
 
+    Attributes:
+        index: Its position in the source.
+        identity: What messages call it.
+        reason: Why it cannot be read.
+
     Args:
         index: Its position in the source.
-        message: The sentence that names it.
+        identity: What messages call it.
+        reason: Why it cannot be read.
+        sentence: The message, if its source has one of its own.
     """
 
-    def __init__(self, index: int, message: str) -> None:
-        super().__init__(message)
-        self.index = index
+    def __init__(self, index: int, identity: str, reason: str, sentence: str | None = None) -> None:
+        super().__init__(sentence or f"{identity}: cannot be read as an image: {reason}.")
+        self.index, self.identity, self.reason = index, identity, reason
 
 
 Skip = Callable[[BrokenImageError], None]
@@ -33,17 +40,20 @@ def broken(index: int, identity: str, error: Exception) -> DatasetError:
         identity: What messages call it.
         error: What its source raised.
     """
-    message = str(error)
-    if not isinstance(error, DatasetError):
-        message = unreadable(identity, reason(error))
-    if is_short_of_memory(error):
-        return DatasetError(message)
-    return BrokenImageError(index, message)
+    known = str(error) if isinstance(error, DatasetError) else None
+    why = reason(error)
+    if known is not None:
+        why = why.removeprefix(f"{identity}: ").removeprefix("cannot be read as an image: ")
+    result = BrokenImageError(index, identity, why, known)
+    return DatasetError(str(result)) if is_short_of_memory(error) else result
 
 
-def unreadable(identity: str, why: str) -> str:
-    """Returns the sentence about an image that cannot be read."""
-    return f"{identity}: cannot be read as an image: {why}."
+def fault(error: Exception) -> str:
+    """Returns what is wrong with a dataset, without a full stop, and what to do about it."""
+    sentence = str(error).rstrip(".")
+    if isinstance(error, BrokenImageError):
+        return f"{sentence}; repair it, or set dataset.broken to 'skip'"
+    return sentence
 
 
 def is_short_of_memory(error: BaseException) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import BinaryIO, Literal
 
 import numpy as np
@@ -67,6 +67,17 @@ def clean(
         return source if chosen is None else Subset(source, chosen.tolist()), []
     if policy == "error":
         raise DatasetError(*_listing(broken))
+    return without(source, broken, chosen), broken
+
+
+def without(
+    source: ImageSource, broken: list[BrokenImage], chosen: NDArray[np.int64] | None = None
+) -> ImageSource:
+    """Returns `source`, or the `chosen` ones of its images, without the broken ones.
+
+    Raises:
+        DatasetError: No image of a class is left.
+    """
     indices = np.arange(len(source)) if chosen is None else chosen
     left_out = np.isin(indices, [image.index for image in broken])
     readable = Subset(source, indices[~left_out].tolist())
@@ -76,7 +87,7 @@ def clean(
         raise DatasetError(
             f"no image of class '{source.classes[label]}' can be read: {first}", *others
         )
-    return readable, broken
+    return readable
 
 
 def _listing(broken: list[BrokenImage]) -> list[str]:
@@ -111,10 +122,10 @@ def check_some(
     """
     if source.always_readable or not len(indices):
         return []
-    origin, places = source.origin(np.asarray(indices, np.int64))
-    if isinstance(origin, EncodedSource):
-        check = partial(check_image, max_pixels=origin.max_pixels)
-        problems = origin.files.examine(places.tolist(), check, _version(origin), workers)
+    held, places = source.held_by(np.asarray(indices, np.int64))
+    if isinstance(held, EncodedSource):
+        check = partial(check_image, max_pixels=held.max_pixels)
+        problems = held.files.examine(places.tolist(), check, _version(held), workers)
         reasons = [problems.get(place, "") for place in places.tolist()]
     else:
         reasons = in_threads(lambda index: _check_loading(source, index), indices, workers)
@@ -127,14 +138,13 @@ def check_some(
 
 def save_checks(source: ImageSource) -> None:
     """Caches what was found out about the files of a source, for later runs."""
-    origin, _ = source.origin(np.arange(0))
-    if isinstance(origin, EncodedSource):
-        origin.files.save()
+    held, _ = source.held_by(np.arange(0))
+    if isinstance(held, EncodedSource):
+        held.files.save()
 
 
 def _version(source: EncodedSource) -> str:
-    decoders = {name: v for name, v in versions().items() if name.startswith("pillow")}
-    return f"{decoders}, rules {decode.RULES}, at most {source.max_pixels} pixels"
+    return f"{_decoders()}, rules {decode.RULES}, at most {source.max_pixels} pixels"
 
 
 def check_image(file: BinaryIO, name: str, max_pixels: int = MAX_PIXELS) -> str:
@@ -172,3 +182,8 @@ def _check_loading(source: ImageSource, index: int) -> str:
             raise DatasetError(f"{name}: there is not enough memory for it.") from error
         return decode.reason(error)
     return ""
+
+
+@cache
+def _decoders() -> dict[str, str]:
+    return {name: v for name, v in versions().items() if name.startswith("pillow")}

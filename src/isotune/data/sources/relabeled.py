@@ -49,9 +49,9 @@ class Relabeled(ImageSource):
         """Returns the name of image `index` in its split."""
         return self._source.name(index)
 
-    def origin(self, indices: NDArray[np.int64]) -> tuple[ImageSource, NDArray[np.int64]]:
+    def held_by(self, indices: NDArray[np.int64]) -> tuple[ImageSource, NDArray[np.int64]]:
         """Returns the source that holds images of this one, and their indices there."""
-        return self._source.origin(indices)
+        return self._source.held_by(indices)
 
     def digests(self) -> NDArray[np.uint8] | None:
         """Returns the digests of the images; None if the source has none."""

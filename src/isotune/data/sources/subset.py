@@ -43,9 +43,9 @@ class Subset(ImageSource):
         """Returns the name of image `index` of the subset."""
         return self._source.name(int(self._indices[index]))
 
-    def origin(self, indices: NDArray[np.int64]) -> tuple[ImageSource, NDArray[np.int64]]:
+    def held_by(self, indices: NDArray[np.int64]) -> tuple[ImageSource, NDArray[np.int64]]:
         """Returns the source that holds images of the subset, and their indices there."""
-        return self._source.origin(self._indices[indices])
+        return self._source.held_by(self._indices[indices])
 
     def digests(self) -> NDArray[np.uint8] | None:
         """Returns the digests of the subset's images; None if the source has none."""

@@ -51,7 +51,7 @@ def plan_strategies(session: Session, model: Any, first: FreezePlan) -> Strategi
     spec, entry, backend = session.spec, session.entry, session.backend
     cut = Cut.of(entry, backend.state_adapter.model_shapes(model))
     foreign = entry.is_foreign(backend.name)
-    obstacle = "features is 'off'" if spec.cache.features == "off" else cut.obstacle(first)
+    obstacle = _obstacle(session) or cut.obstacle(first)
     if obstacle is None and foreign and not can_be_cut(session, model, cut, first):
         obstacle = f"with this backbone '{cut.path}' cannot be trained apart from the rest"
     check_views(spec.cache, obstacle)
@@ -65,6 +65,16 @@ def plan_strategies(session: Session, model: Any, first: FreezePlan) -> Strategi
     if not foreign and batches.source.origin is not None:
         description += ", for all folds together"
     return Strategies(whole, features, cut, description)
+
+
+def _obstacle(session: Session) -> str | None:
+    """Returns what in the spec rules out features, or None."""
+    if session.spec.cache.features == "off":
+        return "features is 'off'"
+    if session.images.check is not None:
+        # They name what they were computed from, and need every image before the first step.
+        return "dataset.check is 'during_training'"
+    return None
 
 
 def _describe(random: bool, views: int | None) -> str:
