@@ -11,6 +11,7 @@ import pytest
 from isotune.errors import SpecError, StoppedError
 from isotune.experiment.open import open_run
 from isotune.experiment.result import Run
+from isotune.exporting.card.card import write_card
 from isotune.training.evaluation import MultiLabelEvaluation
 from outcomes import outcome
 from several_labels import CLASSES, make_table, several
@@ -121,3 +122,11 @@ def test_a_list_of_images_names_all_their_labels(finished: Run) -> None:
     lines = (finished.path / "images.jsonl").read_text().splitlines()
     assert json.loads(lines[4])[:3] == ["train", ["blue", "green"], "train-3.png"]
     assert json.loads(lines[1])[1] == []
+
+
+def test_a_card_has_figures_of_labels(finished: Run, tmp_path: Path) -> None:
+    for suffix in (".md", ".html"):
+        text = write_card(finished, tmp_path / f"card{suffix}").read_text("utf-8")
+        for word in ("exact match", "threshold", "rightly left out", "mAP"):
+            assert word in text, word
+        assert "calibration" not in text.lower()

@@ -7,7 +7,7 @@ from typing import Any
 
 from isotune.metrics.average_precision import average_precisions
 from isotune.metrics.precision_recall import class_figures
-from isotune.reports.numbers import number, percent
+from isotune.reports.numbers import percent, significant
 from isotune.reports.tables import Table
 from isotune.training.evaluation import AnyEvaluation
 
@@ -28,7 +28,7 @@ def class_table(result: AnyEvaluation, classes: Sequence[str]) -> Table:
     if limits is not None:
         columns = [*columns, "AP", "threshold"]
         for row, area, limit in zip(rows, average_precisions(result), limits, strict=True):
-            row += [percent(area), number(float(limit), 3)]
+            row += [percent(area), significant(float(limit))]
     table = Table(columns)
     for name, row in zip(classes, rows, strict=True):
         table.add(name, *row)

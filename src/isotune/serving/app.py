@@ -133,8 +133,9 @@ async def _predict(service: Service, upload: Upload) -> PredictResponse:
     if len(errors) == len(predictions):
         more = f" Nor can the other {len(errors) - 1}." if len(errors) > 1 else ""
         raise Refusal(422, f"{errors[0]}{more}")
+    several = service.classifier.thresholds is not None
     return PredictResponse(
-        results=[_result(*each) for each in zip(upload.names, predictions, strict=True)]
+        results=[_result(*each, several) for each in zip(upload.names, predictions, strict=True)]
     )
 
 
@@ -148,8 +149,9 @@ async def _no_method(request: Request, error: Exception) -> JSONResponse:
     return JSONResponse({"detail": message_line(sentence)}, 405, headers)
 
 
-def _result(name: str, prediction: Prediction | DatasetError) -> ImageResult:
+def _result(name: str, prediction: Prediction | DatasetError, several: bool) -> ImageResult:
     if isinstance(prediction, DatasetError):
         return ImageResult(name=name, error=str(prediction))
     classes = [ClassProbability(name=each, probability=share) for each, share in prediction]
-    return ImageResult(name=name, predictions=classes)
+    labels = list(prediction.labels) if several else None
+    return ImageResult(name=name, labels=labels, predictions=classes)

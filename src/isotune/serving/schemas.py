@@ -23,6 +23,11 @@ class ImageResult(BaseModel):
         examples=["garden.jpg"],
         description="Name of the file, or its position, such as images[0].",
     )
+    labels: list[str] | None = Field(
+        default=None,
+        description="Where an image may have several labels: the classes whose probability reaches"
+        " their threshold, the most likely one first.",
+    )
     predictions: list[ClassProbability] | None = Field(
         default=None, description="The most likely classes, the most likely one first."
     )

@@ -18,6 +18,7 @@ from isotune.experiment.result import Run
 from isotune.explaining.explanation import Explanation
 from isotune.exporting.model import ExportedModel
 from isotune.printable import printable, shortened
+from isotune.reports.examples import NO_LABEL
 from isotune.reports.numbers import percent
 
 BARS = 5
@@ -74,9 +75,19 @@ def _classes(names: Sequence[str]) -> str:
     return listed if len(names) <= 12 else f"<details>{summary}{listed}</details>"
 
 
-def bars(prediction: Prediction) -> str:
-    """Returns the classes of an image with their probabilities, the most likely first."""
+def bars(prediction: Prediction, several: bool = False) -> str:
+    """Returns the classes of an image with their probabilities, the most likely first.
+
+    Args:
+        prediction: At least one class.
+        several: Whether an image may have several labels, all of which are the heading.
+    """
     best, probability = prediction[0]
+    heading = f"{text(best, _NAME_LENGTH)} <small>{share(probability)}</small>"
+    if several:
+        others = len(prediction.labels) - BARS
+        heading = ", ".join(text(name, _NAME_LENGTH) for name in prediction.labels[:BARS])
+        heading = f"{heading} and {others} more" if others > 0 else heading or text(NO_LABEL)
     more = ""
     if rest := prediction[BARS:]:
         more = (
@@ -85,7 +96,7 @@ def bars(prediction: Prediction) -> str:
             "</details>"
         )
     return (
-        f'<h2 class="best">{text(best, _NAME_LENGTH)} <small>{share(probability)}</small></h2>'
+        f'<h2 class="best">{heading}</h2>'
         f"<ol class='bars'>{''.join(_bar(*each) for each in prediction[:BARS])}</ol>{more}"
     )
 

@@ -114,13 +114,14 @@ def _connect(
     predictor: Predictor, images: SentImages, examples: Examples, parts: tuple[Any, Any, Any, Any]
 ) -> None:
     image, chosen, answer, explanation = parts
+    several = predictor.classifier.thresholds is not None
 
     async def predict(sent: SentImage | None) -> tuple[Any, str, str]:
         """Answers an image; one that is refused leaves the field."""
         if sent is None:
             return gradio.skip(), answers.EMPTY, ""
         try:
-            return gradio.skip(), answers.bars(await predictor.predict(sent)), ""
+            return gradio.skip(), answers.bars(await predictor.predict(sent), several), ""
         except IsotuneError as error:
             return None, answers.problem(str(error)), ""
 
