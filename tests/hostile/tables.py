@@ -20,10 +20,11 @@ from hostile.harness import Attack, Suite
 from hostile.specs import TEXTS
 from isotune.data.sources.table import TableDataset
 from isotune.errors import DatasetError
-from tiny import make_images
+from tiny import CLASSES, make_images
 
+PLAIN = [f"train/{name}/{number}.png" for name in CLASSES for number in range(3)]
 PATHS = (
-    "train/ants/0.png", "./train/../train/ants/0.png", "train//ants//1.png", "../canary.png",
+    "./train/../train/ants/0.png", "train//ants//1.png", "../canary.png",
     "train/../../canary.png", "/etc/passwd", "/dev/zero", "/proc/self/mem", "~/x.png", "train",
     "link.png", "pipe", "x" * 5000, "a/" * 3000, "..\\canary.png", "C:\\x.png", "file:///etc/passwd",
 )  # fmt: skip
@@ -67,8 +68,9 @@ def cells(rng: random.Random) -> Cells:
     rows: list[list[str]] = [header]
     odd = rng.choice((0, 0, 0.1))
     for _ in range(rng.choice((0, 1, 5, 40))):
-        label = rng.choice(LABELS if rng.random() < 1 - odd else texts)
-        row = [rng.choice(PATHS if rng.random() < odd else PATHS[:3]), label]
+        path = rng.choice(PATHS if rng.random() < odd else PLAIN)
+        label = path.split("/")[1] if path in PLAIN else rng.choice(LABELS)
+        row = [path, rng.choice(texts) if rng.random() < odd else label]
         row += [rng.choice(texts) for _ in header[2:]]
         rows.append(row if rng.random() < 1 - odd else row[: rng.randrange(len(row))])
     return rows
