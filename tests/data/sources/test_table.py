@@ -278,6 +278,10 @@ DAMAGED: dict[str, tuple[bytes, str]] = {
         b"",
         "train.csv: its first line should name two columns at least, for images and labels.",
     ),
+    "many columns": (
+        ",".join(f"c{number}" for number in range(20_000)).encode(),
+        "train.csv: has 20000 columns; at most 16384 are allowed.",
+    ),
     "long line": (
         b"image,label\n" + b"x" * (1 << 21),
         "train.csv, line 2: is longer than 1048576 bytes.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,9 @@ LABEL_NAMES = frozenset(
 SPLIT_NAMES = frozenset({"split", "subset"})
 GROUP_NAMES = frozenset({"group"})
 """Usual names of the columns, in lower case."""
+
+MAX_COLUMNS = 16_384
+"""Number of columns of a table, as in Excel."""
 
 _SHOWN = 20
 """Number of columns and tables that a message names."""
@@ -175,7 +179,11 @@ class _Search:
         self._path = table.path
         self.present = [name for name in table.columns() if name]  # pandas' index has no name
         self._free = list(self.present)
-        twice = next((name for name in self.present if self.present.count(name) > 1), None)
+        if len(self.present) > MAX_COLUMNS:
+            raise DatasetError(
+                f"{self._path}: has {len(self.present)} columns; at most {MAX_COLUMNS} are allowed."
+            )
+        twice = next((name for name, count in Counter(self.present).items() if count > 1), None)
         if twice is not None:
             raise DatasetError(f"{self._path}: has two columns '{twice}'; rename one of them.")
 

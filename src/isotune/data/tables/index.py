@@ -24,6 +24,9 @@ log = logging.getLogger(__name__)
 _SHOWN = 10
 """Number of splits that a message names."""
 
+_COMPARED = 100
+"""Number of splits in which a misspelled one is looked for; a column of splits has few."""
+
 
 @dataclass(frozen=True)
 class TableImages:
@@ -137,9 +140,9 @@ class _Rows:
         return self._group_codes.setdefault(text, len(self._group_codes))
 
     def _no_split(self, split: str) -> NoSplitError:
-        names = sorted(map(str, self._splits))
+        names = sorted(map(str, self._splits))[:_COMPARED]
         shown = ", ".join(f"'{name}'" for name in names[:_SHOWN])
-        more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+        more = f" and {len(self._splits) - _SHOWN} more" if len(self._splits) > _SHOWN else ""
         return NoSplitError(
             f"{self._table.path}: has no split '{split}' in its column '{self._columns.split}'."
             f"{nearest(split, names)} It has {shown}{more}; dataset.splits names those to train"

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isotune.data.folders import one_form
-from isotune.data.tables.table import Value
+from isotune.data.tables.table import SHOWN, Value
 from isotune.errors import DatasetError, nearest
 from isotune.spec.columns import ColumnsSpec
 
@@ -39,6 +39,7 @@ class ClassNames:
         self.names: list[str] = []
         self._known = None if known is None else {one_form(name): name for name in known}
         self._codes: dict[str, int] = {}
+        self._guesses = SHOWN
 
     def code(self, text: str) -> int:
         """Returns the number of a class.
@@ -63,7 +64,9 @@ class ClassNames:
         if any(category(character) == "Cc" for character in name):
             raise LabelFault(f"its label '{name}' has a line end or another control character")
         if self._known is not None and name not in self._known:
-            guess = nearest(name, self._known)
+            # Comparing with all classes is slow, and the labels of many rows may be wrong.
+            guess = nearest(name, self._known) if self._guesses > 0 else ""
+            self._guesses -= 1
             raise LabelFault(f"its label '{name}' is none of the training images.{guess}")
         if name not in self._codes:
             self._codes[name] = len(self.names)
