@@ -204,6 +204,35 @@ def test_without_randomness_features_are_computed_once(
     assert computed == [5] * 4, "9 training images in even batches, filled up for 6 others"
 
 
+def test_folds_share_the_features_of_all_their_images(
+    images: Path, tmp_path: Path, cache: Path, computed: list[int]
+) -> None:
+    def folds(name: str, **cache: Any) -> list[Run]:
+        spec = {**lenet(images, epochs=2), "cache": cache}
+        options: dict[str, Any] = {"folds": 2, "backend": "torch", "device": "cpu"}
+        found = isotune.cross_validate(spec, **options, output=tmp_path / name)
+        return [isotune.open_run(path, device="cpu") for path in found.runs]
+
+    predicted = [7, 8]  # after training, by the whole model
+    shared = folds("shared")
+    # The 15 images of both folds are a batch of 8 and one of 7, which is filled up, for validation
+    # and for each of two epochs.
+    assert sorted(computed) == sorted(predicted + [8] * 2 * 3)
+    assert len(list(cache.glob("*.features"))) == 3
+    for file in cache.glob("*"):
+        file.unlink()
+    computed.clear()
+    alone = folds("alone", disk=0)
+    # One batch each until it is known that files have no room; then a batch of validation, and one
+    # an epoch.
+    assert sorted(computed) == sorted(predicted + [8] * 2 * (2 + 1 + 2))
+    assert not list(cache.glob("*"))
+    plain = folds("plain", features="off")
+    for mine, other, expected in zip(shared, alone, plain, strict=True):
+        assert_same_run(mine, expected)
+        assert_same_run(other, expected)
+
+
 def turn(path: Path, degrees: int) -> None:
     """Turns an image, in a format in which all images of its size take the same number of bytes."""
     with Image.open(path) as image:

@@ -43,7 +43,8 @@ class FeatureCache:
         batches: The images.
         store: Keeps features.
         key: Names a view's features; None where later runs must not reuse them.
-        views: Number of views for which there must be room, or none is cached.
+        views: Number of views that all folds need: if files have no room for them, each fold has
+            its own features, and none in a new view for every epoch.
 
     Attributes:
         shared: Whether the features are those of all folds, for other folds to use.
@@ -57,13 +58,14 @@ class FeatureCache:
         key: Callable[[Batches, int], str | None],
         views: int = 1,
     ) -> None:
-        images, origin = batches.unshuffled(), batches.source.origin
-        self.shared = origin is not None and key(images.of_all_folds(), 0) is not None
-        self._indices = origin.indices if origin is not None and self.shared else None
-        if self.shared:
-            images = images.of_all_folds()
+        self._own = batches.unshuffled().regrouped(extractor.batch_size)
+        self._batches = self._own
+        self._indices: NDArray[np.int64] | None = None
+        origin = batches.source.origin
+        self.shared = origin is not None and key(self._own.of_all_folds(), 0) is not None
+        if origin is not None and self.shared:
+            self._batches, self._indices = self._own.of_all_folds(), origin.indices
         self._extractor = extractor
-        self._batches = images.regrouped(extractor.batch_size)
         self._store = store
         self._key = key
         self._required = views
@@ -80,18 +82,26 @@ class FeatureCache:
             waiting: Measures the time spent waiting for images.
         """
         if view not in self._views and not self._too_large:
-            key = self._key(self._batches, view)
-            rows = None if key is None else self._store.load(key, self._batches.size)
-            if rows is None:
-                draft = self._computed(view, waiting)
-                if key is not None and not self._batches.source.unchanged():
-                    key = None  # it names what the images were before
-                rows = None if draft is None else self._store.keep(draft, key)
+            rows = self._rows(view, waiting)
+            if rows is None and self.shared:
+                self.shared, self._batches, self._indices = False, self._own, None
+                rows = None if self._required > 1 else self._rows(view, waiting)
             if rows is None:
                 self._too_large = True
                 return None
             self._views[view] = View(rows, self._indices)
         return self._views.get(view)
+
+    def _rows(self, view: int, waiting: Stopwatch) -> Rows | None:
+        """Returns the features of a view, those of the store if it has them."""
+        key = self._key(self._batches, view)
+        rows = None if key is None else self._store.load(key, self._batches.size)
+        if rows is not None:
+            return rows
+        draft = self._computed(view, waiting)
+        if key is not None and not self._batches.source.unchanged():
+            key = None  # it names what the images were before
+        return None if draft is None else self._store.keep(draft, key)
 
     def _computed(self, view: int, waiting: Stopwatch) -> Draft | None:
         draft: Draft | None = None
@@ -100,7 +110,7 @@ class FeatureCache:
             for batch in self._extractor.features(waiting.timing(self._batches.epoch(view))):
                 if draft is None:
                     shape = (self._batches.size, *batch.features.shape[1:])
-                    draft = self._store.draft(shape, self._required)
+                    draft = self._store.draft(shape, self._required if self.shared else 0)
                     if draft is None:
                         return None
                 draft.rows[start : start + len(batch)] = batch.features

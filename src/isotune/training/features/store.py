@@ -78,15 +78,16 @@ class FeatureStore:
             return np.array(features)
         return np.asarray(features)
 
-    def draft(self, shape: tuple[int, ...], count: int = 1) -> Draft | None:
+    def draft(self, shape: tuple[int, ...], files: int = 0) -> Draft | None:
         """Returns space for features of this shape, or None if there is none.
 
         Args:
             shape: The shape.
-            count: Number of such features that files must have room for, if more than one.
+            files: Number of such features that other runs should find in files; there has to be
+                room for all of them.
         """
         size = int(np.prod(shape)) * 4
-        if count > 1 and size * count > self._disk:
+        if size * files > self._disk:
             return None
         if size <= self._memory:
             self._memory -= size
