@@ -78,6 +78,10 @@ def _entries(
         entry = _next(content, position)
         if entry is None:
             return
+        if entry.size < 0 or content.offset <= position:
+            raise DatasetError(
+                f"it is damaged: its entry '{entry.name}' says that it has a negative size"
+            )
         position = content.offset
         if entry.isreg() and not entry.issparse():
             yield entry.name, Place(Packing.PLAIN, entry.offset_data, entry.size, entry.size)
@@ -104,7 +108,13 @@ def _plain_file(header: bytes) -> tuple[str, int] | None:
     Nearly all headers are of this kind, and `tarfile` takes ten times as long for each. None means
     that it has to judge.
     """
-    if header[156:157] != b"0" or header[257:262] != b"ustar" or header[345] or header[124] & 0x80:
+    if (
+        len(header) < BLOCK
+        or header[156:157] != b"0"
+        or header[257:262] != b"ustar"
+        or header[345]
+        or header[124] & 0x80
+    ):
         return None
     try:
         name = header[: header.index(0, 0, 101)].decode("utf-8", "surrogateescape")
