@@ -89,7 +89,8 @@ def trained(kind: str, backend: str, home: Path) -> Outcome:
 
 def outcome(folder: Path) -> Outcome:
     """Reads what a run came to."""
-    images = [{**image, "name": ""} for image in lines(folder / "images.jsonl")]
+    _, *images = lines(folder / "images.jsonl")
+    unnamed = [[split, label, digest] for split, label, _, digest in images]
     return {
         "sha256": {
             path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
@@ -99,11 +100,11 @@ def outcome(folder: Path) -> Outcome:
             {key: value for key, value in line.items() if key not in TIMES}
             for line in lines(folder / "metrics.jsonl")
         ],
-        "images": hashlib.sha256(json.dumps(images, sort_keys=True).encode()).hexdigest(),
+        "images": hashlib.sha256(json.dumps(unnamed).encode()).hexdigest(),
     }
 
 
-def lines(path: Path) -> list[dict[str, Any]]:
+def lines(path: Path) -> list[Any]:
     return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
 
 

@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 from pydantic import TypeAdapter
 
+import isotune
 from containers import MAKERS
 from isotune.data.images import open_split
 from isotune.interfaces.dataset import ImageSource
 from isotune.spec.dataset import AnyDataset
+from tiny import experiment, make_images, numpy_plugins
 
 Save = Callable[..., Path]
 
@@ -60,3 +62,21 @@ def test_a_source_is_that_of_the_folder(
     with ThreadPoolExecutor(8) as threads:
         for index, image in zip(order, threads.map(ours.load, order), strict=True):
             assert image.tobytes() == theirs.load(index).tobytes()
+
+
+def test_a_run_is_that_of_the_folder(tmp_path: Path) -> None:
+    images = make_images(tmp_path / "folder")
+    made: dict[str, dict[str, bytes]] = {}
+    for name in ("folder", "zip", "webdataset"):
+        (tmp_path / name).mkdir(exist_ok=True)
+        dataset = MAKERS[name](images, tmp_path / name) if name in MAKERS else {"path": str(images)}
+        run = tmp_path / f"{name} run"
+        spec = experiment(images, dataset=dataset)
+        isotune.run(spec, backend="numpy", output=run, plugins=numpy_plugins())
+        tensors = sorted(run.glob("checkpoints/*/*.safetensors"))
+        made[name] = {str(path.relative_to(run)): path.read_bytes() for path in tensors}
+        made[name]["images"] = (run / "images.jsonl").read_bytes()
+    assert len(made["folder"]) == 5
+    assert made["zip"] == made["folder"]
+    for name in made["folder"].keys() - {"images"}:  # shards have names of their own
+        assert made["webdataset"][name] == made["folder"][name]
