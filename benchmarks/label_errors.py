@@ -5,13 +5,14 @@
 DIR has `datasets/car_vs_bicycle`, `datasets/cifar-10-batches-bin` and
 `weights/mobilenet_v2-features-imagenet.pth`. A share of all images gets another label. Then a
 linear classifier on MobileNetV2's frozen features is cross-validated, and its out-of-fold
-predictions are searched by confident learning, as `isotune show label-errors` does. Writes
-benchmarks/results/label-errors.md.
+predictions are searched by confident learning, as `isotune show label-errors` does. The same call
+goes on where the last one stopped. Writes benchmarks/results/label-errors.md.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import shutil
 from collections.abc import Callable, Sequence
@@ -40,6 +41,7 @@ class Case:
 
     Attributes:
         name: Of the dataset, for people.
+        folder: Its folder in ``datasets``.
         dataset: Its fields in a spec, without the path.
         side: Width and height at which the network sees an image.
         epochs: Number of epochs of a fold.
@@ -88,7 +90,7 @@ def plant_in_records(folder: Path, seed: int) -> set[str]:
 CASES = {
     "cars": Case("cars and bicycles", "car_vs_bicycle", {}, 224, 10, plant_in_folders),
     "cifar": Case(
-        "CIFAR-10, a subset", "cifar-10-batches-bin", {"format": "cifar10"}, 128, 10,
+        "CIFAR-10, a subset", "cifar-10-batches-bin", {"format": "cifar10"}, 96, 10,
         plant_in_records,
     ),
 }  # fmt: skip
@@ -114,10 +116,12 @@ def main() -> None:
 def measured(case: Case, seed: int, options: argparse.Namespace) -> Sequence[object]:
     """Plants errors and searches them; returns a row of the table."""
     work = options.work / f"{case.folder}-{seed}"
-    images, output = work / "images", work / "folds"
-    shutil.rmtree(work, ignore_errors=True)
-    shutil.copytree(options.home / "datasets" / case.folder, images)
-    planted = case.plant(images, seed)
+    images, output, listed = work / "images", work / "folds", work / "planted.json"
+    if not listed.exists():
+        shutil.rmtree(work, ignore_errors=True)
+        shutil.copytree(options.home / "datasets" / case.folder, images)
+        listed.write_text(json.dumps(sorted(case.plant(images, seed))))
+    planted = set(json.loads(listed.read_text()))
     spec = experiment(case, images, options.home)
     result = isotune.cross_validate(
         spec, folds=FOLDS, seed=seed, backend=options.backend, output=output

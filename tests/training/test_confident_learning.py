@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,14 @@ import pytest
 from numpy.typing import NDArray
 
 from isotune.training.confident_learning import find_suspects
+
+
+@pytest.fixture
+def cleanlab(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The package, which breaks ties as NumPy's sort happens to on a machine, now by position."""
+    package = pytest.importorskip("cleanlab")
+    monkeypatch.setattr(np, "argsort", partial(np.argsort, kind="stable"))
+    return package
 
 
 def predictions(
@@ -35,11 +44,13 @@ def test_what_is_planted_in_separable_predictions_is_found() -> None:
     np.testing.assert_array_equal(found.probabilities, probabilities[found.order].max(axis=1))
 
 
+@pytest.mark.filterwarnings("ignore:May not flag all label issues")
 @pytest.mark.parametrize("sharpness", [0, 1, 3])
 @pytest.mark.parametrize("classes", [2, 3, 10])
 @pytest.mark.parametrize("sigmoid", [False, True])
-def test_cleanlab_finds_the_same(classes: int, sharpness: float, sigmoid: bool) -> None:
-    cleanlab: Any = pytest.importorskip("cleanlab")
+def test_cleanlab_finds_the_same(
+    cleanlab: Any, classes: int, sharpness: float, sigmoid: bool
+) -> None:
     for seed in range(8):
         probabilities, labels, _ = predictions(seed, 150, classes, sharpness, 0.2)
         if sigmoid:  # as of binary cross entropy: they do not sum to 1
@@ -49,16 +60,15 @@ def test_cleanlab_finds_the_same(classes: int, sharpness: float, sigmoid: bool) 
         expected = cleanlab.filter.find_label_issues(
             labels,
             probabilities.astype(np.float32).astype(np.float64),
-            filter_by="confident_learning",
             return_indices_ranked_by="self_confidence",
+            n_jobs=1,
         )
         assert found.order.tolist() == expected.tolist()
         quality = cleanlab.rank.get_label_quality_scores(labels, probabilities)
         np.testing.assert_allclose(found.scores, quality[found.order], rtol=1e-6)
 
 
-def test_cleanlab_finds_the_same_where_images_have_several_labels() -> None:
-    pytest.importorskip("cleanlab")
+def test_cleanlab_finds_the_same_where_images_have_several_labels(cleanlab: Any) -> None:
     from cleanlab.multilabel_classification.filter import find_multilabel_issues_per_class
 
     for seed in range(8):
@@ -70,7 +80,7 @@ def test_cleanlab_finds_the_same_where_images_have_several_labels() -> None:
         expected = find_multilabel_issues_per_class(
             [np.flatnonzero(row).tolist() for row in labels],
             probabilities,
-            filter_by="confident_learning",
+            n_jobs=1,
         )
         order = found.order
         assert sorted(order) == np.flatnonzero(expected.any(axis=1)).tolist()
