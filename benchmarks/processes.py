@@ -22,11 +22,13 @@ class Ended:
         wall: seconds from its start to its end, including interpreter and imports.
         peak_mib: peak resident set size of the process or of one of its children, in MiB.
         output: its standard output.
+        cpu: seconds that it and its children computed, on all CPUs together.
     """
 
     wall: float
     peak_mib: float
     output: str
+    cpu: float
 
     @property
     def last_line(self) -> str:
@@ -57,4 +59,5 @@ def run(command: Sequence[str], environment: Mapping[str, str] | None = None) ->
         if process.returncode:
             message = (err.read() or output)[-2000:]
             raise SystemExit(f"{' '.join(command)}\nended with {process.returncode}:\n{message}")
-    return Ended(wall, usage.ru_maxrss * UNIT / 2**20, output)
+    cpu = usage.ru_utime + usage.ru_stime
+    return Ended(wall, usage.ru_maxrss * UNIT / 2**20, output, cpu)

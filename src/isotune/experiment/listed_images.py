@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 from isotune.data.folders import one_form
@@ -45,8 +46,9 @@ def listed_split(
     assert isinstance(dataset, DatasetFormat), "the images are open"
     folder = Path(root) if root is not None else dataset_folder(dataset)
     digests = source.digests() if contents else None
+    form = cache(one_form)  # of a million images' labels
     for index in range(len(source)):
-        labels = tuple(map(one_form, source.label_names(index)))
+        labels = tuple(map(form, source.label_names(index)))
         yield ListedImage(
             split,
             labels[0] if source.labels.ndim == 1 else labels,

@@ -99,10 +99,9 @@ class CheckedFiles(ABC):
 
     def unchanged(self) -> bool:
         """Whether all files have the stamps that they had when their digests were computed."""
-        if not self._examined.any():
-            return True
         indices = np.flatnonzero(self._examined)
-        return bool((self._facts.stamps[indices] == self.stamps(indices, None)).all())
+        parts = (indices[start : start + PART] for start in range(0, len(indices), PART))
+        return all((self._facts.stamps[part] == self.stamps(part, None)).all() for part in parts)
 
     def examine(
         self, indices: Sequence[int], check: Check | None, version: str, workers: int | None = None
