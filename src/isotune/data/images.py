@@ -9,18 +9,16 @@ from pathlib import Path
 
 from isotune.data.batches import Batches
 from isotune.data.caches.open import PixelCaches, open_stores
-from isotune.data.caches.pixels import PixelStore
 from isotune.data.divided import Recorded, check_split_name, open_divided
 from isotune.data.duplicates import check_duplicates
+from isotune.data.experiment_batches import evaluation_batches, training_batches
 from isotune.data.folds import open_fold
 from isotune.data.integrity.background import BackgroundCheck
-from isotune.data.integrity.broken import Skip
 from isotune.data.integrity.check import BrokenImage, clean
 from isotune.data.integrity.when import checked_during_training, refuse_during_training
 from isotune.data.location import dataset_folder
 from isotune.data.sources.folder import check_several_classes
 from isotune.data.sources.relabeled import check_known_classes, labeled_with
-from isotune.errors import SpecError
 from isotune.interfaces.dataset import DatasetFormat, ImageSource, class_counts
 from isotune.spec.dataset import DatasetSpec
 from isotune.spec.experiment import ExperimentSpec
@@ -83,77 +81,6 @@ class Images:
         """Returns the number of images by split, without those that were skipped."""
         found = self.check.skipped if self.check else {}
         return {split: len(source) - found.get(split, 0) for split, source in self.splits.items()}
-
-
-def training_batches(
-    source: ImageSource,
-    spec: ExperimentSpec,
-    store: PixelStore | None = None,
-    skip: Skip | None = None,
-) -> Batches:
-    """Returns the training batches of `source`.
-
-    Args:
-        source: The images.
-        spec: A resolved spec.
-        store: Pixel cache between epochs.
-        skip: As for :class:`Batches`.
-
-    Raises:
-        SpecError: There is not a single batch.
-    """
-    assert spec.transforms.train is not None, "resolve() comes first"
-    batches = Batches(
-        source,
-        spec.transforms.train,
-        spec.batch_size,
-        seed=spec.seed,
-        workers=spec.workers,
-        sampler=spec.sampler,
-        drop_last=spec.drop_last,
-        store=store,
-        skip=skip,
-    )
-    if not len(batches):
-        raise SpecError(
-            f"batch_size: is {spec.batch_size}, but there are only {len(source)} training"
-            " images and drop_last leaves out a short batch."
-        )
-    return batches
-
-
-def evaluation_batches(
-    source: ImageSource,
-    spec: ExperimentSpec,
-    size: int,
-    store: PixelStore | None = None,
-    skip: Skip | None = None,
-) -> Batches:
-    """Returns the evaluation batches of `source`, in its order.
-
-    There are as few as `size` allows, of sizes as equal as possible: 101 images come as 26, 26,
-    26 and 23, not as 32, 32, 32 and 5. A backend that compiles a step for each batch size can then
-    usually pad the last batch at little cost.
-
-    Args:
-        source: The images.
-        spec: A resolved spec.
-        size: Maximum number of images in a batch.
-        store: Pixel cache between evaluations.
-        skip: As for :class:`Batches`.
-    """
-    assert spec.transforms.val is not None, "resolve() comes first"
-    count = max(-(-len(source) // size), 1)
-    return Batches(
-        source,
-        spec.transforms.val,
-        max(-(-len(source) // count), 1),
-        seed=spec.seed,
-        workers=spec.workers,
-        sampler=None,
-        store=store,
-        skip=skip,
-    )
 
 
 def open_images(

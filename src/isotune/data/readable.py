@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isotune.data.batches import AHEAD
-from isotune.data.images import evaluation_batches
+from isotune.data.experiment_batches import evaluation_batches
 from isotune.data.workers import worker_count
 from isotune.errors import DatasetError
 from isotune.interfaces.dataset import Batch, ImageSource

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from typing_extensions import Self
 
 from isotune.data.divided import Recorded
-from isotune.data.images import evaluation_batches, open_labeled
+from isotune.data.experiment_batches import evaluation_batches
+from isotune.data.images import open_labeled
 from isotune.data.inputs import ImageInput, InputSource, is_single
 from isotune.data.readable import Outcomes, readable_batches
 from isotune.data.sources.subset import Subset

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from isotune.catalogue.resolve import normalization
-from isotune.data.images import evaluation_batches
+from isotune.data.experiment_batches import evaluation_batches
 from isotune.data.inputs import ImageInput, InputSource
 from isotune.data.sources.subset import Subset
 from isotune.errors import BackendError, SpecError, nearest

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from isotune.catalogue.resolve import normalization
 from isotune.data.divided import Recorded
-from isotune.data.images import evaluation_batches
+from isotune.data.experiment_batches import evaluation_batches
 from isotune.data.inputs import ImageInput, InputSource
 from isotune.errors import RunError
 from isotune.experiment.classifier import Classifier

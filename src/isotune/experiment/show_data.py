@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from isotune.catalogue.entries import chosen_backbone
 from isotune.catalogue.resolve import resolve
-from isotune.data.images import evaluation_batches, open_part, training_batches
+from isotune.data.experiment_batches import evaluation_batches, training_batches
+from isotune.data.images import open_part
 from isotune.data.samplers import repeats
 from isotune.errors import SpecError
 from isotune.plugins import Plugins

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from isotune.data.images import evaluation_batches
+from isotune.data.experiment_batches import evaluation_batches
 from isotune.experiment.classifier import Classifier
 from isotune.exporting.manifest import Flip, VerificationReport
 from isotune.exporting.model import ExportedModel

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isotune.data.decode import reason
+from isotune.data.experiment_batches import evaluation_batches
 from isotune.data.identify import identify
-from isotune.data.images import evaluation_batches
 from isotune.data.inputs import InputSource
 from isotune.data.workers import worker_count
 from isotune.errors import DatasetError, RunError

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from isotune.data.images import evaluation_batches
+from isotune.data.experiment_batches import evaluation_batches
 from isotune.data.sources.subset import Subset
 from isotune.exporting.onnx.graph import import_onnxruntime
 from isotune.interfaces.dataset import Batch, ImageSource, Labels, class_counts
