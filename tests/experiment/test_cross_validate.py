@@ -70,13 +70,15 @@ def came_to(folder: Path) -> dict[str, Any]:
     return {**{path.name: path.read_bytes() for path in files}, **outcomes}
 
 
-@pytest.mark.parametrize("step", [3, 10, 13])  # of four an epoch, two epochs a fold
+# Numbers of steps that a process makes, of four an epoch and two epochs a fold.
+@pytest.mark.parametrize("processes", [(3, 7, 5), (10, 12)])
 def test_it_goes_on_to_the_same_bytes(
-    step: int, images: Path, whole: CrossValidation, tmp_path: Path
+    processes: tuple[int, ...], images: Path, whole: CrossValidation, tmp_path: Path
 ) -> None:
     spec = experiment(images)
-    with pytest.raises(KeyboardInterrupt):
-        cross_validate(spec, tmp_path, observers=[InterruptAt(step)])
+    for steps in processes:
+        with pytest.raises(KeyboardInterrupt):
+            cross_validate(spec, tmp_path, observers=[InterruptAt(steps)])
     assert not (tmp_path / "metrics.json").exists()
     shutil.copy(tmp_path / "cross-validation.json", tmp_path / ".metrics.json.12.abcdef")
     first = {path: path.stat().st_mtime_ns for path in tmp_path.glob("predictions/*")}
@@ -165,6 +167,15 @@ def test_other_folders_are_refused(images: Path, whole: CrossValidation, tmp_pat
         pytest.raises(RunError, match="is training there; wait for its end"),
     ):
         cross_validate(spec, tmp_path)
+
+
+def test_a_test_split_that_the_spec_makes_stays_out(images: Path, tmp_path: Path) -> None:
+    root = images / "train"
+    dataset = {"path": str(root), "split": {"val": 1, "test": 1}}
+    run = cross_validate(experiment(root, dataset=dataset), tmp_path, folds=3)
+    opened = isotune.open_run(run.runs[2], plugins=PLUGINS)
+    assert [len(opened.evaluate(split).labels) for split in ("train", "val", "test")] == [6, 3, 3]
+    assert len(run.predictions.names) == 9
 
 
 def test_a_dataset_without_splits_is_divided_whole(images: Path, tmp_path: Path) -> None:

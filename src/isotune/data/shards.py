@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from isotune.data.class_folders import listed
 from isotune.data.folders import SPLIT_NAMES, is_hidden, one_form
 from isotune.errors import DatasetError, nearest
+from isotune.interfaces.dataset import NoSplitError
 from isotune.storage.paths import is_dir, is_file, is_plain_name
 
 MAX_SHARDS = 1_000_000
@@ -65,7 +66,9 @@ def find_shards(root: Path, split: str | None, ending: str) -> list[Path]:
         ending: What names of files end in.
 
     Raises:
-        DatasetError: There are none, one is missing in the numbering, or there are several sets.
+        NoSplitError: There are none of the split.
+        DatasetError: There are none at all, one is missing in the numbering, or there are several
+            sets.
     """
     if is_file(root):
         return _single(root, split)
@@ -82,7 +85,8 @@ def find_shards(root: Path, split: str | None, ending: str) -> list[Path]:
     else:
         chosen = {stem: found for stem, found in sets.items() if _belongs(stem, split)}
     if not chosen:
-        raise DatasetError(f"{root}: {_what_there_is(sets, split, ending)}")
+        kind = DatasetError if split is None else NoSplitError
+        raise kind(f"{root}: {_what_there_is(sets, split, ending)}")
     if split is None and any(_split_of(stem) for stem in chosen):
         raise DatasetError(
             f"{root}: has splits of its own, {listed(sorted(chosen))}; name them in dataset.splits,"
@@ -100,7 +104,7 @@ def find_shards(root: Path, split: str | None, ending: str) -> list[Path]:
 
 def _single(path: Path, split: str | None) -> list[Path]:
     if split is not None:
-        raise DatasetError(
+        raise NoSplitError(
             f"{path}: is a single file, which has no split '{split}': divide it by dataset.split,"
             " or name the folder of the splits' files in dataset.path."
         )

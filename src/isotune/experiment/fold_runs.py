@@ -54,6 +54,9 @@ MAY_CHANGE = (
 """Fields that another machine may need to change, which leave the folds that have ended as they
 are."""
 
+_FILLED_IN = ("dataset.check",)
+"""Fields in which a resumed run writes out what null stands for."""
+
 
 class _StopWatcher:
     """An observer that keeps whether a run was asked to stop."""
@@ -146,9 +149,8 @@ class FoldRuns:
         """Refuses a fold that was continued as another experiment."""
         path, spec = self.folder.fold(number), self._spec(number)
         entry = chosen_backbone(spec.backbone, self.description.backend, self.plugins)
-        for name, found, due in differences(
-            RunFolder(path).spec(), resolve(spec, entry), MAY_CHANGE
-        ):
+        ignored = (*MAY_CHANGE, *_FILLED_IN)
+        for name, found, due in differences(RunFolder(path).spec(), resolve(spec, entry), ignored):
             raise RunError(
                 f"{path}: is no longer a run of this cross-validation: {name} is {found!r}, and"
                 f" should be {due!r}; remove the folder to train the fold again."
