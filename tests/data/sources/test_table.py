@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import isotune
+from isotune.data.download import dataset_root
 from isotune.data.images import open_images
 from isotune.data.sources.folder import FolderSource
 from isotune.data.sources.table import TableDataset
@@ -324,6 +325,15 @@ def test_a_download_reads_only_its_own_images(root: str) -> None:
     dataset = {"format": "table", "path": "x", "url": "http://x/y.zip", "root": root}
     with pytest.raises(SpecError, match=r"root should be a folder inside the dataset"):
         load_spec(experiment(Path("x"), dataset=dataset))
+
+
+def test_the_folder_of_a_downloaded_table_is_not_that_of_its_images(images: Path) -> None:
+    (images / "unpacked" / "images" / "train").mkdir(parents=True)
+    write(images / "unpacked" / "labels.csv", "image,label\n")
+    entries = TableDataset(path="x").expected_entries()
+    assert dataset_root(images / "unpacked", entries) == images / "unpacked"
+    write(images / "unpacked" / "images" / "train.csv", "image,label\n")
+    assert dataset_root(images / "unpacked", entries) == images / "unpacked" / "images"
 
 
 def test_splits_are_rows_or_tables(images: Path) -> None:

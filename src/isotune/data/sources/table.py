@@ -73,7 +73,7 @@ class TableDataset(DatasetFormat, ColumnsSpec):
     def expected_entries(self) -> set[str]:
         """Returns the names that a table of each split may have."""
         splits = (self.splits.train, self.splits.val)
-        return {*splits, *(f"{split}{ending}" for split in splits for ending in KINDS)}
+        return {f"{split}{ending}" for split in splits for ending in KINDS}
 
 
 class TableSource(EncodedSource):
