@@ -55,7 +55,7 @@ def test_a_file_is_used_without_a_framework(exported: Path, tmp_path: Path) -> N
     assert (result["images"], result["accuracy"]) == (6, 1.0)
 
 
-@pytest.mark.parametrize("name", ["predictions", "mistakes", "confusion"])
+@pytest.mark.parametrize("name", ["predictions", "mistakes", "label-errors", "confusion"])
 def test_figures_lie_beside_the_file(isotune, exported: Path, name: str) -> None:
     pytest.importorskip("matplotlib")
     result = isotune("show", name, exported)

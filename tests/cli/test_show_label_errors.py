@@ -57,8 +57,9 @@ def test_images_that_have_changed_since_are_refused(isotune):
     shutil.rmtree("folds/predictions")
     unfinished = isotune("show", "label-errors", "folds")
     assert "folds: fold 1 has not ended; isotune resume folds goes on." in unfinished.stderr
-    split = isotune("show", "label-errors", "folds", "--split", "val")
-    assert split.exit_code == 2
-    assert "Invalid value for --split: folds have all images." in split.stderr
+    for choice in (["--split", "val"], ["--backend", "numpy"], ["-d", "cpu"], ["-c", "last"]):
+        chosen = isotune("show", "label-errors", "folds", *choice)
+        assert chosen.exit_code == 2
+        assert "a cross-validation has predicted all its images already: leave" in chosen.stderr
     assert not Path("all.csv").exists()
     assert not Path("folds/figures").exists()

@@ -31,7 +31,7 @@ class Suspect:
         identity: The image's name, usually its path.
         position: Its position among all images.
         label: Name of the given class, or of several.
-        suggested: Name of the class that the model is confident of instead, or of several.
+        suggested: Name of the class that the model finds most probable, or of several.
         score: Probability of the given label, in [0, 1]; the lower, the more suspect.
         probability: Probability of the suggested label, in [0, 1].
     """

@@ -165,8 +165,12 @@ def label_errors(
     check_output(output)
     with nullcontext() if csv is None else text_file(csv) as stream:
         if CrossValidationFolder.is_one(run):
-            if split is not None:
-                raise typer.BadParameter("folds have all images.", param_hint="--split")
+            if split or backend or device != "auto" or checkpoint != "best":
+                raise typer.BadParameter(
+                    "a cross-validation has predicted all its images already: leave out --split,"
+                    " --backend, --device and --checkpoint.",
+                    param_hint="RUN",
+                )
             found = fold_label_errors(run)
             default = CrossValidationFolder(run).subfolder(FOLDER) / "label-errors.png"
         else:
