@@ -61,8 +61,8 @@ def find_units(source: ImageSource, grouped: bool = False) -> Units:
     if grouped:
         if source.groups is None:
             raise DatasetError(
-                "the images have no groups; those of a table do if dataset.group names a column,"
-                " and without groups dataset.split.by should be 'label'."
+                "the images have no groups; those of a table do if dataset.group_column names a"
+                " column. Without groups, dataset.split.by is 'label'."
             )
         units = _by_content(_joined(contents, source.groups), contents)
     if source.labels.ndim == 1:
