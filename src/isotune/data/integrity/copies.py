@@ -44,33 +44,44 @@ def copies(splits: Sequence[ExaminedSplit], policy: Policy) -> list[Finding]:
 
 def _equal(splits: Sequence[ExaminedSplit]) -> list[list[Place]]:
     """Returns groups of readable images with equal digests."""
-    groups: dict[bytes, list[Place]] = {}
+    places: list[NDArray[np.int64]] = []
+    digests: list[NDArray[np.uint8]] = []
     for number, each in enumerate(splits):
-        digests = each.source.digests()
-        if digests is None:
-            continue
-        for index in np.flatnonzero(each.looks.readable).tolist():
-            groups.setdefault(digests[index].tobytes(), []).append((number, index))
-    return [group for group in groups.values() if len(group) > 1]
+        known = each.source.digests()
+        if known is not None:
+            indices = np.flatnonzero(each.looks.readable)
+            places.append(_places(number, indices))
+            digests.append(known[indices])
+    if not digests:
+        return []
+    content = np.ascontiguousarray(np.concatenate(digests)).view([("", "u8"), ("", "u8")])[:, 0]
+    _, inverse, counts = np.unique(content, return_inverse=True, return_counts=True)
+    repeated = np.flatnonzero(counts[inverse] > 1)
+    groups: dict[int, list[Place]] = {}
+    for value, place in zip(inverse[repeated], np.concatenate(places)[repeated], strict=True):
+        groups.setdefault(int(value), []).append((int(place[0]), int(place[1])))
+    return list(groups.values())
 
 
 def _alike(splits: Sequence[ExaminedSplit], equal: list[list[Place]]) -> list[list[Place]]:
     """Returns groups of near duplicates, with one image for each group of equal ones."""
-    repeated = {place for group in equal for place in group[1:]}
-    places: list[Place] = []
-    chosen: list[NDArray[Any]] = []
+    places: list[NDArray[np.int64]] = []
+    thumbnails: list[NDArray[Any]] = []
     for number, each in enumerate(splits):
         records = each.looks.records
-        shows = comparable(records["thumbnail"], records["width"], records["height"])
-        indices = [
-            index
-            for index in np.flatnonzero(shows & each.looks.readable).tolist()
-            if (number, index) not in repeated
-        ]
-        places += [(number, index) for index in indices]
-        chosen.append(records["thumbnail"][indices])
-    groups = near_duplicates(np.concatenate(chosen))
-    return [[places[index] for index in group] for group in groups]
+        chosen = comparable(records["thumbnail"], records["width"], records["height"])
+        chosen[[index for group in equal for split, index in group[1:] if split == number]] = False
+        indices = np.flatnonzero(chosen)
+        places.append(_places(number, indices))
+        thumbnails.append(records["thumbnail"][indices])
+    found = np.concatenate(places)
+    groups = near_duplicates(np.concatenate(thumbnails))
+    return [[(int(a), int(b)) for a, b in found[list(group)]] for group in groups]
+
+
+def _places(split: int, indices: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Returns places: int64, shape (M, 2)."""
+    return np.stack([np.full_like(indices, split), indices], axis=1)
 
 
 @dataclass(frozen=True)

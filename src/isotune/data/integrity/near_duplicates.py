@@ -7,8 +7,6 @@ recolored copy is found; a copy that lacks a twentieth of its width usually is n
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -45,10 +43,10 @@ def comparable(
         widths: In pixels.
         heights: In pixels.
     """
-    contrast = np.array([thumbnail.std() for thumbnail in thumbnails]).reshape(len(thumbnails))
-    result: NDArray[np.bool_] = (np.minimum(widths, heights) >= MIN_SIDE) & (
-        contrast >= MIN_CONTRAST
-    )
+    result = np.minimum(widths, heights) >= MIN_SIDE
+    for start in range(0, len(thumbnails), _CHUNK):
+        part = slice(start, start + _CHUNK)
+        result[part] &= thumbnails[part].std(axis=(1, 2), dtype=np.float32) >= MIN_CONTRAST
     return result
 
 
@@ -65,24 +63,17 @@ def near_duplicates(thumbnails: NDArray[np.uint8]) -> list[tuple[int, ...]]:
     # Of a thousand frames of a still camera, one is compared with the other images.
     _, first, inverse = np.unique(hashed, return_index=True, return_inverse=True)
     leaders = first[inverse.reshape(-1)]
-    everything = np.arange(len(thumbnails))
-    same = _alike(thumbnails, thumbnails, leaders, everything)
-    for a, b in zip(leaders[same].tolist(), everything[same].tolist(), strict=True):
-        groups.join(a, b)
-    searched = np.flatnonzero((leaders == everything) | ~same)
-    for a, b in _confirmed(thumbnails[searched], hashed[searched]):
-        groups.join(int(searched[a]), int(searched[b]))
-    return groups.listed()
-
-
-def _confirmed(
-    thumbnails: NDArray[np.uint8], hashed: NDArray[np.uint64]
-) -> Iterator[tuple[int, int]]:
+    followers = np.flatnonzero(leaders != np.arange(len(thumbnails)))
+    alike = _alike(thumbnails, thumbnails, leaders[followers], followers)
+    groups.join(leaders[followers[alike]], followers[alike])
+    searched = np.delete(np.arange(len(thumbnails)), followers[alike])
     for orientation in range(ORIENTATIONS):
-        sought = orient(thumbnails, orientation)
-        for queries, found in close_pairs(hashed, oriented(hashed, orientation)):
-            alike = _alike(sought, thumbnails, queries, found)
-            yield from zip(queries[alike].tolist(), found[alike].tolist(), strict=True)
+        turned = orient(thumbnails, orientation)
+        for pair in close_pairs(hashed[searched], oriented(hashed[searched], orientation)):
+            queries, found = (searched[each] for each in pair)
+            alike = _alike(turned, thumbnails, queries, found)
+            groups.join(queries[alike], found[alike])
+    return groups.listed()
 
 
 def _alike(
@@ -115,13 +106,14 @@ class Groups:
     def __init__(self, size: int) -> None:
         self._parents = list(range(size))
 
-    def join(self, first: int, second: int) -> None:
-        """Makes one group of those of two items."""
-        a, b = self._root(first), self._root(second)
-        self._parents[max(a, b)] = min(a, b)
+    def join(self, first: NDArray[np.int64], second: NDArray[np.int64]) -> None:
+        """Makes one group of those of each pair of items: int64, shape (M,) both."""
+        for a, b in zip(first.tolist(), second.tolist(), strict=True):
+            a, b = self._root(a), self._root(b)
+            self._parents[max(a, b)] = min(a, b)
 
     def listed(self) -> list[tuple[int, ...]]:
-        """Returns the groups of more than one item, by their first; items are ascending."""
+        """Returns the groups of more than one item, by their first item, items ascending."""
         members: dict[int, list[int]] = {}
         for item in range(len(self._parents)):
             members.setdefault(self._root(item), []).append(item)
