@@ -190,6 +190,26 @@ def test_the_splits_that_a_spec_makes_are_checked(clean: Path) -> None:
     assert check.counts == {"all": (11, 10)}
 
 
+def test_a_table_with_groups_and_several_labels_is_checked(clean: Path) -> None:
+    save(clean / "train/bees/near.png", scene(4).resize((70, 50)))
+    save(clean / "train/bees/next.png", scene(10).resize((70, 50)))
+    rows = ["path,label,split,group", "train/ants/4.png,ants;bees,train,a"]
+    rows += [f"train/bees/{name}.png,bees,train,a" for name in ("near", "0")]
+    rows += ["train/bees/next.png,bees,train,b", "val/ants/0.png,ants;Bees,val,c"]
+    (clean / "labels.csv").write_text("\n".join(rows))
+    dataset = {"format": "table", "path": str(clean / "labels.csv"), "targets": "multi_label"}
+    loss = "binary_cross_entropy"
+    check = isotune.check_data(experiment(clean, dataset=dataset, loss=loss))
+    assert check.counts == {"train": (1, 4, 0), "val": (1, 0, 1)}
+    assert found(check)["similar-classes"] == ["Bees, bees"]
+    assert found(check)["near-duplicates-across-classes"] == [
+        "train/train/ants/4.png = train/train/bees/near.png"
+    ]
+    assert found(check)["near-duplicates-across-groups"] == [
+        "train/train/bees/0.png = train/train/bees/next.png"
+    ]
+
+
 def test_each_image_is_decoded_once_even_for_several_checks(
     clean: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
