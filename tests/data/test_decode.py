@@ -20,7 +20,7 @@ import pytest
 from PIL import ExifTags, Image, ImageFile, ImageOps
 
 from isotune.data import decode, folders, identify
-from isotune.data.decode import open_rgb, to_rgb
+from isotune.data.decode import decode_preview, open_rgb, to_rgb
 from isotune.data.workers import Room
 from isotune.errors import DatasetError
 
@@ -443,3 +443,24 @@ def test_heif_images_need_a_package(
     assert open_rgb(path).tobytes() == HEIC[:18]
     assert folders.is_image("photo.HEIC")
     assert registered == Image.OPEN  # Pillow's own registry is the caller's
+
+
+@pytest.mark.parametrize(("kind", "decoded"), [("JPEG", (120, 160)), ("PNG", (240, 320))])
+def test_a_preview_is_upright_and_knows_the_size_of_the_whole(
+    kind: str, decoded: tuple[int, int]
+) -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    file = BytesIO()
+    Image.effect_noise((320, 240), 90).save(file, kind, exif=exif)
+    image, size = decode_preview(file, "a file", side=64)
+    assert image.mode == "RGB"
+    assert (image.size, size) == (decoded, (240, 320))
+
+
+def test_a_preview_reads_all_data_of_a_file() -> None:
+    file = BytesIO()
+    Image.effect_noise((320, 240), 90).save(file, "JPEG")
+    file.truncate(file.tell() - 400)
+    with pytest.raises(DatasetError, match=r"a file: cannot be read as an image: .*truncated"):
+        decode_preview(file, "a file", side=8)

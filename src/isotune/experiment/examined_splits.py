@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from isotune.data.divided import check_split_name
 from isotune.data.images import open_split
 from isotune.data.integrity.findings import ExaminedSplit, Finding, Offender, Severity
 from isotune.data.integrity.looks import look
@@ -48,12 +49,13 @@ def examine(spec: ExperimentSpec, names: Sequence[str] = ()) -> ExaminedSplits:
         names: Names of splits beside those to train and to validate on.
 
     Raises:
-        DatasetError: The dataset or the training split is missing or damaged.
+        DatasetError: The dataset or the training split is missing or damaged, or the spec divides
+            the images and makes no such split.
     """
     dataset = spec.dataset
     assert isinstance(dataset, DatasetFormat), "every format that a spec may name derives from it"
     if dataset.split is not None:
-        return _examine_divided(spec, dataset, dataset.split)
+        return _examine_divided(spec, dataset, dataset.split, names)
     train = open_split(dataset, dataset.splits.train)
     findings = _single_class(train, dataset.splits.train)
     sources = {dataset.splits.train: train}
@@ -67,8 +69,10 @@ def examine(spec: ExperimentSpec, names: Sequence[str] = ()) -> ExaminedSplits:
 
 
 def _examine_divided(
-    spec: ExperimentSpec, dataset: DatasetFormat, split: SplitSpec
+    spec: ExperimentSpec, dataset: DatasetFormat, split: SplitSpec, wanted: Sequence[str]
 ) -> ExaminedSplits:
+    for name in wanted:
+        check_split_name(split, name)
     source = dataset.open_all(dataset_folder(dataset))
     whole = _examined(dataset, ALL, source, spec.workers)
     findings = _single_class(source)

@@ -14,7 +14,6 @@ from isotune.data.integrity.findings import (
     Finding,
     Kind,
     Offender,
-    classes_of,
     image_finding,
 )
 from isotune.data.integrity.near_duplicates import comparable, near_duplicates
@@ -132,7 +131,7 @@ def _aspects(splits: Sequence[ExaminedSplit], group: Sequence[Place]) -> list[_A
     aspects = []
     if len({number for number, _ in group}) > 1:
         aspects.append(_SPLITS)
-    if len({classes_of(splits[number].source, index) for number, index in group}) > 1:
+    if len({splits[number].source.label_names(index) for number, index in group}) > 1:
         aspects.append(_CLASSES)
     groups = {(number, _group(splits[number], index)) for number, index in group}
     if len(groups) > len({number for number, _ in group}):

@@ -6,8 +6,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
-
 from isotune.data.integrity.looks import Looks
 from isotune.interfaces.dataset import ImageSource
 
@@ -113,9 +111,8 @@ class ExaminedSplit:
     def reference(self, index: int) -> ImageReference:
         """Returns image `index` as a finding names it."""
         source = self.source
-        return ImageReference(
-            self.name, index, source.name(index), source.identify(index), classes_of(source, index)
-        )
+        name, identity = source.name(index), source.identify(index)
+        return ImageReference(self.name, index, name, identity, source.label_names(index))
 
     def offenders(self, indices: Iterable[int], details: Iterable[str] = ()) -> list[Offender]:
         """Returns each image at `indices`, with its own detail if there are any."""
@@ -125,14 +122,6 @@ class ExaminedSplit:
             Offender(detail, (self.reference(index),))
             for index, detail in zip(listed, texts, strict=True)
         ]
-
-
-def classes_of(source: ImageSource, index: int) -> tuple[str, ...]:
-    """Returns the names of the classes of image `index`, of which it may have several."""
-    labels = source.labels
-    if labels.ndim == 1:
-        return (source.classes[int(labels[index])],)
-    return tuple(source.classes[position] for position in np.flatnonzero(labels[index]))
 
 
 def image_finding(

@@ -7,15 +7,18 @@ recolored copy is found; a copy that lacks a twentieth of its width usually is n
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
 from isotune.data.integrity.perceptual_hash import (
     ORIENTATIONS,
+    Hashes,
     close_pairs,
-    hashes,
+    difference_hashes,
+    frequency_hashes,
     orient,
-    oriented,
 )
 
 CORRELATION = 0.9
@@ -58,8 +61,18 @@ def near_duplicates(thumbnails: NDArray[np.uint8]) -> list[tuple[int, ...]]:
     Args:
         thumbnails: Luminance, uint8, shape (N, side, side), with some contrast.
     """
-    hashed = hashes(thumbnails)
     groups = Groups(len(thumbnails))
+    for hashes in (frequency_hashes, difference_hashes):
+        _join_alike(thumbnails, hashes, groups)
+    return groups.listed()
+
+
+def _join_alike(
+    thumbnails: NDArray[np.uint8],
+    hashes: Callable[[NDArray[np.uint8]], Hashes],
+    groups: Groups,
+) -> None:
+    hashed = hashes(thumbnails)
     # Of a thousand frames of a still camera, one is compared with the other images.
     _, first, inverse = np.unique(hashed, return_index=True, return_inverse=True)
     leaders = first[inverse.reshape(-1)]
@@ -69,11 +82,10 @@ def near_duplicates(thumbnails: NDArray[np.uint8]) -> list[tuple[int, ...]]:
     searched = np.delete(np.arange(len(thumbnails)), followers[alike])
     for orientation in range(ORIENTATIONS):
         turned = orient(thumbnails, orientation)
-        for pair in close_pairs(hashed[searched], oriented(hashed[searched], orientation)):
+        for pair in close_pairs(hashed[searched], hashes(turned)[searched]):
             queries, found = (searched[each] for each in pair)
             alike = _alike(turned, thumbnails, queries, found)
             groups.join(queries[alike], found[alike])
-    return groups.listed()
 
 
 def _alike(

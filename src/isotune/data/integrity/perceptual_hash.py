@@ -1,14 +1,18 @@
 """Perceptual hashes of thumbnails, and all pairs of hashes that differ in few bits.
 
-A hash has the signs of the 63 lowest frequencies of a discrete cosine transform. Beside pHash
-(Zauner, "Implementation and Benchmarking of Perceptual Image Hash Functions", 2010), which compares
-them with their median, signs survive as much, and those of a mirrored or turned image follow from
-the image's own: it need not be hashed eight times.
+There are two, since each finds what the other misses:
+
+- the signs of the 63 lowest frequencies of a discrete cosine transform, as pHash (Zauner,
+  "Implementation and Benchmarking of Perceptual Image Hash Functions", 2010), but compared with
+  zero instead of their median: it finds more of small images that were compressed;
+- which of two neighboring regions is brighter, as dHash
+  (https://www.hackerfactor.com/blog/index.php?/archives/529-Kind-of-Like-That.html): it finds more
+  of copies with a label or a narrower frame.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +22,7 @@ Hashes = NDArray[np.uint64]
 
 DISTANCE = 7
 """Number of bits in which the hashes of near duplicates may differ. Of the 72 million pairs of
-12,000 images of CIFAR-10, fewer than a hundred are as close."""
+12,000 images of CIFAR-10, 65 are as close by their frequencies, and 709 by their regions."""
 
 ORIENTATIONS = 8
 """Number of ways to mirror an image and turn it by right angles."""
@@ -34,46 +38,59 @@ _IMAGES = 4096
 """Number of thumbnails that are transformed at a time."""
 
 
-def hashes(thumbnails: NDArray[np.uint8]) -> Hashes:
-    """Returns the hashes of thumbnails.
+def frequency_hashes(thumbnails: NDArray[np.uint8]) -> Hashes:
+    """Returns the signs of the lowest frequencies.
 
     Args:
         thumbnails: Luminance, uint8, shape (N, side, side), of a side of 8 at least.
     """
     basis = _basis(thumbnails.shape[1])
+
+    def signs(images: NDArray[np.float32]) -> NDArray[np.bool_]:
+        positive: NDArray[np.bool_] = basis @ images @ basis.T > 0
+        positive[:, 0, 0] = False  # the mean, which is always positive
+        return positive
+
+    return _packed(thumbnails, signs)
+
+
+def difference_hashes(thumbnails: NDArray[np.uint8]) -> Hashes:
+    """Returns which regions are brighter than those to their left, of 8 x 9.
+
+    Args:
+        thumbnails: Luminance, uint8, shape (N, side, side), of a side of 9 at least.
+    """
+    side = thumbnails.shape[1]
+    rows, columns = _means(side, _SIDE), _means(side, _SIDE + 1)
+
+    def brighter(images: NDArray[np.float32]) -> NDArray[np.bool_]:
+        regions = rows @ images @ columns.T
+        result: NDArray[np.bool_] = regions[:, :, 1:] > regions[:, :, :-1]
+        return result
+
+    return _packed(thumbnails, brighter)
+
+
+def _packed(
+    thumbnails: NDArray[np.uint8], bits: Callable[[NDArray[np.float32]], NDArray[np.bool_]]
+) -> Hashes:
+    """Returns the 64 bits of each thumbnail: shape (N, 8, 8) of some thumbnails."""
     result = np.zeros(len(thumbnails), np.uint64)
     for start in range(0, len(thumbnails), _IMAGES):
         chunk = thumbnails[start : start + _IMAGES].astype(np.float32)
-        signs = (basis @ chunk @ basis.T > 0).reshape(-1, _SIDE * _SIDE)
-        signs[:, 0] = False  # the mean, which is always positive
-        result[start : start + len(chunk)] = np.packbits(signs, axis=1).view(">u8")[:, 0]
+        packed = np.packbits(bits(chunk).reshape(-1, _SIDE * _SIDE), axis=1)
+        result[start : start + len(chunk)] = packed.view(">u8")[:, 0]
     return result
 
 
-def oriented(hashed: Hashes, orientation: int) -> Hashes:
-    """Returns the hashes that mirrored and turned images have.
+def orient(thumbnails: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
+    """Returns mirrored and turned thumbnails.
 
     Args:
-        hashed: Hashes of images.
+        thumbnails: Of shape (N, side, side).
         orientation: 0 to 7: bit 0 mirrors left and right, bit 1 top and bottom, and then bit 2
             exchanges rows and columns; 0 changes nothing.
     """
-    signs = np.unpackbits(hashed.astype(">u8").view(np.uint8).reshape(-1, 8), axis=1)
-    signs = signs.reshape(-1, _SIDE, _SIDE)
-    odd = np.arange(_SIDE) % 2
-    # Mirroring changes the sign of every odd frequency along its axis.
-    if orientation & 1:
-        signs = signs ^ odd.astype(np.uint8)[None, None, :]
-    if orientation & 2:
-        signs = signs ^ odd.astype(np.uint8)[None, :, None]
-    if orientation & 4:
-        signs = signs.transpose(0, 2, 1)
-    packed = np.packbits(np.ascontiguousarray(signs).reshape(-1, 64), axis=1)
-    return packed.view(">u8")[:, 0].astype(np.uint64)
-
-
-def orient(thumbnails: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
-    """Returns thumbnails, shape (N, side, side), mirrored and turned as :func:`oriented` says."""
     if orientation & 1:
         thumbnails = thumbnails[:, :, ::-1]
     if orientation & 2:
@@ -165,3 +182,12 @@ def _basis(side: int) -> NDArray[np.float32]:
     """Returns the lowest frequencies of the discrete cosine transform (DCT-II): float32."""
     frequencies, positions = np.arange(_SIDE)[:, None], np.arange(side)[None, :] + 0.5
     return np.cos(np.pi / side * frequencies * positions).astype(np.float32)
+
+
+def _means(side: int, parts: int) -> NDArray[np.float32]:
+    """Returns what makes `side` pixels means of as wide `parts`: float32, shape (parts, side)."""
+    edges, pixels = np.linspace(0, side, parts + 1), np.arange(side)
+    first = np.maximum(edges[:-1, None], pixels)
+    last = np.minimum(edges[1:, None], pixels + 1)
+    weights: NDArray[np.float32] = (last - first).clip(min=0).astype(np.float32)
+    return weights * np.float32(parts / side)
