@@ -424,6 +424,17 @@ def test_several_labels_are_in_one_column_or_in_one_for_each_class(images: Path)
         assert other.labels.tolist() == np.array(expected)[:, [2, 0, 1]].tolist(), name
 
 
+def test_a_separator_that_separates_nothing_is_said(
+    images: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write(images / "train.csv", "image,label\na.png,x|y\nb.png,y\n")
+    with caplog.at_level(logging.WARNING):
+        opened(images, targets="multi_label", separator="|")
+        assert not caplog.text
+        assert opened(images, targets="multi_label").classes == ("x|y", "y")
+    assert "no row has two labels with ';' between" in caplog.text
+
+
 def test_columns_of_classes_with_one_label_each(images: Path) -> None:
     write(images / "train.csv", "image,b,a\na.png,0,1\nb.png,1,0\n")
     source = opened(images, label_columns=("b", "a"))

@@ -83,6 +83,8 @@ def read_images(
     if not names or not found:
         has_none = "has no image" if not names else "has no image with a label"
         raise DatasetError(f"{table.path}: {has_none}.")
+    if classes is None and (doubt := rows.labels.doubt()):
+        log.warning("%s: %s", table.path, doubt)
     labels = rows.labels.array(found)
     groups = None if columns.group is None else np.array(rows.groups, np.int32)
     if repeated:

@@ -100,6 +100,10 @@ class RowLabels(ABC):
     def array(self, classes: Sequence[str]) -> NDArray[np.int32] | NDArray[np.float32]:
         """Returns the labels of all rows, as those of an image source."""
 
+    def doubt(self) -> str:
+        """Returns what may be wrong with the labels of all rows, or an empty string."""
+        return ""
+
 
 class SingleLabels(RowLabels):
     """One label a row, in one column, or as the only 1 in the columns of the classes."""
@@ -145,11 +149,20 @@ class SeveralLabels(RowLabels):
 
     def array(self, classes: Sequence[str]) -> NDArray[np.float32]:
         """Returns float32, shape (rows, classes)."""
-        counts = np.diff(np.frombuffer(self._ends, np.int64))
+        counts = self._counts()
         labels = np.zeros((len(counts), len(classes)), np.float32)
         columns = self.classes.positions(classes)[np.frombuffer(self._codes, np.intc)]
         labels[np.repeat(np.arange(len(counts)), counts), columns] = 1
         return labels
+
+    def doubt(self) -> str:
+        """Returns that the separator may be wrong, if no row has two labels."""
+        if (self._counts() > 1).any():
+            return ""
+        return f"no row has two labels with '{self._separator}' between, the dataset.separator"
+
+    def _counts(self) -> NDArray[np.int64]:
+        return np.diff(np.frombuffer(self._ends, np.int64))
 
 
 class IndicatorLabels(RowLabels):
