@@ -101,6 +101,24 @@ def test_a_fold_that_ended_without_predictions_is_not_trained_again(
     assert {path: path.stat().st_mtime_ns for path in times} == times
 
 
+def test_images_may_move_but_not_change(
+    images: Path, whole: CrossValidation, tmp_path: Path
+) -> None:
+    moved = Path(shutil.copytree(images, tmp_path / "moved"))
+    folder = Path(shutil.copytree(whole.path, tmp_path / "run"))
+    for path in ("fold-3", "predictions/fold-3.safetensors", "predictions/fold-2.safetensors"):
+        (folder / path).rename(tmp_path / "gone")
+        shutil.rmtree(tmp_path / "gone") if path == "fold-3" else (tmp_path / "gone").unlink()
+    changes = {"overrides": [f"dataset.path={moved}"], "device": "cpu", "plugins": PLUGINS}
+    one = moved / "train/ants/0.png"
+    one.rename(moved / "train/ants/9.png")
+    with pytest.raises(RunError, match=r"fold-1: the images are not those of the run: .*0\.png is"):
+        resume_cross_validation(folder, **changes)
+    (moved / "train/ants/9.png").rename(one)
+    found = resume_cross_validation(folder, **changes).predictions
+    np.testing.assert_array_equal(found.probabilities, whole.predictions.probabilities)
+
+
 def test_files_hold_mean_and_deviation_and_full_precision(whole: CrossValidation) -> None:
     values = [metrics["accuracy"] for metrics in whole.predictions.metrics]
     mean, deviation = float(np.mean(values)), float(np.std(values, ddof=1))

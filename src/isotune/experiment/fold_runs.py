@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import reduce
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,9 @@ from numpy.typing import NDArray
 
 from isotune.catalogue.entries import chosen_backbone
 from isotune.catalogue.resolve import resolve
+from isotune.data.folds import open_fold
 from isotune.data.images import open_labeled
+from isotune.data.location import dataset_folder
 from isotune.errors import RunError, StoppedError
 from isotune.experiment.changes import differences
 from isotune.experiment.listed_images import listed_split
@@ -22,7 +25,7 @@ from isotune.experiment.open import open_run
 from isotune.experiment.result import Run
 from isotune.experiment.resume import resume
 from isotune.experiment.run import run
-from isotune.interfaces.dataset import Labels
+from isotune.interfaces.dataset import DatasetFormat, Labels
 from isotune.interfaces.events import RunStarted, StopRequest
 from isotune.plugins import Plugins
 from isotune.reports.folds import metrics_json, write_metrics_csv, write_predictions_csv
@@ -34,6 +37,8 @@ from isotune.runs.cross_validation import (
     CrossValidationFolder,
 )
 from isotune.runs.folder import RunFolder
+from isotune.runs.images import FILE as IMAGES
+from isotune.runs.images import check_same_images
 from isotune.runs.leftovers import SPEC
 from isotune.runs.out_of_fold import (
     FoldPredictions,
@@ -102,6 +107,7 @@ class FoldRuns:
         with self.folder.claimed():
             if self._has_begun():
                 self._check_same(self.folder.description())
+                self._check_images()
             try:
                 self.folder.describe(self.description)
                 for number in self.numbers:
@@ -132,6 +138,19 @@ class FoldRuns:
                 f"{self.folder.path}: is a cross-validation of another spec: {name} is {old!r}, not"
                 f" {new!r}; name another folder. What may change: {', '.join(MAY_CHANGE)}."
             )
+
+    def _check_images(self) -> None:
+        """Refuses images that are not those of the folds so far: folds would not fit together."""
+        for number in self.numbers:
+            path, dataset = self.folder.fold(number), self._spec(number).dataset
+            if not os.path.lexists(path / IMAGES):
+                continue
+            assert isinstance(dataset, DatasetFormat), "every format derives from it"
+            fold, folder = self.description.fold(number), dataset_folder(dataset)
+            images = open_fold(dataset, fold, folder, workers=self.spec.workers)
+            train = listed_split("train", images.train, dataset)
+            check_same_images(path, chain(train, listed_split("val", images.val, dataset)))
+            return  # all folds have the same images
 
     def _spec(self, number: int) -> ExperimentSpec:
         dataset = self.spec.dataset.model_copy(update={"fold": self.description.fold(number)})
@@ -196,10 +215,13 @@ class FoldRuns:
             )
 
     def _predict(self, number: int, trained: Run) -> None:
-        source = open_labeled(trained.spec, trained.classes)
+        # The dataset may have moved since the run ended.
+        dataset = trained.spec.dataset.model_copy(update={"path": self.spec.dataset.path})
+        spec = trained.spec.model_copy(update={"dataset": dataset})
+        source = open_labeled(spec, trained.classes)
         assert source.origin is not None, "the run's spec names a fold"
         evaluation = trained.evaluate_source(source)
-        listed = list(listed_split("val", source, trained.spec.dataset))
+        listed = list(listed_split("val", source, dataset))
         predictions = FoldPredictions(
             classes=trained.classes,
             positions=source.origin.indices,
