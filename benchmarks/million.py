@@ -50,7 +50,7 @@ def main() -> None:
             for check in arguments.checks if count > FEW else CHECKS[:1]:
                 rows.append([f"{count:,}", name, check, *first_step({**dataset, "check": check})])
                 print(*rows[-1], flush=True)
-    RESULTS.write_text(table(rows, arguments.images), "utf-8")
+                RESULTS.write_text(table(rows, arguments.images), "utf-8")
 
 
 def first_step(dataset: dict[str, Any]) -> list[str]:

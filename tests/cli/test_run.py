@@ -54,6 +54,24 @@ def test_a_run_is_told_in_plain_lines(isotune, spec: Path):
     assert "  isotune predict out image.jpg" in lines
 
 
+def test_a_broken_image_found_during_training_ends_a_run_that_goes_on(isotune, spec: Path):
+    image = Path(load_spec(spec).dataset.path) / "val/bees/1.png"
+    data = image.read_bytes()
+    image.write_bytes(data[:-30])
+    begun = ["run", spec, "--backend", "numpy", "-o", "out"]
+    result = isotune(*begun, "--set", "dataset.check=during_training")
+    assert result.exit_code == 2
+    assert "  images      9 train, 6 val; checked during training\n" in result.stdout
+    (line,) = result.stderr.splitlines()
+    assert re.match(
+        rf"isotune: {image}: cannot be read as an image: .*; repair it, or set dataset.broken to"
+        r" 'skip'\. The run stopped after step \d, in epoch 1 of 2; everything is saved,",
+        line,
+    )
+    image.write_bytes(data)
+    assert isotune("resume", "out").exit_code == 0
+
+
 def test_an_epoch_without_evaluation_has_dashes(isotune, spec: Path):
     options = ["--set", "evaluation.start=2", "--set", "checkpoint.every_steps=2"]
     result = isotune("run", spec, "--backend", "numpy", "-o", "out", *options)

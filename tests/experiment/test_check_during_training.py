@@ -208,3 +208,7 @@ def test_very_many_images_are_checked_during_training_if_nothing_else_is_asked_f
         resume("numpy", folder)
         assert ("during_training" in (folder / "spec.yaml").read_text()) == (most == 15)
     assert outcome(folders[0]) == outcome(folders[1])
+    monkeypatch.setattr(when_module, "CHECKED_BEFORE", 14)
+    features = {"freeze": "backbone", "epochs": 1}
+    run("numpy", demanding("numpy", images, **features), tmp_path / "features")
+    assert "check: null" in (tmp_path / "features/spec.yaml").read_text()

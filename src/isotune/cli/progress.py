@@ -221,11 +221,12 @@ def _facts(event: RunStarted) -> dict[str, str]:
         for split, n in event.skipped.items()
         if n
     )
+    during = "; checked during training" if spec.dataset.check == "during_training" else ""
     features = {"features": event.features} if event.features else {}
     epoch = event.steps // event.steps_per_epoch + 1
     begun = {"goes on": f"after step {event.steps}, in epoch {epoch}"} if event.steps else {}
     return {
-        "images": images + (f"; left out as unreadable: {left_out}" if left_out else ""),
+        "images": images + (f"; left out as unreadable: {left_out}" if left_out else "") + during,
         "classes": f"{len(event.classes):,}",
         "backbone": f"{spec.backbone.name}, weights {spec.backbone.weights}",
         "training": f"{model.trainable:,} of {count(model.parameters, 'parameter')},"

@@ -5,9 +5,8 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from copy import copy
-from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -17,7 +16,8 @@ from PIL import Image
 from isotune.data.caches.pixels import PixelStore
 from isotune.data.decode import reason
 from isotune.data.integrity.broken import BrokenImageError, Skip, broken
-from isotune.data.integrity.substitutes import substitute
+from isotune.data.integrity.substitutes import refilled, substitute
+from isotune.data.pending import Chosen, Pending, PendingImage
 from isotune.data.samplers import repeats, sampled
 from isotune.data.transforms.pipeline import fixed_part, transform
 from isotune.data.workers import worker_count
@@ -40,7 +40,7 @@ class Batches:
     skips an image equals a run without its file. If they are skipped when they are met, the index
     counts them, too: none shifts the others, whenever it is found. In the order of a sampler,
     another image stands for a broken one (:mod:`isotune.data.integrity.substitutes`), so that the
-    size of a batch stays the same; in the source's own order, broken images are left out. In a
+    size of a batch stays the same; in the source's own order, the images after it move up. In a
     fold, the index is the one among the images of all folds, so that an image is the same in each.
 
     Args:
@@ -154,13 +154,19 @@ class Batches:
             DatasetError: an image cannot be read or is too small for a transform, or images are
                 skipped and none can stand for one.
         """
+        batches = self._epoch(epoch, start_batch, order)
+        if self._skip is None or self._sampler is not None:
+            return batches
+        return refilled(batches, self._batch_size)
+
+    def _epoch(self, epoch: int, start_batch: int, order: int | None) -> Iterator[Batch]:
         ordered = self.order(epoch if order is None else order)
         earlier = np.zeros_like(ordered) if order is not None else repeats(ordered)
-        chosen = _Chosen(epoch, ordered, earlier)
+        chosen = Chosen(epoch, ordered, earlier)
         starts = iter(range(start_batch * self._batch_size, self.size, self._batch_size))
         stop = threading.Event()
         executor = ThreadPoolExecutor(self._workers, "isotune-data")
-        pending: deque[_Pending | _PendingImage] = deque()
+        pending: deque[Pending | PendingImage] = deque()
         try:
             while True:
                 while len(pending) <= AHEAD and (start := next(starts, None)) is not None:
@@ -168,8 +174,7 @@ class Batches:
                     pending.append(self._submit(executor, stop, chosen, places))
                 if not pending:
                     return
-                if len(batch := pending.popleft().result()):
-                    yield batch
+                yield pending.popleft().result()
         finally:
             stop.set()
             executor.shutdown(cancel_futures=True)
@@ -189,13 +194,13 @@ class Batches:
         self,
         executor: ThreadPoolExecutor,
         stop: threading.Event,
-        chosen: _Chosen,
+        chosen: Chosen,
         places: range,
-    ) -> _Pending | _PendingImage:
+    ) -> Pending | PendingImage:
         labels, count = self._source.labels[chosen.order[places.start : places.stop]], len(places)
         if self._image_size is None:
             future = executor.submit(self.image, *chosen.at(places.start))
-            return _PendingImage(future, labels)
+            return PendingImage(future, labels)
         images = np.empty((count, *self._image_size, 3), dtype=np.uint8)
         there = np.ones(count, np.bool_)
 
@@ -211,9 +216,9 @@ class Batches:
 
         parts = min(self._workers, count)
         futures = [executor.submit(fill, first, parts) for first in range(parts)]
-        return _Pending(Batch(images, labels), there, futures)
+        return Pending(Batch(images, labels), there, futures)
 
-    def _found(self, chosen: _Chosen, place: int) -> tuple[int, NDArray[np.uint8]] | None:
+    def _found(self, chosen: Chosen, place: int) -> tuple[int, NDArray[np.uint8]] | None:
         """Returns the image at a place, or what stands for a broken one, and its index.
 
         None means that the place stays empty.
@@ -279,45 +284,3 @@ class Batches:
         except Exception as error:
             name = self._source.identify(index)
             raise DatasetError(f"{name}: cannot be transformed: {reason(error)}.") from error
-
-
-@dataclass(frozen=True)
-class _Chosen:
-    """The images of an epoch: their indices in order, and how often each occurred before."""
-
-    epoch: int
-    order: NDArray[np.int64]
-    earlier: NDArray[np.int64]
-
-    def at(self, place: int) -> tuple[int, int, int]:
-        """Returns the arguments of :meth:`Batches.image` for one of them."""
-        return self.epoch, int(self.order[place]), int(self.earlier[place])
-
-
-@dataclass(frozen=True)
-class _Pending:
-    """A batch that threads are filling."""
-
-    batch: Batch
-    there: NDArray[np.bool_]
-    futures: list[Future[None]]
-
-    def result(self) -> Batch:
-        """Returns the batch, once it is filled, without the images that are left out."""
-        for future in self.futures:
-            future.result()
-        if self.there.all():
-            return self.batch
-        return Batch(self.batch.images[self.there], self.batch.labels[self.there])
-
-
-@dataclass(frozen=True)
-class _PendingImage:
-    """A batch of one image of any size that a thread is decoding."""
-
-    future: Future[NDArray[np.uint8]]
-    labels: Labels
-
-    def result(self) -> Batch:
-        """Returns the batch, once it is decoded."""
-        return Batch(self.future.result()[None], self.labels)

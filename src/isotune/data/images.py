@@ -136,7 +136,7 @@ def _open_splits(spec: ExperimentSpec) -> Opened:
     train = open_split(dataset, names.train)
     check_several_classes(train, names.train)
     val = open_split(dataset, names.val, train.classes)
-    if checked_during_training(dataset, len(train) + len(val)):
+    if checked_during_training(spec, len(train) + len(val)):
         return {"train": train, "val": val}, None
     train, train_broken = clean(train, dataset.broken, spec.workers)
     val, val_broken = clean(val, dataset.broken, spec.workers)
@@ -213,7 +213,7 @@ def open_part(spec: ExperimentSpec, part: str) -> ImageSource:
     val = open_split(dataset, dataset.splits.val, train.classes)
     if part == "val":
         source = val
-    during = dataset.fold is None and checked_during_training(dataset, len(train) + len(val))
+    during = dataset.fold is None and checked_during_training(spec, len(train) + len(val))
     return source if during else _readable(source, spec)
 
 

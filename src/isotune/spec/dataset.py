@@ -62,7 +62,7 @@ class DatasetSpec(SpecModel):
         check: Whether every image is read ``before_training``, or ``during_training`` in the
             background: the first step then does not wait, and a broken image ends the run, saved,
             or is skipped when it is met at the latest. null takes ``before_training`` for up to
-            100,000 images.
+            100,000 images, and where frozen layers allow to cache features.
         max_pixels: Largest number of pixels (width x height) of an image file; a larger one cannot
             be read. The default is the limit of ``ImageFolder``. JPEG images above 89,478,485
             pixels are decoded at half their width and height, or a quarter or an eighth, so that

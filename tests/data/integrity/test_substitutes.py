@@ -83,17 +83,22 @@ def test_where_a_set_of_labels_is_rare_any_image_may_stand_for_it_with_its_own_l
     assert (np.delete(labels, place, 0) == RARE[np.delete(order, place)]).all()
 
 
-def test_an_evaluation_leaves_broken_images_out() -> None:
+def test_an_evaluation_leaves_broken_images_out_and_its_batches_stay_full() -> None:
     whole, _, _ = epoch(SINGLE, set(), None)
     found, met, _ = epoch(SINGLE, {0, 9, *range(16, 24)}, None)
     assert met == [0, 9, *range(16, 24)]
-    assert [len(batch) for batch in found] == [7, 7, 8, 8]
+    assert [len(batch) for batch in found] == [8, 8, 8, 6]
     kept = np.isin(np.arange(40), met, invert=True)
     for part in ("images", "labels"):
         before, after = (
             np.concatenate([getattr(batch, part) for batch in each]) for each in (whole, found)
         )
         assert (after == before[kept]).all()
+
+
+def test_an_evaluation_without_any_readable_image_is_an_error() -> None:
+    with pytest.raises(DatasetError, match="none of the images to evaluate can be read"):
+        epoch(SINGLE, set(range(40)), None)
 
 
 def test_a_class_without_any_readable_image_is_an_error() -> None:

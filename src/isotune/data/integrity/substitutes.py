@@ -1,4 +1,4 @@
-"""Which image of an epoch stands for one that cannot be read."""
+"""What takes the place of an image that cannot be read."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from isotune.data.integrity.broken import BrokenImageError
 from isotune.errors import DatasetError
-from isotune.interfaces.dataset import Labels
+from isotune.interfaces.dataset import Batch, Labels
 
 
 def substitute(
@@ -62,3 +62,33 @@ def _candidates(
     for index in np.flatnonzero(alike).tolist():
         yield index, 0
     yield from others
+
+
+def refilled(batches: Iterator[Batch], size: int) -> Iterator[Batch]:
+    """Yields the same images in batches of `size`; the last one may be smaller.
+
+    So the first batch is as large as any, as where none is left out: a backend may compile a step
+    for a batch that is larger than those before.
+
+    Args:
+        batches: Batches of at most `size` images.
+        size: Number of images of a batch.
+
+    Raises:
+        DatasetError: There is no image at all.
+    """
+    rest: Batch | None = None
+    empty = True
+    for batch in batches:
+        if rest is not None:
+            images = np.concatenate([rest.images, batch.images])
+            batch = Batch(images, np.concatenate([rest.labels, batch.labels]))
+        if len(batch) < size:
+            rest = batch
+            continue
+        yield Batch(batch.images[:size], batch.labels[:size])
+        rest, empty = Batch(batch.images[size:], batch.labels[size:]), False
+    if rest is not None and len(rest):
+        yield rest
+    elif empty:
+        raise DatasetError("none of the images to evaluate can be read.")

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from isotune.errors import SpecError
 from isotune.spec.dataset import DatasetSpec
+from isotune.spec.experiment import ExperimentSpec
 
 CHECKED_BEFORE = 100_000
 """Number of images up to which all are checked before training, unless the spec says otherwise."""
 
 
-def checked_during_training(dataset: DatasetSpec, images: int) -> bool:
-    """Whether the images of a dataset are checked while a run trains.
+def checked_during_training(spec: ExperimentSpec, images: int) -> bool:
+    """Whether the images of an experiment are checked while it trains.
 
     Args:
-        dataset: What the spec says of it.
+        spec: The experiment.
         images: Number of its training and validation images.
     """
-    if dataset.check is None:
-        return images > CHECKED_BEFORE
-    return dataset.check == "during_training"
+    if spec.dataset.check is None:
+        # Features of frozen layers save more, but are known by the contents of all images.
+        features = spec.freeze.parameters != "none" and spec.cache.features == "auto"
+        return images > CHECKED_BEFORE and not features
+    return spec.dataset.check == "during_training"
 
 
 def refuse_during_training(dataset: DatasetSpec, keeps: str) -> None:
