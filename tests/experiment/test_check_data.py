@@ -38,10 +38,8 @@ def save(path: Path, image: Image.Image) -> Path:
     return path
 
 
-@pytest.fixture
-def clean(tmp_path: Path) -> Path:
-    """A dataset with nothing wrong: five training images and one to validate on of each class."""
-    root = tmp_path / "images"
+def make_clean(root: Path) -> Path:
+    """Writes five training images and one to validate on of each class, nothing wrong with them."""
     for number, name in enumerate(("ants", "bees")):
         for image in range(5):
             save(root / f"train/{name}/{image}.png", scene(10 * number + image))
@@ -50,9 +48,15 @@ def clean(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def planted(clean: Path) -> Path:
+def clean(tmp_path: Path) -> Path:
+    return make_clean(tmp_path / "images")
+
+
+@pytest.fixture(scope="module")
+def planted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The dataset with one offender of each kind that it can have at the same time."""
-    train, ants = clean / "train", clean / "train/ants"
+    root = make_clean(tmp_path_factory.mktemp("planted"))
+    train, ants = root / "train", root / "train/ants"
     (ants / "broken\x1b[2J.png").write_bytes(b"no image")
     for name, image in {
         "one-colored": Image.new("RGB", (WIDTH, HEIGHT), (9, 90, 200)),
@@ -66,12 +70,17 @@ def planted(clean: Path) -> Path:
         save(ants / f"{name}.png", image)
     (ants / "equal.png").write_bytes((ants / "2.png").read_bytes())
     (train / "bees/equal.png").write_bytes((ants / "3.png").read_bytes())
-    (clean / "val/bees/equal.png").write_bytes((train / "bees/1.png").read_bytes())
+    (root / "val/bees/equal.png").write_bytes((train / "bees/1.png").read_bytes())
     save(train / "bees/near.png", scene(4).resize((70, 50)))
-    save(clean / "val/ants/near.png", scene(0).resize((70, 50)))
+    save(root / "val/ants/near.png", scene(0).resize((70, 50)))
     (train / "Ants").mkdir()
     save(train / "Ants/0.png", scene(200))
-    return clean
+    return root
+
+
+@pytest.fixture(scope="module")
+def check(planted: Path) -> DataCheck:
+    return isotune.check_data(experiment(planted))
 
 
 def found(check: DataCheck) -> dict[str, list[str]]:
@@ -93,8 +102,7 @@ def test_nothing_is_found_where_nothing_is_wrong(clean: Path) -> None:
     assert check.counts == {"train": (5, 5), "val": (1, 1)}
 
 
-def test_every_offender_is_found_and_nothing_else(planted: Path) -> None:
-    check = isotune.check_data(experiment(planted))
+def test_every_offender_is_found_and_nothing_else(check: DataCheck) -> None:
     assert found(check) == {
         "split": [""],
         "unreadable": ["train/ants/broken\x1b[2J.png"],
@@ -230,16 +238,15 @@ def test_each_image_is_decoded_once_even_for_several_checks(
     assert list(found(second)) == ["near-duplicates-across-classes"]
 
 
-def test_json_is_complete_and_of_the_documented_types(planted: Path) -> None:
-    check = isotune.check_data(experiment(planted))
+def test_json_is_complete_and_of_the_documented_types(check: DataCheck) -> None:
     plain = json.loads(json.dumps(check.as_json()))
     assert plain.keys() == {"format", "name", "classes", "counts", "findings"}
     assert plain["format"] == "isotune-check-1"
     assert TypeAdapter(tuple[Finding, ...]).validate_python(plain["findings"]) == check.findings
 
 
-def test_the_figure_shows_the_images_of_each_finding(planted: Path) -> None:
-    figure = isotune.check_data(experiment(planted)).figure(count=40)
+def test_the_figure_shows_the_images_of_each_finding(check: DataCheck) -> None:
+    figure = check.figure(count=40)
     titles = {axes.title.get_text().replace("\n", "").split(" ")[0] for axes in figure.axes}
     assert {"unreadable", "tiny", "elongated", "near-duplicates-across-splits"} <= titles
     assert len(figure.axes) <= 40
