@@ -106,9 +106,37 @@ def test_what_is_gone_or_changed_is_named(own: Path, tmp_path: Path) -> None:
             f" another content, the first {first}. Put back what was there, or start a new run."
         )
     assert len(done.evaluate().labels) == 6
-    (done.path / "images.jsonl").write_text("{}")
+    listing = done.path / "images.jsonl"
+    lines = listing.read_text().splitlines(keepends=True)
+    listing.write_text("".join(line for line in lines if not line.startswith('["val"')))
+    with pytest.raises(DatasetError, match="'val': the splits of this run are train and test"):
+        continued(done)
+    listing.write_text("{}")
     with pytest.raises(RunError, match="is no list of a run's images"):
         done.evaluate()
+
+
+def test_a_table_is_divided_by_its_groups(own: Path, tmp_path: Path) -> None:
+    rows = [
+        f"{name}/{number}.png,{name},{number // 2}"
+        for name in ("ants", "bees", "cats")
+        for number in range(10)
+    ]
+    (own / "labels.csv").write_text("\n".join(["path,label,group", *rows]))
+    split = {"val": 0.2, "test": 0.2, "by": "group"}
+    dataset = {"format": "table", "path": str(own / "labels.csv"), "split": split}
+    done = run("numpy", demanding("numpy", own, dataset=dataset), tmp_path / "run")
+    groups = [done.open_images(name).groups for name in ("train", "val", "test")]
+    seen = [set() if each is None else set(each.tolist()) for each in groups]
+    assert [len(numbers) for numbers in seen] == [3, 1, 1]
+    assert len(set.union(*seen)) == 5
+    before = done.evaluate("test").loss
+    moved = own.rename(own.with_name("moved"))
+    shutil.copy(moved / "ants" / "1.png", moved / "ants" / "new.png")
+    with (moved / "labels.csv").open("a") as file:
+        file.write("\nants/new.png,bees,7")
+    assert done.evaluate("test", moved / "labels.csv").loss == before
+    assert len(done.evaluate(data=moved / "labels.csv").labels) == 31
 
 
 def continued(done: Run) -> Run:

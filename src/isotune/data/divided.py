@@ -93,5 +93,6 @@ def check_split_name(split: SplitSpec, name: str, recorded: Recorded | None = No
     names = split.sizes if recorded is None else recorded
     if name not in names:
         whose = "dataset.split makes" if recorded is None else "the splits of this run are"
-        *others, last = names
-        raise DatasetError(f"there is no split '{name}': {whose} {', '.join(others)} and {last}.")
+        *others, last = names or ["none"]
+        listed = f"{', '.join(others)} and {last}" if others else last
+        raise DatasetError(f"there is no split '{name}': {whose} {listed}.")

@@ -161,6 +161,8 @@ def _open_divided(
     dataset = _format(spec.dataset)
     refuse_during_training(dataset, "dataset.split keeps")
     folder = dataset_folder(dataset)
+    for name in split.sizes:
+        check_split_name(split, name, recorded)
     divided = open_divided(dataset, split, folder, spec.workers, recorded)
     parts = {name: labeled_with(part, classes, folder) for name, part in divided.splits.items()}
     return parts, {"all": divided.broken}

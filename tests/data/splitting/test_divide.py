@@ -15,6 +15,7 @@ from PIL import Image
 import isotune
 from isotune.data.sources.folder import FolderDataset
 from isotune.data.splitting.divide import divide
+from isotune.data.splitting.partition import shares
 from isotune.data.splitting.units import find_units
 from isotune.errors import DatasetError
 from isotune.interfaces.dataset import ImageSource, Labels
@@ -77,14 +78,18 @@ def images(draw: st.DrawFn) -> Listed:
     return Listed(labels, contents.tolist(), groups.tolist())
 
 
-SPLITS = st.builds(
-    SplitSpec,
-    val=st.sampled_from([0.1, 0.2, 0.5]),
-    test=st.sampled_from([None, 0.1, 0.3]),
-    train=st.sampled_from([None, 0.2]),
-    by=st.sampled_from(["label", "group"]),
-    seed=st.integers(0, 2**64 - 1),
-)
+def splits(*sizes: float) -> st.SearchStrategy[SplitSpec]:
+    return st.builds(
+        SplitSpec,
+        val=st.sampled_from(sizes),
+        test=st.sampled_from([None, *sizes]),
+        train=st.sampled_from([None, *sizes]),
+        by=st.sampled_from(["label", "group"]),
+        seed=st.integers(0, 2**64 - 1),
+    )
+
+
+SPLITS = splits(0.1, 0.2, 0.3) | splits(1, 2, 5)
 
 
 @given(images(), SPLITS, st.randoms(use_true_random=False))
@@ -110,18 +115,19 @@ def test_no_content_and_no_group_is_divided_and_sizes_are_met(
 def check_sizes_within_a_unit(source: Listed, split: SplitSpec, found: list[str]) -> None:
     units = find_units(source, split.grouped)
     first = np.unique(units.contents, return_index=True)[1]
-    sides = np.array(found)[first]
-    rest = 1 - split.val - (split.test or 0)
-    wanted = {"train": split.train or rest, "val": split.val, "test": split.test or 0}
+    chosen, totals = np.array(found)[first], units.class_counts().tolist()
+    wanted = [shares(split.sizes, total) for total in totals if total]
     if source.labels.ndim == 1 and not split.grouped:
-        for label, number in enumerate(units.class_counts()):
-            mine = sides[units.pairs[units.pairs[:, 1] == label, 0]]
-            assert all(abs(np.sum(mine == name) - wanted[name] * number) < 1 for name in wanted)
-        return
-    # Where images are left over, they are like a fourth split that is not counted.
-    most = np.bincount(units.unit_of).max() * (1 if split.train is None else 1.5)
-    for name, share in wanted.items():
-        assert abs(np.sum(sides == name) - share * len(first)) <= most + 1e-6
+        for label, parts in zip(np.flatnonzero(totals), wanted, strict=True):
+            mine = chosen[units.pairs[units.pairs[:, 1] == label, 0]]
+            assert all(abs(np.sum(mine == name) - parts[name]) < 1 for name in parts)
+    elif isinstance(split.val, float) or source.labels.ndim == 1:
+        # Where images are left over, they are like a fourth split that is not counted.
+        most = np.bincount(units.unit_of).max() * (1 if split.train is None else 1.5)
+        scale = len(first) / max(sum(totals), 1)
+        for name in split.sizes:
+            number = scale * float(sum(parts[name] for parts in wanted))
+            assert not wanted or abs(np.sum(chosen == name) - number) <= most + 1e-6
 
 
 def test_groups_are_stratified_and_the_seed_chooses() -> None:

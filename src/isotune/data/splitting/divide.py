@@ -55,8 +55,8 @@ def _by_label(source: ImageSource, units: Units, split: SplitSpec) -> dict[str, 
     """Returns whether each image is in each split: bool, shape (N,)."""
     # The name decides which images of a class are chosen, and macOS may write it in another form.
     classes = {
-        one_form(name): units.pairs[units.pairs[:, 1] == label, 0].tolist()
-        for label, name in enumerate(source.classes)
+        one_form(source.classes[label]): units.pairs[units.pairs[:, 1] == label, 0].tolist()
+        for label in np.flatnonzero(units.class_counts()).tolist()
     }
     sizes = counts(split.sizes, {name: len(images) for name, images in classes.items()})
     assigned = partition(classes, sizes, split.seed)
