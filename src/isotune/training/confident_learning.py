@@ -102,9 +102,9 @@ def _doubted(
             ahead = probabilities[images, other] - probabilities[images, label]
             farthest = np.argsort(-ahead, kind="stable")[: wrong[other]]
             doubted[images[farthest]] = True
-    favored = probabilities.copy()
-    favored[np.arange(len(labels)), labels] += SLACK
-    likeliest = favored.argmax(axis=1)
+    own = probabilities[np.arange(len(labels)), labels]
+    is_likeliest = own + SLACK >= probabilities.max(axis=1)
+    likeliest = np.where(is_likeliest, labels, probabilities.argmax(axis=1))
     return doubted & (likeliest != labels), likeliest
 
 
@@ -156,12 +156,15 @@ def _rounded(row: NDArray[np.float64]) -> NDArray[np.int64]:
 
 
 def _wrong_labels(joint: Counts) -> Counts:
-    """Returns the numbers of wrong labels: `joint` without what is right, which at least 1 is."""
-    right = joint.diagonal()
-    wrong = np.maximum(np.count_nonzero(joint, axis=1) - 1, 1)
-    fewer: NDArray[np.float64] = joint - (np.maximum(1 - right, 0) / wrong)[:, None]
-    np.fill_diagonal(fewer, 0)
-    return fewer.clip(min=0).astype(np.int64)
+    """Returns the numbers of wrong labels: what lies off the diagonal of `joint`.
+
+    Where not even one label of a class would be right, the others are reduced to make it one.
+    """
+    missing = np.maximum(1 - joint.diagonal(), 0)
+    kinds = np.maximum(np.count_nonzero(joint, axis=1) - 1, 1)
+    wrong: NDArray[np.float64] = joint - (missing / kinds)[:, None]
+    np.fill_diagonal(wrong, 0)
+    return wrong.clip(min=0).astype(np.int64)
 
 
 def _lowest(chosen: NDArray[np.bool_], scores: NDArray[np.float64]) -> NDArray[np.int64]:
