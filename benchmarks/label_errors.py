@@ -90,7 +90,7 @@ def plant_in_records(folder: Path, seed: int) -> set[str]:
 CASES = {
     "cars": Case("cars and bicycles", "car_vs_bicycle", {}, 224, 10, plant_in_folders),
     "cifar": Case(
-        "CIFAR-10, a subset", "cifar-10-batches-bin", {"format": "cifar10"}, 96, 10,
+        "CIFAR-10, a subset", "cifar-10-batches-bin", {"format": "cifar10"}, 128, 10,
         plant_in_records,
     ),
 }  # fmt: skip
