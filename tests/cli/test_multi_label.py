@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,10 @@ THREE = [f"data/val-{number}.png" for number in (0, 3, 7)]
 def run(isotune) -> Path:
     spec = several(make_table(Path("data")).resolve(), epochs=2, metrics=["macro_f1"])
     Path("several.yaml").write_text(yaml.safe_dump(spec))
-    assert isotune("run", "several.yaml", "-b", "numpy", "-o", "runs/several").exit_code == 0
+    result = isotune("run", "several.yaml", "-b", "numpy", "-o", "runs/several")
+    assert result.exit_code == 0
+    assert "images      24 train, 12 val" in result.output
+    assert re.search(r"images, any labels +24 +12 +36\n", result.output)
     return Path("runs/several")
 
 

@@ -176,6 +176,7 @@ def started(spec: Path) -> RunStarted:
         device="cpu",
         classes=tuple("abcdefgh"),
         counts={"train": (150,) * 8, "val": (1,) * 8},
+        images={"train": 1200, "val": 8},
         skipped={"train": 2, "val": 0},
         steps_per_epoch=3,
         model=ModelSummary("linear", summarize_layers({"fc.bias": (3,)}, lambda _: FreezePlan())),

@@ -12,6 +12,7 @@ from isotune.metrics import METRICS
 from isotune.spec.load import load_spec
 from isotune.spec.loss import LossSpec
 from isotune.training.plan import check_monitors, class_weights, mention_unseen_classes
+from several_labels import several
 from tiny import experiment
 
 CLASSES = ("ants", "bees", "cats")
@@ -30,8 +31,15 @@ def test_a_monitor_without_a_value_on_the_validation_images_is_refused(field: st
 @pytest.mark.parametrize("name", METRICS)
 def test_every_metric_has_a_value_on_images_of_all_classes(name: str) -> None:
     changes = {"metrics": [name], "checkpoint": {"monitor": f"val_{name}"}}
-    spec = load_spec(experiment(Path("images"), **changes))
-    check_monitors(spec, CLASSES, np.array([2, 0, 1], np.int32))
+    if METRICS[name].applies(False):
+        spec = load_spec(experiment(Path("images"), **changes))
+        check_monitors(spec, CLASSES, np.array([2, 0, 1], np.int32))
+    if METRICS[name].applies(True):
+        spec = load_spec(several(Path("table.csv"), **changes))
+        check_monitors(spec, CLASSES, np.array([[1, 1, 0], [0, 0, 1]], np.float32))
+        if name == "mean_average_precision":
+            with pytest.raises(SpecError, match=r"has no value on .*, which are of no class only"):
+                check_monitors(spec, CLASSES, np.zeros((2, 3), np.float32))
 
 
 @pytest.mark.parametrize(("weight", "found"), [(1e-60, "0"), (1e60, "inf")])

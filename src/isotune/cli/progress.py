@@ -130,7 +130,7 @@ class RunProgress:
         show(self._console, f"{event.spec.name}: {event.backend} on {event.device}", "bold")
         for name, value in _facts(event).items():
             show(self._console, f"  {name:<12}{value}")
-        self._show_table(split_table(event.classes, event.counts))
+        self._show_table(split_table(event.classes, event.counts, event.images))
         if self._layers:
             summary = PrintableSummary(event.model.backbone, event.model.rows)
             self._show_table(summary.table())
@@ -215,7 +215,7 @@ def _bar(console: Console) -> Progress:
 
 def _facts(event: RunStarted) -> dict[str, str]:
     spec, model = event.spec, event.model
-    images = ", ".join(f"{sum(each):,} {split}" for split, each in event.counts.items())
+    images = ", ".join(f"{number:,} {split}" for split, number in event.images.items())
     left_out = ", ".join(
         f"{n} before they were divided" if split == "all" else f"{n} {split}"
         for split, n in event.skipped.items()

@@ -217,4 +217,5 @@ class PreparedExperiment:
             features=self.strategies.description,
             steps=self.start.steps,
             stop=loop.stop,
+            images={name: len(source) for name, source in session.images.splits.items()},
         )

@@ -45,7 +45,9 @@ class RunStarted:
         backend: Name of the backend.
         device: The device in use.
         classes: Class names, in label order.
-        counts: Number of images of each class, in label order, by split.
+        counts: Number of images of each class, in label order, by split; an image that has several
+            labels counts for each of them.
+        images: Number of images by split.
         skipped: Number of unreadable images left out, by split; ``all`` stands for those left out
             before the images were divided.
         steps_per_epoch: Training steps an epoch.
@@ -61,6 +63,7 @@ class RunStarted:
     device: str
     classes: tuple[str, ...]
     counts: dict[str, tuple[int, ...]]
+    images: dict[str, int]
     skipped: dict[str, int]
     steps_per_epoch: int
     model: ModelSummary

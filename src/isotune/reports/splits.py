@@ -10,12 +10,17 @@ MAX_ROWS = 20
 """Largest number of rows for classes; if there are more classes, the last row sums up the rest."""
 
 
-def split_table(classes: Sequence[str], counts: Mapping[str, Sequence[int]]) -> Table:
+def split_table(
+    classes: Sequence[str],
+    counts: Mapping[str, Sequence[int]],
+    images: Mapping[str, int] | None = None,
+) -> Table:
     """Returns a table with a row per class and a column per split, with totals.
 
     Args:
         classes: class names, in label order.
         counts: number of images of each class, in label order, by split.
+        images: number of images by split; None where each has one label, so that it is the sum.
     """
     table = Table(["class", *counts, "total"])
 
@@ -28,5 +33,9 @@ def split_table(classes: Sequence[str], counts: Mapping[str, Sequence[int]]) -> 
         add(name, numbers)
     if rest := rows[shown:]:
         add(f"({len(rest)} more)", [sum(column) for column in zip(*rest, strict=True)])
-    add("total", [sum(numbers) for numbers in counts.values()])
+    totals = [sum(numbers) for numbers in counts.values()]
+    if images is not None and [images[split] for split in counts] != totals:
+        add("images, any labels", [images[split] for split in counts])
+    else:
+        add("total", totals)
     return table

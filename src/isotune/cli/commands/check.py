@@ -64,7 +64,8 @@ def _show(found: DataCheck) -> None:
     from isotune.reports.splits import split_table
 
     console = output()
-    show_table(console, split_table(found.classes, found.counts))
+    images = {each.name: len(each.source) for each in found.splits}
+    show_table(console, split_table(found.classes, found.counts, images))
     if not console.is_terminal:
         show(console)
     if not found.findings:
