@@ -115,7 +115,7 @@ def test_a_model_that_cannot_be_explained_says_why(
     assert visit(talk) == (
         '<p class="hint">the model has no part &#x27;conv&#x27;; its parts are: flatten, fc.</p>'
     )
-    fields = ("spec", "classes", "plan", "engine", "batch_size", "input_spec")
+    fields = ("spec", "classes", "plan", "engine", "batch_size", "input_spec", "thresholds")
     exported = SimpleNamespace(**{name: getattr(run, name) for name in fields})
     assert "exported model has no gradients" in visit(talk, classifier=exported)
 
