@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
@@ -126,6 +127,13 @@ def test_every_offender_is_found_and_nothing_else(check: DataCheck) -> None:
     assert [finding.kind for finding in check.errors] == ["split", "unreadable"]
     kinds = get_args(Kind)
     assert [each.kind for each in check.warnings] == [k for k in kinds if k in found(check)][2:]
+
+
+def test_the_same_is_found_in_an_archive(check: DataCheck, planted: Path, tmp_path: Path) -> None:
+    path = shutil.make_archive(str(tmp_path / "images"), "zip", planted)
+    inside = isotune.check_data(experiment(planted, dataset={"format": "archive", "path": path}))
+    assert found(inside) == found(check)
+    assert inside.counts == check.counts
 
 
 def test_the_spec_says_what_stops_a_run(planted: Path) -> None:
