@@ -27,7 +27,7 @@ _SHOWN = 10
 
 
 class TableDataset(DatasetFormat, ColumnsSpec):
-    """A table with a row for each image: CSV, TSV or JSON lines.
+    """A table with a row for each image: CSV, TSV, JSON lines or Parquet.
 
     Its rows, in their order, are the images. See `data.md` for what each column may hold.
 

@@ -1,1 +1,1 @@
-"""Reads tables of images: CSV, TSV and JSON lines."""
+"""Reads tables of images: CSV, TSV, JSON lines and Parquet."""

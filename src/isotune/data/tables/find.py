@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from isotune.data.folders import is_hidden
+from isotune.data.tables.parquet import ParquetTable
 from isotune.data.tables.table import Table
 from isotune.data.tables.text import CsvTable, JsonLinesTable, TsvTable
 from isotune.errors import DatasetError, nearest
@@ -19,6 +20,7 @@ KINDS: dict[str, type[Table]] = {
     ".tsv": TsvTable,
     ".jsonl": JsonLinesTable,
     ".ndjson": JsonLinesTable,
+    ".parquet": ParquetTable,
 }
 """Tables, by the ending of their names."""
 

@@ -94,7 +94,7 @@ class Table(ABC):
 
 
 def as_cell(value: Any) -> Value:
-    """Returns a value of JSON as a cell.
+    """Returns a value of JSON or Parquet as a cell.
 
     Raises:
         TypeError: It is a mapping, or nested.
