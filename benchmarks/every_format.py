@@ -133,9 +133,10 @@ def page(found: dict[str, dict[str, Outcome]]) -> str:
     packages = ", ".join(f"{name} {number}" for name, number in installed_versions().items())
     return (
         "# The same images in every format\n\n"
-        "Made by `benchmarks/every_format.py`: the 397 images of ants and bees, a MobileNetV2 that"
-        f" is frozen except for its head, {SIDE} x {SIDE} pixels, 2 epochs, every run in a process"
-        " and a home of its own. Hashes are the first digits of the SHA-256 of the last"
+        "Made by `benchmarks/every_format.py`: the images of ants and bees (`hymenoptera_data`), a"
+        f" MobileNetV2 that is frozen except for its head, {SIDE} x {SIDE} pixels, 2 epochs, every"
+        " run in a process and a home of its own. Hashes are the first digits of the SHA-256 of the"
+        " last"
         " checkpoint's files. A run is the same if all files of tensors, all metrics except times,"
         f" and classes and digests of all images in order are those of the {first}'s run on the"
         f" same backend. {machine['cpus']} cores ({machine['cpu']}, {machine['system']};"

@@ -44,7 +44,10 @@ def ensure_dataset(
         # Asked in this order, since another process may put the folder in place meanwhile.
         if is_dir(path) or (may_be_file and is_file(path)):
             return path
-        raise DatasetError(f"{path}: is not a folder; an archive has to be unpacked first.")
+        raise DatasetError(
+            f"{path}: is not a folder; an archive has to be unpacked first, or is read as it is by"
+            " dataset.format: archive."
+        )
     if url is None:
         kind = "file or folder" if may_be_file else "folder"
         raise DatasetError(

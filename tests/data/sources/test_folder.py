@@ -90,6 +90,9 @@ def test_missing_folders_are_named(save: Save, tmp_path: Path) -> None:
         FolderSource(tmp_path, "val")
     with pytest.raises(DatasetError, match=r"no class folder"):
         FolderSource(tmp_path, "valid")
+    (tmp_path / "valid/train-0.parquet").touch()
+    with pytest.raises(DatasetError, match=r"but train-0.parquet: .* perhaps be 'parquet'\."):
+        FolderSource(tmp_path / "valid", "train")
 
 
 def test_a_class_without_images_is_named(save: Save, tmp_path: Path) -> None:

@@ -119,7 +119,7 @@ def _split_folder(root: Path, split: str | None) -> Path:
 
 def _what_there_is(root: Path, split: str, names: Sequence[str]) -> str:
     if not names:
-        return " It has no folder at all."
+        return f" It has no folder at all{_other_format(root)}."
     there = f" It has: {', '.join(names[:SHOWN])}{', ...' if len(names) > SHOWN else ''}."
     guess = nearest(split, names)
     if not any(name.lower() in SPLIT_NAMES for name in names) and not guess:
@@ -128,6 +128,19 @@ def _what_there_is(root: Path, split: str, names: Sequence[str]) -> str:
             f" {{val: 0.2}}, or isotune split {root} --train 0.8 --val 0.2 -o NEW_FOLDER."
         )
     return f"{guess}{there} dataset.splits names the folders to train and to validate on."
+
+
+_FORMATS = {".zip": "archive", ".tar": "archive' or 'webdataset", ".parquet": "parquet"}
+_FORMATS |= {".csv": "table", ".tsv": "table", ".jsonl": "table"}
+"""Formats of datasets that are files, by the files' ending."""
+
+
+def _other_format(root: Path) -> str:
+    """Returns which other format the files of a folder seem to have."""
+    found = next((path for path in sorted(root.iterdir()) if path.suffix in _FORMATS), None)
+    if found is None:
+        return ""
+    return f", but {found.name}: dataset.format should perhaps be '{_FORMATS[found.suffix]}'"
 
 
 def _index(

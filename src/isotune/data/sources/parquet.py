@@ -18,7 +18,7 @@ from isotune.data.declared import Declared, check_declared, read_labels
 from isotune.data.folders import one_form
 from isotune.data.parquet.columns import ImageColumns, image_columns
 from isotune.data.parquet.file import ParquetFile, reason
-from isotune.data.parquet.groups import MAX_GROUP, chunk_size
+from isotune.data.parquet.groups import MAX_GROUP, group_size
 from isotune.data.parquet.rows import RowFiles, RowNames, Rows
 from isotune.data.shards import find_shards
 from isotune.data.sources.encoded import EncodedSource
@@ -103,6 +103,11 @@ class ParquetSource(EncodedSource):
             paths[0] if len(paths) == 1 else f"{root}, {split or 'all files'}",
             self.name,
         )
+        if len(self.labels) != len(self.names):
+            raise DatasetError(
+                f"{root}: is damaged: its footers say {len(self.names):,} rows, but"
+                f" {len(self.labels):,} have labels."
+            )
         self.groups = table.groups()
         table.report_large_groups(root)
         self.files = RowFiles(
@@ -137,7 +142,7 @@ class _Table:
                 these = image_columns(path, file, spec)
                 columns = columns or these
                 _check_same(path, paths[0], these, columns)
-                ends, largest = _row_groups(path, file, columns.leaf)
+                ends, largest = _row_groups(path, file)
                 self.group_ends.append(ends)
                 self._largest = max(self._largest, largest)
         assert columns is not None, "there is a file at least"
@@ -207,7 +212,7 @@ def _check_same(path: Path, first: Path, these: ImageColumns, columns: ImageColu
         )
 
 
-def _row_groups(path: Path, file: ParquetFile, leaf: str) -> tuple[NDArray[np.int64], int]:
+def _row_groups(path: Path, file: ParquetFile) -> tuple[NDArray[np.int64], int]:
     """Returns the number of rows up to the end of each row group, and the size of the largest.
 
     Raises:
@@ -217,12 +222,12 @@ def _row_groups(path: Path, file: ParquetFile, leaf: str) -> tuple[NDArray[np.in
     counts, largest = [], 0
     for number in range(metadata.num_row_groups):
         counts.append(metadata.row_group(number).num_rows)
-        size = chunk_size(file, number, leaf)
+        size = group_size(file, number)
         largest = max(largest, size)
         if size > MAX_GROUP:
             raise DatasetError(
-                f"{path}: its row group {number} has {size:,} bytes of images, which are read"
-                f" together; at most {MAX_GROUP:,} are possible, so write it again with fewer rows"
+                f"{path}: its row group {number} has {size:,} bytes, which are read together;"
+                f" at most {MAX_GROUP:,} are possible, so write it again with fewer rows"
                 " a group (row_group_size=100)."
             )
     return np.cumsum(counts, dtype=np.int64), largest
