@@ -30,6 +30,10 @@ HEADINGS = {
 }
 
 
+OTHER_PAGES = ("exports-", "formats")
+"""Beginnings of names of files that exports.py and every_format.py make pages of."""
+
+
 def main(folder: Path) -> None:
     page = folder / "README.md"
     page.write_text(render(folder), "utf-8")
@@ -44,7 +48,7 @@ def render(folder: Path) -> str:
         result = json.loads(path.read_text("utf-8"))
         if "pairs" in result:
             paired["-".join(path.stem.split("-")[:2])][path.stem] = result
-        elif not path.stem.startswith("exports-"):  # exports.py makes a page of those
+        elif not path.stem.startswith(OTHER_PAGES):
             benches.append(path)
     parts = [
         "# Results",
