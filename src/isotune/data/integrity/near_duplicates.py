@@ -23,7 +23,7 @@ from isotune.data.integrity.perceptual_hash import (
 
 CORRELATION = 0.9
 """Smallest correlation of two near duplicates' thumbnails, in [-1, 1]. Of the pairs in CIFAR-10
-whose hashes are close, those below are of different scenes."""
+whose hashes are close, most of those below are of different scenes."""
 
 MIN_SIDE = 32
 """Width and height below which images are too coarse to be told apart: handwritten digits of 8 x 8
