@@ -14,6 +14,7 @@ from PIL import Image
 import isotune
 from isotune.errors import DatasetError, RunError
 from isotune.experiment.result import Run
+from isotune.experiment.show_data import Part
 from isotune.exporting.manifest import ExportManifest, Origin
 from isotune.exporting.model import ExportedModel, Graph
 from isotune.interfaces.dataset import ImageSource
@@ -188,8 +189,13 @@ def test_unreadable_images_are_left_out_before_the_division(own: Path, tmp_path:
     done = run("numpy", divided(own, broken="skip"), tmp_path / "run")
     summary = json.loads((done.path / "summary.json").read_text())
     assert (summary["images"]["train"], summary["skipped"]) == (18, {"all": 1})
-    figure = isotune.show_data(divided(own, broken="skip"), split="val")
-    assert len(figure.axes) >= 6
+    for split in ("val", "test"):
+        figure = isotune.show_data(divided(own, broken="skip"), split=cast("Part", split))
+        assert f"{split} as the network sees it" in str(figure.texts)
+    (own / "cats" / "broken.png").unlink()
+    undivided = demanding("numpy", make_images(tmp_path / "undivided"))
+    with pytest.raises(DatasetError, match=r"no split 'test', which only dataset\.split makes"):
+        isotune.show_data(undivided, split="test")
 
 
 def test_a_folder_around_the_class_folders_is_named(own: Path, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from isotune.data.integrity.when import checked_during_training, refuse_during_t
 from isotune.data.location import dataset_folder
 from isotune.data.sources.folder import check_several_classes
 from isotune.data.sources.relabeled import check_known_classes, labeled_with
+from isotune.errors import DatasetError
 from isotune.interfaces.dataset import DatasetFormat, ImageSource, class_counts
 from isotune.spec.dataset import DatasetSpec
 from isotune.spec.experiment import ExperimentSpec
@@ -211,6 +212,8 @@ def open_part(spec: ExperimentSpec, part: str) -> ImageSource:
         check_split_name(dataset.split, part)
         folder = dataset_folder(dataset)
         return open_divided(dataset, dataset.split, folder, spec.workers).splits[part]
+    if part not in ("train", "val"):
+        raise DatasetError(f"there is no split '{part}', which only dataset.split makes.")
     source = train = open_split(dataset, dataset.splits.train)
     val = open_split(dataset, dataset.splits.val, train.classes)
     if part == "val":

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from isotune.data.batches import Batches
     from isotune.interfaces.dataset import ImageSource
 
-Part = Literal["train", "val"]
+Part = Literal["train", "val", "test"]
 
 
 def show_data(
@@ -51,7 +51,8 @@ def show_data(
     Args:
         spec: Path of a YAML file, name of a recipe, a mapping, or a spec.
         overrides: ``"optimizer.lr=0.01"``, as ``--set`` on the command line.
-        split: ``train`` or ``val``: the spec's training or validation images.
+        split: ``train`` or ``val``: the spec's training or validation images; ``test`` where
+            ``dataset.split`` keeps some for a test.
         count: Number of images, if there are as many.
         seed: Replaces the spec's seed.
         epoch: The epoch, from 1, whose order and augmentation is shown; validation images are
@@ -80,7 +81,7 @@ def show_data(
         detail = f"{len(indices)} of {counted(len(source), 'image')}"
     tiles = _tiles(source, batches, epoch - 1, indices)
     height, width = tiles[0].image.shape[:2]
-    name = getattr(loaded.dataset.splits, split)
+    name = getattr(loaded.dataset.splits, split, split)
     return grid(
         tiles,
         f"{loaded.name}: {name} as the network sees it",

@@ -20,10 +20,11 @@ if TYPE_CHECKING:
 
 
 class Part(str, Enum):
-    """The training or the validation images of an experiment."""
+    """The training, validation or test images of an experiment."""
 
     TRAIN = "train"
     VAL = "val"
+    TEST = "test"
 
 
 Split = Annotated[
@@ -58,7 +59,10 @@ def needs_a_command(context: typer.Context) -> None:
 def data(
     spec: SpecName,
     overrides: Overrides = None,
-    split: Annotated[Part, typer.Option(help="Training or validation images.")] = Part.TRAIN,
+    split: Annotated[
+        Part,
+        typer.Option(help="Training or validation images, or the test images of dataset.split."),
+    ] = Part.TRAIN,
     count: Count = 16,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed; by default the spec's.")] = None,
     epoch: Annotated[int, typer.Option(min=1, help="Number of the epoch.")] = 1,
