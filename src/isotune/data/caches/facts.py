@@ -19,6 +19,9 @@ from isotune.data.caches.stamps import DIGEST, Digests, Stamps
 _LENGTH = 8
 """Number of bytes of the header's length, an unsigned integer, the least significant first."""
 
+_EACH = 4 * 8 + DIGEST + 2
+"""Number of bytes for each file: a stamp, a digest and two truth values."""
+
 
 @dataclass(frozen=True)
 class Facts:
@@ -107,6 +110,8 @@ def unpacked(data: NDArray[np.uint8]) -> tuple[bytes, str, Facts]:
     start = _LENGTH + int.from_bytes(data[:_LENGTH].tobytes(), "little")
     header = json.loads(data[_LENGTH:start].tobytes())
     count, size = int(header["count"]), int(header["names"])
+    if min(count, size) < 0 or start + size + count * _EACH != len(data):
+        raise ValueError("its parts have other sizes than its header says")
     names = data[start : start + size].tobytes()
     facts, start = Facts.unknown(count), start + size
     for array in facts._arrays():
@@ -114,6 +119,6 @@ def unpacked(data: NDArray[np.uint8]) -> tuple[bytes, str, Facts]:
         array[:] = part.view(array.dtype).reshape(array.shape)
         start += array.nbytes
     facts.problems.update({int(index): str(why) for index, why in header["problems"]})
-    if start != len(data) or not all(0 <= index < count for index in facts.problems):
-        raise ValueError("its parts have other sizes than its header says")
+    if not all(0 <= index < count for index in facts.problems):
+        raise ValueError("it has problems of files that it does not name")
     return names, str(header["version"]), facts
