@@ -1,4 +1,4 @@
-"""Hostile archives and shards that are read in place: nothing outside them is ever read."""
+"""Hostile archives, shards and Parquet files, read in place: nothing outside them is ever read."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+from containers import IMAGE, write_parquet
 from hostile.harness import Attack, Suite
 from hostile.specs import TEXTS
 from hostile.unpacking import DAMAGE, LIMIT, Entry, entries, rewritten, tar_archive, zip_archive
 from isotune.data.archives import budget
 from isotune.data.integrity.check import find_broken
 from isotune.data.sources.archive import ArchiveDataset
+from isotune.data.sources.parquet import ParquetDataset
 from isotune.data.sources.webdataset import WebDataset
 from isotune.interfaces.dataset import DatasetFormat
 
@@ -83,6 +85,27 @@ def shard(rng: random.Random) -> bytes:
     return rng.choice(damage)(rng, file.getvalue())
 
 
+def parquet(folder: Path) -> Attack:
+    labels = {"names": ["ants", "bees"], "_type": "ClassLabel"}
+    rows = [
+        {"image": {"bytes": bytes([row]) * 200, "path": "?"}, "label": row % 2} for row in range(12)
+    ]
+    path = folder / "train.parquet"
+    whole = write_parquet(path, rows, {"image": IMAGE, "label": labels}, group=4).read_bytes()
+
+    def attack(rng: random.Random, folder: Path) -> None:
+        data = bytearray(whole)
+        first = rng.choice((0, len(data) - 900))  # the second is in the footer
+        for _ in range(rng.choice((1, 3, 20))):
+            data[rng.randrange(first, len(data))] = rng.randrange(256)
+        if rng.random() < 0.2:
+            data = bytearray(rng.choice(DAMAGE)(rng, bytes(data)))
+        (folder / "train.parquet").write_bytes(data)
+        read(ParquetDataset(path=str(folder)), folder, folder)
+
+    return attack
+
+
 def read(dataset: DatasetFormat, path: Path, folder: Path) -> None:
     """Opens a dataset and reads all of its images."""
     limits = patch.multiple(budget, MIN_LIMIT=LIMIT, RATIO=10)
@@ -96,4 +119,8 @@ def read(dataset: DatasetFormat, path: Path, folder: Path) -> None:
                 assert b"sings" not in file.read()
 
 
-SUITES = (Suite("archives-in-place", 1_000, archives), Suite("shards", 1_000, shards))
+SUITES = (
+    Suite("archives-in-place", 1_000, archives),
+    Suite("shards", 1_000, shards),
+    Suite("parquet", 2_000, parquet),
+)
