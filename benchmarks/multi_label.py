@@ -15,16 +15,20 @@ import argparse
 import csv
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from pairs import installed_versions
 from PIL import Image
 from sklearn.metrics import average_precision_score, f1_score
 
 import isotune
+import isotune_torch.trainer
 from isotune.bench.machine import describe_machine
 from isotune.data.images import open_split
 from isotune.experiment.result import Run
@@ -60,6 +64,12 @@ def main() -> None:
                 for backend in BACKENDS
             }
             parts.append(section(kind, found))
+            if kind == WHOLE:
+                with contiguous():
+                    output = Path(folder, kind, "contiguous")
+                    other = trained(kind, "torch", table, options.weights, output)
+                text = difference(found["torch"], other)
+                parts[-1] += f"\ntorch against itself with convolutions in another order: {text}.\n"
             print(parts[-1], flush=True)
     options.results.write_text(page(parts, options.train, options.val), "utf-8")
 
@@ -141,26 +151,44 @@ def section(kind: str, trained: dict[str, dict[str, Any]]) -> str:
         counts = [int(each[label]) for each in found[0].counts[:2]]
         limit, gap = found[0].thresholds[label], abs(areas[0][label] - areas[1][label])
         classes.add(name, *counts, f"{areas[0][label]:.4f}", f"{limit:.3g}", f"{gap:.1e}")
-    logits = np.abs(found[0].logits - found[1].logits).max()
-    first = max(abs(one - other) for one, other in zip(*(losses(r) for r in runs), strict=True))
-    flips = int((found[0].predicted != found[1].predicted).sum())
     steps = runs[0].best.steps // runs[0].best.epoch
     return (
         f"## {kind.capitalize()}\n\nEpochs: {spec.epochs}, of {steps} steps; learning rate"
         f" {spec.optimizer.lr:g}.\n\n"
-        f"{metrics.markdown()}\n\nLargest difference of a logit: {logits:.2e} (largest logit"
-        f" {np.abs(found[0].logits).max():.1f}); of an epoch's training loss: {first:.1e}; labels"
-        f" that the backends predict differently: {flips} of {found[0].predicted.size:,}.\n\n"
+        f"{metrics.markdown()}\n\nThe backends against each other:"
+        f" {difference(*trained.values())}.\n\n"
         f"By class, with torch:\n\n{classes.markdown()}\n"
     )
 
 
+def difference(one: dict[str, Any], other: dict[str, Any]) -> str:
+    """Returns how far two trained models are apart."""
+    first, second = one["found"], other["found"]
+    logits = np.abs(first.logits - second.logits).max()
+    epochs = zip(one["run"].history, other["run"].history, strict=True)
+    loss = max(abs(mine.train_loss - theirs.train_loss) for mine, theirs in epochs)
+    flips = int((first.predicted != second.predicted).sum())
+    largest = np.abs(first.logits).max()
+    return (
+        f"largest difference of a logit {logits:.2e} (largest logit {largest:.1f}),"
+        f" of an epoch's training loss {loss:.1e}; labels predicted differently: {flips} of"
+        f" {first.predicted.size:,}"
+    )
+
+
+@contextmanager
+def contiguous() -> Iterator[None]:
+    """Trains with torch in its other memory format, in which convolutions add up differently."""
+    usual = isotune_torch.trainer.memory_format
+    isotune_torch.trainer.memory_format = lambda device, precision: torch.contiguous_format
+    try:
+        yield
+    finally:
+        isotune_torch.trainer.memory_format = usual
+
+
 def add(table: Table, name: str, values: list[float], form: str) -> None:
     table.add(name, *(format(value, form) for value in values), f"{abs(values[0] - values[1]):.1e}")
-
-
-def losses(run: Run) -> list[float]:
-    return [epoch.train_loss for epoch in run.history]
 
 
 def sklearn_map(found: MultiLabelEvaluation) -> float:
