@@ -139,7 +139,7 @@ def test_an_archive_that_changes_is_noticed(tmp_path: Path) -> None:
     [
         (["train.zip", "train.tar"], "several archives of the split 'train': 'train.tar', 'train"),
         (["training.zip", "val.zip"], r"Did you mean 'training'. It has 'training\.zip', 'val"),
-        ([], r"there is no archive in it; their names end in \.zip, \.tar"),
+        ([], r"there is no archive in it; their names end in \.zip or \.tar\. Of folders"),
     ],
 )
 def test_a_folder_without_the_archive_says_what_it_has(

@@ -227,7 +227,10 @@ def _archives_in(folder: Path) -> list[Path]:
 def _which_there_are(archives: Sequence[Path], split: str | None) -> str:
     names = [path.name for path in archives]
     if not names:
-        return f"there is no archive in it; their names end in {', '.join(ENDINGS[:2])}."
+        return (
+            f"there is no archive in it; their names end in {' or '.join(ENDINGS[:2])}. Of folders"
+            " of images, also those that dataset.url unpacked, the format is 'folder'."
+        )
     if split is None:
         return f"has several archives, {listed(names)}; name one of them in dataset.path."
     guess = nearest(split, [name.partition(".")[0] for name in names])
