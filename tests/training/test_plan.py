@@ -7,11 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from isotune.errors import SpecError
+from isotune.errors import DatasetError, SpecError
 from isotune.metrics import METRICS
 from isotune.spec.load import load_spec
 from isotune.spec.loss import LossSpec
-from isotune.training.plan import check_monitors, class_weights, mention_unseen_classes
+from isotune.training.plan import (
+    check_monitors,
+    check_targets,
+    class_weights,
+    mention_unseen_classes,
+)
 from several_labels import several
 from tiny import experiment
 
@@ -40,6 +45,17 @@ def test_every_metric_has_a_value_on_images_of_all_classes(name: str) -> None:
         if name == "mean_average_precision":
             with pytest.raises(SpecError, match=r"has no value on .*, which are of no class only"):
                 check_monitors(spec, CLASSES, np.zeros((2, 3), np.float32))
+
+
+def test_a_format_that_is_wrong_about_its_labels_is_named() -> None:
+    one, many = np.zeros(2, np.int32), np.zeros((2, 3), np.float32)
+    folder, table = load_spec(experiment(Path("images"))), load_spec(several(Path("table.csv")))
+    check_targets(folder, one)
+    check_targets(table, many)
+    with pytest.raises(DatasetError, match=r"format: 'folder' reads several labels an image, but"):
+        check_targets(folder, many)
+    with pytest.raises(DatasetError, match=r"format: 'table' reads one label an image, but its"):
+        check_targets(table, one)
 
 
 @pytest.mark.parametrize(("weight", "found"), [(1e-60, "0"), (1e60, "inf")])

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isotune.data.images import Images
-from isotune.errors import SpecError, nearest
+from isotune.errors import DatasetError, SpecError, nearest
 from isotune.interfaces.backbone import BackboneEntry
 from isotune.interfaces.backend import Backend
 from isotune.interfaces.dataset import Labels, class_counts
@@ -29,10 +29,12 @@ def training_plan(spec: ExperimentSpec, entry: BackboneEntry, images: Images) ->
     """Returns what a trainer needs to know of the experiment.
 
     Raises:
+        DatasetError: The dataset's format is wrong about its labels.
         SpecError: class weights or a single output do not fit the dataset's classes, a monitored
             metric has no value on the validation images, or the backbone has no stages for
             learning rates by stage.
     """
+    check_targets(spec, images.train.labels)
     check_outputs(spec, len(images.classes))
     check_monitors(spec, images.classes, images.val.labels)
     mention_unseen_classes(images.classes, images.train.labels)
@@ -108,6 +110,22 @@ def mention_unseen_classes(classes: Sequence[str], labels: Labels) -> None:
     if unseen := [name for name, any_image in zip(classes, seen, strict=True) if not any_image]:
         log.warning(
             "no training image is of %s: a class without any cannot be learned.", ", ".join(unseen)
+        )
+
+
+def check_targets(spec: ExperimentSpec, labels: Labels) -> None:
+    """Checks that a dataset's format says of its labels what they are.
+
+    Raises:
+        DatasetError: It says that an image may have several, and they are those of one, or the
+            other way round.
+    """
+    several = labels.ndim == 2
+    if several != spec.dataset.multi_label:
+        raise DatasetError(
+            f"dataset.format: '{spec.dataset.format}' reads"
+            f" {'several labels' if several else 'one label'} an image, but its multi_label is"
+            f" {spec.dataset.multi_label}: the format is wrong."
         )
 
 
