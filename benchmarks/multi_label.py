@@ -206,7 +206,8 @@ def page(parts: list[str], train: int, val: int) -> str:
     packages = ", ".join(f"{name} {number}" for name, number in installed_versions().items())
     introduction = (
         f"# Several labels an image\n\nMobileNetV2 with ImageNet weights on {train:,} pairs of"
-        f" CIFAR-10 images, validated on {val:,} others, by `benchmarks/multi_label.py`."
+        f" CIFAR-10 images (the whole model on a fifth of them), validated on {val:,} others, by"
+        " `benchmarks/multi_label.py`."
         " `mean_average_precision` is held against scikit-learn's `average_precision_score`.\n\n"
         f"{machine['cpu']}, {machine['cpus']} CPUs; {packages}.\n"
     )
