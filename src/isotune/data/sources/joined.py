@@ -23,9 +23,8 @@ class Joined(ImageSource):
     """
 
     def __init__(self, splits: Mapping[str, ImageSource]) -> None:
-        self._splits = dict(splits)
-        sources = list(self._splits.values())
-        self._names, self._sources = list(self._splits), sources
+        sources = list(splits.values())
+        self._names, self._sources = list(splits), sources
         self._ends = np.cumsum([len(source) for source in sources])
         self.always_readable = all(source.always_readable for source in sources)
         self.cheap = all(source.cheap for source in sources)
