@@ -95,9 +95,12 @@ def test_fields_of_kinds_are_checked_like_all_others(plugins: Plugins, spec: Pat
     assert complaint(spec, right, "dataset.side=0") == (
         "--set dataset.side=0: dataset.side is 0, but should be at least 1."
     )
-    assert complaint(spec, right, "dataset.format=gray_level") == (
-        "--set dataset.format=gray_level: dataset.format is 'gray_level', but should be 'cifar10',"
-        " 'folder' or 'gray_levels'. Did you mean 'gray_levels'?"
+    message = complaint(spec, right, "dataset.format=gray_level")
+    assert message.startswith(
+        "--set dataset.format=gray_level: dataset.format is 'gray_level', but should be 'archive',"
+    )
+    assert message.endswith(
+        "'folder', 'gray_levels', 'parquet', 'table' or 'webdataset'. Did you mean 'gray_levels'?"
     )
 
 
@@ -176,7 +179,7 @@ def test_a_plugin_that_is_removed_takes_its_kinds_along(plugins: Plugins, spec: 
     errors = complaint(spec).splitlines()
     assert errors[0].startswith(
         f"spec.yaml:{line(spec, 'gray_levels')}: dataset.format is 'gray_levels', but should be"
-        " 'cifar10' or 'folder'."
+        " 'archive', 'cifar10', 'folder', 'parquet', 'table' or 'webdataset'."
     )
     assert "transforms.train.1: there is no transform 'random_darken'." in errors[1]
 

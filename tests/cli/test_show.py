@@ -93,7 +93,10 @@ def test_labels_in_doubt_are_listed_and_written(isotune, run: Path):
         (["explain", "run", "images", "--split", "val"], "takes the place of IMAGES"),
         (["explain", "run", "nothing.png", "--stage", "fc"], "nothing.png: there is no such image"),
         (["mistakes", "run", "--explain"], "the model has no part 'conv'"),
-        (["data", "tiny.yaml", "--split", "test"], "'test' is not one of"),
+        (
+            ["data", "tiny.yaml", "--split", "test"],
+            "no split 'test', which only dataset.split makes",
+        ),
     ],
 )
 def test_a_wrong_call_ends_with_2_and_leaves_nothing(

@@ -163,7 +163,7 @@ def outcomes(folder: Path) -> list[dict[str, Any]]:
         ("optimizer.lr=1.0", r"optimizer.lr: is 1.0, but the run was started with 0.01"),
         (
             "batch_size=2",
-            r"batch_size: is 2, .* What may change: name, dataset.path, dataset.duplicates, epochs",
+            r"batch_size: is 2, .* What may change: name, dataset.path, dataset.broken,",
         ),
         ("head={name: mlp, hidden: [4]}", r"head.\w+: is .*, but the run was started with"),
         ("backbone=lenet", r"backbone.\w+: is .*, but the run was started with"),
