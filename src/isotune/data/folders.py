@@ -13,6 +13,7 @@ from typing import NoReturn
 from unicodedata import normalize
 
 from isotune.errors import DatasetError
+from isotune.storage.paths import is_file
 
 log = logging.getLogger(__name__)
 
@@ -156,6 +157,23 @@ def subfolders(folder: Path, left: LeftOut, hidden: tuple[str, ...] = ()) -> lis
     except OSError as error:
         _refuse(error)
     return sorted(names)
+
+
+def files_ending(folder: Path, endings: tuple[str, ...]) -> list[Path]:
+    """Returns the files of a folder whose names end so, in any case, sorted; hidden ones left out.
+
+    Raises:
+        DatasetError: The folder cannot be read.
+    """
+    try:
+        entries = sorted(folder.iterdir())
+    except OSError as error:
+        raise DatasetError(f"{folder}: cannot be read: {error.strerror}.") from error
+    return [
+        path
+        for path in entries
+        if path.name.lower().endswith(endings) and not is_hidden(path.name) and is_file(path)
+    ]
 
 
 def images_inside(folder: str, name: str, left: LeftOut) -> Iterator[str]:

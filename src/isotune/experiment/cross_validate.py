@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
 
 from isotune.errors import SpecError
 from isotune.experiment.fold_runs import FoldRuns
@@ -20,6 +19,7 @@ from isotune.runs.folder import new_folder
 from isotune.runs.out_of_fold import OutOfFold
 from isotune.spec.experiment import ExperimentSpec
 from isotune.spec.load import SpecSource, dump_spec, load_spec
+from isotune.spec.split import DivideBy
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def cross_validate(
     spec: SpecSource,
     *,
     folds: int = 5,
-    by: Literal["label", "group"] = "label",
+    by: DivideBy = "label",
     seed: int = 0,
     backend: str | None = None,
     device: str = "auto",

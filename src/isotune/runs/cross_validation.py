@@ -24,7 +24,7 @@ from typing import Annotated, Any, Literal, TextIO
 from pydantic import Field
 
 from isotune.errors import RunError
-from isotune.runs.folder import CROSS_VALIDATION, unwritable
+from isotune.runs.folder import CROSS_VALIDATION, lock_training, unwritable
 from isotune.runs.leftovers import LOCK
 from isotune.runs.out_of_fold import OutOfFold, read_out_of_fold, remove_temporaries
 from isotune.runs.read import checked, parse_json, read_bytes
@@ -33,8 +33,9 @@ from isotune.spec.base import Meaning
 from isotune.spec.experiment import ExperimentSpec
 from isotune.spec.fold import FoldSpec
 from isotune.spec.load import load_spec
+from isotune.spec.split import DivideBy
 from isotune.storage.atomic import atomic_file, is_draft_of
-from isotune.storage.locks import open_lock, read_owner, try_lock, write_owner
+from isotune.storage.locks import open_lock
 from isotune.storage.untrusted import refuse_link
 
 DESCRIPTION = CROSS_VALIDATION
@@ -64,7 +65,7 @@ class CrossValidationFile(FileModel):
     format: Annotated[Literal[1], Meaning("1")] = 1
     backend: str
     folds: Annotated[int, Field(ge=2, le=MOST_FOLDS)]
-    by: Literal["label", "group"]
+    by: DivideBy
     seed: Annotated[int, Field(ge=0, lt=2**63)]
     spec: dict[str, Any]
 
@@ -209,13 +210,7 @@ class CrossValidationFolder:
 
     def _take(self, lock: int) -> None:
         try:
-            if not try_lock(lock):
-                owner = read_owner(lock)
-                process = "another process" if owner is None else f"process {owner}"
-                raise RunError(
-                    f"{self.path}: {process} is training there; wait for its end, or stop it."
-                )
-            write_owner(lock)
+            lock_training(self.path, lock)
             for entry in list(self.path.iterdir()):
                 if any(is_draft_of(entry.name, name) for name in _WRITTEN):
                     entry.unlink(missing_ok=True)

@@ -254,13 +254,7 @@ class RunFolder:
             raise unwritable(self.path / name, error) from error
 
     def _take(self, lock: int) -> None:
-        if not try_lock(lock):
-            owner = read_owner(lock)
-            process = "another process" if owner is None else f"process {owner}"
-            raise RunError(
-                f"{self.path}: {process} is training there; wait for its end, or stop it."
-            )
-        write_owner(lock)
+        lock_training(self.path, lock)
         refuse_link(self.checkpoints)
         self.checkpoints.mkdir(exist_ok=True)
         remove_temporaries(self.path)
@@ -275,6 +269,23 @@ class RunFolder:
         for name in WRITTEN:
             with suppress(FileNotFoundError):
                 (self.path / name).unlink()
+
+
+def lock_training(folder: Path, lock: int) -> None:
+    """Locks a folder for the training of this process.
+
+    Args:
+        folder: The folder.
+        lock: Its open lock file.
+
+    Raises:
+        RunError: Another process is training there.
+    """
+    if not try_lock(lock):
+        owner = read_owner(lock)
+        process = "another process" if owner is None else f"process {owner}"
+        raise RunError(f"{folder}: {process} is training there; wait for its end, or stop it.")
+    write_owner(lock)
 
 
 def unwritable(path: Path, error: OSError) -> RunError:

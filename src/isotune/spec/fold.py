@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field, model_validator
-from typing_extensions import assert_never
 
 from isotune.spec.base import SpecModel
+from isotune.spec.split import DivideBy, keeps_groups
 
 
 class FoldSpec(SpecModel):
@@ -28,7 +28,7 @@ class FoldSpec(SpecModel):
 
     number: Annotated[int, Field(ge=1)]
     folds: Annotated[int, Field(ge=2)]
-    by: Literal["label", "group"] = "label"
+    by: DivideBy = "label"
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
 
     @model_validator(mode="after")
@@ -40,8 +40,4 @@ class FoldSpec(SpecModel):
     @property
     def grouped(self) -> bool:
         """Whether groups stay together."""
-        if self.by == "group":
-            return True
-        if self.by == "label":
-            return False
-        assert_never(self.by)
+        return keeps_groups(self.by)

@@ -16,6 +16,9 @@ from isotune.spec.base import Meaning, SpecModel
 Size = Union[int, float]
 """Number of images of each class in a split: a count (int) or a fraction (float) of the class."""
 
+DivideBy = Literal["label", "group"]
+"""What is divided: each class, in which only identical images stay together; or whole groups."""
+
 _ClassSize = Annotated[
     Union[Annotated[int, Field(ge=1)], Annotated[float, Field(gt=0, lt=1)]],
     Meaning("a number of images of each class, such as 100, or a fraction of them, such as 0.2"),
@@ -41,7 +44,7 @@ class SplitSpec(SpecModel):
     val: _ClassSize
     test: _ClassSize | None = None
     train: _ClassSize | None = None
-    by: Literal["label", "group"] = "label"
+    by: DivideBy = "label"
     seed: Annotated[int, Field(ge=0, lt=2**64)] = 0
 
     @model_validator(mode="after")
@@ -65,11 +68,16 @@ class SplitSpec(SpecModel):
     @property
     def grouped(self) -> bool:
         """Whether groups stay together."""
-        if self.by == "group":
-            return True
-        if self.by == "label":
-            return False
-        assert_never(self.by)
+        return keeps_groups(self.by)
+
+
+def keeps_groups(by: DivideBy) -> bool:
+    """Whether groups stay together where images are divided by `by`."""
+    if by == "group":
+        return True
+    if by == "label":
+        return False
+    assert_never(by)
 
 
 def check_sizes(sizes: Mapping[str, Size]) -> None:

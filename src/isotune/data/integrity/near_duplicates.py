@@ -12,6 +12,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from isotune.data.disjoint_sets import DisjointSets
 from isotune.data.integrity.perceptual_hash import (
     ORIENTATIONS,
     Hashes,
@@ -61,7 +62,7 @@ def near_duplicates(thumbnails: NDArray[np.uint8]) -> list[tuple[int, ...]]:
     Args:
         thumbnails: Luminance, uint8, shape (N, side, side), with some contrast.
     """
-    groups = Groups(len(thumbnails))
+    groups = DisjointSets(len(thumbnails))
     for hashes in (frequency_hashes, difference_hashes):
         _join_alike(thumbnails, hashes, groups)
     return groups.listed()
@@ -70,7 +71,7 @@ def near_duplicates(thumbnails: NDArray[np.uint8]) -> list[tuple[int, ...]]:
 def _join_alike(
     thumbnails: NDArray[np.uint8],
     hashes: Callable[[NDArray[np.uint8]], Hashes],
-    groups: Groups,
+    groups: DisjointSets,
 ) -> None:
     hashed = hashes(thumbnails)
     # Of a thousand frames of a still camera, one is compared with the other images.
@@ -110,30 +111,3 @@ def _standardized(thumbnails: NDArray[np.uint8]) -> NDArray[np.float32]:
     norms = np.linalg.norm(values, axis=1, keepdims=True)
     result: NDArray[np.float32] = values / np.maximum(norms, 1e-6)
     return result
-
-
-class Groups:
-    """Disjoint groups of `size` items, each alone at first."""
-
-    def __init__(self, size: int) -> None:
-        self._parents = list(range(size))
-
-    def join(self, first: NDArray[np.int64], second: NDArray[np.int64]) -> None:
-        """Makes one group of those of each pair of items: int64, shape (M,) both."""
-        for a, b in zip(first.tolist(), second.tolist(), strict=True):
-            a, b = self._root(a), self._root(b)
-            self._parents[max(a, b)] = min(a, b)
-
-    def listed(self) -> list[tuple[int, ...]]:
-        """Returns the groups of more than one item, by their first item, items ascending."""
-        members: dict[int, list[int]] = {}
-        for item in range(len(self._parents)):
-            members.setdefault(self._root(item), []).append(item)
-        return [tuple(group) for group in members.values() if len(group) > 1]
-
-    def _root(self, item: int) -> int:
-        parents = self._parents
-        while parents[item] != item:
-            parents[item] = parents[parents[item]]
-            item = parents[item]
-        return item

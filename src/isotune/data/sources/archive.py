@@ -20,6 +20,7 @@ from isotune.data.class_folders import SHOWN, by_form, check_classes, listed
 from isotune.data.folders import (
     SPLIT_NAMES,
     LeftOut,
+    files_ending,
     is_hidden,
     is_image,
     listed_endings,
@@ -195,11 +196,11 @@ def _find(root: Path, split: str | None) -> tuple[Path, bool]:
         return root, True
     if not is_dir(root):
         raise DatasetError(f"{root}: there is no such archive or folder of archives.")
-    archives = _archives_in(root)
+    archives = files_ending(root, ENDINGS)
     if split is not None:
         folder, _, stem = split.rpartition("/")
         inside = root / folder
-        beside = _archives_in(inside) if folder and is_dir(inside) else archives
+        beside = files_ending(inside, ENDINGS) if folder and is_dir(inside) else archives
         named = [path for path in beside if one_form(path.name.partition(".")[0]) == one_form(stem)]
         if len(named) == 1:
             return named[0], False
@@ -210,18 +211,6 @@ def _find(root: Path, split: str | None) -> tuple[Path, bool]:
         return archives[0], True
     kind = DatasetError if split is None or not archives else NoSplitError
     raise kind(f"{root}: {_which_there_are(archives, split)}")
-
-
-def _archives_in(folder: Path) -> list[Path]:
-    try:
-        entries = sorted(folder.iterdir())
-    except OSError as error:
-        raise DatasetError(f"{folder}: cannot be read: {error.strerror}.") from error
-    return [
-        path
-        for path in entries
-        if path.name.lower().endswith(ENDINGS) and not is_hidden(path.name) and is_file(path)
-    ]
 
 
 def _which_there_are(archives: Sequence[Path], split: str | None) -> str:

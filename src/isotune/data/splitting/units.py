@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isotune.data.caches.stamps import DIGEST, content_digest
+from isotune.data.disjoint_sets import DisjointSets
 from isotune.data.folders import one_form
 from isotune.errors import DatasetError
 from isotune.interfaces.dataset import ImageSource
@@ -102,24 +103,14 @@ def _by_content(units: NDArray[np.int64], contents: NDArray[np.int64]) -> NDArra
 def _joined(contents: NDArray[np.int64], groups: NDArray[np.int32]) -> NDArray[np.int64]:
     """Returns the unit of each image: groups that share a content are in the same."""
     numbers = _numbered(groups)
-    parents = list(range(int(numbers.max(initial=-1)) + 1))
-    first: dict[int, int] = {}
+    sets = DisjointSets(int(numbers.max(initial=-1)) + 1)
     pairs = np.unique(np.stack([contents, numbers], axis=1), axis=0)
-    for content, group in pairs.tolist():
-        one, other = _root(parents, first.setdefault(content, group)), _root(parents, group)
-        parents[max(one, other)] = min(one, other)
-    roots = np.array([_root(parents, group) for group in range(len(parents))], np.int64)
-    return _numbered(roots[numbers])
+    shared = pairs[1:, 0] == pairs[:-1, 0]
+    sets.join(pairs[:-1, 1][shared], pairs[1:, 1][shared])
+    return _numbered(sets.smallest()[numbers])
 
 
 def _numbered(values: NDArray[Any]) -> NDArray[np.int64]:
     """Returns the position of each value, or row, among the different ones."""
     positions: NDArray[np.int64] = np.unique(values, axis=0, return_inverse=True)[1]
     return positions.reshape(len(values))
-
-
-def _root(parents: list[int], group: int) -> int:
-    while parents[group] != group:
-        parents[group] = parents[parents[group]]
-        group = parents[group]
-    return group

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from isotune.data.folders import is_hidden
+from isotune.data.folders import files_ending
 from isotune.data.tables.parquet import ParquetTable
 from isotune.data.tables.table import Table
 from isotune.data.tables.text import CsvTable, JsonLinesTable, TsvTable
 from isotune.errors import DatasetError, nearest
 from isotune.spec.columns import ColumnsSpec
-from isotune.storage.paths import is_dir, is_file
+from isotune.storage.paths import is_dir
 
 KINDS: dict[str, type[Table]] = {
     ".csv": CsvTable,
@@ -73,11 +73,11 @@ def find_table(place: Path, split: str | None) -> FoundTable:
         if kind is None:
             raise DatasetError(f"{place}: names of tables end in {_endings()}.")
         return FoundTable(kind(place), True)
-    tables = _tables_in(place)
+    tables = files_ending(place, tuple(KINDS))
     if split is not None:
         named = [path for path in tables if split in (path.name, path.stem)]
         if not named and is_dir(place / split):
-            named = _tables_in(place / split)
+            named = files_ending(place / split, tuple(KINDS))
         if named:
             path = _only(place, named, f"the table of the split '{split}'")
             return FoundTable(KINDS[path.suffix.lower()](path), False)
@@ -89,18 +89,6 @@ def find_table(place: Path, split: str | None) -> FoundTable:
 
 def _endings() -> str:
     return ", ".join(KINDS)
-
-
-def _tables_in(folder: Path) -> list[Path]:
-    try:
-        entries = sorted(folder.iterdir())
-    except OSError as error:
-        raise DatasetError(f"{folder}: cannot be read: {error.strerror}.") from error
-    return [
-        path
-        for path in entries
-        if path.suffix.lower() in KINDS and not is_hidden(path.name) and is_file(path)
-    ]
 
 
 def _only(folder: Path, tables: Sequence[Path], what: str) -> Path:
