@@ -205,7 +205,7 @@ def save(work: Path, name: str) -> None:
         if path.exists():
             known = {"name": entry.name, "family": entry.family, "parameters": entry.parameters}
             values = json.loads(path.read_text("utf-8"))
-            rows.append({**known, "pixels": size_of(entry), **values})
+            rows.append({**known, **values, "pixels": size_of(entry)})
     machine = {"machine": describe_machine(), "packages": installed_versions()}
     text = json.dumps({**machine, "rows": rows}, indent=1)
     (RESULTS / name).write_text(text + "\n", "utf-8")
