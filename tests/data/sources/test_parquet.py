@@ -13,6 +13,7 @@ from containers import IMAGE, write_parquet
 from isotune.data.integrity.check import find_broken
 from isotune.data.parquet import groups
 from isotune.data.parquet.groups import GroupCache
+from isotune.data.sources.joined import Joined
 from isotune.data.sources.parquet import ParquetDataset
 from isotune.errors import DatasetError
 from isotune.interfaces.dataset import ImageSource
@@ -60,6 +61,17 @@ def test_several_labels_groups_and_columns_of_classes(tmp_path: Path) -> None:
         assert source.groups.tolist() == [0, 1]
     source = opened(tmp_path, targets="multi_label", label_columns=["a", "b"])
     assert (source.classes, source.labels.tolist()) == (("a", "b"), [[1, 0], [0, 0]])
+
+
+def test_a_group_is_the_same_in_all_splits(tmp_path: Path) -> None:
+    for split, cameras in {"train": ["n", "s"], "val": ["w", "s"]}.items():
+        rows = [row(label, camera=camera) for label, camera in enumerate(cameras)]
+        write_parquet(tmp_path / f"{split}.parquet", rows, FEATURES)
+    parts = {split: opened(tmp_path, split, group_column="camera") for split in ("train", "val")}
+    joined = Joined(parts)
+    assert joined.groups is not None
+    assert joined.groups.tolist() == [0, 1, 2, 1]
+    assert joined.group_names == ("n", "s", "w")
 
 
 @pytest.mark.parametrize(

@@ -15,14 +15,13 @@ from numpy.typing import NDArray
 from isotune.data.caches.inside import Containers
 from isotune.data.caches.stamps import stamp
 from isotune.data.declared import Declared, check_declared, read_labels
-from isotune.data.folders import one_form
 from isotune.data.parquet.columns import ImageColumns, image_columns
 from isotune.data.parquet.file import ParquetFile, reason
 from isotune.data.parquet.groups import MAX_GROUP, group_size
 from isotune.data.parquet.rows import RowFiles, RowNames, Rows
 from isotune.data.shards import find_shards
 from isotune.data.sources.encoded import EncodedSource
-from isotune.data.tables.labels import row_labels
+from isotune.data.tables.labels import GroupNames, row_labels
 from isotune.errors import DatasetError
 from isotune.interfaces.dataset import DatasetFormat, ImageSource
 from isotune.spec.columns import ColumnsSpec
@@ -108,7 +107,7 @@ class ParquetSource(EncodedSource):
                 f"{root}: is damaged: its footers say {len(self.names):,} rows, but"
                 f" {len(self.labels):,} have labels."
             )
-        self.groups = table.groups()
+        self.groups, self.group_names = table.groups()
         table.report_large_groups(root)
         self.files = RowFiles(
             os.fsencode(root.resolve()) + b"\0" + f"{split}\0{table.columns.leaf}".encode(),
@@ -164,23 +163,23 @@ class _Table:
         """Yields the labels of each row."""
         return self._cells(self.columns.found.labels)
 
-    def groups(self) -> NDArray[np.int32] | None:
-        """Returns the number of each row's group, or None if there are none.
+    def groups(self) -> tuple[NDArray[np.int32] | None, tuple[str, ...] | None]:
+        """Returns the number of each row's group and the groups' names, or None for none.
 
         Raises:
             DatasetError: A row has no group.
         """
         name = self.columns.found.group
         if name is None:
-            return None
-        numbers, codes = array("i"), dict[str, int]()
+            return None, None
+        numbers, groups = array("i"), GroupNames()
         for row, (value,) in enumerate(self._cells((name,))):
-            text = "" if value is None else one_form(str(value).strip())
+            text = "" if value is None else str(value).strip()
             if not text:
                 place = RowNames([str(path) for path in self._paths], self.ends)[row]
                 raise DatasetError(f"{place}: its group, in column '{name}', is empty.")
-            numbers.append(codes.setdefault(text, len(codes)))
-        return np.array(numbers, np.int32)
+            numbers.append(groups.code(text))
+        return np.array(numbers, np.int32), groups.names
 
     def _cells(self, names: Sequence[str]) -> Iterator[Sequence[Any]]:
         for path in self._paths:

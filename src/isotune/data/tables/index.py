@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from isotune.data.folders import one_form
 from isotune.data.tables.find import FoundColumns
-from isotune.data.tables.labels import LabelFault, RowLabels, row_labels
+from isotune.data.tables.labels import GroupNames, LabelFault, RowLabels, row_labels
 from isotune.data.tables.places import ImagePaths, PathFault
 from isotune.data.tables.table import Faults, Table, Value
 from isotune.errors import DatasetError, nearest
@@ -105,7 +105,7 @@ class _Rows:
         self.names: list[str] = []
         self.lines = array("q")
         self.groups = array("i")
-        self._group_codes: dict[str, int] = {}
+        self._group_names = GroupNames()
         self._splits: dict[Value, bool] = {}
 
     def read(self, paths: ImagePaths, split: str | None) -> None:
@@ -138,8 +138,7 @@ class _Rows:
         return found
 
     def _group(self, cell: Value) -> int:
-        text = one_form(_one_text(cell, "group"))
-        return self._group_codes.setdefault(text, len(self._group_codes))
+        return self._group_names.code(_one_text(cell, "group"))
 
     def _no_split(self, split: str) -> NoSplitError:
         names = sorted(map(str, self._splits))[:_COMPARED]
@@ -154,7 +153,7 @@ class _Rows:
     @property
     def group_names(self) -> tuple[str, ...] | None:
         """Names of the groups, by their numbers."""
-        return None if self._columns.group is None else tuple(self._group_codes)
+        return None if self._columns.group is None else self._group_names.names
 
     def repeated(self) -> list[int]:
         """Returns the rows that repeat another. The same path with other labels is a fault."""

@@ -75,6 +75,22 @@ class ClassNames:
         return self._codes[name]
 
 
+class GroupNames:
+    """Numbers groups in the order in which they occur first, in one Unicode form."""
+
+    def __init__(self) -> None:
+        self._codes: dict[str, int] = {}
+
+    def code(self, text: str) -> int:
+        """Returns the number of a group."""
+        return self._codes.setdefault(one_form(text), len(self._codes))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the groups, by their numbers."""
+        return tuple(self._codes)
+
+
 class RowLabels(ABC):
     """The labels of rows, in order.
 
