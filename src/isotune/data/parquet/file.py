@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any, BinaryIO
 
 from isotune.errors import DatasetError
 from isotune.storage.untrusted import open_regular
+
+BATCH = 1 << 14
+"""Number of rows that are in memory as Python objects."""
 
 
 def library(path: Path) -> ModuleType:
@@ -41,6 +45,7 @@ class ParquetFile:
         path: The file, or a link to it.
 
     Attributes:
+        path: Where it is.
         raw: The file itself.
         parquet: A ``pyarrow.parquet.ParquetFile``.
 
@@ -50,6 +55,7 @@ class ParquetFile:
 
     def __init__(self, path: Path) -> None:
         module = library(path)
+        self.path = path
         self.raw: BinaryIO | None = None
         try:
             self.raw = open_regular(path, follow=True)
@@ -59,7 +65,20 @@ class ParquetFile:
         except Exception as error:  # pyarrow's errors derive from several types
             if self.raw is not None:
                 self.raw.close()
-            raise DatasetError(f"{path}: cannot be read as Parquet: {reason(error)}.") from error
+            raise unreadable(path, error) from error
+
+    def rows(self, columns: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+        """Yields the cells of each row in these columns, as Python objects.
+
+        Raises:
+            DatasetError: They cannot be read.
+        """
+        names = list(columns)
+        try:
+            for batch in self.parquet.iter_batches(BATCH, columns=names, use_threads=False):
+                yield from zip(*(batch.column(name).to_pylist() for name in names), strict=True)
+        except Exception as error:  # pyarrow's errors derive from several types
+            raise unreadable(self.path, error) from error
 
     def close(self) -> None:
         """Closes the file."""
@@ -72,6 +91,11 @@ class ParquetFile:
 
     def __exit__(self, *error: object) -> None:
         self.close()
+
+
+def unreadable(path: Path, error: Exception) -> DatasetError:
+    """Returns the error that says that a file is no readable Parquet file."""
+    return DatasetError(f"{path}: cannot be read as Parquet: {reason(error)}.")
 
 
 def reason(error: Exception) -> str:

@@ -16,7 +16,7 @@ from isotune.data.caches.inside import Containers
 from isotune.data.caches.stamps import stamp
 from isotune.data.declared import Declared, check_declared, read_labels
 from isotune.data.parquet.columns import ImageColumns, image_columns
-from isotune.data.parquet.file import ParquetFile, reason
+from isotune.data.parquet.file import ParquetFile
 from isotune.data.parquet.groups import MAX_GROUP, group_size
 from isotune.data.parquet.rows import RowFiles, RowNames, Rows
 from isotune.data.shards import find_shards
@@ -184,22 +184,7 @@ class _Table:
     def _cells(self, names: Sequence[str]) -> Iterator[Sequence[Any]]:
         for path in self._paths:
             with ParquetFile(path) as file:
-                try:
-                    for batch in file.parquet.iter_batches(
-                        _BATCH, columns=list(names), use_threads=False
-                    ):
-                        columns = [batch.column(name).to_pylist() for name in names]
-                        yield from zip(*columns, strict=True)
-                except DatasetError:
-                    raise
-                except Exception as error:  # pyarrow's errors derive from several types
-                    raise DatasetError(
-                        f"{path}: cannot be read as Parquet: {reason(error)}."
-                    ) from error
-
-
-_BATCH = 1 << 14
-"""Number of rows whose labels are in memory as Python objects."""
+                yield from file.rows(names)
 
 
 def _check_same(path: Path, first: Path, these: ImageColumns, columns: ImageColumns) -> None:

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from typing import Any, ClassVar
 
+from isotune.data.parquet.file import ParquetFile
 from isotune.data.tables.table import Faults, Row, Table, as_cell
 from isotune.errors import DatasetError
-from isotune.storage.untrusted import open_regular
-
-BATCH = 1 << 14
-"""Number of rows that are in memory as Python objects."""
 
 MAX_CHUNK = 1 << 30
 """Number of bytes that a column of a row group may unpack to."""
@@ -24,20 +20,16 @@ class ParquetTable(Table):
 
     def columns(self) -> list[str]:
         """Returns the names of the columns."""
-        with self._open() as file:
-            return list(file.schema_arrow.names)
+        with ParquetFile(self.path) as file:
+            return list(file.parquet.schema_arrow.names)
 
     def rows(self, columns: Sequence[str], faults: Faults) -> Iterator[Row]:
         """Yields the rows."""
-        number = 0
-        with self._open() as file:
-            self._check_types(file.schema_arrow, columns)
-            self._check_sizes(file.metadata, columns)
-            for batch in file.iter_batches(BATCH, columns=list(columns), use_threads=False):
-                cells = [batch.column(name).to_pylist() for name in columns]
-                for row in zip(*cells, strict=True):
-                    number += 1
-                    yield number, tuple([as_cell(value) for value in row])
+        with ParquetFile(self.path) as file:
+            self._check_types(file.parquet.schema_arrow, columns)
+            self._check_sizes(file.parquet.metadata, columns)
+            for number, row in enumerate(file.rows(columns), start=1):
+                yield number, tuple([as_cell(value) for value in row])
 
     def _check_types(self, schema: Any, columns: Sequence[str]) -> None:
         from pyarrow import types
@@ -66,23 +58,3 @@ class ParquetTable(Table):
                         f"{self.path}: column '{name}' of row group {group} has {size} bytes; at"
                         f" most {MAX_CHUNK} are read. Write smaller row groups."
                     )
-
-    @contextmanager
-    def _open(self) -> Iterator[Any]:
-        try:
-            import pyarrow
-            import pyarrow.parquet
-        except ImportError as error:
-            raise DatasetError(
-                f"{self.path}: Parquet needs pyarrow, which cannot be imported: {error};"
-                ' `pip install "isotune[parquet]"` installs it.'
-            ) from error
-        try:
-            with (
-                open_regular(self.path, follow=True) as opened,
-                pyarrow.parquet.ParquetFile(opened, pre_buffer=False) as file,
-            ):
-                yield file
-        except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
-            why = getattr(error, "strerror", None) or str(error).rstrip(".")
-            raise DatasetError(f"{self.path}: cannot be read as Parquet: {why}.") from error
