@@ -151,7 +151,7 @@ def test_a_row_group_that_is_too_large_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_parquet(tmp_path / "train.parquet", [row(0, bytes(500) + b"1"), row(1)], FEATURES)
-    monkeypatch.setattr("isotune.data.sources.parquet.MAX_GROUP", 100)
+    monkeypatch.setattr(groups, "MAX_GROUP", 100)
     with pytest.raises(DatasetError, match=r"row group 0 has [\d,]+ bytes.*row_group_size=100"):
         opened(tmp_path)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from isotune.data.parquet import groups
 from isotune.data.sources.table import TableDataset
 from isotune.errors import DatasetError
 
@@ -58,6 +59,15 @@ def test_what_is_wrong_with_parquet_is_named_by_row(save: Save, tmp_path: Path) 
     assert "its column 'image' should be text" in refusal(table)[0]
     table.write_bytes(table.read_bytes()[:-9])
     assert refusal(table)[0].startswith("t.parquet: cannot be read as Parquet:")
+
+
+def test_a_row_group_that_is_too_large_is_refused(
+    save: Save, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save("a.png")
+    table = write(tmp_path / "t.parquet", {"image": ["a.png"], "label": ["x"]})
+    monkeypatch.setattr(groups, "MAX_GROUP", 10)
+    assert refusal(table)[0].startswith("t.parquet: its row group 0 has ")
 
 
 def test_parquet_without_pyarrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

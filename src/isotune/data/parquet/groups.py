@@ -155,6 +155,22 @@ def _values(file: ParquetFile, number: int, column: str) -> Values:
     return values
 
 
+def checked_group_size(file: ParquetFile, number: int) -> int:
+    """Returns :func:`group_size` after checking it.
+
+    Raises:
+        DatasetError: The row group is too large to be read as a whole.
+    """
+    size = group_size(file, number)
+    if size > MAX_GROUP:
+        raise DatasetError(
+            f"{file.path}: its row group {number} has {size:,} bytes, which are read together;"
+            f" at most {MAX_GROUP:,} are possible, so write it again with fewer rows"
+            " a group (row_group_size=100)."
+        )
+    return size
+
+
 def group_size(file: ParquetFile, number: int) -> int:
     """Returns the uncompressed size of a row group, as the footer says.
 

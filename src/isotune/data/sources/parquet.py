@@ -17,7 +17,7 @@ from isotune.data.caches.stamps import stamp
 from isotune.data.declared import Declared, check_declared, read_labels
 from isotune.data.parquet.columns import ImageColumns, image_columns
 from isotune.data.parquet.file import ParquetFile
-from isotune.data.parquet.groups import MAX_GROUP, group_size
+from isotune.data.parquet.groups import checked_group_size
 from isotune.data.parquet.rows import RowFiles, RowNames, Rows
 from isotune.data.shards import find_shards
 from isotune.data.sources.encoded import EncodedSource
@@ -141,7 +141,7 @@ class _Table:
                 these = image_columns(path, file, spec)
                 columns = columns or these
                 _check_same(path, paths[0], these, columns)
-                ends, largest = _row_groups(path, file)
+                ends, largest = _row_groups(file)
                 self.group_ends.append(ends)
                 self._largest = max(self._largest, largest)
         assert columns is not None, "there is a file at least"
@@ -196,7 +196,7 @@ def _check_same(path: Path, first: Path, these: ImageColumns, columns: ImageColu
         )
 
 
-def _row_groups(path: Path, file: ParquetFile) -> tuple[NDArray[np.int64], int]:
+def _row_groups(file: ParquetFile) -> tuple[NDArray[np.int64], int]:
     """Returns the number of rows up to the end of each row group, and the size of the largest.
 
     Raises:
@@ -206,12 +206,5 @@ def _row_groups(path: Path, file: ParquetFile) -> tuple[NDArray[np.int64], int]:
     counts, largest = [], 0
     for number in range(metadata.num_row_groups):
         counts.append(metadata.row_group(number).num_rows)
-        size = group_size(file, number)
-        largest = max(largest, size)
-        if size > MAX_GROUP:
-            raise DatasetError(
-                f"{path}: its row group {number} has {size:,} bytes, which are read together;"
-                f" at most {MAX_GROUP:,} are possible, so write it again with fewer rows"
-                " a group (row_group_size=100)."
-            )
+        largest = max(largest, checked_group_size(file, number))
     return np.cumsum(counts, dtype=np.int64), largest

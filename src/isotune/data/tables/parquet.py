@@ -6,11 +6,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
 from isotune.data.parquet.file import ParquetFile
+from isotune.data.parquet.groups import checked_group_size
 from isotune.data.tables.table import Faults, Row, Table, as_cell
 from isotune.errors import DatasetError
-
-MAX_CHUNK = 1 << 30
-"""Number of bytes that a column of a row group may unpack to."""
 
 
 class ParquetTable(Table):
@@ -27,7 +25,8 @@ class ParquetTable(Table):
         """Yields the rows."""
         with ParquetFile(self.path) as file:
             self._check_types(file.parquet.schema_arrow, columns)
-            self._check_sizes(file.parquet.metadata, columns)
+            for group in range(file.parquet.num_row_groups):
+                checked_group_size(file, group)
             for number, row in enumerate(file.rows(columns), start=1):
                 yield number, tuple([as_cell(value) for value in row])
 
@@ -47,14 +46,3 @@ class ParquetTable(Table):
                     f"{self.path}: its column '{name}' should be text, numbers or lists of these,"
                     f" not {kind}; another format reads images that are inside the file."
                 )
-
-    def _check_sizes(self, metadata: Any, columns: Sequence[str]) -> None:
-        for group in range(metadata.num_row_groups):
-            for place in range(metadata.num_columns):
-                chunk = metadata.row_group(group).column(place)
-                name, size = chunk.path_in_schema.split(".")[0], chunk.total_uncompressed_size
-                if name in columns and size > MAX_CHUNK:
-                    raise DatasetError(
-                        f"{self.path}: column '{name}' of row group {group} has {size} bytes; at"
-                        f" most {MAX_CHUNK} are read. Write smaller row groups."
-                    )
