@@ -6,7 +6,7 @@ without a traceback and ends with :attr:`IsotuneError.exit_code`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
 from isotune.printable import message_line
@@ -77,3 +77,15 @@ def nearest(name: str, names: Iterable[str]) -> str:
     by_lower = {known.lower(): known for known in names}
     matches = get_close_matches(name.lower(), by_lower, n=1, cutoff=0.6)
     return f" Did you mean '{by_lower[matches[0]]}'?" if matches else ""
+
+
+def listed(names: Sequence[str], most: int = 10) -> str:
+    """Returns names in quotes for a message: the first ones, and the number of the others."""
+    shown = ", ".join(f"'{name}'" for name in names[:most])
+    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
+
+
+def first_lines(lines: Sequence[str], most: int = 20) -> list[str]:
+    """Returns the first lines of a message, and a line that counts the others."""
+    more = [f"  and {len(lines) - most} more"] if len(lines) > most else []
+    return [*lines[:most], *more]

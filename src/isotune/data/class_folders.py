@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from isotune.data.folders import one_form
-from isotune.errors import DatasetError
+from isotune.errors import DatasetError, listed
 
 SHOWN = 10
 """Number of folders that a message names."""
@@ -57,9 +57,3 @@ def check_classes(place: object, present: Collection[str], expected: Sequence[st
             f"{place}: its class folders should be those of training, but"
             f" {' and '.join(complaints)}."
         )
-
-
-def listed(names: Sequence[str], most: int = SHOWN) -> str:
-    """Returns names in quotes; it counts those after the first ones."""
-    shown = ", ".join(f"'{name}'" for name in names[:most])
-    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"

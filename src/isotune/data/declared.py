@@ -8,16 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from isotune.data.class_folders import listed
 from isotune.data.tables.labels import LabelFault, RowLabels
 from isotune.data.tables.table import Value, as_cell
-from isotune.errors import DatasetError, nearest
-from isotune.interfaces.dataset import Labels
+from isotune.errors import DatasetError, first_lines, listed, nearest
+from isotune.interfaces.dataset import Labels, class_counts
 
 log = logging.getLogger(__name__)
-
-_SHOWN = 20
-"""Number of faults that an error lists; it counts the others."""
 
 
 def read_labels(
@@ -57,14 +53,14 @@ def read_labels(
         count += 1
     if faults:
         wrong = "1 label is" if len(faults) == 1 else f"{len(faults)} labels are"
-        more = [f"  and {len(faults) - _SHOWN} more"] if len(faults) > _SHOWN else []
-        raise DatasetError(f"{where}: {wrong} wrong:", *faults[:_SHOWN], *more)
+        raise DatasetError(f"{where}: {wrong} wrong:", *first_lines(faults))
     found = tuple(sorted(labels.classes.names) if known is None else known)
     if not count or not found:
         has_none = "has no image" if not count else "has no image with a label"
         raise DatasetError(f"{where}: {has_none}.")
     array = labels.array(found)
-    _report_missing(where, found, array)
+    if missing := without_images(found, array):
+        log.warning("%s: no image of %s", where, missing)
     return found, array
 
 
@@ -127,9 +123,7 @@ def check_declared(names: Sequence[str], where: str) -> tuple[str, ...]:
     return stripped
 
 
-def _report_missing(where: object, classes: Sequence[str], labels: Labels) -> None:
-    present = np.unique(labels) if labels.ndim == 1 else np.flatnonzero(labels.any(axis=0))
-    missing = np.setdiff1d(np.arange(len(classes)), present).tolist()
-    if missing:
-        names = listed([classes[label] for label in missing])
-        log.warning("%s: no image of %s", where, names)
+def without_images(classes: Sequence[str], labels: Labels) -> str:
+    """Returns the classes without an image for a message, or an empty string."""
+    missing = np.flatnonzero(class_counts(labels, len(classes)) == 0).tolist()
+    return listed([classes[label] for label in missing])

@@ -10,9 +10,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from isotune.data.class_folders import listed
 from isotune.data.folders import SPLIT_NAMES, is_hidden, one_form
-from isotune.errors import DatasetError, nearest
+from isotune.errors import DatasetError, listed, nearest
 from isotune.interfaces.dataset import NoSplitError
 from isotune.storage.paths import is_dir, is_file, is_plain_name
 

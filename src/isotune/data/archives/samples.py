@@ -24,14 +24,11 @@ from isotune.data.caches.indexes import cached_index
 from isotune.data.caches.stamps import Stamp, stamp, version_in
 from isotune.data.folders import is_hidden, is_image
 from isotune.data.names import Names
-from isotune.errors import DatasetError
+from isotune.errors import DatasetError, first_lines
 from isotune.storage.open_files import Version
 
 MAX_LABEL = 1 << 20
 """Number of bytes that the file of a label may have."""
-
-_SHOWN = 20
-"""Number of faults that an error lists; it counts the others."""
 
 
 @dataclass(frozen=True)
@@ -159,8 +156,7 @@ def _build(shard: Path, fields: Fields) -> dict[str, NDArray[Any]]:
         labels.append(json.dumps(label))
     if faults:
         count = "1 sample is" if len(faults) == 1 else f"{len(faults)} samples are"
-        more = [f"  and {len(faults) - _SHOWN} more"] if len(faults) > _SHOWN else []
-        raise DatasetError(f"{shard}: {count} wrong:", *faults[:_SHOWN], *more)
+        raise DatasetError(f"{shard}: {count} wrong:", *first_lines(faults))
     inside, packed = Names.of(members.names[number] for number in numbers), Names.of(labels)
     return {
         "names": inside.text,

@@ -17,13 +17,10 @@ from isotune.data.integrity.broken import is_short_of_memory
 from isotune.data.sources.encoded import EncodedSource
 from isotune.data.sources.subset import Subset
 from isotune.data.workers import in_threads
-from isotune.errors import DatasetError
+from isotune.errors import DatasetError, first_lines
 from isotune.interfaces.dataset import ImageSource, class_counts
 from isotune.interfaces.versions import versions
 from isotune.spec.dataset import MAX_PIXELS
-
-SHOWN = 20
-"""Number of broken images that an error lists; it counts the others."""
 
 
 @dataclass(frozen=True)
@@ -92,10 +89,8 @@ def without(
 
 def _listing(broken: list[BrokenImage]) -> list[str]:
     count = "1 image is" if len(broken) == 1 else f"{len(broken)} images are"
-    lines = [f"  {image.identity}: {image.reason}" for image in broken[:SHOWN]]
-    if len(broken) > SHOWN:
-        lines.append(f"  and {len(broken) - SHOWN} more")
-    return [f"{count} broken; repair, delete or skip:", *lines]
+    lines = [f"  {image.identity}: {image.reason}" for image in broken]
+    return [f"{count} broken; repair, delete or skip:", *first_lines(lines)]
 
 
 def find_broken(source: ImageSource, workers: int | None = None) -> list[BrokenImage]:

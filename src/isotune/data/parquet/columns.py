@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from isotune.data.class_folders import listed
 from isotune.data.parquet.file import ParquetFile
 from isotune.data.tables.find import FoundColumns, find_columns
 from isotune.data.tables.table import Faults, Row, Table
-from isotune.errors import DatasetError
+from isotune.errors import DatasetError, listed
 from isotune.spec.columns import ColumnsSpec
 
 

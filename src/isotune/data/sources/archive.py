@@ -16,7 +16,7 @@ from isotune.data.archives.members import Members
 from isotune.data.archives.open import open_archive
 from isotune.data.archives.tree import Tree
 from isotune.data.caches.inside import Containers
-from isotune.data.class_folders import SHOWN, by_form, check_classes, listed
+from isotune.data.class_folders import SHOWN, by_form, check_classes
 from isotune.data.folders import (
     SPLIT_NAMES,
     LeftOut,
@@ -28,7 +28,7 @@ from isotune.data.folders import (
 )
 from isotune.data.names import Names
 from isotune.data.sources.encoded import EncodedSource
-from isotune.errors import DatasetError, nearest
+from isotune.errors import DatasetError, listed, nearest
 from isotune.interfaces.dataset import DatasetFormat, ImageSource, NoSplitError
 from isotune.spec.dataset import MAX_PIXELS
 from isotune.storage.paths import is_dir, is_file

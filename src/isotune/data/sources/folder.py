@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 
 from isotune.data.caches.files import FolderFiles
-from isotune.data.class_folders import SHOWN, by_form, check_classes, listed
+from isotune.data.class_folders import SHOWN, by_form, check_classes
 from isotune.data.folders import (
     SPLIT_NAMES,
     LeftOut,
@@ -20,7 +20,7 @@ from isotune.data.folders import (
     subfolders,
 )
 from isotune.data.sources.encoded import EncodedSource
-from isotune.errors import DatasetError, nearest
+from isotune.errors import DatasetError, listed, nearest
 from isotune.interfaces.dataset import DatasetFormat, ImageSource, NoSplitError
 from isotune.spec.dataset import MAX_PIXELS
 from isotune.storage.paths import is_dir

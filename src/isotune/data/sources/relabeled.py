@@ -10,14 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isotune.data.folders import one_form
-from isotune.errors import DatasetError, nearest
+from isotune.errors import DatasetError, listed, nearest
 from isotune.interfaces.dataset import ImageSource, Labels, class_counts
 
 if TYPE_CHECKING:
     from PIL import Image
-
-SHOWN = 10
-"""Number of classes that an error lists; it counts the others."""
 
 
 class Relabeled(ImageSource):
@@ -111,8 +108,8 @@ def check_known_classes(where: str, present: tuple[str, ...], classes: tuple[str
     if unknown:
         has = "has a class" if len(unknown) == 1 else "has classes"
         raise DatasetError(
-            f"{where} {has} that the run was not trained on: {_listed(unknown)}."
-            f"{nearest(unknown[0], classes)} The run's classes are: {_listed(classes)}."
+            f"{where} {has} that the run was not trained on: {listed(unknown)}."
+            f"{nearest(unknown[0], classes)} The run's classes are: {listed(classes)}."
         )
 
 
@@ -124,8 +121,3 @@ def _position(name: str, classes: tuple[str, ...]) -> int:
     composed = [one_form(each) for each in classes]
     same = one_form(name)
     return composed.index(same) if same in composed else -1
-
-
-def _listed(names: tuple[str, ...] | list[str]) -> str:
-    shown = ", ".join(f"'{name}'" for name in names[:SHOWN])
-    return shown if len(names) <= SHOWN else f"{shown} and {len(names) - SHOWN} more"

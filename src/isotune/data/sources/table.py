@@ -6,24 +6,21 @@ import logging
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
-import numpy as np
 from pydantic import Field, model_validator
 
 from isotune.data.caches.files import FolderFiles
+from isotune.data.declared import without_images
 from isotune.data.sources.encoded import EncodedSource
-from isotune.data.tables.find import KINDS, FoundColumns, find_columns, find_table, listed
+from isotune.data.tables.find import KINDS, SHOWN, FoundColumns, find_columns, find_table
 from isotune.data.tables.index import read_images
 from isotune.data.tables.places import ImagePaths
-from isotune.errors import DatasetError
+from isotune.errors import DatasetError, listed
 from isotune.interfaces.dataset import DatasetFormat, ImageSource, NoSplitError
 from isotune.spec.columns import Column, ColumnsSpec
 from isotune.spec.values import AsFileName
 from isotune.storage.paths import expanded
 
 log = logging.getLogger(__name__)
-
-_SHOWN = 10
-"""Number of classes that a message names."""
 
 
 class TableDataset(DatasetFormat, ColumnsSpec):
@@ -121,13 +118,8 @@ class TableSource(EncodedSource):
         return self.names[index]
 
     def _report_missing_classes(self, path: Path) -> None:
-        single = self.labels.ndim == 1
-        present = np.unique(self.labels) if single else np.flatnonzero(self.labels.any(axis=0))
-        missing = np.setdiff1d(np.arange(len(self.classes)), present).tolist()
-        if missing:
-            names = ", ".join(f"'{self.classes[label]}'" for label in missing[:_SHOWN])
-            more = f" and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else ""
-            log.warning("%s: no image of %s%s in this split", path, names, more)
+        if missing := without_images(self.classes, self.labels):
+            log.warning("%s: no image of %s in this split", path, missing)
 
 
 def _check_splits(path: Path, split: str | None, columns: FoundColumns) -> None:
@@ -136,7 +128,7 @@ def _check_splits(path: Path, split: str | None, columns: FoundColumns) -> None:
         raise NoSplitError(
             f"{path}: has no column of splits, in which to find '{split}': set"
             " dataset.split_column, or divide the table by dataset.split. Its columns are"
-            f" {listed(columns.present)}."
+            f" {listed(columns.present, SHOWN)}."
         )
     if split is None and columns.split is not None:
         raise DatasetError(

@@ -16,14 +16,13 @@ from isotune.data.archives.files import MemberFiles
 from isotune.data.archives.open import open_archive
 from isotune.data.archives.samples import Fields, Samples, fields_in, first_json, read_samples
 from isotune.data.caches.inside import Containers
-from isotune.data.class_folders import listed
 from isotune.data.declared import Declared, check_declared, read_labels
 from isotune.data.names import Names
 from isotune.data.shards import find_shards
 from isotune.data.sources.encoded import EncodedSource
 from isotune.data.tables.find import LABEL_NAMES
 from isotune.data.tables.labels import SeveralLabels, SingleLabels
-from isotune.errors import DatasetError
+from isotune.errors import DatasetError, listed
 from isotune.interfaces.dataset import DatasetFormat, ImageSource
 from isotune.spec.base import AsTuple
 from isotune.spec.values import AsFileName

@@ -11,7 +11,7 @@ from isotune.data.folders import files_ending
 from isotune.data.tables.parquet import ParquetTable
 from isotune.data.tables.table import Table
 from isotune.data.tables.text import CsvTable, JsonLinesTable, TsvTable
-from isotune.errors import DatasetError, nearest
+from isotune.errors import DatasetError, listed, nearest
 from isotune.spec.columns import ColumnsSpec
 from isotune.storage.paths import is_dir
 
@@ -38,7 +38,7 @@ GROUP_NAMES = frozenset({"group"})
 MAX_COLUMNS = 16_384
 """Number of columns of a table, as in Excel."""
 
-_SHOWN = 20
+SHOWN = 20
 """Number of columns and tables that a message names."""
 
 
@@ -93,7 +93,7 @@ def _endings() -> str:
 
 def _only(folder: Path, tables: Sequence[Path], what: str) -> Path:
     if len(tables) > 1:
-        names = ", ".join(str(path.relative_to(folder)) for path in tables[:_SHOWN])
+        names = ", ".join(str(path.relative_to(folder)) for path in tables[:SHOWN])
         raise DatasetError(
             f"{folder}: {what} could be any of {names}; set dataset.path to one of them, or the"
             " names in dataset.splits to those of tables."
@@ -184,7 +184,7 @@ class _Search:
         if name not in self.present:
             raise DatasetError(
                 f"{self._path}: has no column '{name}', which dataset.{field} names."
-                f"{nearest(name, self.present)} Its columns are {listed(self.present)}."
+                f"{nearest(name, self.present)} Its columns are {listed(self.present, SHOWN)}."
             )
         if name not in self._free:
             raise DatasetError(f"dataset.{field}: column '{name}' is named for something else too.")
@@ -207,12 +207,6 @@ class _Search:
         if len(self._free) != 1:
             raise DatasetError(
                 f"{self._path}: which of its columns is meant is not clear; set dataset.{field}."
-                f" Its columns are {listed(self.present)}."
+                f" Its columns are {listed(self.present, SHOWN)}."
             )
         return self._free.pop()
-
-
-def listed(columns: Sequence[str]) -> str:
-    """Returns names of columns for a message."""
-    shown = ", ".join(f"'{name}'" for name in columns[:_SHOWN])
-    return shown if len(columns) <= _SHOWN else f"{shown} and {len(columns) - _SHOWN} more"

@@ -15,14 +15,11 @@ from isotune.data.tables.find import FoundColumns
 from isotune.data.tables.labels import GroupNames, LabelFault, RowLabels, row_labels
 from isotune.data.tables.places import ImagePaths, PathFault
 from isotune.data.tables.table import Faults, Table, Value
-from isotune.errors import DatasetError, nearest
+from isotune.errors import DatasetError, listed, nearest
 from isotune.interfaces.dataset import NoSplitError
 from isotune.spec.columns import ColumnsSpec
 
 log = logging.getLogger(__name__)
-
-_SHOWN = 10
-"""Number of splits that a message names."""
 
 _COMPARED = 100
 """Number of splits in which a misspelled one is looked for; a column of splits has few."""
@@ -141,13 +138,11 @@ class _Rows:
         return self._group_names.code(_one_text(cell, "group"))
 
     def _no_split(self, split: str) -> NoSplitError:
-        names = sorted(map(str, self._splits))[:_COMPARED]
-        shown = ", ".join(f"'{name}'" for name in names[:_SHOWN])
-        more = f" and {len(self._splits) - _SHOWN} more" if len(self._splits) > _SHOWN else ""
+        names = sorted(map(str, self._splits))
         return NoSplitError(
             f"{self._table.path}: has no split '{split}' in its column '{self._columns.split}'."
-            f"{nearest(split, names)} It has {shown}{more}; dataset.splits names those to train"
-            " and to validate on."
+            f"{nearest(split, names[:_COMPARED])} It has {listed(names)}; dataset.splits names"
+            " those to train and to validate on."
         )
 
     @property
