@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from isotune.data.folders import one_form
-from isotune.errors import DatasetError, listed
+from isotune.data.folders import SPLIT_NAMES, one_form
+from isotune.errors import DatasetError, listed, nearest
 
 SHOWN = 10
 """Number of folders that a message names."""
@@ -57,3 +57,35 @@ def check_classes(place: object, present: Collection[str], expected: Sequence[st
             f"{place}: its class folders should be those of training, but"
             f" {' and '.join(complaints)}."
         )
+
+
+def refuse_splits(place: object, classes: Sequence[str]) -> None:
+    """Refuses folders of splits where class folders are expected.
+
+    Args:
+        place: What the folders are in, for messages.
+        classes: Names of the folders.
+
+    Raises:
+        DatasetError: All have usual names of splits.
+    """
+    if {name.lower() for name in classes} <= SPLIT_NAMES:
+        raise DatasetError(
+            f"{place}: is split already into {' and '.join(classes)}; name these in"
+            " dataset.splits, without dataset.split."
+        )
+
+
+def other_folders(split: str, names: Sequence[str], advice: str) -> str:
+    """Returns what a message says of the folders that there are instead of a split's.
+
+    Args:
+        split: The split's name.
+        names: Names of the folders.
+        advice: What to do if these are classes.
+    """
+    there = f" It has: {', '.join(names[:SHOWN])}{', ...' if len(names) > SHOWN else ''}."
+    guess = nearest(split, names)
+    if not any(name.lower() in SPLIT_NAMES for name in names) and not guess:
+        return f"{there} If these are classes, {advice}."
+    return f"{guess}{there} dataset.splits names the folders to train and to validate on."

@@ -16,9 +16,8 @@ from isotune.data.archives.members import Members
 from isotune.data.archives.open import open_archive
 from isotune.data.archives.tree import Tree
 from isotune.data.caches.inside import Containers
-from isotune.data.class_folders import SHOWN, by_form, check_classes
+from isotune.data.class_folders import by_form, check_classes, other_folders, refuse_splits
 from isotune.data.folders import (
-    SPLIT_NAMES,
     LeftOut,
     files_ending,
     is_hidden,
@@ -68,11 +67,7 @@ class ArchiveDataset(DatasetFormat):
         members = open_archive(archive)
         tree = Tree(members.names)
         source = ArchiveSource(archive, members, tree, tree.innermost(), classes, self.max_pixels)
-        if {name.lower() for name in source.classes} <= SPLIT_NAMES:
-            raise DatasetError(
-                f"{archive}: is split already into {' and '.join(source.classes)}; name these in"
-                " dataset.splits, without dataset.split."
-            )
+        refuse_splits(archive, source.classes)
         return source
 
 
@@ -233,8 +228,4 @@ def _what_there_is(tree: Tree, split: str) -> str:
     names = tree.subfolders(tree.of_splits())
     if not names:
         return " It has no folder at all."
-    there = f" It has: {', '.join(names[:SHOWN])}{', ...' if len(names) > SHOWN else ''}."
-    guess = nearest(split, names)
-    if not any(name.lower() in SPLIT_NAMES for name in names) and not guess:
-        return f"{there} If these are classes, divide them: set dataset.split to {{val: 0.2}}."
-    return f"{guess}{there} dataset.splits names the folders to train and to validate on."
+    return other_folders(split, names, "divide them: set dataset.split to {val: 0.2}")

@@ -10,9 +10,8 @@ from typing import Literal
 import numpy as np
 
 from isotune.data.caches.files import FolderFiles
-from isotune.data.class_folders import SHOWN, by_form, check_classes
+from isotune.data.class_folders import by_form, check_classes, other_folders, refuse_splits
 from isotune.data.folders import (
-    SPLIT_NAMES,
     LeftOut,
     images_inside,
     listed_endings,
@@ -20,7 +19,7 @@ from isotune.data.folders import (
     subfolders,
 )
 from isotune.data.sources.encoded import EncodedSource
-from isotune.errors import DatasetError, listed, nearest
+from isotune.errors import DatasetError, listed
 from isotune.interfaces.dataset import DatasetFormat, ImageSource, NoSplitError
 from isotune.spec.dataset import MAX_PIXELS
 from isotune.storage.paths import is_dir
@@ -42,11 +41,7 @@ class FolderDataset(DatasetFormat):
     def open_all(self, folder: Path, classes: tuple[str, ...] | None = None) -> ImageSource:
         """Opens the class folders in the dataset's folder."""
         source = FolderSource(folder, None, classes, self.max_pixels)
-        if {name.lower() for name in source.classes} <= SPLIT_NAMES:
-            raise DatasetError(
-                f"{folder}: is split already into {' and '.join(source.classes)}; name these in"
-                " dataset.splits, without dataset.split."
-            )
+        refuse_splits(folder, source.classes)
         return source
 
 
@@ -120,14 +115,12 @@ def _split_folder(root: Path, split: str | None) -> Path:
 def _what_there_is(root: Path, split: str, names: Sequence[str]) -> str:
     if not names:
         return f" It has no folder at all{_other_format(root)}."
-    there = f" It has: {', '.join(names[:SHOWN])}{', ...' if len(names) > SHOWN else ''}."
-    guess = nearest(split, names)
-    if not any(name.lower() in SPLIT_NAMES for name in names) and not guess:
-        return (
-            f"{there} If these are classes, make splits of them: set dataset.split to"
-            f" {{val: 0.2}}, or isotune split {root} --train 0.8 --val 0.2 -o NEW_FOLDER."
-        )
-    return f"{guess}{there} dataset.splits names the folders to train and to validate on."
+    return other_folders(
+        split,
+        names,
+        f"make splits of them: set dataset.split to {{val: 0.2}}, or isotune split {root}"
+        " --train 0.8 --val 0.2 -o NEW_FOLDER",
+    )
 
 
 _FORMATS = {".zip": "archive", ".tar": "archive' or 'webdataset", ".parquet": "parquet"}
