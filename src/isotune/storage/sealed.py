@@ -7,6 +7,7 @@ that neither a damaged file nor that of another cache entry is taken for the rig
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
 import math
@@ -18,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, ValidationError
 
+from isotune.storage.atomic import atomic_file
 from isotune.storage.untrusted import open_regular
 
 log = logging.getLogger(__name__)
@@ -53,6 +55,20 @@ def write_sealed(file: BinaryIO, key: str, array: NDArray[Any]) -> None:
     array = np.ascontiguousarray(array)
     file.write(_header(key, array))
     file.write(array.reshape(-1).view(np.uint8).data)
+
+
+def cache_sealed(path: Path, key: str, array: NDArray[Any]) -> None:
+    """Puts an array into a cache file, in place of what it held; does nothing if it cannot.
+
+    Args:
+        path: The file, whose folder need not exist.
+        key: As for :func:`write_sealed`.
+        array: Of any shape; numbers only.
+    """
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_file(path) as file:
+            write_sealed(file, key, array)
 
 
 def seal(file: BinaryIO, key: str, mapped: NDArray[Any]) -> None:

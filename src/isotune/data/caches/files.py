@@ -24,8 +24,7 @@ from isotune.data.caches.facts import Facts, joined, packed, places, unpacked
 from isotune.data.caches.stamps import DIGEST, Digests, Stamps, file_digest, settled, stamp
 from isotune.data.workers import in_threads
 from isotune.storage import home
-from isotune.storage.atomic import atomic_file
-from isotune.storage.sealed import open_sealed, write_sealed
+from isotune.storage.sealed import cache_sealed, open_sealed
 from isotune.storage.untrusted import open_regular
 
 Check = Callable[[BinaryIO, str], str]
@@ -139,10 +138,7 @@ class CheckedFiles(ABC):
         if not self._changed:
             return
         data = packed(joined(self._names), self._version, self._facts)
-        with contextlib.suppress(OSError):
-            self._file.parent.mkdir(parents=True, exist_ok=True)
-            with atomic_file(self._file) as file:
-                write_sealed(file, self._key, data)
+        cache_sealed(self._file, self._key, data)
         self._changed = False
 
     @property

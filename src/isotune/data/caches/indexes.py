@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 
 from isotune.data.caches.stamps import settled, stamp
 from isotune.storage import home
-from isotune.storage.atomic import atomic_file
-from isotune.storage.sealed import open_sealed, write_sealed
+from isotune.storage.sealed import cache_sealed, open_sealed
 
 Index = Mapping[str, NDArray[Any]]
 """Arrays of numbers, by name."""
@@ -57,8 +56,5 @@ def cached_index(path: Path, purpose: str, build: Callable[[], Index]) -> Index:
     if worth and settled(current[None], now).all() and (current == stamp(str(path))).all():
         buffer = io.BytesIO()
         np.savez(buffer, **built)
-        with contextlib.suppress(OSError):
-            cache.parent.mkdir(parents=True, exist_ok=True)
-            with atomic_file(cache) as file:
-                write_sealed(file, key, np.frombuffer(buffer.getbuffer(), np.uint8))
+        cache_sealed(cache, key, np.frombuffer(buffer.getbuffer(), np.uint8))
     return built

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,7 @@ from numpy.typing import NDArray
 
 from isotune.data.caches.stamps import DIGEST, Digests
 from isotune.storage import home
-from isotune.storage.atomic import atomic_file
-from isotune.storage.sealed import open_sealed, write_sealed
+from isotune.storage.sealed import cache_sealed, open_sealed
 
 
 def load_looks(
@@ -49,10 +47,7 @@ def save_looks(place: str, version: str, digests: Digests, records: NDArray[Any]
     """Caches `records` by `digests`, in place of those of `place` that were cached before."""
     file, key = _file(place, version)
     content = np.ascontiguousarray(records).view(np.uint8).reshape(len(records), -1)
-    with contextlib.suppress(OSError):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_file(file) as opened:
-            write_sealed(opened, key, np.concatenate([digests, content], axis=1))
+    cache_sealed(file, key, np.concatenate([digests, content], axis=1))
 
 
 def _comparable(digests: Digests) -> NDArray[Any]:
