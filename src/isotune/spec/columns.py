@@ -1,4 +1,4 @@
-"""Which columns of a dataset's table hold what."""
+"""Where the labels of a dataset are: which columns of a table hold what, and how many there are."""
 
 from __future__ import annotations
 
@@ -16,7 +16,25 @@ Columns = Annotated[
 ]
 
 
-class ColumnsSpec(SpecModel):
+class TargetsSpec(SpecModel):
+    """How many labels an image has; a format names it before its other base.
+
+    Attributes:
+        targets: ``single_label``: each image has one label; ``multi_label``: any number of them,
+            also none.
+        separator: What stands between the labels of an image, where there may be several.
+    """
+
+    targets: Literal["single_label", "multi_label"] = "single_label"
+    separator: Annotated[str, Field(min_length=1)] = ";"
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether an image may have several labels, or none."""
+        return self.targets == "multi_label"
+
+
+class ColumnsSpec(TargetsSpec):
     """The columns of a dataset's table.
 
     A column that is not named is found by its usual names, if exactly one column has one of them;
@@ -31,17 +49,12 @@ class ColumnsSpec(SpecModel):
             and 0 for others; instead of `label_column`.
         group_column: Name of the column of groups, such as patients or cameras, which a split by
             group does not divide; null takes a column ``group``, if there is one.
-        targets: ``single_label``: each image has one label; ``multi_label``: any number of them,
-            also none.
-        separator: What stands between the labels of an image, where there may be several.
     """
 
     image_column: Column | None = None
     label_column: Column | None = None
     label_columns: Columns | None = None
     group_column: Column | None = None
-    targets: Literal["single_label", "multi_label"] = "single_label"
-    separator: Annotated[str, Field(min_length=1)] = ";"
 
     @model_validator(mode="after")
     def _one_kind_of_labels(self) -> ColumnsSpec:

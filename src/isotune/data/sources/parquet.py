@@ -34,7 +34,7 @@ LARGE_GROUP = 32 << 20
 """Number of bytes of a row group from which reading it takes longer than decoding an image."""
 
 
-class ParquetDataset(DatasetFormat, ColumnsSpec):
+class ParquetDataset(ColumnsSpec, DatasetFormat):
     """Parquet files with the bytes of images, as Hugging Face's datasets have them.
 
     A row is an image. Columns that are not named are found by the schema: images are a struct of
@@ -50,11 +50,6 @@ class ParquetDataset(DatasetFormat, ColumnsSpec):
     may_be_file: ClassVar[bool] = True
 
     format: Literal["parquet"] = "parquet"
-
-    @property
-    def multi_label(self) -> bool:
-        """Whether an image may have several labels, or none."""
-        return self.targets == "multi_label"
 
     def open(self, folder: Path, split: str, classes: tuple[str, ...] | None = None) -> ImageSource:
         """Opens a split."""

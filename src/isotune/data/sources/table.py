@@ -23,7 +23,7 @@ from isotune.storage.paths import expanded
 log = logging.getLogger(__name__)
 
 
-class TableDataset(DatasetFormat, ColumnsSpec):
+class TableDataset(ColumnsSpec, DatasetFormat):
     """A table with a row for each image: CSV, TSV, JSON lines or Parquet.
 
     Its rows, in their order, are the images. See `data.md` for what each column may hold.
@@ -53,11 +53,6 @@ class TableDataset(DatasetFormat, ColumnsSpec):
                 "root should be a folder inside the dataset that url downloads, as in 'images'"
             )
         return self
-
-    @property
-    def multi_label(self) -> bool:
-        """Whether an image may have several labels, or none."""
-        return self.targets == "multi_label"
 
     def open(self, folder: Path, split: str, classes: tuple[str, ...] | None = None) -> ImageSource:
         """Opens a split."""

@@ -25,6 +25,7 @@ from isotune.data.tables.labels import SeveralLabels, SingleLabels
 from isotune.errors import DatasetError, listed
 from isotune.interfaces.dataset import DatasetFormat, ImageSource
 from isotune.spec.base import AsTuple
+from isotune.spec.columns import TargetsSpec
 from isotune.spec.values import AsFileName
 from isotune.storage.paths import exists, is_plain_name
 from isotune.storage.untrusted import read_small
@@ -38,7 +39,7 @@ LABEL_FIELDS = ("cls", "label", "json")
 """Usual fields of labels: the first one that samples have counts."""
 
 
-class WebDataset(DatasetFormat):
+class WebDataset(TargetsSpec, DatasetFormat):
     """Shards of WebDataset: uncompressed tar archives of samples.
 
     Shards are listed once, and images read where they are. Images are in the order of the shards
@@ -60,9 +61,6 @@ class WebDataset(DatasetFormat):
         classes_file: Name of a text file in the dataset's folder with the name of a class a line;
             null takes ``classes.txt`` or ``classnames.txt``. Without any the labels themselves
             are the classes.
-        targets: ``single_label``: each image has one label; ``multi_label``: any number of them,
-            also none.
-        separator: What stands between the labels of an image, where there may be several.
     """
 
     may_be_file: ClassVar[bool] = True
@@ -73,13 +71,6 @@ class WebDataset(DatasetFormat):
     label_key: Annotated[str, Field(min_length=1)] | None = None
     classes: Annotated[tuple[str, ...], AsTuple] | None = None
     classes_file: Annotated[str, Field(min_length=1), AsFileName] | None = None
-    targets: Literal["single_label", "multi_label"] = "single_label"
-    separator: Annotated[str, Field(min_length=1)] = ";"
-
-    @property
-    def multi_label(self) -> bool:
-        """Whether an image may have several labels, or none."""
-        return self.targets == "multi_label"
 
     def open(self, folder: Path, split: str, classes: tuple[str, ...] | None = None) -> ImageSource:
         """Opens a split."""
