@@ -24,11 +24,28 @@ def _area(probabilities: NDArray[np.float32], positive: NDArray[np.bool_]) -> fl
     images = int(positive.sum())
     if images == 0 or np.isnan(probabilities).any():
         return float("nan")
-    order = np.argsort(-probabilities, kind="stable")
-    ordered, found = probabilities[order], np.cumsum(positive[order])
-    last = np.append(np.flatnonzero(np.diff(ordered)), len(ordered) - 1)  # of equal probabilities
+    _, found, last = descending(probabilities, positive)
     precision, recall = found[last] / (last + 1), found[last] / images
     return float((np.diff(recall, prepend=0.0) * precision).sum())
+
+
+def descending(
+    probabilities: NDArray[np.float32], positive: NDArray[np.bool_]
+) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]]:
+    """Returns the probabilities of a class in descending order, and what they find of it.
+
+    Args:
+        probabilities: float32, shape (N,), at least one.
+        positive: Which images are of the class: bool, shape (N,).
+
+    Returns:
+        The ordered probabilities; how many images of the class are among the first ones, int64,
+        shape (N,); and the last position of each distinct probability, int64.
+    """
+    order = np.argsort(-probabilities, kind="stable")
+    ordered = probabilities[order]
+    last = np.append(np.flatnonzero(np.diff(ordered)), len(ordered) - 1)
+    return ordered, np.cumsum(positive[order]), last
 
 
 def mean_average_precision(scored: Scored) -> float:

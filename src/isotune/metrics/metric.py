@@ -145,7 +145,7 @@ class ScoredMultiLabels(Scored):
         rows = [[neither, predicted - correct], [images - correct, correct]]
         return np.array(rows).transpose(2, 0, 1)
 
-    @property
+    @cached_property
     def counts(self) -> ClassCounts:
         """Numbers of images of each class."""
         both = self.positives & self.predicted

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from isotune.metrics.average_precision import descending
+
 USUAL = 0.5
 """Threshold of a class that has no image to choose one by."""
 
@@ -29,9 +31,8 @@ def _threshold(probabilities: NDArray[np.float32], positive: NDArray[np.bool_]) 
     images = int(positive.sum())
     if images == 0 or np.isnan(probabilities).any():
         return USUAL
-    order = np.argsort(-probabilities, kind="stable")
-    ordered, found = probabilities[order].astype(np.float64), np.cumsum(positive[order])
-    last = np.append(np.flatnonzero(np.diff(ordered)), len(ordered) - 1)  # of equal probabilities
+    values, found, last = descending(probabilities, positive)
+    ordered = values.astype(np.float64)
     f1 = 2 * found[last] / (images + last + 1)
     above, below = ordered[last], np.append(ordered, 0.0)[last + 1]
     between = ((above + below) / 2).astype(np.float32).astype(np.float64)
