@@ -14,7 +14,6 @@ from typing import Any
 
 from isotune.data.parquet.file import ParquetFile
 from isotune.data.tables.find import FoundColumns, find_columns
-from isotune.data.tables.table import Faults, Row, Table
 from isotune.errors import DatasetError, listed
 from isotune.spec.columns import ColumnsSpec
 
@@ -55,7 +54,7 @@ def image_columns(path: Path, file: ParquetFile, spec: ColumnsSpec) -> ImageColu
     if label is None and spec.label_columns is None:
         label = _only(list(lists))
     given = spec.model_copy(update={"image_column": image, "label_column": label})
-    found = find_columns(_Columns(path, list(schema.names)), given, None, False)
+    found = find_columns(path, schema.names, given, None, False)
     if found.image not in leaves:
         raise DatasetError(
             f"{path}: its column '{found.image}' does not hold the bytes of images;"
@@ -120,21 +119,3 @@ def _class_names(what: Mapping[str, Any]) -> tuple[str, ...]:
     if not listed_here or not all(isinstance(name, str) for name in names or ()):
         return ()
     return tuple(names or ())
-
-
-class _Columns(Table):
-    """The names of a Parquet file's columns, as those of a table."""
-
-    unit = "row"
-
-    def __init__(self, path: Path, names: Sequence[str]) -> None:
-        super().__init__(path)
-        self._names = names
-
-    def columns(self) -> list[str]:
-        """Returns the names of the columns."""
-        return list(self._names)
-
-    def rows(self, columns: Sequence[str], faults: Faults) -> Iterator[Row]:
-        """Yields no rows: only the columns are asked for."""
-        return iter(())

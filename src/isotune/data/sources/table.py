@@ -95,7 +95,7 @@ class TableSource(EncodedSource):
     ) -> None:
         found = find_table(place, split)
         table = found.table
-        columns = find_columns(table, spec, spec.split_column, found.whole)
+        columns = find_columns(table.path, table.columns(), spec, spec.split_column, found.whole)
         if found.whole:
             _check_splits(table.path, split, columns)
         paths = ImagePaths(table.path.parent / expanded(spec.root or "."))

@@ -126,12 +126,13 @@ class FoundColumns:
 
 
 def find_columns(
-    table: Table, spec: ColumnsSpec, split_column: str | None, whole: bool
+    path: Path, names: Sequence[str], spec: ColumnsSpec, split_column: str | None, whole: bool
 ) -> FoundColumns:
     """Returns the columns of a table, those that the spec names and those found by their names.
 
     Args:
-        table: The table.
+        path: The table, for messages.
+        names: Names of all its columns.
         spec: Names of columns.
         split_column: Name of the column of splits; None finds it.
         whole: Whether a column of splits is looked for.
@@ -140,7 +141,7 @@ def find_columns(
         DatasetError: The table lacks a column, or which one is meant is not clear. The message
             lists the columns.
     """
-    search = _Search(table)
+    search = _Search(path, names)
     given = {
         "image_column": spec.image_column,
         "label_column": spec.label_column,
@@ -165,9 +166,9 @@ def find_columns(
 class _Search:
     """Finds columns, each for one purpose."""
 
-    def __init__(self, table: Table) -> None:
-        self._path = table.path
-        self.present = [name for name in table.columns() if name]  # pandas' index has no name
+    def __init__(self, path: Path, names: Sequence[str]) -> None:
+        self._path = path
+        self.present = [name for name in names if name]  # pandas' index has no name
         self._free = list(self.present)
         if len(self.present) > MAX_COLUMNS:
             raise DatasetError(
