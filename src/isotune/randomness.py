@@ -24,6 +24,7 @@ class Purpose(IntEnum):
     SPLIT = 5
     SAMPLER = 6
     FOLDS = 7
+    MIXING = 8
 
 
 def stream(seed: int, purpose: Purpose, *position: int) -> np.random.Generator:
