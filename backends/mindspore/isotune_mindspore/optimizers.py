@@ -17,6 +17,7 @@ from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 from numpy.typing import NDArray
 from typing_extensions import assert_never
 
+from isotune.interfaces.trainer import StepPlan
 from isotune.spec.optimizer import AdamSpec, AdamWSpec, OptimizerSpec, SGDSpec
 
 Slots = Mapping[str, Parameter]
@@ -64,7 +65,7 @@ class MomentumSGD(nn.Cell):
     """``b = momentum * b + g; p -= lr * b``, or ``lr * (g + momentum * b)`` (Nesterov).
 
     PyTorch's first step sets ``b = g``: the same, since `b` starts from zero and PyTorch's
-    dampening is zero. `scalars`: lr for each group.
+    dampening is zero. `scalars`: the momentum, then lr for each group.
     """
 
     def __init__(
@@ -78,7 +79,6 @@ class MomentumSGD(nn.Cell):
         self.parameters = ParameterTuple(parameters)
         self.groups = group_of_each(groups)
         self.buffers = ParameterTuple([slot["momentum_buffer"] for slot in slots])
-        self.momentum = spec.momentum
         self.nesterov = spec.nesterov
         self.decay = spec.weight_decay
         self.map, self.partial = ops.HyperMap(), ops.Partial()
@@ -99,16 +99,16 @@ class MomentumSGD(nn.Cell):
         gradient: Tensor,
     ) -> None:
         """Updates one parameter and its buffer."""
-        rate = scalars[group]
+        momentum, rate = scalars[0], scalars[1 + group]
         if self.decay:
             gradient = gradient + parameter * self.decay
         if self.nesterov:
             # Written out: ApplyMomentum(use_nesterov=True) is not Nesterov's on CPUs.
-            moved = buffer * self.momentum + gradient
+            moved = buffer * momentum + gradient
             self.assign(buffer, moved)
-            self.assign_sub(parameter, (gradient + moved * self.momentum) * rate)
+            self.assign_sub(parameter, (gradient + moved * momentum) * rate)
         else:
-            self.apply_momentum(parameter, buffer, rate, gradient, self.momentum)
+            self.apply_momentum(parameter, buffer, rate, gradient, momentum)
 
 
 class Adam(nn.Cell):
@@ -116,8 +116,8 @@ class Adam(nn.Cell):
 
     The primitive computes ``p -= lr' * m / (sqrt(v) + eps')`` when its powers of beta are zero.
     With ``lr' = lr * c / (1 - beta1**t)``, ``eps' = eps * c`` and ``c = sqrt(1 - beta2**t)``
-    that is PyTorch's ``lr * m_hat / (sqrt(v_hat) + eps)``. `scalars`: (lr', eps', 1 - lr * decay)
-    for each group.
+    that is PyTorch's ``lr * m_hat / (sqrt(v_hat) + eps)``. `scalars`: beta1, then
+    (lr', eps', 1 - lr * decay) for each group.
     """
 
     def __init__(
@@ -132,7 +132,7 @@ class Adam(nn.Cell):
         self.means = ParameterTuple([slot["exp_avg"] for slot in slots])
         self.squares = ParameterTuple([slot["exp_avg_sq"] for slot in slots])
         self.groups = group_of_each(groups)
-        self.beta1, self.beta2 = spec.betas
+        self.beta2 = spec.betas[1]
         self.decoupled = isinstance(spec, AdamWSpec)
         self.decay = spec.weight_decay
         self.map, self.partial = ops.HyperMap(), ops.Partial()
@@ -154,14 +154,13 @@ class Adam(nn.Cell):
         gradient: Tensor,
     ) -> None:
         """Updates one parameter and its averages."""
-        rate, epsilon, shrink = scalars[3 * group], scalars[3 * group + 1], scalars[3 * group + 2]
+        beta1, first = scalars[0], 1 + 3 * group
+        rate, epsilon, shrink = scalars[first], scalars[first + 1], scalars[first + 2]
         if self.decay and self.decoupled:
             self.assign(parameter, parameter * shrink)
         elif self.decay:
             gradient = gradient + parameter * self.decay
-        self.adam(
-            parameter, mean, square, 0.0, 0.0, rate, self.beta1, self.beta2, epsilon, gradient
-        )
+        self.adam(parameter, mean, square, 0.0, 0.0, rate, beta1, self.beta2, epsilon, gradient)
 
 
 def update_rule(
@@ -182,28 +181,37 @@ def update_rule(
             assert_never(spec)
 
 
-def scalars(spec: OptimizerSpec, rate: float, keys: Sequence[GroupKey]) -> NDArray[np.float32]:
+def scalars(spec: OptimizerSpec, plan: StepPlan, keys: Sequence[GroupKey]) -> NDArray[np.float32]:
     """Returns the scalars that the cell takes at each step, computed in float64.
 
     Args:
         spec: The optimizer.
-        rate: The learning rate.
+        plan: The step.
         keys: Keys of the groups.
     """
+    rate = plan.learning_rate
     match spec:
         case SGDSpec():
-            values = [rate * scale for _, scale in keys]
+            momentum = spec.momentum if plan.momentum is None else plan.momentum
+            values = [momentum] if spec.momentum else []
+            values += [rate * scale for _, scale in keys]
         case AdamSpec() | AdamWSpec():
-            values = [x for count, scale in keys for x in _adam(spec, rate * scale, count + 1)]
+            beta1, beta2 = spec.betas
+            betas = beta1 if plan.momentum is None else plan.momentum, beta2
+            values = [betas[0]]
+            for count, scale in keys:
+                values += _adam(spec, betas, rate * scale, count + 1)
         case _:
             assert_never(spec)
     return np.array(values, dtype=np.float32)
 
 
-def _adam(spec: AdamSpec | AdamWSpec, rate: float, t: int) -> tuple[float, float, float]:
+def _adam(
+    spec: AdamSpec | AdamWSpec, betas: tuple[float, float], rate: float, t: int
+) -> tuple[float, float, float]:
     # The primitive averages with float32 betas, and 1 - float32(0.999) is 1.3e-5 off 0.001: only
     # with the same ones do the corrections cancel.
-    beta1, beta2 = (float(np.float32(beta)) for beta in spec.betas)
+    beta1, beta2 = (float(np.float32(beta)) for beta in betas)
     correction = (1 - beta2**t) ** 0.5
     step_size = rate * correction / (1 - beta1**t)
     return step_size, spec.eps * correction, 1 - rate * spec.weight_decay

@@ -107,7 +107,7 @@ class MindSporeTrainer(Trainer):
             self._takes_single_images = True
         if self._train is None:
             self._train, self._update = self._new_steps()
-        rates = scalars(self._plan.optimizer, plan.learning_rate, self.optimizer.group_keys())
+        rates = scalars(self._plan.optimizer, plan, self.optimizer.group_keys())
         dropout_seeds = seeds(self._plan.seed, plan.step, self._dropouts)
         factors = rates if self._update is None else np.array([plan.loss_scale], np.float32)
         loss, logits = self._train(batch.images, batch.labels, Tensor(factors), dropout_seeds)

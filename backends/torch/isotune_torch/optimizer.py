@@ -25,7 +25,7 @@ def make_optimizer(
     """Returns the plan's optimizer for `parameters`, all on one device.
 
     Before each step, the learning rate of each group must be set to the step's times the group's
-    ``lr_scale``.
+    ``lr_scale``, and its :func:`momentum_options` to those of the step.
 
     Args:
         plan: The optimizer and the learning-rate scales.
@@ -48,6 +48,18 @@ def make_optimizer(
         if parameter in slots:
             optimizer.state[parameter] = slots[parameter]
     return optimizer
+
+
+def momentum_options(spec: OptimizerSpec, momentum: float | None) -> dict[str, Any]:
+    """Returns the options of a parameter group for a step's momentum; None is the spec's own."""
+    match spec:
+        case SGDSpec():
+            return {"momentum": spec.momentum if momentum is None else momentum}
+        case AdamSpec() | AdamWSpec():
+            beta1, beta2 = spec.betas
+            return {"betas": (beta1 if momentum is None else momentum, beta2)}
+        case _:
+            assert_never(spec)
 
 
 def new_slot(parameter: nn.Parameter, value: Tensor, scalar: bool) -> Tensor:

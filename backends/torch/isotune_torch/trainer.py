@@ -19,7 +19,7 @@ from isotune_torch.devices import memory_format
 from isotune_torch.dropout import Dropouts
 from isotune_torch.freezing import TorchFreezing
 from isotune_torch.loss import make_loss
-from isotune_torch.optimizer import Slots, make_optimizer
+from isotune_torch.optimizer import Slots, make_optimizer, momentum_options
 from isotune_torch.precision import PrecisionPolicy
 
 
@@ -112,7 +112,7 @@ class TorchTrainer(Trainer):
             scaled = loss if plan.loss_scale == 1 else loss * plan.loss_scale
             self.precision_policy.scaler.scale(scaled).backward()
             if plan.apply_update:
-                self._update(plan.learning_rate)
+                self._update(plan)
         return Outputs(logits.detach(), loss.detach())
 
     def eval_step(self, batch: DeviceBatch) -> Outputs:
@@ -156,9 +156,10 @@ class TorchTrainer(Trainer):
         check_single_image(self._freezing, self._model, self._freeze_plan, batch, names)
         self._takes_single_images = True
 
-    def _update(self, learning_rate: float) -> None:
+    def _update(self, plan: StepPlan) -> None:
         for group in self._optimizer.param_groups:
-            group["lr"] = learning_rate * group["lr_scale"]
+            group["lr"] = plan.learning_rate * group["lr_scale"]
+            group.update(momentum_options(self.plan.optimizer, plan.momentum))
         self.precision_policy.scaler.step(self._optimizer)
         self.precision_policy.scaler.update()
         self._optimizer.zero_grad(set_to_none=True)

@@ -19,35 +19,48 @@ def new_slots(spec: OptimizerSpec, parameter: Array) -> Slots:
 
 
 def move(
-    spec: OptimizerSpec, parameter: Array, gradient: Array, slots: Slots, learning_rate: float
+    spec: OptimizerSpec,
+    parameter: Array,
+    gradient: Array,
+    slots: Slots,
+    learning_rate: float,
+    momentum: float | None = None,
 ) -> None:
-    """Makes one update, in place."""
+    """Makes one update, in place; `momentum` is the update's, or None for the spec's own."""
     rate, decay = np.float32(learning_rate), np.float32(spec.weight_decay)
     match spec:
         case SGDSpec():
-            parameter -= rate * sgd_direction(spec, gradient + decay * parameter, slots)
+            gradient = gradient + decay * parameter
+            parameter -= rate * sgd_direction(spec, gradient, slots, momentum)
         case AdamSpec():
-            parameter -= rate * adam_direction(spec, gradient + decay * parameter, slots)
+            gradient = gradient + decay * parameter
+            parameter -= rate * adam_direction(spec, gradient, slots, momentum)
         case AdamWSpec():
             parameter *= 1 - rate * decay
-            parameter -= rate * adam_direction(spec, gradient, slots)
+            parameter -= rate * adam_direction(spec, gradient, slots, momentum)
         case _:
             assert_never(spec)
 
 
-def sgd_direction(spec: SGDSpec, gradient: Array, slots: Slots) -> Array:
+def sgd_direction(
+    spec: SGDSpec, gradient: Array, slots: Slots, momentum: float | None = None
+) -> Array:
     """Returns what ``torch.optim.SGD`` multiplies by the learning rate."""
     if not spec.momentum:
         return gradient
-    momentum, velocity = np.float32(spec.momentum), slots["momentum_buffer"]
-    velocity *= momentum
+    factor = np.float32(spec.momentum if momentum is None else momentum)
+    velocity = slots["momentum_buffer"]
+    velocity *= factor
     velocity += gradient
-    return gradient + momentum * velocity if spec.nesterov else velocity
+    return gradient + factor * velocity if spec.nesterov else velocity
 
 
-def adam_direction(spec: AdamSpec | AdamWSpec, gradient: Array, slots: Slots) -> Array:
+def adam_direction(
+    spec: AdamSpec | AdamWSpec, gradient: Array, slots: Slots, momentum: float | None = None
+) -> Array:
     """Returns what ``torch.optim.Adam`` multiplies by the learning rate."""
     beta1, beta2 = spec.betas
+    beta1 = beta1 if momentum is None else momentum
     slots["step"] += 1
     slots["exp_avg"] += np.float32(1 - beta1) * (gradient - slots["exp_avg"])
     slots["exp_avg_sq"] += np.float32(1 - beta2) * (gradient**2 - slots["exp_avg_sq"])

@@ -47,15 +47,16 @@ class NumpyTrainer(Trainer):
         for name, value in self.model.backward(gradient * np.float32(plan.loss_scale)).items():
             self.sums[name] = self.sums.get(name, np.float32(0)) + value
         if plan.apply_update:
-            self._update(plan.learning_rate)
+            self._update(plan)
         return Outputs(logits, loss)
 
-    def _update(self, learning_rate: float) -> None:
+    def _update(self, plan: StepPlan) -> None:
         for name, parameter in self.model.parameters().items():
             if name not in self.freeze_plan.frozen:
                 slots = self.slots.setdefault(name, new_slots(self.plan.optimizer, parameter))
-                rate = learning_rate * self.plan.lr_scale(name)
-                move(self.plan.optimizer, parameter, self.sums[name], slots, rate)
+                rate = plan.learning_rate * self.plan.lr_scale(name)
+                gradient = self.sums[name]
+                move(self.plan.optimizer, parameter, gradient, slots, rate, plan.momentum)
         self.sums = {}
 
     def eval_step(self, batch: DeviceBatch) -> Outputs:

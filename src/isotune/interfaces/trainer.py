@@ -76,12 +76,17 @@ class StepPlan:
         loss_scale: Factor of the gradients; the returned loss is not scaled.
         apply_update: Whether the step ends in an update, by the sum of the gradients since the
             last one. False only if the plan accumulates.
+        momentum: Momentum (SGD) or first beta (Adam, AdamW) of the update, in (0, 1); None is the
+            optimizer's own. As in PyTorch when a scheduler changes it, it decays the running mean
+            in this update, and Adam's bias correction is that of the current value. Always None
+            for SGD without momentum.
     """
 
     step: int
     learning_rate: float
     loss_scale: float = 1.0
     apply_update: bool = True
+    momentum: float | None = None
 
 
 @dataclass(frozen=True)

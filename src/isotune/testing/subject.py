@@ -39,16 +39,21 @@ class Learner:
     trainer: Trainer
 
     def train(
-        self, batches: Sequence[Batch], rates: Sequence[float], first: int = 0
+        self,
+        batches: Sequence[Batch],
+        rates: Sequence[float],
+        first: int = 0,
+        momenta: Sequence[float | None] | None = None,
     ) -> list[HostOutputs]:
         """Makes one step a batch, numbered from `first`, and fetches all outputs at the end."""
+        momenta = momenta or [None] * len(rates)
+        plans = [
+            StepPlan(first + i, rate, momentum=momentum)
+            for i, (rate, momentum) in enumerate(zip(rates, momenta, strict=True))
+        ]
         fed = self.backend.dataset.feed(batches, NORMALIZATION)
-        return self.trainer.fetch(
-            [
-                self.trainer.train_step(batch, StepPlan(first + i, rate))
-                for i, (batch, rate) in enumerate(zip(fed, rates, strict=True))
-            ]
-        )
+        steps = [self.trainer.train_step(*each) for each in zip(fed, plans, strict=True)]
+        return self.trainer.fetch(steps)
 
     def evaluate(self, *batches: Batch) -> NDArray[np.float32]:
         """Returns the logits of all batches."""
@@ -126,11 +131,13 @@ def assert_same_steps(
     batches: Sequence[Batch],
     rates: Sequence[float],
     first: int = 0,
+    momenta: Sequence[float | None] | None = None,
 ) -> None:
     """Trains both and compares logits, losses, states and optimizer states."""
-    outputs = learner.train(batches, rates, first)
+    momenta = momenta or [None] * len(rates)
+    outputs = learner.train(batches, rates, first, momenta)
     for i, (one, rate, output) in enumerate(zip(batches, rates, outputs, strict=True)):
-        logits, loss = reference.train_step(one, rate, first + i)
+        logits, loss = reference.train_step(one, rate, first + i, momenta[i])
         assert_close(output.logits, logits, LATER_LOGITS)
         assert_close(output.loss, loss)
     assert_states_close(learner.state(), reference.state)

@@ -104,8 +104,13 @@ class Updates(Contract):
     def test_update_rule_with_decay_smoothing_and_class_weights(
         self, subject: Subject, name: str
     ) -> None:
-        """The same with weight decay, label smoothing, class weights, and other constants."""
-        self._check(subject, REGULARIZED[name])
+        """The same with weight decay, label smoothing, class weights, and other constants.
+
+        In half of the steps the schedule decides the momentum.
+        """
+        plan = REGULARIZED[name]
+        momenta = [None if i % 2 else 0.95 - 0.01 * i for i in range(STEPS)]
+        self._check(subject, plan, momenta=momenta if plan.optimizer.slots else None)
 
     @on("tiny_bn", "tiny_dropout")
     def test_gradients_through_every_layer(self, subject: Subject) -> None:
@@ -201,7 +206,14 @@ class Updates(Contract):
         accumulate(again, data[1:], rest)
         assert in_bytes(again.state()) == after
 
-    def _check(self, subject: Subject, plan: TrainingPlan, steps: int = STEPS) -> None:
+    def _check(
+        self,
+        subject: Subject,
+        plan: TrainingPlan,
+        steps: int = STEPS,
+        momenta: Sequence[float | None] | None = None,
+    ) -> None:
         learner, reference = subject.learner(plan), subject.reference(plan)
         data = batches("optimizers", [4] * steps)
-        assert_same_steps(learner, reference, data, learning_rates(plan.optimizer, steps))
+        rates = learning_rates(plan.optimizer, steps)
+        assert_same_steps(learner, reference, data, rates, momenta=momenta)

@@ -8,6 +8,7 @@ from mindspore import Parameter, Tensor
 from numpy.testing import assert_allclose
 
 from isotune.interfaces.backend import Backend
+from isotune.interfaces.trainer import StepPlan
 from isotune.spec.optimizer import AdamSpec, OptimizerSpec, SGDSpec
 from isotune_mindspore.arrays import zeros_like
 from isotune_mindspore.optimizers import scalars, update_rule
@@ -29,7 +30,7 @@ def test_many_parameters_compile_and_move(backend: Backend, spec: OptimizerSpec)
     keys = [(0, 1.0)] * len(groups)
     cell = update_rule(spec, parameters, slots, groups)
     gradients = tuple(Tensor(np.full(1, 0.5 + i, np.float32)) for i in range(MANY))
-    values = tuple(Tensor(value) for value in scalars(spec, 0.25, keys))
+    values = tuple(Tensor(value) for value in scalars(spec, StepPlan(0, 0.25), keys))
     with graph_mode():
         cell(gradients, values)
     moved = 0.25 * (np.arange(MANY) + 0.5) if isinstance(spec, SGDSpec) else np.full(MANY, 0.25)

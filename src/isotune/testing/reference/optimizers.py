@@ -12,9 +12,18 @@ Slots = dict[str, Array]
 
 
 def updated(
-    spec: OptimizerSpec, theta: Array, gradient: Array, slots: Slots, rate: float
+    spec: OptimizerSpec,
+    theta: Array,
+    gradient: Array,
+    slots: Slots,
+    rate: float,
+    momentum: float | None = None,
 ) -> tuple[Array, Slots]:
-    """Returns the new parameter and the new slots; empty `slots` are those of the first step."""
+    """Returns the new parameter and the new slots; empty `slots` are those of the first step.
+
+    `momentum` takes the place of the spec's, or of its first beta.
+    """
+    spec = with_momentum(spec, momentum)
     match spec:
         case SGDSpec():
             return sgd(spec, theta, gradient, slots, rate)
@@ -24,6 +33,15 @@ def updated(
             return adam(spec, theta - rate * spec.weight_decay * theta, gradient, slots, rate)
         case _:
             assert_never(spec)
+
+
+def with_momentum(spec: OptimizerSpec, momentum: float | None) -> OptimizerSpec:
+    """Returns the spec with another momentum or first beta, unless `momentum` is None."""
+    if momentum is None:
+        return spec
+    if isinstance(spec, SGDSpec):
+        return spec.model_copy(update={"momentum": momentum})
+    return spec.model_copy(update={"betas": (momentum, spec.betas[1])})
 
 
 def sgd(

@@ -44,7 +44,9 @@ class ReferenceTrainer:
         self.frozen = plan
         self.slots = {name: s for name, s in self.slots.items() if name not in plan.frozen}
 
-    def train_step(self, batch: Batch, rate: float, step: int) -> tuple[Array, float]:
+    def train_step(
+        self, batch: Batch, rate: float, step: int, momentum: float | None = None
+    ) -> tuple[Array, float]:
         """Makes an update; returns logits and loss from before it."""
         at = Pass(self.state, True, self.frozen, self.plan.seed, step)
         logits = forward(self.net, normalized(batch.images, self.normalization), at)
@@ -63,6 +65,7 @@ class ReferenceTrainer:
                 gradient,
                 slots,
                 rate * self.plan.lr_scale(name),
+                momentum,
             )
         return logits, loss
 
