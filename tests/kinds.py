@@ -1,4 +1,4 @@
-"""A plugin with a transform and a dataset format of its own."""
+"""A plugin with transforms, a dataset format and a schedule of its own."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pydantic import Field
 from isotune import hookimpl
 from isotune.errors import DatasetError
 from isotune.interfaces.dataset import DatasetFormat, ImageSource
+from isotune.spec.schedule import Moment, Rates, ScheduleSpec
 from isotune.spec.transforms import TransformSpec
 
 
@@ -59,6 +60,20 @@ class Inverted:
         return image.point(lambda level: 255 - level)
 
 
+class HalvedSchedule(ScheduleSpec):
+    """Halves the learning rate every so many steps.
+
+    Attributes:
+        steps: Number of steps.
+    """
+
+    name: Literal["halved"]
+    steps: Annotated[int, Field(ge=1)] = 2
+
+    def rates(self, moment: Moment) -> Rates:
+        return Rates(moment.lr / 2 ** (moment.step // self.steps))
+
+
 class GrayLevels(ImageSource):
     """Images of one level each."""
 
@@ -104,6 +119,11 @@ def isotune_transforms() -> list[type[TransformSpec]]:
 @hookimpl
 def isotune_dataset_formats() -> list[type[DatasetFormat]]:
     return [GrayLevelsDataset]
+
+
+@hookimpl
+def isotune_schedules() -> list[type[ScheduleSpec]]:
+    return [HalvedSchedule]
 
 
 def make_levels(root: Path) -> Path:

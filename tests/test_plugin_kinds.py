@@ -1,4 +1,4 @@
-"""Transforms and dataset formats of plugins: in every way like Isotune's own."""
+"""Transforms, dataset formats and schedules of plugins: in every way like Isotune's own."""
 
 from __future__ import annotations
 
@@ -152,6 +152,25 @@ def test_hook_isotune_dataset_formats(plugins: Plugins, spec: Path, tmp_path: Pa
     assert len(more.history) == len(whole.history) + 1
 
 
+def test_hook_isotune_schedules(plugins: Plugins, spec: Path, tmp_path: Path) -> None:
+    """A run by one is written down and made longer."""
+    overrides = ["schedule={name: halved, steps: 3}", "epochs=2"]
+    run = isotune.run(
+        spec, backend="numpy", plugins=plugins, output=tmp_path / "run", overrides=overrides
+    )
+    more = isotune.resume(tmp_path / "run", overrides=["epochs=3"], plugins=plugins)
+    rates = [metrics.learning_rate for metrics in more.history]
+    steps = [metrics.steps - 1 for metrics in more.history]
+    assert rates == [run.spec.optimizer.lr / 2 ** (step // 3) for step in steps]
+    assert complaint(spec, "schedule=halfed") == (
+        "--set schedule=halfed: schedule 'halfed' is not known. Did you mean 'halved'? Known are:"
+        " constant, cosine, halved, multi_step, one_cycle, reduce_on_plateau, step."
+    )
+    assert complaint(spec, "schedule={name: halved, steps: 0}") == (
+        "--set schedule={name: halved, steps: 0}: schedule.steps is 0, but should be at least 1."
+    )
+
+
 def test_the_schema_and_the_reference_contain_them(plugins: Plugins, spec: Path) -> None:
     data = yaml.safe_load(spec.read_text())
     validator = jsonschema.Draft202012Validator(isotune.json_schema())
@@ -161,7 +180,10 @@ def test_the_schema_and_the_reference_contain_them(plugins: Plugins, spec: Path)
         assert not validator.is_valid({**data, part: {**data[part], key: wrong}})
     wrong = {"train": [{"resize": [8, 8]}, {"random_darken": 400}]}
     assert not validator.is_valid({**data, "transforms": wrong})
+    validator.validate({**data, "schedule": {"name": "halved", "steps": 3}})
+    assert not validator.is_valid({**data, "schedule": {"name": "halved", "steps": 0}})
     text = reference()
+    assert "### schedule: halved\n\nHalves the learning rate every so many steps.\n" in text
     assert "#### random_darken\n\nDarkens the image by a random number of levels." in text
     assert "| `most` | whole number at least 0 and at most 255 | required | Upper bound" in text
     assert "### dataset: gray_levels\n" in text

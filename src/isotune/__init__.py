@@ -111,7 +111,11 @@ def _load_extensions() -> None:
 
 # What a spec may name is defined in packages that the spec's own may not import: here they meet.
 wire(
-    {"transform": "isotune.data.transforms", "dataset format": "isotune.data.sources"},
+    {
+        "transform": "isotune.data.transforms",
+        "dataset format": "isotune.data.sources",
+        "schedule": "isotune.spec.schedules",
+    },
     load_extensions=_load_extensions,
 )
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from isotune.interfaces.backend import BackendOffer
     from isotune.interfaces.dataset import DatasetFormat
     from isotune.interfaces.events import EpochEnded, RunEnded, RunFinished, RunStarted, StepEnded
+    from isotune.spec.schedule import ScheduleSpec
     from isotune.spec.transforms import TransformSpec
 
 hookspec = pluggy.HookspecMarker("isotune")
@@ -40,6 +41,11 @@ def isotune_transforms() -> list[type[TransformSpec]]:  # type: ignore[empty-bod
 @hookspec
 def isotune_dataset_formats() -> list[type[DatasetFormat]]:  # type: ignore[empty-body]
     """Offers dataset formats. Called once, when the plugin is registered."""
+
+
+@hookspec
+def isotune_schedules() -> list[type[ScheduleSpec]]:  # type: ignore[empty-body]
+    """Offers schedules. Called once, when the plugin is registered."""
 
 
 @hookspec

@@ -23,6 +23,7 @@ from isotune.interfaces.dataset import DatasetFormat
 from isotune.interfaces.device import choose_device
 from isotune.spec.dataset import DATASET_FORMATS
 from isotune.spec.registry import Registry
+from isotune.spec.schedule import SCHEDULES, ScheduleSpec
 from isotune.spec.transforms import TRANSFORMS, TransformSpec
 from isotune.storage.memory import collection_paused, describe_shortage, warn_of_limit
 
@@ -32,6 +33,7 @@ EXTENSIONS = "isotune.extensions"
 KINDS: dict[str, tuple[Registry[Any], type]] = {
     "isotune_transforms": (TRANSFORMS, TransformSpec),
     "isotune_dataset_formats": (DATASET_FORMATS, DatasetFormat),
+    "isotune_schedules": (SCHEDULES, ScheduleSpec),
 }
 """Hooks that offer kinds of a part of a spec: where they are registered, and their base class."""
 
@@ -53,8 +55,8 @@ class BackendReport:
 class Plugins:
     """A pluggy manager that imports entry points as late as possible.
 
-    Backends, backbones and observers belong to one instance. Transforms and dataset formats, which
-    decide what a spec may say, are known to the whole process.
+    Backends, backbones and observers belong to one instance. Transforms, dataset formats and
+    schedules, which decide what a spec may say, are known to the whole process.
     """
 
     def __init__(self) -> None:
@@ -68,7 +70,7 @@ class Plugins:
 
         Raises:
             BackendError: It is already registered, implements a hook that does not exist, or
-                offers a transform or dataset format that is not one.
+                offers a transform, dataset format or schedule that is not one.
         """
         if self._manager.is_registered(plugin) or self._manager.has_plugin(name or ""):
             raise BackendError(f"plugin {name or plugin!r} is registered already.")

@@ -109,4 +109,5 @@ def test_every_short_form_can_be_opened() -> None:
 
 def test_kinds_are_those_of_the_models() -> None:
     assert kinds(("head",), "name") == ["linear", "mlp"]
-    assert kinds(("schedule",), "name") == ["constant", "step", "multi_step", "cosine"]
+    schedules = ["constant", "cosine", "multi_step", "one_cycle", "reduce_on_plateau", "step"]
+    assert kinds(("schedule",), "name") == schedules

@@ -9,16 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from isotune.spec.schedule import ScheduleSpec
+from isotune.spec.schedule import AnySchedule, Moment
 
 BASE, STEPS_PER_EPOCH, EPOCHS = 0.1, 3, 7
-READ: TypeAdapter[Any] = TypeAdapter(ScheduleSpec)
+READ: TypeAdapter[Any] = TypeAdapter(AnySchedule)
 
 
 def ours(schedule: dict[str, Any]) -> list[float]:
     spec = READ.validate_python(schedule)
     return [
-        spec.learning_rate(BASE, step, STEPS_PER_EPOCH, EPOCHS)
+        spec.rates(Moment(BASE, step, STEPS_PER_EPOCH, EPOCHS)).learning_rate
         for step in range(STEPS_PER_EPOCH * EPOCHS)
     ]
 
@@ -85,6 +85,7 @@ def test_warmup_then_cosine() -> None:
             {"name": "multi_step", "milestones": [1, 3]},
             {"name": "cosine"},
             {"name": "cosine", "epochs": 5},
+            {"name": "reduce_on_plateau"},
         ]
     ),
     warmup=st.none() | st.floats(0.1, 20),
@@ -95,4 +96,6 @@ def test_rates_stay_between_nothing_and_the_base(
     schedule: dict[str, Any], warmup: float | None, step: int, epochs: int
 ) -> None:
     spec = READ.validate_python({**schedule, "warmup": warmup and {"epochs": warmup}})
-    assert 0 <= spec.learning_rate(BASE, step, STEPS_PER_EPOCH, epochs) <= BASE
+    rates = spec.rates(Moment(BASE, step, STEPS_PER_EPOCH, epochs))
+    assert 0 <= rates.learning_rate <= BASE
+    assert rates.momentum is None

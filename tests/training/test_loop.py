@@ -189,6 +189,21 @@ def test_steps_and_rates_run_through_the_epochs() -> None:
     assert rates == pytest.approx([0.01, 0.01, 0.005, 0.005, 0.0025, 0.0025])
 
 
+def test_a_schedule_gets_the_history_and_decides_the_momentum() -> None:
+    """The loss that the fake trainer validates with never changes: each epoch is a plateau."""
+    trainer = FakeTrainer([1.0])
+    plateau = {"name": "reduce_on_plateau", "factor": 0.5, "patience": 0}
+    make_loop(trainer, FakeBatches([0], [1]), epochs=4, schedule=plateau).run()
+    rates = [plan.learning_rate for plan in trainer.steps]
+    assert rates == pytest.approx([0.01] * 4 + [0.005] * 2 + [0.0025] * 2)
+    assert {plan.momentum for plan in trainer.steps} == {None}
+    trainer = FakeTrainer([1.0])
+    make_loop(trainer, FakeBatches([0], [1]), epochs=5, schedule="one_cycle").run()
+    momenta = [plan.momentum for plan in trainer.steps]
+    assert momenta[:3] == pytest.approx([0.95, 0.9, 0.85])
+    assert momenta[-1] == pytest.approx(0.95)
+
+
 def test_batches_join_in_updates_within_an_epoch_and_checkpoints_wait_for_them() -> None:
     trainer = FakeTrainer([1.0])
     changes = {"epochs": 2, "accumulate": 3, "checkpoint": {"every_steps": 2}}

@@ -23,9 +23,10 @@ from tiny import experiment
 CLASSES = ("ants", "bees", "cats")
 
 
-@pytest.mark.parametrize("field", ["checkpoint", "early_stopping"])
+@pytest.mark.parametrize("field", ["checkpoint", "early_stopping", "schedule"])
 def test_a_monitor_without_a_value_on_the_validation_images_is_refused(field: str) -> None:
-    changes = {"metrics": ["roc_auc"], field: {"monitor": "val_roc_auc"}}
+    name = {"name": "reduce_on_plateau"} if field == "schedule" else {}
+    changes = {"metrics": ["roc_auc"], field: {**name, "monitor": "val_roc_auc"}}
     spec = load_spec(experiment(Path("images"), **changes))
     says = rf"{field}.monitor: val_roc_auc has no value on these .*, which are of cats only"
     with pytest.raises(SpecError, match=says):

@@ -7,8 +7,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from isotune.errors import SpecError
+from isotune.interfaces.metrics import EpochMetrics
 from isotune.spec.experiment import ExperimentSpec
 from isotune.spec.load import dump_spec
+from isotune.spec.schedule import Moment
 
 MAY_CHANGE = (
     "name",
@@ -69,19 +71,27 @@ def differences(
 
 
 def schedule_change(
-    before: ExperimentSpec, after: ExperimentSpec, step: int, steps_per_epoch: int, last: float
+    before: ExperimentSpec,
+    after: ExperimentSpec,
+    history: Sequence[EpochMetrics],
+    step: int,
+    steps_per_epoch: int,
+    last: float,
 ) -> str | None:
     """Returns a sentence on a learning rate that leaves its old schedule, or None.
 
     Args:
         before: The spec so far.
         after: The spec from now on.
+        history: Metrics of the epochs that have ended.
         step: Number of the next training step, from 0 over the whole run.
         steps_per_epoch: Number of training steps per epoch.
         last: Learning rate of the step before.
     """
     old, new = (
-        spec.schedule.learning_rate(spec.optimizer.lr, step, steps_per_epoch, spec.epochs)
+        spec.schedule.rates(
+            Moment(spec.optimizer.lr, step, steps_per_epoch, spec.epochs, history)
+        ).learning_rate
         for spec in (before, after)
     )
     if math.isclose(old, new):

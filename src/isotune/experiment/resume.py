@@ -147,8 +147,10 @@ def _resume_state(
 
 
 def _mention_schedule(before: ExperimentSpec, session: Session, start: ResumeState) -> None:
-    steps = len(session.training_batches())
-    sentence = schedule_change(before, session.spec, start.steps, steps, start.learning_rate)
+    history, steps = start.progress.history, len(session.training_batches())
+    sentence = schedule_change(
+        before, session.spec, history, start.steps, steps, start.learning_rate
+    )
     if sentence is not None:
         log.warning("%s", sentence)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from inspect import isabstract
 from typing import Any, TypeVar, get_args
@@ -16,7 +17,7 @@ from pydantic import (
     ValidatorFunctionWrapHandler,
     model_validator,
 )
-from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+from pydantic_core import CoreSchema, PydanticCustomError, PydanticKnownError, core_schema
 
 from isotune.spec.registry import Registry
 
@@ -98,6 +99,51 @@ class Shorthand:
         self, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> dict[str, Any]:
         return {"anyOf": [*({"type": name} for name in self.json_types), handler(schema)]}
+
+
+@dataclass(frozen=True)
+class KindOf:
+    """Annotation: one of a registry's models, whose name a mapping holds in `field`.
+
+    As pydantic's discriminated unions, of kinds that are only known when the first one is loaded.
+    """
+
+    registry: Registry[type[Any]]
+    field: str
+
+    def load(self, value: Any) -> Any:
+        """Returns the model that a mapping stands for; any other value is returned unchanged."""
+        if not isinstance(value, Mapping):
+            return value
+        discriminator = f"'{self.field}'"
+        if self.field not in value:
+            raise PydanticKnownError("union_tag_not_found", {"discriminator": discriminator})
+        kind = self.registry.find(value[self.field])
+        if kind is None:
+            raise PydanticKnownError(
+                "union_tag_invalid",
+                {
+                    "discriminator": discriminator,
+                    "tag": str(value[self.field]),
+                    "expected_tags": ", ".join(self.registry.names()),
+                },
+            )
+        return kind.model_validate(value)
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        return core_schema.no_info_before_validator_function(self.load, handler(source))
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        references = {name: schema_reference(kind, handler) for name, kind in self.registry.items()}
+        mapping = {name: reference["$ref"] for name, reference in references.items()}
+        return {
+            "discriminator": {"propertyName": self.field, "mapping": mapping},
+            "oneOf": [*references.values()],
+        }
 
 
 def as_tuple(value: Any) -> Any:

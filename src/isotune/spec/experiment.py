@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from isotune.spec.backbone import BackboneSpec
 from isotune.spec.base import Meaning, Shorthand, SpecModel
@@ -22,7 +22,8 @@ from isotune.spec.metrics import (
     metrics_for,
 )
 from isotune.spec.optimizer import OptimizerSpec
-from isotune.spec.schedule import ConstantSchedule, ScheduleSpec
+from isotune.spec.schedule import AnySchedule, ScheduleSpec
+from isotune.spec.schedules.constant import ConstantSchedule
 from isotune.spec.transforms import Pipeline, output_size
 from isotune.spec.values import NormalizationSpec, Precision, Sampler
 
@@ -70,7 +71,7 @@ class ExperimentSpec(SpecModel):
         head: What replaces the model's classifier.
         freeze: Which parameters do not train.
         optimizer: How parameters are updated.
-        schedule: How the learning rate changes.
+        schedule: How the learning rate changes and, with ``one_cycle``, the momentum.
         epochs: Number of passes over the training images.
         seed: Decides order, augmentation, initial values and dropout.
         eval_batch_size: Number of images in an evaluation step; null takes what suits the device:
@@ -91,7 +92,8 @@ class ExperimentSpec(SpecModel):
             first batch.
         evaluation: In which epochs the model is evaluated.
         metrics: What every evaluation of an epoch computes in addition to loss and accuracy; the
-            ``monitor`` of ``checkpoint`` and ``early_stopping`` may be one of them. Where an image
+            ``monitor`` of ``checkpoint``, ``early_stopping`` and a ``schedule`` may be one of them.
+            Where an image
             may have several labels, ``mean_average_precision`` always is, and
             ``checkpoint.monitor`` is ``val_mean_average_precision`` unless it is given.
         threshold: From which probability on a class is predicted where an image may have several
@@ -117,7 +119,7 @@ class ExperimentSpec(SpecModel):
     head: AnyHead = LinearHeadSpec()
     freeze: Annotated[FreezeSpec, Shorthand("parameters", ("string", "array"))] = FreezeSpec()
     optimizer: Annotated[OptimizerSpec, Shorthand("name")]
-    schedule: ScheduleSpec = ConstantSchedule()
+    schedule: AnySchedule = ConstantSchedule()
     epochs: Annotated[int, Field(ge=1)]
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     eval_batch_size: Annotated[int, Field(ge=1)] | None = None
@@ -157,6 +159,15 @@ class ExperimentSpec(SpecModel):
                 " needs loss: binary_cross_entropy"
             )
         return loss
+
+    @field_validator("schedule")
+    @classmethod
+    def _changes_what_the_optimizer_has(
+        cls, schedule: ScheduleSpec, info: ValidationInfo
+    ) -> ScheduleSpec:
+        if "optimizer" in info.data:
+            schedule.check_optimizer(info.data["optimizer"])
+        return schedule
 
     @field_validator("metrics")
     @classmethod
@@ -203,6 +214,13 @@ class ExperimentSpec(SpecModel):
                 " needs outputs: per_class"
             )
         return head
+
+    @model_validator(mode="after")
+    def _schedule_monitors_what_is_computed(self) -> ExperimentSpec:
+        monitor = self.schedule.monitored()
+        if monitor is not None:
+            check_monitor(monitor, self.metrics, "schedule")
+        return self
 
 
 def _multi_label(info: ValidationInfo) -> bool:

@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
-from isotune.spec.base import Shorthand, SpecModel, literal
+from pydantic.fields import FieldInfo
+
+from isotune.spec.base import KindOf, Shorthand, SpecModel, literal
 from isotune.spec.document import Path
 from isotune.spec.experiment import ExperimentSpec
 
@@ -34,10 +36,17 @@ def _members(path: Path) -> list[Member]:
 
 def _inside(kind: Any, key: int | str) -> Iterator[Member]:
     if is_model(kind) and key in kind.model_fields:
-        field = kind.model_fields[key]
-        yield from split(field.annotation, tuple(field.metadata))
+        yield from members(kind.model_fields[key])
     elif get_origin(kind) is tuple and isinstance(key, int):
         yield from split(get_args(kind)[0])
+
+
+def members(field: FieldInfo) -> Iterator[Member]:
+    """Yields the types that a field takes; of a registry, its kinds."""
+    for kind, marks in split(field.annotation, tuple(field.metadata)):
+        registry = next((mark.registry for mark in marks if isinstance(mark, KindOf)), None)
+        models = [kind] if registry is None else [model for _, model in registry.items()]
+        yield from ((model, marks) for model in models)
 
 
 def split(annotation: Any, annotations: tuple[Any, ...] = ()) -> Iterator[Member]:

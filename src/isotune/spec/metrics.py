@@ -59,21 +59,22 @@ Monitor = Annotated[str, _NameOfMetric("val_")]
 """A metric on the validation images: ``val_accuracy``."""
 
 
-def check_monitor(monitor: str, metrics: Sequence[str]) -> None:
+def check_monitor(monitor: str, metrics: Sequence[str], *within: str) -> None:
     """Makes sure that a monitored metric is computed.
 
     Args:
         monitor: The value of the field ``monitor``.
         metrics: The spec's ``metrics``.
+        within: The part of the spec that has the field, if the error should name it.
 
     Raises:
-        ValidationError: It is not computed. The error's location is ``monitor``.
+        ValidationError: It is not computed. The error's location is ``monitor`` in that part.
     """
     computed = [f"val_{name}" for name in dict.fromkeys((*ALWAYS, *metrics))]
     if monitor not in computed:
         meaning = f"{_one_of(computed)} (or add {monitor.removeprefix('val_')} to metrics)"
         wrong = PydanticCustomError("meaning", "{meaning}", {"meaning": meaning})
-        details = InitErrorDetails(type=wrong, loc=("monitor",), input=monitor)
+        details = InitErrorDetails(type=wrong, loc=(*within, "monitor"), input=monitor)
         raise ValidationError.from_exception_data("monitor", [details])
 
 

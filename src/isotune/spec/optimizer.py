@@ -28,6 +28,11 @@ class _Optimizer(SpecModel):
     counts_updates: ClassVar[bool] = False
 
     @property
+    def has_momentum(self) -> bool:
+        """Whether it keeps a momentum, or a running mean of gradients, which a schedule may set."""
+        return True
+
+    @property
     @abstractmethod
     def slots(self) -> tuple[str, ...]:
         """Names of the slots that have the parameter's shape and start from zero."""
@@ -65,9 +70,14 @@ class SGDSpec(_Optimizer):
         return self
 
     @property
+    def has_momentum(self) -> bool:
+        """Whether the momentum is above zero."""
+        return self.momentum > 0
+
+    @property
     def slots(self) -> tuple[str, ...]:
         """The momentum, unless it is zero."""
-        return ("momentum_buffer",) if self.momentum else ()
+        return ("momentum_buffer",) if self.has_momentum else ()
 
 
 class _AdamLike(_Optimizer):

@@ -15,7 +15,7 @@ from pydantic_core import PydanticUndefined
 from isotune.spec.base import Meaning, SpecModel, literal
 from isotune.spec.dataset import DATASET_FORMATS, DEFAULT_FORMAT, DatasetSpec
 from isotune.spec.experiment import ExperimentSpec
-from isotune.spec.fields import Member, is_model, shorthand, split
+from isotune.spec.fields import Member, is_model, members, shorthand, split
 from isotune.spec.transforms import TRANSFORMS, TransformSpec
 
 INTRODUCTION = """\
@@ -30,8 +30,8 @@ in YAML 1.2, so `1e-3` is a number and `no` is text.
 
 Any field can be overridden: `isotune run spec.yaml --set optimizer.lr=0.01` or, from Python,
 `isotune.run("spec.yaml", overrides=["optimizer.lr=0.01"])`. `isotune schema` prints the JSON Schema
-for editors. Transforms and dataset formats of installed plugins belong to both, and to the output
-of `isotune schema --markdown`.
+for editors. Transforms, dataset formats and schedules of installed plugins belong to both, and to
+the output of `isotune schema --markdown`.
 """
 SHORT_FORMS = """\
 An item of a pipeline is a transform's name, its name with its main option, or its name with
@@ -53,7 +53,7 @@ def reference() -> str:
     """Returns the reference of all fields, as Markdown."""
     sections = [INTRODUCTION, "## Fields\n", _table(ExperimentSpec, "")]
     for name, field in ExperimentSpec.model_fields.items():
-        models = [kind for kind, _ in split(field.annotation) if is_model(kind)]
+        models = [kind for kind, _ in members(field) if is_model(kind)]
         if models:
             sections += [f"## {name}\n", *_part(name, models)]
     return "\n".join(sections).rstrip() + "\n"
@@ -70,7 +70,7 @@ def _part(name: str, models: list[type[SpecModel]]) -> Iterator[str]:
         yield _table(model, name, skip=("name",) if len(models) > 1 else ())
     nested: dict[str, type[SpecModel]] = {}
     for field, info in [pair for model in models for pair in model.model_fields.items()]:
-        nested.update((field, kind) for kind, _ in split(info.annotation) if is_model(kind))
+        nested.update((field, kind) for kind, _ in members(info) if is_model(kind))
     for field, model in nested.items():
         yield f"### {name}.{field}\n"
         yield _summary(model)
@@ -118,12 +118,12 @@ def _table(model: type[SpecModel], path: str, skip: tuple[str, ...] = ()) -> str
 
 
 def _field_value(name: str, field: FieldInfo, path: str) -> str:
-    inner = [kind for kind, _ in split(field.annotation) if is_model(kind)]
+    inner = [kind for kind, _ in members(field) if is_model(kind)]
     if inner:
         place = f"{path}.{name}" if path else name
         null = " or null" if type(None) in get_args(field.annotation) else ""
         return f"see [{place}](#{place.replace('.', '')}){null}"
-    return _value(list(split(field.annotation, tuple(field.metadata))))
+    return _value(list(members(field)))
 
 
 def _value(members: list[Member]) -> str:

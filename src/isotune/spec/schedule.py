@@ -1,18 +1,91 @@
-"""The learning-rate schedule of a spec: a pure function of the step, so that runs resume."""
+"""The schedule of a spec. What each kind is: :mod:`isotune.spec.schedules`, and plugins."""
 
 from __future__ import annotations
 
-import math
 from abc import abstractmethod
-from bisect import bisect_right
-from typing import Annotated, Literal, Union
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, NamedTuple, Protocol
 
-from pydantic import Field
+from pydantic import Field, SerializeAsAny
 
-from isotune.spec.base import AsTuple, Shorthand, SpecModel
+from isotune.spec.base import KindOf, Shorthand, SpecModel, model_registry
+from isotune.spec.metrics import Monitor
+from isotune.spec.optimizer import OptimizerSpec
 from isotune.spec.values import Positive
 
 Gamma = Annotated[float, Field(gt=0, le=1)]
+"""Factor of the learning rate from one level to the next."""
+
+
+class EndedEpoch(Protocol):
+    """An epoch that has ended: an :class:`isotune.interfaces.metrics.EpochMetrics`."""
+
+    def value(self, name: str) -> float:
+        """Returns a metric; NaN if the epoch does not have it."""
+
+
+@dataclass(frozen=True)
+class Moment:
+    """What a schedule knows before a training step.
+
+    Attributes:
+        lr: The optimizer's learning rate.
+        step: Number of the step, from 0 over the whole run.
+        steps_per_epoch: Number of training steps per epoch.
+        epochs: Number of epochs of the whole run.
+        history: Metrics of the epochs that have ended, from the first on.
+    """
+
+    lr: float
+    step: int
+    steps_per_epoch: int
+    epochs: int
+    history: Sequence[EndedEpoch] = ()
+
+    @property
+    def epoch(self) -> int:
+        """Number of epochs that are complete."""
+        return self.step // self.steps_per_epoch
+
+
+class Rates(NamedTuple):
+    """What a schedule decides for one update.
+
+    Attributes:
+        learning_rate: The learning rate.
+        momentum: The momentum; of Adam, beta1. None for the optimizer's own.
+    """
+
+    learning_rate: float
+    momentum: float | None = None
+
+
+class ScheduleSpec(SpecModel):
+    """A schedule. Each kind is a subclass with a field ``name: Literal["..."]``.
+
+    It is a pure function of the step and of the history, so that a run resumes anywhere.
+    """
+
+    @abstractmethod
+    def rates(self, moment: Moment) -> Rates:
+        """Returns learning rate and momentum of a training step."""
+
+    def length(self, epochs: int) -> int:
+        """Returns the number of epochs from begin to end of the schedule, in a run of `epochs`."""
+        return epochs
+
+    def monitored(self) -> Monitor | None:
+        """Returns the metric in its field ``monitor``; None if it looks at no metric."""
+        return None
+
+    def check_optimizer(self, optimizer: OptimizerSpec) -> None:
+        """Checks that the optimizer has what the schedule changes.
+
+        Raises:
+            ValueError: It does not have it.
+        """
+        return
 
 
 class Warmup(SpecModel):
@@ -27,8 +100,8 @@ class Warmup(SpecModel):
     start: Annotated[float, Field(ge=0, lt=1)] = 0.1
 
 
-class _Schedule(SpecModel):
-    """A schedule.
+class MultipliedSchedule(ScheduleSpec):
+    """A schedule that multiplies the optimizer's learning rate, after a warm-up.
 
     Attributes:
         warmup: Linear warm-up before it; null for none.
@@ -37,107 +110,28 @@ class _Schedule(SpecModel):
     warmup: Warmup | None = None
 
     @abstractmethod
-    def factor(self, epoch: int, progress: float) -> float:
-        """Returns the factor of the learning rate, without warm-up.
+    def multiplier(self, moment: Moment) -> float:
+        """Returns the factor of the learning rate, without warm-up."""
 
-        Args:
-            epoch: Number of epochs that are complete.
-            progress: Share of the schedule's steps that are done, warm-up left out, in [0, 1].
-        """
+    def progress(self, moment: Moment) -> float:
+        """Returns the share of the schedule's steps that are done, without warm-up, in [0, 1]."""
+        warmup = self._warmup_steps(moment)
+        steps = self.length(moment.epochs) * moment.steps_per_epoch
+        return min(max((moment.step - warmup) / max(steps - warmup, 1), 0.0), 1.0)
 
-    def length(self, epochs: int) -> int:
-        """Returns the number of epochs from no progress to all of it, in a run of `epochs`."""
-        return epochs
+    def rates(self, moment: Moment) -> Rates:
+        """Returns the learning rate, and None for the momentum."""
+        lr, warmup = moment.lr, self._warmup_steps(moment)
+        if self.warmup and moment.step < warmup:
+            lr *= self.warmup.start + (1 - self.warmup.start) * moment.step / warmup
+        return Rates(lr * self.multiplier(moment))
 
-    def learning_rate(self, base: float, step: int, steps_per_epoch: int, epochs: int) -> float:
-        """Returns the learning rate of one training step.
-
-        Args:
-            base: The optimizer's learning rate.
-            step: Number of the step, from 0 over the whole run.
-            steps_per_epoch: Number of training steps per epoch.
-            epochs: Number of epochs of the whole run.
-        """
-        epochs = self.length(epochs)
-        warmup = self.warmup.epochs * steps_per_epoch if self.warmup else 0.0
-        if self.warmup and step < warmup:
-            base *= self.warmup.start + (1 - self.warmup.start) * step / warmup
-        done = (step - warmup) / max(epochs * steps_per_epoch - warmup, 1)
-        return base * self.factor(step // steps_per_epoch, min(max(done, 0.0), 1.0))
+    def _warmup_steps(self, moment: Moment) -> float:
+        return self.warmup.epochs * moment.steps_per_epoch if self.warmup else 0.0
 
 
-class ConstantSchedule(_Schedule):
-    """The same learning rate throughout."""
+SCHEDULES = model_registry("schedule", ScheduleSpec, "name")  # type: ignore[type-abstract]
+"""All schedules."""
 
-    name: Literal["constant"] = "constant"
-
-    def factor(self, epoch: int, progress: float) -> float:
-        """Returns 1."""
-        return 1.0
-
-
-class StepSchedule(_Schedule):
-    """Multiplies the learning rate by `gamma` after every `every` epochs.
-
-    Attributes:
-        every: Number of epochs from one change to the next.
-        gamma: Factor.
-    """
-
-    name: Literal["step"]
-    every: Annotated[int, Field(ge=1)]
-    gamma: Gamma = 0.1
-
-    def factor(self, epoch: int, progress: float) -> float:
-        """Returns ``gamma ** (epoch // every)``: PyTorch's ``StepLR``, stepped once an epoch."""
-        return float(self.gamma ** (epoch // self.every))
-
-
-class MultiStepSchedule(_Schedule):
-    """Multiplies the learning rate by `gamma` after each epoch of `milestones`.
-
-    Attributes:
-        milestones: Numbers of epochs, counted from 1.
-        gamma: Factor.
-    """
-
-    name: Literal["multi_step"]
-    milestones: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1), AsTuple]
-    gamma: Gamma = 0.1
-
-    def factor(self, epoch: int, progress: float) -> float:
-        """Returns `gamma` to the power of the milestones passed: PyTorch's ``MultiStepLR``."""
-        return float(self.gamma ** bisect_right(sorted(self.milestones), epoch))
-
-
-class CosineSchedule(_Schedule):
-    """Half a cosine from the learning rate to `final` times it, step by step.
-
-    Attributes:
-        epochs: Length in epochs, warm-up included; null takes the run's. In epochs after it, the
-            learning rate stays as it is at its end.
-        final: Factor of the learning rate at the end.
-    """
-
-    name: Literal["cosine"]
-    epochs: Annotated[int, Field(ge=1)] | None = None
-    final: Annotated[float, Field(ge=0, le=1)] = 0.0
-
-    def factor(self, epoch: int, progress: float) -> float:
-        """Returns ``final + (1 - final) * (1 + cos(pi * progress)) / 2``.
-
-        Loshchilov and Hutter, "SGDR", 2017, without restarts.
-        """
-        wave = (1 + math.cos(math.pi * progress)) / 2
-        return self.final + (1 - self.final) * wave
-
-    def length(self, epochs: int) -> int:
-        """Returns the number of epochs of the half wave."""
-        return self.epochs or epochs
-
-
-ScheduleSpec = Annotated[
-    Union[ConstantSchedule, StepSchedule, MultiStepSchedule, CosineSchedule],
-    Field(discriminator="name"),
-    Shorthand("name"),
-]
+AnySchedule = Annotated[SerializeAsAny[ScheduleSpec], KindOf(SCHEDULES, "name"), Shorthand("name")]
+"""A schedule of the kind that its ``name`` says; its name alone is enough without options."""

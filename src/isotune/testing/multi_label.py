@@ -21,16 +21,12 @@ from isotune.training.micro_batches import micro_batches
 CLASSES = 3
 WEIGHTS = np.array([0.5, 3.0, 1.25], np.float32)
 PLANS = {
-    "plain": TrainingPlan(SGDSpec(momentum=0.9), loss="binary_cross_entropy", multi_label=True),
+    "plain": TrainingPlan(SGDSpec(momentum=0.9), loss="binary_cross_entropy"),
     "smoothed": TrainingPlan(
-        AdamSpec(name="adam"), loss="binary_cross_entropy", label_smoothing=0.2, multi_label=True
+        AdamSpec(name="adam"), loss="binary_cross_entropy", label_smoothing=0.2
     ),
     "weighted": TrainingPlan(
-        SGDSpec(),
-        loss="binary_cross_entropy",
-        label_smoothing=0.1,
-        class_weights=WEIGHTS,
-        multi_label=True,
+        SGDSpec(), loss="binary_cross_entropy", label_smoothing=0.1, class_weights=WEIGHTS
     ),
 }
 SIZES = [4, 4, 3, 4]
@@ -72,7 +68,7 @@ class MultiLabel(Contract):
         assert_same_steps(learner, reference, data, [0.05, 0.04, 0.03, 0.02])
         (output,) = learner.train(data[:1], [0.0], len(data))
         sums = binary_cross_entropy(
-            output.logits, data[0].labels, plan.label_smoothing, plan.class_weights, True
+            output.logits, data[0].labels, plan.label_smoothing, plan.class_weights
         )
         assert_close(output.loss, sums[0] / sums[1])
 
@@ -93,7 +89,7 @@ class MultiLabel(Contract):
         plan, data = PLANS["weighted"], data_of("accumulated")
         every = len(data)
         learner = subject.learner(replace(plan, accumulate=every))
-        parts = micro_batches([each.labels for each in data], every, plan)
+        parts = micro_batches([each.labels for each in data], every, plan.class_weights)
         fed = learner.backend.dataset.feed(data, NORMALIZATION)
         for step, (each, part) in enumerate(zip(fed, parts, strict=True)):
             learner.trainer.train_step(

@@ -16,6 +16,7 @@ from isotune.interfaces.freezing import FreezePlan
 from isotune.interfaces.metrics import EpochMetrics
 from isotune.interfaces.trainer import Outputs, StepPlan, TrainingPlan
 from isotune.spec.experiment import ExperimentSpec
+from isotune.spec.schedule import Moment
 from isotune.training.accumulator import EpochAccumulator
 from isotune.training.checkpoint_schedule import CheckpointSchedule
 from isotune.training.evaluation import FETCH_EVERY, LabelBatches
@@ -149,8 +150,8 @@ class TrainingLoop:
         for number, batch in enumerate(batches, accumulator.steps):
             micro_batch, step = schedule[number], begin + number
             first_step = begin + micro_batch.update_start
-            rate = accumulator.learning_rate = self._learning_rate(first_step)
-            plan = StepPlan(step, rate, micro_batch.loss_scale, micro_batch.apply_update)
+            plan = self._step_plan(step, first_step, micro_batch)
+            accumulator.learning_rate = plan.learning_rate
             pending.append(strategy.trainer.train_step(batch, plan))
             loss = accumulator.last_loss
             event = StepEnded(accumulator.epoch, number + 1, loss, self.stop)
@@ -183,7 +184,7 @@ class TrainingLoop:
         """Waits for the outputs of steps that began at `mark`, and adds them up."""
         fetched = self.learner.strategy.trainer.fetch(pending)
         check_losses(self.learner, fetched, accumulator)
-        accumulator.add(fetched, labels, self.plan)
+        accumulator.add(fetched, labels, self.plan.loss, self.plan.class_weights)
         elapsed = time.perf_counter() - mark
         if math.isnan(self.first_step_seconds):
             self.first_step_seconds = elapsed
@@ -226,12 +227,21 @@ class TrainingLoop:
             )
         raise StoppedError(f"stopped by {self.stop.reason} {where}; everything is saved.")
 
-    def _learning_rate(self, step: int) -> float:
+    def _step_plan(self, step: int, first: int, micro_batch: MicroBatch) -> StepPlan:
+        """Returns the plan of a step, whose update began with step `first` of the run."""
         base, epochs = self.spec.optimizer.lr, self.spec.epochs
-        return self.spec.schedule.learning_rate(base, step, len(self.train), epochs)
+        moment = Moment(base, first, len(self.train), epochs, self.history)
+        rates = self.spec.schedule.rates(moment)
+        return StepPlan(
+            step,
+            rates.learning_rate,
+            micro_batch.loss_scale,
+            micro_batch.apply_update,
+            rates.momentum,
+        )
 
     def _micro_batches(self, epoch: int) -> list[MicroBatch]:
         if self.spec.accumulate == 1:
             return [MicroBatch(number) for number in range(len(self.train))]
         labels = self.train.labels(epoch)
-        return micro_batches(labels, self.spec.accumulate, self.plan)
+        return micro_batches(labels, self.spec.accumulate, self.plan.class_weights)

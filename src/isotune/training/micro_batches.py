@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from typing_extensions import assert_never
+from numpy.typing import NDArray
 
 from isotune.interfaces.dataset import Labels
-from isotune.interfaces.trainer import TrainingPlan
 
 
 @dataclass(frozen=True)
@@ -27,7 +26,9 @@ class MicroBatch:
     apply_update: bool = True
 
 
-def micro_batches(labels: Sequence[Labels], every: int, plan: TrainingPlan) -> list[MicroBatch]:
+def micro_batches(
+    labels: Sequence[Labels], every: int, class_weights: NDArray[np.float32] | None
+) -> list[MicroBatch]:
     """Returns the micro-batches of an epoch; its last update may have fewer of them.
 
     Means are weighted: a batch counts by its samples or, with class weights, by the sum of
@@ -37,37 +38,27 @@ def micro_batches(labels: Sequence[Labels], every: int, plan: TrainingPlan) -> l
     Args:
         labels: Labels of each batch.
         every: Number of batches per update.
-        plan: Describes the loss.
+        class_weights: float32, shape (classes,), or None.
     """
     result = []
     for start in range(0, len(labels), every):
         update = labels[start : start + every]
-        weights = np.array([batch_weight(batch, plan) for batch in update])
+        weights = np.array([batch_weight(batch, class_weights) for batch in update])
         *scales, last = (weights / weights.sum()).tolist()
         result += [MicroBatch(start, scale, apply_update=False) for scale in scales]
         result.append(MicroBatch(start, last))
     return result
 
 
-def batch_weight(labels: Labels, plan: TrainingPlan) -> float:
+def batch_weight(labels: Labels, class_weights: NDArray[np.float32] | None) -> float:
     """Returns the denominator of a batch's mean loss: its images or the sum of their weights.
 
-    :mod:`isotune.spec.loss` defines it. Where an image may have several labels, class weights
-    weigh labels instead of images, and so they do in the cross entropy of images that were mixed.
+    Where an image may have several labels, class weights weigh labels instead of images.
 
     Args:
         labels: The batch's labels.
-        plan: Describes the loss.
+        class_weights: float32, shape (classes,), or None.
     """
-    weights = plan.class_weights
-    if weights is None or plan.multi_label:
+    if class_weights is None or labels.ndim == 2:
         return float(len(labels))
-    if labels.ndim == 1:
-        return float(weights[labels].sum(dtype=float))
-    match plan.loss:
-        case "cross_entropy":
-            return float(len(labels))
-        case "binary_cross_entropy":
-            return float((labels @ weights.astype(float)).sum())
-        case _:
-            assert_never(plan.loss)
+    return float(class_weights[labels].sum(dtype=float))

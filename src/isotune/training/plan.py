@@ -20,6 +20,7 @@ from isotune.metrics.metric import Scored
 from isotune.spec.experiment import ExperimentSpec
 from isotune.spec.loss import LossSpec
 from isotune.spec.metrics import ALWAYS
+from isotune.spec.schedule import Moment
 from isotune.training.evaluation import assess
 
 log = logging.getLogger(__name__)
@@ -56,15 +57,23 @@ def check_precision(spec: ExperimentSpec, backend: Backend) -> None:
         )
 
 
+IDLE = 1e-4
+"""Share of the optimizer's learning rate below which training hardly changes a parameter."""
+
+
 def mention_idle_epochs(spec: ExperimentSpec, steps_per_epoch: int) -> None:
-    """Logs a warning if the learning rate is 0 in whole epochs after the end of its schedule."""
-    last, length = spec.epochs - 1, spec.schedule.length(spec.epochs)
-    step = last * steps_per_epoch
-    if not spec.schedule.learning_rate(spec.optimizer.lr, step, steps_per_epoch, spec.epochs):
+    """Logs a warning if the learning rate is about 0 in whole epochs after a schedule's end."""
+    length, lr = spec.schedule.length(spec.epochs), spec.optimizer.lr
+    if length >= spec.epochs:
+        return
+    step = length * steps_per_epoch
+    rate = spec.schedule.rates(Moment(lr, step, steps_per_epoch, spec.epochs)).learning_rate
+    if rate < IDLE * lr:
         log.warning(
-            "schedule.epochs: is %d, after which the learning rate is 0: of the run's %d epochs,"
-            " those after epoch %d change no parameter.",
-            *(length, spec.epochs, length),
+            "schedule.epochs: is %d, after which the learning rate is %.3g: of the run's %d epochs,"
+            " those after epoch %d %s.",
+            *(length, rate, spec.epochs, length),
+            "hardly change any parameter" if rate else "change no parameter",
         )
 
 
@@ -76,16 +85,20 @@ def check_monitors(spec: ExperimentSpec, classes: Sequence[str], labels: Labels)
     Raises:
         SpecError: One has none, such as ROC AUC on images of one class.
     """
-    perfect = _perfect(spec, labels, len(classes))
-    fields = {"checkpoint": spec.checkpoint, "early_stopping": spec.early_stopping}
-    for field, values in fields.items():
-        if values is None or values.monitor.removeprefix("val_") in ALWAYS:
+    perfect, stopping = _perfect(spec, labels, len(classes)), spec.early_stopping
+    fields = {
+        "checkpoint": spec.checkpoint.monitor,
+        "early_stopping": None if stopping is None else stopping.monitor,
+        "schedule": spec.schedule.monitored(),
+    }
+    for field, monitor in fields.items():
+        if monitor is None or monitor.removeprefix("val_") in ALWAYS:
             continue
-        metric = METRICS[values.monitor.removeprefix("val_")]
+        metric = METRICS[monitor.removeprefix("val_")]
         if not math.isfinite(perfect.value(metric)):
             present = ", ".join(classes[label] for label in np.flatnonzero(perfect.have_images))
             raise SpecError(
-                f"{field}.monitor: {values.monitor} has no value on these validation images, which"
+                f"{field}.monitor: {monitor} has no value on these validation images, which"
                 f" are of {present or 'no class'} only."
             )
 
@@ -155,7 +168,6 @@ def plan_with(
         loss=spec.loss.name,
         label_smoothing=spec.loss.label_smoothing,
         class_weights=weights,
-        multi_label=spec.dataset.multi_label,
         seed=spec.seed,
         precision=spec.precision,
         compile=spec.compile,

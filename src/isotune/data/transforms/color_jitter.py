@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from isotune.data.transforms.colors import Enhance
 from isotune.randomness import below, uniform
 from isotune.spec.transform_options import HueJitter, Jitter
 from isotune.spec.transforms import TransformSpec
@@ -38,13 +37,15 @@ class ColorJitter:
 
     def apply(self, image: Image.Image) -> Image.Image:
         """Returns the image with changed colors."""
+        from PIL import ImageEnhance
+
         for step in self.order:
             if step == BRIGHTNESS and self.brightness is not None:
-                image = Enhance("Brightness", self.brightness).apply(image)
+                image = ImageEnhance.Brightness(image).enhance(self.brightness)
             elif step == CONTRAST and self.contrast is not None:
-                image = Enhance("Contrast", self.contrast).apply(image)
+                image = ImageEnhance.Contrast(image).enhance(self.contrast)
             elif step == SATURATION and self.saturation is not None:
-                image = Enhance("Color", self.saturation).apply(image)
+                image = ImageEnhance.Color(image).enhance(self.saturation)
             elif step == HUE and self.hue is not None:
                 image = shift_hue(image, self.hue)
         return image

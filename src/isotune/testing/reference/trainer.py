@@ -50,10 +50,11 @@ class ReferenceTrainer:
         """Makes an update; returns logits and loss from before it."""
         at = Pass(self.state, True, self.frozen, self.plan.seed, step)
         logits = forward(self.net, normalized(batch.images, self.normalization), at)
-        loss, gradient = self._loss(logits, batch)
+        smoothing, weights = self.plan.label_smoothing, self.plan.class_weights
+        loss, gradient = LOSSES[self.plan.loss](logits, batch.labels, smoothing, weights)
         if scale := self.plan.auxiliary_loss(self.state.keys() - self.frozen.frozen):
             for path, scores in at.auxiliary.items():
-                other, slope = self._loss(scores, batch)
+                other, slope = LOSSES[self.plan.loss](scores, batch.labels, smoothing, weights)
                 loss, at.auxiliary_gradients[path] = loss + scale * other, scale * slope
         backward(self.net, gradient, at)
         for name in sorted(at.gradients.keys() - self.frozen.frozen):
@@ -67,12 +68,6 @@ class ReferenceTrainer:
                 momentum,
             )
         return logits, loss
-
-    def _loss(self, logits: Array, batch: Batch) -> tuple[float, Array]:
-        plan = self.plan
-        return LOSSES[plan.loss](
-            logits, batch.labels, plan.label_smoothing, plan.class_weights, plan.multi_label
-        )
 
     def eval_step(self, batch: Batch) -> Array:
         """Returns the logits in evaluation mode."""

@@ -1,0 +1,1 @@
+"""The schedules: one module each, which :data:`isotune.spec.schedule.SCHEDULES` finds."""

@@ -1,0 +1,78 @@
+"""A learning rate that falls when a metric has stopped improving."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from isotune.spec.metrics import Monitor
+from isotune.spec.schedule import EndedEpoch, Moment, MultipliedSchedule
+from isotune.spec.values import NotNegative
+
+
+class ReduceOnPlateauSchedule(MultipliedSchedule):
+    """PyTorch's ``ReduceLROnPlateau``: multiplies the learning rate by `factor` on a plateau.
+
+    Epochs in which the metric has no finite value, such as those without an evaluation, do not
+    count.
+
+    Attributes:
+        monitor: The metric.
+        factor: Factor of the learning rate.
+        patience: Number of evaluated epochs without improvement in a row that change nothing; the
+            next one lowers the learning rate. (Keras counts that one, too.)
+        threshold: Smallest change that counts as an improvement.
+        threshold_mode: Whether `threshold` is a share of the best value, or in units of the metric.
+        cooldown: Number of evaluated epochs after a reduction before `patience` counts again.
+        min_lr: Lower bound of the learning rate.
+        eps: A reduction by less than this is left out.
+    """
+
+    name: Literal["reduce_on_plateau"]
+    monitor: Monitor = "val_loss"
+    factor: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    patience: Annotated[int, Field(ge=0)] = 10
+    threshold: NotNegative = 1e-4
+    threshold_mode: Literal["rel", "abs"] = "rel"
+    cooldown: Annotated[int, Field(ge=0)] = 0
+    min_lr: NotNegative = 0.0
+    eps: NotNegative = 1e-8
+
+    def monitored(self) -> Monitor:
+        """Returns `monitor`."""
+        return self.monitor
+
+    def multiplier(self, moment: Moment) -> float:
+        """Returns what the reductions after the epochs of the history amount to."""
+        return self._reduced(moment.lr, moment.history) / moment.lr
+
+    def _reduced(self, lr: float, history: Sequence[EndedEpoch]) -> float:
+        improves = self._improvement()
+        best: float | None = None
+        bad, cooling = 0, 0
+        for value in filter(math.isfinite, (epoch.value(self.monitor) for epoch in history)):
+            if best is None or improves(value, best):
+                best, bad = value, 0
+            else:
+                bad += 1
+            if cooling:
+                cooling, bad = cooling - 1, 0
+            if bad > self.patience:
+                reduced = max(lr * self.factor, self.min_lr)
+                lr = reduced if lr - reduced > self.eps else lr
+                bad, cooling = 0, self.cooldown
+        return lr
+
+    def _improvement(self) -> Callable[[float, float], bool]:
+        """Returns the function that says whether a value improves on the best before it."""
+        from isotune.metrics import METRICS  # here, as it takes NumPy, which most specs do not
+
+        higher = METRICS[self.monitor.removeprefix("val_")].higher_is_better
+        change = self.threshold if higher else -self.threshold
+        share, shift = (1 + change, 0.0) if self.threshold_mode == "rel" else (1.0, change)
+        if higher:
+            return lambda value, best: value > best * share + shift
+        return lambda value, best: value < best * share + shift
