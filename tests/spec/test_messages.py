@@ -228,8 +228,22 @@ LOADING = {
         "{center_crop: 8}",
         "random_vertical_flip",
         "ants.yaml:6: transforms.val is [{'resize': 10}, 'random_vertical_flip'], but "
-        "should end in images of one size: add center_crop, random_crop, "
+        "should end in images of one size: add center_crop, letterbox, random_crop, "
         "random_resized_crop or resize: {size: [height, width]}.",
+    ),
+    "a size that only some images have": (
+        "{center_crop: 8}",
+        "{letterbox: 8}, {random_apply: [{pad: 1}]}",
+        "ants.yaml:6: transforms.val is [{'resize': 10}, {'letterbox': 8}, {'random_apply': "
+        "[{...}]}], but should end in images of one size, and random_apply at val.2 makes "
+        "their sizes differ: add center_crop, letterbox, random_crop, random_resized_crop or "
+        "resize: {size: [height, width]}.",
+    ),
+    "in a nested transform": (
+        "{center_crop: 8}",
+        "{center_crop: 8}, {random_apply: [grayscale, {gaussian_blur: {kernel_size: 4}}]}",
+        "ants.yaml:6: transforms.val.2.random_apply.1.gaussian_blur.kernel_size is 4, but "
+        "should be an odd number of pixels, or [across, down].",
     ),
     "not a folder's name": (
         "name: ants",

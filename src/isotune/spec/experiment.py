@@ -24,7 +24,7 @@ from isotune.spec.metrics import (
 from isotune.spec.optimizer import OptimizerSpec
 from isotune.spec.schedule import AnySchedule, ScheduleSpec
 from isotune.spec.schedules.constant import ConstantSchedule
-from isotune.spec.transforms import Pipeline, output_size
+from isotune.spec.transforms import Pipeline, last_of_unknown_size, output_size
 from isotune.spec.values import NormalizationSpec, Precision, Sampler
 
 
@@ -43,10 +43,15 @@ class TransformsSpec(SpecModel):
 
     @field_validator("train", "val")
     @classmethod
-    def _fixed_size(cls, pipeline: Any) -> Any:
+    def _fixed_size(cls, pipeline: Any, info: ValidationInfo) -> Any:
         if pipeline is not None and output_size(pipeline) is None:
+            lost = last_of_unknown_size(pipeline)
+            why = ""
+            if lost is not None:
+                name = getattr(pipeline[lost], "name", "a transform")
+                why = f", and {name} at {info.field_name}.{lost} makes their sizes differ"
             raise ValueError(
-                "should end in images of one size: add center_crop, random_crop,"
+                f"should end in images of one size{why}: add center_crop, letterbox, random_crop,"
                 " random_resized_crop or resize: {size: [height, width]}"
             )
         return pipeline

@@ -42,6 +42,7 @@ transforms:
   train:
     - random_resized_crop: {size: 224, scale: [0.5, 1]}
     - random_horizontal_flip
+    - random_apply: {transforms: [{gaussian_blur: 9}, random_grayscale], p: 0.3}
   val: [{resize: 256}, {center_crop: 224}]
 ```
 """

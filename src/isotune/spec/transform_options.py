@@ -29,14 +29,30 @@ def _ascending(pair: tuple[float, float]) -> tuple[float, float]:
     return pair
 
 
+def _odd(number: int) -> int:
+    if number % 2 == 0:
+        raise ValueError("is even")
+    return number
+
+
+def _two_ascending(four: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
+    _ascending(four[:2])
+    _ascending(four[2:])
+    return four
+
+
 _Pixels = Annotated[int, Field(gt=0)]
+_OddPixels = Annotated[int, Field(gt=0), AfterValidator(_odd)]
 _Border = Annotated[int, Field(ge=0)]
 _Level = Annotated[int, Field(ge=0, le=255)]
 _Share = Annotated[float, Field(gt=0, le=1)]
+_ShareOrNone = Annotated[float, Field(ge=0, le=1)]
 _Hue = Annotated[float, Field(ge=-0.5, le=0.5)]
 _NotNegatives = Annotated[tuple[NotNegative, NotNegative], AfterValidator(_ascending)]
 _Hues = Annotated[tuple[_Hue, _Hue], AfterValidator(_ascending)]
 _Finites = Annotated[tuple[Finite, Finite], AfterValidator(_ascending)]
+_FourFinites = Annotated[tuple[Finite, Finite, Finite, Finite], AfterValidator(_two_ascending)]
+_Positives = Annotated[tuple[Positive, Positive], AfterValidator(_ascending)]
 
 Size = Annotated[
     Union[_Pixels, tuple[_Pixels, _Pixels]],
@@ -56,14 +72,34 @@ Areas = Annotated[
     AfterValidator(_ascending),
     Meaning("[smallest, largest], shares of the image's area above 0 and up to 1"),
 ]
-Ratios = Annotated[
-    tuple[Positive, Positive],
-    AfterValidator(_ascending),
-    Meaning("[smallest, largest] width over height, above 0"),
-]
+Ratios = Annotated[_Positives, Meaning("[smallest, largest] ratio, above 0")]
 Degrees = Annotated[
     Union[NotNegative, _Finites],
     Meaning("a number of degrees not below 0, or [smallest, largest]"),
+]
+Share = Annotated[float, Field(ge=0, le=1), Meaning("a share from 0 to 1")]
+Translation = Annotated[
+    Union[_ShareOrNone, tuple[_ShareOrNone, _ShareOrNone]],
+    Meaning("a share from 0 to 1, or [of the width, of the height]"),
+]
+Factors = Annotated[_Positives, Meaning("[smallest, largest] factor above 0")]
+Shear = Annotated[
+    Union[NotNegative, _Finites, _FourFinites],
+    Meaning(
+        "a number of degrees not below 0, [smallest, largest] along the x axis, or these two of the"
+        " x axis and two of the y axis"
+    ),
+]
+KernelSize = Annotated[
+    Union[_OddPixels, tuple[_OddPixels, _OddPixels]],
+    Meaning("an odd number of pixels, or [across, down]"),
+]
+Sigma = Annotated[
+    Union[Positive, _Positives], Meaning("a number of pixels above 0, or [smallest, largest]")
+]
+Erased = Annotated[
+    Union[_Level, tuple[_Level, _Level, _Level], Literal["random"]],
+    Meaning("a level from 0 to 255, [red, green, blue] or random"),
 ]
 Jitter = Annotated[
     Union[NotNegative, _NotNegatives],
@@ -75,11 +111,16 @@ HueJitter = Annotated[
 ]
 MaxSize = Annotated[Union[_Pixels, None], Meaning("a whole number of pixels above 0")]
 _Filter = Literal["nearest", "bilinear", "bicubic", "lanczos"]
-_RotationFilter = Literal["nearest", "bilinear", "bicubic"]
+_WarpFilter = Literal["nearest", "bilinear", "bicubic"]
 _Mode = Literal["constant", "edge", "reflect", "symmetric"]
 Interpolation = Annotated[_Filter, _one_of(_Filter)]
-RotationInterpolation = Annotated[_RotationFilter, _one_of(_RotationFilter)]
+WarpInterpolation = Annotated[_WarpFilter, _one_of(_WarpFilter)]
 PaddingMode = Annotated[_Mode, _one_of(_Mode)]
+
+
+def between(option: float | tuple[float, float]) -> tuple[float, float]:
+    """Returns the bounds that an option stands for; one number stands for [-number, number]."""
+    return option if isinstance(option, tuple) else (-option, option)
 
 
 def rgb(fill: int | tuple[int, int, int]) -> tuple[int, int, int]:

@@ -7,12 +7,13 @@ main option (``resize: 256``) or a name with several (``resize: {size: 256, max_
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Protocol
 
-from pydantic import BeforeValidator, GetJsonSchemaHandler, SerializeAsAny, TypeAdapter
+from pydantic import BeforeValidator, Field, GetJsonSchemaHandler, SerializeAsAny, TypeAdapter
 from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import CoreSchema
+from pydantic_core import CoreSchema, core_schema
 
 from isotune.spec.base import Shorthand, SpecModel, model_registry, schema_reference
 
@@ -42,6 +43,11 @@ class TransformSpec(SpecModel):
     main: ClassVar[str | None] = None
     bare: ClassVar[bool] = False
     random: ClassVar[bool] = True
+
+    @property
+    def inner(self) -> tuple[TransformSpec, ...]:
+        """The transforms that this one applies, if it is around others."""
+        return ()
 
     @abstractmethod
     def draw(self, rng: np.random.Generator, size: tuple[int, int]) -> Operation:
@@ -98,6 +104,11 @@ def _load(item: Any) -> TransformSpec:
     return loaded[name]
 
 
+_ITEM = f"{__name__}.Transform:0"
+_defining: ContextVar[bool] = ContextVar("_defining", default=False)
+"""Whether the JSON Schema of an item is being made: a kind around others refers to it."""
+
+
 class _ShortForms(Shorthand):
     """Annotation: a transform, by its name and in any of its forms."""
 
@@ -108,23 +119,37 @@ class _ShortForms(Shorthand):
     def __get_pydantic_json_schema__(
         self, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
-        mappings, full = {}, []
-        for name, kind in TRANSFORMS.items():
-            reference = schema_reference(kind, handler)
-            fields = handler.resolve_ref_schema(reference)["properties"]
-            main = [fields[kind.main]] if kind.main is not None else []
-            null = [{"type": "null"}] if kind.bare else []
-            mappings[name] = {"anyOf": [*main, *null, reference]}
-            full.append({"allOf": [reference], "required": ["name"]})
-        bare = [name for name, kind in TRANSFORMS.items() if kind.bare]
-        single = {
-            "type": "object",
-            "properties": mappings,
-            "additionalProperties": False,
-            "minProperties": 1,
-            "maxProperties": 1,
-        }
-        return {"anyOf": [{"enum": bare}, single, *full]}
+        reference = core_schema.definition_reference_schema(_ITEM)
+        if _defining.get():
+            return handler(reference)
+        token = _defining.set(True)
+        try:
+            metadata = {"pydantic_js_updates": _any_form(handler)}
+        finally:
+            _defining.reset(token)
+        item = core_schema.any_schema(ref=_ITEM, metadata=metadata)
+        return handler(core_schema.definitions_schema(reference, [item]))
+
+
+def _any_form(handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+    """Returns the JSON Schema of an item of a pipeline."""
+    mappings, full = {}, []
+    for name, kind in TRANSFORMS.items():
+        reference = schema_reference(kind, handler)
+        fields = handler.resolve_ref_schema(reference)["properties"]
+        main = [fields[kind.main]] if kind.main is not None else []
+        null = [{"type": "null"}] if kind.bare else []
+        mappings[name] = {"anyOf": [*main, *null, reference]}
+        full.append({"allOf": [reference], "required": ["name"]})
+    bare = [name for name, kind in TRANSFORMS.items() if kind.bare]
+    single = {
+        "type": "object",
+        "properties": mappings,
+        "additionalProperties": False,
+        "minProperties": 1,
+        "maxProperties": 1,
+    }
+    return {"anyOf": [{"enum": bare}, single, *full]}
 
 
 def _as_pipeline(value: Any) -> Any:
@@ -138,9 +163,36 @@ Pipeline = Annotated[tuple[Transform, ...], BeforeValidator(_as_pipeline)]
 """A list of transforms, applied in order; the short forms of YAML are accepted."""
 
 
-def output_size(pipeline: tuple[TransformSpec, ...]) -> tuple[int, int] | None:
-    """Returns the (height, width) in which every image ends, or None if it depends on the image."""
-    size = None
+NotEmpty = Annotated[Pipeline, Field(min_length=1)]
+"""A pipeline of at least one transform."""
+
+
+def output_size(
+    pipeline: tuple[TransformSpec, ...], size: tuple[int, int] | None = None
+) -> tuple[int, int] | None:
+    """Returns the (height, width) in which every image ends, or None if it depends on the image.
+
+    Args:
+        pipeline: The transforms, in order.
+        size: (height, width) before them, or None if it depends on the image.
+    """
     for transform in pipeline:
         size = transform.output(size)
     return size
+
+
+def last_of_unknown_size(pipeline: tuple[TransformSpec, ...]) -> int | None:
+    """Returns the position of the last transform after which a known size depends on the image."""
+    size, position = None, None
+    for index, transform in enumerate(pipeline):
+        before, size = size, transform.output(size)
+        if before is not None and size is None:
+            position = index
+    return position
+
+
+def flattened(pipeline: Iterable[TransformSpec]) -> Iterator[TransformSpec]:
+    """Yields all transforms of a pipeline, each followed by those that it is around."""
+    for transform in pipeline:
+        yield transform
+        yield from flattened(transform.inner)

@@ -2,50 +2,30 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from augmenting import (
+    FILLS,
+    FILTERS,
+    LENGTHS,
+    MODES,
+    PADDINGS,
+    SIZES,
+    WARP_FILTERS,
+    assert_same,
+    generator,
+    images,
+    listed,
+    torchvision,
+)
 from isotune.data.transforms.crop import CenterCropSpec
 from isotune.data.transforms.flip import RandomHorizontalFlipSpec, RandomVerticalFlipSpec
 from isotune.data.transforms.random_crop import RandomCropSpec
 from isotune.data.transforms.random_resized_crop import RandomResizedCropSpec, middle_window
 from isotune.data.transforms.resize import ResizeSpec
 from isotune.data.transforms.rotation import RotationSpec
-from isotune.randomness import Purpose, stream
-
-FILTERS = st.sampled_from(["nearest", "bilinear", "bicubic", "lanczos"])
-LENGTHS = st.integers(1, 48)
-SIZES = st.one_of(LENGTHS, st.tuples(LENGTHS, LENGTHS))
-FILLS = st.one_of(st.integers(0, 255), st.tuples(*[st.integers(0, 255)] * 3))
-
-
-@st.composite
-def images(draw_value: Any) -> Image.Image:
-    width, height = draw_value(LENGTHS), draw_value(LENGTHS)
-    rng = np.random.default_rng(draw_value(st.integers(0, 2**32 - 1)))
-    return Image.fromarray(rng.integers(0, 256, (height, width, 3), dtype=np.uint8))
-
-
-def generator(seed: int) -> np.random.Generator:
-    return stream(seed, Purpose.AUGMENTATION, 0, 0)
-
-
-def torchvision() -> tuple[Any, Any, Any]:
-    transforms = pytest.importorskip("torchvision.transforms")
-    return transforms, transforms.functional, transforms.InterpolationMode
-
-
-def assert_same(ours: Image.Image, theirs: Image.Image) -> None:
-    assert ours.size == theirs.size
-    assert ours.mode == theirs.mode == "RGB"
-    assert ours.tobytes() == theirs.tobytes()
-
-
-def listed(size: Any) -> Any:
-    return list(size) if isinstance(size, tuple) else size
 
 
 @given(images(), SIZES, FILTERS, st.none() | st.integers(1, 60))
@@ -81,17 +61,11 @@ def test_random_resized_crop_is_torchvisions(
     assert_same(operation.apply(image), theirs)
 
 
-BORDERS = st.integers(0, 9)
-PADDINGS = st.one_of(
-    BORDERS, st.tuples(BORDERS, BORDERS), st.tuples(BORDERS, BORDERS, BORDERS, BORDERS)
-)
-
-
 @given(
     images(),
     SIZES,
     PADDINGS,
-    st.sampled_from(["constant", "edge", "reflect", "symmetric"]),
+    MODES,
     st.just(0) | FILLS,
     st.integers(0, 2**63),
 )
@@ -129,7 +103,7 @@ def test_flips_are_torchvisions(image: Any, horizontal: bool, flipped: bool) -> 
 @given(
     images(),
     st.sampled_from([0, 90, 180, 270, 360]) | st.floats(0, 400),
-    st.sampled_from(["nearest", "bilinear", "bicubic"]),
+    WARP_FILTERS,
     st.booleans(),
     FILLS,
 )

@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from augmenting import DRAWS, assert_uniform, draws
 from isotune.data.transforms.color_jitter import ColorJitterSpec
 from isotune.data.transforms.flip import RandomHorizontalFlipSpec
 from isotune.data.transforms.pipeline import transform
@@ -17,22 +17,6 @@ from isotune.data.transforms.random_resized_crop import RandomResizedCropSpec
 from isotune.data.transforms.rotation import RotationSpec
 from isotune.errors import DatasetError
 from isotune.randomness import Purpose, stream
-from isotune.spec.transforms import TransformSpec
-
-DRAWS = 3000
-BIG = (3000, 3000)
-
-
-def draws(spec: TransformSpec, size: tuple[int, int] = BIG) -> list[Any]:
-    return [spec.draw(stream(7, Purpose.AUGMENTATION, 0, i), size) for i in range(DRAWS)]
-
-
-def assert_uniform(values: Iterable[float], low: float, high: float) -> None:
-    """Kolmogorov-Smirnov: for 3000 uniform values a distance of 0.04 has odds of 1 in 10,000."""
-    ranked = np.sort(np.array(list(values)))
-    assert low <= ranked[0] <= ranked[-1] <= high
-    expected = (ranked - low) / (high - low)
-    assert np.abs(expected - np.arange(len(ranked)) / len(ranked)).max() < 0.04
 
 
 def test_random_resized_crop_is_uniform_in_area_and_log_uniform_in_shape() -> None:

@@ -7,10 +7,18 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
+from isotune.data.transforms.affine import AffineSpec
 from isotune.data.transforms.color_jitter import ColorJitterSpec
 from isotune.data.transforms.crop import CenterCropSpec
 from isotune.data.transforms.flip import RandomHorizontalFlipSpec, RandomVerticalFlipSpec
+from isotune.data.transforms.gaussian_blur import GaussianBlurSpec
+from isotune.data.transforms.grayscale import GrayscaleSpec, RandomGrayscaleSpec
+from isotune.data.transforms.letterbox import LetterboxSpec
+from isotune.data.transforms.pad import PadSpec
+from isotune.data.transforms.perspective import PerspectiveSpec
+from isotune.data.transforms.random_apply import RandomApplySpec
 from isotune.data.transforms.random_crop import RandomCropSpec
+from isotune.data.transforms.random_erasing import RandomErasingSpec
 from isotune.data.transforms.random_resized_crop import RandomResizedCropSpec
 from isotune.data.transforms.resize import ResizeSpec
 from isotune.data.transforms.rotation import RotationSpec
@@ -54,12 +62,42 @@ GOOD: dict[str, Any] = {
         degrees=(-10.0, 20.0), expand=True
     ),
     "{name: center_crop, size: 3}": CenterCropSpec(size=3),
+    "letterbox: 640": LetterboxSpec(size=640),
+    "letterbox: {size: [4, 5], padding_mode: edge, scale_up: false}": LetterboxSpec(
+        size=(4, 5), padding_mode="edge", scale_up=False
+    ),
+    "pad: [1, 2]": PadSpec(padding=(1, 2)),
+    "affine: 5": AffineSpec(degrees=5.0),
+    "affine: {translate: 0.1, scale: [0.5, 2], shear: [-1, 1, 0, 2]}": AffineSpec(
+        translate=0.1, scale=(0.5, 2.0), shear=(-1.0, 1.0, 0.0, 2.0)
+    ),
+    "perspective: 0.3": PerspectiveSpec(distortion_scale=0.3),
+    "gaussian_blur: [3, 5]": GaussianBlurSpec(kernel_size=(3, 5)),
+    "grayscale": GrayscaleSpec(),
+    "random_grayscale": RandomGrayscaleSpec(),
+    "random_erasing: {p: 1, value: random}": RandomErasingSpec(p=1.0, value="random"),
+    "random_apply: [grayscale, {pad: 3}]": RandomApplySpec(
+        transforms=(GrayscaleSpec(), PadSpec(padding=3))
+    ),
+    "random_apply: {transforms: [random_apply: [{name: pad, padding: 3}]], p: 0.25}": (
+        RandomApplySpec(
+            transforms=(RandomApplySpec(transforms=(PadSpec(padding=3),)),),
+            p=0.25,
+        )
+    ),
+    "{name: random_apply, transforms: [grayscale]}": RandomApplySpec(transforms=(GrayscaleSpec(),)),
 }
 
 
-@pytest.mark.parametrize("text", GOOD)
-def test_short_and_long_forms_load_dump_and_fit_the_schema(text: str) -> None:
+@pytest.fixture(scope="module")
+def validator() -> Any:
+    """The check of the JSON Schema of a pipeline."""
     jsonschema = pytest.importorskip("jsonschema")
+    return jsonschema.Draft202012Validator(Holder.model_json_schema())
+
+
+@pytest.mark.parametrize("text", GOOD)
+def test_short_and_long_forms_load_dump_and_fit_the_schema(text: str, validator: Any) -> None:
     data = {"train": [yaml.safe_load(text)]}
     loaded = Holder.model_validate(data)
     assert loaded.train == (GOOD[text],)
@@ -68,13 +106,13 @@ def test_short_and_long_forms_load_dump_and_fit_the_schema(text: str) -> None:
     assert Holder.model_validate(dumped) == loaded
     assert Holder.model_validate_json(json.dumps(dumped)) == loaded
     for instance in (data, dumped):
-        jsonschema.validate(instance, Holder.model_json_schema())
+        validator.validate(instance)
 
 
 BAD = {
     "[resise]": (
         "train.0",
-        "no transform 'resise'. Did you mean 'resize'? Known are: center_crop,",
+        "no transform 'resise'. Did you mean 'resize'? Known are: affine, center_crop,",
     ),
     "[{256: 3}]": ("train.0", "no transform 256. Known are"),
     "[resize]": ("train.0", "resize needs its size"),
@@ -105,6 +143,18 @@ BAD = {
         "train.0.random_resized_crop.scale",
         "shares of the image's area",
     ),
+    "[{gaussian_blur: 4}]": ("train.0.gaussian_blur.kernel_size", "an odd number of pixels"),
+    "[{gaussian_blur: {kernel_size: 3, sigma: 0}}]": ("train.0.gaussian_blur.sigma", "above 0"),
+    "[{affine: {shear: [1, 0]}}]": ("train.0.affine.shear", "[smallest, largest] along the x"),
+    "[{affine: {scale: [0, 1]}}]": ("train.0.affine.scale", "factor above 0"),
+    "[{affine: {translate: 1.5}}]": ("train.0.affine.translate", "a share from 0 to 1"),
+    "[{random_erasing: {value: noise}}]": ("train.0.random_erasing.value", "or random"),
+    "[grayscale, {random_apply: []}]": ("train.1.random_apply.transforms", "at least 1 item"),
+    "[{random_apply: grayscale}]": ("train.0.random_apply.transforms", "a list of transforms"),
+    "[{random_apply: {transforms: [grayscale, {random_apply: [{resize: 0}]}], p: 0.5}}]": (
+        "train.0.random_apply.transforms.1.random_apply.transforms.0.resize.size",
+        "a whole number of pixels above 0",
+    ),
 }
 
 
@@ -116,6 +166,12 @@ def test_a_wrong_value_is_one_sentence_at_its_place(text: str) -> None:
     first = error.value.errors()[0]
     assert ".".join(map(str, first["loc"])) == place
     assert sentence in first["msg"]
+
+
+def test_the_schema_looks_into_nested_transforms(validator: Any) -> None:
+    for inner, right in (("grayscale", True), ("greyscale", False), ({"resize": 0}, False)):
+        nested = {"random_apply": {"transforms": [{"random_apply": [inner]}]}}
+        assert validator.is_valid({"train": [nested]}) == right
 
 
 @pytest.mark.parametrize(

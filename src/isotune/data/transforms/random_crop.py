@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from isotune.data.transforms.crop import Crop, FixedSizeSpec
+from isotune.data.transforms.pad import Borders, Pad, borders_of
 from isotune.errors import DatasetError
 from isotune.randomness import below
 from isotune.spec.transform_options import Fill, Padding, PaddingMode, rgb
@@ -13,37 +14,6 @@ from isotune.spec.transform_options import Fill, Padding, PaddingMode, rgb
 if TYPE_CHECKING:
     import numpy as np
     from PIL import Image
-
-Borders = tuple[int, int, int, int]
-"""Pixels at the left, top, right and bottom."""
-
-
-@dataclass(frozen=True)
-class Pad:
-    """Adds borders.
-
-    Attributes:
-        mode: ``constant`` (of color `fill`), ``edge``, ``reflect`` or ``symmetric``.
-        fill: Red, green and blue, 0 to 255.
-    """
-
-    left: int
-    top: int
-    right: int
-    bottom: int
-    mode: str = "constant"
-    fill: tuple[int, int, int] = (0, 0, 0)
-
-    def apply(self, image: Image.Image) -> Image.Image:
-        """Returns the image with its borders."""
-        import numpy as np
-        from PIL import Image, ImageOps
-
-        if self.mode == "constant":
-            border = (self.left, self.top, self.right, self.bottom)
-            return ImageOps.expand(image, border, self.fill)
-        widths = ((self.top, self.bottom), (self.left, self.right), (0, 0))
-        return Image.fromarray(np.pad(np.asarray(image), widths, self.mode))  # type: ignore[call-overload]
 
 
 @dataclass(frozen=True)
@@ -85,7 +55,7 @@ class RandomCropSpec(FixedSizeSpec):
             DatasetError: The padded image is too small.
         """
         (width, height), (rows, columns) = size, self.output()
-        borders = [_borders(self.padding)]
+        borders = [borders_of(self.padding)]
         width += borders[0][0] + borders[0][2]
         height += borders[0][1] + borders[0][3]
         if self.pad_if_needed and width < columns:
@@ -111,10 +81,3 @@ class RandomCropSpec(FixedSizeSpec):
             return PaddedCrop((), inside)
         pads = (Pad(*border, self.padding_mode, fill) for border in borders if any(border))
         return PaddedCrop(tuple(pads), window)
-
-
-def _borders(padding: int | tuple[int, ...]) -> Borders:
-    if isinstance(padding, int):
-        return padding, padding, padding, padding
-    left, top = padding[0], padding[1]
-    return (left, top, left, top) if len(padding) == 2 else (left, top, padding[2], padding[3])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from isotune.data.transforms.resize import resampling
 from isotune.randomness import uniform
-from isotune.spec.transform_options import Degrees, Fill, RotationInterpolation, rgb
+from isotune.spec.transform_options import Degrees, Fill, WarpInterpolation, between, rgb
 from isotune.spec.transforms import TransformSpec
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class RotationSpec(TransformSpec):
     main = "degrees"
     name: Literal["rotation"] = "rotation"
     degrees: Degrees
-    interpolation: RotationInterpolation = "nearest"
+    interpolation: WarpInterpolation = "nearest"
     expand: bool = False
     fill: Fill = 0
 
@@ -60,6 +60,5 @@ class RotationSpec(TransformSpec):
 
     def draw(self, rng: np.random.Generator, size: tuple[int, int]) -> Rotate:
         """Draws the angle."""
-        one = self.degrees
-        low, high = one if isinstance(one, tuple) else (-one, one)
-        return Rotate(uniform(rng, low, high), self.interpolation, self.expand, rgb(self.fill))
+        angle = uniform(rng, *between(self.degrees))
+        return Rotate(angle, self.interpolation, self.expand, rgb(self.fill))

@@ -14,7 +14,7 @@ from isotune.data.batches import Batches
 from isotune.data.decode import RULES
 from isotune.interfaces.versions import versions
 from isotune.spec.dataset import DatasetSpec
-from isotune.spec.transforms import TRANSFORMS
+from isotune.spec.transforms import TRANSFORMS, flattened
 from isotune.training.features.cut import Cut
 from isotune.training.session import Session
 
@@ -59,7 +59,8 @@ class FeatureKeys:
         after a transform of a plugin, whose next version may do something else.
         """
         images = self._fingerprints(batches)
-        if images is None or not all(TRANSFORMS.is_own(type(spec)) for spec in batches.pipeline):
+        own = all(TRANSFORMS.is_own(type(spec)) for spec in flattened(batches.pipeline))
+        if images is None or not own:
             return None
         known = {
             **self._known,
