@@ -51,7 +51,7 @@ LOADING = {
         "momentum",
         "momentun",
         "ants.yaml:10: optimizer.momentun is not a known key. Did you mean 'momentum'? "
-        "Allowed are: name, lr, momentum, nesterov, weight_decay, lr_decay_per_stage.",
+        "Allowed are: name, lr, momentum, nesterov, weight_decay, no_decay, lr_decay_per_stage.",
     ),
     "unknown key": (
         "epochs: 1",
@@ -68,9 +68,9 @@ LOADING = {
         "lr: 0.001",
         "rate: 1, Lr: 0.001",
         "ants.yaml:10: optimizer.rate is not a known key. Allowed are: name, lr, "
-        "momentum, nesterov, weight_decay, lr_decay_per_stage.\n"
+        "momentum, nesterov, weight_decay, no_decay, lr_decay_per_stage.\n"
         "ants.yaml:10: optimizer.Lr is not a known key. Did you mean 'lr'? Allowed are: "
-        "name, lr, momentum, nesterov, weight_decay, lr_decay_per_stage.",
+        "name, lr, momentum, nesterov, weight_decay, no_decay, lr_decay_per_stage.",
     ),
     "missing key": (
         "epochs: 1\n",

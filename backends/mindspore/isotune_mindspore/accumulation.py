@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 
 from isotune_mindspore.arrays import zeros_like
+from isotune_mindspore.clipping import Clipping
 
 
 def sums_for(parameters: Sequence[Parameter]) -> ParameterTuple:
@@ -35,12 +36,15 @@ class Update(nn.Cell):
         super().__init__(auto_prefix=False)
         self.sums = sums
         self.update = update
+        self.clips = isinstance(update, Clipping)
         self.unstack, self.assign = ops.Unstack(), ops.Assign()
         self.zeros_like = ops.ZerosLike()
 
     def construct(self, scalars: Tensor) -> Tensor:
-        """Makes the update; returns the optimizer's `scalars` unchanged."""
-        self.update(self.sums, self.unstack(scalars))
+        """Makes the update; returns the norm of the gradient with clipping, else `scalars`."""
+        norm = self.update(self.sums, self.unstack(scalars))
         for total in self.sums:
             self.assign(total, self.zeros_like(total))
+        if self.clips:
+            return norm
         return scalars

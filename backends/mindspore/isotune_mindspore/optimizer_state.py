@@ -21,6 +21,7 @@ class OptimizerState:
     Attributes:
         slots: Slots by canonical name, then by PyTorch's name of the slot.
         updates: Number of updates by canonical name.
+        groups: Indices of each group's parameters, in an order that updates do not change.
     """
 
     def __init__(self, plan: TrainingPlan) -> None:
@@ -29,7 +30,8 @@ class OptimizerState:
         self._counts = plan.optimizer.counts_updates
         self.slots: dict[str, dict[str, Parameter]] = {}
         self.updates: dict[str, int] = {}
-        self._scales: dict[str, float] = {}
+        self.groups: dict[GroupKey, list[int]] = {}
+        self._shared: dict[str, tuple[float, float]] = {}
 
     def keep(self, parameters: Mapping[str, Parameter]) -> None:
         """Drops the state of all other parameters; that of new ones starts from zero."""
@@ -38,27 +40,27 @@ class OptimizerState:
             for name, parameter in parameters.items()
         }
         self.updates = {name: self.updates.get(name, 0) for name in parameters}
-        self._scales = {name: self._plan.lr_scale(name) for name in parameters}
+        self._shared = {
+            name: (self._plan.lr_scale(name), self._plan.weight_decay(parameter.shape))
+            for name, parameter in parameters.items()
+        }
+        self._group()
 
     def advance(self) -> None:
         """Counts an update of every parameter."""
         for name in self.updates:
             self.updates[name] += 1
+        if self._counts:
+            self.groups = {
+                key._replace(updates=key.updates + 1): group for key, group in self.groups.items()
+            }
 
-    def groups(self) -> list[list[int]]:
-        """Returns the indices of each group's parameters, in the order of :meth:`group_keys`."""
-        keys = self._keys()
-        return [[i for i, k in enumerate(keys) if k == key] for key in sorted(set(keys))]
-
-    def group_keys(self) -> list[GroupKey]:
-        """Returns each group's number of updates, if it matters, and learning-rate scale."""
-        return sorted(set(self._keys()))
-
-    def _keys(self) -> list[GroupKey]:
-        return [
-            (count if self._counts else 0, self._scales[name])
-            for name, count in self.updates.items()
-        ]
+    def _group(self) -> None:
+        groups: dict[GroupKey, list[int]] = {}
+        for i, (name, count) in enumerate(self.updates.items()):
+            key = GroupKey(count if self._counts else 0, *self._shared[name])
+            groups.setdefault(key, []).append(i)
+        self.groups = dict(sorted(groups.items()))
 
     def export(self) -> State:
         """Returns copies of all slots of the parameters that have been updated."""
@@ -83,6 +85,7 @@ class OptimizerState:
                 zero = np.zeros(parameter.shape, np.float32)
                 values.append((parameter, np.asarray(state.get(f"{name}/{slot}", zero))))
         set_parameters(values)
+        self._group()
 
     def _zeros(self, name: str, parameter: Parameter) -> dict[str, Parameter]:
         return {slot: zeros_like(parameter, f"{name}/{slot}") for slot in self._names}

@@ -10,7 +10,8 @@ limit of 1,000 is too low for the momentum of ResNet-101. It also compiles 1.5 t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
@@ -23,27 +24,39 @@ from isotune.spec.optimizer import AdamSpec, AdamWSpec, OptimizerSpec, SGDSpec
 Slots = Mapping[str, Parameter]
 """State of one parameter, by PyTorch's name of the slot."""
 
-GroupKey = tuple[int, float]
-"""Number of earlier updates of some parameters, if it matters, and their learning-rate scale."""
 
-Groups = Sequence[Sequence[int]]
-"""Indices of the parameters that share a key."""
+class GroupKey(NamedTuple):
+    """What the parameters of a group share.
+
+    Attributes:
+        updates: Number of their earlier updates, if it matters.
+        lr_scale: Their learning-rate scale.
+        weight_decay: Their weight decay.
+    """
+
+    updates: int
+    lr_scale: float
+    weight_decay: float
+
+
+Groups = Mapping[GroupKey, Sequence[int]]
+"""Indices of the parameters of each group."""
 
 
 def group_of_each(groups: Groups) -> tuple[int, ...]:
-    """Returns the group of each parameter."""
-    places = {i: number for number, group in enumerate(groups) for i in group}
+    """Returns the number of each parameter's group."""
+    places = {i: number for number, group in enumerate(groups.values()) for i in group}
     return tuple(places[i] for i in range(len(places)))
 
 
 class PlainSGD(nn.Cell):
     """``p -= lr * (g + decay * p)``. `scalars`: lr for each group."""
 
-    def __init__(self, spec: SGDSpec, parameters: Sequence[Parameter], groups: Groups) -> None:
+    def __init__(self, parameters: Sequence[Parameter], groups: Groups) -> None:
         super().__init__(auto_prefix=False)
         self.parameters = ParameterTuple(parameters)
         self.groups = group_of_each(groups)
-        self.decay = spec.weight_decay
+        self.decays = tuple(key.weight_decay for key in groups)
         self.map, self.partial = ops.HyperMap(), ops.Partial()
         self.assign_sub = ops.AssignSub()
 
@@ -56,8 +69,8 @@ class PlainSGD(nn.Cell):
         self, scalars: tuple[Tensor, ...], group: int, parameter: Parameter, gradient: Tensor
     ) -> None:
         """Updates one parameter."""
-        if self.decay:
-            gradient = gradient + parameter * self.decay
+        if self.decays[group]:
+            gradient = gradient + parameter * self.decays[group]
         self.assign_sub(parameter, gradient * scalars[group])
 
 
@@ -80,7 +93,7 @@ class MomentumSGD(nn.Cell):
         self.groups = group_of_each(groups)
         self.buffers = ParameterTuple([slot["momentum_buffer"] for slot in slots])
         self.nesterov = spec.nesterov
-        self.decay = spec.weight_decay
+        self.decays = tuple(key.weight_decay for key in groups)
         self.map, self.partial = ops.HyperMap(), ops.Partial()
         self.apply_momentum = ops.ApplyMomentum()
         self.assign, self.assign_sub = ops.Assign(), ops.AssignSub()
@@ -100,8 +113,8 @@ class MomentumSGD(nn.Cell):
     ) -> None:
         """Updates one parameter and its buffer."""
         momentum, rate = scalars[0], scalars[1 + group]
-        if self.decay:
-            gradient = gradient + parameter * self.decay
+        if self.decays[group]:
+            gradient = gradient + parameter * self.decays[group]
         if self.nesterov:
             # Written out: ApplyMomentum(use_nesterov=True) is not Nesterov's on CPUs.
             moved = buffer * momentum + gradient
@@ -134,7 +147,7 @@ class Adam(nn.Cell):
         self.groups = group_of_each(groups)
         self.beta2 = spec.betas[1]
         self.decoupled = isinstance(spec, AdamWSpec)
-        self.decay = spec.weight_decay
+        self.decays = tuple(key.weight_decay for key in groups)
         self.map, self.partial = ops.HyperMap(), ops.Partial()
         self.adam = ops.Adam()
         self.assign = ops.Assign()
@@ -156,10 +169,10 @@ class Adam(nn.Cell):
         """Updates one parameter and its averages."""
         beta1, first = scalars[0], 1 + 3 * group
         rate, epsilon, shrink = scalars[first], scalars[first + 1], scalars[first + 2]
-        if self.decay and self.decoupled:
+        if self.decays[group] and self.decoupled:
             self.assign(parameter, parameter * shrink)
-        elif self.decay:
-            gradient = gradient + parameter * self.decay
+        elif self.decays[group]:
+            gradient = gradient + parameter * self.decays[group]
         self.adam(parameter, mean, square, 0.0, 0.0, rate, beta1, self.beta2, epsilon, gradient)
 
 
@@ -172,7 +185,7 @@ def update_rule(
     """Returns the cell that updates `parameters` from their gradients and :func:`scalars`."""
     match spec:
         case SGDSpec(momentum=0):
-            return PlainSGD(spec, parameters, groups)
+            return PlainSGD(parameters, groups)
         case SGDSpec():
             return MomentumSGD(spec, parameters, slots, groups)
         case AdamSpec() | AdamWSpec():
@@ -181,7 +194,7 @@ def update_rule(
             assert_never(spec)
 
 
-def scalars(spec: OptimizerSpec, plan: StepPlan, keys: Sequence[GroupKey]) -> NDArray[np.float32]:
+def scalars(spec: OptimizerSpec, plan: StepPlan, keys: Iterable[GroupKey]) -> NDArray[np.float32]:
     """Returns the scalars that the cell takes at each step, computed in float64.
 
     Args:
@@ -189,29 +202,28 @@ def scalars(spec: OptimizerSpec, plan: StepPlan, keys: Sequence[GroupKey]) -> ND
         plan: The step.
         keys: Keys of the groups.
     """
-    rate = plan.learning_rate
     match spec:
         case SGDSpec():
             momentum = spec.momentum if plan.momentum is None else plan.momentum
-            values = [momentum] if spec.momentum else []
-            values += [rate * scale for _, scale in keys]
+            rates = [plan.learning_rate * key.lr_scale for key in keys]
+            values = [momentum, *rates] if spec.momentum else rates
         case AdamSpec() | AdamWSpec():
-            beta1, beta2 = spec.betas
-            betas = beta1 if plan.momentum is None else plan.momentum, beta2
-            values = [betas[0]]
-            for count, scale in keys:
-                values += _adam(spec, betas, rate * scale, count + 1)
+            beta1 = spec.betas[0] if plan.momentum is None else plan.momentum
+            values = [beta1]
+            for key in keys:
+                values += _adam(spec, beta1, plan.learning_rate * key.lr_scale, key)
         case _:
             assert_never(spec)
     return np.array(values, dtype=np.float32)
 
 
 def _adam(
-    spec: AdamSpec | AdamWSpec, betas: tuple[float, float], rate: float, t: int
+    spec: AdamSpec | AdamWSpec, beta1: float, rate: float, key: GroupKey
 ) -> tuple[float, float, float]:
     # The primitive averages with float32 betas, and 1 - float32(0.999) is 1.3e-5 off 0.001: only
     # with the same ones do the corrections cancel.
-    beta1, beta2 = (float(np.float32(beta)) for beta in betas)
+    beta1, beta2 = (float(np.float32(beta)) for beta in (beta1, spec.betas[1]))
+    t = key.updates + 1
     correction = (1 - beta2**t) ** 0.5
     step_size = rate * correction / (1 - beta1**t)
-    return step_size, spec.eps * correction, 1 - rate * spec.weight_decay
+    return step_size, spec.eps * correction, 1 - rate * key.weight_decay

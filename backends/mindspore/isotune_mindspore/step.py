@@ -13,6 +13,7 @@ from contextlib import AbstractContextManager, contextmanager
 import mindspore as ms
 from mindspore import ParameterTuple, Tensor, nn, ops
 
+from isotune_mindspore.clipping import Clipping
 from isotune_mindspore.dropout import Dropout
 
 
@@ -23,7 +24,7 @@ class TrainStep(nn.Cell):
         model: Returns the logits; with `auxiliary`, followed by those of auxiliary classifiers.
         loss: Loss of logits and labels.
         weights: Trainable parameters.
-        update: Update rule, which takes their gradients and scalars.
+        update: Takes their gradients and scalars, and updates or sums them.
         dropouts: The model's dropout cells.
         auxiliary: Factor of the auxiliary losses; None if there are none.
     """
@@ -41,6 +42,7 @@ class TrainStep(nn.Cell):
         self.model = model
         self.loss = loss
         self.update = update
+        self.clips = isinstance(update, Clipping)
         self.auxiliary = auxiliary
         self.seeds = ParameterTuple([dropout.seed for dropout in dropouts])
         self.assign, self.unstack = ops.Assign(), ops.Unstack()
@@ -59,14 +61,19 @@ class TrainStep(nn.Cell):
 
     def construct(
         self, images: Tensor, labels: Tensor, scalars: Tensor, seeds: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Makes one step with the optimizer's `scalars` and the dropout layers' `seeds`."""
+    ) -> tuple[Tensor, ...]:
+        """Makes one step with the optimizer's `scalars` and the dropout layers' `seeds`.
+
+        Returns loss, logits and, with clipping, the norm of the gradient.
+        """
         if self.seeds:
             values = self.unstack(seeds)
             for i, seed in enumerate(self.seeds):
                 self.assign(seed, values[i])
         (loss, logits), gradients = self.with_gradients(images, labels)
-        self.update(gradients, self.unstack(scalars))
+        norm = self.update(gradients, self.unstack(scalars))
+        if self.clips:
+            return loss, logits, norm
         return loss, logits
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -18,6 +19,7 @@ from isotune.interfaces.trainer import HostOutputs, Outputs, StepPlan, Trainer, 
 from isotune.training.single_images import check_single_image
 from isotune_mindspore.accumulation import Accumulation, Update, sums_for
 from isotune_mindspore.cells import find
+from isotune_mindspore.clipping import Clipping
 from isotune_mindspore.dropout import dropout_cells, seeds
 from isotune_mindspore.freezing import MindSporeFreezing
 from isotune_mindspore.loss import make_loss
@@ -107,15 +109,18 @@ class MindSporeTrainer(Trainer):
             self._takes_single_images = True
         if self._train is None:
             self._train, self._update = self._new_steps()
-        rates = scalars(self._plan.optimizer, plan, self.optimizer.group_keys())
+        rates = scalars(self._plan.optimizer, plan, self.optimizer.groups)
         dropout_seeds = seeds(self._plan.seed, plan.step, self._dropouts)
         factors = rates if self._update is None else np.array([plan.loss_scale], np.float32)
-        loss, logits = self._train(batch.images, batch.labels, Tensor(factors), dropout_seeds)
+        loss, logits, *norm = self._train(
+            batch.images, batch.labels, Tensor(factors), dropout_seeds
+        )
         if plan.apply_update:
             if self._update is not None:
-                self._update(Tensor(rates))
+                updated = self._update(Tensor(rates))
+                norm = [] if self._plan.clip_grad_norm is None else [updated]
             self.optimizer.advance()
-        return Outputs(logits, loss)
+        return Outputs(logits, loss, *norm)
 
     def eval_step(self, batch: DeviceBatch) -> Outputs:
         """Computes the logits in evaluation mode; nothing of the model changes."""
@@ -127,7 +132,10 @@ class MindSporeTrainer(Trainer):
         return [
             HostOutputs(
                 np.array(output.logits.asnumpy(), dtype=np.float32),
-                float("nan") if output.loss is None else float(output.loss.asnumpy()),
+                *(
+                    math.nan if scalar is None else float(scalar.asnumpy())
+                    for scalar in (output.loss, output.grad_norm)
+                ),
             )
             for output in outputs
         ]
@@ -143,7 +151,9 @@ class MindSporeTrainer(Trainer):
             raise BackendError("every parameter is frozen: there is nothing to train.")
         parameters = list(self._trained.values())
         slots = [self.optimizer.slots[name] for name in self._trained]
-        update = update_rule(self._plan.optimizer, parameters, slots, self.optimizer.groups())
+        update = update_rule(self._plan.optimizer, parameters, slots, self.optimizer.groups)
+        if self._plan.clip_grad_norm is not None:
+            update = Clipping(update, self._plan.clip_grad_norm)
         weights = ParameterTuple(parameters)
 
         def training_step(rule: nn.Cell) -> Compiled:

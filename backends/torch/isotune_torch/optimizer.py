@@ -28,19 +28,20 @@ def make_optimizer(
     ``lr_scale``, and its :func:`momentum_options` to those of the step.
 
     Args:
-        plan: The optimizer and the learning-rate scales.
+        plan: The optimizer, the learning-rate scales and which parameters have no weight decay.
         parameters: At least one parameter, by canonical name.
         slots: State to continue from; a parameter without an entry starts from zero.
     """
-    members: dict[tuple[bool, float], list[nn.Parameter]] = {}
+    members: dict[tuple[bool, float, float], list[nn.Parameter]] = {}
     for name, parameter in parameters.items():
         # Parameters with state are in groups of their own, since fused SGD creates the momentum
         # buffers of a whole group or none.
-        key = (parameter not in slots, plan.lr_scale(name))
+        decay = plan.weight_decay(parameter.shape)
+        key = (parameter not in slots, plan.lr_scale(name), decay)
         members.setdefault(key, []).append(parameter)
     groups = [
-        {"params": group, "lr_scale": scale}
-        for (_, scale), group in sorted(members.items(), key=lambda item: item[0])
+        {"params": group, "lr_scale": scale, "weight_decay": decay}
+        for (_, scale, decay), group in sorted(members.items(), key=lambda item: item[0])
     ]
     first = next(iter(parameters.values()))
     optimizer = _optimizer(plan.optimizer, groups, fused=has_fused_optimizers(first.device))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn.utils import clip_grad_norm_
 
 from isotune.errors import SpecError
 from isotune.interfaces.dataset import DeviceBatch
@@ -111,9 +113,8 @@ class TorchTrainer(Trainer):
                 loss = loss + self._auxiliary_weight * torch.stack(losses).sum()
             scaled = loss if plan.loss_scale == 1 else loss * plan.loss_scale
             self.precision_policy.scaler.scale(scaled).backward()
-            if plan.apply_update:
-                self._update(plan)
-        return Outputs(logits.detach(), loss.detach())
+            norm = self._update(plan) if plan.apply_update else None
+        return Outputs(logits.detach(), loss.detach(), norm)
 
     def eval_step(self, batch: DeviceBatch) -> Outputs:
         """Computes the logits in evaluation mode."""
@@ -128,17 +129,19 @@ class TorchTrainer(Trainer):
         if not outputs:
             return []
         with torch.inference_mode():
-            parts = [
-                part.reshape(-1) for o in outputs for part in (o.logits, o.loss) if part is not None
-            ]
-            host: NDArray[np.float32] = torch.cat(parts).to("cpu", torch.float32).numpy()
+            tensors = [t for o in outputs for t in (o.logits, o.loss, o.grad_norm) if t is not None]
+            flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
+            host: NDArray[np.float32] = flat.to("cpu", torch.float32).numpy()
         fetched, position = [], 0
         for output in outputs:
             end = position + output.logits.numel()
             logits = host[position:end].reshape(output.logits.shape)
-            loss = float("nan") if output.loss is None else float(host[end])
-            position = end if output.loss is None else end + 1
-            fetched.append(HostOutputs(logits, loss))
+            scalars = [math.nan, math.nan]
+            for i, scalar in enumerate((output.loss, output.grad_norm)):
+                if scalar is not None:
+                    scalars[i], end = float(host[end]), end + 1
+            fetched.append(HostOutputs(logits, *scalars))
+            position = end
         return fetched
 
     def _logits(self, batch: DeviceBatch) -> tuple[Tensor, list[Tensor]]:
@@ -156,13 +159,19 @@ class TorchTrainer(Trainer):
         check_single_image(self._freezing, self._model, self._freeze_plan, batch, names)
         self._takes_single_images = True
 
-    def _update(self, plan: StepPlan) -> None:
+    def _update(self, plan: StepPlan) -> Tensor | None:
+        """Makes an update; returns the norm of the gradient before clipping, if the plan clips."""
         for group in self._optimizer.param_groups:
             group["lr"] = plan.learning_rate * group["lr_scale"]
             group.update(momentum_options(self.plan.optimizer, plan.momentum))
+        norm = None
+        if self.plan.clip_grad_norm is not None:
+            self.precision_policy.scaler.unscale_(self._optimizer)
+            norm = clip_grad_norm_(self.trainable.values(), self.plan.clip_grad_norm)
         self.precision_policy.scaler.step(self._optimizer)
         self.precision_policy.scaler.update()
         self._optimizer.zero_grad(set_to_none=True)
+        return norm
 
 
 def _order(model: nn.Module, best: torch.memory_format) -> torch.memory_format:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 import numpy as np
 from typing_extensions import assert_never
 
@@ -18,16 +21,25 @@ def new_slots(spec: OptimizerSpec, parameter: Array) -> Slots:
     return {slot: np.zeros(shape, np.float32) for slot, shape in shapes.items()}
 
 
+def clip(gradients: Sequence[Array], largest: float) -> np.float32:
+    """Scales gradients in place to a norm of `largest` at most; returns their norm before."""
+    norm = math.sqrt(sum(float((each**2).sum()) for each in gradients))
+    for each in gradients:
+        each *= np.float32(min(1.0, largest / (norm + 1e-6)))
+    return np.float32(norm)
+
+
 def move(
     spec: OptimizerSpec,
     parameter: Array,
     gradient: Array,
     slots: Slots,
     learning_rate: float,
+    weight_decay: float,
     momentum: float | None = None,
 ) -> None:
     """Makes one update, in place; `momentum` is the update's, or None for the spec's own."""
-    rate, decay = np.float32(learning_rate), np.float32(spec.weight_decay)
+    rate, decay = np.float32(learning_rate), np.float32(weight_decay)
     match spec:
         case SGDSpec():
             gradient = gradient + decay * parameter

@@ -15,7 +15,7 @@ from numpy_backend.backbone import Net
 from numpy_backend.freezing import NumpyFreezing
 from numpy_backend.layers import Array, Dropout
 from numpy_backend.loss import LOSSES
-from numpy_backend.optimizer import Slots, move, new_slots
+from numpy_backend.optimizer import Slots, clip, move, new_slots
 
 
 class NumpyTrainer(Trainer):
@@ -46,18 +46,23 @@ class NumpyTrainer(Trainer):
         loss, gradient = LOSSES[self.plan.loss](logits, batch.labels, self.plan)
         for name, value in self.model.backward(gradient * np.float32(plan.loss_scale)).items():
             self.sums[name] = self.sums.get(name, np.float32(0)) + value
-        if plan.apply_update:
-            self._update(plan)
-        return Outputs(logits, loss)
+        norm = self._update(plan) if plan.apply_update else None
+        return Outputs(logits, loss, norm)
 
-    def _update(self, plan: StepPlan) -> None:
-        for name, parameter in self.model.parameters().items():
-            if name not in self.freeze_plan.frozen:
-                slots = self.slots.setdefault(name, new_slots(self.plan.optimizer, parameter))
-                rate = plan.learning_rate * self.plan.lr_scale(name)
-                gradient = self.sums[name]
-                move(self.plan.optimizer, parameter, gradient, slots, rate, plan.momentum)
+    def _update(self, plan: StepPlan) -> np.float32 | None:
+        parameters = self.model.parameters().items()
+        trained = {name: each for name, each in parameters if name not in self.freeze_plan.frozen}
+        norm = None
+        if self.plan.clip_grad_norm is not None:
+            norm = clip([self.sums[name] for name in trained], self.plan.clip_grad_norm)
+        for name, parameter in trained.items():
+            slots = self.slots.setdefault(name, new_slots(self.plan.optimizer, parameter))
+            rate = plan.learning_rate * self.plan.lr_scale(name)
+            decay = self.plan.weight_decay(parameter.shape)
+            gradient = self.sums[name]
+            move(self.plan.optimizer, parameter, gradient, slots, rate, decay, plan.momentum)
         self.sums = {}
+        return norm
 
     def eval_step(self, batch: DeviceBatch) -> Outputs:
         for layer in self.model.layers.values():
@@ -65,7 +70,9 @@ class NumpyTrainer(Trainer):
         return Outputs(self.model(batch.images))
 
     def fetch(self, outputs: Sequence[Outputs]) -> list[HostOutputs]:
-        return [
-            HostOutputs(o.logits, float("nan") if o.loss is None else float(o.loss))
-            for o in outputs
-        ]
+        return [HostOutputs(o.logits, scalar(o.loss), scalar(o.grad_norm)) for o in outputs]
+
+
+def scalar(value: np.float32 | None) -> float:
+    """Returns the value, or NaN for None."""
+    return float("nan") if value is None else float(value)

@@ -65,7 +65,8 @@ class RunProgress:
         self._last_loss = None
         self._monitor = event.spec.checkpoint.monitor
         named = (f"val_{name}" for name in event.spec.metrics)
-        self._values = tuple(dict.fromkeys((*VALUES, *named)))
+        norm = () if event.spec.clip_grad_norm is None else ("grad_norm",)
+        self._values = tuple(dict.fromkeys((*VALUES, *norm, *named)))
         self._best_weights = event.spec.checkpoint.save_best_as
         self._show_head(event)
         show(self._console, "  ".join(columns(self._values)), "dim")

@@ -25,8 +25,9 @@ class EpochMetrics:
         values: Values by name. ``train_loss`` and ``train_accuracy`` are means over the epoch's
             images while the weights moved, the loss weighted by ``loss.class_weights``;
             ``val_loss``, ``val_accuracy`` and ``val_`` before each of the spec's metrics are
-            those on the validation images after the epoch, NaN if it had no evaluation. Files of
-            other versions may hold others.
+            those on the validation images after the epoch, NaN if it had no evaluation. With
+            ``clip_grad_norm``, ``grad_norm`` is the mean norm of its updates' gradients before
+            clipping. Files of other versions may hold others.
         train_seconds: Wall time of training.
         val_seconds: Wall time of validation.
         data_seconds: Part of `train_seconds` spent waiting for images.

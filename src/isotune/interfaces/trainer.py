@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -35,6 +36,10 @@ class TrainingPlan:
         accumulate: Maximum number of training steps per update.
         lr_scales: Factors of the learning rate by the path of a part of the model; 1 for all
             other parameters.
+        clip_grad_norm: Largest norm of an update's gradient; None does not clip. The gradients of
+            all trainable parameters are one vector, after accumulation and without the scale of
+            float16; where its norm (L2) is larger, it is multiplied by
+            ``clip_grad_norm / (norm + 1e-6)``, as in PyTorch's ``clip_grad_norm_``.
         auxiliary: Paths of auxiliary classifiers. In training, the model returns their logits
             after its own.
         auxiliary_weight: Factor of their losses, as long as any of their parameters trains.
@@ -49,6 +54,7 @@ class TrainingPlan:
     compile: bool = False
     accumulate: int = 1
     lr_scales: Mapping[str, float] = field(default_factory=dict)
+    clip_grad_norm: float | None = None
     auxiliary: tuple[str, ...] = ()
     auxiliary_weight: float = 0.0
 
@@ -58,6 +64,11 @@ class TrainingPlan:
             if parameter == path or parameter.startswith(f"{path}."):
                 return scale
         return 1.0
+
+    def weight_decay(self, shape: Sequence[int]) -> float:
+        """Returns the weight decay of a parameter of this shape."""
+        spared = self.optimizer.no_decay == "norms_and_biases" and len(shape) <= 1
+        return 0.0 if spared else self.optimizer.weight_decay
 
     def auxiliary_loss(self, training: Iterable[str]) -> float:
         """Returns the factor of the auxiliary losses while these parameters train."""
@@ -96,10 +107,13 @@ class Outputs:
     Attributes:
         logits: shape (N, classes), or (N, 1) from a single output; native.
         loss: scalar, native; None after an evaluation step.
+        grad_norm: scalar, native: the norm of the update's gradient before clipping; None where
+            the step made no update or the plan does not clip.
     """
 
     logits: Any
     loss: Any = None
+    grad_norm: Any = None
 
 
 @dataclass(frozen=True)
@@ -109,10 +123,12 @@ class HostOutputs:
     Attributes:
         logits: float32, shape (N, classes), or (N, 1) from a single output.
         loss: NaN after an evaluation step.
+        grad_norm: NaN where the outputs have none.
     """
 
     logits: NDArray[np.float32]
     loss: float
+    grad_norm: float = math.nan
 
 
 class Trainer(ABC):

@@ -7,7 +7,7 @@ from statistics import median
 
 from isotune.interfaces.metrics import EpochMetrics
 from isotune.reports.comparison import Comparison, RunFigures
-from isotune.reports.metrics import further, heading, written
+from isotune.reports.metrics import full_heading, further, heading, written
 from isotune.reports.numbers import NONE, duration, number, percent, significant
 from isotune.reports.tables import Table
 
@@ -85,7 +85,7 @@ def curves(comparison: Comparison) -> Table:
     """Returns training loss, validation accuracy and further metrics of every run, by epoch."""
     positions = range(1, len(comparison.runs) + 1)
     headings = {"train_loss": "train loss", "val_accuracy": "val acc"}
-    headings |= {name: f"val {heading(name)}" for name in _further(comparison)}
+    headings |= {name: full_heading(name) for name in _further(comparison)}
     columns = [f"{text} {run}" for text in headings.values() for run in positions]
     table = Table(["epoch", *columns], ["right"] * (len(columns) + 1))
     for index in range(max(len(run.history) for run in comparison.runs)):

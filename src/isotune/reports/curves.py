@@ -105,7 +105,7 @@ def _draw(runs: Sequence[RunFigures], names: Sequence[str], columns: int) -> Fig
         _line(rate, run, "learning_rate", looks)
         _ring(accuracy, run, "val_accuracy", looks["color"])
         for axes, name in zip(others, extra, strict=True):
-            _line(axes, run, name, looks)
+            _line(axes, run, name, looks if name.startswith("val_") else training)
             _ring(axes, run, name, looks["color"])
     _finish(rate, "learning rate")
     for axes, name in zip((loss, accuracy, *others), ("loss", "accuracy", *extra), strict=True):

@@ -16,6 +16,11 @@ def heading(name: str) -> str:
     return metric.label if metric else name.removeprefix("val_").replace("_", " ")
 
 
+def full_heading(name: str) -> str:
+    """Returns ``val macro F1`` for ``val_macro_f1``."""
+    return f"val {heading(name)}" if name.startswith("val_") else heading(name)
+
+
 def written(name: str, value: float | None, exact: bool = False) -> str:
     """Returns a value in the format of its metric, or a dash for None and NaN.
 

@@ -173,6 +173,8 @@ class EpochSoFar(FileModel):
     weight: Annotated[Number, Field(gt=0)] | None = None
     correct: Count
     answers: Annotated[Count, Field(ge=1)] | None = None
+    grad_norm: Number = 0.0
+    updates: Count = 0
     learning_rate: Number
     last_loss: Number | None
     seconds: Seconds

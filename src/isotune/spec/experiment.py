@@ -25,7 +25,7 @@ from isotune.spec.optimizer import OptimizerSpec
 from isotune.spec.schedule import AnySchedule, ScheduleSpec
 from isotune.spec.schedules.constant import ConstantSchedule
 from isotune.spec.transforms import Pipeline, last_of_unknown_size, output_size
-from isotune.spec.values import NormalizationSpec, Precision, Sampler
+from isotune.spec.values import NormalizationSpec, Positive, Precision, Sampler
 
 
 class TransformsSpec(SpecModel):
@@ -95,6 +95,10 @@ class ExperimentSpec(SpecModel):
             steps, and at the end of an epoch, with the mean gradient over all their images.
             Everything else still counts batches as steps; an update uses the learning rate of its
             first batch.
+        clip_grad_norm: Largest norm of an update's gradient, over all trainable parameters
+            together: a larger gradient is scaled down to it (PyTorch's ``clip_grad_norm_``). null
+            does not clip. With it, ``grad_norm`` is a metric of every epoch: the mean of the norms
+            of its updates before clipping.
         evaluation: In which epochs the model is evaluated.
         metrics: What every evaluation of an epoch computes in addition to loss and accuracy; the
             ``monitor`` of ``checkpoint``, ``early_stopping`` and a ``schedule`` may be one of them.
@@ -134,6 +138,7 @@ class ExperimentSpec(SpecModel):
     precision: Precision = "fp32"
     compile: bool = False
     accumulate: Annotated[int, Field(ge=1)] = 1
+    clip_grad_norm: Positive | None = None
     evaluation: EvaluationSpec = EvaluationSpec()
     metrics: Annotated[list[MetricName], Field(validate_default=True)] = Field(default_factory=list)
     threshold: Annotated[ThresholdRule | None, Field(validate_default=True)] = None

@@ -12,6 +12,7 @@ from isotune.spec.values import NotNegative, Positive
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Betas = Annotated[tuple[Fraction, Fraction], AsTuple]
+NoDecay = Literal["none", "norms_and_biases"]
 StageDecay = Annotated[float, Field(gt=0, le=1)]
 """Factor of the learning rate from each stage to the one before it."""
 
@@ -51,6 +52,9 @@ class SGDSpec(_Optimizer):
         momentum: Factor of the running sum of gradients.
         nesterov: Whether to use Nesterov's momentum.
         weight_decay: L2 penalty.
+        no_decay: Which parameters have no weight decay. ``none``: all have it;
+            ``norms_and_biases``: those with at most one dimension do not, which are all biases and
+            the weights of normalization layers (timm's ``param_groups_weight_decay``).
         lr_decay_per_stage: Factor of the learning rate from each stage to the one before it: the
             head has the full rate, the last stage this share, the one before it its square. 1 is
             the same rate for all.
@@ -61,6 +65,7 @@ class SGDSpec(_Optimizer):
     momentum: Fraction = 0.0
     nesterov: bool = False
     weight_decay: NotNegative = 0.0
+    no_decay: NoDecay = "none"
     lr_decay_per_stage: StageDecay = 1.0
 
     @model_validator(mode="after")
@@ -96,6 +101,7 @@ class AdamSpec(_AdamLike):
         betas: Decay of the running means of the gradient and of its square.
         eps: Added to the denominator.
         weight_decay: L2 penalty.
+        no_decay: As for ``sgd``.
         lr_decay_per_stage: As for ``sgd``.
     """
 
@@ -104,6 +110,7 @@ class AdamSpec(_AdamLike):
     betas: Betas = (0.9, 0.999)
     eps: Positive = 1e-8
     weight_decay: NotNegative = 0.0
+    no_decay: NoDecay = "none"
     lr_decay_per_stage: StageDecay = 1.0
 
 
@@ -115,6 +122,7 @@ class AdamWSpec(_AdamLike):
         betas: Decay of the running means of the gradient and of its square.
         eps: Added to the denominator.
         weight_decay: Decoupled weight decay.
+        no_decay: As for ``sgd``.
         lr_decay_per_stage: As for ``sgd``.
     """
 
@@ -123,6 +131,7 @@ class AdamWSpec(_AdamLike):
     betas: Betas = (0.9, 0.999)
     eps: Positive = 1e-8
     weight_decay: NotNegative = 0.01
+    no_decay: NoDecay = "none"
     lr_decay_per_stage: StageDecay = 1.0
 
 

@@ -26,7 +26,9 @@ from isotune.testing.tensors import check_replaced_head, check_wrong_width
 from isotune.testing.values import batches
 
 MOMENTUM = SGDSpec(momentum=0.9)
-AUXILIARY = TrainingPlan(MOMENTUM, label_smoothing=0.1, auxiliary=("aux",), auxiliary_weight=0.4)
+AUXILIARY = TrainingPlan(
+    MOMENTUM, label_smoothing=0.1, clip_grad_norm=1.0, auxiliary=("aux",), auxiliary_weight=0.4
+)
 RATES = [0.05, 0.04, 0.03]
 
 
@@ -56,7 +58,10 @@ class Classifiers(Contract):
 
     @on("tiny_auxiliary")
     def test_auxiliary_losses_count_in_training(self, subject: Subject) -> None:
-        """The loss is that of the logits plus the weighted ones of auxiliary classifiers."""
+        """The loss is that of the logits plus the weighted ones of auxiliary classifiers.
+
+        Their gradients count in the norm that is clipped.
+        """
         learner, reference = subject.learner(AUXILIARY), subject.reference(AUXILIARY)
         for phase in range(2):
             data = batches(f"auxiliary/{phase}", [4, 4, 3])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -150,17 +151,22 @@ class Steps(Tensors, Updates, MultiLabel, Surroundings):
     def test_lower_precisions_stay_close_and_keep_float32_parameters(
         self, subject: Subject
     ) -> None:
-        """Each lower precision trains alike; parameters and optimizer stay float32."""
+        """Each lower precision trains alike; parameters and optimizer stay float32.
+
+        The norm of the gradient is that of gradients that no precision scales.
+        """
         data, rates = batches("precision", [4] * 5), [0.01] * 5
-        exact = subject.learner(MOMENTUM)
+        plan = replace(MOMENTUM, clip_grad_norm=5.0)
+        exact = subject.learner(plan)
         expected = exact.train(data, rates)
         assert all(output.logits.dtype == np.float32 for output in expected)
         for precision in subject.backend.precisions()[1:]:
-            learner = subject.learner(TrainingPlan(SGDSpec(momentum=0.9), precision=precision))
+            learner = subject.learner(replace(plan, precision=precision))
             near = 16 * 2.0 ** -SIGNIFICANT_BITS[precision]
             for output, other in zip(learner.train(data, rates), expected, strict=True):
                 assert output.logits.dtype == np.float32
                 assert_allclose(output.logits, other.logits, rtol=near, atol=near)
+                assert_allclose(output.grad_norm, other.grad_norm, rtol=near, atol=near)
             assert in_bytes(learner.state()) != in_bytes(exact.state())
             for name, value in {**learner.state(), **learner.optimizer_state()}.items():
                 assert value.dtype == np.float32, name

@@ -132,16 +132,21 @@ def assert_same_steps(
     rates: Sequence[float],
     first: int = 0,
     momenta: Sequence[float | None] | None = None,
-) -> None:
-    """Trains both and compares logits, losses, states and optimizer states."""
+) -> list[HostOutputs]:
+    """Trains both and compares logits, losses, norms of gradients, states and optimizer states.
+
+    Returns the outputs.
+    """
     momenta = momenta or [None] * len(rates)
     outputs = learner.train(batches, rates, first, momenta)
     for i, (one, rate, output) in enumerate(zip(batches, rates, outputs, strict=True)):
         logits, loss = reference.train_step(one, rate, first + i, momenta[i])
         assert_close(output.logits, logits, LATER_LOGITS)
         assert_close(output.loss, loss)
+        assert_close(output.grad_norm, reference.grad_norm)
     assert_states_close(learner.state(), reference.state)
     assert_states_close(learner.optimizer_state(), reference.optimizer_state())
+    return outputs
 
 
 def assert_close(actual: Any, expected: Any, tolerance: float = TOLERANCE) -> None:

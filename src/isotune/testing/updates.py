@@ -62,6 +62,9 @@ BINARY = {
         class_weights=np.array([0.5, 2.0], np.float32),
     ),
 }
+LARGEST = {"tiny_bn": 0.45, "tiny_dropout": 6.0}
+"""Norms that the gradients of some steps on these nets exceed."""
+
 SIZES = [4, 4, 4, 4, 3]
 EVERY = 3
 BIAS = FreezePlan(frozenset({"fc.bias"}))
@@ -114,15 +117,26 @@ class Updates(Contract):
 
     @on("tiny_bn", "tiny_dropout")
     def test_gradients_through_every_layer(self, subject: Subject) -> None:
-        """Convolution, BatchNorm, ReLU, pooling, dropout and linear layers, for twenty steps."""
-        self._check(subject, REGULARIZED["momentum"])
+        """Convolution, BatchNorm, ReLU, pooling, dropout and linear layers, for twenty steps.
+
+        Some of the updates have gradients that are clipped, and others do not.
+        """
+        largest = LARGEST[subject.entry.name]
+        outputs = self._check(subject, replace(REGULARIZED["momentum"], clip_grad_norm=largest))
+        norms = [each.grad_norm for each in outputs]
+        assert min(norms) < 0.9 * largest < 1.1 * largest < max(norms)
 
     @on("tiny_bn")
     @pytest.mark.parametrize("name", REGULARIZED)
     def test_each_part_has_its_own_learning_rate(self, subject: Subject, name: str) -> None:
-        """``TrainingPlan.lr_scales`` multiply the learning rate, and AdamW's decay with it."""
+        """``TrainingPlan.lr_scales`` multiply the learning rate, and AdamW's decay with it.
+
+        Norms and biases have no decay where the optimizer says so.
+        """
+        plan = REGULARIZED[name]
+        optimizer = plan.optimizer.model_copy(update={"no_decay": "norms_and_biases"})
         scales = {"conv": 0.5, "bn": 0.2, "fc": 1.0}
-        self._check(subject, replace(REGULARIZED[name], lr_scales=scales), steps=4)
+        self._check(subject, replace(plan, optimizer=optimizer, lr_scales=scales), steps=4)
 
     @on("linear")
     @pytest.mark.parametrize("name", BINARY)
@@ -158,8 +172,11 @@ class Updates(Contract):
     @on("linear")
     @pytest.mark.parametrize("name", ["nesterov", "adam", "adamw"])
     def test_an_update_is_that_of_one_larger_batch(self, subject: Subject, name: str) -> None:
-        """Gradients that are scaled and summed over batches make the update of all of them."""
-        plan = REGULARIZED[name]
+        """Gradients that are scaled and summed over batches make the update of all of them.
+
+        Their sum is what is clipped.
+        """
+        plan = replace(REGULARIZED[name], clip_grad_norm=3.5)
         learner = subject.learner(replace(plan, accumulate=EVERY))
         reference = subject.reference(plan)
         for epoch in range(2):
@@ -173,6 +190,8 @@ class Updates(Contract):
             for cut in (slice(0, EVERY), slice(EVERY, None)):
                 logits, _ = reference.train_step(joined(data[cut]), 0.02, 0)
                 assert_close(np.concatenate([o.logits for o in outputs[cut]]), logits, 1e-4)
+                norms = [each.grad_norm for each in outputs[cut]]
+                assert_close(norms, [*[np.nan] * (len(norms) - 1), reference.grad_norm])
             assert_states_close(learner.state(), reference.state)
             assert_states_close(learner.optimizer_state(), reference.optimizer_state())
 
@@ -212,8 +231,8 @@ class Updates(Contract):
         plan: TrainingPlan,
         steps: int = STEPS,
         momenta: Sequence[float | None] | None = None,
-    ) -> None:
+    ) -> list[HostOutputs]:
         learner, reference = subject.learner(plan), subject.reference(plan)
         data = batches("optimizers", [4] * steps)
         rates = learning_rates(plan.optimizer, steps)
-        assert_same_steps(learner, reference, data, rates, momenta=momenta)
+        return assert_same_steps(learner, reference, data, rates, momenta=momenta)

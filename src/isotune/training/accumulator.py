@@ -57,6 +57,8 @@ class EpochAccumulator:
         begin: When the epoch began, on the clock of ``time.perf_counter``.
         steps: Number of training steps.
         answers: Number of answers of which `correct` were.
+        grad_norm: Sum of the updates' finite gradient norms.
+        updates: Number of these updates.
     """
 
     epoch: int
@@ -71,6 +73,8 @@ class EpochAccumulator:
     begin: float = field(default_factory=time.perf_counter)
     steps: int = 0
     answers: int = 0
+    grad_norm: float = 0.0
+    updates: int = 0
 
     def as_json(self) -> dict[str, Any]:
         """Returns plain data, from which another process continues the epoch."""
@@ -82,6 +86,8 @@ class EpochAccumulator:
             "weight": self.weight,
             "correct": self.correct,
             "answers": self.answers,
+            "grad_norm": self.grad_norm,
+            "updates": self.updates,
             "learning_rate": self.learning_rate,
             "last_loss": self.last_loss,
             "seconds": time.perf_counter() - self.begin,
@@ -92,14 +98,16 @@ class EpochAccumulator:
     def from_json(cls, values: dict[str, Any]) -> EpochAccumulator:
         """The inverse of :meth:`as_json`; the clock continues from where it was.
 
-        Earlier versions wrote no weight and weighed every batch by its number of images, and no
-        number of answers, which was that of the images.
+        Earlier versions wrote no weight and weighed every batch by its number of images, no
+        number of answers, which was that of the images, and no gradient norms.
         """
         same = ("epoch", "steps", "samples", "loss", "correct", "learning_rate")
         return cls(
             **{name: values[name] for name in same},
             weight=values["samples"] if values.get("weight") is None else values["weight"],
             answers=values.get("answers") or values["samples"],
+            grad_norm=values.get("grad_norm", 0.0),
+            updates=values.get("updates", 0),
             last_loss=values["last_loss"],
             waiting=Stopwatch(values["data_seconds"]),
             begin=time.perf_counter() - values["seconds"],
@@ -134,14 +142,22 @@ class EpochAccumulator:
             self.answers += right.size
             self.samples += len(truth)
             self.steps += 1
+            # An update that float16 leaves out has an infinite one.
+            if math.isfinite(outputs.grad_norm):
+                self.grad_norm += outputs.grad_norm
+                self.updates += 1
 
-    def metrics(self, steps: int, evaluated: Iterable[str] = ()) -> EpochMetrics:
+    def metrics(
+        self, steps: int, evaluated: Iterable[str] = (), clips: bool = False
+    ) -> EpochMetrics:
         """Returns the metrics of the epoch so far, without an evaluation.
 
         Args:
             steps: Number of training steps made so far in the run.
             evaluated: Metrics of an evaluation besides loss and accuracy; they are NaN here.
+            clips: Whether the run clips gradients, so that their norm is a metric.
         """
+        norm = self.grad_norm / self.updates if self.updates else math.nan
         seconds = self.step_seconds
         validation = (f"val_{name}" for name in (*ALWAYS, *evaluated))
         return EpochMetrics(
@@ -151,6 +167,7 @@ class EpochAccumulator:
             values={
                 "train_loss": self.loss / self.weight,
                 "train_accuracy": self.correct / self.answers,
+                **({"grad_norm": norm} if clips else {}),
                 **dict.fromkeys(validation, math.nan),
             },
             train_seconds=time.perf_counter() - self.begin,

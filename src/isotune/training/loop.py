@@ -119,7 +119,7 @@ class TrainingLoop:
         self._train(accumulator)
         check_state(self.learner.changing_state(), epoch)
         self.step_seconds.extend(accumulator.step_seconds)
-        metrics = accumulator.metrics(epoch * len(self.train), self.spec.metrics)
+        metrics = self._metrics(accumulator, epoch * len(self.train))
         if not self.spec.evaluation.due(epoch, self.spec.epochs):
             return metrics
         start = time.perf_counter()
@@ -164,7 +164,7 @@ class TrainingLoop:
             if first or saves or ends or len(pending) == FETCH_EVERY:
                 self._fetch(pending, labels, accumulator, mark)
                 if saves:
-                    metrics = accumulator.metrics(step + 1, self.spec.metrics)
+                    metrics = self._metrics(accumulator, step + 1)
                     self._save(metrics, accumulator)
                     if self.stop.requested:
                         self._raise_stopped(metrics)
@@ -198,10 +198,15 @@ class TrainingLoop:
         if steps == 0:
             raise DatasetError(f"{self.stop.reason}. No step was made.")
         within = accumulator if accumulator.steps else None
-        metrics = accumulator.metrics(steps, self.spec.metrics) if within else self.history[-1]
+        metrics = self._metrics(accumulator, steps) if within else self.history[-1]
         if steps != self._saved:
             self._save(metrics, within)
         self._raise_stopped(metrics)
+
+    def _metrics(self, accumulator: EpochAccumulator, steps: int) -> EpochMetrics:
+        """Returns the metrics of the epoch so far, `steps` training steps into the run."""
+        clips = self.spec.clip_grad_norm is not None
+        return accumulator.metrics(steps, self.spec.metrics, clips)
 
     def _steps(self, accumulator: EpochAccumulator | None) -> int:
         """Returns the number of steps made in the run, given the sums of the epoch in progress."""

@@ -173,6 +173,7 @@ def plan_with(
         compile=spec.compile,
         accumulate=spec.accumulate,
         lr_scales=lr_scales(spec.optimizer.lr_decay_per_stage, entry),
+        clip_grad_norm=spec.clip_grad_norm,
         auxiliary=tuple(path.rpartition(".")[0] for path in entry.auxiliary),
         auxiliary_weight=entry.auxiliary_weight,
     )

@@ -12,18 +12,9 @@ Slots = dict[str, Array]
 
 
 def updated(
-    spec: OptimizerSpec,
-    theta: Array,
-    gradient: Array,
-    slots: Slots,
-    rate: float,
-    momentum: float | None = None,
+    spec: OptimizerSpec, theta: Array, gradient: Array, slots: Slots, rate: float
 ) -> tuple[Array, Slots]:
-    """Returns the new parameter and the new slots; empty `slots` are those of the first step.
-
-    `momentum` takes the place of the spec's, or of its first beta.
-    """
-    spec = with_momentum(spec, momentum)
+    """Returns the new parameter and the new slots; empty `slots` are those of the first step."""
     match spec:
         case SGDSpec():
             return sgd(spec, theta, gradient, slots, rate)
@@ -35,8 +26,14 @@ def updated(
             assert_never(spec)
 
 
-def with_momentum(spec: OptimizerSpec, momentum: float | None) -> OptimizerSpec:
-    """Returns the spec with another momentum or first beta, unless `momentum` is None."""
+def rule(spec: OptimizerSpec, theta: Array, momentum: float | None) -> OptimizerSpec:
+    """Returns what updates a parameter in a step.
+
+    `momentum`, unless it is None, takes the place of the spec's momentum or first beta. A parameter
+    of one dimension has no weight decay if `no_decay` says so.
+    """
+    if spec.no_decay == "norms_and_biases" and theta.ndim < 2:
+        spec = spec.model_copy(update={"weight_decay": 0.0})
     if momentum is None:
         return spec
     if isinstance(spec, SGDSpec):

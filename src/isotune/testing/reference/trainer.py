@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,7 +14,7 @@ from isotune.interfaces.freezing import FreezePlan
 from isotune.interfaces.trainer import TrainingPlan
 from isotune.testing.reference.layers import Array, Layer, Pass, backward, forward
 from isotune.testing.reference.loss import LOSSES
-from isotune.testing.reference.optimizers import Slots, updated
+from isotune.testing.reference.optimizers import Slots, rule, updated
 
 
 def normalized(images: NDArray[np.uint8], normalization: Normalization) -> Array:
@@ -23,7 +24,12 @@ def normalized(images: NDArray[np.uint8], normalization: Normalization) -> Array
 
 
 class ReferenceTrainer:
-    """A trainer whose state can be read at any time."""
+    """A trainer whose state can be read at any time.
+
+    Attributes:
+        grad_norm: Norm of the last update's gradient before clipping; NaN if the plan does not
+            clip.
+    """
 
     def __init__(
         self,
@@ -38,6 +44,7 @@ class ReferenceTrainer:
         self.normalization = normalization
         self.slots: dict[str, Slots] = {}
         self.frozen = FreezePlan()
+        self.grad_norm = math.nan
 
     def freeze(self, plan: FreezePlan) -> None:
         """Trains everything else; optimizer state of what is frozen is dropped."""
@@ -57,17 +64,23 @@ class ReferenceTrainer:
                 other, slope = LOSSES[self.plan.loss](scores, batch.labels, smoothing, weights)
                 loss, at.auxiliary_gradients[path] = loss + scale * other, scale * slope
         backward(self.net, gradient, at)
-        for name in sorted(at.gradients.keys() - self.frozen.frozen):
-            slots, gradient = self.slots.get(name, {}), at.gradients[name]
-            self.state[name], self.slots[name] = updated(
-                self.plan.optimizer,
-                self.state[name],
-                gradient,
-                slots,
-                rate * self.plan.lr_scale(name),
-                momentum,
-            )
+        gradients = self._clipped(
+            {name: at.gradients[name] for name in sorted(at.gradients.keys() - self.frozen.frozen)}
+        )
+        for name, gradient in gradients.items():
+            theta, slots = self.state[name], self.slots.get(name, {})
+            spec = rule(self.plan.optimizer, theta, momentum)
+            own_rate = rate * self.plan.lr_scale(name)
+            self.state[name], self.slots[name] = updated(spec, theta, gradient, slots, own_rate)
         return logits, loss
+
+    def _clipped(self, gradients: dict[str, Array]) -> dict[str, Array]:
+        """Clips an update's gradients: docs.pytorch.org, ``torch.nn.utils.clip_grad_norm_``."""
+        if (largest := self.plan.clip_grad_norm) is None:
+            return gradients
+        self.grad_norm = float(np.sqrt(sum((g**2).sum() for g in gradients.values())))
+        factor = min(1.0, largest / (self.grad_norm + 1e-6))
+        return {name: g * factor for name, g in gradients.items()}
 
     def eval_step(self, batch: Batch) -> Array:
         """Returns the logits in evaluation mode."""
