@@ -49,7 +49,7 @@ class ContractNets:
 
 
 def demanding_experiment(images: Path, backbone: str, **changes: Any) -> dict[str, Any]:
-    """Returns a spec with augmentation, momentum, dropout, BatchNorm and a schedule in play."""
+    """Returns a spec with augmentation, momentum, dropout, BatchNorm, averages and a schedule."""
     hidden = {"head": {"name": "mlp", "hidden": [6], "dropout": 0.5}}
     spec = {
         "name": "killed",
@@ -64,6 +64,7 @@ def demanding_experiment(images: Path, backbone: str, **changes: Any) -> dict[st
         **({} if backbone == "mobilenet_v2" else hidden),  # which has dropout itself
         "optimizer": {"name": "sgd", "lr": 0.01, "momentum": 0.9},
         "schedule": {"name": "cosine"},
+        "ema": {"decay": 0.9},
         "epochs": 6,
         "checkpoint": {"every_steps": 1, "keep": 3, "save_best_as": "best.pth"},
     }

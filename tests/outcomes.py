@@ -11,15 +11,18 @@ TIMES = {"train_seconds", "val_seconds", "data_seconds", "step_ms"}
 
 
 def state_files(folder: Path) -> dict[str, bytes]:
-    """Returns the bytes of the last checkpoint's model and optimizer, and of the best model."""
+    """Returns the bytes of the tensors of the last checkpoint, and of the best model."""
     checkpoints = folder / "checkpoints"
     index = json.loads((checkpoints / "index.json").read_text("utf-8"))
     last, best = checkpoints / index["kept"][-1], checkpoints / index["best"]
-    return {
-        "model": (last / "model.safetensors").read_bytes(),
-        "optimizer": (last / "optimizer.safetensors").read_bytes(),
-        "best": (best / "model.safetensors").read_bytes(),
+    files = {
+        "model": last / "model.safetensors",
+        "optimizer": last / "optimizer.safetensors",
+        "average": last / "average.safetensors",
+        "best": best / "model.safetensors",
+        "best average": best / "average.safetensors",
     }
+    return {what: path.read_bytes() for what, path in files.items() if path.exists()}
 
 
 def outcome(folder: Path) -> dict[str, Any]:

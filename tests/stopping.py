@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,8 @@ import isotune
 from isotune.errors import StoppedError
 from isotune.experiment.result import Run
 from isotune.interfaces.events import StepEnded
+from isotune.runs.checkpoint import write_checkpoint
+from isotune.runs.checkpoints import CheckpointStore
 from tiny import experiment
 from zoo import plugins, run
 
@@ -46,6 +50,7 @@ def demanding(backend: str, images: Path, **changes: Any) -> dict[str, Any]:
         images,
         backbone={"name": net, "weights": "none"},
         schedule={"name": "cosine"},
+        ema={"decay": 0.9},
         epochs=4,
         evaluation={"every": 2},
         **head,
@@ -65,3 +70,13 @@ def stopped(images: Path, tmp_path: Path) -> Path:
     with pytest.raises(StoppedError):
         run("numpy", demanding("numpy", images), folder, observers=[StopAt(5)])
     return folder
+
+
+def forged(folder: Path, which: str = "last", **parts: Any) -> None:
+    """Replaces tensors or the manifest of a stopped run's checkpoint, with right hashes."""
+    store = CheckpointStore(folder / "checkpoints")
+    checkpoint = store.load(which)
+    place = folder / "checkpoints" / checkpoint.manifest.name
+    shutil.rmtree(place)
+    place.mkdir()
+    write_checkpoint(place, replace(checkpoint, **parts))

@@ -154,7 +154,7 @@ def test_a_run_crosses_over(
 
 def outcomes(folder: Path) -> list[dict[str, Any]]:
     last = CheckpointStore(folder / "checkpoints").load("last")
-    return [last.model, last.optimizer]
+    return [last.model, last.optimizer, last.weights]
 
 
 @pytest.mark.parametrize(
@@ -167,6 +167,7 @@ def outcomes(folder: Path) -> list[dict[str, Any]]:
         ),
         ("head={name: mlp, hidden: [4]}", r"head.\w+: is .*, but the run was started with"),
         ("backbone=lenet", r"backbone.\w+: is .*, but the run was started with"),
+        ("ema=null", r"ema.decay: is None, but the run was started with 0.9: it would be another"),
         ("epochs=1", r"2 epochs of 1 are done; --set epochs=4 would continue"),
     ],
 )
@@ -182,7 +183,10 @@ def test_another_experiment_is_refused(
     assert len(more.history) == more.folder.spec().epochs == 5
 
 
-@pytest.mark.parametrize("file", ["checkpoint.json", "model.safetensors", "optimizer.safetensors"])
+@pytest.mark.parametrize(
+    "file",
+    ["checkpoint.json", "model.safetensors", "optimizer.safetensors", "average.safetensors"],
+)
 def test_a_damaged_checkpoint_is_named_and_the_one_before_it_offered(
     file: str, images: Path, tmp_path: Path
 ) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,8 +14,8 @@ import isotune
 from isotune.errors import RunError, StoppedError, WeightsError
 from isotune.experiment.result import Run
 from isotune.interfaces.events import RunEnded, StepEnded
-from isotune.runs.checkpoint import write_checkpoint
 from isotune.runs.checkpoints import CheckpointStore
+from stopping import forged
 from tiny import experiment, make_images
 from zoo import plugins, run
 
@@ -37,16 +36,6 @@ def stopped(tmp_path: Path, backend: str = "numpy", **changes: Any) -> Path:
 
 def resume(folder: Path, backend: str = "numpy") -> Run:
     return isotune.resume(folder, backend=backend, device="cpu", plugins=plugins(backend))
-
-
-def forged(folder: Path, which: str = "last", **parts: Any) -> None:
-    """Replaces tensors or the manifest of a stopped run's checkpoint, with right hashes."""
-    store = CheckpointStore(folder / "checkpoints")
-    checkpoint = store.load(which)
-    place = folder / "checkpoints" / checkpoint.manifest.name
-    shutil.rmtree(place)
-    place.mkdir()
-    write_checkpoint(place, replace(checkpoint, **parts))
 
 
 F32 = np.float32

@@ -24,7 +24,8 @@ def checkpoint(value: int, within: bool = False) -> Checkpoint:
     return Checkpoint(
         model={"fc.weight": np.full((2, 3), value, np.float32)},
         optimizer={"fc.weight/step": np.array(value, np.float32)},
-        manifest=made_manifest(value, within),
+        manifest=made_manifest(value, within, weights="average"),
+        average={"fc.weight": np.full((2, 3), -value, np.float32)},
     )
 
 
@@ -34,6 +35,7 @@ def values(store: CheckpointStore) -> tuple[int, int]:
     for found in (best, last):
         assert found.model["fc.weight"].tolist() == [[found.manifest.step] * 3] * 2
         assert found.optimizer["fc.weight/step"] == found.manifest.step
+        assert found.weights["fc.weight"].tolist() == [[-found.manifest.step] * 3] * 2
     return best.manifest.step, last.manifest.step
 
 
@@ -180,7 +182,7 @@ def test_a_kill_between_the_writes_leaves_the_state_before(
     assert folders(tmp_path) == ["epoch-0003", "index.json"]
 
 
-FILES = ["checkpoint.json", "model.safetensors", "optimizer.safetensors"]
+FILES = ["checkpoint.json", "model.safetensors", "optimizer.safetensors", "average.safetensors"]
 
 
 @settings(max_examples=60)
@@ -242,10 +244,10 @@ def test_a_damaged_best_is_forgotten_with_a_warning(
 
 def test_other_damage(store: CheckpointStore, tmp_path: Path) -> None:
     manifest = tmp_path / "epoch-0001/checkpoint.json"
-    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "format": 3}))
+    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "format": 4}))
     with pytest.raises(
         RunError,
-        match=r"checkpoint.json: has format 3; this Isotune reads format 2\."
+        match=r"checkpoint.json: has format 4; this Isotune reads formats 2 and 3\."
         r" epoch-0002 is intact: --checkpoint epoch-0002 uses it\.",
     ):
         store.load("best")
@@ -276,6 +278,7 @@ def forge(path: Path, **changes: Any) -> None:
         ({"epoch": {}}, "epoch is {}, but should be a whole number"),
         ({"epoch": 10**400}, "epoch is 1000.*, but should be at most"),
         ({"classes": ["ä"], "class_weights": [1.0, 2.0]}, "class_weights is .* of the 1 classes"),
+        ({"weights": "best"}, "weights is 'best', but should be"),
         ({"best": True}, "best is true, but should be a whole number"),
         ({"best": 3}, "best is 3, but should be one of the 2 epochs"),
         ({"step": 5, "epoch_so_far": []}, r"epoch_so_far is \[\], but should be a mapping"),

@@ -68,16 +68,22 @@ class FakeTrainer(Trainer):
     plans: list[FreezePlan] = field(default_factory=list)
     steps: list[StepPlan] = field(default_factory=list)
     fetched: list[int] = field(default_factory=list)
+    averaged: bool = False
 
     def freeze(self, plan: FreezePlan) -> None:
         self.plans.append(plan)
 
     def train_step(self, batch: DeviceBatch, plan: StepPlan) -> Outputs:
+        assert not self.averaged
         self.steps.append(plan)
         return Outputs(self._logits(batch), self.losses[plan.step % len(self.losses)])
 
     def eval_step(self, batch: DeviceBatch) -> Outputs:
+        assert self.averaged
         return Outputs(self._logits(batch))
+
+    def swap_average(self) -> None:
+        self.averaged = not self.averaged
 
     def fetch(self, outputs: Sequence[Outputs]) -> list[HostOutputs]:
         self.fetched.append(len(outputs))
@@ -206,7 +212,7 @@ def test_a_schedule_gets_the_history_and_decides_the_momentum() -> None:
 
 def test_batches_join_in_updates_within_an_epoch_and_checkpoints_wait_for_them() -> None:
     trainer = FakeTrainer([1.0])
-    changes = {"epochs": 2, "accumulate": 3, "checkpoint": {"every_steps": 2}}
+    changes = {"epochs": 2, "accumulate": 3, "checkpoint": {"every_steps": 2}, "ema": {}}
     loop = make_loop(
         trainer, FakeBatches([0], [1], [2, 2], [0], [1, 1, 1]), schedule="cosine", **changes
     )
@@ -221,6 +227,27 @@ def test_batches_join_in_updates_within_an_epoch_and_checkpoints_wait_for_them()
     rates = [plan.learning_rate for plan in trainer.steps]
     assert [rates.index(rate) for rate in rates] == [0, 0, 0, 3, 3, 5, 5, 5, 8, 8]
     assert [plan.step for plan in trainer.steps] == list(range(10))
+    decays = [plan.average_decay for plan in trainer.steps if plan.apply_update]
+    assert decays == [1 / 10, 2 / 11, 3 / 12, 4 / 13]
+    assert {plan.average_decay for plan in trainer.steps if not plan.apply_update} == {None}
+
+
+def test_an_evaluation_that_fails_leaves_the_weights_in_their_place() -> None:
+    trainer = FakeTrainer([1.0])
+    loop = make_loop(trainer, FakeBatches([0]))
+
+    class Broken(Exception):
+        pass
+
+    def fetch(outputs: Sequence[Outputs]) -> list[HostOutputs]:
+        if trainer.averaged:
+            raise Broken
+        return FakeTrainer.fetch(trainer, outputs)
+
+    trainer.fetch = fetch  # type: ignore[method-assign]
+    with pytest.raises(Broken):
+        loop.run()
+    assert not trainer.averaged
 
 
 def test_freezing_happens_when_the_plan_changes() -> None:

@@ -30,19 +30,31 @@ class Accumulation(nn.Cell):
 
 
 class Update(nn.Cell):
-    """Updates by the sums, then sets them to zero."""
+    """Updates by the sums, then sets them to zero.
 
-    def __init__(self, sums: ParameterTuple, update: nn.Cell) -> None:
+    Args:
+        sums: Sums of gradients.
+        update: Update rule, which takes them and scalars.
+        averages: Takes the last scalar and moves averages after the update; None if there are none.
+    """
+
+    def __init__(
+        self, sums: ParameterTuple, update: nn.Cell, averages: nn.Cell | None = None
+    ) -> None:
         super().__init__(auto_prefix=False)
         self.sums = sums
         self.update = update
         self.clips = isinstance(update, Clipping)
+        self.averages = averages
         self.unstack, self.assign = ops.Unstack(), ops.Assign()
         self.zeros_like = ops.ZerosLike()
 
     def construct(self, scalars: Tensor) -> Tensor:
         """Makes the update; returns the norm of the gradient with clipping, else `scalars`."""
-        norm = self.update(self.sums, self.unstack(scalars))
+        values = self.unstack(scalars)
+        norm = self.update(self.sums, values)
+        if self.averages is not None:
+            self.averages(values[-1])
         for total in self.sums:
             self.assign(total, self.zeros_like(total))
         if self.clips:

@@ -40,6 +40,15 @@ class MindSporeStateAdapter(StateAdapter):
         """Sets the optimizer's state; what is missing in `state` is zero."""
         _ours(trainer).load_optimizer(state)
 
+    def export_average(self, trainer: Trainer) -> State:
+        """Returns copies of the averages of what has trained, by canonical name."""
+        averages = _ours(trainer).averages
+        return {} if averages is None else averages.export()
+
+    def import_average(self, trainer: Trainer, state: Mapping[str, NDArray[Any]]) -> None:
+        """Sets the averages of what trains; other names in `state` are ignored."""
+        _ours(trainer).load_averages(state)
+
 
 def _ours(trainer: Trainer) -> MindSporeTrainer:
     if not isinstance(trainer, MindSporeTrainer):

@@ -27,6 +27,7 @@ class TrainStep(nn.Cell):
         update: Takes their gradients and scalars, and updates or sums them.
         dropouts: The model's dropout cells.
         auxiliary: Factor of the auxiliary losses; None if there are none.
+        averages: Takes the last scalar and moves averages after the update; None if there are none.
     """
 
     def __init__(
@@ -37,6 +38,7 @@ class TrainStep(nn.Cell):
         update: nn.Cell,
         dropouts: Iterable[Dropout],
         auxiliary: float | None = None,
+        averages: nn.Cell | None = None,
     ) -> None:
         super().__init__(auto_prefix=False)
         self.model = model
@@ -44,6 +46,7 @@ class TrainStep(nn.Cell):
         self.update = update
         self.clips = isinstance(update, Clipping)
         self.auxiliary = auxiliary
+        self.averages = averages
         self.seeds = ParameterTuple([dropout.seed for dropout in dropouts])
         self.assign, self.unstack = ops.Assign(), ops.Unstack()
         self.with_gradients = ms.value_and_grad(self.forward, None, weights, has_aux=True)
@@ -62,7 +65,7 @@ class TrainStep(nn.Cell):
     def construct(
         self, images: Tensor, labels: Tensor, scalars: Tensor, seeds: Tensor
     ) -> tuple[Tensor, ...]:
-        """Makes one step with the optimizer's `scalars` and the dropout layers' `seeds`.
+        """Makes one step with the rules' `scalars` and the dropout layers' `seeds`.
 
         Returns loss, logits and, with clipping, the norm of the gradient.
         """
@@ -71,7 +74,10 @@ class TrainStep(nn.Cell):
             for i, seed in enumerate(self.seeds):
                 self.assign(seed, values[i])
         (loss, logits), gradients = self.with_gradients(images, labels)
-        norm = self.update(gradients, self.unstack(scalars))
+        values = self.unstack(scalars)
+        norm = self.update(gradients, values)
+        if self.averages is not None:
+            self.averages(values[-1])
         if self.clips:
             return loss, logits, norm
         return loss, logits

@@ -18,6 +18,7 @@ from isotune.interfaces.freezing import FreezePlan
 from isotune.interfaces.trainer import HostOutputs, Outputs, StepPlan, Trainer, TrainingPlan
 from isotune.training.single_images import check_single_image
 from isotune_mindspore.accumulation import Accumulation, Update, sums_for
+from isotune_mindspore.averages import Averages
 from isotune_mindspore.cells import find
 from isotune_mindspore.clipping import Clipping
 from isotune_mindspore.dropout import dropout_cells, seeds
@@ -55,6 +56,7 @@ class MindSporeTrainer(Trainer):
 
     Attributes:
         optimizer: The optimizer's state.
+        averages: Averages of what trains; None if the plan has none.
     """
 
     def __init__(self, model: nn.Cell, plan: TrainingPlan) -> None:
@@ -64,6 +66,7 @@ class MindSporeTrainer(Trainer):
         self._loss = make_loss(plan)
         self._dropouts = dropout_cells(model)
         self.optimizer = OptimizerState(plan)
+        self.averages = Averages(model) if plan.averages else None
         self._freeze_plan = FreezePlan()
         self._trained: dict[str, Parameter] = {}
         self._train: Compiled | None = None
@@ -96,6 +99,17 @@ class MindSporeTrainer(Trainer):
         self.optimizer.load(state)
         self._train = None
 
+    def load_averages(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Sets the averages that `state` names; all others start from the values."""
+        if self.averages is not None:
+            self.averages.follow(self._freeze_plan)
+            self.averages.load(state)
+
+    def swap_average(self) -> None:
+        """Exchanges the model's values with their averages, in place."""
+        if self.averages is not None:
+            self.averages.swap()
+
     def train_step(self, batch: DeviceBatch, plan: StepPlan) -> Outputs:
         """Makes one step, without waiting for the device.
 
@@ -109,7 +123,7 @@ class MindSporeTrainer(Trainer):
             self._takes_single_images = True
         if self._train is None:
             self._train, self._update = self._new_steps()
-        rates = scalars(self._plan.optimizer, plan, self.optimizer.groups)
+        rates = self._scalars(plan)
         dropout_seeds = seeds(self._plan.seed, plan.step, self._dropouts)
         factors = rates if self._update is None else np.array([plan.loss_scale], np.float32)
         loss, logits, *norm = self._train(
@@ -146,6 +160,14 @@ class MindSporeTrainer(Trainer):
             return None
         return self._plan.auxiliary_loss(self._trained)
 
+    def _scalars(self, plan: StepPlan) -> NDArray[np.float32]:
+        """Returns the scalars of the update rule and, with averages, the share of new values."""
+        rates = scalars(self._plan.optimizer, plan, self.optimizer.groups)
+        if self.averages is None:
+            return rates
+        decay = 1.0 if plan.average_decay is None else plan.average_decay
+        return np.append(rates, np.float32(1 - decay))
+
     def _new_steps(self) -> tuple[Compiled, Compiled | None]:
         if not self._trained:
             raise BackendError("every parameter is frozen: there is nothing to train.")
@@ -156,15 +178,20 @@ class MindSporeTrainer(Trainer):
             update = Clipping(update, self._plan.clip_grad_norm)
         weights = ParameterTuple(parameters)
 
-        def training_step(rule: nn.Cell) -> Compiled:
+        averages = None
+        if self.averages is not None:
+            self.averages.follow(self._freeze_plan)
+            averages = self.averages.update_rule()
+
+        def training_step(rule: nn.Cell, averages: nn.Cell | None = None) -> Compiled:
             dropouts = self._dropouts.values()
             auxiliary = self._auxiliary()
-            cell = TrainStep(self._model, self._loss, weights, rule, dropouts, auxiliary)
+            cell = TrainStep(self._model, self._loss, weights, rule, dropouts, auxiliary, averages)
             set_modes = partial(self._freezing.training_mode, self._model, self._freeze_plan)
             return Compiled(cell, set_modes)
 
         if self._plan.accumulate == 1:
-            return training_step(update), None
+            return training_step(update, averages), None
         sums = sums_for(parameters)
-        updating = Compiled(Update(sums, update), lambda: None)
+        updating = Compiled(Update(sums, update, averages), lambda: None)
         return training_step(Accumulation(sums)), updating

@@ -83,6 +83,15 @@ class TorchStateAdapter(StateAdapter):
         trainer.set_slots(slots)
         trainer.precision_policy.load_scaler(scaler)
 
+    def export_average(self, trainer: Trainer) -> State:
+        """Returns copies of the averages of what has trained, by name."""
+        averages = _own(trainer).averages
+        return {} if averages is None else averages.export()
+
+    def import_average(self, trainer: Trainer, state: Mapping[str, NDArray[Any]]) -> None:
+        """Sets the averages of what trains; other names in `state` are ignored."""
+        _own(trainer).load_averages(state)
+
 
 def _state(model: nn.Module) -> dict[str, torch.Tensor]:
     values = model.state_dict()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from isotune.interfaces.dataset import DeviceBatch
 from isotune.interfaces.freezing import FreezePlan
 from isotune.interfaces.trainer import HostOutputs, Outputs, StepPlan, Trainer, TrainingPlan
 from isotune.training.single_images import check_single_image
+from isotune_torch.averages import Averages
 from isotune_torch.compiling import CompiledModel
 from isotune_torch.devices import memory_format
 from isotune_torch.dropout import Dropouts
@@ -33,6 +35,7 @@ class TorchTrainer(Trainer):
         trainable: Trainable parameters by canonical name.
         frozen: Canonical names of the other parameters.
         precision_policy: The precision, with its gradient scaler.
+        averages: Averages of what trains; None if the plan has none.
     """
 
     def __init__(self, model: nn.Module, plan: TrainingPlan, device: torch.device) -> None:
@@ -40,6 +43,7 @@ class TorchTrainer(Trainer):
         self._model = model
         self._memory_format = _order(model, memory_format(device, plan.precision))
         self._freezing = TorchFreezing()
+        self.averages = Averages(model) if plan.averages else None
         self._dropouts = Dropouts(model, plan.seed, device)
         self.precision_policy = PrecisionPolicy(plan.precision, device)
         self._forward = CompiledModel(model) if plan.compile else model
@@ -101,9 +105,7 @@ class TorchTrainer(Trainer):
         """
         if batch.size == 1 and not self._takes_single_images:
             self._check_single_image(batch)
-        if not (self._ready_to_train and self._model.training):
-            self._freezing.training_mode(self._model, self._freeze_plan)
-            self._ready_to_train = True
+        self._be_ready_to_train()
         with self.precision_policy.step():
             with self._dropouts.masks(plan.step):
                 logits, auxiliary = self._logits(batch)
@@ -115,6 +117,17 @@ class TorchTrainer(Trainer):
             self.precision_policy.scaler.scale(scaled).backward()
             norm = self._update(plan) if plan.apply_update else None
         return Outputs(logits.detach(), loss.detach(), norm)
+
+    def load_averages(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Sets the averages that `state` names; all others start from the values."""
+        self._be_ready_to_train()
+        if self.averages is not None:
+            self.averages.load(state)
+
+    def swap_average(self) -> None:
+        """Exchanges the model's values with their averages, in place."""
+        if self.averages is not None:
+            self.averages.swap()
 
     def eval_step(self, batch: DeviceBatch) -> Outputs:
         """Computes the logits in evaluation mode."""
@@ -159,6 +172,14 @@ class TorchTrainer(Trainer):
         check_single_image(self._freezing, self._model, self._freeze_plan, batch, names)
         self._takes_single_images = True
 
+    def _be_ready_to_train(self) -> None:
+        if self._ready_to_train and self._model.training:
+            return
+        self._freezing.training_mode(self._model, self._freeze_plan)
+        if self.averages is not None:
+            self.averages.follow()
+        self._ready_to_train = True
+
     def _update(self, plan: StepPlan) -> Tensor | None:
         """Makes an update; returns the norm of the gradient before clipping, if the plan clips."""
         for group in self._optimizer.param_groups:
@@ -171,6 +192,8 @@ class TorchTrainer(Trainer):
         self.precision_policy.scaler.step(self._optimizer)
         self.precision_policy.scaler.update()
         self._optimizer.zero_grad(set_to_none=True)
+        if self.averages is not None and plan.average_decay is not None:
+            self.averages.update(plan.average_decay)
         return norm
 
 

@@ -42,6 +42,14 @@ class NumpyStateAdapter(StateAdapter):
             slots.setdefault(name, {})[slot] = np.array(value, dtype=np.float32)
         own(trainer).slots = slots
 
+    def export_average(self, trainer: Trainer) -> State:
+        return {name: value.copy() for name, value in own(trainer).averages.items()}
+
+    def import_average(self, trainer: Trainer, state: Mapping[str, NDArray[Any]]) -> None:
+        own(trainer).start_averages()
+        for name, average in own(trainer).averages.items():
+            average[...] = state.get(name, average)
+
 
 def own(trainer: Trainer) -> NumpyTrainer:
     """Returns the trainer as what it is."""

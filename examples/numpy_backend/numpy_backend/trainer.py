@@ -27,6 +27,7 @@ class NumpyTrainer(Trainer):
         self.freezing = NumpyFreezing()
         self.slots: dict[str, Slots] = {}
         self.sums: dict[str, Array] = {}
+        self.averages: dict[str, Array] = {}
         self.freeze(FreezePlan())
 
     def freeze(self, plan: FreezePlan) -> None:
@@ -38,6 +39,7 @@ class NumpyTrainer(Trainer):
         if batch.size == 1:
             names = self.model.parameters()
             check_single_image(self.freezing, self.model, self.freeze_plan, batch, names)
+        self.start_averages()
         self.freezing.training_mode(self.model, self.freeze_plan)
         for path, layer in self.model.layers.items():
             if isinstance(layer, Dropout):
@@ -47,6 +49,8 @@ class NumpyTrainer(Trainer):
         for name, value in self.model.backward(gradient * np.float32(plan.loss_scale)).items():
             self.sums[name] = self.sums.get(name, np.float32(0)) + value
         norm = self._update(plan) if plan.apply_update else None
+        if plan.average_decay is not None:
+            self._average(np.float32(1 - plan.average_decay))
         return Outputs(logits, loss, norm)
 
     def _update(self, plan: StepPlan) -> np.float32 | None:
@@ -63,6 +67,20 @@ class NumpyTrainer(Trainer):
             move(self.plan.optimizer, parameter, gradient, slots, rate, decay, plan.momentum)
         self.sums = {}
         return norm
+
+    def start_averages(self) -> None:
+        if self.plan.averages and not self.averages:
+            self.averages = {name: value.copy() for name, value in self.model.state()}
+
+    def _average(self, share: np.float32) -> None:
+        for name, value in self.model.state():
+            self.averages[name] += share * (value - self.averages[name])
+
+    def swap_average(self) -> None:
+        if self.averages:
+            for name, value in self.model.state():
+                kept = value.copy()
+                value[...], self.averages[name] = self.averages[name], kept
 
     def eval_step(self, batch: DeviceBatch) -> Outputs:
         for layer in self.model.layers.values():

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from isotune.interfaces.checkpoint import State
 from isotune.interfaces.metrics import EpochMetrics
-from isotune.runs.checkpoint import MODEL, Checkpoint
+from isotune.runs.checkpoint import AVERAGE, MODEL, Checkpoint
 from isotune.runs.checkpoints import CheckpointStore
 from isotune.runs.folder import RunFolder
 from isotune.runs.schema import EpochSoFar, LineageEntry, Manifest, MetricsLine
@@ -51,15 +52,18 @@ class CheckpointWriter:
         """
         self.folder.check_there()
         spec = self.session.spec.checkpoint
+        model, averages = self.learner.model_state(), self.session.plan.averages
         checkpoint = Checkpoint(
-            model=self.learner.model_state(),
+            model=model,
             optimizer=self.learner.optimizer_state(),
             manifest=self._manifest(progress, metrics),
+            average={**model, **self.learner.averages()} if averages else None,
         )
-        check_state({**checkpoint.model, **checkpoint.optimizer}, metrics.epoch)
+        for state in (checkpoint.model, checkpoint.optimizer, checkpoint.weights):
+            check_state(state, metrics.epoch)
         self._store.save(checkpoint, keep=spec.keep, best=is_best)
         if is_best:
-            write_best(self.folder, self.session, checkpoint.model)
+            write_best(self.folder, self.session, checkpoint.weights)
 
     def restore_best(self, model: Any) -> None:
         """Gives the model the best epoch's weights.
@@ -69,7 +73,7 @@ class CheckpointWriter:
             WeightsError: its tensors are not those of the model.
         """
         adapter = self.session.backend.state_adapter
-        adapter.import_model(model, best_checkpoint(self.folder, self.session, model).model)
+        adapter.import_model(model, best_checkpoint(self.folder, self.session, model).weights)
 
     @property
     def _store(self) -> CheckpointStore:
@@ -93,6 +97,7 @@ class CheckpointWriter:
             epoch_so_far=None if accumulator is None else EpochSoFar(**accumulator.as_json()),
             history=[MetricsLine.of(each) for each in progress.history],
             best=None if progress.best is None else progress.best.epoch,
+            weights="average" if session.plan.averages else "model",
         )
 
 
@@ -109,22 +114,37 @@ def best_checkpoint(folder: RunFolder, session: Session, model: Any) -> Checkpoi
         WeightsError: its tensors are not those of the model.
     """
     best = CheckpointStore(folder.checkpoints).load("best")
-    where = folder.checkpoints / best.manifest.name / MODEL
-    shapes = session.backend.state_adapter.model_shapes(model)
-    return replace(best, model=match_exact(shapes, best.model, str(where)))
+    return matched(best, session.backend.state_adapter.model_shapes(model), folder)
 
 
-def write_best(folder: RunFolder, session: Session, model: State) -> None:
+def matched(
+    checkpoint: Checkpoint, shapes: Mapping[str, tuple[int, ...]], folder: RunFolder
+) -> Checkpoint:
+    """Returns a checkpoint whose model and averages have the names and shapes of a model.
+
+    Raises:
+        WeightsError: They have others.
+    """
+    where = folder.checkpoints / checkpoint.manifest.name
+    average = checkpoint.average
+    return replace(
+        checkpoint,
+        model=match_exact(shapes, checkpoint.model, str(where / MODEL)),
+        average=None if average is None else match_exact(shapes, average, str(where / AVERAGE)),
+    )
+
+
+def write_best(folder: RunFolder, session: Session, weights: State) -> None:
     """Writes the file of the best weights, if the spec names one.
 
     Args:
         folder: The run's folder.
         session: The experiment.
-        model: The best model's state.
+        weights: The best model's tensors, or their averages.
 
     Raises:
         WeightsError: the file cannot be written.
     """
     name = session.spec.checkpoint.save_best_as
     if name:
-        save_weights(folder.path / name, model, session.entry.name)
+        save_weights(folder.path / name, weights, session.entry.name)

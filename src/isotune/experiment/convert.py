@@ -117,7 +117,7 @@ def _of_run(folder: Path, checkpoint: str, plugins: Plugins) -> _Source:
 
     run = RunFolder.existing(folder)
     loaded = CheckpointStore(run.checkpoints).load(checkpoint)
-    tensors, spec = dict(loaded.model), run.spec()
+    tensors, spec = dict(loaded.weights), run.spec()
     # Only a library's model needs the backend that builds it.
     backend = loaded.manifest.backend if ":" in spec.backbone.name else None
     entry = chosen_backbone(spec.backbone, backend, plugins)

@@ -20,7 +20,7 @@ from isotune.models.build import build_backbone
 from isotune.models.head import head_path, outputs_of, saved_head
 from isotune.plugins import Plugins
 from isotune.plugins import plugins as default_plugins
-from isotune.runs.checkpoint import MODEL, Checkpoint
+from isotune.runs.checkpoint import Checkpoint
 from isotune.runs.checkpoints import CheckpointStore
 from isotune.runs.folder import RunFolder
 from isotune.runs.schema import Manifest
@@ -63,8 +63,8 @@ def open_run(
     entry = chosen_backbone(spec.backbone, name, plugins)
     opened = plugins.open_backend(name, device)
     with isolated(opened):
-        where = folder.checkpoints / loaded.manifest.name / MODEL
-        model = rebuild(spec, entry, opened, loaded.model, len(loaded.manifest.classes), where)
+        where = folder.checkpoints / manifest.name / loaded.weights_file
+        model = rebuild(spec, entry, opened, loaded.weights, len(manifest.classes), where)
     return Run(
         folder=folder,
         spec=spec,
@@ -83,19 +83,23 @@ def check_finite(folder: RunFolder, loaded: Checkpoint) -> None:
     """Checks a checkpoint that an earlier version may have saved after training had failed.
 
     Raises:
-        RunError: a tensor of its model has values that are not finite; the message names the
-            tensor and the most recent other checkpoint without such values.
+        RunError: a tensor of its model, or an average, has values that are not finite; the message
+            names the tensor and the most recent other checkpoint without such values.
     """
-    if (tensor := not_finite(loaded.model)) is None:
+    if (tensor := _not_finite(loaded)) is None:
         return
     name, store = loaded.manifest.name, CheckpointStore(folder.checkpoints)
     others = store.intact(besides=name)
-    usable = next((each for each in others if not not_finite(store.load(each).model)), None)
+    usable = next((each for each in others if not _not_finite(store.load(each))), None)
     offer = f" {usable} has none: --checkpoint {usable} uses it." if usable else ""
     raise RunError(
         f"{folder.checkpoints / name}: '{tensor}' has values that are not finite (NaN or infinity),"
         f" as after training with too large an optimizer.lr.{offer}"
     )
+
+
+def _not_finite(loaded: Checkpoint) -> str | None:
+    return not_finite(loaded.model) or not_finite(loaded.weights)
 
 
 def moved(run: Run, backend: str, device: str, plugins: Plugins = default_plugins) -> Run:

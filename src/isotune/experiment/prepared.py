@@ -46,6 +46,7 @@ class ResumeState:
         steps: Number of training steps made.
         learning_rate: Learning rate of the last of them.
         optimizer: The optimizer's state; None at the first step.
+        average: Averages of the model's tensors; None at the first step or without averages.
         lineage: Who trained before.
     """
 
@@ -53,6 +54,7 @@ class ResumeState:
     steps: int = 0
     learning_rate: float = 0.0
     optimizer: State | None = None
+    average: State | None = None
     lineage: tuple[LineageEntry, ...] = ()
 
 
@@ -111,7 +113,8 @@ class PreparedExperiment:
         check = session.images.check
         if check is None or self.start.steps == 0 or read_images(folder.path) is None:
             write_images(folder.path, listed_images(session, contents=check is None))
-        learner = Learner(session.backend, self.strategies, self.start.optimizer)
+        start = self.start
+        learner = Learner(session.backend, self.strategies, start.optimizer, start.average)
         here = LineageEntry(
             step=self.start.steps, backend=session.backend.name, device=session.backend.device
         )

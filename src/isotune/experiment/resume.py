@@ -9,11 +9,11 @@ from typing import Any
 
 from isotune.errors import RunError
 from isotune.experiment.changes import check_changes, schedule_change
-from isotune.experiment.checkpoint_writer import best_checkpoint, write_best
+from isotune.experiment.checkpoint_writer import best_checkpoint, matched, write_best
 from isotune.experiment.open import check_finite, rebuild
 from isotune.experiment.prepared import PreparedExperiment, ResumeState
 from isotune.experiment.result import Run
-from isotune.experiment.resume_checks import check_dataset, check_optimizer
+from isotune.experiment.resume_checks import check_average, check_dataset, check_optimizer
 from isotune.interfaces.metrics import EpochMetrics
 from isotune.plugins import Plugins
 from isotune.plugins import plugins as default_plugins
@@ -105,7 +105,9 @@ def _prepare(
         where = folder.checkpoints / loaded.manifest.name / MODEL
         classes = len(loaded.manifest.classes)
         model = rebuild(session.spec, session.entry, session.backend, loaded.model, classes, where)
+        loaded = matched(loaded, session.backend.state_adapter.model_shapes(model), folder)
         check_optimizer(folder.checkpoints, loaded, session.spec)
+        check_average(folder.checkpoints, loaded, session.spec)
         start = _resume_state(folder, store, session, loaded, model)
         _mention_schedule(folder.spec(), session, start)
     prepared = PreparedExperiment.prepare(session, model, start)
@@ -131,7 +133,7 @@ def _resume_state(
                 f" index, but {best} in {manifest.name}."
             )
         # A kill may have come between the checkpoint and the file of its weights.
-        write_best(folder, session, found.model)
+        write_best(folder, session, found.weights)
     progress = Progress(
         history,
         best=history[best - 1] if best is not None else None,
@@ -142,6 +144,7 @@ def _resume_state(
         steps=manifest.step,
         learning_rate=manifest.metrics.metrics().learning_rate,
         optimizer=loaded.optimizer,
+        average=loaded.average,
         lineage=tuple(manifest.lineage),
     )
 

@@ -84,6 +84,26 @@ def check_optimizer(folder: Path, checkpoint: Checkpoint, spec: ExperimentSpec) 
         raise RunError(f"{where}: is damaged: {fault}.")
 
 
+def check_average(folder: Path, checkpoint: Checkpoint, spec: ExperimentSpec) -> None:
+    """Checks that a checkpoint has averages if and only if the run keeps some.
+
+    Args:
+        folder: Where the run has its checkpoints.
+        checkpoint: The checkpoint.
+        spec: The spec.
+
+    Raises:
+        RunError: It is otherwise.
+    """
+    if (checkpoint.average is None) != (spec.ema is None):
+        fault = (
+            "has no averages of the weights, but the spec has ema"
+            if checkpoint.average is None
+            else "has averages of the weights, but the spec has no ema"
+        )
+        raise RunError(f"{folder / checkpoint.manifest.name / MANIFEST}: is damaged: it {fault}.")
+
+
 def _slot_shapes(
     checkpoint: Checkpoint, spec: ExperimentSpec, name: str
 ) -> dict[str, tuple[int, ...]]:

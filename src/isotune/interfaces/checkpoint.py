@@ -52,3 +52,19 @@ class StateAdapter(ABC):
     @abstractmethod
     def import_optimizer(self, trainer: Trainer, state: Mapping[str, NDArray[Any]]) -> None:
         """Sets the optimizer's state, after ``trainer.freeze``."""
+
+    @abstractmethod
+    def export_average(self, trainer: Trainer) -> State:
+        """Returns copies of the averages, by the canonical names of the tensors.
+
+        They are those of all tensors that training has changed, and perhaps of others; empty before
+        the first step and without ``TrainingPlan.averages``.
+        """
+
+    @abstractmethod
+    def import_average(self, trainer: Trainer, state: Mapping[str, NDArray[Any]]) -> None:
+        """Sets the averages of the tensors that training changes, after ``trainer.freeze``.
+
+        A tensor that is not in `state` starts from its value; names of other models' tensors
+        and of those that training does not change are ignored.
+        """

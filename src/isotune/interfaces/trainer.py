@@ -43,6 +43,8 @@ class TrainingPlan:
         auxiliary: Paths of auxiliary classifiers. In training, the model returns their logits
             after its own.
         auxiliary_weight: Factor of their losses, as long as any of their parameters trains.
+        averages: Whether the trainer keeps exponential moving averages of the tensors that
+            training changes: see :attr:`StepPlan.average_decay` and :meth:`Trainer.swap_average`.
     """
 
     optimizer: OptimizerSpec
@@ -57,6 +59,7 @@ class TrainingPlan:
     clip_grad_norm: float | None = None
     auxiliary: tuple[str, ...] = ()
     auxiliary_weight: float = 0.0
+    averages: bool = False
 
     def lr_scale(self, parameter: str) -> float:
         """Returns the learning-rate scale of a parameter, by its canonical name."""
@@ -91,6 +94,10 @@ class StepPlan:
             optimizer's own. As in PyTorch when a scheduler changes it, it decays the running mean
             in this update, and Adam's bias correction is that of the current value. Always None
             for SGD without momentum.
+        average_decay: After the update, ``average = d * average + (1 - d) * value`` with this d,
+            in float32, for all parameters and BatchNorm statistics that training changes. An
+            average starts from the value before the first step that may change it. None without
+            averages or without an update.
     """
 
     step: int
@@ -98,6 +105,7 @@ class StepPlan:
     loss_scale: float = 1.0
     apply_update: bool = True
     momentum: float | None = None
+    average_decay: float | None = None
 
 
 @dataclass(frozen=True)
@@ -155,6 +163,14 @@ class Trainer(ABC):
     @abstractmethod
     def eval_step(self, batch: DeviceBatch) -> Outputs:
         """Computes the logits in evaluation mode; nothing of the model changes."""
+
+    @abstractmethod
+    def swap_average(self) -> None:
+        """Exchanges the values of the model with their averages, in place.
+
+        The second call undoes the first, to the bit; in between there are only evaluation steps.
+        Does nothing without averages.
+        """
 
     @abstractmethod
     def fetch(self, outputs: Sequence[Outputs]) -> list[HostOutputs]:

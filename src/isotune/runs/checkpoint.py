@@ -15,11 +15,15 @@ import numpy as np
 from isotune.errors import RunError
 from isotune.interfaces.checkpoint import State
 from isotune.runs.read import MOST_EPOCHS, checked, damaged, parse_json, read_bytes, unusable
-from isotune.runs.schema import FORMAT, Manifest
+from isotune.runs.schema import AVERAGED_FORMAT, FORMAT, Manifest
 from isotune.storage.atomic import flush_folder
 from isotune.storage.untrusted import refuse_link
 
 MODEL, OPTIMIZER, MANIFEST = "model.safetensors", "optimizer.safetensors", "checkpoint.json"
+AVERAGE = "average.safetensors"
+
+WEIGHTS = {"model": MODEL, "average": AVERAGE}
+"""The file of the weights that a manifest's evaluation was of, by what it calls them."""
 
 HEADER = 100_000_000
 """Largest size of a safetensors header in bytes, as the library has it."""
@@ -36,11 +40,24 @@ class Checkpoint:
         model: The model's state.
         optimizer: The optimizer's state.
         manifest: Everything else.
+        average: The averages of all tensors of the model, which are their values where training
+            does not change them; None without averages. The manifest says the same.
     """
 
     model: State
     optimizer: State
     manifest: Manifest
+    average: State | None = None
+
+    @property
+    def weights(self) -> State:
+        """What evaluations were of: the average, if there is one, or the model."""
+        return self.model if self.average is None else self.average
+
+    @property
+    def weights_file(self) -> str:
+        """Name of the file of :attr:`weights`."""
+        return WEIGHTS[self.manifest.weights]
 
 
 def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
@@ -52,13 +69,17 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
     from safetensors.numpy import save
 
     hashes, tensors = {}, {}
-    for name, state in ((MODEL, checkpoint.model), (OPTIMIZER, checkpoint.optimizer)):
+    states = {MODEL: checkpoint.model, OPTIMIZER: checkpoint.optimizer}
+    if checkpoint.average is not None:
+        states[AVERAGE] = checkpoint.average
+    for name, state in states.items():
         data = save({key: np.asarray(value, order="C") for key, value in state.items()})
         hashes[name] = hashlib.sha256(data).hexdigest()
         tensors[name] = {key: list(value.shape) for key, value in state.items()}
         _write_flushed(folder / name, data)
     plain = checkpoint.manifest.model_dump()
-    manifest = {"format": FORMAT, **plain, "tensors": tensors, "sha256": hashes}
+    version = FORMAT if checkpoint.average is None else AVERAGED_FORMAT
+    manifest = {"format": version, **plain, "tensors": tensors, "sha256": hashes}
     hashes[MANIFEST] = _digest(manifest)
     _write_flushed(folder / MANIFEST, json.dumps(manifest, indent=2).encode())
     flush_folder(folder)
@@ -72,7 +93,9 @@ def read_checkpoint(folder: Path) -> Checkpoint:
     """
     manifest = read_manifest(folder)
     model, optimizer = (_read_state(folder / file, manifest) for file in (MODEL, OPTIMIZER))
-    return Checkpoint(model, optimizer, manifest)
+    averaged = manifest.weights == "average"
+    average = _read_state(folder / AVERAGE, manifest) if averaged else None
+    return Checkpoint(model, optimizer, manifest, average)
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -87,9 +110,12 @@ def read_manifest(folder: Path) -> Manifest:
     except OSError as error:
         raise unusable(folder, error) from error
     plain = parse_json(read_bytes(path, LARGEST_MANIFEST), path)
-    if isinstance(plain, dict) and plain.get("format", FORMAT) != FORMAT:
+    if isinstance(plain, dict) and plain.get("format", FORMAT) not in (FORMAT, AVERAGED_FORMAT):
         version = str(plain["format"])[:40]
-        raise RunError(f"{path}: has format {version}; this Isotune reads format {FORMAT}.")
+        raise RunError(
+            f"{path}: has format {version}; this Isotune reads formats {FORMAT} and"
+            f" {AVERAGED_FORMAT}."
+        )
     history = plain.get("history") if isinstance(plain, dict) else None
     if isinstance(history, list) and len(history) > MOST_EPOCHS:
         raise damaged(path, f"history has {len(history)} epochs")

@@ -23,8 +23,8 @@ from pydantic import (
 from isotune.interfaces.metrics import EpochMetrics
 from isotune.spec.base import Meaning
 
-FORMAT = 2
-"""Version of the checkpoint format."""
+FORMAT, AVERAGED_FORMAT = 2, 3
+"""Versions of the checkpoint format: without and with averages of the weights."""
 
 EARLIER_KEYS = {"pictures": "images", "segments": "lineage", "newest_loss": "last_loss"}
 """Keys of Isotune 0.1.0, and what they are called since."""
@@ -198,6 +198,7 @@ class Manifest(FileModel):
     epoch_so_far: EpochSoFar | None
     history: Annotated[list[MetricsLine], ONE_FAULT]
     best: Annotated[Count, Field(ge=1)] | None
+    weights: Literal["model", "average"] = "model"
     tensors: Annotated[dict[str, Annotated[dict[str, Shape], Many]], Few] = {}
     sha256: Annotated[dict[str, str], Few] = {}
 

@@ -11,6 +11,7 @@ from isotune.spec.base import Meaning, Shorthand, SpecModel
 from isotune.spec.cache import CacheSpec
 from isotune.spec.checkpoint import CheckpointSpec, EarlyStopping, EvaluationSpec
 from isotune.spec.dataset import AnyDataset
+from isotune.spec.ema import EmaSpec
 from isotune.spec.freeze import FreezeSpec
 from isotune.spec.head import AnyHead, HeadSpec, LinearHeadSpec
 from isotune.spec.loss import LossSpec
@@ -77,6 +78,8 @@ class ExperimentSpec(SpecModel):
         freeze: Which parameters do not train.
         optimizer: How parameters are updated.
         schedule: How the learning rate changes and, with ``one_cycle``, the momentum.
+        ema: Exponential moving averages of the weights; null keeps none. With averages, every
+            evaluation, the best epoch and everything that is made of the run are of them.
         epochs: Number of passes over the training images.
         seed: Decides order, augmentation, initial values and dropout.
         eval_batch_size: Number of images in an evaluation step; null takes what suits the device:
@@ -129,6 +132,7 @@ class ExperimentSpec(SpecModel):
     freeze: Annotated[FreezeSpec, Shorthand("parameters", ("string", "array"))] = FreezeSpec()
     optimizer: Annotated[OptimizerSpec, Shorthand("name")]
     schedule: AnySchedule = ConstantSchedule()
+    ema: EmaSpec | None = None
     epochs: Annotated[int, Field(ge=1)]
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     eval_batch_size: Annotated[int, Field(ge=1)] | None = None

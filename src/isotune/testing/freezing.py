@@ -73,8 +73,11 @@ class Freezing(Contract):
     def test_a_plan_may_change_between_steps(
         self, subject: Subject, optimizer: OptimizerSpec
     ) -> None:
-        """Freezing and unfreezing take effect from the next step on, in a compiled step too."""
-        plan = TrainingPlan(optimizer)
+        """Freezing and unfreezing take effect from the next step on, in a compiled step too.
+
+        Averages are those of averaging everything from the start.
+        """
+        plan = TrainingPlan(optimizer, averages=True)
         learner, reference = subject.learner(plan), subject.reference(plan)
         for phase, frozen in enumerate([BACKBONE, frozenset[str](), BACKBONE, {"fc.weight"}]):
             freeze = FreezePlan(frozenset(frozen))

@@ -13,7 +13,13 @@ from isotune.interfaces.freezing import FreezePlan
 from isotune.interfaces.trainer import TrainingPlan
 from isotune.spec.optimizer import AdamSpec, AdamWSpec, OptimizerSpec, SGDSpec
 from isotune.testing.contract import Contract, on
-from isotune.testing.subject import Learner, Subject, assert_states_close, in_bytes
+from isotune.testing.subject import (
+    Learner,
+    Subject,
+    assert_same_steps,
+    assert_states_close,
+    in_bytes,
+)
 from isotune.testing.values import batch, batches
 
 MOMENTUM = SGDSpec(momentum=0.9, weight_decay=0.01)
@@ -32,11 +38,14 @@ def resumed(
     plan: TrainingPlan,
     model: Mapping[str, NDArray[Any]],
     optimizer: Mapping[str, NDArray[Any]],
+    average: Mapping[str, NDArray[Any]] | None = None,
 ) -> Learner:
     """Returns a new model with a trainer that goes on from saved states."""
     learner = subject.learner(plan)
     subject.backend.state_adapter.import_model(learner.model, model)
     subject.backend.state_adapter.import_optimizer(learner.trainer, optimizer)
+    if average is not None:
+        subject.backend.state_adapter.import_average(learner.trainer, average)
     return learner
 
 
@@ -96,19 +105,53 @@ class State(Contract):
     def test_resumed_training_has_the_bytes_of_training_never_stopped(
         self, subject: Subject, name: str
     ) -> None:
-        """Exact resume: model and optimizer state are everything there is."""
-        plan = TrainingPlan(SLOTS[name][0])
+        """Exact resume: model, optimizer state and averages are everything there is."""
+        plan = TrainingPlan(SLOTS[name][0], averages=True)
         data = batches("resume", [4] * 6)
         straight = subject.learner(plan)
-        straight.train(data[:3], RATES[:3])
-        saved = straight.optimizer_state()
-        kept = in_bytes(saved)
-        second = resumed(subject, plan, straight.state(), saved)
+        straight.train(data[:3], RATES[:3], averages=True)
+        saved, average = straight.optimizer_state(), straight.average()
+        kept = in_bytes(saved), in_bytes(average)
+        second = resumed(subject, plan, straight.state(), saved, average)
+        second.evaluate_average(data[0])
         for learner in (straight, second):
-            learner.train(data[3:], RATES[3:], first=3)
+            learner.train(data[3:], RATES[3:], first=3, averages=True)
         assert in_bytes(second.state()) == in_bytes(straight.state())
         assert in_bytes(second.optimizer_state()) == in_bytes(straight.optimizer_state())
-        assert in_bytes(saved) == kept
+        assert in_bytes(second.average()) == in_bytes(straight.average())
+        assert (in_bytes(saved), in_bytes(average)) == kept
+
+    @on("tiny_bn")
+    def test_the_average_is_evaluated_and_training_goes_on(self, subject: Subject) -> None:
+        """``swap_average`` gives the model its averages and back, for steps that exist already."""
+        plan = TrainingPlan(MOMENTUM, averages=True)
+        data, rates = batches("average", [4] * 6), RATES
+        learner, reference = subject.learner(plan), subject.reference(plan)
+        for cut in (slice(0, 3), slice(3, None)):
+            assert_same_steps(learner, reference, data[cut], rates[cut], cut.start)
+            plain, state, average = (
+                learner.evaluate(data[0]),
+                in_bytes(learner.state()),
+                learner.average(),
+            )
+            found = learner.evaluate_average(data[0])
+            fresh = subject.learner()
+            subject.backend.state_adapter.import_model(fresh.model, average)
+            assert found.tobytes() == fresh.evaluate(data[0]).tobytes()
+            assert found.tobytes() != plain.tobytes()
+            assert learner.evaluate(data[0]).tobytes() == plain.tobytes()
+            assert in_bytes(learner.state()) == state
+            assert in_bytes(learner.average()) == in_bytes(average)
+
+    @on("linear")
+    def test_without_averages_there_are_none(self, subject: Subject) -> None:
+        """Nothing is exchanged and nothing exported, before and after steps."""
+        learner = subject.learner()
+        learner.train(batches("plain", [4]), [0.1])
+        before = in_bytes(learner.state())
+        learner.trainer.swap_average()
+        assert in_bytes(learner.state()) == before
+        assert subject.backend.state_adapter.export_average(learner.trainer) == {}
 
     @on("linear")
     @pytest.mark.parametrize("name", ["momentum", "adam"])

@@ -17,6 +17,7 @@ from isotune.interfaces.dataset import Batch
 from isotune.interfaces.freezing import FreezePlan
 from isotune.interfaces.head import HeadValues
 from isotune.interfaces.trainer import HostOutputs, StepPlan, Trainer, TrainingPlan
+from isotune.spec.ema import EmaSpec
 from isotune.spec.optimizer import SGDSpec
 from isotune.testing.nets import NETS
 from isotune.testing.reference.trainer import ReferenceTrainer
@@ -25,6 +26,9 @@ from isotune.testing.values import NORMALIZATION, batch, state
 TOLERANCE = 1e-5
 """How far weights, losses and first logits may be from the float64 reference, absolute for
 values below 1 and relative above."""
+
+AVERAGES = EmaSpec(decay=0.5)
+"""Averages whose warm-up ends after eight updates."""
 
 LATER_LOGITS = 1e-4
 """The same for logits after updates: sums of hundreds of products with such weights."""
@@ -44,13 +48,10 @@ class Learner:
         rates: Sequence[float],
         first: int = 0,
         momenta: Sequence[float | None] | None = None,
+        averages: bool = False,
     ) -> list[HostOutputs]:
         """Makes one step a batch, numbered from `first`, and fetches all outputs at the end."""
-        momenta = momenta or [None] * len(rates)
-        plans = [
-            StepPlan(first + i, rate, momentum=momentum)
-            for i, (rate, momentum) in enumerate(zip(rates, momenta, strict=True))
-        ]
+        plans = step_plans(rates, first, momenta, averages)
         fed = self.backend.dataset.feed(batches, NORMALIZATION)
         steps = [self.trainer.train_step(*each) for each in zip(fed, plans, strict=True)]
         return self.trainer.fetch(steps)
@@ -61,6 +62,13 @@ class Learner:
         outputs = self.trainer.fetch([self.trainer.eval_step(batch) for batch in fed])
         return np.concatenate([output.logits for output in outputs])
 
+    def evaluate_average(self, *batches: Batch) -> NDArray[np.float32]:
+        """Returns the logits that the averages give."""
+        self.trainer.swap_average()
+        logits = self.evaluate(*batches)
+        self.trainer.swap_average()
+        return logits
+
     def state(self) -> State:
         """Returns the model's state."""
         return self.backend.state_adapter.export_model(self.model)
@@ -68,6 +76,10 @@ class Learner:
     def optimizer_state(self) -> State:
         """Returns the optimizer's state."""
         return self.backend.state_adapter.export_optimizer(self.trainer)
+
+    def average(self) -> State:
+        """Returns the averages of all tensors of the model."""
+        return {**self.state(), **self.backend.state_adapter.export_average(self.trainer)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,6 +137,27 @@ class Subject:
         return trainer
 
 
+def step_plans(
+    rates: Sequence[float],
+    first: int,
+    momenta: Sequence[float | None] | None = None,
+    averages: bool = False,
+) -> list[StepPlan]:
+    """Returns the plans of steps that each end in an update, numbered from `first`.
+
+    With averages, their decay is that of :data:`AVERAGES`.
+    """
+    return [
+        StepPlan(
+            step,
+            rate,
+            momentum=None if momenta is None else momenta[step - first],
+            average_decay=AVERAGES.decay_at(step) if averages else None,
+        )
+        for step, rate in enumerate(rates, first)
+    ]
+
+
 def assert_same_steps(
     learner: Learner,
     reference: ReferenceTrainer,
@@ -133,19 +166,24 @@ def assert_same_steps(
     first: int = 0,
     momenta: Sequence[float | None] | None = None,
 ) -> list[HostOutputs]:
-    """Trains both and compares logits, losses, norms of gradients, states and optimizer states.
+    """Trains both and compares logits, losses, norms, states, optimizer states and averages.
 
     Returns the outputs.
     """
-    momenta = momenta or [None] * len(rates)
-    outputs = learner.train(batches, rates, first, momenta)
-    for i, (one, rate, output) in enumerate(zip(batches, rates, outputs, strict=True)):
-        logits, loss = reference.train_step(one, rate, first + i, momenta[i])
+    averages = reference.plan.averages
+    plans = step_plans(rates, first, momenta, averages)
+    outputs = learner.train(batches, rates, first, momenta, averages)
+    for one, plan, output in zip(batches, plans, outputs, strict=True):
+        logits, loss = reference.train_step(
+            one, plan.learning_rate, plan.step, plan.momentum, plan.average_decay
+        )
         assert_close(output.logits, logits, LATER_LOGITS)
         assert_close(output.loss, loss)
         assert_close(output.grad_norm, reference.grad_norm)
     assert_states_close(learner.state(), reference.state)
     assert_states_close(learner.optimizer_state(), reference.optimizer_state())
+    if averages:
+        assert_states_close(learner.average(), reference.averages)
     return outputs
 
 

@@ -119,10 +119,11 @@ class Updates(Contract):
     def test_gradients_through_every_layer(self, subject: Subject) -> None:
         """Convolution, BatchNorm, ReLU, pooling, dropout and linear layers, for twenty steps.
 
-        Some of the updates have gradients that are clipped, and others do not.
+        Some of the updates have gradients that are clipped, and others do not; parameters and
+        statistics are averaged.
         """
-        largest = LARGEST[subject.entry.name]
-        outputs = self._check(subject, replace(REGULARIZED["momentum"], clip_grad_norm=largest))
+        largest, plan = LARGEST[subject.entry.name], REGULARIZED["momentum"]
+        outputs = self._check(subject, replace(plan, clip_grad_norm=largest, averages=True))
         norms = [each.grad_norm for each in outputs]
         assert min(norms) < 0.9 * largest < 1.1 * largest < max(norms)
 
@@ -206,18 +207,29 @@ class Updates(Contract):
 
     @on("tiny_bn", "tiny_dropout")
     def test_nothing_but_statistics_moves_before_the_update(self, subject: Subject) -> None:
-        """A step without an update leaves parameters alone, and nothing behind after the next."""
-        plan = TrainingPlan(SGDSpec(momentum=0.9), class_weights=WEIGHTS, accumulate=2)
+        """A step without an update leaves parameters and averages alone, and nothing behind."""
+        plan = TrainingPlan(
+            SGDSpec(momentum=0.9), class_weights=WEIGHTS, accumulate=2, averages=True
+        )
         learner, again = subject.learner(plan, BIAS), subject.learner(plan, BIAS)
         data = batches("accumulation", [4, 4, 4])
         before = in_bytes(learner.state())
-        first, *rest = [StepPlan(0, 0.1, 0.5, False), StepPlan(0, 0.1, 0.5), StepPlan(1, 0.1)]
+        first, *rest = [
+            StepPlan(0, 0.1, 0.5, False),
+            StepPlan(0, 0.1, 0.5, average_decay=0.25),
+            StepPlan(1, 0.1, average_decay=0.5),
+        ]
         accumulate(learner, data[:1], [first])
         learner.evaluate(data[0])
         moved = {name for name, value in in_bytes(learner.state()).items() if value != before[name]}
         assert all(name.startswith("bn.running_") for name in moved)
         assert not learner.optimizer_state()
-        accumulate(learner, data[1:], rest)
+        assert in_bytes(learner.average()) == before
+        accumulate(learner, data[1:2], rest[:1])
+        start, state = subject.initial(), learner.state()
+        moved_by = {name: 0.25 * start[name] + 0.75 * value for name, value in state.items()}
+        assert_states_close(learner.average(), moved_by)
+        accumulate(learner, data[2:], rest[1:])
         after = in_bytes(learner.state())
         assert after["fc.weight"] != before["fc.weight"]
         assert after["fc.bias"] == before["fc.bias"]

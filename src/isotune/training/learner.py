@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from isotune.interfaces.backend import Backend
 from isotune.interfaces.checkpoint import State
 from isotune.interfaces.freezing import FreezePlan
+from isotune.training.evaluation import AnyEvaluation
 from isotune.training.strategy import Strategy, StrategyFactory
 
 
@@ -18,6 +20,7 @@ class Learner:
         choose: Returns the factory of the strategy for a freeze plan; the same one for
             successive plans that share a strategy.
         optimizer: Optimizer state to start from.
+        average: Averages to start from.
     """
 
     def __init__(
@@ -25,10 +28,11 @@ class Learner:
         backend: Backend,
         choose: Callable[[FreezePlan], StrategyFactory],
         optimizer: State | None = None,
+        average: State | None = None,
     ) -> None:
         self._backend = backend
         self._choose = choose
-        self._initial_optimizer = optimizer
+        self._initial = optimizer, average
         self._factory: StrategyFactory | None = None
         self._strategy: Strategy | None = None
 
@@ -41,18 +45,26 @@ class Learner:
     def freeze(self, plan: FreezePlan) -> None:
         """Trains everything except ``plan.frozen`` from the next step on.
 
-        Parameters that go on training keep their optimizer state, whatever the strategy.
+        Parameters that go on training keep their optimizer state and their averages, whatever the
+        strategy.
         """
-        factory, optimizer = self._choose(plan), self._initial_optimizer
-        self._initial_optimizer = None
+        factory, (optimizer, average) = self._choose(plan), self._initial
+        self._initial = None, None
         if factory is not self._factory:
             if self._strategy is not None:
-                optimizer = self.optimizer_state()
+                optimizer, average = self.optimizer_state(), self.averages()
                 self._strategy.close()
             self._strategy, self._factory = factory(), factory
         self.strategy.freeze(plan)
         if optimizer:
             self._backend.state_adapter.import_optimizer(self.strategy.trainer, optimizer)
+        if average:
+            self._backend.state_adapter.import_average(self.strategy.trainer, average)
+
+    def evaluate(self) -> AnyEvaluation:
+        """Evaluates the model on the validation images, its averages if it keeps some."""
+        with self._averaged():
+            return self.strategy.evaluate()
 
     def model_state(self) -> State:
         """Returns copies of all tensors of the whole model."""
@@ -65,6 +77,19 @@ class Learner:
     def optimizer_state(self) -> State:
         """Returns copies of the optimizer's state."""
         return self._backend.state_adapter.export_optimizer(self.strategy.trainer)
+
+    def averages(self) -> State:
+        """Returns copies of the averages of all tensors that training has changed."""
+        return self._backend.state_adapter.export_average(self.strategy.trainer)
+
+    @contextmanager
+    def _averaged(self) -> Iterator[None]:
+        """Gives the model its averages within, and its own values after that, in any case."""
+        self.strategy.trainer.swap_average()
+        try:
+            yield
+        finally:
+            self.strategy.trainer.swap_average()
 
     def close(self) -> None:
         """Leaves the model whole and native."""

@@ -124,7 +124,7 @@ class TrainingLoop:
             return metrics
         start = time.perf_counter()
         try:
-            result = self.learner.strategy.evaluate()
+            result = self.learner.evaluate()
         except DatasetError as error:
             self.stop.request(fault(error), fault=True)
             self._save(metrics, accumulator)
@@ -243,7 +243,16 @@ class TrainingLoop:
             micro_batch.loss_scale,
             micro_batch.apply_update,
             rates.momentum,
+            average_decay=self._average_decay(first, micro_batch),
         )
+
+    def _average_decay(self, first: int, micro_batch: MicroBatch) -> float | None:
+        """Returns the decay of the averages after an update that began with step `first`."""
+        if self.spec.ema is None or not micro_batch.apply_update:
+            return None
+        epoch, within = divmod(first, len(self.train))
+        per_epoch = math.ceil(len(self.train) / self.spec.accumulate)
+        return self.spec.ema.decay_at(epoch * per_epoch + within // self.spec.accumulate)
 
     def _micro_batches(self, epoch: int) -> list[MicroBatch]:
         if self.spec.accumulate == 1:

@@ -176,6 +176,7 @@ def plan_with(
         clip_grad_norm=spec.clip_grad_norm,
         auxiliary=tuple(path.rpartition(".")[0] for path in entry.auxiliary),
         auxiliary_weight=entry.auxiliary_weight,
+        averages=spec.ema is not None,
     )
 
 

@@ -44,7 +44,7 @@ class Strategy(ABC):
 
     @abstractmethod
     def evaluate(self) -> AnyEvaluation:
-        """Evaluates the model on the validation images; the model does not change."""
+        """Evaluates the model, as its values are, on the validation images."""
 
     @abstractmethod
     def model_state(self) -> State:

@@ -164,3 +164,28 @@ def fetches_an_evaluations_loss_as_zero(patch: pytest.MonkeyPatch) -> None:
         return [HostOutputs(o.logits, float(o.loss or 0)) for o in outputs]
 
     patch.setattr(NumpyTrainer, "fetch", zero)
+
+
+def averages_before_the_update(patch: pytest.MonkeyPatch) -> None:
+    average, train_step = NumpyTrainer._average, NumpyTrainer.train_step
+
+    def early(self: Any, batch: DeviceBatch, plan: Any) -> Outputs:
+        if plan.average_decay is not None:
+            self.start_averages()
+            average(self, np.float32(1 - plan.average_decay))
+        return train_step(self, batch, plan)
+
+    patch.setattr(NumpyTrainer, "train_step", early)
+    patch.setattr(NumpyTrainer, "_average", lambda self, share: None)
+
+
+def never_swaps_averages(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(NumpyTrainer, "swap_average", lambda self: None)
+
+
+def loses_the_values_that_averages_replace(patch: pytest.MonkeyPatch) -> None:
+    def overwrite(self: Any) -> None:
+        for name, value in self.model.state():
+            value[...] = self.averages.get(name, value)
+
+    patch.setattr(NumpyTrainer, "swap_average", overwrite)

@@ -54,6 +54,23 @@ def restarts_adams_step_count(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(NumpyStateAdapter, "import_optimizer", restarting)
 
 
+def restores_no_averages(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(NumpyStateAdapter, "import_average", lambda self, trainer, state: None)
+
+
+def exports_live_averages(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(NumpyStateAdapter, "export_average", lambda self, trainer: trainer.averages)
+
+
+def averages_no_statistics(patch: pytest.MonkeyPatch) -> None:
+    export = NumpyStateAdapter.export_average
+
+    def parameters(self: Any, trainer: Any) -> Any:
+        return {k: v for k, v in export(self, trainer).items() if "running_" not in k}
+
+    patch.setattr(NumpyStateAdapter, "export_average", parameters)
+
+
 def forgets_the_bias_of_a_new_head(patch: pytest.MonkeyPatch) -> None:
     replace_head = NumpyHeads.replace
 

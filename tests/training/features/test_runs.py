@@ -84,9 +84,9 @@ def run(spec: dict[str, Any], output: Path, backend: str = "torch", **cache: Any
     return isotune.run({**spec, "cache": cache}, backend=backend, device="cpu", output=output)
 
 
-def last(run: Run) -> tuple[dict[str, Any], dict[str, Any]]:
+def last(run: Run) -> tuple[dict[str, Any], ...]:
     checkpoint = CheckpointStore(run.folder.checkpoints).load("last")
-    return checkpoint.model, checkpoint.optimizer
+    return checkpoint.model, checkpoint.optimizer, checkpoint.weights
 
 
 def assert_same_run(found: Run, expected: Run) -> None:
@@ -99,7 +99,7 @@ def assert_same_run(found: Run, expected: Run) -> None:
         assert_states_close(mine_, theirs_)
     assert repr(found.model) == repr(expected.model)
     state = found.backend.state_adapter.export_model(found.model)
-    best = CheckpointStore(found.folder.checkpoints).load("best").model
+    best = CheckpointStore(found.folder.checkpoints).load("best").weights
     assert in_bytes(state) == in_bytes(best)
 
 
@@ -118,7 +118,7 @@ def test_a_run_equals_one_without_kept_features(
         images = two
     # A linear head is the last of LeNet's three layers, and its block that layer alone.
     spec = lenet(images, **head, freeze=UNFREEZING, schedule="cosine", drop_last=True)
-    spec["checkpoint"] = {"every_steps": 1}
+    spec |= {"checkpoint": {"every_steps": 1}, "ema": {"decay": 0.9}}
     found = run(spec, tmp_path / "kept", backend)
     assert_same_run(found, run(spec, tmp_path / "plain", backend, features="off"))
     assert len(list(cache.glob("*.features"))) == 1, "those of validation, which are the same again"

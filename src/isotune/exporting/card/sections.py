@@ -15,7 +15,7 @@ from isotune.reports.describe import described_freeze, described_head
 from isotune.reports.metrics import heading
 from isotune.reports.numbers import NONE, count, duration, percent
 from isotune.reports.tables import Table
-from isotune.runs.checkpoint import MANIFEST, MODEL
+from isotune.runs.checkpoint import MANIFEST, WEIGHTS
 from isotune.runs.schema import Manifest
 from isotune.spec.experiment import ExperimentSpec
 from isotune.spec.load import dump_spec
@@ -65,6 +65,9 @@ def _model(facts: CardFacts) -> Section:
         "Input": f"RGB, {pixels}; the specification below has resize, crop and normalization",
         "Output": _output(facts),
     }
+    if run.spec.ema is not None:
+        decay = f"with decay {run.spec.ema.decay:g}"
+        rows["Weights"] = f"exponential moving averages, {decay}, of those that were trained"
     return Section("Model", [Paragraph(text), Facts(rows)])
 
 
@@ -186,7 +189,7 @@ def _checkpoint(manifest: Manifest | None) -> dict[str, str]:
     return {
         "Checkpoint": f"{manifest.name}, after {count(manifest.step, 'training step')}; its"
         f" {MANIFEST}: {manifest.sha256.get(MANIFEST, 'unknown')}",
-        "Weights of this model": manifest.sha256.get(MODEL, "unknown"),
+        "Weights of this model": manifest.sha256.get(WEIGHTS[manifest.weights], "unknown"),
     }
 
 

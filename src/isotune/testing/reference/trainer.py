@@ -45,6 +45,7 @@ class ReferenceTrainer:
         self.slots: dict[str, Slots] = {}
         self.frozen = FreezePlan()
         self.grad_norm = math.nan
+        self.averages: dict[str, Array] = {}
 
     def freeze(self, plan: FreezePlan) -> None:
         """Trains everything else; optimizer state of what is frozen is dropped."""
@@ -52,9 +53,15 @@ class ReferenceTrainer:
         self.slots = {name: s for name, s in self.slots.items() if name not in plan.frozen}
 
     def train_step(
-        self, batch: Batch, rate: float, step: int, momentum: float | None = None
+        self,
+        batch: Batch,
+        rate: float,
+        step: int,
+        momentum: float | None = None,
+        decay: float | None = None,
     ) -> tuple[Array, float]:
-        """Makes an update; returns logits and loss from before it."""
+        """Makes an update, and one of all averages; returns logits and loss from before it."""
+        self.averages = self.averages or dict(self.state)
         at = Pass(self.state, True, self.frozen, self.plan.seed, step)
         logits = forward(self.net, normalized(batch.images, self.normalization), at)
         smoothing, weights = self.plan.label_smoothing, self.plan.class_weights
@@ -72,6 +79,9 @@ class ReferenceTrainer:
             spec = rule(self.plan.optimizer, theta, momentum)
             own_rate = rate * self.plan.lr_scale(name)
             self.state[name], self.slots[name] = updated(spec, theta, gradient, slots, own_rate)
+        if decay is not None:
+            for name, value in self.state.items():
+                self.averages[name] = decay * self.averages[name] + (1 - decay) * value
         return logits, loss
 
     def _clipped(self, gradients: dict[str, Array]) -> dict[str, Array]:

@@ -41,7 +41,8 @@ def can_be_cut(session: Session, model: Any, cut: Cut, freezing: FreezePlan) -> 
         cut: Where to cut the model.
         freezing: The plan of the epochs in question.
     """
-    backend, plan = session.backend, dataclasses.replace(session.plan, optimizer=SGDSpec())
+    backend = session.backend
+    plan = dataclasses.replace(session.plan, optimizer=SGDSpec(), averages=False)
     batch = next(session.training_batches().regrouped(IMAGES).epoch(0))
     before = backend.state_adapter.export_model(model)
     images = next(backend.dataset.feed([batch], session.normalization))
