@@ -45,7 +45,7 @@ def test_wrong_width_is_an_error_that_names_both(subject: Subject) -> None:
     check_wrong_width(subject)
 
 
-@pytest.mark.nets("lenet", "alexnet")
+@pytest.mark.nets("lenet")
 def test_a_linear_head_by_itself_trains_as_within_the_model(subject: Subject) -> None:
     check_detached_steps(subject, LinearHeadSpec())
 

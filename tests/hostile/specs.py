@@ -18,7 +18,8 @@ name: rich
 dataset: {format: folder, path: images, splits: {train: a, val: b}, broken: skip}
 transforms:
   train: [{random_resized_crop: {size: 32, scale: [0.5, 1.0]}}, random_horizontal_flip,
-          {color_jitter: {brightness: 0.4, hue: 0.1}}, {rotation: 10}]
+          {color_jitter: {brightness: 0.4, hue: 0.1}}, {rotation: 10},
+          trivial_augment_wide, {rand_augment: {num_ops: 3, magnitude: 5}}]
   val: [{resize: [40, 40]}, {center_crop: 32}]
 batch_size: 8
 backbone: {name: resnet18, weights: none}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from hypothesis import example, given
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from isotune.errors import SpecError
-from isotune.spec.loss import LossSpec, binary_cross_entropy, cross_entropy
+from isotune.spec.loss import LOSSES, LossSpec, binary_cross_entropy, cross_entropy
 from isotune.training.plan import class_weights
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -42,6 +44,49 @@ def test_cross_entropy_is_pytorchs(
     )
     total, weight = cross_entropy(logits, labels, smoothing, weights)
     assert total / weight == pytest.approx(expected.item(), rel=1e-9, abs=1e-12)
+
+
+@given(
+    seed=SEEDS,
+    count=st.integers(1, 9),
+    smoothing=st.floats(0, 0.99),
+    weighted=st.booleans(),
+)
+def test_losses_of_shares_are_pytorchs(
+    seed: int, count: int, smoothing: float, weighted: bool
+) -> None:
+    """Those of images that were mixed, as PyTorch's losses of class probabilities."""
+    torch = pytest.importorskip("torch")
+    logits, _ = samples(seed, count, 3.0)
+    shares = np.random.default_rng(seed).dirichlet(np.ones(4), count).astype(np.float32)
+    weights = np.array([0.5, 2, 1, 3], np.float32) if weighted else None
+    z, t = torch.from_numpy(logits).double(), torch.from_numpy(shares).double()
+    w = torch.ones(4).double() if weights is None else torch.from_numpy(weights).double()
+    expected = torch.nn.functional.cross_entropy(z, t, weight=w, label_smoothing=smoothing)
+    total, weight = cross_entropy(logits, shares, smoothing, weights)
+    assert total / weight == pytest.approx(expected.item(), rel=1e-9, abs=1e-12)
+    binary = torch.nn.functional.binary_cross_entropy_with_logits
+    smooth = t * (1 - smoothing) + smoothing / 4
+    losses, image_weights = binary(z, smooth, reduction="none").mean(1), t @ w
+    image_weights = image_weights if weighted else torch.ones(count).double()
+    total, weight = binary_cross_entropy(logits, shares, smoothing, weights)
+    assert weight == pytest.approx(image_weights.sum().item(), rel=1e-6)
+    expected = (losses * image_weights).sum() / image_weights.sum()
+    assert total / weight == pytest.approx(expected.item(), rel=1e-9, abs=1e-12)
+    single = binary_cross_entropy(logits[:, :1], np.stack([1 - shares[:, 0], shares[:, 0]], 1))
+    assert single[0] / single[1] == pytest.approx(binary(z[:, :1], t[:, :1]).item(), rel=1e-6)
+
+
+@pytest.mark.parametrize("loss", LOSSES.values())
+def test_shares_of_one_class_are_labels(loss: Callable[..., tuple[float, float]]) -> None:
+    """Weighted cross entropy divides by their number, as PyTorch does; nothing else differs."""
+    logits, labels = samples(1, 6, 3.0)
+    hot = np.eye(4, dtype=np.float32)[labels]
+    assert loss(logits, hot, 0.2) == pytest.approx(loss(logits, labels, 0.2))
+    weights = np.array([0.5, 2, 1, 3], np.float32)
+    assert loss(logits, hot, 0.2, weights)[0] == pytest.approx(
+        loss(logits, labels, 0.2, weights)[0]
+    )
 
 
 @given(seed=SEEDS, split=st.integers(0, 8))

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from isotune.interfaces.trainer import HostOutputs
+from isotune.interfaces.trainer import HostOutputs, TrainingPlan
 from isotune.runs.schema import EpochSoFar
+from isotune.spec.optimizer import SGDSpec
 from isotune.training.accumulator import EpochAccumulator
 
 EARLIER = {
@@ -27,7 +28,7 @@ def test_an_earlier_checkpoints_epoch_is_continued() -> None:
     accumulator = EpochAccumulator.from_json(EpochSoFar(**EARLIER).model_dump())
     assert accumulator.last_loss == 1.25
     outputs, labels = HostOutputs(np.eye(4, dtype=np.float32), 0.5), np.arange(4, dtype=np.int32)
-    accumulator.add([outputs], [labels], "cross_entropy")
+    accumulator.add([outputs], [labels], TrainingPlan(SGDSpec()))
     metrics = EpochAccumulator.from_json(accumulator.as_json()).metrics(8, ["macro_f1"])
     assert metrics.train_loss == pytest.approx((18 + 4 * 0.5) / 16)
     assert metrics.train_accuracy == 10 / 16

@@ -10,14 +10,13 @@ from isotune.interfaces.trainer import TrainingPlan
 from numpy_backend.layers import Array
 
 
-def cross_entropy(
-    logits: Array, labels: NDArray[np.int32], plan: TrainingPlan
-) -> tuple[np.float32, Array]:
+def cross_entropy(logits: Array, labels: Labels, plan: TrainingPlan) -> tuple[np.float32, Array]:
     """Returns PyTorch's ``CrossEntropyLoss`` and its gradient with respect to the logits."""
     classes = logits.shape[1]
     weights = np.ones(classes, np.float32) if plan.class_weights is None else plan.class_weights
-    targets = np.eye(classes, dtype=np.float32)[labels] * (1 - plan.label_smoothing)
-    targets = (targets + plan.label_smoothing / classes) * weights / weights[labels].sum()
+    total = len(labels) if labels.ndim == 2 else weights[labels].sum()
+    targets = _shares(labels, classes) * (1 - plan.label_smoothing)
+    targets = (targets + plan.label_smoothing / classes) * weights / total
     shifted = logits - logits.max(1, keepdims=True)
     log_probabilities = shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
     gradient = np.exp(log_probabilities) * targets.sum(1, keepdims=True) - targets
@@ -28,17 +27,25 @@ def binary_cross_entropy(
     logits: Array, labels: Labels, plan: TrainingPlan
 ) -> tuple[np.float32, Array]:
     """Returns the mean of PyTorch's ``BCEWithLogitsLoss`` and its gradient."""
-    if labels.ndim == 2:
+    if plan.multi_label:
         return _of_targets(logits, labels, plan)
     outputs = logits.shape[1]
     classes = max(outputs, 2)
     weights = np.ones(classes, np.float32) if plan.class_weights is None else plan.class_weights
-    targets = np.eye(classes, dtype=np.float32)[labels][:, -outputs:] * (1 - plan.label_smoothing)
+    shares = _shares(labels, classes)
+    targets = shares[:, -outputs:] * (1 - plan.label_smoothing)
     targets += plan.label_smoothing / classes
-    share = weights[labels][:, None] / weights[labels].sum() / outputs
+    image_weights = shares @ weights
+    share = image_weights[:, None] / image_weights.sum() / outputs
     losses = np.maximum(logits, 0) - logits * targets + np.log1p(np.exp(-np.abs(logits)))
     gradient = (1 / (1 + np.exp(-logits.astype(np.float64))) - targets) * share
     return (losses * share).sum(), gradient.astype(np.float32)
+
+
+def _shares(labels: Labels, classes: int) -> NDArray[np.float32]:
+    """Returns the share of each class: float32, shape (N, classes)."""
+    hot = np.eye(classes, dtype=np.float32)
+    return labels.astype(np.float32) if labels.ndim == 2 else hot[labels]
 
 
 def _of_targets(logits: Array, labels: Labels, plan: TrainingPlan) -> tuple[np.float32, Array]:

@@ -77,6 +77,7 @@ class ExportedModel(Classifier):
             loss=spec.loss.name,
             label_smoothing=spec.loss.label_smoothing,
             class_weights=None if weights is None else np.array(weights, dtype=np.float32),
+            multi_label=spec.dataset.multi_label,
         )
         return cls(file, manifest, graph, spec, tuple(manifest.classes), plan)
 

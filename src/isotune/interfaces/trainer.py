@@ -29,6 +29,9 @@ class TrainingPlan:
         label_smoothing: As in PyTorch's ``CrossEntropyLoss``, in [0, 1).
         class_weights: float32, shape (classes,), or None. With weights, the loss is the
             weighted mean, as in PyTorch's ``CrossEntropyLoss``.
+        multi_label: Whether labels of shape (N, classes) are those of images that may have
+            several. If not, they are the shares of the classes of images that were mixed, and
+            sum to 1: class probabilities, as PyTorch's ``CrossEntropyLoss`` takes them.
         seed: The experiment's seed, which decides dropout masks.
         precision: Precision of the model's computation, one of the backend's ``precisions()``;
             parameters, loss and optimizer are always float32.
@@ -51,6 +54,7 @@ class TrainingPlan:
     loss: LossName = "cross_entropy"
     label_smoothing: float = 0.0
     class_weights: NDArray[np.float32] | None = None
+    multi_label: bool = False
     seed: int = 0
     precision: Precision = "fp32"
     compile: bool = False

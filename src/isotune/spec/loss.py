@@ -18,8 +18,9 @@ from isotune.spec.values import Positive
 LossName = Literal["cross_entropy", "binary_cross_entropy"]
 
 Targets = Union[NDArray[np.int32], NDArray[np.float32]]
-"""Labels of N images: int32, shape (N,); or, where an image may have several labels, the target of
-each class: float32, shape (N, classes), in [0, 1]."""
+"""Labels of N images: int32, shape (N,); or the target of each class: float32, shape (N, classes),
+in [0, 1]. Of images that may have several labels, each class has a target of its own; of others
+that were mixed, they are the shares of the classes, as probabilities are, and sum to 1."""
 
 
 class LossSpec(SpecModel):
@@ -37,7 +38,9 @@ class LossSpec(SpecModel):
             scikit-learn; or a weight for every class by name. Where an image may have several
             labels, they weigh each class's positive labels, as ``pos_weight`` of PyTorch's
             ``BCEWithLogitsLoss`` does, and ``balanced`` is images without the label / images
-            with it.
+            with it. With ``mixing``, an image has the shares of several classes: cross entropy
+            then weighs shares, as PyTorch's does with class probabilities, and binary cross
+            entropy weighs an image by the mean of its classes' weights.
     """
 
     name: LossName = "cross_entropy"
@@ -47,9 +50,10 @@ class LossSpec(SpecModel):
 
 def cross_entropy(
     logits: NDArray[np.float32],
-    labels: NDArray[np.int32],
+    labels: Targets,
     label_smoothing: float = 0.0,
     class_weights: NDArray[np.float32] | None = None,
+    multi_label: bool = False,
 ) -> tuple[float, float]:
     """Returns the sums (numerator, denominator) whose quotient is PyTorch's mean loss.
 
@@ -57,18 +61,27 @@ def cross_entropy(
     samples' losses over the sum of their labels' weights; with smoothing s, the target is
     ``(1 - s) * onehot + s / classes``. Sums of batches add up.
 
+    Of targets t that are class probabilities, it documents ``-w ((1 - s) t + s / classes)
+    log(softmax(logits))``, summed over classes and samples, over the number of samples: weights
+    are not in the denominator.
+
     Args:
         logits: float32, shape (N, classes).
-        labels: int32, shape (N,).
+        labels: The labels, or the shares of the classes.
         label_smoothing: s.
         class_weights: float32, shape (classes,), or None.
+        multi_label: Not for this loss: always False.
     """
+    assert not multi_label, "a softmax is for one label an image"
     scores = logits.astype(np.float64)
     with np.errstate(invalid="ignore"):  # of infinite logits the loss is NaN: no need to warn
         scores -= scores.max(axis=1, keepdims=True)
     log_probabilities = scores - np.log(np.exp(scores).sum(axis=1, keepdims=True))
     classes = logits.shape[1]
     weights = np.ones(classes) if class_weights is None else class_weights.astype(np.float64)
+    if labels.ndim == 2:
+        targets = (1 - label_smoothing) * labels.astype(np.float64) + label_smoothing / classes
+        return float(-(targets * weights * log_probabilities).sum()), float(len(labels))
     rows = np.arange(len(labels))
     hard = -(weights[labels] * log_probabilities[rows, labels]).sum()
     soft = -(log_probabilities * weights).sum() / classes
@@ -81,6 +94,7 @@ def binary_cross_entropy(
     labels: Targets,
     label_smoothing: float = 0.0,
     class_weights: NDArray[np.float32] | None = None,
+    multi_label: bool = False,
 ) -> tuple[float, float]:
     """Returns the sums (numerator, denominator) whose quotient is the mean loss.
 
@@ -89,26 +103,32 @@ def binary_cross_entropy(
 
     With one label an image, the target t is 1 for the label's logit and 0 for others (a single
     logit is that of the second class), and with smoothing s it is ``(1 - s) t + s / classes``.
-    Class weights weigh samples by their labels, as in cross entropy, and p is 1. With several, the
-    targets are given, and smoothed they are ``(1 - s) t + s / 2``; class weights are p, PyTorch's
-    ``pos_weight``, and all samples have the weight 1.
+    Class weights weigh samples by their labels, as in cross entropy, and p is 1. The same holds for
+    shares of classes, which are t: a sample's weight is then the sum of ``t w`` over its classes,
+    which of a single class is that of its label. With several labels, the targets are given, and
+    smoothed they are ``(1 - s) t + s / 2``; class weights are p, PyTorch's ``pos_weight``, and all
+    samples have the weight 1.
 
     Args:
         logits: float32, shape (N, classes), or (N, 1) for two classes.
         labels: The labels or targets.
         label_smoothing: s.
         class_weights: float32, shape (classes,), or None.
+        multi_label: Whether an image may have several labels.
     """
     z = logits.astype(np.float64)
     outputs = z.shape[1]
     factors = None if class_weights is None else class_weights.astype(np.float64)
-    weights, positive = np.ones(len(labels)), None
-    if labels.ndim == 2:
+    weights, positive, answers = np.ones(len(labels)), None, max(outputs, 2)
+    if labels.ndim == 1:
+        hot = (labels[:, None] == (np.arange(outputs) if outputs > 1 else 1)).astype(np.float64)
+        weights = weights if factors is None else factors[labels]
+    elif multi_label:
         hot, answers, positive = labels.astype(np.float64), 2, factors
     else:
-        hot = (labels[:, None] == (np.arange(outputs) if outputs > 1 else 1)).astype(np.float64)
-        answers = max(outputs, 2)
-        weights = weights if factors is None else factors[labels]
+        shares = labels.astype(np.float64)
+        hot = shares[:, -outputs:]
+        weights = weights if factors is None else shares @ factors
     targets = (1 - label_smoothing) * hot + label_smoothing / answers
     losses = np.maximum(-z, 0) + np.log1p(np.exp(-np.abs(z)))
     if positive is not None:

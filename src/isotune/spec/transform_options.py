@@ -109,6 +109,13 @@ HueJitter = Annotated[
     Union[Annotated[float, Field(ge=0, le=0.5)], _Hues],
     Meaning("a number from 0 to 0.5, or [smallest, largest] between -0.5 and 0.5"),
 ]
+Bins = Annotated[
+    Annotated[int, Field(ge=2, le=1000)], Meaning("a whole number of magnitudes from 2 to 1000")
+]
+Bin = Annotated[Annotated[int, Field(ge=0)], Meaning("a whole number not below 0")]
+OperationCount = Annotated[
+    Annotated[int, Field(ge=1, le=100)], Meaning("a whole number of operations from 1 to 100")
+]
 MaxSize = Annotated[Union[_Pixels, None], Meaning("a whole number of pixels above 0")]
 _Filter = Literal["nearest", "bilinear", "bicubic", "lanczos"]
 _WarpFilter = Literal["nearest", "bilinear", "bicubic"]

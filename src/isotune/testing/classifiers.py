@@ -12,6 +12,7 @@ from isotune.spec.head import LinearHeadSpec
 from isotune.spec.optimizer import SGDSpec
 from isotune.testing.contract import Contract, on
 from isotune.testing.heads import check_rebuilt_head, mlp
+from isotune.testing.mixed import mixed
 from isotune.testing.nets import NETS
 from isotune.testing.reference.layers import (
     Conv,
@@ -60,11 +61,12 @@ class Classifiers(Contract):
     def test_auxiliary_losses_count_in_training(self, subject: Subject) -> None:
         """The loss is that of the logits plus the weighted ones of auxiliary classifiers.
 
-        Their gradients count in the norm that is clipped.
+        The images are mixed; those of the next test are not. The gradients of auxiliary
+        classifiers count in the norm that is clipped.
         """
         learner, reference = subject.learner(AUXILIARY), subject.reference(AUXILIARY)
         for phase in range(2):
-            data = batches(f"auxiliary/{phase}", [4, 4, 3])
+            data = [mixed(f"auxiliary/{phase}/{i}", size) for i, size in enumerate([4, 4, 3])]
             assert_same_steps(learner, reference, data, RATES, first=3 * phase)
             assert_close(learner.evaluate(data[0]), reference.eval_step(data[0]), 1e-4)
 

@@ -21,12 +21,16 @@ from isotune.training.micro_batches import micro_batches
 CLASSES = 3
 WEIGHTS = np.array([0.5, 3.0, 1.25], np.float32)
 PLANS = {
-    "plain": TrainingPlan(SGDSpec(momentum=0.9), loss="binary_cross_entropy"),
+    "plain": TrainingPlan(SGDSpec(momentum=0.9), loss="binary_cross_entropy", multi_label=True),
     "smoothed": TrainingPlan(
-        AdamSpec(name="adam"), loss="binary_cross_entropy", label_smoothing=0.2
+        AdamSpec(name="adam"), loss="binary_cross_entropy", label_smoothing=0.2, multi_label=True
     ),
     "weighted": TrainingPlan(
-        SGDSpec(), loss="binary_cross_entropy", label_smoothing=0.1, class_weights=WEIGHTS
+        SGDSpec(),
+        loss="binary_cross_entropy",
+        label_smoothing=0.1,
+        class_weights=WEIGHTS,
+        multi_label=True,
     ),
 }
 SIZES = [4, 4, 3, 4]
@@ -68,7 +72,7 @@ class MultiLabel(Contract):
         assert_same_steps(learner, reference, data, [0.05, 0.04, 0.03, 0.02])
         (output,) = learner.train(data[:1], [0.0], len(data))
         sums = binary_cross_entropy(
-            output.logits, data[0].labels, plan.label_smoothing, plan.class_weights
+            output.logits, data[0].labels, plan.label_smoothing, plan.class_weights, True
         )
         assert_close(output.loss, sums[0] / sums[1])
 
@@ -89,7 +93,7 @@ class MultiLabel(Contract):
         plan, data = PLANS["weighted"], data_of("accumulated")
         every = len(data)
         learner = subject.learner(replace(plan, accumulate=every))
-        parts = micro_batches([each.labels for each in data], every, plan.class_weights)
+        parts = micro_batches([each.labels for each in data], every, plan)
         fed = learner.backend.dataset.feed(data, NORMALIZATION)
         for step, (each, part) in enumerate(zip(fed, parts, strict=True)):
             learner.trainer.train_step(

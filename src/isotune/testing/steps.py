@@ -19,6 +19,7 @@ from isotune.interfaces.dataset import Batch
 from isotune.interfaces.trainer import StepPlan, TrainingPlan
 from isotune.spec.optimizer import AdamSpec, SGDSpec
 from isotune.testing.contract import on
+from isotune.testing.mixed import Mixed
 from isotune.testing.multi_label import MultiLabel
 from isotune.testing.reference.loss import cross_entropy
 from isotune.testing.subject import Learner, Subject, assert_close, assert_same_steps, in_bytes
@@ -48,7 +49,7 @@ def _lasting(subject: Subject, plan: int) -> Learner:
     return subject.learner(LOSSES[plan])
 
 
-class Steps(Tensors, Updates, MultiLabel, Surroundings):
+class Steps(Tensors, Updates, MultiLabel, Mixed, Surroundings):
     """Level one: what a backend does with tensors, and its training and evaluation steps.
 
     Needs ``linear``, ``tiny_bn`` and ``tiny_dropout``.

@@ -182,7 +182,7 @@ class Updates(Contract):
         reference = subject.reference(plan)
         for epoch in range(2):
             data = batches(f"accumulation/{epoch}", SIZES)
-            micro = micro_batches([each.labels for each in data], EVERY, plan.class_weights)
+            micro = micro_batches([each.labels for each in data], EVERY, plan)
             plans = [
                 StepPlan(step, 0.02, each.loss_scale, each.apply_update)
                 for step, each in enumerate(micro)

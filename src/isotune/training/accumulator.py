@@ -14,9 +14,8 @@ from numpy.typing import NDArray
 
 from isotune.interfaces.dataset import Batch, Labels
 from isotune.interfaces.metrics import EpochMetrics
-from isotune.interfaces.trainer import HostOutputs
+from isotune.interfaces.trainer import HostOutputs, TrainingPlan
 from isotune.metrics.thresholds import USUAL
-from isotune.spec.loss import LossName
 from isotune.spec.metrics import ALWAYS
 from isotune.training.micro_batches import batch_weight
 from isotune.training.probabilities import predicted, probabilities
@@ -49,6 +48,8 @@ class EpochAccumulator:
         weight: Sum of these weights; the number of images without class weights.
         correct: Number of answers that were correct: of images that were predicted correctly or,
             where an image may have several labels, of correct answers to whether it is of a class.
+            Of images that were mixed, the class with the largest share counts as the correct one,
+            and a label as that of the image from a half on.
         samples: Number of images.
         learning_rate: Learning rate of the most recent step.
         last_loss: Loss of the most recent step, or None before the first.
@@ -113,13 +114,7 @@ class EpochAccumulator:
             begin=time.perf_counter() - values["seconds"],
         )
 
-    def add(
-        self,
-        fetched: Sequence[HostOutputs],
-        labels: list[Labels],
-        loss: LossName,
-        class_weights: NDArray[np.float32] | None = None,
-    ) -> None:
+    def add(self, fetched: Sequence[HostOutputs], labels: list[Labels], plan: TrainingPlan) -> None:
         """Adds the outputs of some steps, and removes their batches from the front of `labels`.
 
         A batch's loss counts by the weights of its images, so that the epoch's mean does not
@@ -128,16 +123,15 @@ class EpochAccumulator:
         Args:
             fetched: Outputs of training steps, in order.
             labels: Labels of their batches, and perhaps of later ones.
-            loss: The loss that the model is trained with.
-            class_weights: float32, shape (classes,), or None.
+            plan: Describes the loss.
         """
         for outputs in fetched:
             truth = labels.pop(0)
             self.last_loss = outputs.loss
-            weight = batch_weight(truth, class_weights)
+            weight = batch_weight(truth, plan)
             self.loss += outputs.loss * weight
             self.weight += weight
-            right = _correct(outputs.logits, truth, loss)
+            right = _correct(outputs.logits, truth, plan)
             self.correct += int(right.sum())
             self.answers += right.size
             self.samples += len(truth)
@@ -177,10 +171,11 @@ class EpochAccumulator:
         )
 
 
-def _correct(logits: NDArray[np.float32], labels: Labels, loss: LossName) -> NDArray[np.bool_]:
+def _correct(logits: NDArray[np.float32], labels: Labels, plan: TrainingPlan) -> NDArray[np.bool_]:
     """Returns which answers are correct: of shape (N,), or (N, classes) of several labels."""
-    if labels.ndim == 2:
-        several: NDArray[np.bool_] = (probabilities(logits, loss) >= USUAL) == (labels > 0.5)
+    if plan.multi_label:
+        several: NDArray[np.bool_] = (probabilities(logits, plan.loss) >= USUAL) == (labels > 0.5)
         return several
-    correct: NDArray[np.bool_] = predicted(logits, loss) == labels
+    main = labels.argmax(axis=1) if labels.ndim == 2 else labels
+    correct: NDArray[np.bool_] = predicted(logits, plan.loss) == main
     return correct

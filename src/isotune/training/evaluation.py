@@ -161,11 +161,14 @@ def assess(
         metrics: Names of the metrics to compute besides loss and accuracy; None for all.
         thresholds: Used where an image may have several labels.
     """
-    total, weight = LOSSES[plan.loss](logits, labels, plan.label_smoothing, plan.class_weights)
+    several = labels.ndim == 2  # evaluated images are never mixed
+    total, weight = LOSSES[plan.loss](
+        logits, labels, plan.label_smoothing, plan.class_weights, several
+    )
     loss, shares = total / weight, probabilities(logits, plan.loss)
     values: dict[str, float] = {}
     evaluation: AnyEvaluation
-    if labels.ndim == 2:
+    if several:
         targets = labels.astype(np.float32, copy=False)
         limits = _thresholds(thresholds, shares, targets)
         reached = shares >= limits

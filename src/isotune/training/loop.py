@@ -184,7 +184,7 @@ class TrainingLoop:
         """Waits for the outputs of steps that began at `mark`, and adds them up."""
         fetched = self.learner.strategy.trainer.fetch(pending)
         check_losses(self.learner, fetched, accumulator)
-        accumulator.add(fetched, labels, self.plan.loss, self.plan.class_weights)
+        accumulator.add(fetched, labels, self.plan)
         elapsed = time.perf_counter() - mark
         if math.isnan(self.first_step_seconds):
             self.first_step_seconds = elapsed
@@ -258,4 +258,4 @@ class TrainingLoop:
         if self.spec.accumulate == 1:
             return [MicroBatch(number) for number in range(len(self.train))]
         labels = self.train.labels(epoch)
-        return micro_batches(labels, self.spec.accumulate, self.plan.class_weights)
+        return micro_batches(labels, self.spec.accumulate, self.plan)

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from typing_extensions import assert_never
 
 from isotune.interfaces.dataset import Labels
+from isotune.interfaces.trainer import TrainingPlan
 
 
 @dataclass(frozen=True)
@@ -26,9 +27,7 @@ class MicroBatch:
     apply_update: bool = True
 
 
-def micro_batches(
-    labels: Sequence[Labels], every: int, class_weights: NDArray[np.float32] | None
-) -> list[MicroBatch]:
+def micro_batches(labels: Sequence[Labels], every: int, plan: TrainingPlan) -> list[MicroBatch]:
     """Returns the micro-batches of an epoch; its last update may have fewer of them.
 
     Means are weighted: a batch counts by its samples or, with class weights, by the sum of
@@ -38,27 +37,37 @@ def micro_batches(
     Args:
         labels: Labels of each batch.
         every: Number of batches per update.
-        class_weights: float32, shape (classes,), or None.
+        plan: Describes the loss.
     """
     result = []
     for start in range(0, len(labels), every):
         update = labels[start : start + every]
-        weights = np.array([batch_weight(batch, class_weights) for batch in update])
+        weights = np.array([batch_weight(batch, plan) for batch in update])
         *scales, last = (weights / weights.sum()).tolist()
         result += [MicroBatch(start, scale, apply_update=False) for scale in scales]
         result.append(MicroBatch(start, last))
     return result
 
 
-def batch_weight(labels: Labels, class_weights: NDArray[np.float32] | None) -> float:
+def batch_weight(labels: Labels, plan: TrainingPlan) -> float:
     """Returns the denominator of a batch's mean loss: its images or the sum of their weights.
 
-    Where an image may have several labels, class weights weigh labels instead of images.
+    :mod:`isotune.spec.loss` defines it. Where an image may have several labels, class weights
+    weigh labels instead of images, and so they do in the cross entropy of images that were mixed.
 
     Args:
         labels: The batch's labels.
-        class_weights: float32, shape (classes,), or None.
+        plan: Describes the loss.
     """
-    if class_weights is None or labels.ndim == 2:
+    weights = plan.class_weights
+    if weights is None or plan.multi_label:
         return float(len(labels))
-    return float(class_weights[labels].sum(dtype=float))
+    if labels.ndim == 1:
+        return float(weights[labels].sum(dtype=float))
+    match plan.loss:
+        case "cross_entropy":
+            return float(len(labels))
+        case "binary_cross_entropy":
+            return float((labels @ weights.astype(float)).sum())
+        case _:
+            assert_never(plan.loss)

@@ -168,6 +168,7 @@ def plan_with(
         loss=spec.loss.name,
         label_smoothing=spec.loss.label_smoothing,
         class_weights=weights,
+        multi_label=spec.dataset.multi_label,
         seed=spec.seed,
         precision=spec.precision,
         compile=spec.compile,

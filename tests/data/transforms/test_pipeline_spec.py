@@ -8,6 +8,7 @@ import yaml
 from pydantic import ValidationError
 
 from isotune.data.transforms.affine import AffineSpec
+from isotune.data.transforms.auto_augment import RandAugmentSpec, TrivialAugmentWideSpec
 from isotune.data.transforms.color_jitter import ColorJitterSpec
 from isotune.data.transforms.crop import CenterCropSpec
 from isotune.data.transforms.flip import RandomHorizontalFlipSpec, RandomVerticalFlipSpec
@@ -60,6 +61,15 @@ GOOD: dict[str, Any] = {
     "rotation: 15": RotationSpec(degrees=15.0),
     "rotation: {degrees: [-10, 20], expand: true}": RotationSpec(
         degrees=(-10.0, 20.0), expand=True
+    ),
+    "trivial_augment_wide": TrivialAugmentWideSpec(),
+    "trivial_augment_wide: {num_magnitude_bins: 9, interpolation: bilinear, fill: 128}": (
+        TrivialAugmentWideSpec(num_magnitude_bins=9, interpolation="bilinear", fill=128)
+    ),
+    "rand_augment": RandAugmentSpec(),
+    "rand_augment: 15": RandAugmentSpec(magnitude=15),
+    "rand_augment: {num_ops: 3, magnitude: 4, num_magnitude_bins: 5}": RandAugmentSpec(
+        num_ops=3, magnitude=4, num_magnitude_bins=5
     ),
     "{name: center_crop, size: 3}": CenterCropSpec(size=3),
     "letterbox: 640": LetterboxSpec(size=640),
@@ -135,6 +145,13 @@ BAD = {
     ),
     "[{random_crop: {size: 3, padding: [1, 2, 3]}}]": ("train.0.random_crop.padding", "[left, top"),
     "[{color_jitter: {hue: 0.6}}]": ("train.0.color_jitter.hue", "0 to 0.5"),
+    "[{trivial_augment_wide: 9}]": ("train.0", "should be 'trivial_augment_wide: {OPTION"),
+    "[{trivial_augment_wide: {num_magnitude_bins: 1}}]": (
+        "train.0.trivial_augment_wide.num_magnitude_bins",
+        "from 2 to 1000",
+    ),
+    "[{rand_augment: 31}]": ("train.0.rand_augment", "magnitude 31 must be below num_magnitude"),
+    "[{rand_augment: {num_ops: 0}}]": ("train.0.rand_augment.num_ops", "from 1 to 100"),
     "[{random_horizontal_flip: 1.5}]": (
         "train.0.random_horizontal_flip.p",
         "should be a probability from 0 to 1",
@@ -180,6 +197,7 @@ def test_the_schema_looks_into_nested_transforms(validator: Any) -> None:
         ("[]", None),
         ("[{resize: 256}]", None),
         ("[{resize: [3, 4]}, {rotation: 5}, random_horizontal_flip]", (3, 4)),
+        ("[{center_crop: [3, 4]}, trivial_augment_wide, rand_augment]", (3, 4)),
         ("[{resize: 256}, {center_crop: 224}]", (224, 224)),
         ("[{center_crop: [30, 40]}, {resize: 10}]", (10, 13)),
         ("[{center_crop: [40, 30]}, {resize: {size: 10, max_size: 12}}]", (12, 9)),

@@ -61,7 +61,10 @@ def normalizes_the_images_of_the_core_in_place(patch: pytest.MonkeyPatch) -> Non
 
 def counts_classes_from_the_last(patch: pytest.MonkeyPatch) -> None:
     original = loss.cross_entropy
-    reversed_ = lambda z, labels, plan: original(z, z.shape[1] - 1 - labels, plan)  # noqa: E731
+
+    def reversed_(z: Any, labels: Any, plan: Any) -> Any:
+        return original(z, labels if labels.ndim == 2 else z.shape[1] - 1 - labels, plan)
+
     patch.setitem(loss.LOSSES, "cross_entropy", reversed_)
 
 
@@ -71,10 +74,33 @@ def divides_weighted_losses_by_their_number(patch: pytest.MonkeyPatch) -> None:
     def plain(logits: Any, labels: Any, plan: Any) -> Any:
         value, gradient = original(logits, labels, plan)
         weights = plan.class_weights
-        factor = 1 if weights is None else weights[labels].sum() / np.float32(len(labels))
+        soft = weights is None or labels.ndim == 2
+        factor = 1 if soft else weights[labels].sum() / np.float32(len(labels))
         return value * factor, gradient * factor
 
     patch.setitem(loss.LOSSES, "cross_entropy", plain)
+
+
+def divides_losses_of_shares_by_their_weights(patch: pytest.MonkeyPatch) -> None:
+    original = loss.cross_entropy
+
+    def divided(logits: Any, labels: Any, plan: Any) -> Any:
+        value, gradient = original(logits, labels, plan)
+        hard = plan.class_weights is None or labels.ndim == 1
+        factor = 1 if hard else np.float32(len(labels)) / (labels @ plan.class_weights).sum()
+        return value * factor, gradient * factor
+
+    patch.setitem(loss.LOSSES, "cross_entropy", divided)
+
+
+def takes_shares_for_several_labels(patch: pytest.MonkeyPatch) -> None:
+    original = loss.binary_cross_entropy
+
+    def several(logits: Any, labels: Any, plan: Any) -> Any:
+        there = labels.ndim == 2 and labels.shape == logits.shape
+        return original(logits, labels, replace(plan, multi_label=there))
+
+    patch.setitem(loss.LOSSES, "binary_cross_entropy", several)
 
 
 def smooths_over_the_other_classes_only(patch: pytest.MonkeyPatch) -> None:
@@ -100,7 +126,9 @@ def gives_a_single_logit_to_the_first_class(patch: pytest.MonkeyPatch) -> None:
 
 def overflows_at_large_logits(patch: pytest.MonkeyPatch) -> None:
     def naive(logits: Any, labels: Any, plan: Any) -> Any:
-        _, gradient = original(logits, labels, plan)
+        value, gradient = original(logits, labels, plan)
+        if labels.ndim == 2:
+            return value, gradient
         with np.errstate(all="ignore"):
             p = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
             classes = logits.shape[1]

@@ -129,7 +129,7 @@ def test_accumulation_and_precision_go_with_kept_features(
     backend: str, images: Path, tmp_path: Path, cache: Path
 ) -> None:
     more: dict[str, Any] = {"batch_size": 2, "accumulate": 3, "loss": WEIGHTED}
-    spec = lenet(images, **MLP, freeze=UNFREEZING, **more)
+    spec = lenet(images, **MLP, **more)
     if backend == "torch":
         spec["precision"] = "bf16"
     found = run(spec, tmp_path / "kept", backend)

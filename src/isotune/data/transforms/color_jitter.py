@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from isotune.data.transforms.colors import Enhance
 from isotune.randomness import below, uniform
 from isotune.spec.transform_options import HueJitter, Jitter
 from isotune.spec.transforms import TransformSpec
@@ -37,15 +38,13 @@ class ColorJitter:
 
     def apply(self, image: Image.Image) -> Image.Image:
         """Returns the image with changed colors."""
-        from PIL import ImageEnhance
-
         for step in self.order:
             if step == BRIGHTNESS and self.brightness is not None:
-                image = ImageEnhance.Brightness(image).enhance(self.brightness)
+                image = Enhance("Brightness", self.brightness).apply(image)
             elif step == CONTRAST and self.contrast is not None:
-                image = ImageEnhance.Contrast(image).enhance(self.contrast)
+                image = Enhance("Contrast", self.contrast).apply(image)
             elif step == SATURATION and self.saturation is not None:
-                image = ImageEnhance.Color(image).enhance(self.saturation)
+                image = Enhance("Color", self.saturation).apply(image)
             elif step == HUE and self.hue is not None:
                 image = shift_hue(image, self.hue)
         return image

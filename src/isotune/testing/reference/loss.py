@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,21 +16,29 @@ def cross_entropy(
     labels: Labels,
     smoothing: float = 0.0,
     class_weights: NDArray[np.float32] | None = None,
+    multi_label: bool = False,
 ) -> tuple[float, Array]:
     """Returns the loss and its gradient, shape (N, classes).
 
     With p the softmax, w the class weights, s the smoothing and C classes, a sample's loss is
     ``-(1 - s) w[label] log p[label] - s / C * sum_c w[c] log p[c]``; the total is divided by
-    the sum of ``w[label]``.
+    the sum of ``w[label]``. Of class probabilities t, float32 of shape (N, classes), it is
+    ``-sum_c w[c] ((1 - s) t[c] + s / C) log p[c]``; the total is divided by N.
     """
+    assert not multi_label
     samples, classes = logits.shape
     weights = np.ones(classes) if class_weights is None else class_weights.astype(np.float64)
     p = np.exp(logits - logits.max(1, keepdims=True))
     p /= p.sum(1, keepdims=True)
-    total, loss, gradient = weights[labels].sum(), 0.0, np.zeros_like(logits)
+    hard = labels.ndim == 1
+    total = weights[labels].sum() if hard else samples
+    loss, gradient = 0.0, np.zeros_like(logits)
     for i in range(samples):
         share = smoothing / classes * weights
-        share[labels[i]] += (1 - smoothing) * weights[labels[i]]
+        if hard:
+            share[labels[i]] += (1 - smoothing) * weights[labels[i]]
+        else:
+            share += (1 - smoothing) * weights * labels[i]
         loss -= float(share @ np.log(p[i])) / total
         gradient[i] = (share.sum() * p[i] - share) / total
     return loss, gradient
@@ -39,29 +49,40 @@ def binary_cross_entropy(
     labels: Labels,
     smoothing: float = 0.0,
     class_weights: NDArray[np.float32] | None = None,
+    multi_label: bool = False,
 ) -> tuple[float, Array]:
     """Returns the loss and its gradient, shape (N, outputs).
 
     With p the sigmoid of a logit, a logit's loss is ``-t log p - (1 - t) log(1 - p)``; a sample's
-    is the mean of its logits'; the total is their mean, weighted by ``w[label]``. Of labels that
-    are targets, float32 of shape (N, classes), ``-t log p`` of class c has the factor ``w[c]``.
+    is the mean of its logits'; the total is their mean, weighted by ``w[label]`` or, of class
+    probabilities, by ``sum_c t[c] w[c]``. Where an image may have several labels, ``-t log p`` of
+    class c has the factor ``w[c]``, and all samples count alike.
     """
-    if labels.ndim == 2:
+    if multi_label:
         return _of_targets(logits, (1 - smoothing) * labels + smoothing / 2, class_weights)
     samples, outputs = logits.shape
     classes = max(outputs, 2)
     weights = np.ones(classes) if class_weights is None else class_weights.astype(np.float64)
     log_p, log_rest = -np.logaddexp(0, -logits), -np.logaddexp(0, logits)
     p = np.exp(log_p)
-    total, loss, gradient = weights[labels].sum(), 0.0, np.zeros_like(logits)
+    loss, gradient = 0.0, np.zeros_like(logits)
+    total = sum(_weight(label, weights) for label in labels)
     for i in range(samples):
         targets = np.full(classes, smoothing / classes)
-        targets[labels[i]] += 1 - smoothing
+        if labels.ndim == 1:
+            targets[labels[i]] += 1 - smoothing
+        else:
+            targets += (1 - smoothing) * labels[i]
         targets = targets[classes - outputs :]  # a single logit is the second class's
-        share = weights[labels[i]] / total / outputs
+        share = _weight(labels[i], weights) / total / outputs
         loss -= share * float((targets * log_p[i] + (1 - targets) * log_rest[i]).sum())
         gradient[i] = share * (p[i] - targets)
     return loss, gradient
+
+
+def _weight(label: NDArray[Any], weights: Array) -> float:
+    """Returns the weight of a sample: of its label, or the mean over its class probabilities."""
+    return float(weights[label] if label.ndim == 0 else weights @ label)
 
 
 def _of_targets(

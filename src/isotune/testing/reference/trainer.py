@@ -64,11 +64,10 @@ class ReferenceTrainer:
         self.averages = self.averages or dict(self.state)
         at = Pass(self.state, True, self.frozen, self.plan.seed, step)
         logits = forward(self.net, normalized(batch.images, self.normalization), at)
-        smoothing, weights = self.plan.label_smoothing, self.plan.class_weights
-        loss, gradient = LOSSES[self.plan.loss](logits, batch.labels, smoothing, weights)
+        loss, gradient = self._loss(logits, batch)
         if scale := self.plan.auxiliary_loss(self.state.keys() - self.frozen.frozen):
             for path, scores in at.auxiliary.items():
-                other, slope = LOSSES[self.plan.loss](scores, batch.labels, smoothing, weights)
+                other, slope = self._loss(scores, batch)
                 loss, at.auxiliary_gradients[path] = loss + scale * other, scale * slope
         backward(self.net, gradient, at)
         gradients = self._clipped(
@@ -91,6 +90,12 @@ class ReferenceTrainer:
         self.grad_norm = float(np.sqrt(sum((g**2).sum() for g in gradients.values())))
         factor = min(1.0, largest / (self.grad_norm + 1e-6))
         return {name: g * factor for name, g in gradients.items()}
+
+    def _loss(self, logits: Array, batch: Batch) -> tuple[float, Array]:
+        plan = self.plan
+        return LOSSES[plan.loss](
+            logits, batch.labels, plan.label_smoothing, plan.class_weights, plan.multi_label
+        )
 
     def eval_step(self, batch: Batch) -> Array:
         """Returns the logits in evaluation mode."""
