@@ -49,7 +49,7 @@ class ContractNets:
 
 
 def demanding_experiment(images: Path, backbone: str, **changes: Any) -> dict[str, Any]:
-    """Returns a spec with augmentation, momentum, dropout, BatchNorm, averages and a schedule."""
+    """Returns a spec with augmentation, mixing, dropout, BatchNorm, averages and a schedule."""
     hidden = {"head": {"name": "mlp", "hidden": [6], "dropout": 0.5}}
     spec = {
         "name": "killed",
@@ -59,6 +59,7 @@ def demanding_experiment(images: Path, backbone: str, **changes: Any) -> dict[st
             "val": [{"resize": [32, 32]}],
         },
         "batch_size": 4,
+        "mixing": {"mixup": 0.4, "cutmix": 1.0, "probability": 0.8},
         "eval_batch_size": 2,
         "backbone": {"name": backbone, "weights": "none"},
         **({} if backbone == "mobilenet_v2" else hidden),  # which has dropout itself

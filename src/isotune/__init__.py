@@ -115,6 +115,7 @@ wire(
         "transform": "isotune.data.transforms",
         "dataset format": "isotune.data.sources",
         "schedule": "isotune.spec.schedules",
+        "mixing rule": "isotune.data.mixing",
     },
     load_extensions=_load_extensions,
 )

@@ -31,7 +31,8 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("backend", ALL)
 def test_stopped_runs_come_to_the_same_bytes(backend: str, images: Path, tmp_path: Path) -> None:
-    spec = demanding(backend, images)
+    mixing = {"mixup": 0.2, "cutmix": 1.0, "probability": 0.8}
+    spec = demanding(backend, images, mixing=mixing)
     run(backend, spec, tmp_path / "whole")
     folder = tmp_path / "stopped"
     with pytest.raises(StoppedError, match=r"SIGTERM after step 2, in epoch 1 of 4"):

@@ -36,6 +36,18 @@ def test_runs_are_told_apart_by_color_and_name(tmp_path: Path):
     assert texts == ["training", "validation", "best checkpoint", "one", "two"]
 
 
+def test_the_legend_says_which_training_images_were_mixed(tmp_path: Path):
+    mixing = {"mixup": 0.2}
+    plain = made_run(tmp_path / "plain", CURVE, summary={})
+    mixed = made_run(tmp_path / "mixed", CURVE, summary={}, mixing=mixing)
+    for folders, text in (
+        ([mixed], "training, mixed images"),
+        ([plain, mixed], "training, mixed images where a run mixes them"),
+    ):
+        (first, *_) = isotune.show_curves(folders).legends[0].get_texts()
+        assert first.get_text() == text
+
+
 def test_panels_may_stand_in_one_column(tmp_path: Path):
     run = read_figures(made_run(tmp_path / "run", CURVE, summary={}))
     wide, narrow = curves_figure([run]), curves_figure([run], columns=1)

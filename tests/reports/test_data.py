@@ -45,6 +45,25 @@ def test_they_are_the_batches_that_training_gets(
     assert "seed 5" in figure.texts[1].get_text()
 
 
+def test_mixed_batches_are_shown_with_their_shares(spec: dict[str, Any]):
+    spec = {**spec, "mixing": {"mixup": 0.4, "cutmix": 1.0, "probability": 0.7}}
+    loaded = load_spec(spec)
+    batches = list(open_images(loaded).training_batches(loaded).epoch(1))
+    figure = isotune.show_data(spec, count=7, epoch=2)
+    pixels = np.concatenate([batch.images for batch in batches])[:7]
+    assert (np.stack(shown(figure)) == pixels).all()
+    shares = np.concatenate([batch.labels for batch in batches])[:7]
+    names = np.array(["ants", "bees", "cats"])
+    for title, row in zip(titles(figure), shares, strict=True):
+        parts = [part.split() for part in title.split(", ")]
+        found = [float(part[1]) if len(part) > 1 else 1.0 for part in parts]
+        assert found == sorted(found, reverse=True)
+        for part, share in zip(parts, found, strict=True):
+            assert row[names == part[0]] == pytest.approx(share, abs=0.006)
+        assert sum(found) == pytest.approx(1, abs=0.011)
+    assert any(", " in title for title in titles(figure))
+
+
 def test_the_seed_the_count_and_overrides_count(spec: dict[str, Any]):
     first = isotune.show_data(spec, count=4)
     assert len(first.axes) == 4

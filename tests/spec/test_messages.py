@@ -150,6 +150,23 @@ LOADING = {
         "ants.yaml:13: head.activation is 'rely', but should be 'relu', 'gelu', 'silu' or 'tanh'."
         " Did you mean 'relu'?",
     ),
+    "mixing by no rule": (
+        "epochs: 1",
+        "epochs: 1\nmixing: {probability: 0.5}",
+        "ants.yaml:13: mixing is {'probability': 0.5}, but should have mixup, cutmix or both,"
+        " as in {mixup: 0.2}.",
+    ),
+    "mixing of single images": (
+        "batch_size: 4",
+        "batch_size: 1\nmixing: {mixup: 0.2}",
+        "ants.yaml:8: mixing: mixes images of the same batch, but batch_size is 1.",
+    ),
+    "views of mixed images": (
+        "epochs: 1",
+        "epochs: 1\nmixing: {cutmix: 1}\ncache: {views: 2}",
+        "ants.yaml:14: cache: views is 2, but features of images that are mixed anew in every step"
+        " cannot be cached; leave out views or mixing.",
+    ),
     "single output without its loss": (
         "epochs: 1",
         "epochs: 1\nhead: {name: mlp, outputs: single}",

@@ -10,6 +10,31 @@ from isotune.runs.schema import EpochSoFar
 from isotune.spec.optimizer import SGDSpec
 from isotune.training.accumulator import EpochAccumulator
 
+SHARES = np.array([[0.6, 0.4], [0.3, 0.7], [1, 0], [0.55, 0.45]], np.float32)
+
+
+def test_of_mixed_images_the_largest_share_is_the_correct_class() -> None:
+    logits = np.array([[1, 0], [1, 0], [1, 0], [0, 1]], np.float32)
+    weights = np.array([1, 3], np.float32)
+    plans = {
+        "cross_entropy": (TrainingPlan(SGDSpec()), 4),
+        "weighted": (TrainingPlan(SGDSpec(), class_weights=weights), 4),
+        "binary": (
+            TrainingPlan(SGDSpec(), loss="binary_cross_entropy", class_weights=weights),
+            (SHARES @ weights).sum(),
+        ),
+    }
+    for plan, weight in plans.values():
+        accumulator = EpochAccumulator(1)
+        accumulator.add([HostOutputs(logits, 0.5)], [SHARES], plan)
+        assert (accumulator.correct, accumulator.answers) == (2, 4)
+        assert accumulator.weight == pytest.approx(weight)
+    several = TrainingPlan(SGDSpec(), loss="binary_cross_entropy", multi_label=True)
+    accumulator = EpochAccumulator(1)
+    accumulator.add([HostOutputs(logits - 0.5, 0.5)], [SHARES], several)
+    assert (accumulator.correct, accumulator.answers) == (4, 8)
+
+
 EARLIER = {
     "epoch": 2,
     "steps": 3,

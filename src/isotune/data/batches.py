@@ -17,6 +17,7 @@ from isotune.data.caches.pixels import PixelStore
 from isotune.data.decode import reason
 from isotune.data.integrity.broken import BrokenImageError, Skip, broken
 from isotune.data.integrity.substitutes import refilled, substitute
+from isotune.data.mixing.batch import Mixer
 from isotune.data.pending import Chosen, Pending, PendingImage
 from isotune.data.samplers import repeats, sampled
 from isotune.data.transforms.pipeline import fixed_part, transform
@@ -24,6 +25,7 @@ from isotune.data.workers import worker_count
 from isotune.errors import DatasetError, SpecError
 from isotune.interfaces.dataset import Batch, ImageSource, Labels
 from isotune.randomness import Purpose, stream
+from isotune.spec.mixing import MixingSpec
 from isotune.spec.transforms import TransformSpec, output_size
 from isotune.spec.values import Sampler
 
@@ -52,6 +54,7 @@ class Batches:
         sampler: which images an epoch has, in an order of its own; None takes each image once, in
             the source's order.
         drop_last: whether to drop a smaller last batch.
+        mixing: how the images of a batch are mixed, in the order of a sampler; None mixes none.
         store: cache of images by that index, as they are before the first random transform. Batches
             of the same source whose pipelines begin alike may share it.
         skip: takes note of broken images, which are then skipped; None lets them raise errors.
@@ -70,6 +73,7 @@ class Batches:
         workers: int | None = None,
         sampler: Sampler | None,
         drop_last: bool = False,
+        mixing: MixingSpec | None = None,
         store: PixelStore | None = None,
         skip: Skip | None = None,
     ) -> None:
@@ -89,6 +93,10 @@ class Batches:
         whole, rest = divmod(len(source), batch_size)
         self._count = whole + bool(rest and not drop_last)
         self._size = min(self._count * batch_size, len(source))
+        self._mixer: Mixer | None = None
+        if mixing is not None:
+            assert size and sampler, "images of one size, none of which is left out"
+            self._mixer = Mixer(mixing, seed, len(source.classes), size, self._count)
 
     def __len__(self) -> int:
         """Returns the number of batches in an epoch."""
@@ -121,9 +129,9 @@ class Batches:
         return other
 
     def unshuffled(self) -> Batches:
-        """Returns all images of the source in its order, without dropping the last batch."""
+        """Returns all images of the source in its order, without dropping or mixing any."""
         other = copy(self)
-        other._sampler, other._size = None, len(self._source)
+        other._sampler, other._mixer, other._size = None, None, len(self._source)
         return other.regrouped(self._batch_size)
 
     def of_all_folds(self) -> Batches:
@@ -148,7 +156,8 @@ class Batches:
                 times is augmented alike each time.
 
         Yields:
-            Batches of uint8 images, shape (N, height, width, 3), and their labels.
+            Batches of uint8 images, shape (N, height, width, 3), and their labels; with mixing,
+            the shares of their classes, float32 of shape (N, classes).
 
         Raises:
             DatasetError: an image cannot be read or is too small for a transform, or images are
@@ -180,9 +189,14 @@ class Batches:
             executor.shutdown(cancel_futures=True)
 
     def labels(self, epoch: int) -> list[Labels]:
-        """Returns the labels of each batch of an epoch (from 0)."""
+        """Returns the labels of each batch of an epoch (from 0), as :meth:`epoch` yields them."""
         labels = self._source.labels[self.order(epoch)[: self.size]]
-        return [labels[i : i + self._batch_size] for i in range(0, self.size, self._batch_size)]
+        parts = [labels[i : i + self._batch_size] for i in range(0, self.size, self._batch_size)]
+        if (mixer := self._mixer) is None:
+            return parts
+        return [
+            mixer.draw(epoch, number, len(part)).shares(part) for number, part in enumerate(parts)
+        ]
 
     def order(self, epoch: int) -> NDArray[np.int64]:
         """Returns the indices of the source's images in the order of an epoch (from 0)."""
@@ -203,6 +217,10 @@ class Batches:
             return PendingImage(future, labels)
         images = np.empty((count, *self._image_size, 3), dtype=np.uint8)
         there = np.ones(count, np.bool_)
+        number = places.start // self._batch_size
+        mix = self._mixer.draw(chosen.epoch, number, count) if self._mixer else None
+        parts = min(self._workers, count)
+        others = threading.Semaphore(parts - 1)
 
         def fill(first: int, step: int) -> None:
             for row in range(first, count, step):
@@ -213,10 +231,11 @@ class Batches:
                     there[row] = False
                 else:
                     labels[row], images[row] = self._source.labels[found[0]], found[1]
+            if mix is not None and not others.acquire(blocking=False):
+                mix.mix_images(images)  # the last thread to arrive has all of them
 
-        parts = min(self._workers, count)
         futures = [executor.submit(fill, first, parts) for first in range(parts)]
-        return Pending(Batch(images, labels), there, futures)
+        return Pending(Batch(images, labels), there, futures, mix)
 
     def _found(self, chosen: Chosen, place: int) -> tuple[int, NDArray[np.uint8]] | None:
         """Returns the image at a place, or what stands for a broken one, and its index.

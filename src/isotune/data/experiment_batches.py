@@ -36,6 +36,7 @@ def training_batches(
         workers=spec.workers,
         sampler=spec.sampler,
         drop_last=spec.drop_last,
+        mixing=spec.mixing,
         store=store,
         skip=skip,
     )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from isotune.data.mixing.batch import BatchMix
 from isotune.interfaces.dataset import Batch, Labels
 
 
@@ -38,16 +39,20 @@ class Pending:
         batch: The batch.
         there: Which of its images are not left out: bool, shape (N,).
         futures: One for each thread.
+        mix: How the threads mix its images, of which none is left out then; None does not.
     """
 
     batch: Batch
     there: NDArray[np.bool_]
     futures: list[Future[None]]
+    mix: BatchMix | None = None
 
     def result(self) -> Batch:
         """Returns the batch, once it is filled, without the images that are left out."""
         for future in self.futures:
             future.result()
+        if self.mix is not None:
+            return Batch(self.batch.images, self.mix.shares(self.batch.labels))
         if self.there.all():
             return self.batch
         return Batch(self.batch.images[self.there], self.batch.labels[self.there])

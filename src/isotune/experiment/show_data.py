@@ -17,7 +17,7 @@ from isotune.errors import SpecError
 from isotune.plugins import Plugins
 from isotune.plugins import plugins as default_plugins
 from isotune.reports.drawing import check_matplotlib
-from isotune.reports.examples import evenly, listed
+from isotune.reports.examples import evenly, listed, shared
 from isotune.reports.grid import Tile, grid
 from isotune.reports.numbers import count as counted
 from isotune.spec.experiment import ExperimentSpec
@@ -45,8 +45,9 @@ def show_data(
     """Returns a figure of an experiment's images as the network sees them, with their classes.
 
     These are the pixels that training hands to a backend, which only normalizes them. Training
-    images are the first of an epoch, in its order and with its augmentation; validation images
-    are taken evenly, since they are ordered by class. No backend is needed.
+    images are the first of an epoch, in its order and with its augmentation, mixed as its batches
+    are, and then with the share of each class; validation images are taken evenly, since they are
+    ordered by class. No backend is needed.
 
     Args:
         spec: Path of a YAML file, name of a recipe, a mapping, or a spec.
@@ -72,14 +73,17 @@ def show_data(
     source = open_part(loaded, split)
     if split == "train":
         batches = training_batches(source, loaded)
-        indices = batches.order(epoch - 1)[: min(count, batches.size)]
-        detail = f"epoch {epoch}, the first {len(indices)} of {counted(batches.size, 'image')}"
+        count = min(count, batches.size)
+        if loaded.mixing is not None:
+            tiles = _mixed(source, batches, epoch - 1, count)
+        else:
+            tiles = _tiles(source, batches, epoch - 1, batches.order(epoch - 1)[:count])
+        detail = f"epoch {epoch}, the first {count} of {counted(batches.size, 'image')}"
     else:
         batches = evaluation_batches(source, loaded, loaded.batch_size)
-        epoch = 1
-        indices = np.array(evenly(len(source), count))
+        indices = evenly(len(source), count)
+        tiles = _tiles(source, batches, 0, np.array(indices))
         detail = f"{len(indices)} of {counted(len(source), 'image')}"
-    tiles = _tiles(source, batches, epoch - 1, indices)
     height, width = tiles[0].image.shape[:2]
     name = getattr(loaded.dataset.splits, split, split)
     return grid(
@@ -93,6 +97,17 @@ def _with_transforms(spec: ExperimentSpec, plugins: Plugins) -> ExperimentSpec:
     if spec.transforms.train and spec.transforms.val:
         return spec
     return resolve(spec, chosen_backbone(spec.backbone, None, plugins))
+
+
+def _mixed(source: ImageSource, batches: Batches, epoch: int, count: int) -> list[Tile]:
+    """Returns the first images of an epoch whose batches are mixed."""
+    tiles: list[Tile] = []
+    drawn = batches.epoch(epoch)
+    while len(tiles) < count:
+        batch = next(drawn)
+        titles = (shared(shares, source.classes) for shares in batch.labels)
+        tiles += [Tile(*each) for each in zip(batch.images, titles, strict=True)]
+    return tiles[:count]
 
 
 def _tiles(

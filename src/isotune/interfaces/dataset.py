@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 Labels = NDArray[np.int32] | NDArray[np.float32]
 """Labels of N images: int32, shape (N,), positions in the dataset's classes; or, where an image may
-have several labels, float32, shape (N, classes), 1 for the classes that it has and 0 for others."""
+have several labels, float32, shape (N, classes), 1 for the classes that it has and 0 for others. Of
+a batch whose images were mixed, float32, shape (N, classes), the share of each class."""
 
 
 def class_counts(labels: Labels, classes: int) -> NDArray[np.int64]:

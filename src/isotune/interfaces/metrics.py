@@ -23,7 +23,9 @@ class EpochMetrics:
         steps: Number of training steps made so far in the run.
         learning_rate: Learning rate of the epoch's last step.
         values: Values by name. ``train_loss`` and ``train_accuracy`` are means over the epoch's
-            images while the weights moved, the loss weighted by ``loss.class_weights``;
+            images while the weights moved, the loss weighted by ``loss.class_weights``. Of mixed
+            images, the class with the largest share counts as the true one in ``train_accuracy``
+            or, where an image may have several labels, those above a half do.
             ``val_loss``, ``val_accuracy`` and ``val_`` before each of the spec's metrics are
             those on the validation images after the epoch, NaN if it had no evaluation. With
             ``clip_grad_norm``, ``grad_norm`` is the mean norm of its updates' gradients before

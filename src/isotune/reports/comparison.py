@@ -10,7 +10,7 @@ from typing import Any
 
 from isotune.errors import RunError
 from isotune.interfaces.metrics import EpochMetrics
-from isotune.reports.describe import described_freeze, described_head
+from isotune.reports.describe import described_freeze, described_head, described_mixing
 from isotune.runs.checkpoint import read_manifest
 from isotune.runs.checkpoints import CheckpointStore
 from isotune.runs.folder import RunFolder
@@ -31,6 +31,8 @@ class RunFigures:
         backbone: Name and weights of the backbone.
         head: Name of the head, with the widths of hidden layers.
         freeze: What does not train, and from which epoch on it does.
+        mixing: How training images are mixed, and then training accuracy is the share of images for
+            which the class with the largest share is predicted; None if they are not.
         parameters: Number of parameters of the model.
         trainable: Number of them that train in the first epoch.
         versions: Versions of packages, by name.
@@ -50,6 +52,7 @@ class RunFigures:
     backbone: str
     head: str
     freeze: str
+    mixing: str | None
     parameters: int | None
     trainable: int | None
     versions: dict[str, str]
@@ -136,6 +139,7 @@ def read_figures(path: str | Path) -> RunFigures:
         backbone=f"{spec.backbone.name}, {spec.backbone.weights}",
         head=described_head(spec.head),
         freeze=described_freeze(spec.freeze),
+        mixing=None if spec.mixing is None else described_mixing(spec.mixing),
         parameters=summary.parameters.all,
         trainable=summary.parameters.trainable,
         versions=summary.versions,

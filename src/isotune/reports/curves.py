@@ -114,7 +114,11 @@ def _draw(runs: Sequence[RunFigures], names: Sequence[str], columns: int) -> Fig
             _in_percent(axes)
     for axes in (loss, rate):
         _scale(axes)
-    _legend(figure, names, width, headed=columns > 1)
+    mixed = [run.mixing is not None for run in runs]
+    label = "training"
+    if any(mixed):
+        label += ", mixed images" if all(mixed) else ", mixed images where a run mixes them"
+    _legend(figure, names, width, label, headed=columns > 1)
     return figure
 
 
@@ -168,7 +172,9 @@ def _scale(axes: Axes) -> None:
         axes.set_ylim(bottom=0)
 
 
-def _legend(figure: Figure, names: Sequence[str], width: float, headed: bool) -> None:
+def _legend(
+    figure: Figure, names: Sequence[str], width: float, training: str, headed: bool
+) -> None:
     """Explains the lines of training and validation, and the colors of several runs."""
     from matplotlib.lines import Line2D
 
@@ -176,7 +182,7 @@ def _legend(figure: Figure, names: Sequence[str], width: float, headed: bool) ->
     ring: dict[str, Any] = {"marker": "o", "markersize": 9, "fillstyle": "none"}
     colors = (INK, INK) if several else (SERIES[1], SERIES[0])
     lines = [
-        Line2D([], [], color=colors[0], linestyle=TRAINING, label="training"),
+        Line2D([], [], color=colors[0], linestyle=TRAINING, label=training),
         Line2D([], [], color=colors[1], linestyle=VALIDATION, label="validation"),
         Line2D([], [], color=colors[1], linestyle="none", **ring, label="best checkpoint"),
     ]

@@ -1,10 +1,11 @@
-"""Short descriptions of a spec's head and freezing."""
+"""Short descriptions of a spec's head, freezing and mixing."""
 
 from __future__ import annotations
 
 from isotune.models.head import hidden_widths
 from isotune.spec.freeze import FreezeSpec
 from isotune.spec.head import HeadSpec
+from isotune.spec.mixing import MixingSpec
 
 
 def described_head(spec: HeadSpec) -> str:
@@ -21,6 +22,17 @@ def described_freeze(spec: FreezeSpec) -> str:
     for epoch, released in sorted(spec.unfreeze.items()):
         parts.append(f"from epoch {epoch} trains: {_patterns(released)}")
     return "; ".join(parts)
+
+
+def described_mixing(spec: MixingSpec) -> str:
+    """Returns ``mixup 0.2, cutmix 1, switch 0.5`` for example."""
+    several = spec.mixup is not None and spec.cutmix is not None
+    shown = {name: value for name, value in spec if value is not None}
+    if not several:
+        del shown["switch"]
+    if spec.probability == 1:
+        del shown["probability"]
+    return ", ".join(f"{name} {value:g}" for name, value in shown.items())
 
 
 def _patterns(patterns: str | list[str]) -> str:

@@ -84,6 +84,22 @@ def listed(names: Sequence[str]) -> str:
     return ", ".join(names) or NO_LABEL
 
 
+def shared(shares: NDArray[np.float32], classes: Sequence[str]) -> str:
+    """Returns the classes of a mixed image as text, as ``ants 0.63, bees 0.37``.
+
+    The largest share comes first; where all are whole, the names alone are left.
+
+    Args:
+        shares: The share of each class: float32, shape (classes,).
+        classes: Class names, in label order.
+    """
+    rounded = shares.astype(float).round(2)
+    there = [label for label in np.argsort(-rounded, kind="stable").tolist() if rounded[label]]
+    if all(rounded[label] == 1 for label in there):
+        return listed([classes[label] for label in there])
+    return ", ".join(f"{classes[label]} {rounded[label]:.2f}" for label in there)
+
+
 def _prediction(
     evaluation: AnyEvaluation, index: int, classes: Sequence[str]
 ) -> tuple[str, float | None]:

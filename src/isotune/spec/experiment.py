@@ -22,6 +22,7 @@ from isotune.spec.metrics import (
     check_monitor,
     metrics_for,
 )
+from isotune.spec.mixing import MixingSpec
 from isotune.spec.optimizer import OptimizerSpec
 from isotune.spec.schedule import AnySchedule, ScheduleSpec
 from isotune.spec.schedules.constant import ConstantSchedule
@@ -72,6 +73,7 @@ class ExperimentSpec(SpecModel):
             several times in an epoch is augmented anew each time, unless ``cache.views`` limits
             its views.
         batch_size: Number of images in a training step.
+        mixing: How training images are mixed with each other; null never mixes any.
         backbone: Which pretrained model.
         loss: What training minimizes.
         head: What replaces the model's classifier.
@@ -81,7 +83,7 @@ class ExperimentSpec(SpecModel):
         ema: Exponential moving averages of the weights; null keeps none. With averages, every
             evaluation, the best epoch and everything that is made of the run are of them.
         epochs: Number of passes over the training images.
-        seed: Decides order, augmentation, initial values and dropout.
+        seed: Decides order, augmentation, mixing, initial values and dropout.
         eval_batch_size: Number of images in an evaluation step; null takes what suits the device:
             8 on a CPU, 64 elsewhere.
         drop_last: Whether to leave out a smaller last training batch.
@@ -126,6 +128,7 @@ class ExperimentSpec(SpecModel):
     transforms: TransformsSpec = TransformsSpec()
     sampler: Sampler = "shuffled"
     batch_size: Annotated[int, Field(ge=1)]
+    mixing: MixingSpec | None = None
     backbone: Annotated[BackboneSpec, Shorthand("name")]
     loss: Annotated[LossSpec, Shorthand("name"), Field(validate_default=True)] = LossSpec()
     head: AnyHead = LinearHeadSpec()
@@ -149,6 +152,25 @@ class ExperimentSpec(SpecModel):
     early_stopping: EarlyStopping | None = None
     checkpoint: Annotated[CheckpointSpec, Field(validate_default=True)] = CheckpointSpec()
     cache: CacheSpec = CacheSpec()
+
+    @field_validator("mixing")
+    @classmethod
+    def _a_batch_has_partners(
+        cls, mixing: MixingSpec | None, info: ValidationInfo
+    ) -> MixingSpec | None:
+        if mixing is not None and info.data.get("batch_size") == 1:
+            raise ValueError("mixes images of the same batch, but batch_size is 1")
+        return mixing
+
+    @field_validator("cache")
+    @classmethod
+    def _mixed_images_have_no_features(cls, cache: CacheSpec, info: ValidationInfo) -> CacheSpec:
+        if cache.views is not None and info.data.get("mixing") is not None:
+            raise ValueError(
+                f"views is {cache.views}, but features of images that are mixed anew in every step"
+                " cannot be cached; leave out views or mixing"
+            )
+        return cache
 
     @field_validator("loss")
     @classmethod

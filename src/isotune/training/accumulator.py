@@ -49,7 +49,7 @@ class EpochAccumulator:
         correct: Number of answers that were correct: of images that were predicted correctly or,
             where an image may have several labels, of correct answers to whether it is of a class.
             Of images that were mixed, the class with the largest share counts as the correct one,
-            and a label as that of the image from a half on.
+            and a label above a half as one of the image.
         samples: Number of images.
         learning_rate: Learning rate of the most recent step.
         last_loss: Loss of the most recent step, or None before the first.

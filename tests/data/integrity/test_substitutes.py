@@ -11,6 +11,7 @@ from isotune.data.integrity.broken import BrokenImageError
 from isotune.data.transforms.random_crop import RandomCropSpec
 from isotune.errors import DatasetError
 from isotune.interfaces.dataset import Batch, ImageSource
+from isotune.spec.mixing import MixingSpec
 from isotune.spec.values import Sampler
 
 SINGLE = np.arange(40, dtype=np.int32) % 3
@@ -35,7 +36,11 @@ class Noise(ImageSource):
 
 
 def epoch(
-    labels: np.ndarray, broken: set[int], sampler: Sampler | None, workers: int = 3
+    labels: np.ndarray,
+    broken: set[int],
+    sampler: Sampler | None,
+    workers: int = 3,
+    mixing: MixingSpec | None = None,
 ) -> tuple[list[Batch], list[int], np.ndarray]:
     """Returns the batches of an epoch, which images they have skipped, and the epoch's order."""
     met: set[int] = set()
@@ -46,6 +51,7 @@ def epoch(
         seed=5,
         workers=workers,
         sampler=sampler,
+        mixing=mixing,
         skip=lambda error: met.add(error.index),
     )
     return list(batches.epoch(2)), sorted(met), batches.order(2)
@@ -72,6 +78,20 @@ def test_the_next_readable_image_of_the_same_label_stands_for_a_broken_one(
         while int(order[expected]) in broken or (labels[order[expected]] != labels[index]).any():
             expected = (expected + 1) % len(order)
         assert (images[place] == shown[expected]).all()
+
+
+def test_what_stands_for_a_broken_image_is_mixed_in_its_place() -> None:
+    mixing = MixingSpec(mixup=1.0, cutmix=1.0)
+    mixed = [epoch(SINGLE, {3, 11}, "shuffled", workers, mixing) for workers in (1, 3)]
+    plain, _, _ = epoch(SINGLE, {3, 11}, "shuffled")
+    for (one, other), batch in zip(
+        zip(*(found for found, *_ in mixed), strict=True), plain, strict=True
+    ):
+        assert (one.images == other.images).all()
+        assert (one.labels == other.labels).all()
+        shares = np.sort(one.labels, axis=1)[:, -2:].sum(axis=1)
+        assert shares == pytest.approx(1)
+        assert (one.labels[np.arange(8), batch.labels] > 0).all()
 
 
 def test_where_a_set_of_labels_is_rare_any_image_may_stand_for_it_with_its_own_labels() -> None:

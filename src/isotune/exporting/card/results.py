@@ -138,7 +138,14 @@ def _curves(facts: CardFacts) -> Section:
         "Loss, accuracy and learning rate over the epochs",
         narrow=lambda: curves_figure([figures], columns=1),
     )
-    return Section("Learning curves", [plot, Rows(table, caption)])
+    blocks: list[Block] = [plot, Rows(table, caption)]
+    if figures.mixing is not None:
+        text = (
+            f"Training images were mixed ({figures.mixing}): the train accuracy is the share of"
+            " images for which the class with the largest share was predicted."
+        )
+        blocks.append(Paragraph(text))
+    return Section("Learning curves", blocks)
 
 
 def _spread(total: int, best: int | None) -> list[int]:

@@ -71,6 +71,8 @@ def _obstacle(session: Session) -> str | None:
     """Returns what in the spec rules out features, or None."""
     if session.spec.cache.features == "off":
         return "features is 'off'"
+    if session.spec.mixing is not None:
+        return "mixing changes the images of every step"
     if session.images.check is not None:
         # They name what they were computed from, and need every image before the first step.
         return "dataset.check is 'during_training'"
