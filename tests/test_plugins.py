@@ -18,6 +18,7 @@ from isotune.errors import BackendError, SpecError
 from isotune.interfaces.backbone import BackboneEntry
 from isotune.interfaces.backend import Backend, BackendOffer
 from isotune.interfaces.events import EpochEnded, RunEnded, RunFinished, RunStarted, StepEnded
+from isotune.interfaces.sweep import TrialEnded
 from isotune.plugins import Plugins
 from numpy_backend.plugin import NumpyOffer
 from tiny import experiment, make_images, numpy_plugins
@@ -77,6 +78,10 @@ class Observer:
 
     @hookimpl
     def isotune_run_ended(self, event: RunEnded) -> None:
+        self.events.append(event)
+
+    @hookimpl
+    def isotune_trial_ended(self, event: TrialEnded) -> None:
         self.events.append(event)
 
     def of(self, kind: type) -> list[Any]:
@@ -189,6 +194,19 @@ def test_hook_isotune_run_ended(observed: tuple[Observer, isotune.Run]) -> None:
     assert observer.events[-1] is ended
     assert (ended.folder, ended.status, ended.error) == (run.path, "finished", None)
     assert ended.summary == json.loads((run.path / "summary.json").read_text())
+
+
+def test_hook_isotune_trial_ended(tmp_path: Path) -> None:
+    observer, plugins = Observer(), numpy_plugins()
+    plugins.register(observer)
+    spec = experiment(make_images(tmp_path / "images"), epochs=1)
+    found = isotune.sweep(
+        spec, space={"batch_size": [4]}, trials=1, backend="numpy", device="cpu",
+        output=tmp_path / "sweep", plugins=plugins,
+    )  # fmt: skip
+    [ended] = observer.of(TrialEnded)
+    assert observer.events[-1] is ended
+    assert (ended.trial, ended.best, ended.ended, ended.trials) == (found.trials[0], True, 1, 1)
 
 
 def test_an_unknown_backend(only: Plugins) -> None:

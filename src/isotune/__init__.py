@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from isotune.experiment.run import run
     from isotune.experiment.show_data import show_data
     from isotune.experiment.summary import summary
+    from isotune.experiment.sweep import sweep
     from isotune.exporting.export import export
     from isotune.exporting.open import open_exported
     from isotune.hookspecs import hookimpl
@@ -71,6 +72,7 @@ _HOMES = {
     "show_data": "isotune.experiment.show_data",
     "split": "isotune.data.splitting.split",
     "summary": "isotune.experiment.summary",
+    "sweep": "isotune.experiment.sweep",
 }
 
 __all__ = [
@@ -102,6 +104,7 @@ __all__ = [
     "show_data",
     "split",
     "summary",
+    "sweep",
 ]
 
 

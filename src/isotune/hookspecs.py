@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from isotune.interfaces.backend import BackendOffer
     from isotune.interfaces.dataset import DatasetFormat
     from isotune.interfaces.events import EpochEnded, RunEnded, RunFinished, RunStarted, StepEnded
+    from isotune.interfaces.sweep import TrialEnded
     from isotune.spec.schedule import ScheduleSpec
     from isotune.spec.transforms import TransformSpec
 
@@ -71,3 +72,8 @@ def isotune_run_finished(event: RunFinished) -> None:
 @hookspec
 def isotune_run_ended(event: RunEnded) -> None:
     """Called once for every run that started, whatever ended it: time to close what is open."""
+
+
+@hookspec
+def isotune_trial_ended(event: TrialEnded) -> None:
+    """Called after each trial of a sweep, in the process that started the sweep."""

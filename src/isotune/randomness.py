@@ -25,6 +25,7 @@ class Purpose(IntEnum):
     SAMPLER = 6
     FOLDS = 7
     MIXING = 8
+    SEARCH = 9
 
 
 def stream(seed: int, purpose: Purpose, *position: int) -> np.random.Generator:

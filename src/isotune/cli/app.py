@@ -26,6 +26,7 @@ from isotune.cli.commands.serve import serve
 from isotune.cli.commands.show import show
 from isotune.cli.commands.split import split
 from isotune.cli.commands.summary import summary
+from isotune.cli.commands.sweep import sweep
 from isotune.cli.group import WRONG_CALL, IsotuneGroup
 
 # Frames and colors are for terminals only: a pipe gets plain lines whatever the environment says.
@@ -42,6 +43,7 @@ for command in (
     run,
     resume,
     cross_validate,
+    sweep,
     summary,
     demo,
     check,

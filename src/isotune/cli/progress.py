@@ -130,7 +130,7 @@ class RunProgress:
 
     def _show_head(self, event: RunStarted) -> None:
         show(self._console, f"{event.spec.name}: {event.backend} on {event.device}", "bold")
-        for name, value in _facts(event).items():
+        for name, value in facts(event).items():
             show(self._console, f"  {name:<12}{value}")
         self._show_table(split_table(event.classes, event.counts, event.images))
         if self._layers:
@@ -215,7 +215,8 @@ def _bar(console: Console) -> Progress:
     )
 
 
-def _facts(event: RunStarted) -> dict[str, str]:
+def facts(event: RunStarted) -> dict[str, str]:
+    """Returns what is shown of a run before it starts, by its name."""
     spec, model = event.spec, event.model
     images = ", ".join(f"{number:,} {split}" for split, number in event.images.items())
     left_out = ", ".join(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,7 @@ import typer
 
 from isotune.cli.group import INTERRUPTED
 from isotune.cli.messages import complain
-from isotune.cli.progress import FoldProgress, RunProgress
+from isotune.cli.progress import RunProgress
 from isotune.errors import StoppedError, TrainingError
 
 if TYPE_CHECKING:
@@ -20,21 +20,24 @@ if TYPE_CHECKING:
 
 @contextmanager
 def watched(
-    console: Console, layers: bool = False, *, folds: bool = False
+    console: Console,
+    layers: bool = False,
+    *,
+    show: Callable[[Console, bool], RunProgress] = RunProgress,
 ) -> Iterator[RunProgress]:
     """Yields an observer for ``isotune.run`` that shows the run's progress.
 
     Args:
         console: the output.
         layers: whether to show the model's layers first.
-        folds: whether the runs are the folds of a cross-validation.
+        show: makes the observer.
 
     Raises:
         typer.Exit: with code 130, after Ctrl-C or SIGTERM.
         StoppedError: the run stopped; the message says how to resume it.
         TrainingError: training failed; the message says which checkpoints there are.
     """
-    progress = FoldProgress(console) if folds else RunProgress(console, layers)
+    progress = show(console, layers)
     try:
         with _stopped_by_sigterm(), progress:
             yield progress

@@ -137,7 +137,7 @@ def resume_cross_validation(
         path: The folder.
         backend: Name of a backend for what is left; None takes the one that trained so far.
         device: As for :func:`isotune.run`.
-        overrides: Settings of :data:`isotune.experiment.fold_runs.MAY_CHANGE`.
+        overrides: Settings of :data:`isotune.experiment.parts.MAY_CHANGE`.
         observers: Objects with methods of :mod:`isotune.hookspecs`, notified of every run.
         plugins: Where backends, backbones and observers are found.
 

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import reduce
 from itertools import chain
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from isotune.catalogue.entries import chosen_backbone
-from isotune.catalogue.resolve import resolve
 from isotune.data.folds import open_fold
 from isotune.data.images import open_labeled
 from isotune.data.location import dataset_folder
@@ -22,6 +17,7 @@ from isotune.errors import RunError, StoppedError
 from isotune.experiment.changes import differences
 from isotune.experiment.listed_images import listed_split
 from isotune.experiment.open import open_run
+from isotune.experiment.parts import MAY_CHANGE, check_part, taken_over
 from isotune.experiment.result import Run
 from isotune.experiment.resume import resume
 from isotune.experiment.run import run
@@ -47,20 +43,7 @@ from isotune.runs.out_of_fold import (
     write_predictions,
 )
 from isotune.spec.experiment import ExperimentSpec
-from isotune.spec.load import dump_spec, load_spec
-
-MAY_CHANGE = (
-    "dataset.path",
-    "workers",
-    "cache.images",
-    "cache.memory",
-    "cache.disk",
-)
-"""Fields that another machine may need to change, which leave the folds that have ended as they
-are."""
-
-_FILLED_IN = ("dataset.check",)
-"""Fields in which a resumed run writes out what null stands for."""
+from isotune.spec.load import load_spec
 
 
 class _StopWatcher:
@@ -166,14 +149,8 @@ class FoldRuns:
 
     def _check_run(self, number: int) -> None:
         """Refuses a fold that was continued as another experiment."""
-        path, spec = self.folder.fold(number), self._spec(number)
-        entry = chosen_backbone(spec.backbone, self.description.backend, self.plugins)
-        ignored = (*MAY_CHANGE, *_FILLED_IN)
-        for name, found, due in differences(RunFolder(path).spec(), resolve(spec, entry), ignored):
-            raise RunError(
-                f"{path}: is no longer a run of this cross-validation: {name} is {found!r}, and"
-                f" should be {due!r}; remove the folder to train the fold again."
-            )
+        path, backend = self.folder.fold(number), self.description.backend
+        check_part(path, self._spec(number), backend, self.plugins, "cross-validation")
 
     def _trained(self, number: int) -> Run:
         path, backend = self.folder.fold(number), self.description.backend
@@ -193,18 +170,10 @@ class FoldRuns:
             path,
             backend=backend,
             device=self.device,
-            overrides=self._changes(),
+            overrides=taken_over(self.spec),
             observers=[self._watcher, *self.observers],
             plugins=self.plugins,
         )
-
-    def _changes(self) -> list[str]:
-        """Returns what the folds that are resumed are to take over."""
-        changes, fields = [], dump_spec(self.spec)
-        for name in MAY_CHANGE:
-            value: Any = reduce(dict.__getitem__, name.split("."), fields)
-            changes.append(f"{name}={json.dumps(value)}")
-        return changes
 
     def _check_stop(self, number: int) -> None:
         """Ends the cross-validation if a run was asked to stop, but had only its end left."""

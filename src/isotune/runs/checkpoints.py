@@ -222,6 +222,19 @@ class CheckpointStore:
             elif is_draft_of(path.name, INDEX):
                 path.unlink(missing_ok=True)
 
+    def clear(self) -> None:
+        """Removes all checkpoints, for good.
+
+        Raises:
+            OSError: the folder cannot be read, or is a link.
+        """
+        refuse_link(self._folder)
+        (self._folder / INDEX).unlink(missing_ok=True)
+        for path in self._folder.iterdir():
+            if CHECKPOINT.fullmatch(path.name):
+                shutil.rmtree(path, ignore_errors=True)  # which refuses a link
+        self.remove_temporaries()
+
     def holds_only_temporaries(self) -> bool:
         """Whether no checkpoint was saved: there are at most unfinished or unindexed ones.
 

@@ -48,6 +48,9 @@ from isotune.storage.untrusted import append_regular, refuse_link
 CROSS_VALIDATION = "cross-validation.json"
 """The file by which the folder of a cross-validation is known, which has a run for each fold."""
 
+SWEEP = "sweep.json"
+"""The file by which the folder of a sweep is known, which has a run for each trial."""
+
 LARGEST_SPEC, LARGEST_SUMMARY, LARGEST_METRICS = 1 << 18, 4 << 20, 48 << 20
 """Largest sizes of files in bytes, far above those of any run."""
 
@@ -148,6 +151,9 @@ class RunFolder:
             with suppress(OSError, ValueError):
                 (path / CROSS_VALIDATION).lstat()
                 advice = f" It is a cross-validation's; {path / 'fold-1'} is that of its first run."
+            with suppress(OSError, ValueError):
+                (path / SWEEP).lstat()
+                advice = f" It is a sweep's, whose runs are in {path / 'trials'}."
             raise RunError(
                 f"{path}: is not the folder of a run (it has no {SPEC}).{advice}"
             ) from None

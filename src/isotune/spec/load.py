@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Union
 
@@ -13,7 +14,7 @@ from isotune.spec import recipes
 from isotune.spec.document import Document, plain, read_document
 from isotune.spec.experiment import ExperimentSpec
 from isotune.spec.messages import explain
-from isotune.spec.overrides import apply_overrides
+from isotune.spec.overrides import apply_overrides, set_value
 from isotune.storage.paths import is_dir, is_file
 from isotune.storage.untrusted import read_small
 
@@ -33,15 +34,62 @@ def load_spec(source: SpecSource, overrides: Iterable[str] = ()) -> ExperimentSp
     Raises:
         SpecError: One line for each error: file, line, field, value and what is allowed.
     """
+    return read_spec(source, overrides).spec()
+
+
+@dataclass(frozen=True)
+class SpecDraft:
+    """A spec as it was written, before it is checked.
+
+    Attributes:
+        document: Its fields.
+        folder: The folder in which relative paths are looked up first; None for none.
+    """
+
+    document: Document
+    folder: Path | None
+
+    def spec(self) -> ExperimentSpec:
+        """Returns the checked spec.
+
+        Raises:
+            SpecError: As :func:`load_spec`.
+        """
+        document = self.document
+        if not isinstance(document.data, dict):
+            raise SpecError(f"{document.source}: should be a mapping with keys such as 'dataset'.")
+        try:
+            spec = ExperimentSpec.model_validate(document.data)
+        except ValidationError as error:
+            raise SpecError(*explain(error, document)) from error
+        return _anchor(spec, self.folder)
+
+    def with_value(self, name: str, value: Any, source: str) -> SpecDraft:
+        """Returns a draft with one field set, as ``--set`` would.
+
+        Args:
+            name: Name of the field: ``optimizer.lr``.
+            value: Plain data.
+            source: Where the value comes from, for messages.
+
+        Raises:
+            SpecError: The field is inside of a value that has none.
+        """
+        return replace(self, document=set_value(self.document, name.split("."), value, source))
+
+
+def read_spec(source: SpecSource, overrides: Iterable[str] = ()) -> SpecDraft:
+    """Reads a spec without checking its fields.
+
+    Args:
+        source: As for :func:`load_spec`.
+        overrides: As for :func:`load_spec`.
+
+    Raises:
+        SpecError: There is no such file or recipe, it is not YAML, or an override has no field.
+    """
     document, folder = _document(source)
-    document = apply_overrides(document, overrides)
-    if not isinstance(document.data, dict):
-        raise SpecError(f"{document.source}: should be a mapping with keys such as 'dataset'.")
-    try:
-        spec = ExperimentSpec.model_validate(document.data)
-    except ValidationError as error:
-        raise SpecError(*explain(error, document)) from error
-    return _anchor(spec, folder)
+    return SpecDraft(apply_overrides(document, overrides), folder)
 
 
 def dump_spec(spec: ExperimentSpec) -> dict[str, Any]:

@@ -22,18 +22,35 @@ def apply_overrides(document: Document, overrides: Iterable[str]) -> Document:
         SpecError: An override has no ``=``, or its path leads through a value that is neither a
             mapping nor a list.
     """
-    data, places = plain(document.data), dict(document.places)
+    document = Document(plain(document.data), document.source, document.places)
     for override in overrides:
         name, equals, text = override.partition("=")
         keys = name.strip().split(".")
         if not equals or not all(keys):
             raise SpecError(f"--set {override}: should look like --set optimizer.lr=0.01.")
         source = f"--set {override}"
-        path = _assign(data, keys, read_value(text, source), source)
-        for known in [known for known in places if known[: len(path)] == path]:
-            del places[known]
-        for length in range(1, len(path) + 1):
-            places.setdefault(path[:length], source)
+        document = set_value(document, keys, read_value(text, source), source)
+    return document
+
+
+def set_value(document: Document, keys: list[str], value: Any, source: str) -> Document:
+    """Returns the document with one value set.
+
+    Args:
+        document: It stays as it is.
+        keys: The path, as for :func:`apply_overrides`.
+        value: Plain data.
+        source: Where the value comes from, for messages.
+
+    Raises:
+        SpecError: The path leads through a value that is neither a mapping nor a list.
+    """
+    data, places = plain(document.data), dict(document.places)
+    path = _assign(data, keys, value, source)
+    for known in [known for known in places if known[: len(path)] == path]:
+        del places[known]
+    for length in range(1, len(path) + 1):
+        places.setdefault(path[:length], source)
     return Document(data, document.source, places)
 
 

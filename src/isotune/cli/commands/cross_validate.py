@@ -45,11 +45,12 @@ def cross_validate(
     on.
     """
     from isotune.cli.console import output as standard_output
+    from isotune.cli.progress import FoldProgress
     from isotune.cli.watch import watched
     from isotune.experiment.cross_validate import cross_validate as validate
 
     console = standard_output()
-    with watched(console, folds=True) as progress:
+    with watched(console, show=FoldProgress) as progress:
         finished = validate(
             spec,
             folds=folds,

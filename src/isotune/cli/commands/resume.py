@@ -60,11 +60,12 @@ def resume(
 
 def _resume_folds(folder: Path, backend: str | None, device: str, overrides: Iterable[str]) -> None:
     from isotune.cli.console import output
+    from isotune.cli.progress import FoldProgress
     from isotune.cli.watch import watched
     from isotune.experiment.cross_validate import resume_cross_validation
 
     console = output()
-    with watched(console, folds=True) as progress:
+    with watched(console, show=FoldProgress) as progress:
         finished = resume_cross_validation(
             folder, backend=backend, device=device, overrides=overrides, observers=[progress]
         )
