@@ -16,7 +16,7 @@ from isotune.data.images import open_labeled
 from isotune.data.transforms.pipeline import transform
 from isotune.errors import RunError, SpecError
 from isotune.experiment.result import Run
-from isotune.exporting.onnx import resize
+from isotune.exporting.onnx import preprocess, resize
 from isotune.exporting.onnx.pixels import check_pixels, pixel_difference
 from isotune.exporting.onnx.write import write_metadata
 from isotune.spec.transforms import Pipeline, output_size
@@ -31,7 +31,7 @@ graph (uint8[n, height, width, 3] images) => (uint8[n, height, width, 3] same) {
     same = Identity(images)
 }
 """
-SIZES = [(37, 50), (50, 37), (40, 40), (9, 61), (23, 24), (8, 7)]
+SIZES = [(37, 50), (50, 37), (40, 40), (9, 61), (23, 24), (8, 7), (2, 33)]
 """Heights and widths of images."""
 
 
@@ -43,7 +43,7 @@ def pipeline(*items: Any) -> Any:
 def in_graph(path: Path, transforms: Any) -> Any:
     """Returns a session that only applies transforms."""
     onnx.save(onnx.parser.parse_model(GRAPH), path)
-    resize.prepend_transforms(path, transforms)
+    preprocess.prepend_transforms(path, transforms)
     return onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
 
 
@@ -55,10 +55,18 @@ def in_graph(path: Path, transforms: Any) -> Any:
         [{"resize": {"size": 20, "max_size": 25}}, {"center_crop": 24}],
         [{"resize": {"size": [11, 19], "interpolation": "nearest"}}],
         [{"center_crop": 33}, {"resize": [64, 48]}],
+        [{"letterbox": [30, 41]}, "grayscale"],
+        [{"letterbox": {"size": 30, "scale_up": False, "padding_mode": "edge"}}],
+        [{"letterbox": {"size": 40, "interpolation": "nearest", "padding_mode": "reflect"}}],
+        [{"pad": {"padding": [9, 3, 0, 30], "fill": [1, 2, 3]}}, {"center_crop": [20, 31]}],
+        [{"pad": {"padding": 20, "padding_mode": "symmetric"}}, {"center_crop": 50}],
     ],
-    ids=["bilinear", "bicubic", "max_size", "nearest", "crop first"],
+    ids=[
+        *("bilinear", "bicubic", "max_size", "nearest", "crop first"),
+        *("letterbox, gray", "small letterbox", "mirrored letterbox", "pad", "mirrored pad"),
+    ],
 )
-def test_a_graph_resizes_and_crops_as_pillow_does(items: Any, tmp_path: Path) -> None:
+def test_a_graph_transforms_as_pillow_does(items: Any, tmp_path: Path) -> None:
     transforms = pipeline(*items)
     session = in_graph(tmp_path / "graph.onnx", transforms)
     generator = np.random.default_rng(0)
@@ -103,10 +111,10 @@ def test_a_wrong_resize_or_crop_is_refused(
     plain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wrong: Any, size: int
 ) -> None:
     if wrong:
-        monkeypatch.setattr(resize, "_filter", lambda spec: wrong)
+        monkeypatch.setattr(resize, "_filter", lambda interpolation: wrong)
     path = tmp_path / "full.onnx"
     shutil.copy(plain, path)
-    resize.prepend_transforms(path, pipeline({"resize": size}, {"center_crop": 32}))
+    preprocess.prepend_transforms(path, pipeline({"resize": size}, {"center_crop": 32}))
     manifest = isotune.open_exported(plain).manifest
     write_metadata(path, manifest.model_copy(update={"preprocess": "full"}))
     exported = isotune.open_exported(path)
@@ -122,13 +130,14 @@ def test_a_wrong_resize_or_crop_is_refused(
 
 
 def test_transforms_that_no_graph_applies_are_named() -> None:
-    with pytest.raises(SpecError, match="random_horizontal_flip cannot be in a graph"):
-        resize.check_transforms(pipeline({"resize": 32}, "random_horizontal_flip"))
+    sentence = "random_horizontal_flip cannot be in a graph, only center_crop, grayscale, letterbox"
+    with pytest.raises(SpecError, match=sentence):
+        preprocess.check_transforms(pipeline({"resize": 32}, "random_horizontal_flip"))
     with pytest.raises(SpecError, match="lanczos cannot be in a graph"):
-        resize.check_transforms(pipeline({"resize": {"size": 32, "interpolation": "lanczos"}}))
+        preprocess.check_transforms(pipeline({"resize": {"size": 32, "interpolation": "lanczos"}}))
 
 
 def test_old_operators_are_refused(tmp_path: Path) -> None:
     onnx.save(onnx.parser.parse_model(GRAPH.replace("20", "15")), tmp_path / "old.onnx")
     with pytest.raises(SpecError, match="version 15 of ONNX's operators"):
-        resize.prepend_transforms(tmp_path / "old.onnx", pipeline({"resize": [32, 32]}))
+        preprocess.prepend_transforms(tmp_path / "old.onnx", pipeline({"resize": [32, 32]}))

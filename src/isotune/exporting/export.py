@@ -22,8 +22,8 @@ from isotune.exporting.manifest import (
     Preprocess,
     VerificationReport,
 )
+from isotune.exporting.onnx.preprocess import check_transforms, prepend_transforms
 from isotune.exporting.onnx.reduce import measured_images, reduce_precision
-from isotune.exporting.onnx.resize import check_transforms, prepend_transforms
 from isotune.exporting.onnx.write import import_onnx
 from isotune.exporting.verification import NO_FILE, Limits, check_unchanged, verify
 from isotune.exporting.writer import ONNX, check_size, reference, write_graph, writer
@@ -88,7 +88,7 @@ def export(
             ``.html``. An existing one is replaced.
         precision: What the file's model computes in.
         preprocess: What of the preprocessing is in the graph: ``normalize``, or ``full`` for
-            resize and crop, too.
+            the validation transforms, too.
         accept_loss: Largest loss of accuracy, in [0, 1], with another precision than fp32; None
             takes 0.01.
         about: For a card, a YAML file with what only the author knows; see

@@ -36,7 +36,7 @@ Precision = Literal["fp32", "fp16", "int8"]
 """What an exported model computes in; with ``int8`` some operators stay in fp32."""
 
 Preprocess = Literal["normalize", "full"]
-"""What of the preprocessing is in the graph: the normalization, or resize and crop, too."""
+"""What of the preprocessing is in the graph: the normalization, or the transforms, too."""
 
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
@@ -81,7 +81,7 @@ class Flip(FileModel):
 
 
 class PixelDifference(FileModel):
-    """How far resize and crop in a graph are from Pillow's.
+    """How far the transforms in a graph are from Pillow's.
 
     Attributes:
         mean: Mean absolute difference of a pixel, in levels of 255.
@@ -107,7 +107,7 @@ class VerificationReport(FileModel):
         milliseconds: Median time of the exported model for one image, without decoding, in ms.
         batch_size: Number of images that were computed together.
         bytes: Size of the file without this report.
-        pixels: How far resize and crop in the graph are from Pillow's; None if they are not in it.
+        pixels: How far the transforms in the graph are from Pillow's; None if they are not in it.
     """
 
     images: Annotated[Count, Field(ge=1)]

@@ -21,7 +21,7 @@ Rounding alone makes one of about 1e-6 (``benchmarks/results/exports.md``). Deep
 random weights may amplify it to some 1e-4, as far as PyTorch itself is from float64 there."""
 
 RESIZED_TOLERANCE = 0.01
-"""As :data:`TOLERANCE`, with resize and crop in the graph.
+"""As :data:`TOLERANCE`, with the transforms in the graph.
 
 A pixel may differ from Pillow's by a level or two, which is checked first. On ants and bees that
 makes a difference of 0.0026 in MobileNetV2's logits."""

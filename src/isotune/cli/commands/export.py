@@ -38,7 +38,7 @@ def export(
         Precision, typer.Option(help="What the model computes in.")
     ] = Precision.FP32,
     preprocess: Annotated[
-        Preprocess, typer.Option(help="Preprocessing in the graph; full: resize and crop, too.")
+        Preprocess, typer.Option(help="Preprocessing in the graph; full: all transforms, too.")
     ] = Preprocess.NORMALIZE,
     accept_loss: Annotated[
         float | None,

@@ -62,7 +62,7 @@ def _model(facts: CardFacts) -> Section:
         "Head": described_head(run.spec.head),
         "Frozen": described_freeze(run.spec.freeze),
         "Parameters": parameters,
-        "Input": f"RGB, {pixels}; the specification below has resize, crop and normalization",
+        "Input": f"RGB, {pixels}; the specification below has transforms and normalization",
         "Output": _output(facts),
     }
     if run.spec.ema is not None:

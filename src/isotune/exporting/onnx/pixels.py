@@ -1,4 +1,4 @@
-"""Compares resize and crop in a graph with Pillow's."""
+"""Compares validation transforms in a graph with Pillow's."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from isotune.errors import RunError
 from isotune.exporting.manifest import PixelDifference
 from isotune.exporting.model import ExportedModel
 from isotune.exporting.onnx.graph import import_onnxruntime
-from isotune.exporting.onnx.resize import PIXELS
+from isotune.exporting.onnx.preprocess import PIXELS
 from isotune.exporting.onnx.write import import_onnx
 from isotune.interfaces.dataset import ImageSource
 from isotune.interfaces.exporter import IMAGES
@@ -22,7 +22,7 @@ LARGEST_DIFFERENCE = 2
 
 
 def pixel_difference(exported: ExportedModel, source: ImageSource) -> PixelDifference:
-    """Returns how far resize and crop in a graph are from Pillow's on all images of a source.
+    """Returns how far transforms in a graph are from Pillow's on all images of a source.
 
     Args:
         exported: A model with ``preprocess: full``.
@@ -50,21 +50,21 @@ def pixel_difference(exported: ExportedModel, source: ImageSource) -> PixelDiffe
 
 
 def check_pixels(difference: PixelDifference) -> None:
-    """Checks that resize and crop in a graph are Pillow's, except for rounding.
+    """Checks that transforms in a graph are Pillow's, except for rounding.
 
     Raises:
         RunError: A pixel differs by more than :data:`LARGEST_DIFFERENCE`.
     """
     if difference.largest > LARGEST_DIFFERENCE:
         raise RunError(
-            f"the exported graph's resize and crop differ from Pillow's by up to"
+            f"the exported graph's transforms differ from Pillow's by up to"
             f" {difference.largest} levels of 255, {difference.mean:.2g} on average, and"
             f" {LARGEST_DIFFERENCE} is the limit. No file was written."
         )
 
 
 def _front(path: Path) -> bytes:
-    """Returns the part of a graph that resizes and crops."""
+    """Returns the part of a graph that transforms images."""
     onnx = import_onnx()
     model = onnx.load(path)
     graph = model.graph
