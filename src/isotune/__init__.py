@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from isotune.experiment.check_data import check_data
     from isotune.experiment.convert import convert
     from isotune.experiment.cross_validate import cross_validate
+    from isotune.experiment.find_lr import find_lr
     from isotune.experiment.open import open_run
     from isotune.experiment.result import Run, show_curves
     from isotune.experiment.resume import resume
@@ -61,6 +62,7 @@ _HOMES = {
     "cross_validate": "isotune.experiment.cross_validate",
     "export": "isotune.exporting.export",
     "find_images": "isotune.data.sources.files",
+    "find_lr": "isotune.experiment.find_lr",
     "hookimpl": "isotune.hookspecs",
     "json_schema": "isotune.spec.load",
     "load_spec": "isotune.spec.load",
@@ -92,6 +94,7 @@ __all__ = [
     "cross_validate",
     "export",
     "find_images",
+    "find_lr",
     "hookimpl",
     "json_schema",
     "load_spec",

@@ -17,6 +17,7 @@ from isotune.cli.commands.cross_validate import cross_validate
 from isotune.cli.commands.demo import demo
 from isotune.cli.commands.evaluate import evaluate
 from isotune.cli.commands.export import export
+from isotune.cli.commands.find_lr import find_lr
 from isotune.cli.commands.predict import predict
 from isotune.cli.commands.recipes import recipes
 from isotune.cli.commands.resume import resume
@@ -43,6 +44,7 @@ for command in (
     run,
     resume,
     cross_validate,
+    find_lr,
     sweep,
     summary,
     demo,

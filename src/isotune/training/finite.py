@@ -31,12 +31,16 @@ def check_losses(
         if math.isfinite(outputs.loss):
             continue
         if (accumulator.epoch, number) == (1, 0):
-            raise TrainingError(
-                f"the training loss is {outputs.loss} at the first step, before any update: the"
-                " weights that were read are the cause, or normalization or precision, not"
-                " optimizer.lr."
-            )
+            raise not_finite_at_first(outputs.loss)
         raise _no_number("training", outputs.loss, learner, accumulator.epoch)
+
+
+def not_finite_at_first(loss: float) -> TrainingError:
+    """Returns the error of a loss that is not finite before any update."""
+    return TrainingError(
+        f"the training loss is {loss} at the first step, before any update: the weights that were"
+        " read are the cause, or normalization or precision, not optimizer.lr."
+    )
 
 
 def check_evaluation(learner: Learner, loss: float, epoch: int) -> None:

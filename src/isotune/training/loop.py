@@ -22,7 +22,7 @@ from isotune.training.checkpoint_schedule import CheckpointSchedule
 from isotune.training.evaluation import FETCH_EVERY, LabelBatches
 from isotune.training.finite import check_evaluation, check_losses, check_state
 from isotune.training.learner import Learner
-from isotune.training.micro_batches import MicroBatch, micro_batches
+from isotune.training.micro_batches import MicroBatch, epoch_micro_batches
 from isotune.training.progress import Best, Patience, Progress
 
 
@@ -141,7 +141,7 @@ class TrainingLoop:
         labels = LabelBatches()
         pending: list[Outputs] = []
         begin = (accumulator.epoch - 1) * len(self.train)
-        schedule = self._micro_batches(accumulator.epoch - 1)
+        schedule = epoch_micro_batches(self.spec, self.plan, self.train, accumulator.epoch - 1)
         mark = time.perf_counter()
         strategy = self.learner.strategy
         batches = strategy.training(
@@ -253,9 +253,3 @@ class TrainingLoop:
         epoch, within = divmod(first, len(self.train))
         per_epoch = math.ceil(len(self.train) / self.spec.accumulate)
         return self.spec.ema.decay_at(epoch * per_epoch + within // self.spec.accumulate)
-
-    def _micro_batches(self, epoch: int) -> list[MicroBatch]:
-        if self.spec.accumulate == 1:
-            return [MicroBatch(number) for number in range(len(self.train))]
-        labels = self.train.labels(epoch)
-        return micro_batches(labels, self.spec.accumulate, self.plan)

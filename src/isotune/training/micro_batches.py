@@ -8,8 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from typing_extensions import assert_never
 
+from isotune.data.batches import Batches
 from isotune.interfaces.dataset import Labels
 from isotune.interfaces.trainer import TrainingPlan
+from isotune.spec.experiment import ExperimentSpec
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,22 @@ class MicroBatch:
     update_start: int
     loss_scale: float = 1.0
     apply_update: bool = True
+
+
+def epoch_micro_batches(
+    spec: ExperimentSpec, plan: TrainingPlan, train: Batches, epoch: int
+) -> list[MicroBatch]:
+    """Returns the micro-batches of an experiment's epoch.
+
+    Args:
+        spec: The experiment.
+        plan: Its settings of a trainer.
+        train: Its training batches.
+        epoch: The epoch, from 0.
+    """
+    if spec.accumulate == 1:
+        return [MicroBatch(number) for number in range(len(train))]
+    return micro_batches(train.labels(epoch), spec.accumulate, plan)
 
 
 def micro_batches(labels: Sequence[Labels], every: int, plan: TrainingPlan) -> list[MicroBatch]:

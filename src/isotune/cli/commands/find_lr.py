@@ -1,0 +1,95 @@
+"""``isotune find-lr``: suggests a learning rate by a range test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from isotune.cli.options import Backend, Device, Overrides, SpecName
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from isotune.training.range_test import OnStep
+
+
+def find_lr(
+    spec: SpecName,
+    start: Annotated[float, typer.Option(help="Learning rate of the first update.")] = 1e-7,
+    end: Annotated[float, typer.Option(help="Learning rate of the last update.")] = 10.0,
+    steps: Annotated[int, typer.Option("--steps", "-n", help="Number of updates.")] = 100,
+    backend: Backend = None,
+    device: Device = "auto",
+    overrides: Overrides = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="A .png, .pdf or .svg of the curve."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with the curve.")] = False,
+) -> None:
+    """Find a learning rate for an experiment.
+
+    Trains a copy of the model at a growing learning rate, until the loss diverges, and suggests the
+    learning rate for the spec. No run folder is written, and the schedule is ignored.
+    """
+    import json
+
+    from isotune.cli.console import output as standard_output
+    from isotune.cli.console import show, show_table
+    from isotune.experiment.find_lr import find_lr as find
+    from isotune.reports.drawing import check_figure_path, check_matplotlib, write_figure
+
+    if output is not None:
+        check_matplotlib()
+        check_figure_path(output)
+    console = standard_output()
+    with _progress(console, steps) as on_step:
+        found = find(
+            spec,
+            start=start,
+            end=end,
+            steps=steps,
+            backend=backend,
+            device=device,
+            overrides=overrides or (),
+            on_step=on_step,
+        )
+    written = None if output is None else write_figure(found.figure(), output)
+    if as_json:
+        typer.echo(json.dumps(found.as_json(), indent=1))
+        return
+    show_table(console, found.table())
+    if not console.is_terminal:
+        show(console)
+    if written is not None:
+        show(console, str(written))
+    show(console, found.summary())
+    show(console, found.line())
+
+
+@contextmanager
+def _progress(console: Console, steps: int) -> Iterator[OnStep]:
+    """Yields what moves a bar on a terminal after each step; elsewhere it shows nothing."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    from isotune.reports.numbers import loss, significant
+
+    columns = (
+        TextColumn("  learning rate {task.fields[rate]}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("smoothed loss {task.fields[loss]}"),
+    )
+    shown = console.is_terminal
+    with Progress(*columns, console=console, transient=True, disable=not shown) as bar:
+        task = bar.add_task("", total=steps, rate="", loss="")
+        yield lambda curve: bar.update(
+            task,
+            completed=len(curve.rates),
+            rate=significant(curve.rates[-1], 2),
+            loss=loss(curve.smoothed[-1]),
+        )
