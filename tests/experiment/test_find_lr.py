@@ -44,7 +44,7 @@ def test_at_one_learning_rate_it_is_a_run(accumulate: int, images: Path, tmp_pat
     spec |= {"accumulate": accumulate}
     history = run("numpy", spec, tmp_path / "run").history
     before = content(tmp_path)
-    spec |= {"schedule": "one_cycle", "optimizer": {**optimizer, "lr": 0.9}}
+    spec |= {"schedule": "one_cycle", "ema": {}, "optimizer": {**optimizer, "lr": 0.9}}
     found = find("numpy", spec, **FINEST)
     assert content(tmp_path) == before
     updates = 4 // accumulate  # an epoch

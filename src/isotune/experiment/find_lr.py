@@ -19,6 +19,7 @@ from isotune.reports.numbers import count
 from isotune.reports.tables import Table
 from isotune.spec.experiment import ExperimentSpec
 from isotune.spec.load import SpecSource, load_spec
+from isotune.spec.schedules.constant import ConstantSchedule
 from isotune.training.isolation import isolated
 from isotune.training.learner import Learner
 from isotune.training.loss_curve import LossCurve, growing_rates
@@ -38,7 +39,7 @@ class LearningRates:
     """The learning rates that a range test suggests; ``str()`` of it is a table with a summary.
 
     Attributes:
-        spec: The resolved spec.
+        spec: The resolved spec, without what the test ignores.
         backend: Name of the backend.
         device: The device in use.
         curve: The loss over the learning rate.
@@ -132,7 +133,7 @@ def find_lr(
 
     The model is the experiment's before its first step, with the layers frozen that the first
     epoch freezes, and gets its first batches. It is not kept, and nothing is written but features
-    that a run would keep, too. The spec's learning rate and schedule are ignored.
+    that a run would keep, too. The spec's learning rate, schedule and averages are ignored.
 
     Args:
         spec: As for ``isotune.run``.
@@ -156,7 +157,8 @@ def find_lr(
         )
     if steps < FEWEST:
         raise SpecError(f"steps is {steps}, but should be at least {FEWEST}.")
-    loaded = load_spec(spec, overrides)
+    ignored = {"schedule": ConstantSchedule(), "ema": None}
+    loaded = load_spec(spec, overrides).model_copy(update=ignored)
     session = Session.open(loaded, backend or plugins.only_usable(), device, plugins)
     with isolated(session.backend), stop_on_signals() as stop:
         curve = _curve(session, growing_rates(start, end, steps), stop, on_step)

@@ -318,6 +318,15 @@ def test_damaged_features_are_computed_again(
         assert [str(files[0]) in message for message in caplog.messages] == [True]
 
 
+def test_a_range_test_trains_on_features(images: Path, cache: Path, computed: list[int]) -> None:
+    """Of a few epochs, whose images are computed once, as a run's are, and kept for it."""
+    spec = lenet(images, **LINEAR, transforms={"train": FIXED, "val": FIXED})
+    found = isotune.find_lr(spec, backend="torch", device="cpu", steps=20)
+    assert len(found.curve.rates) == 20
+    assert computed == [5, 5]
+    assert len(list(cache.iterdir())) == 1
+
+
 def test_features_that_are_not_finite_do_not_blame_the_learning_rate(
     images: Path, tmp_path: Path, cache: Path
 ) -> None:
