@@ -15,7 +15,7 @@ from torchvision.models import get_model_weights, list_models
 from torchvision.transforms import InterpolationMode
 
 import isotune.catalogue
-from catalogue.stages import family, stages
+from catalogue.stages import blocks, family, stages
 from isotune_torch.backbone import BUILDERS, WithoutRandomValues
 
 FILE = Path(isotune.catalogue.__file__).parent / "torchvision.json"
@@ -141,6 +141,7 @@ def line(name: str) -> dict[str, Any]:
         **special,
         **({"attention_heads": model.encoder.layers[0].num_heads} if kind == "vit" else {}),
         "stages": stages(name, model),
+        **({"blocks": found} if (found := blocks(name, model)) else {}),
         "weights": published(name),
     }
 

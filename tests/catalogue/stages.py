@@ -1,5 +1,7 @@
 """Which parts of torchvision's models are their stages: what torchvision itself does not say.
 
+So are the blocks of its transformers.
+
 A stage ends with its activation where that has a path: its output is the stage's.
 """
 
@@ -46,6 +48,46 @@ def stages(name: str, model: nn.Module) -> dict[str, list[str]]:
     """Returns the paths of each stage."""
     table = STAGES.get(name) or STAGES.get(family(name))
     return table if isinstance(table, dict) else counted(family(name), model)
+
+
+def blocks(name: str, model: nn.Module) -> dict[str, list[str]]:
+    """Returns the paths of each block of a transformer; empty for other models.
+
+    Patch merging belongs to the block after it, and the last normalization to the last block.
+    """
+    kind, found = family(name), stages(name, model)
+    if kind == "vit":
+        # Its stages are its blocks.
+        middle = [paths for stage, paths in found.items() if stage.startswith("stage")]
+    elif kind in ("swin", "swin_v2"):
+        middle = swin_blocks(model.features)
+        middle[-1].append("norm")
+    elif kind == "maxvit":
+        middle = [
+            [f"blocks.{i}.layers.{j}"]
+            for i, stage in enumerate(model.blocks)
+            for j in range(len(stage.layers))
+        ]
+    else:
+        return {}
+    numbered = {f"block{i}": paths for i, paths in enumerate(middle, 1)}
+    return {"stem": found["stem"], **numbered, "head": found["head"]}
+
+
+def swin_blocks(features: nn.Sequential) -> list[list[str]]:
+    """Returns the paths of each block of a Swin Transformer."""
+    found: list[list[str]] = []
+    merging: list[str] = []
+    for place, part in enumerate(features):
+        if place == 0:
+            continue  # the stem
+        if not isinstance(part, nn.Sequential):
+            merging = [f"features.{place}"]
+            continue
+        for i in range(len(part)):
+            found.append([*merging, f"features.{place}.{i}"])
+            merging = []
+    return found
 
 
 def counted(kind: str, model: nn.Module) -> dict[str, list[str]]:

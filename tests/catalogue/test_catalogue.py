@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from isotune.catalogue.entries import OWN, catalogue, chosen_backbone, find_backbone
 from isotune.errors import SpecError
 from isotune.interfaces.backbone import BackboneEntry, Preprocessing
+from isotune.interfaces.names import is_under
 from isotune.spec.backbone import BackboneSpec
 
 TORCHVISION = sorted(catalogue().keys() - {entry.name for entry in OWN})
@@ -53,7 +55,7 @@ def test_structure_is_torchvisions(name: str) -> None:
         model = BUILDERS[name]()
     assert (entry.classifier, entry.features) == classifier(model)
     assert entry.parameters == sum(parameter.numel() for parameter in model.parameters())
-    check_stages(entry, [key for key, _ in model.named_parameters()])
+    check_parts(entry, [key for key, _ in model.named_parameters()])
     for path in (entry.classifier, entry.classifier_block, *entry.auxiliary):
         model.get_submodule(path)
     if entry.dropout:
@@ -68,22 +70,31 @@ def test_structure_of_others(name: str) -> None:
     entry, model = catalogue()[name], BUILDERS[name]()
     assert entry.parameters == sum(parameter.numel() for parameter in model.parameters())
     assert entry.features == model.get_submodule(entry.classifier).in_features
-    check_stages(entry, [key for key, _ in model.named_parameters()])
+    check_parts(entry, [key for key, _ in model.named_parameters()])
 
 
-def check_stages(entry: BackboneEntry, names: list[str]) -> None:
-    """Every parameter is in one stage, the head's in the last, which are in the model's order."""
-    paths = [(stage, path) for stage, found in entry.stages.items() for path in found]
-    stages = []
-    for name in names:
-        inside = [stage for stage, path in paths if f"{name}.".startswith(f"{path}.")]
-        assert len(inside) == 1, name
-        stages += inside
-    order = [*entry.stages]
-    assert (order[0], order[-1]) == ("stem", "head")
-    assert set(stages) == set(entry.stages)
+def check_parts(entry: BackboneEntry, names: list[str]) -> None:
+    """Every parameter is in one stage, the head's in the last, which are in the model's order.
+
+    So it is with a transformer's blocks, and each of them is in one stage.
+    """
+    stages = held(entry.stages, names)
+    if entry.blocks:
+        blocks = held(entry.blocks, names)
+        assert [*dict.fromkeys(blocks)] == [*entry.blocks]
+        assert len({*zip(blocks, stages, strict=True)}) == len(entry.blocks)
+    assert bool(entry.blocks) == (entry.family in ("maxvit", "swin", "swin_v2", "vit"))
     if not entry.auxiliary:  # these stand in the middle, and belong to the head
-        assert [order.index(stage) for stage in stages] == sorted(map(order.index, stages))
+        assert [*dict.fromkeys(stages)] == [*entry.stages]
+
+
+def held(parts: Mapping[str, Sequence[str]], names: list[str]) -> list[str]:
+    """Returns the part of each parameter."""
+    assert (next(iter(parts)), next(reversed(parts))) == ("stem", "head")
+    paths = [(part, path) for part, found in parts.items() for path in found]
+    holding = [[part for part, path in paths if is_under(path, f"{name}.")] for name in names]
+    assert {len(found) for found in holding} == {1}
+    return [part for (part,) in holding]
 
 
 @pytest.mark.parametrize("name", LIMITED)

@@ -23,7 +23,7 @@ def test_a_metric_appears_by_itself(
     monkeypatch.setitem(METRICS, NAME, ERROR)
     options = ["--set", f"metrics=[{NAME}, macro_f1]", "--set", f"checkpoint.monitor=val_{NAME}"]
     options += ["--set", f"early_stopping={{monitor: val_{NAME}, patience: 1, min_delta: 0.9}}"]
-    options += ["--set", "epochs=9", "--set", "evaluation.start=2"]
+    options += ["--set", "epochs=9", "--set", "evaluation.start=2", "--set", "clip_grad_norm=1"]
     result = isotune("run", spec, "--backend", "numpy", "-o", "out", *options)
     assert result.exit_code == 0, result.output
 
@@ -39,8 +39,9 @@ def test_a_metric_appears_by_itself(
     heading = next(line for line in lines if line.startswith("  epoch"))
     row = next(line for line in lines if line.split()[:1] == [f"{best['epoch']}/9"])
     end = heading.index("error rate") + len("error rate")
-    assert heading[:end].endswith("accuracy  error rate")
+    assert heading[:end].endswith("accuracy  grad norm  error rate")
     assert row[:end].endswith(f"  {shown}")
+    assert f"  {best['grad_norm']:.4f}  " in row[:end]
     assert f"best val error rate {100 * best[f'val_{NAME}']:.2f}%" in result.stdout
 
     evaluated = package.open_run("out").evaluate()
@@ -51,13 +52,15 @@ def test_a_metric_appears_by_itself(
     compared = isotune("compare", run, "out").stdout.splitlines()
     [line] = [line.split() for line in compared if line.startswith("best epoch's error rate")]
     assert line[4:] == ["-", f"{100 * best[f'val_{NAME}']:.2f}%"]
-    assert any("val error rate 1  val error rate 2" in line for line in compared)
+    names = "grad norm 1  grad norm 2  val error rate 1  val error rate 2"
+    assert any(names in line for line in compared)
 
     panels = package.show_curves([run, Path("out")]).axes
     titles = [axes.get_title(loc="left") for axes in panels]
-    assert titles == ["loss", "accuracy", "learning rate", "error rate", "macro F1"]
+    assert titles[:3] == ["loss", "accuracy", "learning rate"]
+    assert titles[3:] == ["grad norm", "error rate", "macro F1"]
     expected = [line[f"val_{NAME}"] for line in others]
-    assert list(panels[3].lines[0].get_ydata()) == expected
+    assert list(panels[4].lines[0].get_ydata()) == expected
 
 
 def test_metrics_may_be_added_when_a_run_goes_on(isotune, run: Path):

@@ -51,7 +51,8 @@ LOADING = {
         "momentum",
         "momentun",
         "ants.yaml:10: optimizer.momentun is not a known key. Did you mean 'momentum'? "
-        "Allowed are: name, lr, momentum, nesterov, weight_decay, no_decay, lr_decay_per_stage.",
+        "Allowed are: name, lr, momentum, nesterov, weight_decay, no_decay, lr_decay_per_stage, "
+        "lr_decay_per_block.",
     ),
     "unknown key": (
         "epochs: 1",
@@ -68,9 +69,10 @@ LOADING = {
         "lr: 0.001",
         "rate: 1, Lr: 0.001",
         "ants.yaml:10: optimizer.rate is not a known key. Allowed are: name, lr, "
-        "momentum, nesterov, weight_decay, no_decay, lr_decay_per_stage.\n"
+        "momentum, nesterov, weight_decay, no_decay, lr_decay_per_stage, lr_decay_per_block.\n"
         "ants.yaml:10: optimizer.Lr is not a known key. Did you mean 'lr'? Allowed are: "
-        "name, lr, momentum, nesterov, weight_decay, no_decay, lr_decay_per_stage.",
+        "name, lr, momentum, nesterov, weight_decay, no_decay, lr_decay_per_stage, "
+        "lr_decay_per_block.",
     ),
     "missing key": (
         "epochs: 1\n",
@@ -176,6 +178,12 @@ LOADING = {
         "momentum: 0.9",
         "nesterov: true",
         "ants.yaml:10: optimizer: nesterov needs a momentum above 0.",
+    ),
+    "two decays of the learning rate": (
+        "momentum: 0.9",
+        "lr_decay_per_stage: 0.5, lr_decay_per_block: 0.5",
+        "ants.yaml:10: optimizer: lr_decay_per_stage and lr_decay_per_block are two scales of the "
+        "same rates; keep one of them.",
     ),
     "unfreeze nothing": (
         "parameters: [fc.bias]",

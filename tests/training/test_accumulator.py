@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
@@ -52,6 +54,7 @@ EARLIER = {
 def test_an_earlier_checkpoints_epoch_is_continued() -> None:
     accumulator = EpochAccumulator.from_json(EpochSoFar(**EARLIER).model_dump())
     assert accumulator.last_loss == 1.25
+    assert math.isnan(accumulator.metrics(7, clips=True).grad_norm)
     outputs, labels = HostOutputs(np.eye(4, dtype=np.float32), 0.5), np.arange(4, dtype=np.int32)
     accumulator.add([outputs], [labels], TrainingPlan(SGDSpec()))
     metrics = EpochAccumulator.from_json(accumulator.as_json()).metrics(8, ["macro_f1"])
@@ -60,3 +63,13 @@ def test_an_earlier_checkpoints_epoch_is_continued() -> None:
     assert [*metrics.values] == [
         *("train_loss", "train_accuracy", "val_loss", "val_accuracy", "val_macro_f1")
     ]
+
+
+def test_the_gradient_norm_is_the_mean_of_the_updates_whose_norm_is_finite() -> None:
+    accumulator, labels = EpochAccumulator(1), np.zeros(1, np.int32)
+    for norm in (math.nan, 1.0, math.inf, 4.0):  # without an update; left out by float16
+        outputs = HostOutputs(np.ones((1, 2), np.float32), 0.5, norm)
+        accumulator.add([outputs], [labels], TrainingPlan(SGDSpec()))
+        accumulator = EpochAccumulator.from_json(EpochSoFar(**accumulator.as_json()).model_dump())
+    assert accumulator.metrics(4, clips=True).grad_norm == 2.5
+    assert "grad_norm" not in accumulator.metrics(4).values

@@ -7,14 +7,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from isotune.catalogue.entries import catalogue
 from isotune.errors import DatasetError, SpecError
+from isotune.interfaces.trainer import TrainingPlan
 from isotune.metrics import METRICS
 from isotune.spec.load import load_spec
 from isotune.spec.loss import LossSpec
+from isotune.spec.optimizer import SGDSpec
 from isotune.training.plan import (
     check_monitors,
     check_targets,
     class_weights,
+    lr_scales,
     mention_unseen_classes,
 )
 from several_labels import several
@@ -73,3 +77,32 @@ def test_a_class_without_training_images_is_mentioned(caplog: pytest.LogCaptureF
     mention_unseen_classes(CLASSES, np.array([2, 2], np.int32))
     says = "no training image is of ants, bees: a class without any cannot be learned."
     assert caplog.messages == [says]
+
+
+@pytest.mark.parametrize(
+    ("field", "backbone", "numbers"),
+    [
+        ("lr_decay_per_stage", "swin_t", {"head.bias": 0, "norm.bias": 1, "features.0.0.bias": 5}),
+        ("lr_decay_per_block", "swin_t", {"head.bias": 0, "norm.bias": 1, "features.0.0.bias": 13}),
+        (
+            "lr_decay_per_block",
+            "swin_t",
+            {"features.3.0.norm1.bias": 10, "features.2.norm.bias": 10},
+        ),
+        ("lr_decay_per_block", "maxvit_t", {"blocks.3.layers.1.x": 1, "blocks.2.layers.4.x": 3}),
+        ("lr_decay_per_block", "vit_b_16", {"encoder.ln.bias": 1, "class_token": 13}),
+    ],
+)
+def test_rates_decay_from_the_head_to_the_images(
+    field: str, backbone: str, numbers: dict[str, int]
+) -> None:
+    optimizer = SGDSpec(**{field: 0.75})
+    plan = TrainingPlan(optimizer, lr_scales=lr_scales(optimizer, catalogue()[backbone]))
+    found = {name: plan.lr_scale(name) for name in numbers}
+    assert found == {name: 0.75**number for name, number in numbers.items()}
+
+
+def test_a_backbone_without_blocks_is_refused() -> None:
+    says = "backbone 'resnet18' names no blocks; use lr_decay_per_stage"
+    with pytest.raises(SpecError, match=says):
+        lr_scales(SGDSpec(lr_decay_per_block=0.75), catalogue()["resnet18"])

@@ -72,10 +72,15 @@ def _entry(name: str, values: dict[str, Any]) -> BackboneEntry:
         name=name,
         weights=weights,
         preprocessing=_usual(weights, values.get("max_input_size")),
-        stages={stage: tuple(paths) for stage, paths in values.pop("stages").items()},
+        stages=_paths(values.pop("stages")),
+        blocks=_paths(values.pop("blocks", {})),
         auxiliary=tuple(values.pop("auxiliary", ())),
         **values,
     )
+
+
+def _paths(values: Mapping[str, Iterable[str]]) -> dict[str, tuple[str, ...]]:
+    return {part: tuple(paths) for part, paths in values.items()}
 
 
 def _published(values: dict[str, Any]) -> PublishedWeights:

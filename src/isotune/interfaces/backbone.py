@@ -100,6 +100,8 @@ class BackboneEntry:
         stages: Canonical paths by stage, from the images to the logits: ``stem``, ``stage1`` and
             so on, ``head``. Together they hold every parameter; what the last path of a stage
             computes is the stage's output.
+        blocks: Canonical paths by block of a transformer, in that order: ``stem``, ``block1`` and
+            so on, ``head``. Together they hold every parameter. Empty for all other backbones.
         attention_heads: Number of heads of each attention layer of a transformer whose class token
             is classified, named as torchvision's ViT; None for all other backbones.
         family: Name of the model family.
@@ -124,6 +126,7 @@ class BackboneEntry:
     auxiliary: tuple[str, ...] = ()
     auxiliary_weight: float = 0.0
     stages: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    blocks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     attention_heads: int | None = None
     family: str = ""
     parameters: int | None = None

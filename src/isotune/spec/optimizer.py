@@ -6,6 +6,7 @@ from abc import abstractmethod
 from typing import Annotated, ClassVar, Literal, Union
 
 from pydantic import Field, model_validator
+from typing_extensions import Self
 
 from isotune.spec.base import AsTuple, SpecModel
 from isotune.spec.values import NotNegative, Positive
@@ -14,7 +15,7 @@ Fraction = Annotated[float, Field(ge=0, lt=1)]
 Betas = Annotated[tuple[Fraction, Fraction], AsTuple]
 NoDecay = Literal["none", "norms_and_biases"]
 StageDecay = Annotated[float, Field(gt=0, le=1)]
-"""Factor of the learning rate from each stage to the one before it."""
+"""Factor of the learning rate from each stage, or block, to the one before it."""
 
 
 class _Optimizer(SpecModel):
@@ -27,6 +28,15 @@ class _Optimizer(SpecModel):
     """
 
     counts_updates: ClassVar[bool] = False
+
+    @model_validator(mode="after")
+    def _scales_rates_once(self) -> Self:
+        if all(getattr(self, f"lr_decay_per_{part}") != 1 for part in ("stage", "block")):
+            raise ValueError(
+                "lr_decay_per_stage and lr_decay_per_block are two scales of the same rates; keep"
+                " one of them"
+            )
+        return self
 
     @property
     def has_momentum(self) -> bool:
@@ -58,6 +68,9 @@ class SGDSpec(_Optimizer):
         lr_decay_per_stage: Factor of the learning rate from each stage to the one before it: the
             head has the full rate, the last stage this share, the one before it its square. 1 is
             the same rate for all.
+        lr_decay_per_block: The same for the blocks of a transformer (ViT, Swin, MaxViT), which are
+            more than its stages, except for a ViT; BEiT and timm call it layer decay. The patch
+            embedding is before the first block, and the head after the last one.
     """
 
     name: Literal["sgd"] = "sgd"
@@ -67,6 +80,7 @@ class SGDSpec(_Optimizer):
     weight_decay: NotNegative = 0.0
     no_decay: NoDecay = "none"
     lr_decay_per_stage: StageDecay = 1.0
+    lr_decay_per_block: StageDecay = 1.0
 
     @model_validator(mode="after")
     def _nesterov_needs_momentum(self) -> SGDSpec:
@@ -103,6 +117,7 @@ class AdamSpec(_AdamLike):
         weight_decay: L2 penalty.
         no_decay: As for ``sgd``.
         lr_decay_per_stage: As for ``sgd``.
+        lr_decay_per_block: As for ``sgd``.
     """
 
     name: Literal["adam"]
@@ -112,6 +127,7 @@ class AdamSpec(_AdamLike):
     weight_decay: NotNegative = 0.0
     no_decay: NoDecay = "none"
     lr_decay_per_stage: StageDecay = 1.0
+    lr_decay_per_block: StageDecay = 1.0
 
 
 class AdamWSpec(_AdamLike):
@@ -124,6 +140,7 @@ class AdamWSpec(_AdamLike):
         weight_decay: Decoupled weight decay.
         no_decay: As for ``sgd``.
         lr_decay_per_stage: As for ``sgd``.
+        lr_decay_per_block: As for ``sgd``.
     """
 
     name: Literal["adamw"]
@@ -133,6 +150,7 @@ class AdamWSpec(_AdamLike):
     weight_decay: NotNegative = 0.01
     no_decay: NoDecay = "none"
     lr_decay_per_stage: StageDecay = 1.0
+    lr_decay_per_block: StageDecay = 1.0
 
 
 OptimizerSpec = Annotated[Union[SGDSpec, AdamSpec, AdamWSpec], Field(discriminator="name")]

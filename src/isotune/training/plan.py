@@ -20,6 +20,7 @@ from isotune.metrics.metric import Scored
 from isotune.spec.experiment import ExperimentSpec
 from isotune.spec.loss import LossSpec
 from isotune.spec.metrics import ALWAYS
+from isotune.spec.optimizer import OptimizerSpec
 from isotune.spec.schedule import Moment
 from isotune.training.evaluation import assess
 
@@ -161,7 +162,7 @@ def plan_with(
     """Returns the training plan with the given class weights, float32 of shape (classes,).
 
     Raises:
-        SpecError: the backbone has no stages for learning rates by stage.
+        SpecError: The backbone has no stages or blocks for learning rates by stage or block.
     """
     return TrainingPlan(
         optimizer=spec.optimizer,
@@ -173,7 +174,7 @@ def plan_with(
         precision=spec.precision,
         compile=spec.compile,
         accumulate=spec.accumulate,
-        lr_scales=lr_scales(spec.optimizer.lr_decay_per_stage, entry),
+        lr_scales=lr_scales(spec.optimizer, entry),
         clip_grad_norm=spec.clip_grad_norm,
         auxiliary=tuple(path.rpartition(".")[0] for path in entry.auxiliary),
         auxiliary_weight=entry.auxiliary_weight,
@@ -181,24 +182,34 @@ def plan_with(
     )
 
 
-def lr_scales(decay: float, entry: BackboneEntry) -> dict[str, float]:
+def lr_scales(optimizer: OptimizerSpec, entry: BackboneEntry) -> dict[str, float]:
     """Returns the learning-rate scale of each part of the backbone, by its path.
 
-    The scale is 1 for the last stage, which is the head, and `decay` times that of the next stage
-    for each stage before it.
+    The scale is 1 for the last stage or block, which is the head, and the decay times that of the
+    next one for each one before it.
 
     Raises:
-        SpecError: the backbone has no stages.
+        SpecError: The backbone has no stages, or no blocks.
     """
+    if optimizer.lr_decay_per_block != 1:
+        decay, parts = optimizer.lr_decay_per_block, entry.blocks
+        if not parts:
+            raise SpecError(
+                f"optimizer.lr_decay_per_block: is for transformers, and backbone '{entry.name}'"
+                f" names no blocks; {'use lr_decay_per_stage' if entry.stages else 'leave it out'}."
+            )
+    else:
+        decay, parts = optimizer.lr_decay_per_stage, entry.stages
+        if decay != 1 and not parts:
+            raise SpecError(
+                f"optimizer.lr_decay_per_stage: backbone '{entry.name}' names no stages; leave it"
+                " out."
+            )
     if decay == 1:
         return {}
-    if not entry.stages:
-        raise SpecError(
-            f"optimizer.lr_decay_per_stage: backbone '{entry.name}' names no stages; leave it out."
-        )
     return {
         path: decay**number
-        for number, paths in enumerate(reversed([*entry.stages.values()]))
+        for number, paths in enumerate(reversed([*parts.values()]))
         for path in paths
     }
 

@@ -129,6 +129,7 @@ def test_accumulation_and_precision_go_with_kept_features(
     backend: str, images: Path, tmp_path: Path, cache: Path
 ) -> None:
     more: dict[str, Any] = {"batch_size": 2, "accumulate": 3, "loss": WEIGHTED}
+    more["clip_grad_norm"] = 0.5
     spec = lenet(images, **MLP, **more)
     if backend == "torch":
         spec["precision"] = "bf16"
@@ -138,6 +139,7 @@ def test_accumulation_and_precision_go_with_kept_features(
     for mine, theirs in zip(found.history, expected.history, strict=True):
         assert mine.train_loss == pytest.approx(theirs.train_loss, rel=tolerance)
         assert mine.val_loss == pytest.approx(theirs.val_loss, rel=tolerance)
+        assert mine.grad_norm == pytest.approx(theirs.grad_norm, rel=10 * tolerance)
     assert found.history[-1].train_loss != found.history[0].train_loss
 
 
