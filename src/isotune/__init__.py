@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from isotune.experiment.sweep import sweep
     from isotune.exporting.export import export
     from isotune.exporting.open import open_exported
+    from isotune.fitting.fit import fit, propose_spec
     from isotune.hookspecs import hookimpl
     from isotune.spec.experiment import ExperimentSpec
     from isotune.spec.load import json_schema, load_spec
@@ -63,11 +64,13 @@ _HOMES = {
     "export": "isotune.exporting.export",
     "find_images": "isotune.data.sources.files",
     "find_lr": "isotune.experiment.find_lr",
+    "fit": "isotune.fitting.fit",
     "hookimpl": "isotune.hookspecs",
     "json_schema": "isotune.spec.load",
     "load_spec": "isotune.spec.load",
     "open_exported": "isotune.exporting.open",
     "open_run": "isotune.experiment.open",
+    "propose_spec": "isotune.fitting.fit",
     "resume": "isotune.experiment.resume",
     "run": "isotune.experiment.run",
     "show_curves": "isotune.experiment.result",
@@ -95,12 +98,14 @@ __all__ = [
     "export",
     "find_images",
     "find_lr",
+    "fit",
     "hookimpl",
     "json_schema",
     "load_spec",
     "open_exported",
     "open_run",
     "plugins",
+    "propose_spec",
     "resume",
     "run",
     "show_curves",

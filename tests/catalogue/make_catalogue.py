@@ -115,6 +115,7 @@ def published(name: str) -> dict[str, dict[str, Any]]:
             "mean": [0.5] * 3 if own else preset.mean,
             "std": [0.5] * 3 if own else preset.std,
             "accuracy": round(accuracy / 100, 5),
+            "gflops": member.meta["_ops"],
             **licensed(member.meta.get("license")),
         }
     return found

@@ -18,6 +18,7 @@ from isotune.cli.commands.demo import demo
 from isotune.cli.commands.evaluate import evaluate
 from isotune.cli.commands.export import export
 from isotune.cli.commands.find_lr import find_lr
+from isotune.cli.commands.fit import fit
 from isotune.cli.commands.predict import predict
 from isotune.cli.commands.recipes import recipes
 from isotune.cli.commands.resume import resume
@@ -41,6 +42,7 @@ app = typer.Typer(
 )
 
 for command in (
+    fit,
     run,
     resume,
     cross_validate,

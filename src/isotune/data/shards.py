@@ -101,6 +101,14 @@ def find_shards(root: Path, split: str | None, ending: str) -> list[Path]:
     return _complete(shards)
 
 
+def may_have_shards(place: Path, ending: str) -> bool:
+    """Whether it is a file with this ending, or a folder in which some are looked for and found."""
+    if is_file(place):
+        return place.name.lower().endswith(ending)
+    folders = (*(place / name for name in _INNER), place / "train")
+    return any(is_dir(each) and bool(_shards_in(each, ending)) for each in folders)
+
+
 def _single(path: Path, split: str | None) -> list[Path]:
     if split is not None:
         raise NoSplitError(

@@ -51,6 +51,8 @@ class PublishedWeights:
             downloads the file and keeps it in its own cache.
         preprocessing: What the weights were trained with; None for the backbone's usual.
         accuracy: Published accuracy on ImageNet's validation images, in [0, 1].
+        gflops: Billions of multiplications and additions, counted as one, that the published
+            forward pass of an image takes; None if it is unknown.
         license: Identifier of their license, as the Hugging Face Hub writes it (``apache-2.0``);
             None if it is unknown.
         license_url: Address of the license, or None.
@@ -65,6 +67,7 @@ class PublishedWeights:
     hub: str | None = None
     preprocessing: Preprocessing | None = None
     accuracy: float | None = None
+    gflops: float | None = None
     license: str | None = None
     license_url: str | None = None
 

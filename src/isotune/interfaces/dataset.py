@@ -241,6 +241,18 @@ class DatasetFormat(DatasetSpec):
             " dataset.splits, without dataset.split."
         )
 
+    @classmethod
+    def recognizes(cls, place: Path) -> bool:
+        """Whether a file, or a folder by the names of its entries, may be in this format.
+
+        ``isotune fit`` tries the formats that say so; nothing inside of files is read. By default
+        none may: such a format has to be named.
+
+        Args:
+            place: A file or folder that is there.
+        """
+        return False
+
     def expected_entries(self) -> set[str]:
         """Returns names of which the dataset's folder has at least one, or no names.
 

@@ -51,6 +51,13 @@ class ArchiveDataset(DatasetFormat):
 
     format: Literal["archive"] = "archive"
 
+    @classmethod
+    def recognizes(cls, place: Path) -> bool:
+        """Whether it is an archive, or a folder with archives."""
+        if is_dir(place):
+            return bool(files_ending(place, ENDINGS))
+        return place.name.lower().endswith(ENDINGS)
+
     def open(self, folder: Path, split: str, classes: tuple[str, ...] | None = None) -> ImageSource:
         """Opens a split."""
         archive, whole = _find(folder, split)

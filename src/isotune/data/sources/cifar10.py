@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from isotune.data.caches.stamps import DIGEST, Digests, content_digest
 from isotune.errors import DatasetError
 from isotune.interfaces.dataset import DatasetFormat, ImageSource
-from isotune.storage.paths import is_dir
+from isotune.storage.paths import exists, is_dir
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -50,6 +50,11 @@ class Cifar10Dataset(DatasetFormat):
     """
 
     format: Literal["cifar10"] = "cifar10"
+
+    @classmethod
+    def recognizes(cls, place: Path) -> bool:
+        """Whether it is the folder with the files, or the one that contains it."""
+        return exists(place / META) or exists(place / FOLDER / META)
 
     def open(self, folder: Path, split: str, classes: tuple[str, ...] | None = None) -> ImageSource:
         """Opens a split."""

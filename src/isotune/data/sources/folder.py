@@ -34,6 +34,11 @@ class FolderDataset(DatasetFormat):
 
     format: Literal["folder"] = "folder"
 
+    @classmethod
+    def recognizes(cls, place: Path) -> bool:
+        """Whether it is a folder with folders in it."""
+        return is_dir(place) and bool(subfolders(place, LeftOut()))
+
     def open(self, folder: Path, split: str, classes: tuple[str, ...] | None = None) -> ImageSource:
         """Opens a split."""
         return FolderSource(folder, split, classes, self.max_pixels)

@@ -19,7 +19,7 @@ from isotune.data.parquet.columns import ImageColumns, image_columns
 from isotune.data.parquet.file import ParquetFile
 from isotune.data.parquet.groups import checked_group_size
 from isotune.data.parquet.rows import RowFiles, RowNames, Rows
-from isotune.data.shards import find_shards
+from isotune.data.shards import find_shards, may_have_shards
 from isotune.data.sources.encoded import EncodedSource
 from isotune.data.tables.labels import GroupNames, row_labels
 from isotune.errors import DatasetError
@@ -50,6 +50,11 @@ class ParquetDataset(ColumnsSpec, DatasetFormat):
     may_be_file: ClassVar[bool] = True
 
     format: Literal["parquet"] = "parquet"
+
+    @classmethod
+    def recognizes(cls, place: Path) -> bool:
+        """Whether it is a shard, or a folder in which shards are looked for."""
+        return may_have_shards(place, ".parquet")
 
     def open(self, folder: Path, split: str, classes: tuple[str, ...] | None = None) -> ImageSource:
         """Opens a split."""

@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 
 from isotune.data.caches.files import FolderFiles
 from isotune.data.declared import without_images
+from isotune.data.folders import files_ending
 from isotune.data.sources.encoded import EncodedSource
 from isotune.data.tables.find import KINDS, SHOWN, FoundColumns, find_columns, find_table
 from isotune.data.tables.index import read_images
@@ -18,7 +19,7 @@ from isotune.errors import DatasetError, listed
 from isotune.interfaces.dataset import DatasetFormat, ImageSource, NoSplitError
 from isotune.spec.columns import Column, ColumnsSpec
 from isotune.spec.values import AsFileName
-from isotune.storage.paths import expanded
+from isotune.storage.paths import expanded, is_dir
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +54,14 @@ class TableDataset(ColumnsSpec, DatasetFormat):
                 "root should be a folder inside the dataset that url downloads, as in 'images'"
             )
         return self
+
+    @classmethod
+    def recognizes(cls, place: Path) -> bool:
+        """Whether it is a table, or a folder with tables in it or in its folder ``train``."""
+        if is_dir(place):
+            folders = (place, place / "train") if is_dir(place / "train") else (place,)
+            return any(files_ending(folder, tuple(KINDS)) for folder in folders)
+        return place.suffix.lower() in KINDS
 
     def open(self, folder: Path, split: str, classes: tuple[str, ...] | None = None) -> ImageSource:
         """Opens a split."""

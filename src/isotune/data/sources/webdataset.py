@@ -18,7 +18,7 @@ from isotune.data.archives.samples import Fields, Samples, fields_in, first_json
 from isotune.data.caches.inside import Containers
 from isotune.data.declared import Declared, check_declared, read_labels
 from isotune.data.names import Names
-from isotune.data.shards import find_shards
+from isotune.data.shards import find_shards, may_have_shards
 from isotune.data.sources.encoded import EncodedSource
 from isotune.data.tables.find import LABEL_NAMES
 from isotune.data.tables.labels import SeveralLabels, SingleLabels
@@ -71,6 +71,11 @@ class WebDataset(TargetsSpec, DatasetFormat):
     label_key: Annotated[str, Field(min_length=1)] | None = None
     classes: Annotated[tuple[str, ...], AsTuple] | None = None
     classes_file: Annotated[str, Field(min_length=1), AsFileName] | None = None
+
+    @classmethod
+    def recognizes(cls, place: Path) -> bool:
+        """Whether it is a shard, or a folder in which shards are looked for."""
+        return may_have_shards(place, ".tar")
 
     def open(self, folder: Path, split: str, classes: tuple[str, ...] | None = None) -> ImageSource:
         """Opens a split."""

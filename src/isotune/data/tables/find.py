@@ -12,6 +12,7 @@ from isotune.data.tables.parquet import ParquetTable
 from isotune.data.tables.table import Table
 from isotune.data.tables.text import CsvTable, JsonLinesTable, TsvTable
 from isotune.errors import DatasetError, listed, nearest
+from isotune.interfaces.dataset import NoSplitError
 from isotune.spec.columns import ColumnsSpec
 from isotune.storage.paths import is_dir
 
@@ -66,6 +67,7 @@ def find_table(place: Path, split: str | None) -> FoundTable:
         split: The split's name; None finds a table of the whole dataset.
 
     Raises:
+        NoSplitError: There are several tables, none of which is the split's.
         DatasetError: There is no such table, or there are several.
     """
     if not is_dir(place):
@@ -83,7 +85,8 @@ def find_table(place: Path, split: str | None) -> FoundTable:
             return FoundTable(KINDS[path.suffix.lower()](path), False)
     if not tables:
         raise DatasetError(f"{place}: has no table; names of tables end in {_endings()}.")
-    path = _only(place, tables, f"the table of the split '{split}'" if split else "the table")
+    what = "the table" if split is None else f"the table of the split '{split}'"
+    path = _only(place, tables, what, DatasetError if split is None else NoSplitError)
     return FoundTable(KINDS[path.suffix.lower()](path), True)
 
 
@@ -91,10 +94,12 @@ def _endings() -> str:
     return ", ".join(KINDS)
 
 
-def _only(folder: Path, tables: Sequence[Path], what: str) -> Path:
+def _only(
+    folder: Path, tables: Sequence[Path], what: str, kind: type[DatasetError] = DatasetError
+) -> Path:
     if len(tables) > 1:
         names = ", ".join(str(path.relative_to(folder)) for path in tables[:SHOWN])
-        raise DatasetError(
+        raise kind(
             f"{folder}: {what} could be any of {names}; set dataset.path to one of them, or the"
             " names in dataset.splits to those of tables."
         )
