@@ -54,6 +54,16 @@ def test_a_run_is_told_in_plain_lines(isotune, spec: Path):
     assert "  isotune predict out image.jpg" in lines
 
 
+def test_a_run_on_mixed_images_says_what_its_accuracy_is_of(isotune, spec: Path):
+    changes = ["mixing={mixup: 0.2, cutmix: 1.0, probability: 0.5}", "epochs=1"]
+    options = [option for change in changes for option in ("--set", change)]
+    result = isotune("run", spec, "--backend", "numpy", "-o", "out", *options)
+    assert (
+        "  mixing      mixup 0.2, cutmix 1, switch 0.5, probability 0.5;"
+        " train accuracy: of the class with the largest share"
+    ) in result.stdout.splitlines()
+
+
 def test_a_broken_image_found_during_training_ends_a_run_that_goes_on(isotune, spec: Path):
     image = Path(load_spec(spec).dataset.path) / "val/bees/1.png"
     data = image.read_bytes()
