@@ -58,6 +58,19 @@ def test_evaluate_gives_the_confusion_matrix_as_json(isotune, run: Path):
     assert found["confusion"] == [[pairs.count((a, b)) for b in range(3)] for a in range(3)]
 
 
+def test_evaluate_and_predict_take_the_mean_with_the_mirror_image(isotune, run: Path):
+    truth = open_run(run).evaluate(flip=True)
+    found = json.loads(isotune("evaluate", run, "--flip", "--json").stdout)
+    assert (found["flip"], found["loss"]) == (True, truth.loss)
+    assert not json.loads(isotune("evaluate", run, "--json").stdout)["flip"]
+    lines = isotune("evaluate", run, "--flip").stdout.splitlines()
+    assert lines[1].split(maxsplit=1)[1] == "val with mirror images, 6 images"
+    result = isotune("predict", run, "images/val", "--flip", "-k", "3", "-f", "jsonl")
+    for row, line in zip(truth.probabilities, result.stdout.splitlines(), strict=True):
+        shares = {each["class"]: each["probability"] for each in json.loads(line)["predictions"]}
+        assert list(row) == pytest.approx([shares[name] for name in found["classes"]], abs=1e-6)
+
+
 def test_evaluate_takes_images_of_some_of_the_classes_and_says_of_which(isotune, run: Path):
     shutil.copytree("images", "others")
     shutil.rmtree("others/val/ants")

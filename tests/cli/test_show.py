@@ -26,10 +26,10 @@ def is_png(path: str | Path) -> bool:
     ("call", "name"),
     [
         (["predictions", "--count", "2"], "predictions-val.png"),
-        (["predictions", "--split", "train", "-c", "last"], "predictions-train.png"),
+        (["predictions", "--flip", "--split", "train", "-c", "last"], "predictions-train.png"),
         (["mistakes"], "mistakes-val.png"),
         (["label-errors"], "label-errors-val.png"),
-        (["confusion"], "confusion-val.png"),
+        (["confusion", "--flip"], "confusion-val.png"),
         (["curves"], "curves.png"),
     ],
 )
@@ -120,7 +120,7 @@ def test_explanations_are_shown_of_a_split_of_given_images_and_of_mistakes(
         (["explain", "tiny", "--count", "2"], "explain-val.png"),
         (["explain", "tiny", "--split", "train", "--class", "ants"], "explain-train.png"),
         (["explain", "tiny", "images/val/ants", "--stage", "conv"], "explain.png"),
-        (["mistakes", "tiny", "--explain"], "mistakes-val.png"),
+        (["mistakes", "tiny", "--explain", "--flip"], "mistakes-val.png"),
     ):
         result = isotune("show", *call)
         assert result.exit_code == 0, result.output

@@ -98,8 +98,10 @@ def test_a_run_opened_on_the_other_backend_predicts_the_same(
     there = isotune.open_run(here.path, backend=opened, device="cpu")
     assert there.backend.name == opened
     files = sorted(images.glob("val/*/*.png"))
-    for a, b in zip(here.predict_many(files), there.predict_many(files), strict=True):
-        assert dict(a) == pytest.approx(dict(b), abs=1e-4)
+    for flip in (False, True):
+        mine, others = (each.predict_many(files, flip=flip) for each in (here, there))
+        for a, b in zip(mine, others, strict=True):
+            assert dict(a) == pytest.approx(dict(b), abs=1e-4)
     assert there.evaluate().loss == pytest.approx(here.best.val_loss, abs=1e-4)
 
 
@@ -186,13 +188,14 @@ def test_a_single_output_tells_two_classes_apart(
     )
     found = run(made, spec, tmp_path / "run")
     assert found.best.val_accuracy == 1.0
-    evaluation = found.evaluate()
+    assert found.evaluate().loss == pytest.approx(found.best.val_loss, abs=1e-5)
+    evaluation = found.evaluate(flip=True)
     assert evaluation.logits.shape == (4, 1)
-    assert evaluation.loss == pytest.approx(found.best.val_loss, abs=1e-5)
     pytest.importorskip(opened)
     there = isotune.open_run(found.path, backend=opened, device="cpu", plugins=plugins(opened))
     files = sorted(two.glob("val/*/*.png"))
-    for row, prediction in zip(evaluation.probabilities, there.predict_many(files), strict=True):
+    predictions = there.predict_many(files, flip=True)
+    for row, prediction in zip(evaluation.probabilities, predictions, strict=True):
         assert dict(prediction) == pytest.approx(
             dict(zip(found.classes, row, strict=True)), abs=1e-4
         )

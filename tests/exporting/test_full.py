@@ -91,8 +91,10 @@ def test_a_full_graph_takes_images_of_any_size(run: Run, tmp_path: Path, precisi
     assert (model.manifest.preprocess, model.manifest.precision) == ("full", precision)
     generator = np.random.default_rng(0)
     images = [generator.integers(0, 256, (*size, 3), dtype=np.uint8) for size in SIZES]
-    for mine, theirs in zip(model.predict(images), run.predict(images), strict=True):
-        np.testing.assert_allclose(dict(mine)["ants"], dict(theirs)["ants"], atol=2e-3)
+    for flip in (False, True):
+        predictions = (each.predict(images, flip=flip) for each in (model, run))
+        for mine, theirs in zip(*predictions, strict=True):
+            np.testing.assert_allclose(dict(mine)["ants"], dict(theirs)["ants"], atol=2e-3)
     assert model.evaluate().accuracy == exported.report.accuracy_after
 
 

@@ -37,10 +37,11 @@ def test_a_file_predicts_the_labels_of_its_run(exported) -> None:
     run, model = exported
     assert model.manifest.thresholds == pytest.approx(list(run.best.thresholds or ()))
     source = open_labeled(run.spec, run.classes)
-    mine, other = run.evaluate_source(source), model.evaluate_source(source)
-    np.testing.assert_allclose(other.logits, mine.logits, rtol=1e-4, atol=1e-5)
-    assert other.predicted.tolist() == mine.predicted.tolist()
-    assert other.metrics == pytest.approx(dict(mine.metrics), rel=1e-4)
+    for flip in (False, True):
+        mine, other = (each.evaluate_source(source, flip=flip) for each in exported)
+        np.testing.assert_allclose(other.logits, mine.logits, rtol=1e-4, atol=1e-5)
+        assert other.predicted.tolist() == mine.predicted.tolist()
+        assert other.metrics == pytest.approx(dict(mine.metrics), rel=1e-4)
 
 
 def test_labels_that_cross_their_threshold_are_flips(exported) -> None:

@@ -31,6 +31,10 @@ Threshold = Annotated[
         help="Several labels: predict each from this probability on, not by the run's thresholds.",
     ),
 ]
+Flip = Annotated[
+    bool,
+    typer.Option("--flip", help="Average each image's probabilities with its mirror image's."),
+]
 SpecName = Annotated[
     str, typer.Argument(metavar="SPEC", help="A YAML file, or the name of a recipe.")
 ]

@@ -34,6 +34,7 @@ from isotune.training.evaluation import (
     collect_labels,
     joined,
 )
+from isotune.training.flipped import averaged, with_mirrored
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -143,7 +144,9 @@ class Classifier(ABC):
         """Opens and checks labeled images; arguments and errors are those of :meth:`evaluate`."""
         return open_labeled(self.spec, self.classes, split, data, self.recorded)
 
-    def evaluate(self, split: str | None = None, data: str | Path | None = None) -> AnyEvaluation:
+    def evaluate(
+        self, split: str | None = None, data: str | Path | None = None, *, flip: bool = False
+    ) -> AnyEvaluation:
         """Evaluates the model on labeled images.
 
         Args:
@@ -152,14 +155,23 @@ class Classifier(ABC):
                 and it need not have all of them; macro averages are over those that occur among
                 labels or predictions. Where the spec divides the images and no split
                 is named, all images in the folder are taken.
+            flip: As for :meth:`evaluate_source`.
 
         Raises:
             DatasetError: the images are missing or broken, or a class is not one of the run's.
         """
-        return self.evaluate_source(self.open_images(split, data))
+        return self.evaluate_source(self.open_images(split, data), flip=flip)
 
-    def evaluate_source(self, source: ImageSource) -> AnyEvaluation:
+    def evaluate_source(self, source: ImageSource, *, flip: bool = False) -> AnyEvaluation:
         """Evaluates the model on a source's images, at least one, in its order.
+
+        Args:
+            source: The images.
+            flip: Whether each image's probabilities are averaged with those of its mirror image,
+                left and right swapped after the transforms, which takes twice the time. Everything
+                follows from the averages: the loss is the experiment's at the logits whose
+                probabilities they are (without label smoothing the mean of their negative
+                logarithms), and thresholds stay those of the model.
 
         Raises:
             DatasetError: an image is broken.
@@ -167,24 +179,43 @@ class Classifier(ABC):
         """
         labels = LabelBatches()
         batches = evaluation_batches(source, self.input_spec, self.batch_size).epoch(0)
-        logits = np.concatenate(list(self.logits_by_batch(collect_labels(batches, labels))))
+        logits = np.concatenate(list(self._logits(collect_labels(batches, labels), flip)))
         return assess(logits, joined(labels), self.plan, None, self.thresholds)
 
+    def _logits(
+        self, batches: Iterable[Batch], flip: bool, fetch_every: int = FETCH_EVERY
+    ) -> Iterator[NDArray[np.float32]]:
+        """Yields the logits of each batch, with `flip` those of the averaged probabilities."""
+        if not flip:
+            return self.logits_by_batch(batches, fetch_every)
+        both = self.logits_by_batch(with_mirrored(batches), 2 * fetch_every)
+        return averaged(both, self.plan.loss)
+
     @overload
-    def predict(self, images: str | PathLike[str], top: int | None = None) -> Any: ...
+    def predict(
+        self, images: str | PathLike[str], top: int | None = None, *, flip: bool = False
+    ) -> Any: ...
 
     @overload
     def predict(
         self,
         images: Image | NDArray[np.uint8] | bytes | bytearray | memoryview | BinaryIO,
         top: int | None = None,
+        *,
+        flip: bool = False,
     ) -> Prediction: ...
 
     @overload
-    def predict(self, images: Sequence[ImageInput], top: int | None = None) -> list[Prediction]: ...
+    def predict(
+        self, images: Sequence[ImageInput], top: int | None = None, *, flip: bool = False
+    ) -> list[Prediction]: ...
 
     def predict(
-        self, images: ImageInput | Sequence[ImageInput], top: int | None = None
+        self,
+        images: ImageInput | Sequence[ImageInput],
+        top: int | None = None,
+        *,
+        flip: bool = False,
     ) -> Prediction | list[Prediction]:
         """Predicts the class of an image, or those of several.
 
@@ -194,6 +225,8 @@ class Classifier(ABC):
                 several: a folder, a pattern such as ``"new/**/*.jpg"``, or a sequence of any of
                 these.
             top: Number of classes to return; None returns all.
+            flip: Whether each image's probabilities are averaged with those of its mirror image,
+                left and right swapped after the transforms. It takes twice the time.
 
         Returns:
             Classes with their probabilities in [0, 1], the most likely first, as a list with the
@@ -205,24 +238,24 @@ class Classifier(ABC):
             RunError: an output is not finite.
         """
         if is_single(images):
-            return self.predict_many([cast("ImageInput", images)], top)[0]
+            return self.predict_many([cast("ImageInput", images)], top, flip=flip)[0]
         if isinstance(images, (str, PathLike)):
-            return self.predict_many([images], top)
-        return self.predict_many(cast("Sequence[ImageInput]", images), top)
+            return self.predict_many([images], top, flip=flip)
+        return self.predict_many(cast("Sequence[ImageInput]", images), top, flip=flip)
 
     def predict_many(
-        self, images: Iterable[ImageInput], top: int | None = None
+        self, images: Iterable[ImageInput], top: int | None = None, *, flip: bool = False
     ) -> list[Prediction]:
         """Predicts the classes of several images, in batches, as :meth:`predict` does for each."""
         predictions = []
-        for prediction in self.predict_each(images, top):
+        for prediction in self.predict_each(images, top, flip=flip):
             if isinstance(prediction, DatasetError):
                 raise prediction
             predictions.append(prediction)
         return predictions
 
     def predict_each(
-        self, images: Iterable[ImageInput], top: int | None = None
+        self, images: Iterable[ImageInput], top: int | None = None, *, flip: bool = False
     ) -> Iterator[Prediction | DatasetError]:
         """Yields the predictions of any number of images, batch by batch.
 
@@ -235,7 +268,7 @@ class Classifier(ABC):
         outcomes: Outcomes = deque()
         source = InputSource(images, self.classes, self.spec.dataset.max_pixels)
         batches = readable_batches(source, self.input_spec, self.batch_size, outcomes)
-        for logits in self.logits_by_batch(batches, fetch_every=1):
+        for logits in self._logits(batches, flip, fetch_every=1):
             for prediction in self.ranked(logits, top):
                 while error := outcomes.popleft():
                     yield error
@@ -246,7 +279,9 @@ class Classifier(ABC):
         """Yields the prediction of each row of logits: float32, shape (N, outputs)."""
         return ranked(logits, self.plan.loss, self.classes, self.thresholds, top)
 
-    def show_predictions(self, count: int = 16, split: str | None = None) -> Figure:
+    def show_predictions(
+        self, count: int = 16, split: str | None = None, *, flip: bool = False
+    ) -> Figure:
         """Returns a figure of images with predictions, taken evenly from a split.
 
         A notebook shows it as it is; ``savefig`` writes it.
@@ -254,6 +289,7 @@ class Classifier(ABC):
         Args:
             count: Number of images, if there are as many.
             split: The split's name; None takes the validation split.
+            flip: As for :meth:`evaluate_source`.
 
         Raises:
             IsotuneError: matplotlib is not installed.
@@ -263,11 +299,12 @@ class Classifier(ABC):
         from isotune.reports.predictions import prediction_figure
 
         check_matplotlib()
-        return prediction_figure(
-            self.examples(count, split), self.spec.name, self.split_name(split)
-        )
+        examples = self.examples(count, split, flip=flip)
+        return prediction_figure(examples, self.spec.name, self.split_name(split), flip)
 
-    def show_mistakes(self, count: int = 16, split: str | None = None) -> Figure:
+    def show_mistakes(
+        self, count: int = 16, split: str | None = None, *, flip: bool = False
+    ) -> Figure:
         """Returns a figure of the mistakes on a split that the model is most confident of.
 
         Arguments and errors are those of :meth:`show_predictions`.
@@ -276,9 +313,9 @@ class Classifier(ABC):
         from isotune.reports.mistakes import mistakes_figure
 
         check_matplotlib()
-        return mistakes_figure(self.mistakes(count, split))
+        return mistakes_figure(self.mistakes(count, split, flip=flip))
 
-    def show_confusion(self, split: str | None = None) -> Figure:
+    def show_confusion(self, split: str | None = None, *, flip: bool = False) -> Figure:
         """Returns a figure of a split's confusion matrix; errors as of :meth:`show_predictions`.
 
         Raises:
@@ -293,10 +330,13 @@ class Classifier(ABC):
                 f"{self.path}: its images may have several labels, so that none is confused with"
                 " another: `isotune evaluate` shows what is found and missed of each class."
             )
-        matrix = self.evaluate(split).confusion
-        return confusion_figure(matrix, self.classes, self.spec.name, self.split_name(split))
+        matrix = self.evaluate(split, flip=flip).confusion
+        name, part = self.spec.name, self.split_name(split)
+        return confusion_figure(matrix, self.classes, name, part, flip)
 
-    def examples(self, count: int, split: str | None = None) -> list[Example]:
+    def examples(
+        self, count: int, split: str | None = None, *, flip: bool = False
+    ) -> list[Example]:
         """Predicts `count` images taken evenly from a split, so that every class has its share.
 
         Arguments and errors are those of :meth:`show_predictions`.
@@ -307,9 +347,9 @@ class Classifier(ABC):
         shown = Subset(source, evenly(len(source), count))
         if not len(shown):
             return []
-        return examples_at(range(len(shown)), shown, self.evaluate_source(shown))
+        return examples_at(range(len(shown)), shown, self.evaluate_source(shown, flip=flip))
 
-    def mistakes(self, count: int, split: str | None = None) -> Mistakes:
+    def mistakes(self, count: int, split: str | None = None, *, flip: bool = False) -> Mistakes:
         """Evaluates a split and returns the mistakes that the model is most confident of.
 
         Arguments and errors are those of :meth:`show_predictions`.
@@ -317,9 +357,9 @@ class Classifier(ABC):
         from isotune.reports.mistakes import find_mistakes
 
         source = self.open_images(split)
-        evaluation = self.evaluate_source(source)
+        evaluation = self.evaluate_source(source, flip=flip)
         name, split = self.spec.name, self.split_name(split)
-        return find_mistakes(source, evaluation, count, name=name, split=split)
+        return find_mistakes(source, evaluation, count, name=name, split=split, flip=flip)
 
     def label_errors(self, split: str | None = None) -> LabelErrors:
         """Evaluates a split and returns the images whose labels the model doubts.

@@ -209,7 +209,12 @@ class Run(Classifier):
         return explanations_figure(self, images, count, split, class_name, stage)
 
     def show_mistakes(
-        self, count: int = 16, split: str | None = None, explain: bool = False
+        self,
+        count: int = 16,
+        split: str | None = None,
+        explain: bool = False,
+        *,
+        flip: bool = False,
     ) -> Figure:
         """Returns a figure of the mistakes on a split that the model is most confident of.
 
@@ -220,7 +225,7 @@ class Run(Classifier):
         from isotune.reports.mistakes import mistakes_figure
 
         check_matplotlib()
-        mistakes = self.mistakes(count, split)
+        mistakes = self.mistakes(count, split, flip=flip)
         return mistakes_figure(mistakes, explain_mistakes(self, mistakes) if explain else ())
 
     def show_curves(self) -> Figure:

@@ -21,6 +21,7 @@ from isotune.reports.drawing import (
     styled,
     text_width,
 )
+from isotune.reports.examples import images_of
 from isotune.reports.numbers import count as counted
 from isotune.reports.numbers import percent
 
@@ -51,7 +52,7 @@ LONGEST_NAME = 80
 
 
 def confusion_figure(
-    matrix: NDArray[np.int64], classes: Sequence[str], name: str, split: str
+    matrix: NDArray[np.int64], classes: Sequence[str], name: str, split: str, flip: bool = False
 ) -> Figure:
     """Returns a figure of a confusion matrix: counts, and shares of rows as numbers and color.
 
@@ -60,10 +61,11 @@ def confusion_figure(
         classes: Class names, in label order.
         name: Name of the experiment.
         split: Name of the split.
+        flip: Whether predictions are averaged with those of mirror images.
     """
     accuracy = float(np.trace(matrix) / max(matrix.sum(), 1))
     images = counted(int(matrix.sum()), "image")
-    detail = f"{split}: {percent(accuracy, 2)} of {images} correct"
+    detail = f"{images_of(split, flip)}: {percent(accuracy, 2)} of {images} correct"
     names = [shortened(printable(each), LONGEST_NAME) for each in classes]
     with styled():
         return _draw(matrix, names, f"{printable(name)}: confusion matrix", printable(detail))

@@ -56,6 +56,11 @@ class Example:
         return Tile(self.image, f"{title} (true: {self.label})", WRONG, note)
 
 
+def images_of(split: str, flip: bool) -> str:
+    """Returns what figures call the images of a split, with `flip` averaged with mirror images."""
+    return f"{split} with mirror images" if flip else split
+
+
 def evenly(total: int, count: int) -> list[int]:
     """Returns at most `count` evenly spaced positions below `total`."""
     size = min(count, total)

@@ -11,7 +11,7 @@ from typing_extensions import assert_never
 
 from isotune.explaining.explanation import Explanation
 from isotune.interfaces.dataset import ImageSource
-from isotune.reports.examples import Example, examples_at
+from isotune.reports.examples import Example, examples_at, images_of
 from isotune.reports.explanations import WIDTH, described, side_by_side
 from isotune.reports.grid import grid, path_note
 from isotune.reports.numbers import count as counted
@@ -36,6 +36,7 @@ class Mistakes:
         positions: their positions in the split.
         labels: the classes that they are about: the wrong one that was predicted or, where an image
             may have several labels, the one that was predicted wrongly or missed.
+        flip: whether predictions are averaged with those of mirror images.
     """
 
     name: str
@@ -45,10 +46,17 @@ class Mistakes:
     shown: list[Example]
     positions: tuple[int, ...]
     labels: tuple[int, ...] = ()
+    flip: bool = False
 
 
 def find_mistakes(
-    source: ImageSource, evaluation: AnyEvaluation, count: int, *, name: str, split: str
+    source: ImageSource,
+    evaluation: AnyEvaluation,
+    count: int,
+    *,
+    name: str,
+    split: str,
+    flip: bool = False,
 ) -> Mistakes:
     """Returns the most confident mistakes of a model.
 
@@ -61,6 +69,7 @@ def find_mistakes(
         count: Number of mistakes to show, at most.
         name: The experiment's name.
         split: The split's name.
+        flip: Whether predictions are averaged with those of mirror images.
     """
     match evaluation:
         case Evaluation():
@@ -95,6 +104,7 @@ def find_mistakes(
         shown=shown,
         positions=tuple(positions[order].tolist()),
         labels=tuple(labels[order].tolist()),
+        flip=flip,
     )
 
 
@@ -122,10 +132,10 @@ def mistakes_figure(mistakes: Mistakes, explanations: Sequence[Explanation] = ()
 
 def summary(mistakes: Mistakes) -> str:
     """Returns a line with the numbers of mistakes and images."""
-    images = counted(mistakes.images, "image")
+    images, part = counted(mistakes.images, "image"), images_of(mistakes.split, mistakes.flip)
     if not mistakes.count:
-        return f"{mistakes.split}: no mistake in {images}"
-    return f"{mistakes.split}: {counted(mistakes.count, 'mistake')} in {images}"
+        return f"{part}: no mistake in {images}"
+    return f"{part}: {counted(mistakes.count, 'mistake')} in {images}"
 
 
 def mistakes_table(mistakes: Mistakes) -> Table:

@@ -73,10 +73,7 @@ def cross_entropy(
         multi_label: Not for this loss: always False.
     """
     assert not multi_label, "a softmax is for one label an image"
-    scores = logits.astype(np.float64)
-    with np.errstate(invalid="ignore"):  # of infinite logits the loss is NaN: no need to warn
-        scores -= scores.max(axis=1, keepdims=True)
-    log_probabilities = scores - np.log(np.exp(scores).sum(axis=1, keepdims=True))
+    log_probabilities = _log_softmax(logits)
     classes = logits.shape[1]
     weights = np.ones(classes) if class_weights is None else class_weights.astype(np.float64)
     if labels.ndim == 2:
@@ -87,6 +84,14 @@ def cross_entropy(
     soft = -(log_probabilities * weights).sum() / classes
     total = (1 - label_smoothing) * hard + label_smoothing * soft
     return float(total), float(weights[labels].sum())
+
+
+def _log_softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
+    scores = logits.astype(np.float64)
+    with np.errstate(invalid="ignore"):  # of infinite logits the loss is NaN: no need to warn
+        scores -= scores.max(axis=1, keepdims=True)
+    logarithms: NDArray[np.float64] = scores - np.log(np.exp(scores).sum(axis=1, keepdims=True))
+    return logarithms
 
 
 def binary_cross_entropy(
@@ -170,3 +175,25 @@ PROBABILITIES: dict[LossName, Callable[[NDArray[np.float32]], NDArray[np.float64
     "binary_cross_entropy": sigmoid,
 }
 """What turns logits into probabilities, by the loss that the model was trained with."""
+
+
+def mean_softmax(logits: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Returns logits whose softmax is the mean of two: its logarithms, shape (N, classes)."""
+    sums: NDArray[np.float64] = np.logaddexp(_log_softmax(logits), _log_softmax(others))
+    sums -= np.log(2)
+    return sums
+
+
+def mean_sigmoid(logits: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Returns logits whose sigmoids are the means of those of two: log-odds, shape (N, outputs)."""
+    both = np.stack([logits, others]).astype(np.float64)
+    odds: NDArray[np.float64] = np.logaddexp(*-np.logaddexp(0, -both))
+    odds -= np.logaddexp(*-np.logaddexp(0, both))
+    return odds
+
+
+MEANS: dict[LossName, Callable[[NDArray[np.float32], NDArray[np.float32]], NDArray[np.float64]]] = {
+    "cross_entropy": mean_softmax,
+    "binary_cross_entropy": mean_sigmoid,
+}
+"""What returns logits whose probabilities are the means of those of two arrays of logits."""

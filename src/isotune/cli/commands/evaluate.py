@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from isotune.cli.options import Backend, Checkpoint, Device, Model, Threshold
+from isotune.cli.options import Backend, Checkpoint, Device, Flip, Model, Threshold
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,6 +30,7 @@ def evaluate(
     device: Device = "auto",
     checkpoint: Checkpoint = "best",
     threshold: Threshold = None,
+    flip: Flip = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print JSON, with the confusion matrix.")
     ] = False,
@@ -41,19 +42,21 @@ def evaluate(
     from isotune.exporting.open import open_classifier
     from isotune.reports import numbers as figures
     from isotune.reports.classes import class_table
+    from isotune.reports.examples import images_of
     from isotune.reports.metrics import heading, written
 
     opened = open_classifier(run, backend=backend, device=device, checkpoint=checkpoint)
     if threshold is not None:
         opened = opened.with_threshold(threshold)
-    result = opened.evaluate(split, data)
+    result = opened.evaluate(split, data, flip=flip)
     name = opened.split_name(split, data)
     if as_json:
-        plain = {"run": str(run), "split": name, **plain_data(result, opened.classes)}
+        plain = {"run": str(run), "split": name, "flip": flip, **plain_data(result, opened.classes)}
         typer.echo(json.dumps(plain, indent=2, allow_nan=False))
         return
     console = output()
-    rows = {"split": f"{name}, {figures.count(len(result.labels), 'image')}"}
+    images = figures.count(len(result.labels), "image")
+    rows = {"split": f"{images_of(name, flip)}, {images}"}
     if missing := _without_images(result, opened.classes):
         rows["classes"] = (
             f"{len(opened.classes) - len(missing)} of {len(opened.classes)} have images"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from enum import Enum
 from pathlib import Path
@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
-from isotune.cli.options import Backend, Checkpoint, Device, Model, Threshold
+from isotune.cli.options import Backend, Checkpoint, Device, Flip, Model, Threshold
 from isotune.cli.streams import text_file
 
 if TYPE_CHECKING:
     from isotune.cli.prediction_writers import PredictionWriter
+    from isotune.errors import DatasetError
     from isotune.experiment.classifier import Classifier
+    from isotune.experiment.prediction import Prediction
 
 SOME_UNREADABLE = 1
 
@@ -58,6 +60,7 @@ def predict(
     device: Device = "auto",
     checkpoint: Checkpoint = "best",
     threshold: Threshold = None,
+    flip: Flip = False,
 ) -> None:
     """Predict the classes of images.
 
@@ -74,7 +77,8 @@ def predict(
             opened = opened.with_threshold(threshold)
         form = form or _format_of(output)
         writer = _writer(form, stream, [str(path) for path in paths], opened, top)
-        unreadable = _write_all(opened, paths, _count(opened, top), writer)
+        predictions = opened.predict_each(paths, _count(opened, top), flip=flip)
+        unreadable = _write_all(paths, predictions, writer)
     if output is not None:
         from isotune.cli.console import output as standard_output
         from isotune.cli.console import show
@@ -85,13 +89,17 @@ def predict(
         raise typer.Exit(SOME_UNREADABLE)
 
 
-def _write_all(run: Classifier, paths: Sequence[Path], top: int, writer: PredictionWriter) -> int:
+def _write_all(
+    paths: Sequence[Path],
+    predictions: Iterable[Prediction | DatasetError],
+    writer: PredictionWriter,
+) -> int:
     """Writes the predictions; returns the number of images that cannot be read."""
     from isotune.cli.messages import complain
     from isotune.errors import DatasetError
 
     unreadable = 0
-    for path, prediction in zip(paths, run.predict_each(paths, top), strict=True):
+    for path, prediction in zip(paths, predictions, strict=True):
         if isinstance(prediction, DatasetError):
             complain(str(prediction))
             writer.write_error(str(path), prediction)

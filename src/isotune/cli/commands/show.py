@@ -11,7 +11,7 @@ import typer
 
 from isotune.cli.figures import FOLDER, check_output, default_path, open_model, write
 from isotune.cli.group import WRONG_CALL
-from isotune.cli.options import Backend, Checkpoint, Device, Model, Overrides, SpecName
+from isotune.cli.options import Backend, Checkpoint, Device, Flip, Model, Overrides, SpecName
 from isotune.cli.streams import text_file
 
 if TYPE_CHECKING:
@@ -96,11 +96,12 @@ def predictions(
     backend: Backend = None,
     device: Device = "auto",
     checkpoint: Checkpoint = "best",
+    flip: Flip = False,
 ) -> None:
     """Show predictions: correct ones in blue, wrong ones in red."""
     check_output(output)
     opened = open_model(run, backend, device, checkpoint)
-    figure = opened.show_predictions(count, split)
+    figure = opened.show_predictions(count, split, flip=flip)
     write(figure, output or default_path(opened, "predictions", split))
 
 
@@ -116,6 +117,7 @@ def mistakes(
     backend: Backend = None,
     device: Device = "auto",
     checkpoint: Checkpoint = "best",
+    flip: Flip = False,
 ) -> None:
     """Show and list the most confident mistakes."""
     from isotune.cli.console import output as standard_output
@@ -126,7 +128,7 @@ def mistakes(
     check_output(output)
     opened = open_model(run, backend, device, checkpoint)
     explained = _with_gradients(opened) if explain else None
-    result = opened.mistakes(count, split)
+    result = opened.mistakes(count, split, flip=flip)
     explanations = explain_mistakes(explained, result) if explained else ()
     console = standard_output()
     show(console, summary(result), "bold")
@@ -241,11 +243,13 @@ def confusion(
     backend: Backend = None,
     device: Device = "auto",
     checkpoint: Checkpoint = "best",
+    flip: Flip = False,
 ) -> None:
     """Show the confusion matrix: counts and row percentages."""
     check_output(output)
     opened = open_model(run, backend, device, checkpoint)
-    write(opened.show_confusion(split), output or default_path(opened, "confusion", split))
+    figure = opened.show_confusion(split, flip=flip)
+    write(figure, output or default_path(opened, "confusion", split))
 
 
 @show.command()
