@@ -14,8 +14,15 @@ from typing import TYPE_CHECKING, Literal, get_args
 from pydantic import model_validator
 from typing_extensions import assert_never
 
-from isotune.data.transforms.colors import AutoContrast, Enhance, Equalize, Posterize, Solarize
-from isotune.data.transforms.resize import resampling
+from isotune.data.transforms.affine import Affine
+from isotune.data.transforms.colors import (
+    Aspect,
+    AutoContrast,
+    Enhance,
+    Equalize,
+    Posterize,
+    Solarize,
+)
 from isotune.data.transforms.rotation import Rotate
 from isotune.randomness import below
 from isotune.spec.transform_options import (
@@ -49,6 +56,14 @@ OperationName = Literal[
     "equalize",
 ]
 OPERATIONS: tuple[OperationName, ...] = get_args(OperationName)
+"""What a policy chooses among."""
+
+_ASPECTS: dict[OperationName, Aspect] = {
+    "brightness": "Brightness",
+    "color": "Color",
+    "contrast": "Contrast",
+    "sharpness": "Sharpness",
+}
 
 
 @dataclass(frozen=True)
@@ -62,29 +77,6 @@ class Steps:
         for operation in self.operations:
             image = operation.apply(image)
         return image
-
-
-@dataclass(frozen=True)
-class Shift:
-    """Shears and moves the image within its borders.
-
-    Attributes:
-        matrix: From (x, y) of the result to (x, y) of the image, in pixels: [[a, b, c], [d, e, f]].
-        fill: Red, green and blue of what lies outside the image, 0 to 255.
-    """
-
-    matrix: tuple[float, float, float, float, float, float]
-    interpolation: str
-    fill: tuple[int, int, int]
-
-    def apply(self, image: Image.Image) -> Image.Image:
-        """Returns the image, sheared and moved."""
-        from PIL.Image import Transform
-
-        filter_ = resampling(self.interpolation)
-        return image.transform(
-            image.size, Transform.AFFINE, self.matrix, filter_, fillcolor=self.fill
-        )
 
 
 @dataclass(frozen=True)
@@ -157,27 +149,24 @@ def operation(
         interpolation: The filter of shear, translate and rotate.
         fill: Red, green and blue of what they uncover, 0 to 255.
     """
+    corner = (0.0, 0.0)
     match name:
         case "identity":
             return Steps(())
         case "shear_x":
-            return Shift((1.0, _tangent(magnitude), 0.0, 0.0, 1.0, 0.0), interpolation, fill)
+            shear = (math.degrees(math.atan(magnitude)), 0.0)
+            return Affine(shear=shear, interpolation=interpolation, fill=fill, center=corner)
         case "shear_y":
-            return Shift((1.0, 0.0, 0.0, _tangent(magnitude), 1.0, 0.0), interpolation, fill)
+            shear = (0.0, math.degrees(math.atan(magnitude)))
+            return Affine(shear=shear, interpolation=interpolation, fill=fill, center=corner)
         case "translate_x":
-            return Shift((1.0, 0.0, -int(magnitude), 0.0, 1.0, 0.0), interpolation, fill)
+            return Affine(translate=(int(magnitude), 0), interpolation=interpolation, fill=fill)
         case "translate_y":
-            return Shift((1.0, 0.0, 0.0, 0.0, 1.0, -int(magnitude)), interpolation, fill)
+            return Affine(translate=(0, int(magnitude)), interpolation=interpolation, fill=fill)
         case "rotate":
             return Rotate(magnitude, interpolation, expand=False, fill=fill)
-        case "brightness":
-            return Enhance("Brightness", 1.0 + magnitude)
-        case "color":
-            return Enhance("Color", 1.0 + magnitude)
-        case "contrast":
-            return Enhance("Contrast", 1.0 + magnitude)
-        case "sharpness":
-            return Enhance("Sharpness", 1.0 + magnitude)
+        case "brightness" | "color" | "contrast" | "sharpness":
+            return Enhance(_ASPECTS[name], 1.0 + magnitude)
         case "posterize":
             return Posterize(int(magnitude))
         case "solarize":
@@ -188,11 +177,6 @@ def operation(
             return Equalize()
         case _:
             assert_never(name)
-
-
-def _tangent(magnitude: float) -> float:
-    # By way of degrees, as in torchvision: a last bit more or less may move a pixel.
-    return math.tan(math.radians(math.degrees(math.atan(magnitude))))
 
 
 class PolicySpec(TransformSpec):
