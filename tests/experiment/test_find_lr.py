@@ -36,18 +36,23 @@ def content(folder: Path) -> dict[Path, bytes]:
     return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-@pytest.mark.parametrize("accumulate", [1, 2])
-def test_at_one_learning_rate_it_is_a_run(accumulate: int, images: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"accumulate": 2, "clip_grad_norm": 0.1, "mixing": {"mixup": 0.2, "probability": 0.5}}],
+)
+def test_at_one_learning_rate_it_is_a_run(
+    changes: dict[str, Any], images: Path, tmp_path: Path
+) -> None:
     """With its batches, updates and losses, at a constant learning rate and momentum."""
     optimizer = {"name": "sgd", "lr": LR, "momentum": 0.9}
     spec = experiment(images, optimizer=optimizer, drop_last=True, batch_size=2, epochs=3)
-    spec |= {"accumulate": accumulate}
+    spec |= changes
     history = run("numpy", spec, tmp_path / "run").history
     before = content(tmp_path)
     spec |= {"schedule": "one_cycle", "ema": {}, "optimizer": {**optimizer, "lr": 0.9}}
     found = find("numpy", spec, **FINEST)
     assert content(tmp_path) == before
-    updates = 4 // accumulate  # an epoch
+    updates = 4 // changes.get("accumulate", 1)  # an epoch
     losses = np.reshape(found.curve.losses[: 3 * updates], (3, updates)).mean(axis=1)
     assert losses == pytest.approx([metrics.train_loss for metrics in history], rel=1e-6)
     assert len(found.curve.losses) == 20

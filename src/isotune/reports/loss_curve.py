@@ -50,10 +50,11 @@ def loss_curve_figure(
         axes = figure.subplots()
         axes.plot(curve.rates, curve.losses, color=FAINT, linewidth=0.7, label="loss")
         axes.plot(curve.rates, curve.smoothed, color=SERIES[0], label="smoothed loss")
-        for (name, rate), color in zip(suggestions.items(), SERIES[1:], strict=False):
+        for number, (name, rate) in enumerate(suggestions.items(), 1):
             if rate is not None:
+                place, size = ([rate], [curve.loss_at(rate)]), 12 - 3 * number  # may coincide
                 label = f"{name}: {significant(rate, 2)}"
-                axes.plot([rate], [curve.loss_at(rate)], "o", color=color, label=label)
+                axes.plot(*place, "o", color=SERIES[number], markersize=size, label=label)
         axes.set_xscale("log")
         axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
         axes.set_xlabel("learning rate")
