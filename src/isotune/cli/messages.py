@@ -28,12 +28,13 @@ class _Complaints(logging.Handler):
 
 
 def show_warnings() -> None:
-    """Shows Isotune's warnings and downloads, and with ``ISOTUNE_VERBOSE`` set all it logs."""
+    """Shows warnings, downloads and waiting; with ``ISOTUNE_VERBOSE`` set, all that is logged."""
     # Pillow's warnings do not name the file; Isotune's own messages about damaged images do.
     warnings.filterwarnings("ignore", module=r"PIL\.")
     logging.getLogger("PIL").addHandler(logging.NullHandler())
     log = logging.getLogger("isotune")
     log.setLevel(logging.DEBUG if os.environ.get("ISOTUNE_VERBOSE") else logging.WARNING)
-    logging.getLogger("isotune.storage.downloads").setLevel(logging.INFO)
+    for name in ("isotune.storage.downloads", "isotune.training.features.store"):
+        logging.getLogger(name).setLevel(logging.INFO)
     if not any(isinstance(handler, _Complaints) for handler in log.handlers):
         log.addHandler(_Complaints())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from shutil import copytree
 from types import SimpleNamespace
@@ -22,6 +23,7 @@ from isotune.interfaces.events import RunStarted
 from isotune.runs.checkpoints import CheckpointStore
 from isotune.storage.sealed import HEADER
 from isotune.testing.subject import assert_states_close, in_bytes
+from isotune.training.features.store import FeatureStore
 from tiny import experiment, make_fewer_bees, make_images
 
 LINEAR: dict[str, Any] = {"head": "linear"}
@@ -278,6 +280,29 @@ def test_a_later_run_finds_features_of_the_same_images_and_weights_alone(
     assert another.stat().st_size == before.st_size
     run(spec, tmp_path / "another image", views=2)
     assert len(computed) == 4, "those of validation still hold"
+
+
+def test_trials_of_a_sweep_share_features(
+    images: Path, tmp_path: Path, cache: Path, computed: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    space = {"head": ["linear", {"name": "mlp", "hidden": {"choices": [[4], [8]]}}]}
+    spec = lenet(images, epochs=2, cache={"views": 2})
+    options: dict[str, Any] = {"sampler": "grid", "backend": "torch", "device": "cpu"}
+    found = isotune.sweep(spec, space=space, output=tmp_path / "sweep", **options)
+    assert [trial.state for trial in found.trials] == ["complete"] * 3
+    assert len(computed) == 6, "of two views to train on and one to validate on"
+    computed.clear()
+
+    @contextmanager
+    def elsewhere(store: FeatureStore, key: str) -> Iterator[None]:
+        (cache.parent / "away").rename(cache)  # another process has just computed them
+        monkeypatch.setattr(FeatureStore, "computing", nullcontext)
+        yield
+
+    cache.rename(cache.parent / "away")
+    monkeypatch.setattr(FeatureStore, "computing", elsewhere)
+    run(lenet(images, epochs=2), tmp_path / "run", views=2)
+    assert computed == []
 
 
 def test_features_of_images_that_change_meanwhile_are_not_for_later_runs(

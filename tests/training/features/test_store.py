@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +55,30 @@ def test_a_file_of_another_entry_is_not_taken_for_features(
     ]
     kept(FeatureStore(0, 10 * SIZE), TWO)
     assert FeatureStore(SIZE, 0).load(TWO, len(VALUES)) is not None
+
+
+def test_who_needs_features_that_another_computes_waits_and_finds_them(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "isotune.training.features.store")
+    found: list[object] = []
+    announced = threading.Event()
+    caplog.handler.addFilter(lambda record: announced.set() or True)
+
+    def need() -> None:
+        store = FeatureStore(SIZE, 10 * SIZE)
+        with store.computing(ONE):
+            found.append(store.load(ONE, len(VALUES)))
+
+    store, other = FeatureStore(SIZE, 10 * SIZE), threading.Thread(target=need)
+    with store.computing(ONE):
+        other.start()
+        assert announced.wait(60)
+        kept(store, ONE)
+    other.join()
+    np.testing.assert_array_equal(found[0], VALUES)
+    assert [path.name for path in folder.iterdir()] == [f"{ONE}.features"]
+    assert "another run computes" in caplog.messages[0]
 
 
 def test_the_least_recently_used_and_the_abandoned_go(folder: Path) -> None:

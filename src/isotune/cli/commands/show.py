@@ -280,6 +280,40 @@ def curves(
     write(figure, output)
 
 
+@show.command()
+def sweep(
+    folder: Annotated[Path, typer.Argument(metavar="SWEEP", help="The folder of a sweep.")],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="A .png, .pdf or .svg; by default in SWEEP/figures.",
+        ),
+    ] = None,
+) -> None:
+    """Show the trials of a sweep: the best value so far, and values by each parameter.
+
+    The sweep may go on meanwhile. Needs no backend.
+    """
+    from isotune.cli.console import output as standard_output
+    from isotune.cli.console import show, show_table
+    from isotune.experiment.show_sweep import show_sweep
+    from isotune.reports.sweep import counts, trials_table
+    from isotune.runs.sweep import SweepFolder
+
+    check_output(output)
+    figure = show_sweep(folder)
+    opened = SweepFolder(folder)
+    monitor, trials = opened.description().monitor, opened.trials()
+    console = standard_output()
+    show_table(console, trials_table(monitor, trials))
+    show(console)
+    show(console, counts(trials))
+    write(figure, output or opened.inside(FOLDER) / "sweep.png")
+
+
 def _with_gradients(opened: Classifier) -> Run:
     from isotune.errors import RunError
     from isotune.experiment.result import Run

@@ -98,6 +98,14 @@ class FeatureCache:
         rows = None if key is None else self._store.load(key, self._batches.size)
         if rows is not None:
             return rows
+        with self._store.computing(key):
+            return self._loaded_or_computed(key, view, waiting)
+
+    def _loaded_or_computed(self, key: str | None, view: int, waiting: Stopwatch) -> Rows | None:
+        # Another process may have computed them since.
+        rows = None if key is None else self._store.load(key, self._batches.size)
+        if rows is not None:
+            return rows
         draft = self._computed(view, waiting)
         if key is not None and not self._batches.source.unchanged():
             key = None  # it names what the images were before

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import shutil
 import tempfile
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +20,9 @@ from numpy.typing import NDArray
 from isotune.storage import home
 from isotune.storage.atomic import atomic_file
 from isotune.storage.sealed import HEADER, open_sealed, seal, write_sealed
+from isotune.storage.waiting import exclusive
+
+log = logging.getLogger(__name__)
 
 Rows = NDArray[np.float32]
 """Features of some images, shape (N, ...)."""
@@ -24,7 +30,7 @@ Rows = NDArray[np.float32]
 FEATURES = re.compile(r"[0-9a-f]{64}\.(features|npy)")
 """Names of features; earlier versions wrote ``.npy`` without a checksum, which is never read."""
 
-UNFINISHED = re.compile(r"\.[0-9a-f]{64}\.features\.\d+\.[0-9a-f]+|tmp\w{8}\.part")
+UNFINISHED = re.compile(r"\.[0-9a-f]{64}\.features\.(\d+\.[0-9a-f]+|lock)|tmp\w{8}\.part")
 """Names of files whose process may have been killed."""
 
 ABANDONED = 24 * 3600
@@ -61,6 +67,20 @@ class FeatureStore:
         self._disk = disk
         self._mapped = 0
         self._folder = home.home() / "cache" / "features"
+
+    @contextmanager
+    def computing(self, key: str | None) -> Iterator[None]:
+        """Lets one process at a time compute the features of this name; the others wait for them.
+
+        Where the folder has no locks, each computes them.
+        """
+        with ExitStack() as held:
+            if key is not None:
+                with suppress(OSError):
+                    file = self._file(key)
+                    waiting = partial(log.info, "another run computes %s; waiting for it", file)
+                    held.enter_context(exclusive(file, waiting))
+            yield
 
     def load(self, key: str, rows: int) -> Rows | None:
         """Returns the features that an earlier run stored, `rows` of them, or None.

@@ -1,0 +1,55 @@
+"""How much of the difference between good and other trials each parameter explains."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
+from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
+from optuna.trial import create_trial
+
+from isotune.interfaces.sweep import Trial
+from isotune.reports.sweep import higher_is_better, ranked
+from isotune.spec.space.parameters import Choices, Parameter
+
+FEWEST = 10
+"""Number of complete trials below which nothing is said: the best tenth is compared with all."""
+
+
+def importance_of(
+    parameters: Mapping[str, Parameter], monitor: str, trials: Sequence[Trial]
+) -> dict[str, float]:
+    """Returns the share of each parameter that all complete trials have; their sum is 1.
+
+    PED-ANOVA (Watanabe, Bansal and Hutter, "PED-ANOVA", 2023) as Optuna computes it.
+
+    Args:
+        parameters: The parameters of the space by name.
+        monitor: Name of the metric by which trials are compared.
+        trials: The trials.
+
+    Returns:
+        Nothing if there are too few trials, or all are equally good.
+    """
+    complete = ranked(monitor, trials)
+    if len(complete) < FEWEST or len({trial.value for trial in complete}) == 1:
+        return {}
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    study = optuna.create_study(direction="maximize" if higher_is_better(monitor) else "minimize")
+    for trial in complete:
+        known = {name: parameters[name] for name in trial.parameters if name in parameters}
+        distributions = {name: _distribution(each) for name, each in known.items()}
+        values = {name: trial.parameters[name] for name in known}
+        study.add_trial(create_trial(value=trial.value, params=values, distributions=distributions))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return dict(get_param_importances(study, evaluator=PedAnovaImportanceEvaluator()))
+
+
+def _distribution(parameter: Parameter) -> BaseDistribution:
+    domain = parameter.domain
+    if isinstance(domain, Choices):
+        return CategoricalDistribution(domain.ends())
+    return FloatDistribution(float(domain.low), float(domain.high), log=domain.log)
