@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
+from types import ModuleType
 
+import numpy as np
 import pytest
 import yaml
+from PIL import Image
+from pydantic import TypeAdapter
 
 from hostile.harness import all_suites
+from isotune.data.transforms.pipeline import transform
 from isotune.exporting.card.about import read_about
 from isotune.spec.load import load_spec
+from isotune.spec.transforms import TRANSFORMS, Pipeline
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("benchmarks/*.md")])
@@ -51,6 +58,22 @@ def test_specs_in_the_documentation_load(tmp_path: Path) -> None:
             load_spec(file)
             count += 1
     assert count >= 7
+
+
+def test_the_transform_of_the_contributors_page_is_one() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text("utf-8").partition("## A transform")[2]
+    module = ModuleType("contributed")
+    sys.modules["contributed"] = module
+    exec(re.findall(r"```python\n(.*?)```", text, re.DOTALL)[0], vars(module))
+    TRANSFORMS.add(module.RandomInvertSpec)
+    try:
+        pipeline = TypeAdapter(Pipeline).validate_python([{"random_invert": 1}, "random_invert"])
+    finally:
+        TRANSFORMS.remove(module.RandomInvertSpec)
+        del sys.modules["contributed"]
+    assert pipeline[1].p == 0.5
+    image = transform(Image.new("RGB", (2, 2), (0, 1, 200)), pipeline[:1], np.random.default_rng(0))
+    assert image.getpixel((1, 1)) == (255, 254, 55)
 
 
 def test_the_suites_of_hostile_inputs_are_those_of_the_security_page() -> None:

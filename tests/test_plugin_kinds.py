@@ -21,6 +21,7 @@ from isotune import hookimpl
 from isotune.data.batches import Batches
 from isotune.data.images import Images, open_images
 from isotune.data.sources.folder import FolderDataset, FolderSource
+from isotune.data.transforms.random_apply import RandomApplySpec
 from isotune.data.transforms.resize import ResizeSpec
 from isotune.errors import BackendError, SpecError
 from isotune.interfaces.events import StepEnded
@@ -222,6 +223,7 @@ def test_features_after_a_plugin_transform_are_not_kept_for_later_runs(
     eight = ResizeSpec(size=(8, 8))
     assert key(eight) is not None
     assert key(eight, InvertSpec()) is None
+    assert key(eight, RandomApplySpec(transforms=(InvertSpec(),))) is None
     # The same bytes may be another image in another format, but not in another place.
     assert key(eight) == key(eight, path="elsewhere", broken="skip") != key(eight, format="other")
 

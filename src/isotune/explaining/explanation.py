@@ -20,7 +20,7 @@ class Explanation:
     """Which parts of an image decided about a prediction.
 
     Attributes:
-        image: The image as the network saw it, resized and cropped but not normalized: uint8,
+        image: The image as the network saw it, transformed but not normalized: uint8,
             shape (H, W, 3), RGB.
         heat: How much each pixel counts, in [0, 1]: float32, shape (H, W). Of Grad-CAM it is what
             speaks for the class, of attention rollout how much attention it gets. The largest

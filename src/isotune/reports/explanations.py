@@ -60,7 +60,7 @@ def described(explanations: Sequence[Explanation]) -> str:
         named = all(each.explained == each.predicted for each in explanations)
         subject = "the prediction" if named or len(classes) > 1 else first.explained
         what = f"{first.method} at {first.stage}: bright is what speaks for {subject}"
-    return f"{what}; images as the network sees them, resized and cropped"
+    return f"{what}; images as the network sees them, after the validation transforms"
 
 
 def _tile(explanation: Explanation, label: str | None) -> Tile:
