@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from torchvision.transforms import functional
+from pydantic import TypeAdapter
+from torchvision.transforms import autoaugment, functional
 from torchvision.transforms.functional import InterpolationMode
 
+from isotune.data.transforms.auto_augment import (
+    OPERATIONS,
+    OperationName,
+    TrivialAugmentWideSpec,
+    operation,
+)
 from isotune.data.transforms.color_jitter import BRIGHTNESS, CONTRAST, HUE, SATURATION
+from isotune.randomness import Purpose, stream
+from isotune.spec.transforms import Transform
 
 BILINEAR, NEAREST = InterpolationMode.BILINEAR, InterpolationMode.NEAREST
 
@@ -22,15 +31,25 @@ class Case:
         item: The transform, as an item of a spec's pipeline.
         theirs: Given an image and the operation that the transform drew for it, returns what
             torchvision makes of the image.
+        operation: What is done to each image instead of what the transform draws.
     """
 
     item: Any
     theirs: Callable[[Any, Any], Any]
+    operation: Any = None
 
     @property
     def name(self) -> str:
         """The transform's name."""
         return self.item if isinstance(self.item, str) else next(iter(self.item))
+
+    def drawn(self, images: Sequence[Any]) -> list[Any]:
+        """Returns an operation for each image."""
+        if self.operation is not None:
+            return [self.operation] * len(images)
+        spec = TypeAdapter(Transform).validate_python(self.item)
+        streams = (stream(0, Purpose.AUGMENTATION, 0, index) for index in range(len(images)))
+        return [spec.draw(rng, image.size) for rng, image in zip(streams, images, strict=True)]
 
 
 def resize(image: Any, drawn: Any) -> Any:
@@ -118,6 +137,18 @@ def grayscale(image: Any, drawn: Any) -> Any:
     return functional.to_grayscale(image, 3)
 
 
+def policy(name: OperationName) -> Case:
+    """Returns an operation of TrivialAugment, of the magnitude in the middle."""
+    spec = TrivialAugmentWideSpec()
+    magnitude, _ = spec.magnitudes.signed(name, spec.num_magnitude_bins // 2)
+    theirs = "".join(part.capitalize() for part in name.split("_"))
+    return Case(
+        {spec.name: name},
+        lambda image, _: autoaugment._apply_op(image, theirs, magnitude, NEAREST, None),
+        operation(name, magnitude, spec.interpolation, (0, 0, 0)),
+    )
+
+
 WARP = {"degrees": 30, "translate": 0.1, "scale": [0.8, 1.2], "shear": 10}
 CASES = [
     Case({"resize": 256}, resize),
@@ -142,4 +173,5 @@ CASES = [
         {"color_jitter": {"brightness": 0.4, "contrast": 0.4, "saturation": 0.4, "hue": 0.1}},
         color_jitter,
     ),
+    *(policy(name) for name in OPERATIONS if name != "identity"),
 ]

@@ -216,8 +216,12 @@ class TrivialAugmentWideSpec(PolicySpec):
 
     def draw(self, rng: np.random.Generator, size: tuple[int, int]) -> Operation:
         """Draws the magnitude, the operation and the sign."""
-        wide = Magnitudes(self.num_magnitude_bins, 0.99, (32.0, 32.0), 135.0, 0.99, bits=6)
-        return self._draw(rng, wide, below(rng, self.num_magnitude_bins))
+        return self._draw(rng, self.magnitudes, below(rng, self.num_magnitude_bins))
+
+    @property
+    def magnitudes(self) -> Magnitudes:
+        """The magnitudes, for images of any size."""
+        return Magnitudes(self.num_magnitude_bins, 0.99, (32.0, 32.0), 135.0, 0.99, bits=6)
 
 
 class RandAugmentSpec(PolicySpec):
