@@ -25,8 +25,8 @@ def with_spec(patch: pytest.MonkeyPatch, change: Callable[[Any], Any]) -> None:
 
 
 def adds_epsilon_under_adams_root(patch: pytest.MonkeyPatch) -> None:
-    def direction(spec: Any, gradient: Any, slots: Any) -> Any:
-        original(spec, gradient, slots)
+    def direction(spec: Any, gradient: Any, slots: Any, *rest: Any) -> Any:
+        original(spec, gradient, slots, *rest)
         beta1, beta2 = spec.betas
         step = float(slots["step"])
         root = np.sqrt(slots["exp_avg_sq"] / np.float32(1 - beta2**step) + np.float32(spec.eps))
@@ -37,8 +37,8 @@ def adds_epsilon_under_adams_root(patch: pytest.MonkeyPatch) -> None:
 
 
 def corrects_no_bias_of_adams_averages(patch: pytest.MonkeyPatch) -> None:
-    def direction(spec: Any, gradient: Any, slots: Any) -> Any:
-        original(spec, gradient, slots)
+    def direction(spec: Any, gradient: Any, slots: Any, *rest: Any) -> Any:
+        original(spec, gradient, slots, *rest)
         return slots["exp_avg"] / (np.sqrt(slots["exp_avg_sq"]) + np.float32(spec.eps))
 
     original = optimizer.adam_direction
@@ -75,8 +75,8 @@ def takes_nesterov_for_plain_momentum(patch: pytest.MonkeyPatch) -> None:
 def dampens_momentum(patch: pytest.MonkeyPatch) -> None:
     original = optimizer.sgd_direction
 
-    def dampened(spec: Any, gradient: Any, slots: Any) -> Any:
-        return original(spec, gradient * np.float32(1 - spec.momentum), slots)
+    def dampened(spec: Any, gradient: Any, *rest: Any) -> Any:
+        return original(spec, gradient * np.float32(1 - spec.momentum), *rest)
 
     patch.setattr(optimizer, "sgd_direction", dampened)
 
