@@ -231,7 +231,7 @@ def _manifest(
 
 
 def model_digest(run: Run) -> str:
-    """Returns the SHA-256 of a run's model: that of its checkpoint's ``model.safetensors``."""
+    """Returns the SHA-256 of a run's model: that of its checkpoint's file of weights."""
     import numpy as np
     from safetensors.numpy import save
 

@@ -49,7 +49,7 @@ class Origin(FileModel):
         backend: Name of the backend that wrote the graph.
         epoch: Epoch of the weights.
         sha256: SHA-256 of the model's tensors, as ``checkpoint.json`` has it of
-            ``model.safetensors``.
+            ``model.safetensors`` or, for averages of the weights, ``average.safetensors``.
         versions: Versions of the packages that wrote the graph, by name.
     """
 
