@@ -49,7 +49,7 @@ class ContractNets:
 
 
 def demanding_experiment(images: Path, backbone: str, **changes: Any) -> dict[str, Any]:
-    """Returns a spec with augmentation, mixing, dropout, BatchNorm, averages and a schedule."""
+    """Returns a spec with all that changes from step to step, which a resume could forget."""
     hidden = {"head": {"name": "mlp", "hidden": [6], "dropout": 0.5}}
     spec = {
         "name": "killed",
@@ -64,7 +64,8 @@ def demanding_experiment(images: Path, backbone: str, **changes: Any) -> dict[st
         "backbone": {"name": backbone, "weights": "none"},
         **({} if backbone == "mobilenet_v2" else hidden),  # which has dropout itself
         "optimizer": {"name": "sgd", "lr": 0.01, "momentum": 0.9},
-        "schedule": {"name": "cosine"},
+        "clip_grad_norm": 1.0,
+        "schedule": {"name": "one_cycle"},
         "ema": {"decay": 0.9},
         "epochs": 6,
         "checkpoint": {"every_steps": 1, "keep": 3, "save_best_as": "best.pth"},
@@ -73,12 +74,13 @@ def demanding_experiment(images: Path, backbone: str, **changes: Any) -> dict[st
 
 
 def smallest_experiment(images: Path, **changes: Any) -> dict[str, Any]:
-    """Returns a spec for the NumPy backend with as many checkpoints, best ones among them."""
+    """Returns a spec for the NumPy backend, with accumulation and best checkpoints in between."""
     size = {"size": 8, "padding": 1}
     return demanding_experiment(
         images,
         "linear",
         head={"name": "linear"},
+        accumulate=2,
         transforms={"train": [{"random_crop": size}], "val": [{"resize": [8, 8]}]},
         **changes,
     )

@@ -51,6 +51,7 @@ def prepare(folder: Path) -> Attack:
         images,
         batch_size=2,
         optimizer={"name": "adam", "lr": 0.01},
+        ema={"decay": 0.9},
         checkpoint={"every_steps": 2, "keep": 3, "save_best_as": "best.pth"},
     )
     for name, observers in (("finished", []), ("unfinished", [StopAtOnce()])):
