@@ -172,7 +172,7 @@ def test_an_image_drawn_again_in_an_epoch_is_augmented_anew() -> None:
     np.testing.assert_array_equal(np.concatenate([b.images for b in found]), np.stack(expected))
     labels = np.concatenate([batch.labels for batch in found])
     np.testing.assert_array_equal(labels, source.labels[order])
-    np.testing.assert_array_equal(labels, np.concatenate(batches.labels(3)))
+    np.testing.assert_array_equal(labels, np.concatenate(list(batches.labels(3))))
     assert_equal(list(batches.epoch(3, start_batch=5)), found[5:])
     one_view = np.concatenate([b.images for b in batches.epoch(0, order=3)])
     np.testing.assert_array_equal(one_view[0], batches.image(0, int(order[0])))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from isotune.cli.console import quoted, show, show_table
-from isotune.reports.describe import described_mixing
+from isotune.reports.describe import counted_as_true, described_mixing
 from isotune.reports.metrics import heading, written
 from isotune.reports.model_summary import PrintableSummary
 from isotune.reports.numbers import count, duration, loss, number, significant
@@ -227,8 +227,8 @@ def facts(event: RunStarted) -> dict[str, str]:
     during = "; checked during training" if spec.dataset.check == "during_training" else ""
     mixing = {}
     if spec.mixing is not None:
-        main = "labels" if spec.dataset.multi_label else "the class with the largest share"
-        mixing = {"mixing": f"{described_mixing(spec.mixing)}; train accuracy: of {main}"}
+        true = counted_as_true(spec.dataset.multi_label)
+        mixing = {"mixing": f"{described_mixing(spec.mixing)}; train accuracy: of {true}"}
     features = {"features": event.features} if event.features else {}
     epoch = event.steps // event.steps_per_epoch + 1
     begun = {"goes on": f"after step {event.steps}, in epoch {epoch}"} if event.steps else {}

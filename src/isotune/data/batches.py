@@ -188,15 +188,13 @@ class Batches:
             stop.set()
             executor.shutdown(cancel_futures=True)
 
-    def labels(self, epoch: int) -> list[Labels]:
-        """Returns the labels of each batch of an epoch (from 0), as :meth:`epoch` yields them."""
+    def labels(self, epoch: int) -> Iterator[Labels]:
+        """Yields the labels of each batch of an epoch (from 0), as :meth:`epoch` does."""
         labels = self._source.labels[self.order(epoch)[: self.size]]
-        parts = [labels[i : i + self._batch_size] for i in range(0, self.size, self._batch_size)]
-        if (mixer := self._mixer) is None:
-            return parts
-        return [
-            mixer.draw(epoch, number, len(part)).shares(part) for number, part in enumerate(parts)
-        ]
+        for number, start in enumerate(range(0, self.size, self._batch_size)):
+            part = labels[start : start + self._batch_size]
+            mixer = self._mixer
+            yield mixer.draw(epoch, number, len(part)).shares(part) if mixer else part
 
     def order(self, epoch: int) -> NDArray[np.int64]:
         """Returns the indices of the source's images in the order of an epoch (from 0)."""

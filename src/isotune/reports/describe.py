@@ -35,5 +35,10 @@ def described_mixing(spec: MixingSpec) -> str:
     return ", ".join(f"{name} {value:g}" for name, value in shown.items())
 
 
+def counted_as_true(multi_label: bool) -> str:
+    """Returns what training accuracy counts as the true class of a mixed image, as a phrase."""
+    return "labels above one half" if multi_label else "the class with the largest share"
+
+
 def _patterns(patterns: str | list[str]) -> str:
     return patterns if isinstance(patterns, str) else ", ".join(patterns)

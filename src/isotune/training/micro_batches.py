@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,7 +45,7 @@ def epoch_micro_batches(
     return micro_batches(train.labels(epoch), spec.accumulate, plan)
 
 
-def micro_batches(labels: Sequence[Labels], every: int, plan: TrainingPlan) -> list[MicroBatch]:
+def micro_batches(labels: Iterable[Labels], every: int, plan: TrainingPlan) -> list[MicroBatch]:
     """Returns the micro-batches of an epoch; its last update may have fewer of them.
 
     Means are weighted: a batch counts by its samples or, with class weights, by the sum of
@@ -57,11 +57,10 @@ def micro_batches(labels: Sequence[Labels], every: int, plan: TrainingPlan) -> l
         every: Number of batches per update.
         plan: Describes the loss.
     """
-    result = []
-    for start in range(0, len(labels), every):
-        update = labels[start : start + every]
-        weights = np.array([batch_weight(batch, plan) for batch in update])
-        *scales, last = (weights / weights.sum()).tolist()
+    result, weights = [], np.array([batch_weight(batch, plan) for batch in labels])
+    for start in range(0, len(weights), every):
+        update = weights[start : start + every]
+        *scales, last = (update / update.sum()).tolist()
         result += [MicroBatch(start, scale, apply_update=False) for scale in scales]
         result.append(MicroBatch(start, last))
     return result

@@ -210,4 +210,4 @@ def test_batches_without_mixing_draw_nothing(monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr("isotune.data.mixing.batch.stream", refuse)
     assert [batch.labels.dtype for batch in batches(None).epoch(0)] == [np.int32] * 6
-    assert batches(BOTH).unshuffled().labels(0)[0].tolist() == [0, 1, 2, 0]
+    assert next(batches(BOTH).unshuffled().labels(0)).tolist() == [0, 1, 2, 0]

@@ -19,7 +19,7 @@ from isotune.catalogue.entries import catalogue
 from isotune.errors import DatasetError, RunError, SpecError
 from isotune.experiment.result import Run
 from isotune.exporting.card.card import make_card, write_card
-from isotune.exporting.card.document import Facts, Matrix, Plot, Rows
+from isotune.exporting.card.document import Facts, Matrix, Paragraph, Plot, Rows
 from isotune.exporting.card.facts import CardFacts, gather
 from isotune.exporting.card.markdown import as_markdown
 from isotune.exporting.card.metadata import metadata
@@ -68,6 +68,21 @@ def test_figures_and_hashes_are_those_of_the_run(facts: CardFacts, run: Run) -> 
     assert [row[1:] for row in rows(facts, "Images by class")] == [("5", "5")] * 3 + [("3", "3")]
     assert [row[0] for row in rows(facts, "Epochs")].count(f"{run.best.epoch} (best)") == 1
     assert sum(int(images) for _, images, *_ in rows(facts, "Bins")) == 18
+
+
+def test_a_mixed_runs_accuracy_of_training_is_explained(facts: CardFacts) -> None:
+    mixed = replace(facts, figures=replace(facts.figures, mixing="cutmix 1"))
+    texts = [
+        " ".join(block.text for block in section.blocks if isinstance(block, Paragraph))
+        for each in (facts, mixed)
+        for section in sections(each)
+        if section.title == "Learning curves"
+    ]
+    sentence = (
+        "Training images were mixed (cutmix 1): for the train accuracy, the class with the largest"
+        " share counted as true."
+    )
+    assert texts == ["", sentence]
 
 
 def test_what_nobody_said_is_unknown(facts: CardFacts) -> None:

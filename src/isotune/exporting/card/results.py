@@ -27,6 +27,7 @@ from isotune.reports.calibration import reliability_figure, reliability_table
 from isotune.reports.classes import class_table
 from isotune.reports.confusion import confusion_figure
 from isotune.reports.curves import curves_figure
+from isotune.reports.describe import counted_as_true
 from isotune.reports.metrics import further, heading, written
 from isotune.reports.mistakes import summary
 from isotune.reports.numbers import count, percent, significant
@@ -141,8 +142,8 @@ def _curves(facts: CardFacts) -> Section:
     blocks: list[Block] = [plot, Rows(table, caption)]
     if figures.mixing is not None:
         text = (
-            f"Training images were mixed ({figures.mixing}): the train accuracy is the share of"
-            " images for which the class with the largest share was predicted."
+            f"Training images were mixed ({figures.mixing}): for the train accuracy,"
+            f" {counted_as_true(facts.run.spec.dataset.multi_label)} counted as true."
         )
         blocks.append(Paragraph(text))
     return Section("Learning curves", blocks)
