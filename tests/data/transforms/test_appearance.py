@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -26,8 +27,19 @@ from isotune.data.transforms.random_erasing import RandomErasingSpec
 KERNELS = st.integers(0, 7).map(lambda half: 2 * half + 1)
 
 
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """Keeps torch from waking threads for images of a few pixels, which takes 100 times longer."""
+    torch = pytest.importorskip("torch")
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("one_thread")
 @given(images(), KERNELS, KERNELS, st.floats(0.05, 6))
-@settings(max_examples=15)
+@settings(max_examples=60)
 def test_gaussian_blur_is_torchvisions_except_for_rounding(
     image: Any, across: int, down: int, sigma: float
 ) -> None:

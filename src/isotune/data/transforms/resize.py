@@ -69,7 +69,7 @@ class ResizeSpec(TransformSpec):
     def _by_shorter_side(self, short: int, size: tuple[int, int]) -> tuple[int, int]:
         long = int(short * max(size) / min(size))
         if self.max_size is not None and long > self.max_size:
-            short, long = int(self.max_size * short / long), self.max_size
+            short, long = max(int(self.max_size * short / long), 1), self.max_size
         return (long, short) if size[1] <= size[0] else (short, long)
 
     def draw(self, rng: np.random.Generator, size: tuple[int, int]) -> Resize:

@@ -56,6 +56,7 @@ def _by_shorter_side(front: Front, images: str, spec: ResizeSpec) -> str:
         bound = front.integers(spec.max_size)
         is_over = front.add("Greater", long, bound)
         less = front.add("Div", front.add("Mul", bound, short), long)
+        less = front.add("Max", less, front.integers(1))
         short = front.add("Where", is_over, less, short)
         long = front.add("Min", long, bound)
     is_longer = front.add("Equal", sizes, longer)
