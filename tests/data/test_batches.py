@@ -13,11 +13,14 @@ from isotune.data.batches import AHEAD, Batches
 from isotune.data.caches.pixels import PixelStore
 from isotune.data.integrity.check import clean
 from isotune.data.sources.folder import FolderSource
+from isotune.data.transforms.affine import AffineSpec
 from isotune.data.transforms.color_jitter import ColorJitterSpec
 from isotune.data.transforms.crop import CenterCropSpec
 from isotune.data.transforms.flip import RandomHorizontalFlipSpec
 from isotune.data.transforms.pipeline import transform
+from isotune.data.transforms.random_apply import RandomApplySpec
 from isotune.data.transforms.random_crop import RandomCropSpec
+from isotune.data.transforms.random_erasing import RandomErasingSpec
 from isotune.data.transforms.random_resized_crop import RandomResizedCropSpec
 from isotune.data.transforms.resize import ResizeSpec
 from isotune.errors import DatasetError, SpecError
@@ -25,7 +28,12 @@ from isotune.interfaces.dataset import Batch, ImageSource
 from isotune.randomness import Purpose, epoch_order, stream
 from isotune.spec.transforms import TransformSpec
 
-RANDOM = (RandomResizedCropSpec(size=(6, 8)), RandomHorizontalFlipSpec(), ColorJitterSpec(hue=0.2))
+RANDOM = (
+    RandomResizedCropSpec(size=(6, 8)),
+    RandomHorizontalFlipSpec(),
+    RandomApplySpec(transforms=(RandomErasingSpec(value="random"), AffineSpec(degrees=9.0))),
+    ColorJitterSpec(hue=0.2),
+)
 PLAIN = (CenterCropSpec(size=6),)
 
 

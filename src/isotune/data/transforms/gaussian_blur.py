@@ -83,6 +83,8 @@ def _convolved(values: NDArray[np.float32], weights: list[float], step: int) -> 
 class GaussianBlurSpec(TransformSpec):
     """torchvision's ``GaussianBlur``: a kernel of fixed size and random width.
 
+    Sums are added in another order, so that few values differ, by one level of 255.
+
     Attributes:
         kernel_size: Pixels across and down that the kernel covers, odd; or [across, down].
         sigma: Bounds of the standard deviation, in pixels, or the only one.
