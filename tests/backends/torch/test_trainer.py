@@ -17,6 +17,7 @@ from isotune.interfaces.dataset import Batch, DeviceBatch, Normalization
 from isotune.interfaces.freezing import FreezePlan
 from isotune.interfaces.trainer import StepPlan, TrainingPlan
 from isotune.spec.optimizer import AdamSpec, OptimizerSpec, SGDSpec
+from isotune.spec.values import Precision
 from isotune.testing.values import state
 from isotune_torch.backend import TorchBackend
 from isotune_torch.trainer import TorchTrainer
@@ -134,6 +135,28 @@ def test_imported_state_lies_in_memory_as_its_parameter(optimizer: OptimizerSpec
         one.train_step(batch, StepPlan(1, 0.01))
     for name, value in model.state_dict().items():
         assert torch.equal(twin.state_dict()[name], value), name
+
+
+def test_float16_gradients_are_clipped_without_their_scale() -> None:
+    batch, before = images(), backbone("lenet").state_dict()
+
+    def trained(precision: Precision, scale: float = 2.0**10) -> tuple[float, float]:
+        """Returns the norm of the gradient, and that of what the update changed."""
+        model = backbone("lenet")
+        plan = TrainingPlan(SGDSpec(), clip_grad_norm=0.5, precision=precision)
+        trainer = BACKEND.trainer(model, plan)
+        trainer.precision_policy.load_scaler({"scale": scale, "growth_tracker": 0.0})
+        (output,) = trainer.fetch([trainer.train_step(batch, StepPlan(0, 0.1))])
+        moved = [(value - before[name]).norm() for name, value in model.state_dict().items()]
+        return output.grad_norm, float(torch.stack(moved).norm())
+
+    norm, moved = trained("fp32")
+    assert norm > 2 * 0.5
+    assert moved == pytest.approx(0.1 * 0.5, rel=1e-3)
+    assert trained("fp16") == pytest.approx((norm, moved), rel=0.01)
+    overflow, moved = trained("fp16", scale=2.0**100)
+    assert not np.isfinite(overflow)
+    assert moved == 0
 
 
 def test_modes_survive_somebody_elses_evaluation() -> None:

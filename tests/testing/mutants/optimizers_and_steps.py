@@ -11,7 +11,7 @@ import pytest
 
 from isotune.interfaces.dataset import DeviceBatch
 from isotune.interfaces.freezing import FreezePlan
-from isotune.interfaces.trainer import HostOutputs, Outputs
+from isotune.interfaces.trainer import HostOutputs, Outputs, TrainingPlan
 from isotune.spec.optimizer import AdamSpec, AdamWSpec, SGDSpec
 from numpy_backend import optimizer, trainer
 from numpy_backend.freezing import NumpyFreezing
@@ -25,9 +25,9 @@ def with_spec(patch: pytest.MonkeyPatch, change: Callable[[Any], Any]) -> None:
 
 
 def adds_epsilon_under_adams_root(patch: pytest.MonkeyPatch) -> None:
-    def direction(spec: Any, gradient: Any, slots: Any, *rest: Any) -> Any:
-        original(spec, gradient, slots, *rest)
-        beta1, beta2 = spec.betas
+    def direction(spec: Any, gradient: Any, slots: Any, momentum: float | None = None) -> Any:
+        original(spec, gradient, slots, momentum)
+        beta1, beta2 = momentum or spec.betas[0], spec.betas[1]
         step = float(slots["step"])
         root = np.sqrt(slots["exp_avg_sq"] / np.float32(1 - beta2**step) + np.float32(spec.eps))
         return slots["exp_avg"] / np.float32(1 - beta1**step) / root
@@ -37,8 +37,8 @@ def adds_epsilon_under_adams_root(patch: pytest.MonkeyPatch) -> None:
 
 
 def corrects_no_bias_of_adams_averages(patch: pytest.MonkeyPatch) -> None:
-    def direction(spec: Any, gradient: Any, slots: Any, *rest: Any) -> Any:
-        original(spec, gradient, slots, *rest)
+    def direction(spec: Any, gradient: Any, slots: Any, momentum: float | None = None) -> Any:
+        original(spec, gradient, slots, momentum)
         return slots["exp_avg"] / (np.sqrt(slots["exp_avg_sq"]) + np.float32(spec.eps))
 
     original = optimizer.adam_direction
@@ -75,8 +75,9 @@ def takes_nesterov_for_plain_momentum(patch: pytest.MonkeyPatch) -> None:
 def dampens_momentum(patch: pytest.MonkeyPatch) -> None:
     original = optimizer.sgd_direction
 
-    def dampened(spec: Any, gradient: Any, *rest: Any) -> Any:
-        return original(spec, gradient * np.float32(1 - spec.momentum), *rest)
+    def dampened(spec: Any, gradient: Any, slots: Any, momentum: float | None = None) -> Any:
+        share = np.float32(1 - (momentum or spec.momentum))
+        return original(spec, gradient * share, slots, momentum)
 
     patch.setattr(optimizer, "sgd_direction", dampened)
 
@@ -88,6 +89,49 @@ def ignores_learning_rate_scales(patch: pytest.MonkeyPatch) -> None:
         original(self, model, replace(plan, lr_scales={}))
 
     patch.setattr(NumpyTrainer, "__init__", unscaled)
+
+
+def decays_norms_and_biases(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(TrainingPlan, "weight_decay", lambda self, shape: self.optimizer.weight_decay)
+
+
+def keeps_the_optimizers_momentum(patch: pytest.MonkeyPatch) -> None:
+    step = NumpyTrainer.train_step
+    patch.setattr(
+        NumpyTrainer, "train_step", lambda self, b, p: step(self, b, replace(p, momentum=None))
+    )
+
+
+def corrects_the_bias_of_the_optimizers_beta(patch: pytest.MonkeyPatch) -> None:
+    original = optimizer.adam_direction
+
+    def direction(spec: Any, gradient: Any, slots: Any, momentum: float | None = None) -> Any:
+        found, step = original(spec, gradient, slots, momentum), float(slots["step"])
+        own, given = spec.betas[0], momentum or spec.betas[0]
+        return found * np.float32((1 - given**step) / (1 - own**step))
+
+    patch.setattr(optimizer, "adam_direction", direction)
+
+
+def clips_each_parameter_by_itself(patch: pytest.MonkeyPatch) -> None:
+    original = optimizer.clip
+
+    def clip(gradients: Any, largest: float) -> Any:
+        return np.float32(np.linalg.norm([original([each], largest) for each in gradients]))
+
+    patch.setattr(trainer, "clip", clip)
+
+
+def clips_every_gradient_to_the_largest_norm(patch: pytest.MonkeyPatch) -> None:
+    original = optimizer.clip
+
+    def clip(gradients: Any, largest: float) -> Any:
+        norm = original(gradients, largest)
+        for each in gradients:
+            each *= np.float32(max(1.0, largest / norm))
+        return norm
+
+    patch.setattr(trainer, "clip", clip)
 
 
 def scales_the_loss_too(patch: pytest.MonkeyPatch) -> None:
@@ -117,10 +161,11 @@ def updates_at_every_step(patch: pytest.MonkeyPatch) -> None:
 def keeps_gradients_after_an_update(patch: pytest.MonkeyPatch) -> None:
     update = NumpyTrainer._update
 
-    def keeping(self: Any, learning_rate: float) -> None:
+    def keeping(self: Any, plan: Any) -> Any:
         sums = self.sums
-        update(self, learning_rate)
+        norm = update(self, plan)
         self.sums = sums
+        return norm
 
     patch.setattr(NumpyTrainer, "_update", keeping)
 
@@ -160,8 +205,12 @@ def fetches_in_the_wrong_order(patch: pytest.MonkeyPatch) -> None:
 
 
 def fetches_an_evaluations_loss_as_zero(patch: pytest.MonkeyPatch) -> None:
+    fetch = NumpyTrainer.fetch
+
     def zero(self: Any, outputs: Any) -> list[HostOutputs]:
-        return [HostOutputs(o.logits, float(o.loss or 0)) for o in outputs]
+        return [
+            replace(each, loss=float(np.nan_to_num(each.loss))) for each in fetch(self, outputs)
+        ]
 
     patch.setattr(NumpyTrainer, "fetch", zero)
 
