@@ -49,7 +49,7 @@ def demanding(backend: str, images: Path, **changes: Any) -> dict[str, Any]:
     spec = experiment(
         images,
         backbone={"name": net, "weights": "none"},
-        schedule={"name": "cosine"},
+        schedule="one_cycle",
         ema={"decay": 0.9},
         epochs=4,
         evaluation={"every": 2},

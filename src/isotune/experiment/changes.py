@@ -97,10 +97,14 @@ def schedule_change(
     if math.isclose(old, new):
         return None
     lengths = [spec.schedule.length(spec.epochs) for spec in (before, after)]
-    return (
+    sentence = (
         f"the learning rate goes from {last:.3g} to {new:.3g}, since its schedule is now"
-        f" {lengths[1]} epochs long instead of {lengths[0]};"
-        f" --set schedule.epochs={lengths[0]} would keep its course, with {old:.3g} now."
+        f" {lengths[1]} epochs long instead of {lengths[0]}"
+    )
+    if "epochs" not in type(after.schedule).model_fields:
+        return f"{sentence}."
+    return (
+        f"{sentence}; --set schedule.epochs={lengths[0]} would keep its course, with {old:.3g} now."
     )
 
 

@@ -14,6 +14,7 @@ from isotune.cli.options import Backend, Device, Overrides, SpecName
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from isotune.training.loss_curve import LossCurve
     from isotune.training.range_test import OnStep
 
 
@@ -84,12 +85,15 @@ def _progress(console: Console, steps: int) -> Iterator[OnStep]:
         MofNCompleteColumn(),
         TextColumn("smoothed loss {task.fields[loss]}"),
     )
-    shown = console.is_terminal
-    with Progress(*columns, console=console, transient=True, disable=not shown) as bar:
-        task = bar.add_task("", total=steps, rate="", loss="")
-        yield lambda curve: bar.update(
-            task,
-            completed=len(curve.rates),
-            rate=significant(curve.rates[-1], 2),
-            loss=loss(curve.smoothed[-1]),
-        )
+    bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+    task = bar.add_task("", total=steps, rate="", loss="")
+
+    def on_step(curve: LossCurve) -> None:
+        bar.start()  # not before, since downloads have bars of their own
+        rate, value = significant(curve.rates[-1], 2), loss(curve.smoothed[-1])
+        bar.update(task, completed=len(curve.rates), rate=rate, loss=value)
+
+    try:
+        yield on_step
+    finally:
+        bar.stop()
