@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -50,11 +50,13 @@ class ReduceOnPlateauSchedule(MultipliedSchedule):
         return self._reduced(moment.lr, moment.history) / moment.lr
 
     def _reduced(self, lr: float, history: Sequence[EndedEpoch]) -> float:
-        improves = self._improvement()
+        sign, share, shift = self._improvement()
         best: float | None = None
         bad, cooling = 0, 0
-        for value in filter(math.isfinite, (epoch.value(self.monitor) for epoch in history)):
-            if best is None or improves(value, best):
+        for value in [sign * epoch.value(self.monitor) for epoch in history]:
+            if not math.isfinite(value):
+                continue
+            if best is None or value > best * share + shift:
                 best, bad = value, 0
             else:
                 bad += 1
@@ -66,13 +68,14 @@ class ReduceOnPlateauSchedule(MultipliedSchedule):
                 bad, cooling = 0, self.cooldown
         return lr
 
-    def _improvement(self) -> Callable[[float, float], bool]:
-        """Returns the function that says whether a value improves on the best before it."""
+    def _improvement(self) -> tuple[int, float, float]:
+        """Returns sign, share and shift: a value improves if it is above ``best * share + shift``.
+
+        Both are metrics times the sign, which makes the higher one the better.
+        """
         from isotune.metrics import METRICS  # here, as it takes NumPy, which most specs do not
 
-        higher = METRICS[self.monitor.removeprefix("val_")].higher_is_better
-        change = self.threshold if higher else -self.threshold
-        share, shift = (1 + change, 0.0) if self.threshold_mode == "rel" else (1.0, change)
-        if higher:
-            return lambda value, best: value > best * share + shift
-        return lambda value, best: value < best * share + shift
+        sign = 1 if METRICS[self.monitor.removeprefix("val_")].higher_is_better else -1
+        if self.threshold_mode == "rel":
+            return sign, 1 + sign * self.threshold, 0.0
+        return sign, 1.0, self.threshold
