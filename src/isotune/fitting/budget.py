@@ -22,6 +22,9 @@ STEP = 4.0
 SHARE = 0.7
 """Share of the budget that is planned; the rest is for what a short measurement does not see."""
 
+FEATURES_SHARE = 0.3
+"""Share of that for features where layers are to be unfrozen after them."""
+
 FINE_TUNED = 1000
 """Number of training images from which fine-tuning is worth more than features that stay as they
 are: it wins on VTAB's tasks of 1000 images (Zhai et al., "A large-scale study of representation
@@ -89,11 +92,12 @@ def plan_epochs(data: Data, machine: Machine, seconds: float, batch: int, stages
     """
     planned = seconds * SHARE
     costs = {views: features_seconds(data, machine, views) for views in VIEWS}
-    views = next((each for each in VIEWS if costs[each] <= planned), VIEWS[-1])
-    head = math.ceil(UPDATES / math.ceil(data.train / batch))
-    head = max(head, 2 * views)
+    tunes = data.train >= FINE_TUNED and stages > 1
+    most = planned * FEATURES_SHARE if tunes else planned
+    views = next((each for each in VIEWS if costs[each] <= most), VIEWS[-1])
+    head = max(math.ceil(UPDATES / math.ceil(data.train / batch)), 2 * views)
     left = planned - costs[views]
-    if data.train < FINE_TUNED or stages < 2 or left <= 0:
+    if not tunes or left <= 0:
         return Epochs(views, head, 0, 0, costs[views], costs[views] <= planned)
     return _fine_tuned(data, machine, left, Epochs(views, head, 0, 0, costs[views], True), stages)
 

@@ -13,7 +13,6 @@ from isotune.fitting.budget import FINE_TUNED, Epochs, plan_epochs, plan_scratch
 from isotune.fitting.look import LONG, Data
 from isotune.fitting.measure import Machine
 from isotune.spec.metrics import MULTI_LABEL
-from isotune.spec.transforms import TRANSFORMS
 from isotune.spec.values import Precision
 
 IMBALANCED = 2.0
@@ -106,9 +105,9 @@ def _batch(data: Data, machine: Machine) -> int:
 
 
 def _dataset(data: Data) -> Line:
-    classes, val = len(data.classes), "" if data.val else "no "
+    classes = len(data.classes)
     found = (
-        f"{data.train:,} images to train on, {val}{data.val:,} to validate on, {classes} classes"
+        f"{data.train:,} images to train on, {data.val:,} to validate on, {classes} classes"
         f" of {min(data.counts):,} to {max(data.counts):,} images"
     )
     return Line("dataset", dict(data.fields), (found, *data.reasons.values()))
@@ -117,8 +116,7 @@ def _dataset(data: Data) -> Line:
 def _transforms(data: Data, candidate: Candidate) -> Iterator[Line]:
     size = input_size(data, candidate)
     if data.long >= LONG_IMAGES:
-        letterbox = "letterbox" in TRANSFORMS.names()
-        whole = {"letterbox": size} if letterbox else {"resize": [size, size]}
+        whole = {"letterbox": size}
         reason = (
             f"{data.long:.0%} of the images are {LONG:g} times as long as wide, or more: a crop"
             " would show half of them at most, so each is shown whole"
