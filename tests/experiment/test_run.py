@@ -16,6 +16,7 @@ import pytest
 
 import isotune
 from contract.nets import ENTRIES
+from isotune.catalogue.entries import catalogue
 from isotune.errors import SpecError, TrainingError
 from isotune.experiment.result import Run
 from isotune.interfaces.events import EpochEnded
@@ -242,9 +243,13 @@ def test_the_summary_is_the_same_on_every_backend(name: str) -> None:
     for backend in FRAMEWORKS:
         pytest.importorskip(backend)
     spec = {**experiment(Path("nowhere")), "backbone": name, "freeze": "backbone"}
+    spec["optimizer"] = {"name": "sgd", "lr_decay_per_stage": 0.5}
     one, other = (isotune.summary(spec, backend=each, classes=4) for each in FRAMEWORKS)
     assert one == other
     assert next(iter(one.rows[0].shapes)) == "weight"
+    stages = len(catalogue()[name].stages)
+    assert (one.rows[0].lr_scale, one.rows[-1].lr_scale) == (0.5 ** (stages - 1), 1)
+    assert f"lr * {0.5 ** (stages - 1):.3g}" in str(one).splitlines()[2]
 
 
 def interrupt(event: object) -> None:

@@ -91,7 +91,7 @@ class PreparedExperiment:
         check_last_batch(session, model, freezing, len(start.progress.history) + 1)
         strategies = plan_strategies(session, model, freezing(1))
         mention_idle_epochs(session.spec, len(session.training_batches()))
-        layers = summarize_model(session.spec, shapes, freezing)
+        layers = summarize_model(session.spec, shapes, freezing, session.plan)
         return cls(session, model, freezing, strategies, layers, start)
 
     def run(self, folder: RunFolder, notify: Notify) -> Run:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from isotune.catalogue.entries import chosen_backbone
 from isotune.data.images import find_classes
 from isotune.interfaces.freezing import FreezePlan
+from isotune.interfaces.trainer import TrainingPlan
 from isotune.models.build import build_with_heads, freezing_plans
 from isotune.models.summary import summarize_layers
 from isotune.plugins import Plugins
@@ -15,7 +16,7 @@ from isotune.reports.model_summary import PrintableSummary
 from isotune.spec.experiment import ExperimentSpec
 from isotune.spec.load import SpecSource, load_spec
 from isotune.training.isolation import isolated
-from isotune.training.plan import check_outputs
+from isotune.training.plan import check_outputs, plan_with
 
 
 def summary(
@@ -54,13 +55,15 @@ def summary(
     with isolated(opened):
         model, _ = build_with_heads(loaded, entry, opened, classes)
     shapes = opened.state_adapter.model_shapes(model)
-    return summarize_model(loaded, shapes, freezing_plans(loaded, entry, shapes))
+    plan = plan_with(loaded, entry, None)
+    return summarize_model(loaded, shapes, freezing_plans(loaded, entry, shapes), plan)
 
 
 def summarize_model(
     spec: ExperimentSpec,
     shapes: Mapping[str, tuple[int, ...]],
     freezing: Callable[[int], FreezePlan],
+    plan: TrainingPlan,
 ) -> PrintableSummary:
     """Returns the summary of an experiment's model.
 
@@ -68,7 +71,8 @@ def summarize_model(
         spec: The experiment.
         shapes: Shapes of the model's tensors by canonical name, in the model's order.
         freezing: Returns the freeze plan of an epoch, counted from 1.
+        plan: Has the learning-rate scales.
     """
     changes = [epoch for epoch in spec.freeze.unfreeze if epoch <= spec.epochs]
-    rows = summarize_layers(shapes, freezing, changes)
+    rows = summarize_layers(shapes, freezing, changes, plan.lr_scale)
     return PrintableSummary(spec.backbone.name, rows)

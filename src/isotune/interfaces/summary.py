@@ -22,12 +22,14 @@ class LayerRow:
             BatchNorm's statistics are not parameters.
         trains_from: First epoch, counted from 1, in which each parameter trains; None if it
             never does.
+        lr_scale: Factor of the learning rate.
     """
 
     path: str
     kind: str | None
     shapes: Mapping[str, Shape]
     trains_from: Mapping[str, int | None]
+    lr_scale: float = 1.0
 
     @property
     def parameters(self) -> int:

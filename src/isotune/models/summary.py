@@ -13,6 +13,7 @@ def summarize_layers(
     shapes: Mapping[str, Shape],
     freezing: Callable[[int], FreezePlan],
     changes: Sequence[int] = (),
+    lr_scale: Callable[[str], float] = lambda name: 1.0,
 ) -> tuple[LayerRow, ...]:
     """Returns the layers of a model.
 
@@ -20,6 +21,7 @@ def summarize_layers(
         shapes: Shapes of all tensors by canonical name, in the model's order.
         freezing: Returns the freeze plan of an epoch, counted from 1.
         changes: The epochs, except the first, in which the plan changes.
+        lr_scale: Returns the learning-rate scale of a parameter, by its canonical name.
     """
     plans = {epoch: freezing(epoch).frozen for epoch in (1, *sorted(changes))}
     layers: dict[str, dict[str, Shape]] = {}
@@ -33,7 +35,9 @@ def summarize_layers(
             name: next((e for e, frozen in plans.items() if _join(path, name) not in frozen), None)
             for name in own
         }
-        rows.append(LayerRow(path, _kind(tensors), own, starts))
+        # A stage or block holds whole layers, so that the scale of one is that of all.
+        scale = lr_scale(_join(path, next(iter(tensors))))
+        rows.append(LayerRow(path, _kind(tensors), own, starts, scale))
     return tuple(rows)
 
 

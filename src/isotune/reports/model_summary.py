@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from isotune.interfaces.summary import ModelSummary
-from isotune.reports.numbers import NONE, count
+from isotune.reports.numbers import NONE, count, significant
 from isotune.reports.tables import Table
 
 
@@ -14,9 +14,10 @@ class PrintableSummary(ModelSummary):
         return f"{self.table().plain()}\n{self.totals()}"
 
     def table(self) -> Table:
-        """Returns a table with a row per layer."""
-        columns = ["layer", "kind", "shapes", "parameters", "training"]
-        table = Table(columns, ["left", "left", "left", "right", "left"])
+        """Returns a table with a row per layer, and learning rates where they are scaled."""
+        scaled = any(row.lr_scale != 1 for row in self.rows)
+        columns = ["layer", "kind", "shapes", "parameters", "training", *["learning rate"] * scaled]
+        table = Table(columns, ["left", "left", "left", "right", "left", *["left"] * scaled])
         for row in self.rows:
             shapes = [f"{name} {'x'.join(map(str, s)) or 1}" for name, s in row.shapes.items()]
             table.add(
@@ -25,6 +26,7 @@ class PrintableSummary(ModelSummary):
                 ", ".join(shapes) or NONE,
                 f"{row.parameters:,}",
                 row.state,
+                *[f"lr * {significant(row.lr_scale)}"] * scaled,
             )
         return table
 
