@@ -67,6 +67,12 @@ def test_it_ends_where_the_loss_diverges(images: Path) -> None:
     assert len(seen) < 100
 
 
+def test_a_start_that_is_too_high_is_told(images: Path) -> None:
+    found = find("numpy", experiment(images), start=1e3, end=1e8)
+    assert found.line().startswith("the loss diverged at the learning rate 1")
+    assert found.line().endswith(" before it had fallen: a smaller start may help.")
+
+
 def test_the_line_is_the_specs_with_the_valleys_rate(images: Path) -> None:
     optimizer = {"momentum": 0.9, "name": "sgd", "lr": 0.5}
     spec = load_spec(experiment(images, optimizer=optimizer))

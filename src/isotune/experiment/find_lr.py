@@ -71,6 +71,11 @@ class LearningRates:
     def line(self) -> str:
         """Returns the line to put into the spec, or a sentence that says that there is none."""
         rates = self.curve.rates
+        if self.suggested is None and self.curve.diverged:
+            return (
+                f"the loss diverged at the learning rate {rates[-1]:.2g} before it had fallen: a"
+                " smaller start may help."
+            )
         if self.suggested is None:
             return (
                 f"the loss does not fall at any learning rate from {rates[0]:.2g} to"
