@@ -31,11 +31,10 @@ class SweepProgress(RunProgress):
             return
         self._begun = True
         show(self._console, f"{event.spec.name}: {event.backend} on {event.device}", "bold")
-        kept = f"{event.features}, shared by trials" if event.features else NOT_KEPT
         for name, value in facts(event).items():
             if name in ("images", "classes", "backbone"):
                 show(self._console, f"  {name:<12}{value}")
-        show(self._console, f"  {'features':<12}{kept}")
+        self._show_features(event.features)
         show(self._console, f"  {'sweep':<12}{self.folder}")
 
     def isotune_epoch_ended(self, event: EpochEnded) -> None:
@@ -49,6 +48,9 @@ class SweepProgress(RunProgress):
         """Shows what came of a trial."""
         self._remove_bar()
         self.folder = event.folder
+        if not self._begun:  # its run is in another process
+            self._begun = True
+            self._show_features(event.features)
         if not self._told:
             names = ["  ended", "trial", heading(event.monitor).rjust(9), "epochs", "   time"]
             show(self._console, "  ".join([*names, "setting"]), "dim")
@@ -58,6 +60,10 @@ class SweepProgress(RunProgress):
             show(self._console, f"{line}  best", "bold")
         else:
             show(self._console, line)
+
+    def _show_features(self, features: str | None) -> None:
+        kept = f"{features}, shared by trials" if features else NOT_KEPT
+        show(self._console, f"  {'features':<12}{kept}")
 
     def left_behind(self) -> str:
         """Returns a sentence on where a stopped sweep left its trials."""

@@ -52,6 +52,7 @@ class TrialEnded:
         best: Whether it is the best one so far.
         ended: Number of trials that have ended, this one included.
         trials: Number of trials that were asked for.
+        features: How its run cached features, as a phrase; None where it did not.
     """
 
     folder: Path
@@ -60,3 +61,4 @@ class TrialEnded:
     best: bool
     ended: int
     trials: int
+    features: str | None = None

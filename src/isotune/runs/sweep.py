@@ -29,7 +29,7 @@ from isotune.errors import RunError
 from isotune.interfaces.sweep import Trial
 from isotune.runs.folder import SWEEP, unwritable
 from isotune.runs.read import checked, parse_json, read_bytes, unusable
-from isotune.runs.schema import Count, Few, FileModel, Number, Seconds
+from isotune.runs.schema import Count, FileModel, Many, Number, Seconds
 from isotune.spec.base import Meaning
 from isotune.spec.metrics import Monitor
 from isotune.storage.atomic import is_draft_of, write_atomically
@@ -98,7 +98,7 @@ class TrialLine(FileModel):
     epochs: Count
     seconds: Seconds | None
     reason: str | None
-    parameters: Annotated[dict[str, int | Number | str], Few]
+    parameters: Annotated[dict[str, int | Number | str], Many]
 
 
 class TrialsFile(FileModel):

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from isotune.experiment.sweeps.job import Job
 from isotune.experiment.sweeps.results import write_results
-from isotune.experiment.sweeps.study import Claimed, Study
+from isotune.experiment.sweeps.study import Study
 from isotune.experiment.sweeps.trial import TrialRun
 from isotune.interfaces.sweep import Trial, TrialEnded
 from isotune.plugins import Plugins
@@ -32,25 +32,28 @@ def run_trials(job: Job, observers: Sequence[object], plugins: Plugins) -> list[
     trials = write_results(study)  # a process may have been killed before it did
     with _collecting() as collect:
         while (claimed := study.next()) is not None:
+            run = TrialRun(study, claimed, observers, plugins)
             try:
-                study.end(claimed, TrialRun(study, claimed, observers, plugins).outcome())
+                study.end(claimed, run.outcome())
             finally:
                 claimed.release()
             trials = write_results(study)
-            plugins.notify("isotune_trial_ended", _event(study, claimed, trials), observers)
+            plugins.notify("isotune_trial_ended", _event(run, trials), observers)
             collect()
     return trials
 
 
-def _event(study: Study, claimed: Claimed, trials: Sequence[Trial]) -> TrialEnded:
+def _event(run: TrialRun, trials: Sequence[Trial]) -> TrialEnded:
+    study, number = run.study, run.claimed.number
     best = study.best(trials)
     return TrialEnded(
         folder=study.job.folder.path,
         monitor=study.job.description.monitor,
-        trial=trials[claimed.number],
-        best=best is not None and best.number == claimed.number,
+        trial=trials[number],
+        best=best is not None and best.number == number,
         ended=sum(trial.state != "running" for trial in trials),
         trials=study.job.trials,
+        features=run.features,
     )
 
 

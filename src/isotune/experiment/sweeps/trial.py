@@ -37,9 +37,10 @@ class _Pruning:
     claimed: Claimed
     spec: ExperimentSpec
     stop: StopRequest | None = None
+    features: str | None = None
 
     def isotune_run_started(self, event: RunStarted) -> None:
-        self.stop = event.stop
+        self.stop, self.features = event.stop, event.features
 
     def isotune_epoch_ended(self, event: EpochEnded) -> None:
         if not self.goes_on(event.metrics) and event.metrics.epoch < self.spec.epochs:
@@ -77,6 +78,11 @@ class TrialRun:
         self._path = job.folder.trial(self.claimed.number)
         self._spec = job.space.spec(job.draft, self.claimed.picked)
         self._pruning = _Pruning(self.study, self.claimed, self._spec)
+
+    @property
+    def features(self) -> str | None:
+        """How the run caches features, once it has started; None where it does not."""
+        return self._pruning.features
 
     def outcome(self) -> Trial:
         """Trains the trial to its end; returns what came of it.

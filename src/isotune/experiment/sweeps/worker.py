@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import threading
+from contextlib import suppress
 from typing import Any, TextIO
 
 from isotune.errors import IsotuneError
@@ -31,7 +32,8 @@ class _Reporter:
         self.write({**vars(event), "folder": str(event.folder), "trial": vars(event.trial)})
 
     def write(self, message: dict[str, Any]) -> None:
-        print(json.dumps(message), file=self._stream, flush=True)
+        with suppress(BrokenPipeError):  # there is nobody left to tell
+            print(json.dumps(message), file=self._stream, flush=True)
 
 
 def main() -> None:
@@ -41,8 +43,8 @@ def main() -> None:
     reporter = _Reporter(os.fdopen(os.dup(1), "w", encoding="utf-8"))
     os.dup2(2, 1)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    threading.Thread(target=_stop_at_the_end_of_input, daemon=True).start()
     try:
+        threading.Thread(target=_stop_at_the_end_of_input, daemon=True).start()
         run_trials(Job.from_json(job), [reporter], plugins)
     except IsotuneError as error:
         reporter.write({"error": type(error).__name__, "lines": error.args})

@@ -10,7 +10,6 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from isotune import errors
@@ -68,7 +67,7 @@ def run_workers(
             elif "error" in message:
                 failed = failed or _error(message)
             else:
-                plugins.notify("isotune_trial_ended", _event(message), observers)
+                plugins.notify("isotune_trial_ended", _event(job, message), observers)
     trials = write_results(study)
     if stop.requested:
         raise StoppedError(f"stopped by {stop.reason}; all trials are saved.")
@@ -151,6 +150,6 @@ def _error(message: dict[str, Any]) -> IsotuneError:
     return kind(*message["lines"])
 
 
-def _event(message: dict[str, Any]) -> TrialEnded:
+def _event(job: Job, message: dict[str, Any]) -> TrialEnded:
     trial = Trial(**message["trial"])
-    return TrialEnded(**{**message, "folder": Path(message["folder"]), "trial": trial})
+    return TrialEnded(**{**message, "folder": job.folder.path, "trial": trial})
