@@ -131,7 +131,8 @@ def page(
 
 MobileNetV2 with ImageNet weights, frozen, on {options.dataset.name}: {options.epochs} epochs with
 {options.backend}, by `benchmarks/sweep.py`. The first trial computes the features, which the others
-find; without, every step runs the whole model on decoded images that are kept in memory.
+find; without, every step runs the whole model on decoded images that are kept in memory. Wall
+times depend on what else the machine does, CPU seconds hardly do.
 
 {machine["cpu"]}, {machine["cpus"]} CPUs; {software}.
 

@@ -33,19 +33,26 @@ def importance_of(
     Returns:
         Nothing if there are too few trials, or all are equally good.
     """
-    complete = ranked(monitor, trials)
+    complete = [trial for trial in ranked(monitor, trials) if _fits(trial, parameters)]
     if len(complete) < FEWEST or len({trial.value for trial in complete}) == 1:
         return {}
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     study = optuna.create_study(direction="maximize" if higher_is_better(monitor) else "minimize")
     for trial in complete:
-        known = {name: parameters[name] for name in trial.parameters if name in parameters}
-        distributions = {name: _distribution(each) for name, each in known.items()}
-        values = {name: trial.parameters[name] for name in known}
-        study.add_trial(create_trial(value=trial.value, params=values, distributions=distributions))
+        drawn = {name: _distribution(parameters[name]) for name in trial.parameters}
+        new = create_trial(value=trial.value, params=dict(trial.parameters), distributions=drawn)
+        study.add_trial(new)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return dict(get_param_importances(study, evaluator=PedAnovaImportanceEvaluator()))
+
+
+def _fits(trial: Trial, parameters: Mapping[str, Parameter]) -> bool:
+    """Whether a trial's values are of this space, as those of a damaged file may not be."""
+    return all(
+        name in parameters and parameters[name].domain.holds(value)
+        for name, value in trial.parameters.items()
+    )
 
 
 def _distribution(parameter: Parameter) -> BaseDistribution:

@@ -13,8 +13,18 @@ from isotune.spec.base import Meaning, SpecModel
 KEYS = frozenset({"low", "high", "choices"})
 """Keys of a mapping that varies inside of a choice. No field of a spec has these names."""
 
+MOST_STEPS = 1_000_000
+"""Bound on the number of steps of a range."""
+
+LARGEST = 10**300
+"""Bound on all numbers, so that those between them are finite, too."""
+
 Number = Annotated[
-    Union[int, Annotated[float, Field(allow_inf_nan=False)]], Meaning("a finite number")
+    Union[
+        Annotated[int, Field(ge=-LARGEST, le=LARGEST)],
+        Annotated[float, Field(allow_inf_nan=False, ge=-1e300, le=1e300)],
+    ],
+    Meaning("a finite number"),
 ]
 
 
@@ -46,6 +56,8 @@ class RangeSpec(SpecModel):
         if self.step <= 0:
             raise ValueError(f"step should be above 0, not {self.step}")
         low, high, step = (Decimal(str(each)) for each in (self.low, self.high, self.step))
+        if high - low > MOST_STEPS * step:
+            raise ValueError(f"step is {self.step}, which makes more than {MOST_STEPS:,} steps")
         if (high - low) % step:
             last = low + (high - low) // step * step
             raise ValueError(

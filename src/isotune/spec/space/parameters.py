@@ -54,6 +54,10 @@ class Range:
             return None
         return int((Decimal(str(self.high)) - Decimal(str(self.low))) / Decimal(str(step))) + 1
 
+    def holds(self, value: Value) -> bool:
+        """Whether a value lies between the ends."""
+        return not isinstance(value, str) and self.low <= value <= self.high
+
     def ends(self) -> tuple[Value, ...]:
         """Returns both ends."""
         return self.rounded(self.low), self.rounded(self.high)
@@ -89,6 +93,10 @@ class Choices:
         """Number of different settings, those inside of choices included, or None."""
         sizes = [_product(choice.inner) for choice in self.choices]
         return None if None in sizes else sum(size or 0 for size in sizes)
+
+    def holds(self, value: Value) -> bool:
+        """Whether a value is the label of a choice."""
+        return any(choice.label == value for choice in self.choices)
 
     def ends(self) -> tuple[Value, ...]:
         """Returns the labels of all choices."""
