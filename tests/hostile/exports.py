@@ -205,7 +205,8 @@ def prepare(folder: Path) -> Attack:
         place(rng, path, data, outside)
         before = contents(outside)
         split = rng.choice((["--split", "train"], ["--data", images]))
-        commands = [["predict", path, image], ["evaluate", path, *split]]
+        flip = rng.choice(([], ["--flip"]))
+        commands = [["predict", path, image, *flip], ["evaluate", path, *split, *flip]]
         refusals = [said for command in commands if (said := called(command, case / "home"))]
         assert contents(outside) == before, "something outside has changed"
         strange = {each.name for each in case.iterdir()}
