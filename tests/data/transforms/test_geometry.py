@@ -34,9 +34,13 @@ def test_resize_is_torchvisions(image: Any, size: Any, interpolation: Any, max_s
     _, functional, modes = torchvision()
     assume(max_size is None or (isinstance(size, int) and max_size > size))
     spec = ResizeSpec(size=size, interpolation=interpolation, max_size=max_size)
-    assume(min(spec.output(image.size[::-1])) > 0)
-    theirs = functional.resize(image, listed(size), modes(interpolation), max_size)
-    assert_same(spec.draw(None, image.size).apply(image), theirs)
+    ours = spec.draw(None, image.size).apply(image)
+    try:
+        theirs = functional.resize(image, listed(size), modes(interpolation), max_size)
+    except ValueError:  # of a thin image, torchvision's max_size leaves nothing
+        assert min(ours.size) == 1
+    else:
+        assert_same(ours, theirs)
 
 
 @given(images(), SIZES)
