@@ -44,8 +44,11 @@ class Averages:
         """Exchanges values and averages in place."""
         pairs = [(self._values[name], average) for name, average in self._averages.items()]
         held = [(from_parameter(value), from_parameter(average)) for value, average in pairs]
-        for pair, (value, average) in zip(pairs, held, strict=True):
-            set_parameters(zip(pair, (average, value), strict=True))
+        set_parameters(
+            exchanged
+            for (value, average), (was_value, was_average) in zip(pairs, held, strict=True)
+            for exchanged in ((value, was_average), (average, was_value))
+        )
 
     def export(self) -> State:
         """Returns copies of the averages."""
