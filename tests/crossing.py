@@ -3,8 +3,8 @@
     python tests/crossing.py --data hymenoptera_data --weights mobilenet_v2.pth
 
 For SGD with momentum, Adam and AdamW, in both directions: MobileNetV2 with these weights and fixed
-features, and LeNet fine-tuned whole. The last column is the largest difference of a weight of the
-model, relative to the largest weight of its tensor.
+features, and LeNet fine-tuned whole, with averages of the weights. The last column is the largest
+difference of a weight of the model or of its average, relative to the largest of its tensor.
 """
 
 from __future__ import annotations
@@ -66,6 +66,7 @@ def experiment(images: str, changes: dict[str, Any]) -> dict[str, Any]:
         "batch_size": 32,
         "head": {"name": "mlp", "hidden": [64], "dropout": 0.0},
         "schedule": {"name": "cosine"},
+        "ema": {"decay": 0.9},
         "epochs": EPOCHS,
         **changes,
     }
@@ -81,11 +82,13 @@ def crossed(spec: dict[str, Any], first: str, second: str) -> float:
             isotune.run(spec, backend=first, device="cpu", output=across, observers=[stop])
         except isotune.StoppedError:
             isotune.resume(across, backend=second, device="cpu")
-        return difference(last_model(across), last_model(alone))
+        return difference(last_weights(across), last_weights(alone))
 
 
-def last_model(folder: Path) -> dict[str, np.ndarray[Any, Any]]:
-    return CheckpointStore(folder / "checkpoints").load("last").model
+def last_weights(folder: Path) -> dict[str, np.ndarray[Any, Any]]:
+    """Returns the last weights, and their averages under names of their own."""
+    last = CheckpointStore(folder / "checkpoints").load("last")
+    return {**last.model, **{f"average/{name}": value for name, value in last.weights.items()}}
 
 
 def difference(
