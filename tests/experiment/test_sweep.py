@@ -6,6 +6,7 @@ import csv
 import os
 import shutil
 import signal
+import socket
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -192,7 +193,9 @@ def test_a_trial_that_diverges_has_failed_and_the_others_go_on(
     failed = next(trial for trial in found.trials if trial.state == "failed")
     assert "no longer a finite" in str(failed.reason) or "NaN" in str(failed.reason)
     assert len(list(tmp_path.glob("trials/*/checkpoints/index.json"))) >= 2
-    with pytest.raises(TrainingError, match=r"none of 1 trials was trained to its end.*\n.*first"):
+    with pytest.raises(
+        TrainingError, match=r"no trial was trained to its end; 1 trial: 1 failed\.\n.*first"
+    ):
         sweep(images, tmp_path / "none", {"optimizer.lr": [1e300]}, sampler="grid")
 
 
@@ -211,7 +214,12 @@ def test_other_folders_and_wrong_calls_are_sentences(
         ({"sampler": "grid"}, SpecError, "optimizer.lr has no step, so that a grid never ends"),
         ({"storage": "redis://u:hunter2@h"}, SpecError, "Isotune loads no pickle"),
         ({"storage": "sqlite://u:hunter2@h/x"}, RunError, "cannot be used as a sweep's storage"),
-        ({"overrides": ["dataset.path=gone"]}, DatasetError, "no such dataset.*\n.*momentum = "),
+        ({"overrides": ["dataset.path=gone"]}, DatasetError, "there is no such dataset"),
+        (
+            {"space": {"freeze": [["gone"]]}},
+            SpecError,
+            r"'gone' matches no .*\nIt is trial 0 of the sweep, with freeze = \[\"gone\"\]\.",
+        ),
     ]
     for options, error, says in wrong:
         new = tmp_path / "new"
@@ -250,11 +258,11 @@ def test_nothing_leads_out_of_a_folder_that_somebody_made(
         sweep(images, path, pruner="median", trials=9)
 
 
-def drawn(job: Job, trials: int, left: Iterator[int]) -> list[Trial]:
-    """Ends trials without training, each by a process that may be a new one; returns them."""
+def drawn(job: Job, left: int) -> list[Trial]:
+    """Ends trials without training; one of them is left to a new process. Returns all."""
     study = Study(job)
     while (claimed := study.next()) is not None:
-        if claimed.number == next(left):
+        if claimed.number == left:
             claimed.release()
             study = Study(job)
             claimed = study.next()
@@ -265,40 +273,53 @@ def drawn(job: Job, trials: int, left: Iterator[int]) -> list[Trial]:
     return study.trials()
 
 
+def job_of(images: Path, path: Path, trials: int, url: str | None = None) -> Job:
+    draft, folder = read_spec(experiment(images)), SweepFolder(path)
+    folder.create()
+    description = SweepFile(
+        backend="numpy", study="s", database=url, monitor="val_accuracy", sampler="tpe",
+        pruner="none", seed=5, spec={}, space={},
+    )  # fmt: skip
+    space, _ = open_space(SPACE, draft)
+    return Job(folder, description, draft, space, url, "cpu", trials, "best", 2)
+
+
 def test_values_depend_on_the_seed_and_the_trials_before_alone(
     images: Path, tmp_path: Path
 ) -> None:
     """Of 13 trials, three are drawn by the estimator, which begins with the eleventh."""
-    draft = read_spec(experiment(images))
-    space, _ = open_space(SPACE, draft)
-
-    def trials(name: str, seed: int, left: Iterator[int], interrupt: bool = False) -> list[Any]:
-        folder = SweepFolder(tmp_path / name)
-        folder.create()
-        description = SweepFile(
-            backend="numpy", study="s", database=None, monitor="val_accuracy", sampler="tpe",
-            pruner="none", seed=seed, spec={}, space={},
-        )  # fmt: skip
-        job = Job(folder, description, draft, space, None, "cpu", 13, "best", 2)
-        real = optuna.trial.Trial.suggest_float
-
-        def broken(self: Any, name: str, *arguments: Any, **options: Any) -> float:
-            if interrupt and name == "optimizer.momentum" and self.number == next(once, -1):
-                raise KeyboardInterrupt
-            return real(self, name, *arguments, **options)
-
-        once = iter([4, 11])
-        with mock.patch.object(optuna.trial.Trial, "suggest_float", broken):
-            for _ in range(3):
-                try:
-                    return [trial.parameters for trial in drawn(job, 13, left)]
-                except KeyboardInterrupt:
-                    continue
-        raise AssertionError("interrupted more than twice")
-
-    plain = trials("plain", 5, iter([-1] * 20))
-    assert trials("interrupted", 5, iter([2, *[-1] * 20]), interrupt=True) == plain
+    plain = [trial.parameters for trial in drawn(job_of(images, tmp_path / "plain", 13), -1)]
     assert len({trial["optimizer.lr"] for trial in plain}) == 13
+    interrupted = iter([4, 11])
+    real = optuna.trial.Trial.suggest_float
+    waiting = [next(interrupted)]
+
+    def broken(self: Any, name: str, *arguments: Any, **options: Any) -> float:
+        if name == "optimizer.momentum" and self.number in waiting:
+            waiting[:] = [next(interrupted, -1)]
+            raise KeyboardInterrupt
+        return real(self, name, *arguments, **options)
+
+    job = job_of(images, tmp_path / "interrupted", 13)
+    with mock.patch.object(optuna.trial.Trial, "suggest_float", broken):
+        for _ in range(2):
+            with pytest.raises(KeyboardInterrupt):
+                drawn(job, 2)
+    assert [trial.parameters for trial in drawn(job, -1)] == plain
+
+
+def test_a_machine_resumes_its_own_trials_of_a_database(
+    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = job_of(images, tmp_path / "sweep", 3, f"sqlite:///{tmp_path}/trials.db")
+    numbers = []
+    for name in ("one", "another", "one"):
+        monkeypatch.setattr(socket, "gethostname", lambda name=name: name)
+        claimed = Study(job).next()
+        assert claimed is not None
+        numbers.append(claimed.number)
+        claimed.release()
+    assert numbers == [0, 1, 0]
 
 
 def test_workers_share_a_sweep(

@@ -16,7 +16,7 @@ from isotune.experiment.sweeps.job import Job, Keep
 from isotune.interfaces.sweep import Trial
 from isotune.plugins import Plugins
 from isotune.plugins import plugins as default_plugins
-from isotune.reports.sweep import ranked
+from isotune.reports.sweep import counts, ranked
 from isotune.runs.sweep import BEST, MOST_TRIALS, Pruner, Sampler, SweepFile, SweepFolder
 from isotune.spec.document import Document
 from isotune.spec.load import SpecDraft, SpecSource, read_spec
@@ -163,7 +163,7 @@ def _search(job: Job, workers: int, observers: Sequence[object], plugins: Plugin
     if not ranked(found.monitor, found.trials):
         reasons = [trial.reason for trial in trials if trial.reason is not None]
         raise TrainingError(
-            f"{found.path}: none of {len(trials)} trials was trained to its end.",
+            f"{found.path}: no trial was trained to its end; {counts(trials)}.",
             *(f"The first that failed: {reason}" for reason in reasons[:1]),
         )
     return found

@@ -180,6 +180,13 @@ class Study:
         return self.job.url is None or trial.user_attrs.get(MACHINE) == machine()
 
     def _claimed(self, trial: optuna.trial.Trial, lock: int) -> Claimed:
+        try:
+            return self._drawn(trial, lock)
+        except BaseException:  # in a notebook, the process does not end
+            os.close(lock)
+            raise
+
+    def _drawn(self, trial: optuna.trial.Trial, lock: int) -> Claimed:
         if self.job.url is not None and MACHINE not in trial.user_attrs:
             trial.set_user_attr(MACHINE, machine())
         picked = self.job.space.pick(lambda parameter: _suggested(trial, parameter))

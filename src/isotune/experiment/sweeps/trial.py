@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from isotune.errors import IsotuneError, StoppedError, TrainingError
+from isotune.errors import SpecError, StoppedError, TrainingError
 from isotune.experiment.parts import check_part, taken_over
 from isotune.experiment.resume import resume
 from isotune.experiment.run import run
@@ -102,8 +102,10 @@ class TrialRun:
             state = "pruned"
         except TrainingError as error:
             state, reason = "failed", str(error)
-        except IsotuneError as error:
-            raise type(error)(*error.args, f"{self._path}: {self._setting()}.") from error
+        except SpecError as error:
+            setting = ", ".join(f"{name} = {value}" for name, value in self.claimed.picked.items())
+            where = f"It is trial {self.claimed.number} of the sweep, with {setting}."
+            raise SpecError(*error.args, where) from error
         except Exception as error:
             if (shortage := describe_shortage(error)) is None:
                 raise
@@ -179,6 +181,3 @@ class TrialRun:
             seconds=seconds,
             reason=reason,
         )
-
-    def _setting(self) -> str:
-        return ", ".join(f"{name} = {value}" for name, value in self.claimed.picked.items())

@@ -50,6 +50,8 @@ def main() -> None:
         reporter.write({"error": type(error).__name__, "lines": error.args})
     except KeyboardInterrupt:
         reporter.write({"error": "StoppedError", "lines": ["interrupted."]})
+    finally:  # the end of the input asks nothing more
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 def _stop_at_the_end_of_input() -> None:
