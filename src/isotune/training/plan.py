@@ -33,8 +33,8 @@ def training_plan(spec: ExperimentSpec, entry: BackboneEntry, images: Images) ->
     Raises:
         DatasetError: The dataset's format is wrong about its labels.
         SpecError: class weights or a single output do not fit the dataset's classes, a monitored
-            metric has no value on the validation images, or the backbone has no stages for
-            learning rates by stage.
+            metric has no value on the validation images, or the backbone has no stages or blocks
+            for learning rates by stage or block.
     """
     check_targets(spec, images.train.labels)
     check_outputs(spec, len(images.classes))
