@@ -56,7 +56,8 @@ def test_few_images_train_a_classifier_on_features() -> None:
     assert (spec.freeze.parameters, spec.freeze.unfreeze) == ("backbone", {})
     assert spec.cache.views == 4
     assert spec.checkpoint.monitor == "val_accuracy"
-    assert spec.transforms.val is None
+    assert (spec.transforms.val or ())[-1].output(None) == (288, 288)
+    assert chosen(replace(DATA, side=100.0)).transforms.val is None
 
 
 def test_more_images_unfreeze_from_the_last_stage_down_as_far_as_the_time_goes() -> None:

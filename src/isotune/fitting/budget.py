@@ -19,6 +19,9 @@ STEP = 4.0
 """How many times longer a training step of all layers takes than a forward pass: 3.4 to 4.3 on CPUs
 (benchmarks/results/backbones.md)."""
 
+VAL = 1.7
+"""How many times longer an image of an evaluation takes, which may be larger."""
+
 SHARE = 0.7
 """Share of the budget that is planned; the rest is for what a short measurement does not see."""
 
@@ -65,7 +68,7 @@ class Epochs:
 def features_seconds(data: Data, machine: Machine, views: int) -> float:
     """Returns the seconds in which features of all images are computed."""
     image = machine.forward + data.decoding
-    return (views * data.train + data.val) * image + machine.first
+    return (views * data.train + VAL * data.val) * image + 2 * machine.first
 
 
 def epoch_seconds(data: Data, machine: Machine, share: float = 1.0) -> float:
@@ -77,7 +80,8 @@ def epoch_seconds(data: Data, machine: Machine, share: float = 1.0) -> float:
         share: Share of the layers that train.
     """
     step = machine.forward * (1 + (STEP - 1) * share)
-    return data.train * (step + data.decoding) + data.val * (machine.forward + data.decoding)
+    evaluated = VAL * machine.forward + data.decoding
+    return data.train * (step + data.decoding) + data.val * evaluated
 
 
 def plan_epochs(data: Data, machine: Machine, seconds: float, batch: int, stages: int) -> Epochs:

@@ -17,6 +17,14 @@ from isotune.spec.overrides import apply_overrides
 WIDTH = 96
 
 
+class _Dumper(yaml.SafeDumper):
+    """Writes values that occur twice twice, not as anchors and aliases."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        """Returns True."""
+        return True
+
+
 def spec_text(opening: Sequence[str], lines: Iterable[Line]) -> str:
     """Returns the YAML of a spec.
 
@@ -56,5 +64,7 @@ def _comment(text: str) -> str:
 
 
 def _value(value: Any) -> str:
-    text: str = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=math.inf)
+    text: str = yaml.dump(
+        value, Dumper=_Dumper, default_flow_style=True, sort_keys=False, width=math.inf
+    )
     return text.removesuffix("\n").removesuffix("\n...")
