@@ -7,7 +7,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
+
+from pydantic import ValidationError
 
 from isotune.errors import IsotuneError, RunError, SpecError, TrainingError
 from isotune.experiment.changes import differences
@@ -20,6 +22,7 @@ from isotune.reports.sweep import counts, ranked
 from isotune.runs.sweep import BEST, MOST_TRIALS, Pruner, Sampler, SweepFile, SweepFolder
 from isotune.spec.document import Document
 from isotune.spec.load import SpecDraft, SpecSource, read_spec
+from isotune.spec.messages import explain_first
 from isotune.spec.space.check import open_space
 from isotune.spec.space.parameters import Range, Space, walk
 from isotune.spec.space.read import SpaceSource
@@ -95,7 +98,7 @@ def sweep(
         seed: Seed of the sampler, 0 to 2**63 - 1. The runs have that of the spec.
         keep: Checkpoints of the ``best`` trial only, or of ``all``.
         storage: Address of a database that several machines share; None takes a file in the
-            folder. It takes no part in any file or message except without user and password.
+            folder. It is written and shown without user, password and query.
         backend: Name of an installed backend; None takes the only one there is, or the one that
             has trained so far.
         device: As for :func:`isotune.run`.
@@ -112,20 +115,13 @@ def sweep(
         IsotuneError: As for :func:`isotune.run`, or Optuna is not installed.
     """
     check_optuna()
-    if output == "":  # Path("") would be the working directory
-        raise SpecError("output: is empty; name a new or empty folder, or leave it out.")
-    _check_number("trials", trials, MOST_TRIALS)
-    _check_number("workers", workers, MOST_WORKERS)
-    if workers > 1 and plugins is not default_plugins:
-        raise SpecError("workers: processes use the installed plugins; leave plugins out.")
+    _check_call(trials, workers, keep, output, plugins)
     draft = read_spec(spec, overrides)
     opened, checked = open_space(space, draft)
     name = checked[0].name
     folder = SweepFolder(Path(output) if output is not None else Path("runs") / f"{name}-sweep")
-    if backend is None:
-        begun = SweepFolder.is_one(folder.path)
-        backend = folder.description().backend if begun else plugins.only_usable()
     fields = {
+        "backend": backend or _backend(folder, plugins),
         "monitor": checked[0].checkpoint.monitor,
         "sampler": sampler,
         "pruner": pruner,
@@ -135,7 +131,7 @@ def sweep(
     }
     job = Job(
         folder=folder,
-        description=_describe(folder, name, backend, storage, fields),
+        description=_describe(folder, name, storage, fields),
         draft=draft,
         space=opened,
         url=storage,
@@ -182,6 +178,24 @@ def check_optuna() -> None:
         )
 
 
+def _check_call(
+    trials: int, workers: int, keep: Keep, output: str | Path | None, plugins: Plugins
+) -> None:
+    """Checks the arguments of :func:`sweep` that nothing else checks.
+
+    Raises:
+        SpecError: One is wrong.
+    """
+    if output == "":  # Path("") would be the working directory
+        raise SpecError("output: is empty; name a new or empty folder, or leave it out.")
+    _check_number("trials", trials, MOST_TRIALS)
+    _check_number("workers", workers, MOST_WORKERS)
+    if keep not in get_args(Keep):
+        raise SpecError(f"keep: should be {' or '.join(get_args(Keep))}, not {keep!r}.")
+    if workers > 1 and plugins is not default_plugins:
+        raise SpecError("workers: processes use the installed plugins; leave plugins out.")
+
+
 def _check_number(name: str, value: int, most: int) -> None:
     if not 1 <= value <= most:
         raise SpecError(f"{name}: should be 1 to {most:,}, not {value}.")
@@ -204,9 +218,13 @@ def _reachable(trials: int, sampler: Sampler, space: Space) -> int:
     return min(trials, space.size or trials)
 
 
-def _describe(
-    folder: SweepFolder, name: str, backend: str, url: str | None, fields: dict[str, Any]
-) -> SweepFile:
+def _backend(folder: SweepFolder, plugins: Plugins) -> str:
+    """Returns the backend of a sweep that has begun, or the only usable one."""
+    begun = SweepFolder.is_one(folder.path)
+    return folder.description().backend if begun else plugins.only_usable()
+
+
+def _describe(folder: SweepFolder, name: str, url: str | None, fields: dict[str, Any]) -> SweepFile:
     """Returns what is to be recorded of a sweep."""
     if SweepFolder.is_one(folder.path):
         study = folder.description().study
@@ -219,7 +237,11 @@ def _describe(
         from isotune.experiment.sweeps.storage import check_url
 
         database = check_url(url)
-    return SweepFile(study=study, backend=backend, database=database, **fields)
+    fields = {"study": study, "database": database, **fields}
+    try:
+        return SweepFile.model_validate(fields)
+    except ValidationError as error:
+        raise SpecError(explain_first(error, Document(fields, "sweep"))) from error
 
 
 def _begin(job: Job) -> None:
