@@ -166,7 +166,7 @@ def test_the_best_spec_runs_to_the_same_bytes(
     assert run.best.val_accuracy == found.best.value
     assert outcome(run.path) == outcome(found.run(found.best))
     kept = [path.parent.parent.name for path in found.path.glob("trials/*/checkpoints/index.json")]
-    assert kept == [found.best.folder]
+    assert kept == [found.run(found.best).name]
     assert [event.trial for event in events] == list(found.trials)
     best = [event.trial for event in events if event.best]
     assert best[-1] == found.best and best == sorted(best, key=lambda trial: trial.value or 0)

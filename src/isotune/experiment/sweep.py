@@ -252,6 +252,7 @@ def _begin(job: Job) -> None:
     """
     job.folder.create()
     with job.folder.locked():
+        job.folder.create()  # a start that came to nothing may just have removed it
         if SweepFolder.is_one(job.folder.path):
             _check_same(job, job.folder.description())
         job.folder.describe(job.description)

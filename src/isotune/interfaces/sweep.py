@@ -35,11 +35,6 @@ class Trial:
     seconds: float | None = None
     reason: str | None = None
 
-    @property
-    def folder(self) -> str:
-        """Name of its run folder in ``trials``."""
-        return f"{self.number:04d}"
-
 
 @dataclass(frozen=True)
 class TrialEnded:
