@@ -67,6 +67,11 @@ def test_it_is_stopped_resumed_told_as_a_table_and_drawn(isotune, spec: Path, sp
     trials = json.loads(Path("out/trials.json").read_text())["trials"]
     assert best == max(trial["value"] for trial in trials)
 
+    first_best = min(trial["number"] for trial in trials if trial["value"] == best)
+    other = 1 if first_best == 0 else 0
+    told = isotune("evaluate", f"out/trials/{other:04d}").stderr
+    assert "no checkpoint yet. A sweep keeps those of its best trial, and with --keep" in told
+
     drawn = isotune("show", "sweep", "out")
     assert drawn.exit_code == 0, drawn.output
     assert drawn.stdout.splitlines()[-2:] == ["3 trials: 3 complete", "out/figures/sweep.png"]

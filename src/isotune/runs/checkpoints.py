@@ -166,7 +166,7 @@ class CheckpointStore:
         index = self.index()
         name = index.find(which)
         if name is None:
-            raise RunError(f"{self._folder}: {_missing(which, index)}")
+            raise RunError(f"{self._folder}: {_missing(which, index)}{self._where_kept(index)}")
         try:
             return read_checkpoint(self._folder / name)
         except RunError as error:
@@ -187,6 +187,15 @@ class CheckpointStore:
         """Yields the names of the other checkpoints that are intact, the most recent first."""
         others = (name for name in reversed(self.index().names) if name != besides)
         return filter(self._is_whole, others)
+
+    def _where_kept(self, index: Index) -> str:
+        """Returns where there are checkpoints if this is a trial of a sweep that keeps none."""
+        from isotune.runs.folder import SWEEP  # which imports this module
+
+        of_a_sweep = os.path.lexists(self._folder.parent.parent.parent / SWEEP)
+        if index.names or not of_a_sweep:
+            return ""
+        return " A sweep keeps those of its best trial, and with --keep all those of every trial."
 
     def _is_whole(self, name: str) -> bool:
         try:
