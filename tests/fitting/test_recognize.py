@@ -58,6 +58,8 @@ def test_images_without_splits_are_divided_and_groups_are_kept(images: Path) -> 
     data = found(images / "train")
     assert data.fields["split"] == {"val": 0.2}
     assert (data.train, data.val, data.counts) == (14, 4, (6, 6, 6))
+    by_hand = found(images / "train", split={"val": 2})
+    assert (by_hand.fields["split"], by_hand.train, by_hand.val) == ({"val": 2}, 12, 6)
     shutil.rmtree(images / "val")
     assert found(images).fields["path"] == str(images / "train")
     table = write_table(images, "table.csv", lambda name, number: name)

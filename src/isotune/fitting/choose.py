@@ -115,10 +115,10 @@ def _updates(data: Data, machine: Machine) -> str:
 
 
 def _dataset(data: Data) -> Line:
-    classes = len(data.classes)
+    few, most = min(data.counts), max(data.counts)
     found = (
-        f"{data.train:,} images to train on, {data.val:,} to validate on, {classes} classes"
-        f" of {min(data.counts):,} to {max(data.counts):,} images"
+        f"{data.train:,} images to train on, {data.val:,} to validate on,"
+        f" {len(data.classes)} classes of {f'{few:,} to ' * (few < most)}{most:,} images"
     )
     return Line("dataset", dict(data.fields), (found, *data.reasons.values()))
 

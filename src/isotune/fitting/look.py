@@ -83,9 +83,12 @@ def look_at(found: Found, clock: Callable[[], float] = time.perf_counter) -> Dat
     fields, reasons = dict(found.fields), dict(found.reasons)
     train, val = len(source), 0
     if found.val is None:
-        fields["split"], reasons["split"] = _split(source, counts.min().item())
-        val = max(round(len(source) * fields["split"]["val"]), 1)
-        train -= val
+        if "split" not in fields:
+            fields["split"], reasons["split"] = _split(source, counts.min().item())
+        size = fields["split"]["val"]
+        share = size if isinstance(size, float) else size * len(counts) / len(source)
+        val = max(round(len(source) * share), 1)
+        train = max(train - val, 1)
     else:
         val = len(found.val)
     sizes, unreadable, decoding = _sizes(source, clock)

@@ -157,6 +157,8 @@ def _separator(classes: tuple[str, ...]) -> str | None:
 def _open_splits(kind: type[DatasetFormat], fields: dict[str, Any]) -> Found:
     """Opens training and validation images, under the first usual names that there are."""
     spec = _checked(fields)
+    if spec.split is not None:
+        return _whole(kind, fields)
     folder = dataset_folder(spec)
     named = "splits" in fields
     train_names = (spec.splits.train,) if named else TRAIN
