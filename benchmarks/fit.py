@@ -20,6 +20,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from isotune.bench.machine import describe_machine
+from isotune.fitting.fit import MINUTES
 from isotune.reports.tables import Table
 from isotune.runs.folder import RunFolder
 from isotune.storage import home
@@ -43,18 +45,27 @@ def main() -> None:
             with options.results.open("a") as file:
                 file.write(json.dumps(row) + "\n")
             print(*row.values(), flush=True)
-    rows = [json.loads(line) for line in options.results.read_text().splitlines()]
+    write_table(options.results)
+
+
+def write_table(results: Path) -> None:
+    """Writes the table of all runs so far beside their file."""
+    rows = [json.loads(line) for line in results.read_text().splitlines()]
     table = Table(COLUMNS)
     for row in rows:
         table.add(*(row[column] for column in COLUMNS))
-    options.results.with_suffix(".md").write_text(heading() + table.markdown() + "\n")
+    results.with_suffix(".md").write_text(heading(rows) + table.markdown() + "\n")
 
 
-def heading() -> str:
+def heading(rows: list[dict[str, object]]) -> str:
+    minutes = " or ".join(sorted({f"{row['minutes']:g}" for row in rows}))
+    machine = describe_machine()
     return (
-        "# isotune fit\n\nMade by `benchmarks/fit.py`: best and last validation accuracy, and the"
-        " seconds of a clock and of all CPUs, start and imports included. `fit` got no other"
-        " argument than the backend and the seed.\n\n"
+        "# isotune fit\n\nMade by `benchmarks/fit.py`: validation accuracy of the best epoch and of"
+        " the last one, and the seconds of a clock and of all CPUs, start and imports included."
+        f" `fit` got the images, the backend, a seed and {minutes} minutes. Where the clock's"
+        " seconds are many more than those of the CPUs, other programs kept the machine busy. On"
+        f" {machine['cpus']} CPUs ({machine['cpu']}, {machine['system']}).\n\n"
     )
 
 
@@ -76,8 +87,9 @@ def measured(images: str, backend: str, seed: int, minutes: float | None) -> dic
         seconds = time.perf_counter() - begin
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-        return {**outcome(run), "images": images, "backend": backend, "seed": seed,
-                "seconds": round(seconds, 1), "CPU seconds": round(cpu, 1)}  # fmt: skip
+        called = {"images": images, "backend": backend, "seed": seed}
+        took = {"seconds": round(seconds, 1), "CPU seconds": round(cpu, 1)}
+        return {**called, "minutes": minutes or MINUTES, **outcome(run), **took}
 
 
 def outcome(path: Path) -> dict[str, object]:
