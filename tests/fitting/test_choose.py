@@ -12,7 +12,7 @@ from isotune.fitting.backbones import Candidate
 from isotune.fitting.choose import choose, name_of
 from isotune.fitting.look import Data
 from isotune.fitting.measure import Machine
-from isotune.fitting.text import spec_text
+from isotune.fitting.text import overridden, spec_text
 from isotune.spec.document import read_document
 from isotune.spec.experiment import ExperimentSpec
 from isotune.spec.load import load_spec
@@ -117,3 +117,14 @@ def test_without_weights_everything_trains_on_small_images() -> None:
 def test_names_of_runs_come_from_paths() -> None:
     names = [name_of(path) for path in ("/data/my flowers.zip", "ants", "/ü/", "...")]
     assert names == ["my-flowers", "ants", "fit", "fit"]
+
+
+def test_what_is_set_by_hand_loses_its_reason_and_the_rest_stays() -> None:
+    lines = choose(many(), RESNET, GPU, 3600.0)
+    changed = overridden(lines, ["optimizer.lr=0.01", "seed=3"])
+    assert [each for each in changed if each.key not in ("optimizer", "seed")] == [
+        each for each in lines if each.key != "optimizer"
+    ]
+    (optimizer,) = [each for each in changed if each.key == "optimizer"]
+    assert optimizer.value == {"name": "adamw", "lr": 0.01, "lr_decay_per_stage": 0.5}
+    assert optimizer.reasons == ("as it was set by hand",)

@@ -40,16 +40,19 @@ def spec_text(opening: Sequence[str], lines: Iterable[Line]) -> str:
 
 
 def overridden(lines: Sequence[Line], overrides: Iterable[str]) -> list[Line]:
-    """Returns the fields with each ``path=value`` set; fields that change lose their reasons.
+    """Returns the fields with each ``path=value`` set; those that are set lose their reasons.
 
     Raises:
         SpecError: An override is none.
     """
-    before = {line.key: line.value for line in lines}
-    after = apply_overrides(Document(before, "spec"), overrides).data
-    reasons = {line.key: line.reasons for line in lines if after[line.key] == before[line.key]}
-    as_set = ("as it was set by hand",)
-    return [Line(key, value, reasons.get(key, as_set)) for key, value in after.items()]
+    known, given = {line.key: line for line in lines}, tuple(overrides)
+    before = Document({line.key: line.value for line in lines}, "spec")
+    after = apply_overrides(before, given).data
+    by_hand = {override.partition("=")[0].strip().partition(".")[0] for override in given}
+    return [
+        Line(key, value, ("as it was set by hand",)) if key in by_hand else known[key]
+        for key, value in after.items()
+    ]
 
 
 def _comment(text: str) -> str:
