@@ -1,11 +1,12 @@
 """Trains from scratch on a subset of CIFAR-10, without mixing and averages and with them.
 
-    python benchmarks/mixing_gain.py --home DIR --work /tmp/mixing [--backend torch] [--seeds 0 1 2]
+    python benchmarks/mixing_gain.py --home DIR --work /tmp/mixing [--seeds 0 1 2]
+    python benchmarks/mixing_gain.py --home DIR --work /tmp/mixing --schedule cosine --epochs 30
 
 DIR has `datasets/cifar-10-batches-bin` (by default `$ISOTUNE_HOME`). LeNet sees images as they are,
 or mirrored. Both runs of a pair have the same seed, and so the same initial weights, order and
-flips; one of them has `mixing` and `ema`, too. A run in `--work` that has finished is kept,
-so that calls for other backends and seeds add up. Writes benchmarks/results/mixing-gain.md.
+flips; one of them has `mixing` and `ema`, too. A run in `--work` that has finished is kept, so that
+calls for other backends, schedules and seeds add up. Writes benchmarks/results/mixing-gain.md.
 """
 
 from __future__ import annotations
@@ -24,15 +25,18 @@ from isotune.reports.numbers import percent
 from isotune.reports.tables import Table
 
 RESULTS = Path(__file__).parent / "results" / "mixing-gain.md"
-EPOCHS = 30
 GAIN = {
     "mixing": {"mixup": 0.2, "cutmix": 1.0, "probability": 0.5},
     "ema": {"decay": 0.995},
 }
+SCHEDULES: dict[str, Any] = {
+    "constant": "constant",
+    "cosine": {"name": "cosine", "warmup": {"epochs": 2}},
+}
 KINDS: dict[str, dict[str, Any]] = {"without": {}, "with": GAIN}
 
 
-def experiment(home: Path, seed: int) -> dict[str, Any]:
+def experiment(home: Path, schedule: str, epochs: int, seed: int) -> dict[str, Any]:
     """Returns the spec of the run without mixing and averages."""
     return {
         "name": "cifar",
@@ -45,8 +49,9 @@ def experiment(home: Path, seed: int) -> dict[str, Any]:
         "batch_size": 64,
         "backbone": {"name": "lenet", "weights": "none"},
         "optimizer": {"name": "adam", "lr": 0.002},
-        "schedule": {"name": "cosine", "warmup": {"epochs": 2}},
-        "epochs": EPOCHS,
+        "schedule": SCHEDULES[schedule],
+        "epochs": epochs,
+        "eval_batch_size": 250,
         "seed": seed,
         "workers": 1,
     }
@@ -61,39 +66,41 @@ def figures(folder: Path) -> RunFigures | None:
     return found if found.state == "finished" else None
 
 
-def pairs(work: Path) -> Iterator[tuple[str, int, RunFigures, RunFigures]]:
-    """Yields backend, seed and both runs of all pairs that have finished."""
+def pairs(work: Path) -> Iterator[tuple[str, RunFigures, RunFigures]]:
+    """Yields backend, schedule, epochs and seed as text, and the runs of each finished pair."""
     for folder in sorted(work.glob("*-without")):
-        backend, seed, _ = folder.name.split("-")
-        first, second = (figures(folder.with_name(f"{backend}-{seed}-{kind}")) for kind in KINDS)
+        name = folder.name.removesuffix("-without")
+        first, second = (figures(work / f"{name}-{kind}") for kind in KINDS)
         if first is not None and second is not None:
-            yield backend, int(seed), first, second
+            yield name, first, second
 
 
 def table(work: Path) -> str:
     """Returns the table of all pairs that have finished, and the mean gain, as Markdown."""
     rows = Table(
-        ["backend", "seed", "best without", "epoch", "best with", "epoch", "gain, points",
-         "last without", "last with", "train without"]
+        ["backend, schedule, epochs, seed", "best without", "epoch", "best with", "epoch",
+         "gain, points", "last without", "last with", "train without"]
     )  # fmt: skip
-    gains = []
-    for backend, seed, first, second in pairs(work):
+    gains: dict[str, list[float]] = {}
+    for name, first, second in pairs(work):
         assert first.best is not None
         assert second.best is not None
         assert first.final is not None
         assert second.final is not None
         best = first.best.val_accuracy, second.best.val_accuracy
-        gains.append(100 * (best[1] - best[0]))
+        gain = 100 * (best[1] - best[0])
+        gains.setdefault(name.rpartition("-")[0], []).append(gain)
         rows.add(
-            *(backend, seed, percent(best[0], 2), first.best.epoch),
-            *(percent(best[1], 2), second.best.epoch, f"{gains[-1]:+.2f}"),
+            *(name.replace("-", ", "), percent(best[0], 2), first.best.epoch),
+            *(percent(best[1], 2), second.best.epoch, f"{gain:+.2f}"),
             *(percent(run.final.val_accuracy, 2) for run in (first, second) if run.final),
             percent(first.final.train_accuracy, 1),
         )
-    mean = (
-        f"Mean gain of {len(gains)} pairs: {statistics.mean(gains):+.2f} points." if gains else ""
+    means = (
+        f"- {name.replace('-', ', ')} epochs: a mean gain of {statistics.mean(each):+.2f} points\n"
+        for name, each in gains.items()
     )
-    return f"{rows.markdown()}\n\n{mean}\n"
+    return f"{rows.markdown()}\n\n{''.join(means)}"
 
 
 def main() -> None:
@@ -102,19 +109,25 @@ def main() -> None:
     parser.add_argument("--home", type=Path, default=os.environ.get("ISOTUNE_HOME"))
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--backend", default="torch")
+    parser.add_argument("--schedule", choices=SCHEDULES, default="constant")
+    parser.add_argument("--epochs", type=int, default=25)
     parser.add_argument("--seeds", type=int, nargs="*", default=[0])
     options = parser.parse_args()
     for seed in options.seeds:
         for kind, changes in KINDS.items():
-            folder = options.work / f"{options.backend}-{seed}-{kind}"
+            name = f"{options.backend}-{options.schedule}-{options.epochs}-{seed}-{kind}"
+            folder = options.work / name
             if figures(folder) is None:
-                spec = {**experiment(options.home.absolute(), seed), **changes}
-                isotune.run(spec, backend=options.backend, device="cpu", output=folder)
+                home = options.home.absolute()
+                spec = experiment(home, options.schedule, options.epochs, seed)
+                arguments = {"backend": options.backend, "device": "cpu", "output": folder}
+                isotune.run({**spec, **changes}, **arguments)
     intro = (
         "# Mixing and averages, from scratch\n\nMade by `python benchmarks/mixing_gain.py`: LeNet"
-        f" on 10,000 images of CIFAR-10 for {EPOCHS} epochs, validated on 2,000 others. Validation"
-        f" accuracy with `mixing: {GAIN['mixing']}` and `ema: {GAIN['ema']}`, and without; `train"
-        " without` is the training accuracy of the last epoch without.\n\n"
+        " on 10,000 images of CIFAR-10, validated on 2,000 others, with"
+        f" `mixing: {GAIN['mixing']}` and `ema: {GAIN['ema']}`, and without. `best` and `last` are"
+        " accuracies of validation, `train without` is the training accuracy of the last epoch"
+        " without.\n\n"
     )
     RESULTS.write_text(intro + table(options.work), "utf-8")
     print(RESULTS.read_text("utf-8"))
