@@ -110,7 +110,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--backend", default="torch")
     parser.add_argument("--schedule", choices=SCHEDULES, default="constant")
-    parser.add_argument("--epochs", type=int, default=25)
+    parser.add_argument("--epochs", type=int, default=38)
     parser.add_argument("--seeds", type=int, nargs="*", default=[0])
     options = parser.parse_args()
     for seed in options.seeds:
