@@ -107,8 +107,7 @@ class ExperimentSpec(SpecModel):
         evaluation: In which epochs the model is evaluated.
         metrics: What every evaluation of an epoch computes in addition to loss and accuracy; the
             ``monitor`` of ``checkpoint``, ``early_stopping`` and a ``schedule`` may be one of them.
-            Where an image
-            may have several labels, ``mean_average_precision`` always is, and
+            Where an image may have several labels, ``mean_average_precision`` always is, and
             ``checkpoint.monitor`` is ``val_mean_average_precision`` unless it is given.
         threshold: From which probability on a class is predicted where an image may have several
             labels: ``max_f1``, the default, chooses for each class, in each evaluation, the

@@ -94,18 +94,20 @@ class FeatureCache:
 
     def _rows(self, view: int, waiting: Stopwatch) -> Rows | None:
         """Returns the features of a view, those of the store if it has them."""
-        key = self._key(self._batches, view)
-        rows = None if key is None else self._store.load(key, self._batches.size)
-        if rows is not None:
+        key, count = self._key(self._batches, view), self._batches.size
+        if key is None:
+            return self._stored(None, view, waiting)
+        before = self._store.version(key)
+        if (rows := self._store.load(key, count)) is not None:
             return rows
         with self._store.computing(key):
-            return self._loaded_or_computed(key, view, waiting)
+            # Another process may have stored them since; a damaged file is looked at once.
+            if self._store.version(key) != before:
+                rows = self._store.load(key, count)
+            return self._stored(key, view, waiting) if rows is None else rows
 
-    def _loaded_or_computed(self, key: str | None, view: int, waiting: Stopwatch) -> Rows | None:
-        # Another process may have computed them since.
-        rows = None if key is None else self._store.load(key, self._batches.size)
-        if rows is not None:
-            return rows
+    def _stored(self, key: str | None, view: int, waiting: Stopwatch) -> Rows | None:
+        """Computes the features of a view, and stores them under `key`."""
         draft = self._computed(view, waiting)
         if key is not None and not self._batches.source.unchanged():
             key = None  # it names what the images were before

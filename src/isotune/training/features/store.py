@@ -69,18 +69,24 @@ class FeatureStore:
         self._folder = home.home() / "cache" / "features"
 
     @contextmanager
-    def computing(self, key: str | None) -> Iterator[None]:
+    def computing(self, key: str) -> Iterator[None]:
         """Lets one process at a time compute the features of this name; the others wait for them.
 
         Where the folder has no locks, each computes them.
         """
+        file = self._file(key)
         with ExitStack() as held:
-            if key is not None:
-                with suppress(OSError):
-                    file = self._file(key)
-                    waiting = partial(log.info, "another run computes %s; waiting for it", file)
-                    held.enter_context(exclusive(file, waiting))
+            with suppress(OSError):
+                waiting = partial(log.info, "another run computes %s; waiting for it", file)
+                held.enter_context(exclusive(file, waiting))
             yield
+
+    def version(self, key: str) -> tuple[int, int] | None:
+        """Returns numbers that differ once features of this name are stored anew, or None."""
+        with suppress(OSError):
+            status = self._file(key).lstat()
+            return status.st_ino, status.st_ctime_ns
+        return None
 
     def load(self, key: str, rows: int) -> Rows | None:
         """Returns the features that an earlier run stored, `rows` of them, or None.
