@@ -1,10 +1,11 @@
 """Trains from scratch on a subset of CIFAR-10, without mixing and averages and with them.
 
     python benchmarks/mixing_gain.py --home DIR --work /tmp/mixing [--seeds 0 1 2]
+    python benchmarks/mixing_gain.py --home DIR --work /tmp/mixing --backbone lenet --epochs 38
     python benchmarks/mixing_gain.py --home DIR --work /tmp/mixing --schedule cosine --epochs 30
 
-DIR has `datasets/cifar-10-batches-bin` (by default `$ISOTUNE_HOME`). LeNet sees images as they are,
-or mirrored. Both runs of a pair have the same seed, and so the same initial weights, order and
+DIR has `datasets/cifar-10-batches-bin` (by default `$ISOTUNE_HOME`). A network sees images as they
+are, or mirrored. Both runs of a pair have the same seed, and so the same initial weights, order and
 flips; one of them has `mixing` and `ema`, too. A run in `--work` that has finished is kept, so that
 calls for other backends, schedules and seeds add up. Writes benchmarks/results/mixing-gain.md.
 """
@@ -36,7 +37,7 @@ SCHEDULES: dict[str, Any] = {
 KINDS: dict[str, dict[str, Any]] = {"without": {}, "with": GAIN}
 
 
-def experiment(home: Path, schedule: str, epochs: int, seed: int) -> dict[str, Any]:
+def experiment(home: Path, backbone: str, schedule: str, epochs: int, seed: int) -> dict[str, Any]:
     """Returns the spec of the run without mixing and averages."""
     return {
         "name": "cifar",
@@ -47,7 +48,7 @@ def experiment(home: Path, schedule: str, epochs: int, seed: int) -> dict[str, A
         },
         "normalization": {"mean": [0.4914, 0.4822, 0.4465], "std": [0.247, 0.2435, 0.2616]},
         "batch_size": 64,
-        "backbone": {"name": "lenet", "weights": "none"},
+        "backbone": {"name": backbone, "weights": "none"},
         "optimizer": {"name": "adam", "lr": 0.002},
         "schedule": SCHEDULES[schedule],
         "epochs": epochs,
@@ -67,7 +68,7 @@ def figures(folder: Path) -> RunFigures | None:
 
 
 def pairs(work: Path) -> Iterator[tuple[str, RunFigures, RunFigures]]:
-    """Yields backend, schedule, epochs and seed as text, and the runs of each finished pair."""
+    """Yields what tells each finished pair of runs from others, as text, and its runs."""
     for folder in sorted(work.glob("*-without")):
         name = folder.name.removesuffix("-without")
         first, second = (figures(work / f"{name}-{kind}") for kind in KINDS)
@@ -78,7 +79,7 @@ def pairs(work: Path) -> Iterator[tuple[str, RunFigures, RunFigures]]:
 def table(work: Path) -> str:
     """Returns the table of all pairs that have finished, and the mean gain, as Markdown."""
     rows = Table(
-        ["backend, schedule, epochs, seed", "best without", "epoch", "best with", "epoch",
+        ["backend, backbone, schedule, epochs, seed", "best without", "epoch", "best with", "epoch",
          "gain, points", "last without", "last with", "train without"]
     )  # fmt: skip
     gains: dict[str, list[float]] = {}
@@ -109,22 +110,24 @@ def main() -> None:
     parser.add_argument("--home", type=Path, default=os.environ.get("ISOTUNE_HOME"))
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--backend", default="torch")
+    parser.add_argument("--backbone", default="shufflenet_v2_x0_5")
     parser.add_argument("--schedule", choices=SCHEDULES, default="constant")
-    parser.add_argument("--epochs", type=int, default=38)
+    parser.add_argument("--epochs", type=int, default=24)
     parser.add_argument("--seeds", type=int, nargs="*", default=[0])
     options = parser.parse_args()
     for seed in options.seeds:
         for kind, changes in KINDS.items():
-            name = f"{options.backend}-{options.schedule}-{options.epochs}-{seed}-{kind}"
+            parts = (options.backend, options.backbone, options.schedule, options.epochs, seed)
+            name = "-".join(map(str, (*parts, kind)))
             folder = options.work / name
             if figures(folder) is None:
                 home = options.home.absolute()
-                spec = experiment(home, options.schedule, options.epochs, seed)
+                spec = experiment(home, options.backbone, options.schedule, options.epochs, seed)
                 arguments = {"backend": options.backend, "device": "cpu", "output": folder}
                 isotune.run({**spec, **changes}, **arguments)
     intro = (
-        "# Mixing and averages, from scratch\n\nMade by `python benchmarks/mixing_gain.py`: LeNet"
-        " on 10,000 images of CIFAR-10, validated on 2,000 others, with"
+        "# Mixing and averages, from scratch\n\nMade by `python benchmarks/mixing_gain.py`:"
+        " training on 10,000 images of CIFAR-10, validated on 2,000 others, with"
         f" `mixing: {GAIN['mixing']}` and `ema: {GAIN['ema']}`, and without. `best` and `last` are"
         " accuracies of validation, `train without` is the training accuracy of the last epoch"
         " without.\n\n"
