@@ -20,3 +20,8 @@ for _module in iter_modules(__path__, f"{__name__}."):
         if _metric.name in METRICS:
             raise ValueError(f"{_module.name}: there is a metric '{_metric.name}' already.")
         METRICS[_metric.name] = _metric
+
+
+def monitored(monitor: str) -> Metric:
+    """Returns the metric that a monitor, such as ``val_accuracy``, is the value of."""
+    return METRICS[monitor.removeprefix("val_")]

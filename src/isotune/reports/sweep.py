@@ -7,22 +7,17 @@ from collections.abc import Sequence
 from typing import TextIO
 
 from isotune.interfaces.sweep import Trial
-from isotune.metrics import METRICS
+from isotune.metrics import monitored
 from isotune.printable import csv_cell
 from isotune.reports.metrics import heading, written
-from isotune.reports.numbers import NONE, duration, significant
+from isotune.reports.numbers import NONE, count, duration, significant
 from isotune.reports.tables import Table
-
-
-def higher_is_better(monitor: str) -> bool:
-    """Whether larger values of the monitored metric are better."""
-    return METRICS[monitor.removeprefix("val_")].higher_is_better
 
 
 def ranked(monitor: str, trials: Sequence[Trial]) -> list[Trial]:
     """Returns the complete trials, the best first; of equal ones, the first to begin."""
     complete = [trial for trial in trials if trial.state == "complete" and trial.value is not None]
-    sign = -1 if higher_is_better(monitor) else 1
+    sign = -1 if monitored(monitor).higher_is_better else 1
     return sorted(complete, key=lambda trial: (sign * (trial.value or 0.0), trial.number))
 
 
@@ -62,7 +57,7 @@ def counts(trials: Sequence[Trial]) -> str:
     ended = [trial for trial in trials if trial.state != "running"]
     states = [trial.state for trial in ended]
     each = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
-    return f"{len(ended)} {'trial' if len(ended) == 1 else 'trials'}: {each or 'none has ended'}"
+    return f"{count(len(ended), 'trial')}: {each or 'none has ended'}"
 
 
 def write_trials_csv(stream: TextIO, monitor: str, trials: Sequence[Trial]) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from isotune.errors import RunError
 from isotune.interfaces.sweep import Trial, TrialState
+from isotune.metrics import monitored
 from isotune.printable import printable, shortened
 from isotune.reports.drawing import (
     CORRECT,
@@ -24,7 +25,7 @@ from isotune.reports.drawing import (
     wrap,
 )
 from isotune.reports.metrics import heading, in_percent
-from isotune.reports.sweep import counts, higher_is_better, parameter_names, ranked
+from isotune.reports.sweep import counts, parameter_names, ranked
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -109,7 +110,7 @@ def _history(axes: Axes, monitor: str, trials: Sequence[Trial], best: Trial | No
     from matplotlib.ticker import MaxNLocator
 
     _points(axes, monitor, trials, [trial.number for trial in trials], best)
-    sign = 1 if higher_is_better(monitor) else -1
+    sign = 1 if monitored(monitor).higher_is_better else -1
     reached, steps = -math.inf, []
     for trial in trials:
         if trial.state == "complete":

@@ -15,7 +15,7 @@ from isotune.interfaces.backbone import BackboneEntry
 from isotune.interfaces.backend import Backend
 from isotune.interfaces.dataset import Labels, class_counts
 from isotune.interfaces.trainer import TrainingPlan
-from isotune.metrics import METRICS
+from isotune.metrics import monitored
 from isotune.metrics.metric import Scored
 from isotune.spec.experiment import ExperimentSpec
 from isotune.spec.loss import LossSpec
@@ -93,10 +93,9 @@ def check_monitors(spec: ExperimentSpec, classes: Sequence[str], labels: Labels)
         "schedule": spec.schedule.monitored(),
     }
     for field, monitor in fields.items():
-        if monitor is None or monitor.removeprefix("val_") in ALWAYS:
+        if monitor is None or monitored(monitor).name in ALWAYS:
             continue
-        metric = METRICS[monitor.removeprefix("val_")]
-        if not math.isfinite(perfect.value(metric)):
+        if not math.isfinite(perfect.value(monitored(monitor))):
             present = ", ".join(classes[label] for label in np.flatnonzero(perfect.have_images))
             raise SpecError(
                 f"{field}.monitor: {monitor} has no value on these validation images, which"

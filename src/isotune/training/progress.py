@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from isotune.interfaces.metrics import EpochMetrics
-from isotune.metrics import METRICS
+from isotune.metrics import monitored
 from isotune.spec.checkpoint import EarlyStopping
 from isotune.spec.metrics import Monitor
 from isotune.training.accumulator import EpochAccumulator
@@ -36,7 +36,7 @@ def improves(monitor: Monitor, value: float, best: float, min_delta: float = 0.0
         return False
     if not math.isfinite(best):
         return True
-    higher = METRICS[monitor.removeprefix("val_")].higher_is_better
+    higher = monitored(monitor).higher_is_better
     return value > best + min_delta if higher else value < best - min_delta
 
 

@@ -11,7 +11,8 @@ from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.trial import create_trial
 
 from isotune.interfaces.sweep import Trial
-from isotune.reports.sweep import higher_is_better, ranked
+from isotune.metrics import monitored
+from isotune.reports.sweep import ranked
 from isotune.spec.space.parameters import Choices, Parameter
 
 FEWEST = 10
@@ -37,7 +38,8 @@ def importance_of(
     if len(complete) < FEWEST or len({trial.value for trial in complete}) == 1:
         return {}
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    study = optuna.create_study(direction="maximize" if higher_is_better(monitor) else "minimize")
+    higher = monitored(monitor).higher_is_better
+    study = optuna.create_study(direction="maximize" if higher else "minimize")
     for trial in complete:
         drawn = {name: _distribution(parameters[name]) for name in trial.parameters}
         new = create_trial(value=trial.value, params=dict(trial.parameters), distributions=drawn)

@@ -16,7 +16,8 @@ from isotune.experiment.sweeps.job import Job
 from isotune.experiment.sweeps.samplers import SeededSampler, pruner
 from isotune.experiment.sweeps.storage import machine, open_storage, storage_errors
 from isotune.interfaces import sweep as interfaces
-from isotune.reports.sweep import higher_is_better, ranked
+from isotune.metrics import monitored
+from isotune.reports.sweep import ranked
 from isotune.runs.read import checked
 from isotune.runs.sweep import DATABASE, TrialLine
 from isotune.spec.space.parameters import Choices, Parameter, Value, walk
@@ -86,6 +87,7 @@ class Study:
 
     def __post_init__(self) -> None:
         job, description = self.job, self.job.description
+        metric = monitored(description.monitor)
         self._parameters = {each.name: each for each, _ in walk(job.space.parameters)}
         with job.folder.locked(), self.errors():
             storage = open_storage(job.folder.database(), job.url)
@@ -93,7 +95,7 @@ class Study:
             self._study = optuna.create_study(
                 storage=storage,
                 study_name=description.study,
-                direction="maximize" if higher_is_better(description.monitor) else "minimize",
+                direction="maximize" if metric.higher_is_better else "minimize",
                 sampler=SeededSampler(description.sampler, description.seed),
                 pruner=pruner(description.pruner, job.epochs),
                 load_if_exists=True,

@@ -73,9 +73,9 @@ class ReduceOnPlateauSchedule(MultipliedSchedule):
 
         Both are metrics times the sign, which makes the higher one the better.
         """
-        from isotune.metrics import METRICS  # here, as it takes NumPy, which most specs do not
+        from isotune.metrics import monitored  # here, as it takes NumPy, which most specs do not
 
-        sign = 1 if METRICS[self.monitor.removeprefix("val_")].higher_is_better else -1
+        sign = 1 if monitored(self.monitor).higher_is_better else -1
         if self.threshold_mode == "rel":
             return sign, 1 + sign * self.threshold, 0.0
         return sign, 1.0, self.threshold
