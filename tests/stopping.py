@@ -14,6 +14,7 @@ import pytest
 import isotune
 from isotune.errors import StoppedError
 from isotune.experiment.result import Run
+from isotune.hookspecs import hookimpl
 from isotune.interfaces.events import StepEnded
 from isotune.runs.checkpoint import write_checkpoint
 from isotune.runs.checkpoints import CheckpointStore
@@ -22,11 +23,15 @@ from zoo import plugins, run
 
 
 class StopAt:
-    """Asks for a stop, as a job scheduler does, after a step of the process."""
+    """Asks for a stop, as a job scheduler does, after a step of the process.
+
+    It is an observer, and a plugin.
+    """
 
     def __init__(self, step: int) -> None:
         self.left = step
 
+    @hookimpl
     def isotune_step_ended(self, event: StepEnded) -> None:
         self.left -= 1
         if self.left == 0:

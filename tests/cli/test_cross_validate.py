@@ -3,27 +3,12 @@
 from __future__ import annotations
 
 import re
-import signal
 from pathlib import Path
 
 import pytest
 
-from isotune.hookspecs import hookimpl
-from isotune.interfaces.events import StepEnded
 from isotune.plugins import plugins
-
-
-class StopOnce:
-    """Sends SIGTERM after some steps, as a job scheduler does."""
-
-    def __init__(self, steps: int) -> None:
-        self.left = steps
-
-    @hookimpl
-    def isotune_step_ended(self, event: StepEnded) -> None:
-        self.left -= 1
-        if not self.left:
-            signal.raise_signal(signal.SIGTERM)
+from stopping import StopAt
 
 
 @pytest.mark.parametrize(
@@ -34,7 +19,7 @@ class StopOnce:
     ],
 )
 def test_it_is_stopped_resumed_and_told_as_a_table(isotune, spec: Path, steps: int, says: str):
-    stopper = StopOnce(steps)
+    stopper = StopAt(steps)
     plugins.register(stopper)
     try:
         stopped = isotune("cross-validate", spec, "-k", 3, "--backend", "numpy", "-o", "out")

@@ -4,27 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-import signal
 from pathlib import Path
 
 import pytest
 
-from isotune.hookspecs import hookimpl
-from isotune.interfaces.events import StepEnded
 from isotune.plugins import plugins
-
-
-class StopOnce:
-    """Sends SIGTERM after some steps, as a job scheduler does."""
-
-    def __init__(self, steps: int) -> None:
-        self.left = steps
-
-    @hookimpl
-    def isotune_step_ended(self, event: StepEnded) -> None:
-        self.left -= 1
-        if not self.left:
-            signal.raise_signal(signal.SIGTERM)
+from stopping import StopAt
 
 
 @pytest.fixture
@@ -36,7 +21,7 @@ def space(tmp_path: Path) -> Path:
 
 def test_it_is_stopped_resumed_told_as_a_table_and_drawn(isotune, spec: Path, space: Path):
     command = ["sweep", spec, "--space", space, "-n", 3, "--backend", "numpy", "-o", "out"]
-    stopper = StopOnce(8)  # in the second trial
+    stopper = StopAt(8)  # in the second trial
     plugins.register(stopper)
     try:
         stopped = isotune(*command)
