@@ -78,6 +78,7 @@ ROOMS = (
     ("reports",),
     ("runs",),
     ("training", "explaining"),
+    ("distributed",),
     ("models",),
     ("weights",),
     ("catalogue",),

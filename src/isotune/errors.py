@@ -66,6 +66,10 @@ class TrainingError(IsotuneError):
     """A run had to stop: its loss or its weights became NaN, say."""
 
 
+class LostProcessError(IsotuneError):
+    """Another process of the run has ended, or is not reached."""
+
+
 class StoppedError(IsotuneError):
     """A run was asked to stop, by Ctrl-C or a signal, and is saved: it can be resumed."""
 

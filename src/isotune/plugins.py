@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import pluggy
 
 from isotune import hookspecs
-from isotune.errors import BackendError, nearest
+from isotune.errors import BackendError, LostProcessError, nearest
 from isotune.interfaces.backbone import BackboneEntry
 from isotune.interfaces.backend import Backend, BackendOffer
 from isotune.interfaces.dataset import DatasetFormat
@@ -130,8 +130,10 @@ class Plugins:
             with collection_paused():
                 warn_of_limit()
                 offer.versions()
-                return offer.open(choose_device(device, offer.devices(), offer.name))
-        except BackendError:
+                place = offer.place()
+                chosen = choose_device(device, offer.devices(), offer.name, place)
+                return offer.open(chosen) if place.alone else offer.join(chosen, place)
+        except (BackendError, LostProcessError):
             raise
         except Exception as error:  # a broken framework may raise anything on import
             raise BackendError(_unusable(offer, error)) from error

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from isotune.errors import BackendError
 from isotune.interfaces.backbone import BackboneEntry, Backbones
 from isotune.interfaces.checkpoint import StateAdapter
+from isotune.interfaces.communicator import Alone, Communicator, Place
 from isotune.interfaces.dataset import DatasetAdapter
 from isotune.interfaces.explainer import Explainer
 from isotune.interfaces.exporter import Exporter
@@ -27,6 +31,7 @@ class Backend(ABC):
         device: Device in use, as in ``cuda:0``.
         exporter: Writes models to files of the offer's ``exports``; None if there are none.
         explainer: Returns values from within models; None if the backend explains nothing.
+        communicator: Reaches the other processes of the run.
     """
 
     name: str
@@ -38,6 +43,7 @@ class Backend(ABC):
     state_adapter: StateAdapter
     exporter: Exporter | None = None
     explainer: Explainer | None = None
+    communicator: Communicator = Alone()
 
     @abstractmethod
     def trainer(self, model: Any, plan: TrainingPlan) -> Trainer:
@@ -72,6 +78,19 @@ class Backend(ABC):
     @abstractmethod
     def versions(self) -> Mapping[str, str]:
         """Returns the versions of the packages that can change what it computes, by package."""
+
+
+@dataclass(frozen=True)
+class Launch:
+    """A command that starts processes.
+
+    Attributes:
+        command: The command with its arguments.
+        environment: Variables to set for it.
+    """
+
+    command: Sequence[str]
+    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 class BackendOffer(ABC):
@@ -111,3 +130,40 @@ class BackendOffer(ABC):
     @abstractmethod
     def open(self, device: str) -> Backend:
         """Returns the backend on `device`, one of :meth:`devices`."""
+
+    def place(self) -> Place:
+        """Returns which process this one is, from what the framework's launcher has set.
+
+        Imports no framework.
+        """
+        return Place()
+
+    def launch(self, processes: int, arguments: Sequence[str], logs: Path) -> Launch:
+        """Returns how the framework's launcher starts processes on this machine.
+
+        Imports no framework.
+
+        Args:
+            processes: Number of processes.
+            arguments: Each of them runs ``python`` with these arguments.
+            logs: A new folder for what the launcher writes.
+
+        Raises:
+            BackendError: The backend trains in one process only.
+        """
+        raise BackendError(f"backend '{self.name}' trains in one process only.")
+
+    def join(self, device: str, place: Place) -> Backend:
+        """Returns the backend on `device`, with a communicator that reaches the other processes.
+
+        Waits until all of them have come.
+
+        Args:
+            device: One of :meth:`devices`.
+            place: What :meth:`place` returned, of several processes.
+
+        Raises:
+            BackendError: The backend trains in one process only.
+            LostProcessError: The others do not come.
+        """
+        raise BackendError(f"backend '{self.name}' trains in one process only.")

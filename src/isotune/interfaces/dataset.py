@@ -78,7 +78,8 @@ class DeviceBatch:
     Attributes:
         images: float32, shape (N, 3, height, width), normalized; or unchanged features.
         labels: integers, shape (N,), or floating-point numbers, shape (N, classes).
-        size: N.
+        size: N; 0 for an empty part of a divided batch, whose images and labels are one
+            placeholder that counts nowhere.
     """
 
     images: Any

@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isotune.interfaces.dataset import DeviceBatch
+from isotune.interfaces.division import Part
 from isotune.interfaces.freezing import FreezePlan
 from isotune.spec.loss import LossName
 from isotune.spec.optimizer import OptimizerSpec
-from isotune.spec.values import Precision
+from isotune.spec.values import Precision, Reduction
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,10 @@ class TrainingPlan:
         auxiliary: Paths of auxiliary classifiers. In training, the model returns their logits
             after its own.
         auxiliary_weight: Factor of their losses, as long as any of their parameters trains.
+        shards: Number of shards of a batch; see :mod:`isotune.interfaces.division`. With more than
+            one, or with several processes, every :class:`StepPlan` has a part.
+        reduction: How gradients of a batch's parts are added: ``exact`` in the order of the parts,
+            in float32, from zero; ``fast`` by the framework's own all-reduce, in any order.
         averages: Whether the trainer keeps exponential moving averages of the tensors that
             training changes: see :attr:`StepPlan.average_decay` and :meth:`Trainer.swap_average`.
     """
@@ -63,6 +68,8 @@ class TrainingPlan:
     clip_grad_norm: float | None = None
     auxiliary: tuple[str, ...] = ()
     auxiliary_weight: float = 0.0
+    shards: int = 1
+    reduction: Reduction = "exact"
     averages: bool = False
 
     def lr_scale(self, parameter: str) -> float:
@@ -102,6 +109,14 @@ class StepPlan:
             in float32, for all parameters and BatchNorm statistics that training changes. An
             average starts from the value before the first step that may change it. None without
             averages or without an update.
+        part: What of a divided batch the step computes; None for a whole batch in one process.
+            A process's steps of a batch follow each other in the order of its parts, empty ones
+            included, whose batch has size 0. Where several processes compute a shard, BatchNorm
+            layers in training mode compute its batch statistics together. After a process's last
+            part of a batch, running statistics become the mean, in the order of the shards, of
+            what each shard with images has made of those before the batch. An update uses the
+            sum over all parts of all processes of the gradients that each part has added up
+            since the last one; its ``loss_scale`` is the part's share of the update's mean loss.
     """
 
     step: int
@@ -110,6 +125,7 @@ class StepPlan:
     apply_update: bool = True
     momentum: float | None = None
     average_decay: float | None = None
+    part: Part | None = None
 
 
 @dataclass(frozen=True)
@@ -161,7 +177,8 @@ class Trainer(ABC):
     def train_step(self, batch: DeviceBatch, plan: StepPlan) -> Outputs:
         """Computes the gradients of a batch and updates, without waiting for the device.
 
-        Returns the outputs from before the update.
+        Returns the outputs from before the update. Those of an empty part, a batch of size 0, are
+        not read.
         """
 
     @abstractmethod

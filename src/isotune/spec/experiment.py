@@ -27,7 +27,7 @@ from isotune.spec.optimizer import OptimizerSpec
 from isotune.spec.schedule import AnySchedule, ScheduleSpec
 from isotune.spec.schedules.constant import ConstantSchedule
 from isotune.spec.transforms import Pipeline, last_of_unknown_size, output_size
-from isotune.spec.values import NormalizationSpec, Positive, Precision, Sampler
+from isotune.spec.values import NormalizationSpec, Positive, Precision, Reduction, Sampler
 
 
 class TransformsSpec(SpecModel):
@@ -72,7 +72,15 @@ class ExperimentSpec(SpecModel):
             that no image is drawn again before every other one of its class. An image drawn
             several times in an epoch is augmented anew each time, unless ``cache.views`` limits
             its views.
-        batch_size: Number of images in a training step.
+        batch_size: Number of images in a training step, of all processes together.
+        shards: Number of parts that every training batch is divided into, by position. Batch
+            statistics of BatchNorm layers and dropout masks belong to a shard, and running
+            statistics are the mean over shards. Which process computes a shard changes nothing,
+            and neither does the number of processes, which divides that of shards or is divided
+            by it.
+        reduction: How gradients of shards are added: ``exact`` adds them in the order of the
+            shards, so that one process and several come to the same bytes if they compute whole
+            shards; ``fast`` leaves the order to the framework's own all-reduce.
         mixing: How training images are mixed with each other; null never mixes any.
         backbone: Which pretrained model.
         loss: What training minimizes.
@@ -127,6 +135,8 @@ class ExperimentSpec(SpecModel):
     transforms: TransformsSpec = TransformsSpec()
     sampler: Sampler = "shuffled"
     batch_size: Annotated[int, Field(ge=1)]
+    shards: Annotated[int, Field(ge=1)] = 1
+    reduction: Reduction = "exact"
     mixing: MixingSpec | None = None
     backbone: Annotated[BackboneSpec, Shorthand("name")]
     loss: Annotated[LossSpec, Shorthand("name"), Field(validate_default=True)] = LossSpec()
@@ -151,6 +161,17 @@ class ExperimentSpec(SpecModel):
     early_stopping: EarlyStopping | None = None
     checkpoint: Annotated[CheckpointSpec, Field(validate_default=True)] = CheckpointSpec()
     cache: CacheSpec = CacheSpec()
+
+    @field_validator("shards")
+    @classmethod
+    def _shards_have_images(cls, shards: int, info: ValidationInfo) -> int:
+        size = info.data.get("batch_size")
+        if size is not None and shards > size:
+            raise ValueError(
+                f"is {shards}, but a batch of {size} images cannot be divided into more shards"
+                " than images"
+            )
+        return shards
 
     @field_validator("mixing")
     @classmethod

@@ -34,6 +34,9 @@ AsFileName = WrapValidator(_check_name)
 Precision = Literal["fp32", "tf32", "bf16", "fp16"]
 """Number format in which a model computes."""
 
+Reduction = Literal["exact", "fast"]
+"""How the gradients of a batch's shards are added."""
+
 Sampler = Literal["shuffled", "balanced"]
 """How an epoch's training images are drawn."""
 

@@ -26,7 +26,7 @@ RESOLUTION = 1 << 24
 """Masks compare the hash's upper 24 bits with ``round(p * RESOLUTION)``."""
 
 
-def layer_seed(seed: int, step: int, path: str) -> int:
+def layer_seed(seed: int, step: int, path: str, shard: int = 0) -> int:
     """Returns the 32-bit seed of a layer of dropout or stochastic depth for one step.
 
     It depends on the layer's path, so that a part of a model drops the same elements as in the
@@ -36,8 +36,9 @@ def layer_seed(seed: int, step: int, path: str) -> int:
         seed: The experiment's seed.
         step: Number of the training step, from 0 over the whole run.
         path: Canonical path of the layer in the model: ``classifier.0``.
+        shard: The shard of the batch. That of an undivided batch is 0.
     """
-    position = (step, crc32(path.encode()))
+    position = (step, crc32(path.encode()), *((shard,) if shard else ()))
     return int(stream(seed, Purpose.DROPOUT, *position).bit_generator.random_raw()) & 0xFFFFFFFF
 
 
@@ -51,13 +52,21 @@ def threshold(p: float) -> int:
     return round(p * RESOLUTION)
 
 
-def keep_mask(seed: int, shape: tuple[int, ...], p: float) -> NDArray[np.bool_]:
+def keep_mask(seed: int, shape: tuple[int, ...], p: float, first: int = 0) -> NDArray[np.bool_]:
     """The reference: which elements of a row-major array of `shape` survive.
 
     Element i (flattened) is kept if ``lowbias32(i ^ seed) >> 8 >= threshold(p)``; survivors
     are multiplied by ``1 / (1 - p)``.
+
+    Args:
+        seed: The layer's seed.
+        shape: Shape of the array, samples first.
+        p: Probability that an element is dropped.
+        first: Number of elements of the samples before these in their shard, whose other samples
+            are elsewhere: i counts from it, modulo 2**32.
     """
-    bits = np.arange(np.prod(shape, dtype=np.int64), dtype=np.uint32) ^ np.uint32(seed)
+    places = np.arange(first, first + np.prod(shape, dtype=np.int64), dtype=np.int64)
+    bits = places.astype(np.uint32) ^ np.uint32(seed)
     bits ^= bits >> np.uint32(16)
     bits *= np.uint32(0x7FEB352D)
     bits ^= bits >> np.uint32(15)

@@ -177,6 +177,8 @@ def plan_with(
         clip_grad_norm=spec.clip_grad_norm,
         auxiliary=tuple(path.rpartition(".")[0] for path in entry.auxiliary),
         auxiliary_weight=entry.auxiliary_weight,
+        shards=spec.shards,
+        reduction=spec.reduction,
         averages=spec.ema is not None,
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from isotune.catalogue.entries import chosen_backbone
@@ -10,9 +11,11 @@ from isotune.catalogue.resolve import normalization, resolve
 from isotune.data.batches import Batches
 from isotune.data.divided import Recorded
 from isotune.data.images import Images, open_images
+from isotune.distributed.group import Group
 from isotune.interfaces.backbone import BackboneEntry
 from isotune.interfaces.backend import Backend
 from isotune.interfaces.dataset import Normalization
+from isotune.interfaces.division import Division
 from isotune.interfaces.trainer import TrainingPlan
 from isotune.models.build import build_model
 from isotune.plugins import Plugins
@@ -71,6 +74,16 @@ class Session:
             dataset = spec.dataset.model_copy(update={"check": "during_training"})
             spec = spec.model_copy(update={"dataset": dataset})
         return cls(spec, entry, opened, images, training_plan(spec, entry, images))
+
+    @cached_property
+    def group(self) -> Group:
+        """The processes that compute the experiment together."""
+        return Group(self.backend.communicator)
+
+    @cached_property
+    def division(self) -> Division:
+        """How they divide a training batch."""
+        return self.group.division(self.spec.shards)
 
     @property
     def normalization(self) -> Normalization:
