@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from numpy_backend.freezing import NumpyFreezing
 from numpy_backend.layers import Array, Dropout
 from numpy_backend.loss import LOSSES
 from numpy_backend.optimizer import Slots, clip, move, new_slots
+from numpy_backend.shards import Gradients, Statistics
 
 
 class NumpyTrainer(Trainer):
@@ -26,7 +28,8 @@ class NumpyTrainer(Trainer):
         self.plan = plan
         self.freezing = NumpyFreezing()
         self.slots: dict[str, Slots] = {}
-        self.sums: dict[str, Array] = {}
+        self.gradients = Gradients()
+        self.statistics = Statistics(model)
         self.averages: dict[str, Array] = {}
         self.freeze(FreezePlan())
 
@@ -41,31 +44,42 @@ class NumpyTrainer(Trainer):
             check_single_image(self.freezing, self.model, self.freeze_plan, batch, names)
         self.start_averages()
         self.freezing.training_mode(self.model, self.freeze_plan)
-        for path, layer in self.model.layers.items():
-            if isinstance(layer, Dropout):
-                layer.seed = layer_seed(self.plan.seed, plan.step, path)
-        logits = self.model(batch.images)
-        loss, gradient = LOSSES[self.plan.loss](logits, batch.labels, self.plan)
-        for name, value in self.model.backward(gradient * np.float32(plan.loss_scale)).items():
-            self.sums[name] = self.sums.get(name, np.float32(0)) + value
+        part = plan.part
+        if part is None:
+            outputs = self._learn(batch, plan)
+        else:
+            outputs = Outputs(np.empty((0, 0), np.float32), np.float32(0))
+            if batch.size:  # an empty shard is no shard of the mean of statistics
+                with self.statistics.of_one_shard():
+                    outputs = self._learn(batch, plan, part.index, part.shard)
+            if part.last:
+                self.statistics.end_batch()
         norm = self._update(plan) if plan.apply_update else None
         if plan.average_decay is not None:
             self._average(np.float32(1 - plan.average_decay))
-        return Outputs(logits, loss, norm)
+        return replace(outputs, grad_norm=norm)
+
+    def _learn(self, batch: DeviceBatch, plan: StepPlan, part: int = 0, shard: int = 0) -> Outputs:
+        for path, layer in self.model.layers.items():
+            if isinstance(layer, Dropout):
+                layer.seed = layer_seed(self.plan.seed, plan.step, path, shard)
+        logits = self.model(batch.images)
+        loss, gradient = LOSSES[self.plan.loss](logits, batch.labels, self.plan)
+        self.gradients.add(self.model.backward(gradient * np.float32(plan.loss_scale)), part)
+        return Outputs(logits, loss)
 
     def _update(self, plan: StepPlan) -> np.float32 | None:
         parameters = self.model.parameters().items()
         trained = {name: each for name, each in parameters if name not in self.freeze_plan.frozen}
-        norm = None
+        gradients, norm = self.gradients.take(), None
         if self.plan.clip_grad_norm is not None:
-            norm = clip([self.sums[name] for name in trained], self.plan.clip_grad_norm)
+            norm = clip([gradients[name] for name in trained], self.plan.clip_grad_norm)
         for name, parameter in trained.items():
             slots = self.slots.setdefault(name, new_slots(self.plan.optimizer, parameter))
             rate = plan.learning_rate * self.plan.lr_scale(name)
             decay = self.plan.weight_decay(parameter.shape)
-            gradient = self.sums[name]
+            gradient = gradients[name]
             move(self.plan.optimizer, parameter, gradient, slots, rate, decay, plan.momentum)
-        self.sums = {}
         return norm
 
     def start_averages(self) -> None:

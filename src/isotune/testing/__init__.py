@@ -1,8 +1,8 @@
 """The contract of a backend as a test suite: inherit its levels, build its nets, run pytest.
 
-    from isotune.testing import Freezing, Heads, State, Steps
+    from isotune.testing import Freezing, Heads, Shards, State, Steps
 
-    class TestContract(Steps, Freezing, State, Heads):
+    class TestContract(Steps, Shards, Freezing, State, Heads):
         backend_name = "jax"
 
         def linear(self):
@@ -16,7 +16,7 @@ docstrings describe them; one that a level needs and the class does not have fai
 import pytest
 
 _LEVELS = ("tensors", "updates", "multi_label", "steps", "freezing", "state", "detached", "heads")
-_PARTS = ("classifiers", "subject", "surroundings", "exports", "explaining")
+_PARTS = ("classifiers", "subject", "surroundings", "exports", "explaining", "divided", "shards")
 pytest.register_assert_rewrite(*(f"{__name__}.{name}" for name in (*_LEVELS, *_PARTS)))
 
 from isotune.testing.classifiers import Classifiers  # noqa: E402
@@ -25,6 +25,7 @@ from isotune.testing.explaining import Explaining  # noqa: E402
 from isotune.testing.exports import Exports  # noqa: E402
 from isotune.testing.freezing import Freezing  # noqa: E402
 from isotune.testing.heads import Heads  # noqa: E402
+from isotune.testing.shards import Shards  # noqa: E402
 from isotune.testing.state import State  # noqa: E402
 from isotune.testing.steps import Steps  # noqa: E402
 
@@ -35,6 +36,7 @@ __all__ = [
     "Exports",
     "Freezing",
     "Heads",
+    "Shards",
     "State",
     "Steps",
 ]

@@ -15,6 +15,7 @@ from testing.mutants import (
     explanations,
     layers_and_freezing,
     optimizers_and_steps,
+    shards,
     state_and_heads,
 )
 
@@ -24,6 +25,7 @@ MUTANTS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
         data_and_losses,
         optimizers_and_steps,
         layers_and_freezing,
+        shards,
         state_and_heads,
         explanations,
     )

@@ -44,17 +44,17 @@ def takes_batch_statistics_for_constants_in_gradients(patch: pytest.MonkeyPatch)
 
 
 def drops_by_another_seed(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(trainer, "layer_seed", lambda seed, step, path: layer_seed(seed + 1, step, path))
+    patch.setattr(trainer, "layer_seed", lambda seed, *rest: layer_seed(seed + 1, *rest))
 
 
 def drops_the_same_at_every_step(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(trainer, "layer_seed", lambda seed, step, path: layer_seed(seed, 0, path))
+    patch.setattr(trainer, "layer_seed", lambda seed, step, *rest: layer_seed(seed, 0, *rest))
 
 
 def cuts_steps_to_32_bits(patch: pytest.MonkeyPatch) -> None:
     cut = 0xFFFFFFFF
     patch.setattr(
-        trainer, "layer_seed", lambda seed, step, path: layer_seed(seed, step & cut, path)
+        trainer, "layer_seed", lambda seed, step, *rest: layer_seed(seed, step & cut, *rest)
     )
 
 

@@ -15,6 +15,7 @@ from isotune.interfaces.trainer import HostOutputs, Outputs, TrainingPlan
 from isotune.spec.optimizer import AdamSpec, AdamWSpec, SGDSpec
 from numpy_backend import optimizer, trainer
 from numpy_backend.freezing import NumpyFreezing
+from numpy_backend.shards import Gradients
 from numpy_backend.trainer import NumpyTrainer
 
 
@@ -159,15 +160,15 @@ def updates_at_every_step(patch: pytest.MonkeyPatch) -> None:
 
 
 def keeps_gradients_after_an_update(patch: pytest.MonkeyPatch) -> None:
-    update = NumpyTrainer._update
+    take = Gradients.take
 
-    def keeping(self: Any, plan: Any) -> Any:
-        sums = self.sums
-        norm = update(self, plan)
-        self.sums = sums
-        return norm
+    def keeping(self: Any) -> Any:
+        parts = self.parts
+        totals = take(self)
+        self.parts = parts
+        return totals
 
-    patch.setattr(NumpyTrainer, "_update", keeping)
+    patch.setattr(Gradients, "take", keeping)
 
 
 def returns_the_logits_after_the_update(patch: pytest.MonkeyPatch) -> None:

@@ -30,7 +30,7 @@ class Pass:
         state: parameters and BatchNorm statistics; the latter are replaced during training.
         training: whether layers are in training mode.
         freeze: decides the mode of frozen BatchNorm layers.
-        seed, step: decide dropout.
+        seed, step, shard: decide dropout.
         gradients: gradients by parameter, filled by the backward pass.
         auxiliary: logits of auxiliary classifiers by path, filled by the forward pass.
         auxiliary_gradients: gradients of those logits, for the backward pass; none while the
@@ -42,6 +42,7 @@ class Pass:
     freeze: FreezePlan = field(default_factory=FreezePlan)
     seed: int = 0
     step: int = 0
+    shard: int = 0
     gradients: dict[str, Array] = field(default_factory=dict)
     auxiliary: dict[str, Array] = field(default_factory=dict)
     auxiliary_gradients: dict[str, Array] = field(default_factory=dict)
@@ -140,7 +141,7 @@ class Dropout(Layer):
         self.scale = np.ones_like(x)
         parameters = [name for name in at.state if is_parameter(name)]
         if at.training and at.freeze.drops(self.path, parameters):
-            word = layer_seed(at.seed, at.step, self.path)
+            word = layer_seed(at.seed, at.step, self.path, at.shard)
             self.scale = keep_mask(word, x.shape, self.p) / (1 - self.p)
         return x * self.scale
 
