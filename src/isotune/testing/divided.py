@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from isotune.interfaces.dataset import Batch
 from isotune.interfaces.division import Division, Part
 from isotune.interfaces.trainer import HostOutputs, StepPlan, TrainingPlan
-from isotune.testing.reference.trainer import ReferenceTrainer
+from isotune.testing.reference.trainer import ReferenceTrainer, ShardPass
 from isotune.testing.subject import (
     LATER_LOGITS,
     Learner,
@@ -17,6 +19,27 @@ from isotune.testing.subject import (
 )
 from isotune.testing.values import NORMALIZATION
 from isotune.training.micro_batches import batch_weight
+
+
+@dataclass(frozen=True)
+class PartStep:
+    """A step on a part of a batch.
+
+    Attributes:
+        images: The part's images; one placeholder if it is empty.
+        part: Its place in the batch.
+        weight: Denominator of its mean loss; 0 if it is empty.
+        plan: What the step does.
+    """
+
+    images: Batch
+    part: Part
+    weight: float
+    plan: StepPlan
+
+
+Computed = tuple[PartStep, HostOutputs]
+"""A step with its results on the host."""
 
 
 @dataclass(frozen=True)
@@ -37,67 +60,83 @@ class Update:
     momentum: float | None = None
     decay: float | None = None
 
-    def parts(
-        self, plan: TrainingPlan, division: Division
-    ) -> Iterator[tuple[Batch, StepPlan, Part]]:
-        """Yields images, plan and place of each part of a process, in order.
-
-        An empty part has the first image of its batch as a placeholder.
-        """
+    def part_steps(self, plan: TrainingPlan, division: Division) -> Iterator[PartStep]:
+        """Yields a process's steps, in order."""
         total = sum(batch_weight(batch.labels, plan) for batch in self.batches)
         for number, batch in enumerate(self.batches, self.step):
             for part in division.divide(len(batch)):
                 place = slice(part.start, part.stop) if len(part) else slice(0, 1)
                 images = Batch(batch.images[place], batch.labels[place])
+                weight = batch_weight(images.labels, plan) if len(part) else 0.0
                 ends = part.last and batch is self.batches[-1]
                 step = StepPlan(
                     number,
                     self.rate,
-                    loss_scale=batch_weight(images.labels, plan) / total if len(part) else 0.0,
+                    loss_scale=weight / total,
                     apply_update=ends,
                     momentum=self.momentum if ends else None,
                     average_decay=self.decay if ends else None,
                     part=part,
                 )
-                yield images, step, part
+                yield PartStep(images, part, weight, step)
 
 
 def train_parts(
     learner: Learner, updates: Sequence[Update], plan: TrainingPlan, division: Division
-) -> list[tuple[Part, HostOutputs]]:
-    """Makes a process's steps and fetches the outputs of its parts that have images."""
-    steps = [each for update in updates for each in update.parts(plan, division)]
-    fed = learner.backend.dataset.feed((images for images, _, _ in steps), NORMALIZATION)
+) -> list[Computed]:
+    """Makes a process's steps, and fetches all results at the end."""
+    steps = [step for update in updates for step in update.part_steps(plan, division)]
+    fed = learner.backend.dataset.feed((step.images for step in steps), NORMALIZATION)
     outputs = [
-        (part, learner.trainer.train_step(replace(batch, size=len(part)), step))
-        for batch, (_, step, part) in zip(fed, steps, strict=True)
+        learner.trainer.train_step(replace(batch, size=len(step.part)), step.plan)
+        for batch, step in zip(fed, steps, strict=True)
     ]
-    kept = [(part, each) for part, each in outputs if len(part)]
-    fetched = learner.trainer.fetch([each for _, each in kept])
-    return [(part, each) for (part, _), each in zip(kept, fetched, strict=True)]
+    return list(zip(steps, learner.trainer.fetch(outputs), strict=True))
 
 
 def assert_same_updates(
     learner: Learner, reference: ReferenceTrainer, updates: Sequence[Update]
-) -> list[HostOutputs]:
-    """Makes divided updates in one process, and compares everything with the reference.
-
-    Returns the outputs of parts that have images.
-    """
+) -> None:
+    """Makes divided updates in one process, and compares everything with the reference."""
     plan = reference.plan
-    outputs = train_parts(learner, updates, plan, Division(plan.shards))
-    rest = iter(outputs)
-    for update in updates:
-        passes = reference.train_update(
-            update.batches, update.rate, update.step, update.momentum, update.decay
-        )
-        for shard in (shard for shards in passes for shard in shards):
-            _, output = next(rest)
-            assert_close(output.logits, shard.logits, LATER_LOGITS)
-            assert_close(output.loss, shard.loss)
-        assert_close(output.grad_norm, reference.grad_norm)
+    computed = train_parts(learner, updates, plan, Division(plan.shards))
+    assert_same_outputs(computed, reference, updates)
     assert_states_close(learner.state(), reference.state)
     assert_states_close(learner.optimizer_state(), reference.optimizer_state())
     if plan.averages:
         assert_states_close(learner.average(), reference.averages)
-    return [output for _, output in outputs]
+
+
+def assert_same_outputs(
+    computed: Sequence[Computed], reference: ReferenceTrainer, updates: Sequence[Update]
+) -> None:
+    """Makes the reference's updates and compares their results.
+
+    Args:
+        computed: Those of all processes, by step and part.
+        reference: Moves on.
+        updates: The updates that the steps belong to.
+    """
+    for update in updates:
+        passes = reference.train_update(
+            update.batches, update.rate, update.step, update.momentum, update.decay
+        )
+        for number, shards in enumerate(passes, update.step):
+            own = [each for each in computed if each[0].plan.step == number]
+            _assert_same_shards(own, shards)
+            for step, outputs in own:
+                expected = reference.grad_norm if step.plan.apply_update else np.nan
+                assert_close(outputs.grad_norm, expected)
+
+
+def _assert_same_shards(computed: Sequence[Computed], shards: Sequence[ShardPass]) -> None:
+    """Compares the parts of a batch with the shards that have images."""
+    parts = dict[int, list[Computed]]()
+    for step, outputs in computed:
+        if len(step.part):
+            parts.setdefault(step.part.shard, []).append((step, outputs))
+    for own, shard in zip(parts.values(), shards, strict=True):
+        logits = np.concatenate([outputs.logits for _, outputs in own])
+        assert_close(logits, shard.logits, LATER_LOGITS)
+        loss = sum(outputs.loss * step.weight for step, outputs in own)
+        assert_close(loss / shard.weight, shard.loss)

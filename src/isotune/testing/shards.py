@@ -4,87 +4,29 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
 import pytest
 
 from isotune.errors import TrainingError
 from isotune.interfaces.division import Division
 from isotune.interfaces.freezing import FreezePlan
 from isotune.interfaces.trainer import TrainingPlan
-from isotune.models.head import new_head
-from isotune.spec.head import MLPHeadSpec
 from isotune.spec.loss import LOSSES, LossName
 from isotune.spec.optimizer import AdamWSpec, SGDSpec
+from isotune.testing.cases import (
+    BACKBONE,
+    PLAN,
+    STATISTICS,
+    WEIGHTS,
+    updates,
+    with_dropout_after_batch_norm,
+)
 from isotune.testing.contract import Contract, on
 from isotune.testing.divided import Update, assert_same_updates, train_parts
 from isotune.testing.mixed import joined, mixed, weighted
-from isotune.testing.reference.layers import (
-    BatchNorm,
-    Conv,
-    Dropout,
-    GlobalAveragePool,
-    Layer,
-    Linear,
-    ReLU,
-)
-from isotune.testing.reference.trainer import ReferenceTrainer
-from isotune.testing.subject import (
-    AVERAGES,
-    Learner,
-    Subject,
-    assert_states_close,
-    in_bytes,
-)
-from isotune.testing.values import batch, batches
+from isotune.testing.subject import Subject, assert_states_close, in_bytes
+from isotune.testing.values import batch
 
-WEIGHTS = np.array([0.5, 2.0, 1.25], np.float32)
 SHARDS = 3
-BACKBONE = frozenset({"conv.weight", "bn.weight", "bn.bias"})
-STATISTICS = ("bn.running_mean", "bn.running_var")
-PLAN = TrainingPlan(
-    SGDSpec(momentum=0.9, weight_decay=0.1),
-    label_smoothing=0.1,
-    class_weights=WEIGHTS,
-    seed=5,
-    accumulate=2,
-    clip_grad_norm=1.0,
-    shards=SHARDS,
-    averages=True,
-)
-HEAD = MLPHeadSpec(name="mlp", hidden=(6,), dropout=0.25)
-
-
-def with_dropout_after_batch_norm(
-    subject: Subject, plan: TrainingPlan
-) -> tuple[Learner, ReferenceTrainer]:
-    """Returns ``tiny_bn`` with a head of two layers and dropout between them, and its reference."""
-    head = new_head(HEAD, 5, 4, 3)
-    learner, reference = subject.learner_with(head, plan), subject.reference(plan)
-    state = {**subject.initial(), **head.state("fc")}
-    reference.state = {
-        name: value.astype(np.float64)
-        for name, value in state.items()
-        if name not in ("fc.weight", "fc.bias")
-    }
-    reference.net = divided_net()
-    return learner, reference
-
-
-def divided_net() -> list[Layer]:
-    """Returns the layers of that net for the reference."""
-    body = [Conv("conv", padding=(1, 1)), BatchNorm("bn"), ReLU(), GlobalAveragePool()]
-    return [*body, Linear("fc.0"), ReLU(), Dropout("fc.2", 0.25), Linear("fc.3")]
-
-
-def updates(name: str, sizes: list[list[int]], first: int = 0) -> list[Update]:
-    """Returns updates by batches of these sizes, whose rates, momenta and averages differ."""
-    made, step = [], first
-    for number, each in enumerate(sizes, first):
-        momentum, decay = (None, 0.95)[number % 2], AVERAGES.decay_at(number)
-        data = batches(f"{name}/{number}", each)
-        made.append(Update(data, 0.05 * (1 - 0.04 * number), step, momentum, decay))
-        step += len(each)
-    return made
 
 
 class Shards(Contract):
@@ -101,7 +43,8 @@ class Shards(Contract):
         statistics are the mean over the shards that have images. A layer that is frozen keeps its
         statistics, to the bit.
         """
-        learner, reference = with_dropout_after_batch_norm(subject, PLAN)
+        plan = replace(PLAN, shards=SHARDS)
+        learner, reference = with_dropout_after_batch_norm(subject, plan)
         assert_same_updates(learner, reference, updates("shards", [[5, 4], [2, 5], [4]]))
         freeze, before = FreezePlan(BACKBONE), in_bytes(learner.state())
         learner.trainer.freeze(freeze)
