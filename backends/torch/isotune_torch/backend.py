@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from isotune.interfaces.backend import Backend
+from isotune.interfaces.communicator import Alone, Communicator
 from isotune.interfaces.trainer import TrainingPlan
 from isotune.spec.values import Precision
 from isotune_torch.backbone import TorchBackbones
@@ -29,8 +30,9 @@ class TorchBackend(Backend):
 
     name = "torch"
 
-    def __init__(self, device: str) -> None:
+    def __init__(self, device: str, communicator: Communicator | None = None) -> None:
         self.device = device
+        self.communicator = communicator or Alone()
         self._device = torch.device(device)
         self.dataset = TorchDatasetAdapter(self._device)
         self.backbones = TorchBackbones(self._device)
