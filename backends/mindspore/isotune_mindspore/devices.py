@@ -9,6 +9,7 @@ from __future__ import annotations
 import mindspore as ms
 from mindspore.device_context import ascend
 
+from isotune.data.workers import usable_cpus
 from isotune.errors import BackendError, nearest
 from isotune_mindspore.onednn import avoid_reference_convolutions
 
@@ -62,6 +63,16 @@ def _one_device(wanted: str, used: str) -> str:
 def cpu_threads() -> int:
     """Returns the number of threads that MindSpore's CPU kernels use."""
     return int(ms.get_context("runtime_num_threads"))
+
+
+def share_threads(processes: int) -> None:
+    """Leaves the other processes of this machine their share of the CPUs.
+
+    Before the first operation. Not by binding the process to some of them: MindSpore's kernels
+    (2.10) divide their work by the CPUs that the process may use, and with it the order of sums,
+    whereas the number of threads that do the work changes no byte.
+    """
+    ms.set_context(runtime_num_threads=max(1, usable_cpus() // processes))
 
 
 def has_fast_depthwise() -> bool:
