@@ -26,11 +26,21 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
-def pytest_collection_finish() -> None:
-    """Excludes what importing has created from garbage collection.
+@pytest.fixture(scope="module", autouse=True)
+def little_to_collect() -> Iterator[None]:
+    """Excludes what earlier modules have left in memory from garbage collection.
 
-    MindSpore's trainers collect before they compile, which takes 0.3 s in a process with both
-    frameworks.
+    MindSpore collects before it compiles. With all that the tests of one worker import and cache
+    that takes up to a second, three times as long as compiling a small net.
     """
+    yield
+    _freeze()
+
+
+def pytest_collection_finish() -> None:
+    _freeze()
+
+
+def _freeze() -> None:
     gc.collect()
     gc.freeze()
