@@ -15,7 +15,7 @@ from isotune.errors import BackendError
 from isotune.interfaces.backend import Backend
 from isotune.interfaces.communicator import Place
 from isotune_mindspore.launching import launch, read_place
-from processes import start
+from launching import start
 
 BITS = [0x7F800001, 0x80000000, 0xFFC12345, 0x00000001, 0x7F800000]
 """A signaling NaN, -0.0, a NaN with a payload, the smallest number, infinity."""
