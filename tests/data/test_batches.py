@@ -25,7 +25,9 @@ from isotune.data.transforms.random_resized_crop import RandomResizedCropSpec
 from isotune.data.transforms.resize import ResizeSpec
 from isotune.errors import DatasetError, SpecError
 from isotune.interfaces.dataset import Batch, ImageSource
+from isotune.interfaces.division import Division
 from isotune.randomness import Purpose, epoch_order, stream
+from isotune.spec.mixing import MixingSpec
 from isotune.spec.transforms import TransformSpec
 
 RANDOM = (
@@ -245,3 +247,34 @@ def test_skipping_a_broken_image_equals_a_run_without_its_file(
         source, _ = clean(FolderSource(tmp_path / folder, "train"), "skip")
         found.append(list(Batches(source, RANDOM, 2, seed=3, sampler="shuffled").epoch(1)))
     assert_equal(*found)
+
+
+@pytest.mark.parametrize("mixing", [None, MixingSpec(mixup=1.0), MixingSpec(cutmix=1.0)])
+@pytest.mark.parametrize(("shards", "processes"), [(3, 1), (4, 2), (1, 3), (2, 4)])
+def test_processes_decode_their_parts_of_the_same_batches(
+    mixing: MixingSpec | None, shards: int, processes: int
+) -> None:
+    """Of 11 images in batches of 5, the last batch has one image."""
+    whole = Batches(NoiseSource(11), RANDOM, 5, seed=5, sampler="shuffled", mixing=mixing)
+    expected = list(whole.epoch(1, 1))
+    found: list[list[Batch]] = [[] for _ in expected]
+    for rank in range(processes):
+        source, division = NoiseSource(11), Division(shards, processes, rank)
+        own = Batches(source, RANDOM, 5, seed=5, sampler="shuffled", mixing=mixing)
+        parts = list(own.epoch(1, 1, division=division))
+        assert len(parts) == len(expected) * len(division.own)
+        for number, part in enumerate(parts):
+            found[number // len(division.own)].append(part)
+        if mixing is None:
+            assert len(source.loaded) == sum(not p.placeholder and len(p) for p in parts)
+    for parts, batch in zip(found, expected, strict=True):
+        sizes = [0 if part.placeholder else len(part) for part in parts]
+        edges = Division(shards, processes).edges(len(batch))
+        assert np.cumsum([0, *sizes]).tolist() == edges
+        assert {len(part.images) for part in parts if part.placeholder} <= {1}
+        own = [part for part in parts if not part.placeholder]
+        joined = Batch(
+            np.concatenate([part.images for part in own]),
+            np.concatenate([part.labels for part in own]),
+        )
+        assert_equal([joined], [batch])

@@ -22,6 +22,7 @@ from isotune.interfaces.dataset import (
     FeatureBatch,
     Normalization,
 )
+from isotune.interfaces.division import UNDIVIDED, Division
 from isotune.interfaces.events import StepEnded
 from isotune.interfaces.freezing import FreezePlan
 from isotune.interfaces.metrics import EpochMetrics
@@ -107,7 +108,9 @@ class FakeBatches:
     def labels(self, epoch: int) -> list[NDArray[np.int32]]:
         return self.groups
 
-    def epoch(self, epoch: int, start_batch: int = 0) -> Iterator[Batch]:
+    def epoch(
+        self, epoch: int, start_batch: int = 0, *, division: Division = UNDIVIDED
+    ) -> Iterator[Batch]:
         for labels in self.groups[start_batch:]:
             yield Batch(np.zeros((len(labels), 8, 8, 3), np.uint8), labels)
 

@@ -34,7 +34,7 @@ class NumpyBackend(Backend):
         self.explainer = NumpyExplainer()
 
     def trainer(self, model: Net, plan: TrainingPlan) -> NumpyTrainer:
-        return NumpyTrainer(model, plan)
+        return NumpyTrainer(model, plan, self.communicator)
 
     def precisions(self) -> tuple[Precision, ...]:
         return ("fp32",)

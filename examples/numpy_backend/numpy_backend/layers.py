@@ -140,16 +140,18 @@ class Dropout(Layer):
 
     Attributes:
         seed: The layer's dropout seed of the training step; the trainer sets it.
+        first: Position of the first image in its shard; the trainer sets it, too.
     """
 
     def __init__(self, p: float) -> None:
         super().__init__()
-        self.p, self.seed = p, 0
+        self.p, self.seed, self.first = p, 0, 0
 
     def forward(self, x: Array) -> Array:
         self.scale = np.ones(x.shape, np.float32)
         if self.training:
-            self.scale = keep_mask(self.seed, x.shape, self.p) / np.float32(1 - self.p)
+            before = self.first * x[0].size
+            self.scale = keep_mask(self.seed, x.shape, self.p, before) / np.float32(1 - self.p)
         return x * self.scale
 
     def backward(self, gradient: Array) -> Array:

@@ -7,7 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from isotune.interfaces.communicator import Communicator
 from isotune.interfaces.dataset import DeviceBatch
+from isotune.interfaces.division import Part
 from isotune.interfaces.freezing import FreezePlan
 from isotune.interfaces.trainer import HostOutputs, Outputs, StepPlan, Trainer, TrainingPlan
 from isotune.training.dropout import layer_seed
@@ -19,17 +21,21 @@ from numpy_backend.loss import LOSSES
 from numpy_backend.optimizer import Slots, clip, move, new_slots
 from numpy_backend.shards import Gradients, Statistics
 
+WHOLE = Part(0, 0, 0, 0, 0, ())
+"""Stands for a batch that is not divided, whose first image is the first of the only shard."""
+
 
 class NumpyTrainer(Trainer):
     """Keeps the optimizer's slots by parameter name; a parameter without any starts from zero."""
 
-    def __init__(self, model: Net, plan: TrainingPlan) -> None:
+    def __init__(self, model: Net, plan: TrainingPlan, communicator: Communicator) -> None:
         self.model = model
         self.plan = plan
+        self.shared = communicator.place.processes > plan.shards
         self.freezing = NumpyFreezing()
         self.slots: dict[str, Slots] = {}
-        self.gradients = Gradients()
-        self.statistics = Statistics(model)
+        self.gradients = Gradients(model, communicator)
+        self.statistics = Statistics(model, communicator)
         self.averages: dict[str, Array] = {}
         self.freeze(FreezePlan())
 
@@ -39,7 +45,7 @@ class NumpyTrainer(Trainer):
         self.slots = {name: s for name, s in self.slots.items() if name not in plan.frozen}
 
     def train_step(self, batch: DeviceBatch, plan: StepPlan) -> Outputs:
-        if batch.size == 1:
+        if batch.size == 1 and not self.shared:
             names = self.model.parameters()
             check_single_image(self.freezing, self.model, self.freeze_plan, batch, names)
         self.start_averages()
@@ -49,23 +55,27 @@ class NumpyTrainer(Trainer):
             outputs = self._learn(batch, plan)
         else:
             outputs = Outputs(np.empty((0, 0), np.float32), np.float32(0))
-            if batch.size:  # an empty shard is no shard of the mean of statistics
-                with self.statistics.of_one_shard():
-                    outputs = self._learn(batch, plan, part.index, part.shard)
+            with self.statistics.of_one_shard(self.shared):
+                if batch.size:
+                    outputs = self._learn(batch, plan, part)
+                else:
+                    self.gradients.add({}, part.index)
             if part.last:
-                self.statistics.end_batch()
+                self.statistics.end_batch(part)
         norm = self._update(plan) if plan.apply_update else None
         if plan.average_decay is not None:
             self._average(np.float32(1 - plan.average_decay))
         return replace(outputs, grad_norm=norm)
 
-    def _learn(self, batch: DeviceBatch, plan: StepPlan, part: int = 0, shard: int = 0) -> Outputs:
+    def _learn(self, batch: DeviceBatch, plan: StepPlan, part: Part = WHOLE) -> Outputs:
         for path, layer in self.model.layers.items():
             if isinstance(layer, Dropout):
-                layer.seed = layer_seed(self.plan.seed, plan.step, path, shard)
+                layer.seed = layer_seed(self.plan.seed, plan.step, path, part.shard)
+                layer.first = part.first
         logits = self.model(batch.images)
         loss, gradient = LOSSES[self.plan.loss](logits, batch.labels, self.plan)
-        self.gradients.add(self.model.backward(gradient * np.float32(plan.loss_scale)), part)
+        gradients = self.model.backward(gradient * np.float32(plan.loss_scale))
+        self.gradients.add(gradients, part.index)
         return Outputs(logits, loss)
 
     def _update(self, plan: StepPlan) -> np.float32 | None:

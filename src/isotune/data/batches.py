@@ -17,13 +17,14 @@ from isotune.data.caches.pixels import PixelStore
 from isotune.data.decode import reason
 from isotune.data.integrity.broken import BrokenImageError, Skip, broken
 from isotune.data.integrity.substitutes import refilled, substitute
-from isotune.data.mixing.batch import Mixer
-from isotune.data.pending import Chosen, Pending, PendingImage
+from isotune.data.mixing.batch import BatchMix, Mixer
+from isotune.data.pending import Chosen, Pending, PendingImage, PendingNothing
 from isotune.data.samplers import repeats, sampled
 from isotune.data.transforms.pipeline import fixed_part, transform
 from isotune.data.workers import worker_count
 from isotune.errors import DatasetError, SpecError
 from isotune.interfaces.dataset import Batch, ImageSource, Labels
+from isotune.interfaces.division import UNDIVIDED, Division, Part
 from isotune.randomness import Purpose, stream
 from isotune.spec.mixing import MixingSpec
 from isotune.spec.transforms import TransformSpec, output_size
@@ -142,7 +143,12 @@ class Batches:
         return other.unshuffled()
 
     def epoch(
-        self, epoch: int, start_batch: int = 0, *, order: int | None = None
+        self,
+        epoch: int,
+        start_batch: int = 0,
+        *,
+        order: int | None = None,
+        division: Division = UNDIVIDED,
     ) -> Iterator[Batch]:
         """Yields the batches of an epoch.
 
@@ -154,6 +160,10 @@ class Batches:
             start_batch: the first batch, from 0; earlier ones are not decoded.
             order: another epoch, whose order is used instead. Then an image that occurs several
                 times is augmented alike each time.
+            division: yields, instead of a batch, one after the other the parts of it that this
+                process computes, which have the same images and labels as there. Nothing else is
+                decoded but the partners of images that are mixed. A placeholder stands for an
+                empty part.
 
         Yields:
             Batches of uint8 images, shape (N, height, width, 3), and their labels; with mixing,
@@ -163,24 +173,26 @@ class Batches:
             DatasetError: an image cannot be read or is too small for a transform, or images are
                 skipped and none can stand for one.
         """
-        batches = self._epoch(epoch, start_batch, order)
+        batches = self._epoch(epoch, start_batch, order, division)
         if self._skip is None or self._sampler is not None:
             return batches
         return refilled(batches, self._batch_size)
 
-    def _epoch(self, epoch: int, start_batch: int, order: int | None) -> Iterator[Batch]:
+    def _epoch(
+        self, epoch: int, start_batch: int, order: int | None, division: Division
+    ) -> Iterator[Batch]:
         ordered = self.order(epoch if order is None else order)
         earlier = np.zeros_like(ordered) if order is not None else repeats(ordered)
         chosen = Chosen(epoch, ordered, earlier)
-        starts = iter(range(start_batch * self._batch_size, self.size, self._batch_size))
+        parts = self._parts(start_batch, division)
         stop = threading.Event()
         executor = ThreadPoolExecutor(self._workers, "isotune-data")
-        pending: deque[Pending | PendingImage] = deque()
+        pending: deque[Pending | PendingImage | PendingNothing] = deque()
+        ahead = AHEAD * len(division.own)
         try:
             while True:
-                while len(pending) <= AHEAD and (start := next(starts, None)) is not None:
-                    places = range(start, min(start + self._batch_size, self.size))
-                    pending.append(self._submit(executor, stop, chosen, places))
+                while len(pending) <= ahead and (part := next(parts, None)) is not None:
+                    pending.append(self._submit(executor, stop, chosen, *part))
                 if not pending:
                     return
                 yield pending.popleft().result()
@@ -188,13 +200,22 @@ class Batches:
             stop.set()
             executor.shutdown(cancel_futures=True)
 
+    def _parts(self, first: int, division: Division) -> Iterator[tuple[range, Part | None]]:
+        """Yields the places of each batch from the `first` on, and in turn each own part of it."""
+        for start in range(first * self._batch_size, self.size, self._batch_size):
+            places = range(start, min(start + self._batch_size, self.size))
+            if division.whole:
+                yield places, None
+            else:
+                yield from ((places, part) for part in division.divide(len(places)))
+
     def labels(self, epoch: int) -> Iterator[Labels]:
         """Yields the labels of each batch of an epoch (from 0), as :meth:`epoch` does."""
         labels = self._source.labels[self.order(epoch)[: self.size]]
-        for number, start in enumerate(range(0, self.size, self._batch_size)):
+        for start in range(0, self.size, self._batch_size):
             part = labels[start : start + self._batch_size]
-            mixer = self._mixer
-            yield mixer.draw(epoch, number, len(part)).shares(part) if mixer else part
+            mix = self._mix(epoch, range(start, start + len(part)))
+            yield part if mix is None else mix.shares(part)
 
     def order(self, epoch: int) -> NDArray[np.int64]:
         """Returns the indices of the source's images in the order of an epoch (from 0)."""
@@ -207,33 +228,57 @@ class Batches:
         executor: ThreadPoolExecutor,
         stop: threading.Event,
         chosen: Chosen,
-        places: range,
-    ) -> Pending | PendingImage:
-        labels, count = self._source.labels[chosen.order[places.start : places.stop]], len(places)
+        batch: range,
+        part: Part | None,
+    ) -> Pending | PendingImage | PendingNothing:
+        if part is not None and not len(part):
+            return PendingNothing(self._placeholder(chosen, batch))
+        count, members = len(batch), None
+        mix = self._mix(chosen.epoch, batch)
+        places = np.arange(count)
+        if part is not None:
+            places = np.arange(part.start, part.stop)
+            if mix is not None:
+                members = mix.members(part.start, part.stop, count)
+                places = members.places
+        places += batch.start
+        labels, count = self._source.labels[chosen.order[places]], len(places)
         if self._image_size is None:
-            future = executor.submit(self.image, *chosen.at(places.start))
+            future = executor.submit(self.image, *chosen.at(int(places[0])))
             return PendingImage(future, labels)
         images = np.empty((count, *self._image_size, 3), dtype=np.uint8)
         there = np.ones(count, np.bool_)
-        number = places.start // self._batch_size
-        mix = self._mixer.draw(chosen.epoch, number, count) if self._mixer else None
-        parts = min(self._workers, count)
-        others = threading.Semaphore(parts - 1)
+        threads = min(self._workers, count)
+        others = threading.Semaphore(threads - 1)
 
         def fill(first: int, step: int) -> None:
             for row in range(first, count, step):
                 if stop.is_set():
                     return
-                found = self._found(chosen, places[row])
+                found = self._found(chosen, int(places[row]))
                 if found is None:
                     there[row] = False
                 else:
                     labels[row], images[row] = self._source.labels[found[0]], found[1]
             if mix is not None and not others.acquire(blocking=False):
-                mix.mix_images(images)  # the last thread to arrive has all of them
+                mix.mix_images(images, members)  # the last thread to arrive has all of them
 
-        futures = [executor.submit(fill, first, parts) for first in range(parts)]
-        return Pending(Batch(images, labels), there, futures, mix)
+        futures = [executor.submit(fill, first, threads) for first in range(threads)]
+        return Pending(Batch(images, labels), there, futures, mix, members)
+
+    def _mix(self, epoch: int, batch: range) -> BatchMix | None:
+        """Returns whether and how the images of a batch are mixed, given their places."""
+        if self._mixer is None:
+            return None
+        return self._mixer.draw(epoch, batch.start // self._batch_size, len(batch))
+
+    def _placeholder(self, chosen: Chosen, batch: range) -> Batch:
+        """Returns a black image that stands for an empty part of a batch."""
+        assert self._image_size is not None, "what is divided has images of one size"
+        labels = self._source.labels[chosen.order[batch.start : batch.start + 1]]
+        mix = self._mix(chosen.epoch, range(batch.start, batch.start + 1))
+        images = np.zeros((1, *self._image_size, 3), np.uint8)
+        return Batch(images, labels if mix is None else mix.shares(labels), placeholder=True)
 
     def _found(self, chosen: Chosen, place: int) -> tuple[int, NDArray[np.uint8]] | None:
         """Returns the image at a place, or what stands for a broken one, and its index.

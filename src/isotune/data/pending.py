@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from isotune.data.mixing.batch import BatchMix
+from isotune.data.mixing.batch import BatchMix, Members
 from isotune.interfaces.dataset import Batch, Labels
 
 
@@ -40,19 +40,22 @@ class Pending:
         there: Which of its images are not left out: bool, shape (N,).
         futures: One for each thread.
         mix: How the threads mix its images, of which none is left out then; None does not.
+        members: Where it is a part of a batch that may be mixed: which images these are.
     """
 
     batch: Batch
     there: NDArray[np.bool_]
     futures: list[Future[None]]
     mix: BatchMix | None = None
+    members: Members | None = None
 
     def result(self) -> Batch:
         """Returns the batch, once it is filled, without the images that are left out."""
         for future in self.futures:
             future.result()
         if self.mix is not None:
-            return Batch(self.batch.images, self.mix.shares(self.batch.labels))
+            shares = self.mix.shares(self.batch.labels, self.members)
+            return Batch(self.batch.images[: len(shares)], shares)
         if self.there.all():
             return self.batch
         return Batch(self.batch.images[self.there], self.batch.labels[self.there])
@@ -73,3 +76,18 @@ class PendingImage:
     def result(self) -> Batch:
         """Returns the batch, once it is decoded."""
         return Batch(self.future.result()[None], self.labels)
+
+
+@dataclass(frozen=True)
+class PendingNothing:
+    """An empty part of a batch.
+
+    Attributes:
+        placeholder: What stands for it.
+    """
+
+    placeholder: Batch
+
+    def result(self) -> Batch:
+        """Returns the placeholder."""
+        return self.placeholder

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import numpy as np
@@ -119,6 +120,28 @@ class Group:
         except LostProcessError:
             return
 
+    @contextmanager
+    def reporting(self) -> Iterator[None]:
+        """Reports an error that is raised within."""
+        try:
+            yield
+        except Exception as error:
+            self.report(error)
+            raise
+
+    @contextmanager
+    def in_collective(self) -> Iterator[None]:
+        """Lets nothing be reported of an error that is raised within.
+
+        There the processes wait for each other in the backend's own collectives, where none hears
+        a report, so that a process that fails has to end.
+        """
+        try:
+            yield
+        except BaseException:
+            self._reported = True
+            raise
+
     def _messages(self, data: bytes, failed: bool) -> list[tuple[bool, bytes]]:
         head = np.zeros(8 + INLINE, np.uint8)
         head[0] = failed
@@ -138,10 +161,13 @@ class Group:
 
 def _encoded(error: BaseException) -> bytes:
     if isinstance(error, IsotuneError):
-        kind, lines = type(error).__name__, [str(error)]
+        known = (
+            each.__name__ for each in type(error).__mro__ if each.__module__ == errors.__name__
+        )
+        kind, sentence = next(known), str(error)
     else:
-        kind, lines = "", [f"{type(error).__name__}: {error}".rstrip(": ")]
-    text = lines[0].encode(errors="replace")[:LONGEST_ERROR].decode(errors="ignore")
+        kind, sentence = "", f"{type(error).__name__}: {error}".rstrip(": ")
+    text = sentence.encode(errors="replace")[:LONGEST_ERROR].decode(errors="ignore")
     return json.dumps({"kind": kind, "text": text}).encode()
 
 

@@ -131,6 +131,8 @@ class PreparedExperiment:
                 save=writer.save,
                 start=self.start.progress,
                 stop=stop,
+                group=session.group,
+                division=session.division,
             )
             best = self._train(folder, loop, writer, notify)
         return Run(

@@ -46,10 +46,13 @@ class Batch:
     Attributes:
         images: uint8, shape (N, height, width, 3), RGB.
         labels: As in :class:`ImageSource`.
+        placeholder: Whether it stands for an empty part of a divided batch: it has one image,
+            which counts nowhere.
     """
 
     images: NDArray[np.uint8]
     labels: Labels
+    placeholder: bool = False
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -62,10 +65,12 @@ class FeatureBatch:
     Attributes:
         features: float32, shape (N, width) or (N, ...).
         labels: As in :class:`ImageSource`.
+        placeholder: As in :class:`Batch`.
     """
 
     features: NDArray[np.float32]
     labels: Labels
+    placeholder: bool = False
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -78,8 +83,8 @@ class DeviceBatch:
     Attributes:
         images: float32, shape (N, 3, height, width), normalized; or unchanged features.
         labels: integers, shape (N,), or floating-point numbers, shape (N, classes).
-        size: N; 0 for an empty part of a divided batch, whose images and labels are one
-            placeholder that counts nowhere.
+        size: N. The core sets it to 0 for an empty part of a divided batch, whose images and
+            labels are one placeholder that counts nowhere.
     """
 
     images: Any

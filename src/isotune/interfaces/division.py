@@ -110,3 +110,7 @@ class Division:
             first = edges[index] - edges[shard * per_shard]
             last = index == self.own[-1]
             yield Part(index, edges[index], edges[index + 1], shard, first, sizes, last)
+
+
+UNDIVIDED = Division()
+"""One shard in one process."""

@@ -177,8 +177,8 @@ class Trainer(ABC):
     def train_step(self, batch: DeviceBatch, plan: StepPlan) -> Outputs:
         """Computes the gradients of a batch and updates, without waiting for the device.
 
-        Returns the outputs from before the update. Those of an empty part, a batch of size 0, are
-        not read.
+        Returns the outputs from before the update. Of an empty part, a batch of size 0, nothing but
+        the gradient's norm is read.
         """
 
     @abstractmethod

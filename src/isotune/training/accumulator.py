@@ -20,6 +20,17 @@ from isotune.spec.metrics import ALWAYS
 from isotune.training.micro_batches import batch_weight
 from isotune.training.probabilities import predicted, probabilities
 
+StepScores = NDArray[np.float64]
+"""What the sums of an epoch take of each part of each step: shape (steps, parts, columns)."""
+
+LOSS, WEIGHT, CORRECT, ANSWERS, SAMPLES, NORM = range(6)
+"""Columns of it: the mean loss, the sum of its images' weights, the number of correct answers, of
+all answers and of images, and the norm of the update's gradient or NaN. The losses and numbers of
+an empty part are 0."""
+
+COLUMNS = 6
+"""Number of these columns."""
+
 
 class Stopwatch:
     """Adds up the time spent waiting for an iterator."""
@@ -114,31 +125,31 @@ class EpochAccumulator:
             begin=time.perf_counter() - values["seconds"],
         )
 
-    def add(self, fetched: Sequence[HostOutputs], labels: list[Labels], plan: TrainingPlan) -> None:
-        """Adds the outputs of some steps, and removes their batches from the front of `labels`.
+    def add(self, scores: StepScores) -> None:
+        """Adds the outputs of some steps.
 
         A batch's loss counts by the weights of its images, so that the epoch's mean does not
-        depend on how its images are divided into batches.
+        depend on how its images are divided into batches, or these into parts. Sums are those of
+        the parts in order, whoever computed them.
 
         Args:
-            fetched: Outputs of training steps, in order.
-            labels: Labels of their batches, and perhaps of later ones.
-            plan: Describes the loss.
+            scores: Those of the steps that follow.
         """
-        for outputs in fetched:
-            truth = labels.pop(0)
-            self.last_loss = outputs.loss
-            weight = batch_weight(truth, plan)
-            self.loss += outputs.loss * weight
-            self.weight += weight
-            right = _correct(outputs.logits, truth, plan)
-            self.correct += int(right.sum())
-            self.answers += right.size
-            self.samples += len(truth)
+        for parts in scores:
+            losses, weights = parts[:, LOSS], parts[:, WEIGHT]
+            sums = [loss * weight for loss, weight in zip(losses, weights, strict=True)]
+            self.last_loss = float(losses[0] if len(parts) == 1 else sum(sums) / sum(weights))
+            for part, loss in zip(parts, sums, strict=True):
+                self.loss += float(loss)
+                self.weight += float(part[WEIGHT])
+                self.correct += int(part[CORRECT])
+                self.answers += int(part[ANSWERS])
+                self.samples += int(part[SAMPLES])
             self.steps += 1
             # An update that float16 leaves out has an infinite one.
-            if math.isfinite(outputs.grad_norm):
-                self.grad_norm += outputs.grad_norm
+            norms = parts[:, NORM]
+            if (finite := norms[np.isfinite(norms)]).size:
+                self.grad_norm += float(finite[0])
                 self.updates += 1
 
     def metrics(
@@ -169,6 +180,28 @@ class EpochAccumulator:
             data_seconds=self.waiting.seconds,
             step_ms=statistics.median(seconds) * 1000 if seconds else math.nan,
         )
+
+
+def scored(
+    fetched: Sequence[HostOutputs], labels: list[Labels], plan: TrainingPlan, parts: int = 1
+) -> StepScores:
+    """Returns what an epoch's sums take of some steps, and removes these from `labels`.
+
+    Args:
+        fetched: Outputs of training steps, in order.
+        labels: Labels of their batches, or of the parts of these, and perhaps of later ones.
+        plan: Describes the loss.
+        parts: Number of this process's parts of a batch.
+    """
+    rows = np.zeros((len(fetched), COLUMNS))
+    for row, outputs in zip(rows, fetched, strict=True):
+        truth = labels.pop(0)
+        row[NORM] = outputs.grad_norm
+        if len(truth):
+            right = _correct(outputs.logits, truth, plan)
+            row[LOSS], row[WEIGHT] = outputs.loss, batch_weight(truth, plan)
+            row[CORRECT], row[ANSWERS], row[SAMPLES] = right.sum(), right.size, len(truth)
+    return rows.reshape(-1, parts, COLUMNS)
 
 
 def _correct(logits: NDArray[np.float32], labels: Labels, plan: TrainingPlan) -> NDArray[np.bool_]:

@@ -20,7 +20,7 @@ class CheckpointSchedule:
         return last or best or (every is not None and epoch % every == 0)
 
     def step_is_due(self, first: int, step: int) -> bool:
-        """Whether the state after an update is saved.
+        """Whether the state after an update is saved for the number of its steps.
 
         Args:
             first: The first step that contributes to the update, counted from 0 in the run.
@@ -28,8 +28,10 @@ class CheckpointSchedule:
                 there waits for the next update.
         """
         every = self._spec.every_steps
-        if every is not None and (step + 1) // every > first // every:
-            return True
+        return every is not None and (step + 1) // every > first // every
+
+    def clock_is_due(self) -> bool:
+        """Whether the state after the next update is saved for the time that has passed."""
         minutes = self._spec.every_minutes
         return minutes is not None and time.monotonic() - self._last_saved >= minutes * 60
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,28 +11,26 @@ from numpy.typing import NDArray
 
 from isotune.errors import TrainingError
 from isotune.interfaces.checkpoint import not_finite
-from isotune.interfaces.trainer import HostOutputs
-from isotune.training.accumulator import EpochAccumulator
+from isotune.training.accumulator import LOSS, EpochAccumulator, StepScores
 from isotune.training.learner import Learner
 
 ADVICE = "a smaller optimizer.lr usually helps."
 
 
-def check_losses(
-    learner: Learner, fetched: Sequence[HostOutputs], accumulator: EpochAccumulator
-) -> None:
-    """Checks the losses of the steps that follow those of `accumulator`.
+def check_losses(learner: Learner, scores: StepScores, accumulator: EpochAccumulator) -> None:
+    """Checks the losses of the steps that follow those of `accumulator`, of all their parts.
 
     Raises:
         TrainingError: One is not finite. The message names the first tensor that is not, either,
             or the one with the largest value.
     """
-    for number, outputs in enumerate(fetched, accumulator.steps):
-        if math.isfinite(outputs.loss):
+    for number, losses in enumerate(scores[:, :, LOSS].tolist(), accumulator.steps):
+        loss = next((loss for loss in losses if not math.isfinite(loss)), None)
+        if loss is None:
             continue
         if (accumulator.epoch, number) == (1, 0):
-            raise not_finite_at_first(outputs.loss)
-        raise _no_number("training", outputs.loss, learner, accumulator.epoch)
+            raise not_finite_at_first(loss)
+        raise _no_number("training", loss, learner, accumulator.epoch)
 
 
 def not_finite_at_first(loss: float) -> TrainingError:

@@ -6,18 +6,25 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import NoReturn
+
+import numpy as np
 
 from isotune.data.batches import Batches
 from isotune.data.integrity.broken import fault
+from isotune.distributed.group import Group
 from isotune.errors import DatasetError, StoppedError, TrainingError
+from isotune.interfaces.communicator import Alone
+from isotune.interfaces.division import UNDIVIDED, Division
 from isotune.interfaces.events import EpochEnded, StepEnded, StopRequest
 from isotune.interfaces.freezing import FreezePlan
 from isotune.interfaces.metrics import EpochMetrics
 from isotune.interfaces.trainer import Outputs, StepPlan, TrainingPlan
 from isotune.spec.experiment import ExperimentSpec
 from isotune.spec.schedule import Moment
-from isotune.training.accumulator import EpochAccumulator
+from isotune.training.accumulator import EpochAccumulator, scored
+from isotune.training.agreement import Agreement
 from isotune.training.checkpoint_schedule import CheckpointSchedule
 from isotune.training.evaluation import FETCH_EVERY, LabelBatches
 from isotune.training.finite import check_evaluation, check_losses, check_state
@@ -42,6 +49,8 @@ class TrainingLoop:
             epoch so far, and whether its weights are the best.
         start: How far the run has come before; the learner has its state already.
         stop: Asks the run to stop, saved, at its next update.
+        group: The processes that train it. Only process 0 notifies, logs and saves.
+        division: How they divide a batch.
         history: Metrics of the epochs that have ended.
         best: The best of them.
         first_step_seconds: Seconds of this process's first step, compilation included.
@@ -58,6 +67,8 @@ class TrainingLoop:
     save: Callable[[Progress, EpochMetrics, bool], None]
     start: Progress = field(default_factory=Progress)
     stop: StopRequest = field(default_factory=StopRequest)
+    group: Group = field(default_factory=lambda: Group(Alone()))
+    division: Division = UNDIVIDED
     history: list[EpochMetrics] = field(init=False)
     best: Best = field(init=False)
     first_step_seconds: float = math.nan
@@ -67,6 +78,7 @@ class TrainingLoop:
         self.history = list(self.start.history)
         self.best = Best(self.spec.checkpoint.monitor, self.start.best)
         self._schedule = CheckpointSchedule(self.spec.checkpoint)
+        self._agreement = Agreement(self.group, self.stop, self._schedule.clock_is_due)
         self._checkpoint_due = False
         self._saved = self._steps(self.start.accumulator)
 
@@ -78,10 +90,12 @@ class TrainingLoop:
                 metric has no value in any epoch.
             StoppedError: the run was asked to stop, and is saved.
             DatasetError: the same, for a fault of the dataset.
+            IsotuneError: another process has failed; the sentence is its own.
         """
         patience = Patience(self.spec.early_stopping)
         if not any(patience.exhausted(metrics) for metrics in self.history):
-            self._epochs(patience)
+            with self.group.reporting():
+                self._epochs(patience)
         if self.best.metrics is None:
             raise TrainingError(
                 f"checkpoint.monitor: {self.best.monitor} had no finite value in any epoch, so"
@@ -100,16 +114,18 @@ class TrainingLoop:
             metrics = self._epoch(accumulator or EpochAccumulator(epoch))
             accumulator = None
             self.history.append(metrics)
-            self.log(metrics)
+            if self.group.place.leads:
+                self.log(metrics)
             is_best = self.best.update(metrics)
             last = patience.exhausted(metrics) or epoch == self.spec.epochs
             due = self._checkpoint_due or self._schedule.epoch_is_due(epoch, last, is_best)
             if due:
                 self._save(metrics, None, is_best)
-            self.notify("isotune_epoch_ended", EpochEnded(metrics, is_best, self.stop))
+            self._notify("isotune_epoch_ended", EpochEnded(metrics, is_best, self.stop))
             if last:
                 return
-            if self.stop.requested:
+            self._agreement.reach()
+            if self._agreement.stop.requested:
                 if not due:
                     self._save(metrics, None)
                 self._raise_stopped(metrics)
@@ -126,7 +142,7 @@ class TrainingLoop:
         try:
             result = self.learner.evaluate()
         except DatasetError as error:
-            self.stop.request(fault(error), fault=True)
+            self._agreement.stop.request(fault(error), fault=True)
             self._save(metrics, accumulator)
             self._raise_stopped(metrics)
         check_evaluation(self.learner, result.loss, epoch)
@@ -140,39 +156,55 @@ class TrainingLoop:
         """Makes the training steps of an epoch, or what is left of it."""
         labels = LabelBatches()
         pending: list[Outputs] = []
+        first, own = accumulator.steps, len(self.division.own)
         begin = (accumulator.epoch - 1) * len(self.train)
-        schedule = epoch_micro_batches(self.spec, self.plan, self.train, accumulator.epoch - 1)
+        schedule = epoch_micro_batches(
+            self.spec, self.plan, self.train, accumulator.epoch - 1, self.division
+        )
         mark = time.perf_counter()
         strategy = self.learner.strategy
-        batches = strategy.training(
-            accumulator.epoch - 1, accumulator.steps, accumulator.waiting, labels
-        )
-        for number, batch in enumerate(batches, accumulator.steps):
-            micro_batch, step = schedule[number], begin + number
-            first_step = begin + micro_batch.update_start
-            plan = self._step_plan(step, first_step, micro_batch)
-            accumulator.learning_rate = plan.learning_rate
-            pending.append(strategy.trainer.train_step(batch, plan))
+        batches = strategy.training(accumulator.epoch - 1, first, accumulator.waiting, labels)
+        for number in range(first, len(self.train)):
+            parts, micro_batches = list(islice(batches, own)), schedule[number * own :][:own]
+            *_, last = micro_batches
+            between = last.update_start == number > first
+            if not self._goes_on(bool(parts), between):
+                break
+            step, first_step = begin + number, begin + last.update_start
+            plans = [self._step_plan(step, first_step, each) for each in micro_batches]
+            accumulator.learning_rate = plans[0].learning_rate
+            with self.group.in_collective():
+                pending += map(strategy.trainer.train_step, parts, plans)
             loss = accumulator.last_loss
             event = StepEnded(accumulator.epoch, number + 1, loss, self.stop)
-            self.notify("isotune_step_ended", event)
+            self._notify("isotune_step_ended", event)
             ends = number + 1 == len(self.train)
-            updated = micro_batch.apply_update
-            self._checkpoint_due = updated and self._is_due(first_step, step)
+            self._checkpoint_due = last.apply_update and self._is_due(first_step, step)
             saves = self._checkpoint_due and not ends  # at the end it comes with the epoch's
-            first = math.isnan(self.first_step_seconds)
-            if first or saves or ends or len(pending) == FETCH_EVERY:
+            first_ever = math.isnan(self.first_step_seconds)
+            if first_ever or saves or ends or len(pending) == FETCH_EVERY * own:
                 self._fetch(pending, labels, accumulator, mark)
                 if saves:
                     metrics = self._metrics(accumulator, step + 1)
                     self._save(metrics, accumulator)
-                    if self.stop.requested:
+                    if self._agreement.stop.requested:
                         self._raise_stopped(metrics)
                 mark = time.perf_counter()
-        if accumulator.steps + len(pending) < len(self.train):
+        if accumulator.steps + len(pending) // own < len(self.train):
             if pending:
                 self._fetch(pending, labels, accumulator, mark)
             self._end_early(accumulator)
+
+    def _goes_on(self, more: bool, between: bool) -> bool:
+        """Whether all processes make the next step.
+
+        Args:
+            more: Whether this one has its images.
+            between: Whether steps have been made, and the last one ended in an update: a run that
+                stops does so before the next one.
+        """
+        more = self._agreement.reach(more)
+        return more and (self.group.place.alone or not (between and self._agreement.stop.requested))
 
     def _fetch(
         self,
@@ -182,21 +214,24 @@ class TrainingLoop:
         mark: float,
     ) -> None:
         """Waits for the outputs of steps that began at `mark`, and adds them up."""
-        fetched = self.learner.strategy.trainer.fetch(pending)
-        check_losses(self.learner, fetched, accumulator)
-        accumulator.add(fetched, labels, self.plan)
+        with self.group.in_collective():
+            fetched = self.learner.strategy.trainer.fetch(pending)
+        own = scored(fetched, labels, self.plan, len(self.division.own))
+        scores = np.concatenate(self.group.arrays(own), axis=1)
+        check_losses(self.learner, scores, accumulator)
+        accumulator.add(scores)
         elapsed = time.perf_counter() - mark
         if math.isnan(self.first_step_seconds):
             self.first_step_seconds = elapsed
         else:
-            accumulator.step_seconds.append(elapsed / len(pending))
+            accumulator.step_seconds.append(elapsed / len(scores))
         pending.clear()
 
     def _end_early(self, accumulator: EpochAccumulator) -> NoReturn:
         """Saves what was trained before an image of the next update turned out to be broken."""
         steps = self._steps(accumulator)
         if steps == 0:
-            raise DatasetError(f"{self.stop.reason}. No step was made.")
+            raise DatasetError(f"{self._agreement.stop.reason}. No step was made.")
         within = accumulator if accumulator.steps else None
         metrics = self._metrics(accumulator, steps) if within else self.history[-1]
         if steps != self._saved:
@@ -213,24 +248,31 @@ class TrainingLoop:
         return len(self.history) * len(self.train) + (accumulator.steps if accumulator else 0)
 
     def _is_due(self, first: int, step: int) -> bool:
-        return self.stop.requested or self._schedule.step_is_due(first, step)
+        due = self._schedule.step_is_due(first, step) or self._agreement.due
+        return self._agreement.stop.requested or due
+
+    def _notify(self, hook: str, event: object) -> None:
+        if self.group.place.leads:
+            self.notify(hook, event)
 
     def _save(
         self, metrics: EpochMetrics, accumulator: EpochAccumulator | None, is_best: bool = False
     ) -> None:
         progress = Progress(tuple(self.history), self.best.metrics, accumulator)
-        self.save(progress, metrics, is_best)
+        if self.group.place.leads:
+            self.save(progress, metrics, is_best)
         self._schedule.saved()
         self._saved = metrics.steps
 
     def _raise_stopped(self, metrics: EpochMetrics) -> NoReturn:
+        stop = self._agreement.stop
         where = f"after step {metrics.steps}, in epoch {metrics.epoch} of {self.spec.epochs}"
-        if self.stop.fault:
+        if stop.fault:
             raise DatasetError(
-                f"{self.stop.reason}. The run stopped {where}; everything is saved, and it can be"
+                f"{stop.reason}. The run stopped {where}; everything is saved, and it can be"
                 " resumed."
             )
-        raise StoppedError(f"stopped by {self.stop.reason} {where}; everything is saved.")
+        raise StoppedError(f"stopped by {stop.reason} {where}; everything is saved.")
 
     def _step_plan(self, step: int, first: int, micro_batch: MicroBatch) -> StepPlan:
         """Returns the plan of a step, whose update began with step `first` of the run."""
@@ -244,6 +286,7 @@ class TrainingLoop:
             micro_batch.apply_update,
             rates.momentum,
             average_decay=self._average_decay(first, micro_batch),
+            part=micro_batch.part,
         )
 
     def _average_decay(self, first: int, micro_batch: MicroBatch) -> float | None:

@@ -60,26 +60,30 @@ def _losses(
     session: Session, strategy: Strategy, rates: Sequence[float], stop: StopRequest
 ) -> Iterator[float]:
     """Yields the mean loss of each update, over all of its batches; as many as there are rates."""
-    left, trainer = iter(rates), strategy.trainer
+    left, trainer, division = iter(rates), strategy.trainer, session.division
     train, labels, waiting = session.training_batches(), LabelBatches(), Stopwatch()
+    own = len(division.own)
     for epoch in count():
-        parts = epoch_micro_batches(session.spec, session.plan, train, epoch)
-        done, pending = 0, []
+        parts = epoch_micro_batches(session.spec, session.plan, train, epoch, division)
+        done, start, pending = 0, 0, []
         for batch in strategy.training(epoch, 0, waiting, labels):
-            part = parts[done]
-            if done == part.update_start:
+            part, step = parts[done], epoch * len(train) + done // own
+            if done == start:
                 rate = next(left)
-            plan = StepPlan(epoch * len(train) + done, rate, part.loss_scale, part.apply_update)
+            plan = StepPlan(step, rate, part.loss_scale, part.apply_update, part=part.part)
             pending.append(trainer.train_step(batch, plan))
             done += 1
             if part.apply_update:
-                outputs = trainer.fetch(pending)
-                parts_of_update = zip(outputs, parts[part.update_start : done], strict=True)
-                yield sum(output.loss * each.loss_scale for output, each in parts_of_update)
+                outputs = zip(trainer.fetch(pending), parts[start:done], strict=True)
+                # The loss of an empty part, whose scale is 0, may be anything.
+                yield sum(
+                    output.loss * each.loss_scale for output, each in outputs if each.loss_scale
+                )
+                start = done
                 pending.clear()
                 labels.clear()
                 _check_stop(stop)
-        if done < len(train):
+        if done < len(parts):
             _check_stop(stop)
 
 

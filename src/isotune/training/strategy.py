@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
 from isotune.interfaces.checkpoint import State
@@ -11,7 +13,7 @@ from isotune.interfaces.dataset import DeviceBatch
 from isotune.interfaces.freezing import FreezePlan
 from isotune.interfaces.trainer import Trainer
 from isotune.training.accumulator import Stopwatch
-from isotune.training.evaluation import AnyEvaluation, LabelBatches, collect_labels, evaluate
+from isotune.training.evaluation import AnyEvaluation, LabelBatches, Samples, evaluate
 from isotune.training.session import Session
 
 
@@ -32,7 +34,7 @@ class Strategy(ABC):
     def training(
         self, epoch: int, start: int, waiting: Stopwatch, labels: LabelBatches
     ) -> Iterator[DeviceBatch]:
-        """Yields the batches of a training epoch.
+        """Yields the batches of a training epoch, or this process's parts of each.
 
         Args:
             epoch: The epoch, from 0.
@@ -62,6 +64,30 @@ class Strategy(ABC):
 StrategyFactory = Callable[[], Strategy]
 
 
+def fed_parts(
+    batches: Iterable[Samples],
+    labels: LabelBatches,
+    feed: Callable[[Iterable[Samples]], Iterator[DeviceBatch]],
+) -> Iterator[DeviceBatch]:
+    """Yields batches on the device, placeholders with size 0, and collects the labels.
+
+    Args:
+        batches: Batches, or parts of them.
+        labels: Receives their labels, of a placeholder none.
+        feed: Puts them on the device.
+    """
+    empty = deque[bool]()
+
+    def noted() -> Iterator[Samples]:
+        for batch in batches:
+            empty.append(batch.placeholder)
+            labels.append(batch.labels[:0] if batch.placeholder else batch.labels)
+            yield batch
+
+    for fed in feed(noted()):
+        yield replace(fed, size=0) if empty.popleft() else fed
+
+
 class WholeModel(Strategy):
     """Runs images through the whole model, in training and in evaluation."""
 
@@ -80,11 +106,14 @@ class WholeModel(Strategy):
         self, epoch: int, start: int, waiting: Stopwatch, labels: LabelBatches
     ) -> Iterator[DeviceBatch]:
         """Yields the images of an epoch from batch `start` on."""
-        images, check = self._train.epoch(epoch, start), self._session.images.check
+        division, check = self._session.division, self._session.images.check
+        images = self._train.epoch(epoch, start, division=division)
         if check is not None:
-            images = check.updates(images, self._session.spec.accumulate)
-        batches = collect_labels(waiting.timing(images), labels)
-        return self._session.backend.dataset.feed(batches, self._session.normalization)
+            images = check.updates(images, self._session.spec.accumulate * len(division.own))
+        dataset, normalization = self._session.backend.dataset, self._session.normalization
+        return fed_parts(
+            waiting.timing(images), labels, lambda batches: dataset.feed(batches, normalization)
+        )
 
     def evaluate(self) -> AnyEvaluation:
         """Evaluates the model on the validation images."""

@@ -19,6 +19,7 @@ from isotune.data.batches import Batches
 from isotune.errors import SpecError, TrainingError
 from isotune.experiment.result import Run
 from isotune.interfaces.dataset import Batch
+from isotune.interfaces.division import Division
 from isotune.interfaces.events import RunStarted
 from isotune.runs.checkpoints import CheckpointStore
 from isotune.storage.sealed import HEADER
@@ -159,8 +160,10 @@ def test_views_are_seen_in_turn(
     assert len(list(cache.glob("*.features"))) == 3
     of_epoch = Batches.epoch
 
-    def epoch(self: Batches, epoch: int, start_batch: int = 0) -> Iterator[Batch]:
-        return of_epoch(self, epoch % 2, start_batch, order=epoch)
+    def epoch(
+        self: Batches, epoch: int, start_batch: int = 0, **division: Division
+    ) -> Iterator[Batch]:
+        return of_epoch(self, epoch % 2, start_batch, order=epoch, **division)
 
     monkeypatch.setattr(Batches, "epoch", epoch)
     expected = run(spec, tmp_path / "plain", features="off")

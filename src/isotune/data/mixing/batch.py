@@ -59,9 +59,20 @@ class BatchMix:
     classes: int
     mix: Mix | None
 
-    def mix_images(self, images: NDArray[np.uint8]) -> None:
-        """Mixes images of shape (N, height, width, 3), each with its partner, in place."""
+    def mix_images(self, images: NDArray[np.uint8], members: Members | None = None) -> None:
+        """Mixes images of shape (N, height, width, 3), each with its partner, in place.
+
+        Args:
+            images: The images.
+            members: Which images they are of a batch; only those of the part, which come first,
+                are mixed. None for all of it.
+        """
         if self.mix is None:
+            return
+        if members is not None:
+            before = images.copy()
+            for place, partner in enumerate(members.partners.tolist()):
+                self.mix.apply(images[place], before[partner])
             return
         count = len(images)
         if count % 2:
@@ -73,17 +84,46 @@ class BatchMix:
             self.mix.apply(image, partner)
             self.mix.apply(partner, original)
 
-    def shares(self, labels: Labels) -> NDArray[np.float32]:
+    def members(self, start: int, stop: int, count: int) -> Members:
+        """Returns what is needed of a batch of `count` images to mix those of one part."""
+        own = np.arange(start, stop)
+        if self.mix is None:
+            return Members(own, np.arange(len(own)))
+        others = partners(count)[start:stop]
+        places = np.concatenate([own, np.setdiff1d(others, own)])
+        order = np.argsort(places)
+        return Members(places, order[np.searchsorted(places, others, sorter=order)])
+
+    def shares(self, labels: Labels, members: Members | None = None) -> NDArray[np.float32]:
         """Returns the share of each class in N mixed images: float32, shape (N, classes).
 
         Labels of images that may have several are mixed alike, and need not sum to 1.
+
+        Args:
+            labels: Labels of the images before.
+            members: Which images they are of a batch; None for all of it.
         """
-        own = labels if labels.ndim == 2 else np.eye(self.classes, dtype=np.float32)[labels]
+        all_shares = labels if labels.ndim == 2 else np.eye(self.classes, dtype=np.float32)[labels]
+        others = partners(len(labels)) if members is None else members.partners
+        own = all_shares[: len(others)]
         if self.mix is None:
             return own.astype(np.float32)
         share, rest = np.float32(self.mix.share), np.float32(1 - self.mix.share)
-        mixed = own * share + own[partners(len(own))] * rest
+        mixed = own * share + all_shares[others] * rest
         return mixed.astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Members:
+    """Images of a batch that are needed to mix those of one part of it.
+
+    Attributes:
+        places: Their places in the batch, those of the part first: int64, shape (M,).
+        partners: Where the partner of each image of the part is in `places`: int64, shape (N,).
+    """
+
+    places: NDArray[np.int64]
+    partners: NDArray[np.int64]
 
 
 def partners(count: int) -> NDArray[np.int64]:

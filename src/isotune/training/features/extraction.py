@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from isotune.errors import TrainingError
 from isotune.interfaces.dataset import Batch, FeatureBatch
+from isotune.interfaces.division import Division
 from isotune.training.evaluation import LabelBatches, collect_labels, logits_by_batch
 from isotune.training.session import Session
 
@@ -89,6 +91,17 @@ def regrouped(batches: Iterable[FeatureBatch], size: int) -> Iterator[FeatureBat
             parts, waiting = [_part(joined, whole, waiting)], waiting - whole
     if waiting:
         yield _joined(parts)
+
+
+def parts_of(batches: Iterable[FeatureBatch], division: Division) -> Iterator[FeatureBatch]:
+    """Yields this process's parts of each batch; a placeholder stands for an empty one."""
+    for batch in batches:
+        if division.whole:
+            yield batch
+            continue
+        for part in division.divide(len(batch)):
+            own = _part(batch, part.start, part.stop) if len(part) else _part(batch, 0, 1)
+            yield replace(own, placeholder=not len(part))
 
 
 def without_first(batches: Iterator[FeatureBatch], count: int) -> Iterator[FeatureBatch]:

@@ -23,11 +23,17 @@ from isotune.training.evaluation import (
 )
 from isotune.training.features.cache import FeatureCache, View
 from isotune.training.features.cut import Cut
-from isotune.training.features.extraction import Extractor, even_batch, regrouped, without_first
+from isotune.training.features.extraction import (
+    Extractor,
+    even_batch,
+    parts_of,
+    regrouped,
+    without_first,
+)
 from isotune.training.features.key import FeatureKeys
 from isotune.training.features.store import FeatureStore
 from isotune.training.session import Session
-from isotune.training.strategy import Strategy
+from isotune.training.strategy import Strategy, fed_parts
 
 MEBIBYTE = 1 << 20
 EVAL_BATCH = 1024
@@ -83,7 +89,8 @@ class CachedFeatures(Strategy):
         else:
             order = self._train.order(epoch)[: self._train.size]
             batches = self._gathered(cached, order[first:])
-        return self._session.backend.dataset.feed_features(collect_labels(batches, labels))
+        own = parts_of(batches, self._session.division)
+        return fed_parts(own, labels, self._session.backend.dataset.feed_features)
 
     def evaluate(self) -> AnyEvaluation:
         """Evaluates the classifier on the features of the validation images."""
