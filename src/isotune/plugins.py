@@ -19,6 +19,7 @@ from isotune import hookspecs
 from isotune.errors import BackendError, LostProcessError, nearest
 from isotune.interfaces.backbone import BackboneEntry
 from isotune.interfaces.backend import Backend, BackendOffer
+from isotune.interfaces.communicator import Place
 from isotune.interfaces.dataset import DatasetFormat
 from isotune.interfaces.device import choose_device
 from isotune.spec.dataset import DATASET_FORMATS
@@ -114,16 +115,53 @@ class Plugins:
         """Returns the state of every backend; imports their frameworks."""
         return [self.report(name) for name in self.backend_names()]
 
-    def open_backend(self, name: str | None, device: str = "auto") -> Backend:
+    def launched(self, name: str | None = None) -> tuple[str, Place] | None:
+        """Returns the backend whose launcher has started this process as one of several.
+
+        Imports no framework.
+
+        Args:
+            name: The backend that is to compute; None takes the launcher's.
+
+        Returns:
+            The backend's name, and which of the processes this one is; None without a launcher.
+
+        Raises:
+            BackendError: The launcher is another backend's.
+        """
+        places = {}
+        for each in self.backend_names():
+            try:
+                place = self._offer(each).place()
+            except BackendError:  # a broken plugin
+                continue
+            if not place.alone:
+                places[each] = place
+        if not places:
+            return None
+        chosen = name or next(iter(places))
+        if chosen not in places:
+            raise BackendError(
+                f"this is one of several processes that the launcher of backend"
+                f" '{next(iter(places))}' has started, and '{chosen}' has its own."
+            )
+        return chosen, places[chosen]
+
+    def open_backend(
+        self, name: str | None, device: str = "auto", *, join: bool = False
+    ) -> Backend:
         """Opens a backend on a device.
 
         Args:
             name: The backend's name; None takes the only usable one.
             device: ``auto`` (the best available), or a kind with or without an index.
+            join: Whether to reach the other processes that a launcher has started with this one,
+                in which case all of them have to call this.
 
         Raises:
             BackendError: The backend is unknown or unusable, or the device is not available; the
                 message lists what is.
+            LostProcessError: The other processes do not come.
         """
         offer = self._offer(name or self.only_usable())
         try:
@@ -132,7 +170,7 @@ class Plugins:
                 offer.versions()
                 place = offer.place()
                 chosen = choose_device(device, offer.devices(), offer.name, place)
-                return offer.open(chosen) if place.alone else offer.join(chosen, place)
+                return offer.join(chosen, place) if join else offer.open(chosen)
         except (BackendError, LostProcessError):
             raise
         except Exception as error:  # a broken framework may raise anything on import

@@ -30,6 +30,7 @@ from isotune.cli.commands.split import split
 from isotune.cli.commands.summary import summary
 from isotune.cli.commands.sweep import sweep
 from isotune.cli.group import WRONG_CALL, IsotuneGroup
+from isotune.cli.launched import take_place
 
 # Frames and colors are for terminals only: a pipe gets plain lines whatever the environment says.
 app = typer.Typer(
@@ -91,3 +92,4 @@ def isotune(
     if context.invoked_subcommand is None:
         typer.echo(context.get_help(), err=True)
         raise typer.Exit(WRONG_CALL)
+    take_place(context.invoked_subcommand)

@@ -13,7 +13,7 @@ from typer.core import TyperGroup
 
 from isotune.cli.messages import complain, show_warnings
 from isotune.cli.streams import discard_output
-from isotune.errors import IsotuneError, SpecError
+from isotune.errors import IsotuneError, LostProcessError, SpecError
 from isotune.printable import printable
 from isotune.storage.memory import describe_shortage
 
@@ -43,7 +43,7 @@ class IsotuneGroup(TyperGroup):
             complain("interrupted.")
             code = INTERRUPTED
         except IsotuneError as error:
-            complain(str(error))
+            complain(str(error), own=isinstance(error, LostProcessError))
             code = error.exit_code
         except BrokenPipeError:  # the reader of a pipe may leave at any time, without a word
             discard_output()
@@ -57,7 +57,8 @@ class IsotuneGroup(TyperGroup):
             complain(
                 f"this is a bug in Isotune or in a plugin: {type(error).__name__}:"
                 f" {printable(str(error))}\n"
-                "Set ISOTUNE_VERBOSE=1 to see the traceback."
+                "Set ISOTUNE_VERBOSE=1 to see the traceback.",
+                own=True,
             )
             code = BUG
         sys.exit(code if isinstance(code, int) else 0)

@@ -12,9 +12,24 @@ from isotune.printable import message_line
 
 PREFIX = "isotune: "
 
+_others_tell = False
 
-def complain(text: str) -> None:
-    """Writes lines to standard error, printable and of bounded length."""
+
+def leave_to_others() -> None:
+    """Leaves warnings and errors of this process to another one, which has the same."""
+    global _others_tell
+    _others_tell = True
+
+
+def complain(text: str, *, own: bool = False) -> None:
+    """Writes lines to standard error, printable and of bounded length.
+
+    Args:
+        text: The lines.
+        own: Whether they are written even if another process tells the same.
+    """
+    if _others_tell and not own:
+        return
     with suppress(OSError):  # there is nobody left to tell
         for line in text.split("\n"):
             print(f"{PREFIX}{message_line(line)}", file=sys.stderr, flush=True)

@@ -20,6 +20,9 @@ T = TypeVar("T")
 INLINE = 56
 """Number of bytes that need no second message."""
 
+CHUNK = 1 << 22
+"""Number of bytes that process 0 sends at once."""
+
 LONGEST_ERROR = 4000
 """Number of bytes of an error's sentence that reach the other processes."""
 
@@ -85,12 +88,22 @@ class Group:
         return [part[: shape[0]] for part, shape in zip(rows, shapes, strict=True)]
 
     def share(self, data: bytes | None) -> bytes:
-        """Returns what process 0 gives; others give None.
+        """Returns what process 0 gives, of any length; others give None.
 
         Raises:
             IsotuneError: As :meth:`exchange`.
         """
-        return self.exchange(data or b"")[0]
+        if self.place.alone:
+            return data or b""
+        given = np.frombuffer(data or b"", np.uint8)
+        size = int(self.exchange(str(len(given)).encode())[0])
+        shared = bytearray()
+        for start in range(0, size, CHUNK):
+            chunk = np.zeros(min(CHUNK, size - start), np.uint8)
+            if self.place.leads:
+                chunk[:] = given[start : start + CHUNK]
+            shared += self._communicator.broadcast(chunk).tobytes()
+        return bytes(shared)
 
     def together(self, work: Callable[[], T]) -> T:
         """Returns what `work` returns in this process, once it has succeeded in all of them.

@@ -63,7 +63,7 @@ def differences(
         after: Another one.
         ignored: Names of fields that may differ, with all fields inside them.
     """
-    old, new = _fields(dump_spec(before)), _fields(dump_spec(after))
+    old, new = fields_of(dump_spec(before)), fields_of(dump_spec(after))
     for name in sorted(old.keys() | new.keys()):
         within = any(name == field or name.startswith(f"{field}.") for field in ignored)
         if old.get(name) != new.get(name) and not within:
@@ -108,9 +108,10 @@ def schedule_change(
     )
 
 
-def _fields(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+def fields_of(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Returns the values of a spec by the names of their fields, such as ``optimizer.lr``."""
     fields: dict[str, Any] = {}
     for key, value in values.items():
         name = f"{prefix}{key}"
-        fields |= _fields(value, f"{name}.") if isinstance(value, dict) else {name: value}
+        fields |= fields_of(value, f"{name}.") if isinstance(value, dict) else {name: value}
     return fields

@@ -8,7 +8,7 @@ from typing import Any
 
 from isotune.interfaces.checkpoint import State
 from isotune.interfaces.metrics import EpochMetrics
-from isotune.runs.checkpoint import AVERAGE, MODEL, Checkpoint
+from isotune.runs.checkpoint import AVERAGE, MODEL, Checkpoint, packed, unpacked
 from isotune.runs.checkpoints import CheckpointStore
 from isotune.runs.folder import RunFolder
 from isotune.runs.schema import EpochSoFar, LineageEntry, Manifest, MetricsLine
@@ -50,6 +50,8 @@ class CheckpointWriter:
             RunError: the checkpoint cannot be written, or the run folder was removed.
             WeightsError: the file of the best weights cannot be written.
         """
+        if not self.session.group.place.leads:
+            return
         self.folder.check_there()
         spec = self.session.spec.checkpoint
         model, averages = self.learner.model_state(), self.session.plan.averages
@@ -66,14 +68,21 @@ class CheckpointWriter:
             write_best(self.folder, self.session, checkpoint.weights)
 
     def restore_best(self, model: Any) -> None:
-        """Gives the model the best epoch's weights.
+        """Gives the model the best epoch's weights, in every process.
 
         Raises:
             RunError: the checkpoint is damaged.
             WeightsError: its tensors are not those of the model.
         """
-        adapter = self.session.backend.state_adapter
-        adapter.import_model(model, best_checkpoint(self.folder, self.session, model).weights)
+        group, adapter = self.session.group, self.session.backend.state_adapter
+        best: State | None = None
+        if group.place.leads:
+            best = best_checkpoint(self.folder, self.session, model).weights
+        if not group.place.alone:
+            data = group.share(None if best is None else packed(best))
+            best = unpacked(data, self.folder.checkpoints)
+        assert best is not None, "process 0 has read it"
+        adapter.import_model(model, best)
 
     @property
     def _store(self) -> CheckpointStore:

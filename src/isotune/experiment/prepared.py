@@ -10,6 +10,7 @@ from typing import Any
 
 from isotune.data.duplicates import check_duplicates
 from isotune.experiment.checkpoint_writer import CheckpointWriter
+from isotune.experiment.leading import Notify
 from isotune.experiment.listed_images import listed_images
 from isotune.experiment.result import Run
 from isotune.experiment.run_summary import end_status, final_summary, initial_summary
@@ -32,9 +33,6 @@ from isotune.training.plan import mention_idle_epochs
 from isotune.training.progress import Progress
 from isotune.training.session import Session
 from isotune.training.stop import stop_on_signals
-
-Notify = Callable[[str, object], None]
-"""Notifies observers, given the hook's name and the event."""
 
 
 @dataclass(frozen=True)
@@ -110,8 +108,8 @@ class PreparedExperiment:
         """
         session = self.session
         folder.write_summary(initial_summary(session))
-        check = session.images.check
-        if check is None or self.start.steps == 0 or read_images(folder.path) is None:
+        check, leads = session.images.check, session.group.place.leads
+        if leads and (check is None or self.start.steps == 0 or read_images(folder.path) is None):
             write_images(folder.path, listed_images(session, contents=check is None))
         start = self.start
         learner = Learner(session.backend, self.strategies, start.optimizer, start.average)

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from isotune.distributed.joined import in_turn, joined
 from isotune.errors import SpecError
+from isotune.experiment.agreement import check_same_spec, check_same_start
+from isotune.experiment.leading import led, notifier
 from isotune.experiment.prepared import PreparedExperiment, ResumeState
 from isotune.experiment.result import Run
 from isotune.plugins import Plugins
@@ -45,13 +48,21 @@ def run(
     """
     if output == "":  # Path("") would be the working directory
         raise SpecError("output: is empty; name a new or empty folder, or leave it out.")
-    loaded = load_spec(spec, overrides)
-    session = Session.open(loaded, backend or plugins.only_usable(), device, plugins)
-    with isolated(session.backend):
-        prepared = PreparedExperiment.prepare(session, session.new_model(), ResumeState())
-        where = Path(output) if output else None
-        folder = RunFolder.create(session.spec, session.backend.name, where)
-        try:
-            return prepared.run(folder, lambda hook, event: plugins.notify(hook, event, observers))
-        finally:
-            folder.release()
+    with joined(backend, device, plugins) as others:
+        group = others.group
+        loaded = group.together(lambda: load_spec(spec, overrides))
+        name = others.name or plugins.only_usable()
+        check_same_spec(others, loaded)
+        session = in_turn(group, lambda: Session.open(loaded, name, device, plugins, joined=others))
+        with isolated(session.backend):
+            model = in_turn(group, session.new_model)
+            check_same_start(session, model)
+            prepared = group.together(
+                lambda: PreparedExperiment.prepare(session, model, ResumeState())
+            )
+            where = Path(output) if output else None
+            folder = led(group, lambda: RunFolder.create(session.spec, name, where))
+            try:
+                return prepared.run(folder, notifier(group, plugins, observers))
+            finally:
+                folder.release()

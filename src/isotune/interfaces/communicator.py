@@ -63,6 +63,17 @@ class Communicator(ABC):
             LostProcessError: Another process has ended, or is not reached.
         """
 
+    def broadcast(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Returns the values of process 0, on the host.
+
+        Args:
+            values: An array of the same shape and dtype in every process.
+
+        Raises:
+            LostProcessError: As :meth:`gather`.
+        """
+        return np.asarray(self.gather(values)[0])
+
     @abstractmethod
     def close(self) -> None:
         """Leaves the other processes, once all of them have come so far."""

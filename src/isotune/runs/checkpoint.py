@@ -66,14 +66,12 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
     Raises:
         OSError: they cannot be written.
     """
-    from safetensors.numpy import save
-
     hashes, tensors = {}, {}
     states = {MODEL: checkpoint.model, OPTIMIZER: checkpoint.optimizer}
     if checkpoint.average is not None:
         states[AVERAGE] = checkpoint.average
     for name, state in states.items():
-        data = save({key: np.asarray(value, order="C") for key, value in state.items()})
+        data = packed(state)
         hashes[name] = hashlib.sha256(data).hexdigest()
         tensors[name] = {key: list(value.shape) for key, value in state.items()}
         _write_flushed(folder / name, data)
@@ -83,6 +81,32 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
     hashes[MANIFEST] = _digest(manifest)
     _write_flushed(folder / MANIFEST, json.dumps(manifest, indent=2).encode())
     flush_folder(folder)
+
+
+def packed(state: State) -> bytes:
+    """Returns a state in the format of a file of safetensors."""
+    from safetensors.numpy import save
+
+    return save({key: np.asarray(value, order="C") for key, value in state.items()})
+
+
+def unpacked(data: bytes, where: Path) -> State:
+    """Returns the state in data that :func:`packed` has made.
+
+    Args:
+        data: Content of a file of safetensors.
+        where: Where it comes from, for messages.
+
+    Raises:
+        RunError: It does not hold tensors.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    try:
+        return dict(load(data))
+    except (SafetensorError, LookupError, ValueError, TypeError) as error:
+        raise damaged(where, f"it does not hold tensors: {error}") from error
 
 
 def read_checkpoint(folder: Path) -> Checkpoint:
@@ -147,7 +171,7 @@ def _read_state(path: Path, manifest: Manifest) -> State:
         data = read_bytes(path, min(size, LARGEST_STATE))
         if hashlib.sha256(data).hexdigest() != manifest.sha256.get(path.name):
             raise damaged(path, f"its SHA-256 is not the one in {MANIFEST}")
-        state = _tensors(path, data)
+        state = unpacked(data, path)
     except MemoryError:
         raise RunError(f"{path}: needs more memory than there is.") from None
     for name in sorted(shapes.keys() | state.keys()):
@@ -157,16 +181,6 @@ def _read_state(path: Path, manifest: Manifest) -> State:
                 path, f"'{name}' has shape {_list(shape)}, but {_list(expected)} in {MANIFEST}"
             )
     return state
-
-
-def _tensors(path: Path, data: bytes) -> State:
-    from safetensors import SafetensorError
-    from safetensors.numpy import load
-
-    try:
-        return dict(load(data))
-    except (SafetensorError, LookupError, ValueError, TypeError) as error:
-        raise damaged(path, f"it does not hold tensors: {error}") from error
 
 
 def _list(shape: tuple[int, ...] | None) -> list[int] | None:

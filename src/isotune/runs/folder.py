@@ -277,6 +277,22 @@ class RunFolder:
                 (self.path / name).unlink()
 
 
+class FollowedFolder(RunFolder):
+    """The folder of a run as the processes see it that do not write it: they leave it alone."""
+
+    def claim(self) -> None:
+        """Does nothing."""
+
+    def check_there(self) -> None:
+        """Does nothing."""
+
+    def append_metrics(self, metrics: EpochMetrics) -> None:
+        """Does nothing."""
+
+    def _write(self, name: str, text: str) -> None:
+        """Does nothing."""
+
+
 def lock_training(folder: Path, lock: int) -> None:
     """Locks a folder for the training of this process.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -12,8 +12,10 @@ from isotune.data.batches import Batches
 from isotune.data.divided import Recorded
 from isotune.data.images import Images, open_images
 from isotune.distributed.group import Group
+from isotune.distributed.joined import Joined
 from isotune.interfaces.backbone import BackboneEntry
 from isotune.interfaces.backend import Backend
+from isotune.interfaces.communicator import Alone
 from isotune.interfaces.dataset import Normalization
 from isotune.interfaces.division import Division
 from isotune.interfaces.trainer import TrainingPlan
@@ -34,6 +36,7 @@ class Session:
         backend: The open backend.
         images: The training and validation images.
         plan: What a trainer needs to know.
+        group: The processes that compute the experiment together.
     """
 
     spec: ExperimentSpec
@@ -41,6 +44,7 @@ class Session:
     backend: Backend
     images: Images
     plan: TrainingPlan
+    group: Group = field(default_factory=lambda: Group(Alone()))
 
     @classmethod
     def open(
@@ -51,6 +55,7 @@ class Session:
         plugins: Plugins,
         recorded: Recorded | None = None,
         classes: tuple[str, ...] | None = None,
+        joined: Joined | None = None,
     ) -> Session:
         """Opens the backend, and finds and checks the images.
 
@@ -61,24 +66,22 @@ class Session:
             plugins: Where backends and backbones are found.
             recorded: As for :func:`isotune.data.images.open_images`.
             classes: As for :func:`isotune.data.images.open_images`.
+            joined: The processes that compute the experiment; None if this one is alone.
 
         Raises:
             IsotuneError: one of its kinds, with a sentence that says what to change.
         """
         entry = chosen_backbone(spec.backbone, backend, plugins)
         spec = resolve(spec, entry)
-        opened = plugins.open_backend(backend, device)
+        reached = joined.backend if joined else None
+        opened = reached or plugins.open_backend(backend, device)
         check_precision(spec, opened)
         images = open_images(spec, recorded, classes)
         if images.check is not None:  # a resumed run does the same
             dataset = spec.dataset.model_copy(update={"check": "during_training"})
             spec = spec.model_copy(update={"dataset": dataset})
-        return cls(spec, entry, opened, images, training_plan(spec, entry, images))
-
-    @cached_property
-    def group(self) -> Group:
-        """The processes that compute the experiment together."""
-        return Group(self.backend.communicator)
+        plan = training_plan(spec, entry, images)
+        return cls(spec, entry, opened, images, plan, joined.group if joined else Group(Alone()))
 
     @cached_property
     def division(self) -> Division:
