@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -16,6 +17,7 @@ from torch.distributed import ProcessGroup
 
 from isotune.errors import BackendError, LostProcessError
 from isotune.interfaces.communicator import Communicator, Place
+from isotune_torch.network import choose_interface, local_address, watched_connections
 
 ARRIVAL = timedelta(minutes=5)
 """How long processes that a launcher has started wait for each other to import PyTorch."""
@@ -23,7 +25,8 @@ ARRIVAL = timedelta(minutes=5)
 SILENCE = timedelta(minutes=30)
 """How long a collective waits for the others, one of which may be reading a large dataset.
 
-PyTorch's own default for gloo. A process that ends is noticed at once, since its connections close.
+PyTorch's own default for gloo. A process that ends is noticed at once, since its connections close,
+and a machine that is no longer reached after :data:`isotune_torch.network.LOST_SECONDS`.
 """
 
 ENGINES = {"cuda": "nccl", "npu": "hccl"}
@@ -43,7 +46,7 @@ class TorchCommunicator(Communicator):
 
     def __init__(self, place: Place, device: torch.device) -> None:
         self.place = place
-        with lost_processes():
+        with lost_processes(), watched_connections():
             self._host = _host_group(place)
         engine = self._engine(device)
         with lost_processes():
@@ -112,8 +115,12 @@ def _host_group(place: Place) -> ProcessGroup:
     store, _, _ = next(distributed.rendezvous("env://", timeout=ARRIVAL))
     # Keys outlive a group, whose addresses the next one must not read.
     store = distributed.PrefixStore(f"isotune/{next(_joined)}", store)
-    store.set(str(place.rank), "here")
-    store.wait([str(rank) for rank in range(place.processes)], ARRIVAL)
+    ranks = [str(rank) for rank in range(place.processes)]
+    own = local_address(os.environ["MASTER_ADDR"])
+    store.set(str(place.rank), own)
+    store.wait(ranks, ARRIVAL)
+    if place.local_processes < place.processes:
+        choose_interface([store.get(rank).decode() for rank in ranks], own)
     distributed.init_process_group(
         "gloo", store=store, rank=place.rank, world_size=place.processes, timeout=SILENCE
     )
