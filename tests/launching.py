@@ -30,7 +30,7 @@ def start(backend: str, processes: int, work: Callable[[Backend, Path], None], f
     logs = folder / "logs"
     code = work.__code__
     arguments = [__file__, backend, code.co_filename, work.__name__, str(folder)]
-    launch = plugins._offer(backend).launch(processes, arguments, logs)
+    launch = plugins.launch(backend, processes, arguments, logs)
     path = os.pathsep.join(each for each in sys.path if each)
     process = subprocess.Popen(
         launch.command,

@@ -11,6 +11,7 @@ import logging
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from typing import Any, TypeVar
 
 import pluggy
@@ -18,7 +19,7 @@ import pluggy
 from isotune import hookspecs
 from isotune.errors import BackendError, LostProcessError, nearest
 from isotune.interfaces.backbone import BackboneEntry
-from isotune.interfaces.backend import Backend, BackendOffer
+from isotune.interfaces.backend import Backend, BackendOffer, Launch
 from isotune.interfaces.communicator import Place
 from isotune.interfaces.dataset import DatasetFormat
 from isotune.interfaces.device import choose_device
@@ -146,6 +147,14 @@ class Plugins:
                 f" '{next(iter(places))}' has started, and '{chosen}' has its own."
             )
         return chosen, places[chosen]
+
+    def launch(self, backend: str, processes: int, arguments: Sequence[str], logs: Path) -> Launch:
+        """Returns how a backend starts processes on this machine: :meth:`BackendOffer.launch`.
+
+        Raises:
+            BackendError: The backend is unknown, or trains in one process only.
+        """
+        return self._offer(backend).launch(processes, arguments, logs)
 
     def open_backend(
         self, name: str | None, device: str = "auto", *, join: bool = False

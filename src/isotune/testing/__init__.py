@@ -16,8 +16,9 @@ docstrings describe them; one that a level needs and the class does not have fai
 import pytest
 
 _LEVELS = ("tensors", "updates", "multi_label", "steps", "freezing", "state", "detached", "heads")
-_PARTS = ("classifiers", "subject", "surroundings", "exports", "explaining", "divided", "shards")
-pytest.register_assert_rewrite(*(f"{__name__}.{name}" for name in (*_LEVELS, *_PARTS)))
+_PARTS = ("classifiers", "subject", "surroundings", "exports", "explaining")
+_DIVIDED = ("divided", "shards", "processes")
+pytest.register_assert_rewrite(*(f"{__name__}.{name}" for name in (*_LEVELS, *_PARTS, *_DIVIDED)))
 
 from isotune.testing.classifiers import Classifiers  # noqa: E402
 from isotune.testing.contract import Contract  # noqa: E402
@@ -25,6 +26,7 @@ from isotune.testing.explaining import Explaining  # noqa: E402
 from isotune.testing.exports import Exports  # noqa: E402
 from isotune.testing.freezing import Freezing  # noqa: E402
 from isotune.testing.heads import Heads  # noqa: E402
+from isotune.testing.processes import Processes  # noqa: E402
 from isotune.testing.shards import Shards  # noqa: E402
 from isotune.testing.state import State  # noqa: E402
 from isotune.testing.steps import Steps  # noqa: E402
@@ -36,6 +38,7 @@ __all__ = [
     "Exports",
     "Freezing",
     "Heads",
+    "Processes",
     "Shards",
     "State",
     "Steps",

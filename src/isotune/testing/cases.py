@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
 import numpy as np
 
+from isotune.interfaces.communicator import Place
+from isotune.interfaces.division import Division
 from isotune.interfaces.trainer import TrainingPlan
 from isotune.models.head import new_head
 from isotune.spec.head import MLPHeadSpec
@@ -37,24 +42,23 @@ PLAN = TrainingPlan(
 HEAD = MLPHeadSpec(name="mlp", hidden=(6,), dropout=0.25)
 
 
-def with_dropout_after_batch_norm(
-    subject: Subject, plan: TrainingPlan
-) -> tuple[Learner, ReferenceTrainer]:
-    """Returns ``tiny_bn`` with a head of two layers and dropout between them, and its reference."""
-    head = new_head(HEAD, 5, 4, 3)
-    learner, reference = subject.learner_with(head, plan), subject.reference(plan)
-    state = {**subject.initial(), **head.state("fc")}
-    reference.state = {
-        name: value.astype(np.float64)
-        for name, value in state.items()
-        if name not in ("fc.weight", "fc.bias")
-    }
+def learner_with_dropout(subject: Subject, plan: TrainingPlan) -> Learner:
+    """Returns ``tiny_bn`` with a head of two layers and dropout between them."""
+    return subject.learner_with(new_head(HEAD, 5, 4, 3), plan)
+
+
+def reference_with_dropout(subject: Subject, plan: TrainingPlan) -> ReferenceTrainer:
+    """Returns the reference of that net."""
+    reference = subject.reference(plan)
+    body = {name: value for name, value in subject.initial().items() if not name.startswith("fc.")}
+    state = {**body, **new_head(HEAD, 5, 4, 3).state("fc")}
+    reference.state = {name: value.astype(np.float64) for name, value in state.items()}
     reference.net = _layers()
-    return learner, reference
+    return reference
 
 
 def _layers() -> list[Layer]:
-    """Returns the layers of that net for the reference."""
+    """Returns the net's layers for the reference."""
     body = [Conv("conv", padding=(1, 1)), BatchNorm("bn"), ReLU(), GlobalAveragePool()]
     return [*body, Linear("fc.0"), ReLU(), Dropout("fc.2", 0.25), Linear("fc.3")]
 
@@ -68,3 +72,41 @@ def updates(name: str, sizes: list[list[int]], first: int = 0) -> list[Update]:
         made.append(Update(data, 0.05 * (1 - 0.04 * number), step, momentum, decay))
         step += len(each)
     return made
+
+
+@dataclass(frozen=True)
+class Case:
+    """What processes train together.
+
+    Attributes:
+        plan: Its settings.
+        updates: The updates while everything trains.
+        frozen: Those that follow, once :data:`BACKBONE` is frozen.
+        alone: Whether process 0 computes all of it by itself.
+    """
+
+    plan: TrainingPlan
+    updates: Sequence[Update]
+    frozen: Sequence[Update] = ()
+    alone: bool = False
+
+    def division(self, place: Place) -> Division:
+        """Returns how a process divides batches."""
+        if self.alone:
+            return Division(self.plan.shards)
+        return Division(self.plan.shards, place.processes, place.rank)
+
+
+# Of four parts, a batch of 3 leaves one empty, and a batch of 1 leaves three.
+UPDATES = updates("processes", [[8, 3], [1], [8, 2]])
+FROZEN = updates("frozen", [[8]], first=5)
+WHOLE = Case(replace(PLAN, shards=4), UPDATES, FROZEN)
+CASES = {
+    "alone": replace(WHOLE, alone=True),
+    "whole": WHOLE,
+    "pairs": Case(replace(PLAN, shards=2), UPDATES),
+    "shared": Case(PLAN, UPDATES),
+    "fast": Case(replace(PLAN, shards=4, reduction="fast"), UPDATES, FROZEN),
+    "fast_shared": Case(replace(PLAN, reduction="fast"), UPDATES),
+}
+"""Cases by name: with fewer shards than processes, several of these share one."""

@@ -27,8 +27,9 @@ class Contract(Nets):
     device: str = "cpu"
 
     def open_backend(self) -> Backend:
-        """Opens the backend; once for all tests of the class."""
-        return plugins.open_backend(self.backend_name, self.device)
+        """Opens the backend, once for all tests of the class; several processes join each other."""
+        join = plugins.launched(self.backend_name) is not None
+        return plugins.open_backend(self.backend_name, self.device, join=join)
 
     def to_numpy(self, tensor: Any) -> NDArray[Any]:
         """Returns a native tensor as an array; override it where ``numpy.asarray`` cannot."""
@@ -48,23 +49,24 @@ class Contract(Nets):
     @pytest.fixture
     def backend(self) -> Backend:
         """The backend under test."""
-        return self._opened()
+        return self.opened()
 
     @pytest.fixture
     def subject(self, request: pytest.FixtureRequest, backend: Backend) -> Subject:
         """The backend with the net that a test is parametrized by."""
-        return self._subject(request.param)
+        return self.subject_of(request.param)
 
-    def _opened(self) -> Backend:
+    def opened(self) -> Backend:
+        """Returns the backend, opened once for all tests of the class."""
         if type(self) not in _BACKENDS:
             _BACKENDS[type(self)] = self.open_backend()
         return _BACKENDS[type(self)]
 
-    def _subject(self, net: str) -> Subject:
-        # One for all tests, so that they can share what they have compiled.
+    def subject_of(self, net: str) -> Subject:
+        """Returns the backend with one of the nets, once for all tests of the class."""
         key = type(self), net
         if key not in _SUBJECTS:
-            backend, build = self._opened(), getattr(self, net)
+            backend, build = self.opened(), getattr(self, net)
 
             def model() -> Any:
                 return backend.backbones.adopt(build())

@@ -18,7 +18,7 @@ from isotune.testing.subject import (
     assert_states_close,
 )
 from isotune.testing.values import NORMALIZATION
-from isotune.training.micro_batches import batch_weight
+from isotune.training.micro_batches import batch_weight, micro_batches
 
 
 @dataclass(frozen=True)
@@ -62,21 +62,22 @@ class Update:
 
     def part_steps(self, plan: TrainingPlan, division: Division) -> Iterator[PartStep]:
         """Yields a process's steps, in order."""
-        total = sum(batch_weight(batch.labels, plan) for batch in self.batches)
+        labels = [batch.labels for batch in self.batches]
+        micro = iter(micro_batches(labels, len(labels), plan, division))
         for number, batch in enumerate(self.batches, self.step):
             for part in division.divide(len(batch)):
                 place = slice(part.start, part.stop) if len(part) else slice(0, 1)
                 images = Batch(batch.images[place], batch.labels[place])
                 weight = batch_weight(images.labels, plan) if len(part) else 0.0
-                ends = part.last and batch is self.batches[-1]
+                one = next(micro)
                 step = StepPlan(
                     number,
                     self.rate,
-                    loss_scale=weight / total,
-                    apply_update=ends,
-                    momentum=self.momentum if ends else None,
-                    average_decay=self.decay if ends else None,
-                    part=part,
+                    loss_scale=one.loss_scale,
+                    apply_update=one.apply_update,
+                    momentum=self.momentum if one.apply_update else None,
+                    average_decay=self.decay if one.apply_update else None,
+                    part=one.part,
                 )
                 yield PartStep(images, part, weight, step)
 

@@ -17,8 +17,9 @@ from isotune.testing.cases import (
     PLAN,
     STATISTICS,
     WEIGHTS,
+    learner_with_dropout,
+    reference_with_dropout,
     updates,
-    with_dropout_after_batch_norm,
 )
 from isotune.testing.contract import Contract, on
 from isotune.testing.divided import Update, assert_same_updates, train_parts
@@ -44,7 +45,8 @@ class Shards(Contract):
         statistics, to the bit.
         """
         plan = replace(PLAN, shards=SHARDS)
-        learner, reference = with_dropout_after_batch_norm(subject, plan)
+        learner = learner_with_dropout(subject, plan)
+        reference = reference_with_dropout(subject, plan)
         assert_same_updates(learner, reference, updates("shards", [[5, 4], [2, 5], [4]]))
         freeze, before = FreezePlan(BACKBONE), in_bytes(learner.state())
         learner.trainer.freeze(freeze)

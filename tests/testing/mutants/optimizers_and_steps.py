@@ -86,8 +86,8 @@ def dampens_momentum(patch: pytest.MonkeyPatch) -> None:
 def ignores_learning_rate_scales(patch: pytest.MonkeyPatch) -> None:
     original = NumpyTrainer.__init__
 
-    def unscaled(self: Any, model: Any, plan: Any) -> None:
-        original(self, model, replace(plan, lr_scales={}))
+    def unscaled(self: Any, model: Any, plan: Any, communicator: Any) -> None:
+        original(self, model, replace(plan, lr_scales={}), communicator)
 
     patch.setattr(NumpyTrainer, "__init__", unscaled)
 

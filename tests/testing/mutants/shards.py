@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from isotune.interfaces.division import Part
 from isotune.training.dropout import layer_seed
 from numpy_backend import trainer
-from numpy_backend.shards import Statistics
+from numpy_backend.shards import Statistics, flat
 from numpy_backend.trainer import NumpyTrainer
 
 
@@ -25,9 +26,9 @@ def ignores_the_division_of_a_batch(patch: pytest.MonkeyPatch) -> None:
 
 def moves_statistics_shard_after_shard(patch: pytest.MonkeyPatch) -> None:
     @contextmanager
-    def moving(self: Any) -> Iterator[None]:
+    def moving(self: Any, shared: bool) -> Iterator[None]:
         yield
-        self.moved = [[value.copy() for value in self._moving()]]
+        self.moved.append(flat(self._moving()))
 
     patch.setattr(Statistics, "of_one_shard", moving)
 
@@ -35,22 +36,21 @@ def moves_statistics_shard_after_shard(patch: pytest.MonkeyPatch) -> None:
 def keeps_the_statistics_of_the_last_shard(patch: pytest.MonkeyPatch) -> None:
     end = Statistics.end_batch
 
-    def last(self: Any) -> None:
-        self.moved = self.moved[-1:]
-        end(self)
+    def last(self: Any, part: Part) -> None:
+        self.moved = [self.moved[-1]] * len(self.moved)
+        end(self, part)
 
     patch.setattr(Statistics, "end_batch", last)
 
 
 def counts_empty_shards_in_the_mean_of_statistics(patch: pytest.MonkeyPatch) -> None:
-    step = NumpyTrainer.train_step
+    end = Statistics.end_batch
+    patch.setattr(Statistics, "end_batch", lambda self, part: end(self, without_empty(part)))
 
-    def counting(self: Any, batch: Any, plan: Any) -> Any:
-        if not batch.size:
-            self.statistics.moved.append([value.copy() for value in self.statistics._moving()])
-        return step(self, batch, plan)
 
-    patch.setattr(NumpyTrainer, "train_step", counting)
+def without_empty(part: Part) -> Part:
+    """Returns a part that takes all parts for such that have images."""
+    return replace(part, sizes=tuple(max(1, size) for size in part.sizes))
 
 
 def drops_the_same_in_every_shard(patch: pytest.MonkeyPatch) -> None:
@@ -63,7 +63,9 @@ def takes_placeholders_for_images(patch: pytest.MonkeyPatch) -> None:
     step = NumpyTrainer.train_step
 
     def counting(self: Any, batch: Any, plan: Any) -> Any:
-        return step(self, replace(batch, size=len(batch.images)), plan)
+        if not batch.size:
+            batch, plan = replace(batch, size=1), replace(plan, loss_scale=0.25)
+        return step(self, batch, plan)
 
     patch.setattr(NumpyTrainer, "train_step", counting)
 
@@ -95,11 +97,12 @@ def averages_before_statistics_are_those_of_all_shards(patch: pytest.MonkeyPatch
     def late(self: Any, share: Any) -> None:
         average(self, share)
         if self.statistics.moved:
-            end(self.statistics)
+            end(self.statistics, self.statistics.part)
 
-    def without_averages(self: Any) -> None:
+    def without_averages(self: Any, part: Part) -> None:
+        self.part = part
         if not self.averaging:
-            end(self)
+            end(self, part)
 
     step = NumpyTrainer.train_step
 

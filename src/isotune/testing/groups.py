@@ -1,0 +1,135 @@
+"""Starts groups of processes that train the same cases, and reads what each has come to."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from isotune.interfaces.backend import Launch
+from isotune.interfaces.communicator import Place
+from isotune.interfaces.trainer import HostOutputs
+from isotune.plugins import plugins
+from isotune.testing.cases import CASES
+from isotune.testing.contract import Contract
+from isotune.testing.divided import Computed
+from isotune.testing.subject import in_bytes
+
+LIMIT = 300
+"""Seconds after which a group counts as stuck."""
+
+CASES_OF = {
+    2: ("alone", "whole", "shared", "fast"),
+    4: ("whole", "shared", "pairs", "fast_shared"),
+}
+"""The cases that a group trains, by its number of processes."""
+
+
+KINDS = ("model", "optimizer", "average")
+
+
+@dataclass(frozen=True)
+class Member:
+    """What one process of a group has come to.
+
+    Attributes:
+        place: Which one it is.
+        found: Its results by name; see :mod:`isotune.testing.worker`.
+    """
+
+    place: Place
+    found: Mapping[str, NDArray[Any]]
+
+    def state(self, case: str, kind: str) -> dict[str, NDArray[Any]]:
+        """Returns the tensors of a kind: ``model``, ``optimizer`` or ``average``."""
+        prefix = f"{case}/{kind}/"
+        return {n.removeprefix(prefix): v for n, v in self.found.items() if n.startswith(prefix)}
+
+    def states(self, case: str) -> Any:
+        """Returns the tensors of all kinds, in bytes."""
+        return [in_bytes(self.state(case, kind)) for kind in KINDS]
+
+    def computed(self, name: str) -> list[Computed]:
+        """Returns the steps of a case with their results."""
+        case = CASES[name]
+        division = case.division(self.place)
+        steps = [
+            step
+            for update in (*case.updates, *case.frozen)
+            for step in update.part_steps(case.plan, division)
+        ]
+        results = []
+        for step in steps:
+            place = f"{name}/outputs/{step.plan.step}/{step.part.index}"
+            loss, norm = self.found[f"{place}/scalars"]
+            logits = self.found[f"{place}/logits"]
+            results.append((step, HostOutputs(logits, float(loss), float(norm))))
+        return results
+
+
+def run_group(contract: type[Contract], processes: int, folder: Path) -> list[Member]:
+    """Starts processes of a contract's backend and returns what each of them has come to.
+
+    Args:
+        contract: The test class. Its file is loaded in every process.
+        processes: Number of processes.
+        folder: An empty folder.
+    """
+    file, name = inspect.getfile(contract), contract.__name__
+    arguments = ["-m", "isotune.testing.worker", file, name, str(folder), *CASES_OF[processes]]
+    logs = folder / "logs"
+    logs.mkdir()
+    _run(plugins.launch(contract.backend_name, processes, arguments, logs), logs)
+    members = []
+    for rank in range(processes):
+        with np.load(folder / f"{rank}.npz", allow_pickle=False) as found:
+            members.append(Member(Place(rank, processes), dict(found)))
+    return members
+
+
+def in_order(members: Sequence[Member], case: str) -> list[Computed]:
+    """Returns the steps of all processes with their results, by step and part."""
+    computed = [each for member in members for each in member.computed(case)]
+    return sorted(computed, key=lambda each: (each[0].plan.step, each[0].part.index))
+
+
+def _run(launch: Launch, logs: Path) -> None:
+    path = os.pathsep.join(each for each in sys.path if each)
+    process = subprocess.Popen(
+        launch.command,
+        env={**os.environ, **launch.environment, "PYTHONPATH": path},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+    try:
+        printed, _ = process.communicate(timeout=LIMIT)
+    except subprocess.TimeoutExpired:
+        printed = f"they have not ended within {LIMIT} seconds".encode()
+    finally:
+        _end(process)
+    if process.returncode:
+        texts = [
+            printed,
+            *(path.read_bytes() for path in sorted(logs.rglob("*")) if path.is_file()),
+        ]
+        report = "\n".join(text.decode(errors="replace")[-4000:] for text in texts)
+        pytest.fail(f"processes have failed: {' '.join(launch.command)}\n{report}", pytrace=False)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Ends what is left of the launcher and of the processes of its session."""
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()

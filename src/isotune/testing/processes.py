@@ -1,0 +1,103 @@
+"""Level of several processes: who computes a shard changes nothing."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from isotune.interfaces.freezing import FreezePlan
+from isotune.testing.cases import BACKBONE, CASES, reference_with_dropout
+from isotune.testing.contract import Contract
+from isotune.testing.divided import assert_same_outputs
+from isotune.testing.groups import CASES_OF, KINDS, Member, in_order, run_group
+from isotune.testing.subject import assert_states_close, in_bytes
+from isotune.testing.worker import BROKEN, values
+
+SHARED = [(2, "shared"), (4, "shared"), (4, "pairs")]
+FAST = [(2, "fast"), (4, "fast_shared")]
+
+
+class Processes(Contract):
+    """The level of several processes, which :meth:`BackendOffer.launch` starts. Needs ``tiny_bn``.
+
+    Groups of two and four processes start once for all tests of a class.
+    """
+
+    @pytest.fixture(scope="class")
+    def groups(self, tmp_path_factory: pytest.TempPathFactory) -> dict[int, list[Member]]:
+        """The processes of each group, by their number."""
+        return {
+            processes: run_group(type(self), processes, tmp_path_factory.mktemp("processes"))
+            for processes in CASES_OF
+        }
+
+    @pytest.mark.parametrize("processes", [2, 4])
+    def test_whole_shards_give_the_same_bytes(
+        self, groups: dict[int, list[Member]], processes: int
+    ) -> None:
+        """Weights, statistics, optimizer state, averages, logits, losses: all bytes are equal.
+
+        Each process computes one shard of four or two, of batches that leave some of them empty.
+        """
+        alone, members = groups[2][0], groups[processes]
+        expected = alone.computed("alone")
+        norms = {step.plan.step: outputs.grad_norm for step, outputs in expected}
+        for (step, outputs), (_, other) in zip(in_order(members, "whole"), expected, strict=True):
+            if len(step.part):
+                assert outputs.logits.tobytes() == other.logits.tobytes()
+                assert outputs.loss == other.loss
+            if step.plan.apply_update:
+                assert outputs.grad_norm == norms[step.plan.step]
+        assert all(member.states("whole") == alone.states("alone") for member in members)
+        self._check(members, "whole")
+
+    @pytest.mark.parametrize(("processes", "case"), SHARED)
+    def test_processes_share_a_shard(
+        self, groups: dict[int, list[Member]], processes: int, case: str
+    ) -> None:
+        """BatchNorm's statistics are those of all images of a shard; masks go by position in it.
+
+        Some processes have no image of a shard, and some shards have none at all.
+        """
+        self._check(groups[processes], case)
+
+    @pytest.mark.parametrize(("processes", "case"), FAST)
+    def test_the_fast_reduction_is_exact_to_rounding(
+        self, groups: dict[int, list[Member]], processes: int, case: str
+    ) -> None:
+        """The framework's own all-reduce adds the same gradients in another order."""
+        self._check(groups[processes], case)
+
+    @pytest.mark.parametrize("processes", [2, 4])
+    def test_processes_gather_any_values(
+        self, groups: dict[int, list[Member]], processes: int
+    ) -> None:
+        """``Communicator.gather`` keeps every bit, dtype and shape, in the order of processes."""
+        given = [values(rank) for rank in range(processes)]
+        for member in groups[processes]:
+            for name in given[0]:
+                found = member.found[f"gathered/{name}"]
+                expected = np.stack([each[name] for each in given])
+                assert in_bytes({name: found}) == in_bytes({name: expected})
+
+    @pytest.mark.parametrize("processes", [2, 4])
+    def test_an_error_of_one_process_reaches_all(
+        self, groups: dict[int, list[Member]], processes: int
+    ) -> None:
+        """It is raised in all of them, with the same sentence."""
+        told = {str(member.found["told"]) for member in groups[processes]}
+        assert told == {f"{type(BROKEN).__name__}: {BROKEN}"}
+
+    def _check(self, members: list[Member], name: str) -> None:
+        """Compares a case with the reference, and the processes with each other."""
+        case = CASES[name]
+        reference = reference_with_dropout(self.subject_of("tiny_bn"), case.plan)
+        computed = in_order(members, name)
+        assert_same_outputs(computed, reference, case.updates)
+        if case.frozen:
+            reference.freeze(FreezePlan(BACKBONE))
+            assert_same_outputs(computed, reference, case.frozen)
+        expected = (reference.state, reference.optimizer_state(), reference.averages)
+        for kind, state in zip(KINDS, expected, strict=True):
+            assert_states_close(members[0].state(name, kind), state)
+        assert all(member.states(name) == members[0].states(name) for member in members)

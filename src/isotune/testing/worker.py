@@ -1,0 +1,127 @@
+"""One of the processes that :mod:`isotune.testing.groups` starts: what it computes goes to a file.
+
+``python -m isotune.testing.worker FILE CLASS FOLDER CASE ...`` has the backend and the nets of a
+contract's class, and writes ``FOLDER/RANK.npz``.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isotune.distributed.group import Group
+from isotune.errors import DatasetError, IsotuneError
+from isotune.interfaces.backend import Backend
+from isotune.interfaces.communicator import Alone
+from isotune.interfaces.division import Division
+from isotune.interfaces.freezing import FreezePlan
+from isotune.testing.cases import BACKBONE, CASES, Case, learner_with_dropout
+from isotune.testing.contract import Contract
+from isotune.testing.divided import train_parts
+from isotune.testing.subject import Subject
+from isotune.training.isolation import isolated
+
+Arrays = dict[str, NDArray[Any]]
+
+BROKEN = DatasetError("images/bees/1.jpg: is broken.")
+"""What the last process tells the others."""
+
+
+def values(rank: int) -> Mapping[str, NDArray[Any]]:
+    """Returns what a process gives the others, by name: several dtypes, shapes, and odd numbers."""
+    numbers = np.array([0.1, -0.0, np.nan, np.inf, 1e-42]) * (1 + rank)
+    return {
+        "float32": numbers.astype(np.float32),
+        "float64": numbers.reshape(5, 1),
+        "int64": np.array([2**62, -1, 0]) + rank,
+        "int32": np.full((2, 3), rank - 2**31, np.int32),
+        "uint8": np.arange(7, dtype=np.uint8) + np.uint8(250 + rank),
+        "bool": np.array(rank % 2 == 0),
+        "nothing": np.empty((0, 3), np.float32),
+        "much": np.full(100_003, rank, np.uint8),
+    }
+
+
+def trained(subject: Subject, case: Case, division: Division) -> Arrays:
+    """Returns what a case comes to in this process: states, and the outputs of its own parts."""
+    learner = learner_with_dropout(subject, case.plan)
+    computed = train_parts(learner, case.updates, case.plan, division)
+    if case.frozen:
+        learner.trainer.freeze(FreezePlan(BACKBONE))
+        computed += train_parts(learner, case.frozen, case.plan, division)
+    results = {
+        f"{kind}/{name}": value
+        for kind, state in (
+            ("model", learner.state()),
+            ("optimizer", learner.optimizer_state()),
+            ("average", learner.average()),
+        )
+        for name, value in state.items()
+    }
+    for step, outputs in computed:
+        place = f"outputs/{step.plan.step}/{step.part.index}"
+        results[f"{place}/logits"] = outputs.logits
+        results[f"{place}/scalars"] = np.array([outputs.loss, outputs.grad_norm])
+    return results
+
+
+def told(group: Group) -> str:
+    """Returns what this process is told of an error in the last one."""
+
+    def work() -> None:
+        if group.place.rank == group.place.processes - 1:
+            raise BROKEN
+
+    try:
+        group.together(work)
+    except IsotuneError as error:
+        return f"{type(error).__name__}: {error}"
+    return ""
+
+
+def results(backend: Backend, subject: Subject, cases: list[str]) -> Arrays:
+    """Returns all that this process computes and hears, by name."""
+    communicator, found = backend.communicator, Arrays()
+    place = communicator.place
+    for name in cases:
+        case = CASES[name]
+        if case.alone and not place.leads:
+            continue
+        backend.communicator = Alone() if case.alone else communicator
+        computed = trained(subject, case, case.division(place))
+        found |= {f"{name}/{key}": value for key, value in computed.items()}
+    backend.communicator = communicator
+    for name, value in values(place.rank).items():
+        found[f"gathered/{name}"] = communicator.gather(value)
+    found["told"] = np.array(told(Group(communicator)))
+    return found
+
+
+def load(file: str, name: str) -> Contract:
+    """Returns a test class of the contract, from its author's file."""
+    spec = importlib.util.spec_from_file_location("contract_of_worker", file)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    contract: type[Contract] = getattr(module, name)
+    return contract()
+
+
+def main(file: str, name: str, folder: str, *cases: str) -> None:
+    """Runs the cases and writes their results."""
+    contract = load(file, name)
+    backend = contract.opened()
+    with isolated(backend):
+        found = results(backend, contract.subject_of("tiny_bn"), list(cases))
+        np.savez(Path(folder) / f"{backend.communicator.place.rank}.npz", **found)
+        backend.communicator.close()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
