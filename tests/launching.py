@@ -53,7 +53,7 @@ def start(backend: str, processes: int, work: Callable[[Backend, Path], None], f
 
 def main(name: str, module: str, function: str, folder: str) -> None:
     """Does the work in one of the processes."""
-    backend = plugins.open_backend(name, "cpu")
+    backend = plugins.open_backend(name, "cpu", join=True)
     spec = spec_from_file_location(Path(module).stem, module)
     assert spec is not None and spec.loader is not None
     loaded = module_from_spec(spec)

@@ -40,7 +40,7 @@ class MindSporeBackend(Backend):
 
     def trainer(self, model: nn.Cell, plan: TrainingPlan) -> MindSporeTrainer:
         """Returns a trainer for `model`."""
-        return MindSporeTrainer(model, plan)
+        return MindSporeTrainer(model, plan, self.communicator.place)
 
     def precisions(self) -> tuple[Precision, ...]:
         """Returns only ``fp32``.

@@ -7,8 +7,10 @@ compiled with.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import gc
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from typing import Any
 
 import mindspore as ms
 from mindspore import ParameterTuple, Tensor, nn, ops
@@ -93,6 +95,26 @@ class EvalStep(nn.Cell):
     def construct(self, images: Tensor) -> Tensor:
         """Returns the logits (N, classes)."""
         return self.model(images)
+
+
+class Compiled:
+    """A step's cell, which MindSpore compiles once for each shape of its inputs."""
+
+    def __init__(self, cell: nn.Cell, set_modes: Callable[[], None]) -> None:
+        self.cell = cell
+        self.set_modes = set_modes
+        self._shapes: set[tuple[int, ...]] = set()
+
+    def __call__(self, first: Tensor, *others: Tensor) -> Any:
+        """Runs the step; a new shape of its first input compiles it first."""
+        if first.shape not in self._shapes:
+            if not self._shapes:
+                # Collecting another compiled cell later would compile this one again.
+                gc.collect()
+            self.set_modes()
+            self._shapes.add(first.shape)
+        with graph_mode():
+            return self.cell(first, *others)
 
 
 def graph_mode() -> AbstractContextManager[None]:

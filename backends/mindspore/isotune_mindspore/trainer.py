@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import gc
 import math
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +11,10 @@ from mindspore import Parameter, ParameterTuple, Tensor, nn
 from numpy.typing import NDArray
 
 from isotune.errors import BackendError
+from isotune.interfaces.communicator import Place
 from isotune.interfaces.dataset import DeviceBatch
+from isotune.interfaces.device import ALONE
+from isotune.interfaces.division import Division, Part
 from isotune.interfaces.freezing import FreezePlan
 from isotune.interfaces.trainer import HostOutputs, Outputs, StepPlan, Trainer, TrainingPlan
 from isotune.training.single_images import check_single_image
@@ -28,27 +29,12 @@ from isotune_mindspore.names import trainable_tensors
 from isotune_mindspore.optimizer_state import OptimizerState
 from isotune_mindspore.optimizers import scalars, update_rule
 from isotune_mindspore.padding import Padding
-from isotune_mindspore.step import EvalStep, TrainStep, graph_mode
-
-
-class Compiled:
-    """A step's cell, which MindSpore compiles once for each shape of its inputs."""
-
-    def __init__(self, cell: nn.Cell, set_modes: Callable[[], None]) -> None:
-        self.cell = cell
-        self.set_modes = set_modes
-        self._shapes: set[tuple[int, ...]] = set()
-
-    def __call__(self, first: Tensor, *others: Tensor) -> Any:
-        """Runs the step; a new shape of its first input compiles it first."""
-        if first.shape not in self._shapes:
-            if not self._shapes:
-                # Collecting another compiled cell later would compile this one again.
-                gc.collect()
-            self.set_modes()
-            self._shapes.add(first.shape)
-        with graph_mode():
-            return self.cell(first, *others)
+from isotune_mindspore.part_step import PartStep
+from isotune_mindspore.parts import PartSteps, gradients_for
+from isotune_mindspore.reduction import PartsUpdate, sum_of_parts
+from isotune_mindspore.shared_shards import share_layers
+from isotune_mindspore.statistics import RunningStatistics
+from isotune_mindspore.step import Compiled, EvalStep, TrainStep
 
 
 class MindSporeTrainer(Trainer):
@@ -59,9 +45,12 @@ class MindSporeTrainer(Trainer):
         averages: Averages of what trains; None if the plan has none.
     """
 
-    def __init__(self, model: nn.Cell, plan: TrainingPlan) -> None:
+    def __init__(self, model: nn.Cell, plan: TrainingPlan, place: Place = ALONE) -> None:
         self._model = model
         self._plan = plan
+        self._division = Division(plan.shards, place.processes, place.rank)
+        shared = self._division.shared_shards
+        self._shard = share_layers(model, self._division) if shared else None
         self._freezing = MindSporeFreezing()
         self._loss = make_loss(plan)
         self._dropouts = dropout_cells(model)
@@ -71,6 +60,7 @@ class MindSporeTrainer(Trainer):
         self._trained: dict[str, Parameter] = {}
         self._train: Compiled | None = None
         self._update: Compiled | None = None
+        self._parts: PartSteps | None = None
         self._padding = Padding(model)
         self._eval = Compiled(EvalStep(model), lambda: model.set_train(False))
         self.freeze(FreezePlan())
@@ -91,13 +81,13 @@ class MindSporeTrainer(Trainer):
             if name not in plan.frozen
         }
         self.optimizer.keep(self._trained)
-        self._train = None
+        self._train = self._parts = None
         self._takes_single_images = False
 
     def load_optimizer(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Sets the optimizer's state; slots missing in `state` become zero."""
         self.optimizer.load(state)
-        self._train = None
+        self._train = self._parts = None
 
     def load_averages(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Sets the averages that `state` names; all others start from the values."""
@@ -117,24 +107,40 @@ class MindSporeTrainer(Trainer):
             TrainingError: The batch is one image, of which a BatchNorm layer gets one value per
                 channel.
         """
-        if batch.size == 1 and not self._takes_single_images:
-            names = trainable_tensors(self._model)
-            check_single_image(self._freezing, self._model, self._freeze_plan, batch, names)
-            self._takes_single_images = True
+        self._check_single_images(batch, plan.part)
+        rates = self._scalars(plan)
+        shard = plan.part.shard if plan.part is not None else 0
+        dropout_seeds = seeds(self._plan.seed, plan.step, self._dropouts, shard)
+        if plan.part is None:
+            outputs = self._step(batch, plan, rates, dropout_seeds)
+        else:
+            if self._parts is None:
+                self._parts = self._new_part_steps()
+            outputs = self._parts.step(batch, plan, plan.part, dropout_seeds, Tensor(rates))
+        if plan.apply_update:
+            self.optimizer.advance()
+        return outputs
+
+    def _step(
+        self, batch: DeviceBatch, plan: StepPlan, rates: NDArray[np.float32], seeds: Tensor
+    ) -> Outputs:
         if self._train is None:
             self._train, self._update = self._new_steps()
-        rates = self._scalars(plan)
-        dropout_seeds = seeds(self._plan.seed, plan.step, self._dropouts)
         factors = rates if self._update is None else np.array([plan.loss_scale], np.float32)
-        loss, logits, *norm = self._train(
-            batch.images, batch.labels, Tensor(factors), dropout_seeds
-        )
-        if plan.apply_update:
-            if self._update is not None:
-                updated = self._update(Tensor(rates))
-                norm = [] if self._plan.clip_grad_norm is None else [updated]
-            self.optimizer.advance()
+        loss, logits, *norm = self._train(batch.images, batch.labels, Tensor(factors), seeds)
+        if plan.apply_update and self._update is not None:
+            updated = self._update(Tensor(rates))
+            norm = [] if self._plan.clip_grad_norm is None else [updated]
         return Outputs(logits, loss, *norm)
+
+    def _check_single_images(self, batch: DeviceBatch, part: Part | None) -> None:
+        """Checks a batch or, in all processes alike, one some of whose shards is a single image."""
+        single = batch.size == 1 if part is None else 1 in self._division.shard_sizes(part.sizes)
+        if single and not self._takes_single_images:
+            names = trainable_tensors(self._model)
+            image = DeviceBatch(batch.images[:1], batch.labels[:1], 1)
+            check_single_image(self._freezing, self._model, self._freeze_plan, image, names)
+            self._takes_single_images = True
 
     def eval_step(self, batch: DeviceBatch) -> Outputs:
         """Computes the logits in evaluation mode; nothing of the model changes."""
@@ -169,29 +175,55 @@ class MindSporeTrainer(Trainer):
         return np.append(rates, np.float32(1 - decay))
 
     def _new_steps(self) -> tuple[Compiled, Compiled | None]:
-        if not self._trained:
-            raise BackendError("every parameter is frozen: there is nothing to train.")
-        parameters = list(self._trained.values())
-        slots = [self.optimizer.slots[name] for name in self._trained]
-        update = update_rule(self._plan.optimizer, parameters, slots, self.optimizer.groups)
-        if self._plan.clip_grad_norm is not None:
-            update = Clipping(update, self._plan.clip_grad_norm)
-        weights = ParameterTuple(parameters)
-
-        averages = None
-        if self.averages is not None:
-            self.averages.follow(self._freeze_plan)
-            averages = self.averages.update_rule()
+        update, averages = self._new_update()
+        weights = self._weights()
 
         def training_step(rule: nn.Cell, averages: nn.Cell | None = None) -> Compiled:
             dropouts = self._dropouts.values()
             auxiliary = self._auxiliary()
             cell = TrainStep(self._model, self._loss, weights, rule, dropouts, auxiliary, averages)
-            set_modes = partial(self._freezing.training_mode, self._model, self._freeze_plan)
-            return Compiled(cell, set_modes)
+            return Compiled(cell, self._training_mode)
 
         if self._plan.accumulate == 1:
             return training_step(update, averages), None
-        sums = sums_for(parameters)
+        sums = sums_for(weights)
         updating = Compiled(Update(sums, update, averages), lambda: None)
         return training_step(Accumulation(sums)), updating
+
+    def _new_part_steps(self) -> PartSteps:
+        update, averages = self._new_update()
+        weights, division = self._weights(), self._division
+        gradients = gradients_for(weights, division)
+        total = sum_of_parts(self._plan.reduction, division, gradients[0].size)
+        cell = PartStep(
+            self._model, self._loss, weights, self._dropouts.values(), self._auxiliary()
+        )
+        updating = PartsUpdate(gradients, weights, total, update, averages)
+        return PartSteps(
+            division,
+            gradients,
+            Compiled(cell, self._training_mode),
+            Compiled(updating, lambda: None),
+            RunningStatistics(self._model, self._freeze_plan, division),
+            self._shard,
+        )
+
+    def _weights(self) -> ParameterTuple:
+        if not self._trained:
+            raise BackendError("every parameter is frozen: there is nothing to train.")
+        return ParameterTuple(list(self._trained.values()))
+
+    def _new_update(self) -> tuple[nn.Cell, nn.Cell | None]:
+        """Returns the update rule and, with averages, the cell that moves them."""
+        slots = [self.optimizer.slots[name] for name in self._trained]
+        weights = self._weights()
+        update = update_rule(self._plan.optimizer, weights, slots, self.optimizer.groups)
+        if self._plan.clip_grad_norm is not None:
+            update = Clipping(update, self._plan.clip_grad_norm)
+        if self.averages is None:
+            return update, None
+        self.averages.follow(self._freeze_plan)
+        return update, self.averages.update_rule()
+
+    def _training_mode(self) -> None:
+        self._freezing.training_mode(self._model, self._freeze_plan)

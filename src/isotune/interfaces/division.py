@@ -85,6 +85,11 @@ class Division:
         """Returns the shard that a part is or belongs to."""
         return part * self.shards // self.parts
 
+    def shard_sizes(self, sizes: Sequence[int]) -> list[int]:
+        """Returns the number of images of every shard of a batch, given those of its parts."""
+        per_shard = self.parts // self.shards
+        return [sum(sizes[i : i + per_shard]) for i in range(0, self.parts, per_shard)]
+
     def edges(self, images: int) -> list[int]:
         """Returns where the parts of a batch of so many images begin, and where the last ends."""
         per_shard = self.parts // self.shards

@@ -1,0 +1,135 @@
+"""Adds what all parts of a batch contribute to a gradient, inside a compiled update."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
+from typing_extensions import assert_never
+
+from isotune.interfaces.division import Division
+from isotune.spec.values import Reduction
+from isotune_mindspore.clipping import Clipping
+
+GATHERED = 1 << 24
+"""Number of elements that a process gathers at a time, of all parts together: 64 MB of float32."""
+
+
+class Local(nn.Cell):
+    """Adds the parts of one process, in order."""
+
+    def construct(self, parts: tuple[Tensor, ...]) -> Tensor:
+        """Returns the sum of vectors of the same length."""
+        total = parts[0]
+        for part in parts[1:]:
+            total = total + part
+        return total
+
+
+class InOrder(nn.Cell):
+    """Adds the parts of all processes in their order, in every process alike.
+
+    An all-gather is all that MindSpore's collectives on CPUs (2.10) have for it: a process receives
+    (processes - 1) times the gradients of its parts. It gathers pieces, to hold one at a time.
+
+    Args:
+        division: How a batch is divided.
+        length: Number of elements of a part's vector.
+    """
+
+    def __init__(self, division: Division, length: int) -> None:
+        super().__init__()
+        self.parts = division.parts
+        step = max(1, GATHERED // division.parts)
+        self.pieces = tuple(
+            (start, min(start + step, length) - start) for start in range(0, length, step)
+        )
+        self.all_gather, self.slice = ops.AllGather(), ops.Slice()
+        self.stack, self.unstack, self.concat = ops.Stack(), ops.Unstack(), ops.Concat()
+        self.add = Local()
+
+    def construct(self, parts: tuple[Tensor, ...]) -> Tensor:
+        """Returns the sum over all processes of vectors of the same length."""
+        totals: tuple[Tensor, ...] = ()
+        for start, length in self.pieces:
+            own: tuple[Tensor, ...] = ()
+            for part in parts:
+                own += (self.slice(part, (start,), (length,)),)
+            gathered = self.all_gather(self.stack(own))
+            totals += (self.add(self.unstack(gathered)),)
+        return self.concat(totals)
+
+
+class AllReduce(nn.Cell):
+    """Adds the parts of all processes by the framework's all-reduce, in any order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add, self.all_reduce = Local(), ops.AllReduce()
+
+    def construct(self, parts: tuple[Tensor, ...]) -> Tensor:
+        """Returns the sum over all processes of vectors of the same length."""
+        return self.all_reduce(self.add(parts))
+
+
+def sum_of_parts(reduction: Reduction, division: Division, length: int) -> nn.Cell:
+    """Returns the cell that adds this process's vectors, of `length` elements, and the others'."""
+    if division.processes == 1:
+        return Local()
+    match reduction:
+        case "exact":
+            return InOrder(division, length)
+        case "fast":
+            return AllReduce()
+        case _:
+            assert_never(reduction)
+
+
+class PartsUpdate(nn.Cell):
+    """Updates by the gradients of all parts, then sets this process's to zero.
+
+    Args:
+        gradients: Those of this process's parts, one vector each.
+        weights: The parameters whose gradients they hold, one after the other.
+        total: Adds them to those of other processes.
+        update: Update rule, which takes gradients and scalars.
+        averages: As for :class:`isotune_mindspore.accumulation.Update`.
+    """
+
+    def __init__(
+        self,
+        gradients: Sequence[Parameter],
+        weights: Sequence[Parameter],
+        total: nn.Cell,
+        update: nn.Cell,
+        averages: nn.Cell | None = None,
+    ) -> None:
+        super().__init__(auto_prefix=False)
+        self.gradients = ParameterTuple(gradients)
+        sizes = [int(np.prod(weight.shape)) for weight in weights]
+        starts = [0, *np.cumsum(sizes).tolist()]
+        self.places = tuple(
+            (start, size, tuple(weight.shape))
+            for start, size, weight in zip(starts, sizes, weights, strict=False)
+        )
+        self.total, self.update, self.averages = total, update, averages
+        self.clips = isinstance(update, Clipping)
+        self.unstack, self.assign, self.slice = ops.Unstack(), ops.Assign(), ops.Slice()
+        self.zeros_like = ops.ZerosLike()
+
+    def construct(self, scalars: Tensor) -> Tensor:
+        """Makes the update; returns the norm of the gradient with clipping, else `scalars`."""
+        total = self.total(self.gradients)
+        gradients: tuple[Tensor, ...] = ()
+        for start, size, shape in self.places:
+            gradients += (self.slice(total, (start,), (size,)).reshape(shape),)
+        values = self.unstack(scalars)
+        norm = self.update(gradients, values)
+        if self.averages is not None:
+            self.averages(values[-1])
+        for own in self.gradients:
+            self.assign(own, self.zeros_like(own))
+        if self.clips:
+            return norm
+        return scalars
