@@ -2,54 +2,14 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from isotune.distributed.group import INLINE, Group
 from isotune.errors import DatasetError, LostProcessError
-from isotune.interfaces.communicator import Communicator, Place
-
-
-class Thread(Communicator):
-    """A process of a group that is a thread."""
-
-    def __init__(self, rank: int, slots: list[Any], barrier: threading.Barrier) -> None:
-        self.place = Place(rank, len(slots))
-        self._slots, self._barrier = slots, barrier
-
-    def gather(self, values: NDArray[Any]) -> NDArray[Any]:
-        self._slots[self.place.rank] = values
-        self._barrier.wait(20)
-        rows = np.stack(self._slots)
-        self._barrier.wait(20)
-        return rows
-
-    def close(self) -> None:
-        return
-
-
-def in_threads(work: Callable[[Group], Any], processes: int = 3) -> list[Any]:
-    """Returns what `work` returns or raises in each thread."""
-    slots: list[Any] = [None] * processes
-    barrier, results = threading.Barrier(processes), list[Any](slots)
-
-    def run(rank: int) -> None:
-        try:
-            results[rank] = work(Group(Thread(rank, slots, barrier)))
-        except Exception as error:
-            results[rank] = error
-
-    threads = [threading.Thread(target=run, args=(rank,)) for rank in range(processes)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return results
+from threads import in_threads
 
 
 def test_messages_and_arrays_of_any_length_come_in_the_order_of_processes() -> None:

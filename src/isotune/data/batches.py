@@ -7,25 +7,23 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from copy import copy
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from isotune.data.caches.pixels import PixelStore
-from isotune.data.decode import reason
-from isotune.data.integrity.broken import BrokenImageError, Skip, broken
+from isotune.data.integrity.broken import BrokenImageError, Skip
 from isotune.data.integrity.substitutes import refilled, substitute
 from isotune.data.mixing.batch import BatchMix, Mixer
 from isotune.data.pending import Chosen, Pending, PendingImage, PendingNothing
+from isotune.data.reader import ImageReader
 from isotune.data.samplers import repeats, sampled
-from isotune.data.transforms.pipeline import fixed_part, transform
 from isotune.data.workers import worker_count
-from isotune.errors import DatasetError, SpecError
+from isotune.errors import SpecError
 from isotune.interfaces.dataset import Batch, ImageSource, Labels
 from isotune.interfaces.division import UNDIVIDED, Division, Part
-from isotune.randomness import Purpose, stream
 from isotune.spec.mixing import MixingSpec
 from isotune.spec.transforms import TransformSpec, output_size
 from isotune.spec.values import Sampler
@@ -82,15 +80,15 @@ class Batches:
         if size is None and batch_size > 1:
             raise SpecError("the transforms must end in images of one size, as center_crop does.")
         self._source = source
-        fixed = fixed_part(pipeline)
-        self._fixed, self._rest = tuple(pipeline[:fixed]), tuple(pipeline[fixed:])
-        self._store = store
+        self._reader = ImageReader(source, tuple(pipeline), seed, store)
         self._image_size = size
         self._batch_size = batch_size
         self._seed = seed
         self._workers = worker_count(workers)
         self._sampler = sampler
         self._skip = skip
+        self._broken = set[int]()
+        self._left_out: NDArray[np.int64] = np.zeros(0, np.int64)
         whole, rest = divmod(len(source), batch_size)
         self._count = whole + bool(rest and not drop_last)
         self._size = min(self._count * batch_size, len(source))
@@ -109,9 +107,14 @@ class Batches:
         return self._size
 
     @property
+    def batch_size(self) -> int:
+        """The number of images in a batch; the last one may have fewer."""
+        return self._batch_size
+
+    @property
     def random(self) -> bool:
         """Whether an image differs from epoch to epoch."""
-        return bool(self._rest)
+        return self._reader.random
 
     @property
     def source(self) -> ImageSource:
@@ -121,7 +124,7 @@ class Batches:
     @property
     def pipeline(self) -> tuple[TransformSpec, ...]:
         """The transforms of each image."""
-        return self._fixed + self._rest
+        return self._reader.pipeline
 
     def regrouped(self, batch_size: int) -> Batches:
         """Returns the same images in the same order, in batches of another size."""
@@ -140,7 +143,23 @@ class Batches:
         assert self._source.origin is not None, "the source is a fold"
         other = copy(self)
         other._source = self._source.origin.source
+        other._reader = replace(self._reader, source=other._source)
         return other.unshuffled()
+
+    @property
+    def broken(self) -> NDArray[np.int64] | None:
+        """Indices of the broken images that were met and left out so far; None if that may not be.
+
+        It may be where they are skipped in the source's own order.
+        """
+        may_be = self._skip is not None and self._sampler is None
+        return np.array(sorted(self._broken), np.int64) if may_be else None
+
+    def without(self, indices: NDArray[np.int64]) -> Batches:
+        """Returns batches of the source's images in its order, all except some."""
+        other = self.unshuffled()
+        other._left_out, other._size = indices, len(self._source) - len(indices)
+        return other.regrouped(self._batch_size)
 
     def epoch(
         self,
@@ -149,6 +168,7 @@ class Batches:
         *,
         order: int | None = None,
         division: Division = UNDIVIDED,
+        every: int = 1,
     ) -> Iterator[Batch]:
         """Yields the batches of an epoch.
 
@@ -164,6 +184,8 @@ class Batches:
                 process computes, which have the same images and labels as there. Nothing else is
                 decoded but the partners of images that are mixed. A placeholder stands for an
                 empty part.
+            every: yields one of so many batches, the first of them first. Where broken images are
+                left out, none moves up from a batch to another then.
 
         Yields:
             Batches of uint8 images, shape (N, height, width, 3), and their labels; with mixing,
@@ -173,22 +195,26 @@ class Batches:
             DatasetError: an image cannot be read or is too small for a transform, or images are
                 skipped and none can stand for one.
         """
-        batches = self._epoch(epoch, start_batch, order, division)
-        if self._skip is None or self._sampler is not None:
+        parts = self._parts(start_batch, every, division)
+        ahead = AHEAD * len(division.own)
+        batches = self._epoch(epoch, order, parts, ahead)
+        if self._skip is None or self._sampler is not None or every > 1:
             return batches
         return refilled(batches, self._batch_size)
 
     def _epoch(
-        self, epoch: int, start_batch: int, order: int | None, division: Division
+        self,
+        epoch: int,
+        order: int | None,
+        parts: Iterator[tuple[range, Part | None]],
+        ahead: int,
     ) -> Iterator[Batch]:
         ordered = self.order(epoch if order is None else order)
         earlier = np.zeros_like(ordered) if order is not None else repeats(ordered)
         chosen = Chosen(epoch, ordered, earlier)
-        parts = self._parts(start_batch, division)
         stop = threading.Event()
         executor = ThreadPoolExecutor(self._workers, "isotune-data")
         pending: deque[Pending | PendingImage | PendingNothing] = deque()
-        ahead = AHEAD * len(division.own)
         try:
             while True:
                 while len(pending) <= ahead and (part := next(parts, None)) is not None:
@@ -200,9 +226,11 @@ class Batches:
             stop.set()
             executor.shutdown(cancel_futures=True)
 
-    def _parts(self, first: int, division: Division) -> Iterator[tuple[range, Part | None]]:
-        """Yields the places of each batch from the `first` on, and in turn each own part of it."""
-        for start in range(first * self._batch_size, self.size, self._batch_size):
+    def _parts(
+        self, first: int, every: int, division: Division
+    ) -> Iterator[tuple[range, Part | None]]:
+        """Yields the places of batches, and in turn each own part of them."""
+        for start in range(first * self._batch_size, self.size, every * self._batch_size):
             places = range(start, min(start + self._batch_size, self.size))
             if division.whole:
                 yield places, None
@@ -220,7 +248,7 @@ class Batches:
     def order(self, epoch: int) -> NDArray[np.int64]:
         """Returns the indices of the source's images in the order of an epoch (from 0)."""
         if self._sampler is None:
-            return np.arange(len(self._source))
+            return np.setdiff1d(np.arange(len(self._source)), self._left_out)
         return sampled(self._sampler, self._seed, epoch, self._source.labels)
 
     def _submit(
@@ -292,57 +320,11 @@ class Batches:
                 raise
             self._skip(error)
             if self._sampler is None:
+                self._broken.add(error.index)
                 return None
             read = partial(self.image, chosen.epoch)
             return substitute(read, chosen.order, chosen.earlier, place, self._source.labels, error)
 
     def image(self, epoch: int, index: int, earlier: int = 0) -> NDArray[np.uint8]:
-        """Returns image `index` in `epoch` (from 0): uint8, shape (height, width, 3).
-
-        Args:
-            epoch: the epoch, from 0.
-            index: the image's index in the source.
-            earlier: how often the image has occurred in the epoch before.
-
-        Raises:
-            BrokenImageError: it cannot be read.
-            DatasetError: it is too small for a transform, or there is not enough memory.
-        """
-        number = self._number(index)
-        pixels = self._store.get(number) if self._store is not None else None
-        if pixels is not None and not self._rest:
-            return pixels
-        image = self._prepared(index) if pixels is None else Image.fromarray(pixels)
-        if not self._rest:
-            return np.asarray(image)
-        rng = stream(self._seed, Purpose.AUGMENTATION, epoch, number, earlier)
-        return np.asarray(self._transformed(index, image, self._rest, rng))
-
-    def _number(self, index: int) -> int:
-        """Returns the index of image `index` among those that share its augmentation and cache."""
-        origin = self._source.origin
-        return index if origin is None else int(origin.indices[index])
-
-    def _prepared(self, index: int) -> Image.Image:
-        """Decodes an image, applies the transforms before the first random one, and caches it."""
-        try:
-            image = self._source.load(index)
-        except Exception as error:
-            raise broken(index, self._source.identify(index), error) from error
-        image = self._transformed(index, image, self._fixed, None)
-        if self._store is not None:
-            self._store.put(self._number(index), np.asarray(image))
-        return image
-
-    def _transformed(
-        self,
-        index: int,
-        image: Image.Image,
-        pipeline: tuple[TransformSpec, ...],
-        rng: np.random.Generator | None,
-    ) -> Image.Image:
-        try:
-            return transform(image, pipeline, rng)
-        except Exception as error:
-            name = self._source.identify(index)
-            raise DatasetError(f"{name}: cannot be transformed: {reason(error)}.") from error
+        """Returns an image in an epoch; arguments and errors are those of the reader's."""
+        return self._reader.image(epoch, index, earlier)

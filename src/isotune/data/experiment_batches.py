@@ -5,6 +5,7 @@ from __future__ import annotations
 from isotune.data.batches import Batches
 from isotune.data.caches.pixels import PixelStore
 from isotune.data.integrity.broken import Skip
+from isotune.data.workers import worker_count
 from isotune.errors import SpecError
 from isotune.interfaces.dataset import ImageSource
 from isotune.spec.experiment import ExperimentSpec
@@ -15,6 +16,7 @@ def training_batches(
     spec: ExperimentSpec,
     store: PixelStore | None = None,
     skip: Skip | None = None,
+    processes: int = 1,
 ) -> Batches:
     """Returns the training batches of `source`.
 
@@ -23,6 +25,7 @@ def training_batches(
         spec: A resolved spec.
         store: Pixel cache between epochs.
         skip: As for :class:`Batches`.
+        processes: Number of processes that share the machine's CPUs.
 
     Raises:
         SpecError: There is not a single batch.
@@ -33,7 +36,7 @@ def training_batches(
         spec.transforms.train,
         spec.batch_size,
         seed=spec.seed,
-        workers=spec.workers,
+        workers=worker_count(spec.workers, processes),
         sampler=spec.sampler,
         drop_last=spec.drop_last,
         mixing=spec.mixing,
@@ -54,6 +57,7 @@ def evaluation_batches(
     size: int,
     store: PixelStore | None = None,
     skip: Skip | None = None,
+    processes: int = 1,
 ) -> Batches:
     """Returns the evaluation batches of `source`, in its order.
 
@@ -67,6 +71,7 @@ def evaluation_batches(
         size: Maximum number of images in a batch.
         store: Pixel cache between evaluations.
         skip: As for :class:`Batches`.
+        processes: Number of processes that share the machine's CPUs.
     """
     assert spec.transforms.val is not None, "resolve() comes first"
     count = max(-(-len(source) // size), 1)
@@ -75,7 +80,7 @@ def evaluation_batches(
         spec.transforms.val,
         max(-(-len(source) // count), 1),
         seed=spec.seed,
-        workers=spec.workers,
+        workers=worker_count(spec.workers, processes),
         sampler=None,
         store=store,
         skip=skip,

@@ -20,6 +20,7 @@ from isotune.data.location import dataset_folder
 from isotune.data.sources.folder import check_several_classes
 from isotune.data.sources.relabeled import check_known_classes, labeled_with
 from isotune.errors import DatasetError
+from isotune.interfaces.communicator import ALONE, Place
 from isotune.interfaces.dataset import DatasetFormat, ImageSource, class_counts
 from isotune.spec.dataset import DatasetSpec
 from isotune.spec.experiment import ExperimentSpec
@@ -40,6 +41,7 @@ class Images:
         test: The test images, where the spec divides the images and keeps some for a test.
         check: Checks the images during training; None where they have been checked before. Then
             the splits contain their broken images.
+        place: Which of the processes this one is that train on them.
     """
 
     train: ImageSource
@@ -48,6 +50,7 @@ class Images:
     caches: PixelCaches = field(default_factory=PixelCaches)
     test: ImageSource | None = None
     check: BackgroundCheck | None = None
+    place: Place = ALONE
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -71,12 +74,17 @@ class Images:
     def training_batches(self, spec: ExperimentSpec) -> Batches:
         """Returns the batches of a training epoch, for a resolved spec."""
         skip = self.check.skip("train") if self.check else None
-        return training_batches(self.train, spec, self.caches.train, skip)
+        return training_batches(self.train, spec, self.caches.train, skip, self._sharing)
 
     def validation_batches(self, spec: ExperimentSpec, size: int) -> Batches:
         """Returns the batches of a validation, at most `size` images each, for a resolved spec."""
         skip = self.check.skip("val") if self.check else None
-        return evaluation_batches(self.val, spec, size, self.caches.val, skip)
+        return evaluation_batches(self.val, spec, size, self.caches.val, skip, self._sharing)
+
+    @property
+    def _sharing(self) -> int:
+        """Number of processes that share the machine's CPUs."""
+        return self.place.local_processes
 
     def sizes(self) -> dict[str, int]:
         """Returns the number of images by split, without those that were skipped."""
@@ -88,6 +96,7 @@ def open_images(
     spec: ExperimentSpec,
     recorded: Recorded | None = None,
     classes: tuple[str, ...] | None = None,
+    place: Place = ALONE,
 ) -> Images:
     """Finds (or downloads), indexes and checks the images of an experiment.
 
@@ -97,6 +106,8 @@ def open_images(
         spec: The experiment.
         recorded: The splits of a run that goes on, where its spec divides the images.
         classes: The classes of that run, in label order.
+        place: Which process this one is. Those of a machine share its CPUs and the space of
+            ``cache``.
 
     Raises:
         DatasetError: A folder is missing, there is only one class, classes differ, images are
@@ -112,17 +123,18 @@ def open_images(
     else:
         splits, broken = _open_splits(spec)
     train, val = splits["train"], splits["val"]
-    stores = open_stores(spec, train, val)
+    stores = open_stores(spec, train, val, place.local_processes)
     if broken is None:
         # Validation images are few as a rule, and the first evaluation needs all of them.
-        check = BackgroundCheck({"val": val, "train": train}, dataset.broken, spec.workers)
-        images = Images(train, val, check.skipped, stores, check=check)
+        splits = {"val": val, "train": train}
+        check = BackgroundCheck(splits, dataset.broken, spec.workers, place.leads)
+        images = Images(train, val, check.skipped, stores, None, check, place)
     else:
         for unreadable in broken.values():
             for image in unreadable:
                 log.warning("left out %s: %s", image.identity, image.reason)
         skipped = {split: len(unreadable) for split, unreadable in broken.items()}
-        images = Images(train, val, skipped, stores, splits.get("test"))
+        images = Images(train, val, skipped, stores, splits.get("test"), None, place)
     images.training_batches(spec)  # a wrong size is an error before anything is trained
     return images
 

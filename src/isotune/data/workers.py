@@ -18,9 +18,16 @@ CHUNK = 64
 _T = TypeVar("_T")
 
 
-def worker_count(workers: int | None) -> int:
-    """Returns `workers`, or for None the number of CPUs that this process may use, at most 8."""
-    return min(usable_cpus(), MAX_DEFAULT_WORKERS) if workers is None else workers
+def worker_count(workers: int | None, processes: int = 1) -> int:
+    """Returns `workers`, or for None the number of CPUs that this process may use, at most 8.
+
+    Args:
+        workers: Number of threads.
+        processes: Number of processes that share the CPUs.
+    """
+    if workers is not None:
+        return workers
+    return max(min(usable_cpus() // processes, MAX_DEFAULT_WORKERS), 1)
 
 
 def usable_cpus() -> int:

@@ -181,7 +181,7 @@ class PreparedExperiment:
         check.start(loop.stop, done)
         try:
             best = loop.run()
-            check.finish()
+            self.session.group.together(check.finish)
         finally:
             check.close()
         return best

@@ -43,6 +43,10 @@ class Place:
         return self.rank == 0
 
 
+ALONE = Place()
+"""The place of a process that is alone."""
+
+
 class Communicator(ABC):
     """Carries values between processes, in which the same calls follow each other.
 

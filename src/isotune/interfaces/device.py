@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from isotune.errors import BackendError, nearest
-from isotune.interfaces.communicator import Place
-
-ALONE = Place()
+from isotune.interfaces.communicator import ALONE, Place
 
 
 def choose_device(requested: str, available: list[str], backend: str, place: Place = ALONE) -> str:

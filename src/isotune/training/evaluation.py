@@ -119,32 +119,6 @@ def joined(labels: LabelBatches) -> Labels:
     return cast("Labels", np.concatenate(labels))
 
 
-def evaluate(
-    backend: Backend,
-    trainer: Trainer,
-    batches: Iterable[Batch],
-    normalization: Normalization,
-    plan: TrainingPlan,
-    metrics: Iterable[str] | None = None,
-    thresholds: Thresholds = None,
-) -> AnyEvaluation:
-    """Evaluates a model on labeled images; nothing of the model changes.
-
-    Args:
-        backend: The backend of the model.
-        trainer: Holds the model.
-        batches: The images.
-        normalization: How the images are normalized.
-        plan: Describes the loss.
-        metrics: Names of the metrics to compute besides loss and accuracy; None for all.
-        thresholds: Used where an image may have several labels.
-    """
-    labels = LabelBatches()
-    collected = collect_labels(batches, labels)
-    logits = np.concatenate(list(logits_by_batch(backend, trainer, collected, normalization)))
-    return assess(logits, joined(labels), plan, metrics, thresholds)
-
-
 def assess(
     logits: NDArray[np.float32],
     labels: Labels,

@@ -76,7 +76,7 @@ class Session:
         reached = joined.backend if joined else None
         opened = reached or plugins.open_backend(backend, device)
         check_precision(spec, opened)
-        images = open_images(spec, recorded, classes)
+        images = open_images(spec, recorded, classes, opened.communicator.place)
         if images.check is not None:  # a resumed run does the same
             dataset = spec.dataset.model_copy(update={"check": "during_training"})
             spec = spec.model_copy(update={"dataset": dataset})

@@ -8,13 +8,23 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from isotune.interfaces.checkpoint import State
-from isotune.interfaces.dataset import DeviceBatch
+from isotune.interfaces.dataset import Batch, DeviceBatch
 from isotune.interfaces.freezing import FreezePlan
 from isotune.interfaces.trainer import Trainer
 from isotune.training.accumulator import Stopwatch
-from isotune.training.evaluation import AnyEvaluation, LabelBatches, Samples, evaluate
+from isotune.training.evaluation import (
+    AnyEvaluation,
+    LabelBatches,
+    Samples,
+    assess,
+    logits_by_batch,
+)
 from isotune.training.session import Session
+from isotune.training.turns import rows_in_turn
 
 
 class Strategy(ABC):
@@ -117,17 +127,13 @@ class WholeModel(Strategy):
 
     def evaluate(self) -> AnyEvaluation:
         """Evaluates the model on the validation images."""
-        session = self._session
-        batches = self._val.epoch(0)
-        return evaluate(
-            session.backend,
-            self.trainer,
-            batches,
-            session.normalization,
-            session.plan,
-            session.spec.metrics,
-            session.spec.threshold,
-        )
+        session, spec = self._session, self._session.spec
+
+        def compute(batches: Iterable[Batch]) -> Iterator[NDArray[np.float32]]:
+            return logits_by_batch(session.backend, self.trainer, batches, session.normalization)
+
+        logits, labels = rows_in_turn(session.group, self._val, compute)
+        return assess(logits, labels, session.plan, spec.metrics, spec.threshold)
 
     def model_state(self) -> State:
         """Returns copies of all tensors of the model."""

@@ -27,16 +27,18 @@ class PixelCaches:
                 store.close()
 
 
-def open_stores(spec: ExperimentSpec, train: ImageSource, val: ImageSource) -> PixelCaches:
+def open_stores(
+    spec: ExperimentSpec, train: ImageSource, val: ImageSource, processes: int = 1
+) -> PixelCaches:
     """Returns caches that together stay within the limits of a resolved spec.
 
     Images that cost nothing to load or are used only once are not cached. Validation images come
     first, up to half the space: usually none of their transforms is random, so they are small and
-    save more work.
+    save more work. Each of several processes has its share of the space.
     """
     if spec.cache.images == "off":
         return PixelCaches()
-    room = [spec.cache.memory * _MIB, spec.cache.disk * _MIB]
+    room = [size * _MIB // processes for size in (spec.cache.memory, spec.cache.disk)]
     val_store = train_store = None
     if not val.cheap and _evaluations(spec) > 1:
         missing, sizes = _pixels(spec, val), []

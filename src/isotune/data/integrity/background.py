@@ -40,10 +40,14 @@ log = logging.getLogger(__name__)
 class BackgroundCheck:
     """Reads each image of a run once, in a thread that gives way to training.
 
+    Of several processes that train on the images, one checks them; the others take note of those
+    that they find broken while they train.
+
     Args:
         splits: The images by split, in the order in which they are checked.
         policy: Whether a broken image ends the run, or is skipped.
         workers: Number of threads after training has ended; None chooses. Before, there is one.
+        checks: Whether this process is the one that checks the images.
 
     Attributes:
         skipped: Number of broken images found so far and skipped, by split.
@@ -54,10 +58,12 @@ class BackgroundCheck:
         splits: Mapping[str, ImageSource],
         policy: Literal["error", "skip"],
         workers: int | None = None,
+        checks: bool = True,
     ) -> None:
         self.skipped = dict.fromkeys(splits, 0)
         self._splits, self._policy = splits, policy
         self._workers = worker_count(workers)
+        self._checks = checks
         self._broken: dict[str, dict[int, str]] = {split: {} for split in splits}
         self._lock = threading.Lock()
         self._idle, self._closed = threading.Event(), threading.Event()
@@ -79,6 +85,8 @@ class BackgroundCheck:
             done: Called by the thread when all images have been checked; it may raise errors, too.
         """
         self._stop = stop
+        if not self._checks:
+            return
         self._thread = threading.Thread(
             target=self._work, args=(done,), name="isotune-background", daemon=True
         )
@@ -168,7 +176,8 @@ class BackgroundCheck:
                 return
             self._broken[split][error.index] = error.reason
             self.skipped[split] += 1
-        log.warning("left out %s: %s", error.identity, error.reason)
+        if self._checks:
+            log.warning("left out %s: %s", error.identity, error.reason)
 
     def _next(self, batches: Iterator[Batch], every: int) -> list[Batch]:
         self._idle.clear()

@@ -6,16 +6,20 @@ computes and stores it, and the others take their rows of it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from isotune.data.batches import Batches
+from isotune.distributed.group import Group
+from isotune.interfaces.dataset import Batch, FeatureBatch
 from isotune.training.accumulator import Stopwatch
 from isotune.training.features.extraction import Extractor
 from isotune.training.features.store import Draft, FeatureStore, Rows
+from isotune.training.turns import features_in_turn
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,7 @@ class FeatureCache:
         batches: The images.
         store: Keeps features.
         key: Names a view's features; None where later runs must not reuse them.
+        group: The processes that compute features in turn. All keep them, or none does.
         views: Number of views that all folds need: if files have no room for them, each fold has
             its own features, and none in a new view for every epoch.
 
@@ -56,6 +61,7 @@ class FeatureCache:
         batches: Batches,
         store: FeatureStore,
         key: Callable[[Batches, int], str | None],
+        group: Group,
         views: int = 1,
     ) -> None:
         self._own = batches.unshuffled().regrouped(extractor.batch_size)
@@ -68,6 +74,7 @@ class FeatureCache:
         self._extractor = extractor
         self._store = store
         self._key = key
+        self._group = group
         self._required = views
         self._views: dict[int, View] = {}
         self._too_large = False
@@ -94,39 +101,73 @@ class FeatureCache:
 
     def _rows(self, view: int, waiting: Stopwatch) -> Rows | None:
         """Returns the features of a view, those of the store if it has them."""
-        key, count = self._key(self._batches, view), self._batches.size
+        key = self._key(self._batches, view)
+        # Devices, which are part of the name, differ; what process 0 calls them serves all.
+        key = self._group.share((key or "").encode()).decode() or None
         if key is None:
             return self._stored(None, view, waiting)
         before = self._store.version(key)
-        if (rows := self._store.load(key, count)) is not None:
+        if (rows := self._loaded(key)) is not None:
             return rows
-        with self._store.computing(key):
-            # Another process may have stored them since; a damaged file is looked at once.
-            if self._store.version(key) != before:
-                rows = self._store.load(key, count)
+        with self._alone(key):
+            # Another run may have stored them since; a damaged file is looked at once.
+            changed = self._store.version(key) != before
+            if self._group.share(b"changed" if changed else b""):
+                rows = self._loaded(key)
             return self._stored(key, view, waiting) if rows is None else rows
 
+    @contextmanager
+    def _alone(self, key: str) -> Iterator[None]:
+        """Lets one run at a time compute features of a name.
+
+        Process 0 waits for other runs; the others of its run wait for it.
+        """
+        with self._group.reporting(), ExitStack() as held:
+            if self._group.place.leads:
+                held.enter_context(self._store.computing(key))
+            yield
+
+    def _loaded(self, key: str) -> Rows | None:
+        """Returns the features of a name if all processes find them."""
+        rows = self._store.load(key, self._batches.size)
+        if all(self._group.exchange(b"" if rows is None else b"found")):
+            return rows
+        if rows is not None:
+            self._store.release(rows)
+        return None
+
     def _stored(self, key: str | None, view: int, waiting: Stopwatch) -> Rows | None:
-        """Computes the features of a view, and stores them under `key`."""
-        draft = self._computed(view, waiting)
-        if key is not None and not self._batches.source.unchanged():
-            key = None  # it names what the images were before
-        return None if draft is None else self._store.keep(draft, key)
+        """Computes the features of a view, and stores them under `key`, once on each machine."""
+        with self._group.reporting():
+            draft = self._computed(view, waiting)
+            if self._group.place.local_rank > 0:
+                key = None
+            if key is not None and not self._batches.source.unchanged():
+                key = None  # it names what the images were before
+            return None if draft is None else self._store.keep(draft, key)
 
     def _computed(self, view: int, waiting: Stopwatch) -> Draft | None:
+        def compute(images: Iterable[Batch]) -> Iterator[FeatureBatch]:
+            return self._extractor.features(waiting.timing(iter(images)))
+
         draft: Draft | None = None
         start = 0
         try:
-            for batch in self._extractor.features(waiting.timing(self._batches.epoch(view))):
+            for batch in features_in_turn(self._group, self._batches, compute, view):
                 if draft is None:
                     shape = (self._batches.size, *batch.features.shape[1:])
                     draft = self._store.draft(shape, self._required if self.shared else 0)
-                    if draft is None:
+                    if not all(self._group.exchange(b"" if draft is None else b"room")):
+                        self._discard(draft)
                         return None
+                    assert draft is not None, "this process is one of those that have room"
                 draft.rows[start : start + len(batch)] = batch.features
                 start += len(batch)
         except BaseException:
-            if draft is not None:
-                self._store.discard(draft)
+            self._discard(draft)
             raise
         return draft
+
+    def _discard(self, draft: Draft | None) -> None:
+        if draft is not None:
+            self._store.discard(draft)

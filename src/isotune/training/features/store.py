@@ -104,6 +104,11 @@ class FeatureStore:
             return np.array(features)
         return np.asarray(features)
 
+    def release(self, rows: Rows) -> None:
+        """Gives back the memory of features that were loaded, and that nobody uses."""
+        if rows.base is None:
+            self._memory += rows.nbytes
+
     def draft(self, shape: tuple[int, ...], files: int = 0) -> Draft | None:
         """Returns space for features of this shape, or None if there is none.
 

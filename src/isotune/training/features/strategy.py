@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from isotune.data.batches import Batches
 from isotune.interfaces.checkpoint import State
-from isotune.interfaces.dataset import DeviceBatch, FeatureBatch, Labels
+from isotune.interfaces.dataset import Batch, DeviceBatch, FeatureBatch, Labels
 from isotune.interfaces.freezing import FreezePlan
 from isotune.training.accumulator import Stopwatch
 from isotune.training.evaluation import (
@@ -34,6 +34,7 @@ from isotune.training.features.key import FeatureKeys
 from isotune.training.features.store import FeatureStore
 from isotune.training.session import Session
 from isotune.training.strategy import Strategy, fed_parts
+from isotune.training.turns import features_in_turn
 
 MEBIBYTE = 1 << 20
 EVAL_BATCH = 1024
@@ -66,12 +67,15 @@ class CachedFeatures(Strategy):
         images = self._train.source if origin is None else origin.source
         batch_size = even_batch(len(images), backend.inference_batch_size())
         self._extractor = Extractor(session, model, batch_size)
-        store = FeatureStore(spec.cache.memory * MEBIBYTE // 4, spec.cache.disk * MEBIBYTE)
+        sharing = session.group.place.local_processes
+        memory, disk = spec.cache.memory * MEBIBYTE // 4, spec.cache.disk * MEBIBYTE
+        store = FeatureStore(memory // sharing, disk // sharing)
         key = self._keys(batch_size) if reusable else _no_key
         # Other folds will need the new view of every epoch, too, and one for validation.
         views = 1 if origin is None or spec.cache.views is not None else spec.epochs + 1
-        self._train_cache = FeatureCache(self._extractor, self._train, store, key, views)
-        self._val_cache = FeatureCache(self._extractor, self._val, store, key)
+        group = session.group
+        self._train_cache = FeatureCache(self._extractor, self._train, store, key, group, views)
+        self._val_cache = FeatureCache(self._extractor, self._val, store, key, group)
 
     def freeze(self, plan: FreezePlan) -> None:
         """Trains the classifier except ``plan.frozen`` from the next step on."""
@@ -97,8 +101,8 @@ class CachedFeatures(Strategy):
         labels = LabelBatches()
         cached = self._val_cache.view(0, Stopwatch())
         if cached is None:
-            images = self._val.regrouped(self._extractor.batch_size).epoch(0)
-            batches = self._extractor.features(images)
+            val = self._val.regrouped(self._extractor.batch_size)
+            batches = features_in_turn(self._session.group, val, self._extractor.features)
         else:
             batches = _slices(cached, self._val.source.labels)
         on_device = self._session.backend.dataset.feed_features(collect_labels(batches, labels))
@@ -141,11 +145,12 @@ class CachedFeatures(Strategy):
         size = self._extractor.batch_size
         whole, rest = divmod(first, size)
         train = self._train.regrouped(size)
-        if view is None:
-            images = train.epoch(epoch, whole)
-        else:
-            images = train.epoch(view, whole, order=epoch)
-        features = self._extractor.features(waiting.timing(images))
+
+        def compute(images: Iterable[Batch]) -> Iterator[FeatureBatch]:
+            return self._extractor.features(waiting.timing(iter(images)))
+
+        shown, order = (epoch, None) if view is None else (view, epoch)
+        features = features_in_turn(self._session.group, train, compute, shown, whole, order)
         return regrouped(without_first(features, rest), self._session.spec.batch_size)
 
     def _gathered(self, view: View, order: NDArray[np.int64]) -> Iterator[FeatureBatch]:
