@@ -11,9 +11,8 @@ from mindspore import Parameter, ParameterTuple, Tensor, nn
 from numpy.typing import NDArray
 
 from isotune.errors import BackendError
-from isotune.interfaces.communicator import Place
+from isotune.interfaces.communicator import ALONE, Place
 from isotune.interfaces.dataset import DeviceBatch
-from isotune.interfaces.device import ALONE
 from isotune.interfaces.division import Division, Part
 from isotune.interfaces.freezing import FreezePlan
 from isotune.interfaces.trainer import HostOutputs, Outputs, StepPlan, Trainer, TrainingPlan
