@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from isotune.data import batches as module
+from isotune.data import reader
 from isotune.data.batches import AHEAD, Batches
 from isotune.data.caches.pixels import PixelStore
 from isotune.data.integrity.check import clean
@@ -191,7 +191,7 @@ def test_an_image_drawn_again_in_an_epoch_is_augmented_anew() -> None:
 
 
 def test_a_pipeline_that_draws_nothing_makes_no_stream(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr(module, "stream")
+    monkeypatch.delattr(reader, "stream")
     assert len(list(Batches(NoiseSource(3), PLAIN, 3, seed=1, sampler=None).epoch(0))) == 1
 
 
