@@ -44,7 +44,7 @@ class TorchBackend(Backend):
 
     def trainer(self, model: nn.Module, plan: TrainingPlan) -> TorchTrainer:
         """Returns a trainer for `model`, which is on the device already."""
-        return TorchTrainer(model, plan, self._device)
+        return TorchTrainer(model, plan, self._device, self.communicator)
 
     def precisions(self) -> tuple[Precision, ...]:
         """Returns the precisions that the device supports; ``fp32`` is the first."""

@@ -17,6 +17,7 @@ from torch.distributed import ProcessGroup
 
 from isotune.errors import BackendError, LostProcessError
 from isotune.interfaces.communicator import Communicator, Place
+from isotune.interfaces.division import Division
 from isotune_torch.network import choose_interface, local_address, watched_connections
 
 ARRIVAL = timedelta(minutes=5)
@@ -51,6 +52,8 @@ class TorchCommunicator(Communicator):
         engine = self._engine(device)
         with lost_processes():
             self.devices = distributed.new_group(backend=engine) if engine else self._host
+        self._engine_name = engine or "gloo"
+        self._of_shards: dict[int, ProcessGroup] = {}
 
     def gather(self, values: NDArray[Any]) -> NDArray[Any]:
         """Returns the values of all processes: shape (processes, \\*values.shape).
@@ -67,12 +70,27 @@ class TorchCommunicator(Communicator):
                 distributed.all_gather([*rows.split(len(own))], own, group=self._host)
         return everyone
 
+    def of_shard(self, division: Division) -> ProcessGroup:
+        """Returns the process group, for tensors on the devices, that computes a shard together.
+
+        Raises:
+            LostProcessError: Another process has ended, or is not reached.
+        """
+        if division.shards == 1:
+            return self.devices
+        if division.shards not in self._of_shards:
+            ranks = np.arange(division.processes).reshape(division.shards, -1).tolist()
+            with lost_processes():
+                groups = [distributed.new_group(each, backend=self._engine_name) for each in ranks]
+            self._of_shards[division.shards] = groups[division.shard(division.rank)]
+        return self._of_shards[division.shards]
+
     def close(self) -> None:
         """Leaves the other processes, once all of them have come so far."""
         with lost_processes():
             distributed.barrier(self._host)
-        if self.devices is not self._host:
-            distributed.destroy_process_group(self.devices)
+        for group in {self.devices, *self._of_shards.values()} - {self._host}:
+            distributed.destroy_process_group(group)
         distributed.destroy_process_group(self._host)
 
     def _engine(self, device: torch.device) -> str | None:
@@ -94,8 +112,11 @@ class TorchCommunicator(Communicator):
 
 
 @contextmanager
-def lost_processes() -> Iterator[None]:
+def lost_processes(*, among_others: bool = False) -> Iterator[None]:
     """Raises LostProcessError for an error of ``torch.distributed``.
+
+    Args:
+        among_others: Whether the block may raise a RuntimeError for other reasons.
 
     Raises:
         LostProcessError: Another process has ended, or is not reached.
@@ -103,9 +124,16 @@ def lost_processes() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:  # gloo's errors have no type of their own
+        if among_others and not _is_of_engine(error):
+            raise
         raise LostProcessError(
             "another process of the run has ended, or is not reached any more."
         ) from error
+
+
+def _is_of_engine(error: RuntimeError) -> bool:
+    named = any(engine in str(error) for engine in ("gloo", "NCCL", "HCCL"))
+    return named or isinstance(error, distributed.DistError)
 
 
 def _host_group(place: Place) -> ProcessGroup:

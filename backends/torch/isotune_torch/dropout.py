@@ -14,21 +14,31 @@ import torch
 from torch import Tensor, nn
 from torchvision.ops import StochasticDepth
 
+from isotune.interfaces.division import Part
 from isotune.training.dropout import FACTOR, INCREMENT, layer_seed, threshold
 from isotune_torch.devices import host_to_device
 
 
-def keep_mask(seed: int | Tensor, shape: tuple[int, ...], p: float, device: torch.device) -> Tensor:
+def keep_mask(
+    seed: int | Tensor,
+    shape: tuple[int, ...],
+    p: float,
+    device: torch.device,
+    first: int | Tensor | None = None,
+) -> Tensor:
     """Returns :func:`isotune.training.dropout.keep_mask` as a bool tensor on `device`.
 
-    `seed`, a layer's seed, may be an int64 scalar on the device.
+    `seed`, a layer's seed, and `first` may be int64 scalars on the device.
 
     PyTorch supports few operations on unsigned types, so 32-bit integers are stored as int64. The
     first product is below 2**63, and so is the magnitude of the second, whose multiplier is
     reduced by 2**32: no product overflows.
     """
     elements = torch.Size(shape).numel()
-    bits = torch.arange(elements, dtype=torch.int64, device=device).bitwise_xor_(seed)
+    bits = torch.arange(elements, dtype=torch.int64, device=device)
+    if first is not None:
+        bits.add_(first).bitwise_and_(0xFFFFFFFF)
+    bits.bitwise_xor_(seed)
     bits ^= bits >> 16
     bits.mul_(0x7FEB352D).bitwise_and_(0xFFFFFFFF)
     bits ^= bits >> 15
@@ -51,16 +61,25 @@ class Dropouts:
         self._hooks = [_Mask(seed) for seed in self._seeds]
 
     @contextmanager
-    def masks(self, step: int) -> Iterator[None]:
+    def masks(self, step: int, part: Part | None = None, shared: bool = False) -> Iterator[None]:
         """Makes the layers drop by the masks of `step`; nothing is left on them afterwards.
 
         Layers in evaluation mode drop nothing.
+
+        Args:
+            step: Number of the step.
+            part: What of a divided batch the step computes.
+            shared: Whether several processes compute a shard.
         """
         if not self._layers:
             yield
             return
-        seeds = [layer_seed(self._seed, step, path) for path in self._layers]
+        shard = 0 if part is None else part.shard
+        seeds = [layer_seed(self._seed, step, path, shard) for path in self._layers]
         self._seeds.copy_(host_to_device(torch.tensor(seeds), self._device))
+        first = None
+        if part is not None and shared:
+            first = host_to_device(torch.tensor(part.first), self._device)
         training = [
             (layer, hook)
             for layer, hook in zip(self._layers.values(), self._hooks, strict=True)
@@ -70,7 +89,7 @@ class Dropouts:
         handles = [layer.register_forward_hook(hook, prepend=True) for layer, hook in training]
         try:
             for layer, hook in training:
-                hook.uses = 0
+                hook.uses, hook.first = 0, first
                 layer.training = False  # it then returns its input and draws nothing
             yield
         finally:
@@ -90,11 +109,13 @@ class _Mask:
 
     Attributes:
         uses: Number of uses of the layer in this step so far.
+        first: Position in the shard of the step's first image, an int64 scalar; None is 0.
     """
 
     def __init__(self, seed: Tensor) -> None:
         self._seed = seed
         self.uses = 0
+        self.first: Tensor | None = None
 
     def __call__(self, layer: Any, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
         seed = self._seed
@@ -104,6 +125,7 @@ class _Mask:
         shape = tuple(output.shape)
         if isinstance(layer, StochasticDepth):
             shape = (shape[0],) + (1,) * (len(shape) - 1)
-        keep = keep_mask(seed, shape, layer.p, output.device)
+        first = None if self.first is None else self.first * torch.Size(shape[1:]).numel()
+        keep = keep_mask(seed, shape, layer.p, output.device, first)
         scale = 1 / (1 - layer.p) if layer.p < 1 else 0.0
         return output * (keep * scale).to(output.dtype)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,9 @@ from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 
 from isotune.errors import SpecError
+from isotune.interfaces.communicator import Alone, Communicator
 from isotune.interfaces.dataset import DeviceBatch
+from isotune.interfaces.division import Part
 from isotune.interfaces.freezing import FreezePlan
 from isotune.interfaces.trainer import HostOutputs, Outputs, StepPlan, Trainer, TrainingPlan
 from isotune.training.single_images import check_single_image
@@ -24,7 +26,9 @@ from isotune_torch.dropout import Dropouts
 from isotune_torch.freezing import TorchFreezing
 from isotune_torch.loss import make_loss
 from isotune_torch.optimizer import Slots, make_optimizer, momentum_options
+from isotune_torch.parts import Parts
 from isotune_torch.precision import PrecisionPolicy
+from isotune_torch.threads import CoresOfShard
 
 
 class TorchTrainer(Trainer):
@@ -38,7 +42,14 @@ class TorchTrainer(Trainer):
         averages: Averages of what trains; None if the plan has none.
     """
 
-    def __init__(self, model: nn.Module, plan: TrainingPlan, device: torch.device) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        plan: TrainingPlan,
+        device: torch.device,
+        communicator: Communicator | None = None,
+    ) -> None:
+        communicator = communicator or Alone()
         self.plan = plan
         self._model = model
         self._memory_format = _order(model, memory_format(device, plan.precision))
@@ -48,6 +59,9 @@ class TorchTrainer(Trainer):
         self.precision_policy = PrecisionPolicy(plan.precision, device)
         self._forward = CompiledModel(model) if plan.compile else model
         self._loss = make_loss(plan, device)
+        self._cores = CoresOfShard(plan, device)
+        divided = plan.shards > 1 or not communicator.place.alone
+        self._parts = Parts(model, self._forward, plan, communicator) if divided else None
         self.trainable: dict[str, nn.Parameter] = dict(model.named_parameters())
         self.set_slots({})
         self.freeze(FreezePlan())
@@ -74,6 +88,8 @@ class TorchTrainer(Trainer):
         for parameter in self._model.parameters():
             parameter.grad = None
         self._auxiliary_weight = self.plan.auxiliary_loss(self.trainable)
+        if self._parts is not None:
+            self._parts.freeze(self.trainable)
         self.set_slots(self.slots())
 
     def slots(self) -> dict[str, Slots]:
@@ -103,20 +119,42 @@ class TorchTrainer(Trainer):
             TrainingError: The batch is one image, of which a BatchNorm layer gets one value per
                 channel.
         """
-        if batch.size == 1 and not self._takes_single_images:
-            self._check_single_image(batch)
+        self._check_single_image(batch, plan.part)
         self._be_ready_to_train()
-        with self.precision_policy.step():
-            with self._dropouts.masks(plan.step):
-                logits, auxiliary = self._logits(batch)
-            loss = self._loss(logits, batch.labels)
-            if self._auxiliary_weight:
-                losses = [self._loss(each, batch.labels) for each in auxiliary]
-                loss = loss + self._auxiliary_weight * torch.stack(losses).sum()
-            scaled = loss if plan.loss_scale == 1 else loss * plan.loss_scale
-            self.precision_policy.scaler.scale(scaled).backward()
+        with self._cores, self.precision_policy.step():
+            if plan.part is None:
+                logits, loss = self._gradients(batch, plan, self._forward)
+            else:
+                logits, loss = self._gradients_of_part(batch, plan, plan.part)
             norm = self._update(plan) if plan.apply_update else None
-        return Outputs(logits.detach(), loss.detach(), norm)
+        return Outputs(logits, loss, norm)
+
+    def _gradients(
+        self, batch: DeviceBatch, plan: StepPlan, forward: Callable[[Tensor], Any]
+    ) -> tuple[Tensor, Tensor]:
+        """Adds gradients to the parameters'; returns logits and loss."""
+        part, parts = plan.part, self._parts
+        with self._dropouts.masks(plan.step, part, parts is not None and parts.shared):
+            logits, auxiliary = self._logits(batch, forward)
+        loss = self._loss(logits, batch.labels)
+        if self._auxiliary_weight:
+            losses = [self._loss(each, batch.labels) for each in auxiliary]
+            loss = loss + self._auxiliary_weight * torch.stack(losses).sum()
+        scaled = loss if plan.loss_scale == 1 else loss * plan.loss_scale
+        self.precision_policy.scaler.scale(scaled).backward()
+        return logits.detach(), loss.detach()
+
+    def _gradients_of_part(
+        self, batch: DeviceBatch, plan: StepPlan, part: Part
+    ) -> tuple[Tensor, Tensor]:
+        """Adds gradients to those of a part; returns logits and loss."""
+        assert self._parts is not None, "plan.part is for divided batches"
+        with self._parts.step(part, plan.apply_update) as computes:
+            if computes:
+                forward = self._parts.forward_pass(part, plan.apply_update)
+                logits, loss = self._gradients(batch, plan, forward)
+                return logits[: batch.size], loss
+        return batch.images.new_zeros(0, 1), batch.images.new_zeros(())
 
     def load_averages(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Sets the averages that `state` names; all others start from the values."""
@@ -134,8 +172,8 @@ class TorchTrainer(Trainer):
         if self._ready_to_train or self._model.training:
             self._model.eval()
             self._ready_to_train = False
-        with torch.inference_mode(), self.precision_policy.step():
-            return Outputs(self._logits(batch)[0])
+        with self._cores, torch.inference_mode(), self.precision_policy.step():
+            return Outputs(self._logits(batch, self._forward)[0])
 
     def fetch(self, outputs: Sequence[Outputs]) -> list[HostOutputs]:
         """Copies all outputs to the host at once."""
@@ -157,17 +195,28 @@ class TorchTrainer(Trainer):
             position = end
         return fetched
 
-    def _logits(self, batch: DeviceBatch) -> tuple[Tensor, list[Tensor]]:
+    def _logits(
+        self, batch: DeviceBatch, forward: Callable[[Tensor], Any]
+    ) -> tuple[Tensor, list[Tensor]]:
         """Returns the logits of the model and of its auxiliary classifiers."""
         images = batch.images.contiguous(memory_format=self._memory_format)
         with self.precision_policy.forward():
-            outputs: Tensor | tuple[Tensor, ...] = self._forward(images)
+            outputs: Tensor | tuple[Tensor, ...] = forward(images)
         if isinstance(outputs, Tensor):
             return outputs.float(), []
         logits, *auxiliary = outputs
         return logits.float(), [each.float() for each in auxiliary]
 
-    def _check_single_image(self, batch: DeviceBatch) -> None:
+    def _check_single_image(self, batch: DeviceBatch, part: Part | None) -> None:
+        if self._takes_single_images:
+            return
+        if part is None or self._parts is None:
+            single = batch.size == 1
+        else:
+            single = self._parts.has_single_image(part)
+        if not single:
+            return
+        batch = DeviceBatch(batch.images[:1], batch.labels[:1], 1)
         names = [name for name, _ in self._model.named_parameters()]
         check_single_image(self._freezing, self._model, self._freeze_plan, batch, names)
         self._takes_single_images = True
@@ -178,10 +227,14 @@ class TorchTrainer(Trainer):
         self._freezing.training_mode(self._model, self._freeze_plan)
         if self.averages is not None:
             self.averages.follow()
+        if self._parts is not None:
+            self._parts.be_ready()
         self._ready_to_train = True
 
     def _update(self, plan: StepPlan) -> Tensor | None:
         """Makes an update; returns the norm of the gradient before clipping, if the plan clips."""
+        if self._parts is not None:
+            self._parts.reduce()
         for group in self._optimizer.param_groups:
             group["lr"] = plan.learning_rate * group["lr_scale"]
             group.update(momentum_options(self.plan.optimizer, plan.momentum))
@@ -192,6 +245,8 @@ class TorchTrainer(Trainer):
         self.precision_policy.scaler.step(self._optimizer)
         self.precision_policy.scaler.update()
         self._optimizer.zero_grad(set_to_none=True)
+        if self._parts is not None:
+            self._parts.end_update()
         if self.averages is not None and plan.average_decay is not None:
             self.averages.update(plan.average_decay)
         return norm
