@@ -9,13 +9,23 @@ from typing import Any
 
 import pytest
 
-from isotune.testing import Classifiers, Explaining, Exports, Freezing, Heads, State, Steps
+from isotune.testing import (
+    Classifiers,
+    Explaining,
+    Exports,
+    Freezing,
+    Heads,
+    Processes,
+    Shards,
+    State,
+    Steps,
+)
 
 torch = pytest.importorskip("torch")
 nets = importlib.import_module("contract.nets_torch")
 
 
-class TestTorch(Steps, Freezing, State, Heads, Classifiers, Exports, Explaining):
+class TestTorch(Steps, Shards, Processes, Freezing, State, Heads, Classifiers, Exports, Explaining):
     backend_name = "torch"
     exports = ("onnx",)
     linear = staticmethod(nets.linear)

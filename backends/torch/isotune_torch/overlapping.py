@@ -1,7 +1,6 @@
 """The engine's all-reduce of gradients, during the backward pass, by DistributedDataParallel."""
 
-from __future__ import annotations
-
+# No annotations from __future__: DistributedDataParallel reads those of its hook, and as types.
 from collections.abc import Callable, Iterable
 from typing import Any
 

@@ -80,10 +80,10 @@ class Parts:
             LostProcessError: Another process has ended, or is not reached.
         """
         self._statistics.begin(part)
-        computes = len(part) > 0 or self.shared
+        images = enumerate_shards(self._division, part.sizes)[part.shard][1]
         with lost_processes(among_others=True):
-            if computes:
-                with self._batch_norm(part):
+            if images:
+                with self._batch_norm(part, images):
                     yield True
             else:
                 yield False
@@ -116,9 +116,9 @@ class Parts:
         )
         self._gradients = None
 
-    def _batch_norm(self, part: Part) -> Any:
+    def _batch_norm(self, part: Part, images: int) -> Any:
+        """Returns the context in which BatchNorm takes in all images of a shard, so many."""
         if not (self.shared and isinstance(self._communicator, TorchCommunicator)):
             return nullcontext()
-        images = enumerate_shards(self._division, part.sizes)[part.shard][1]
         group = self._communicator.of_shard(self._division)
         return SharedBatchNorm(group, images, max(1, len(part)), empty=len(part) == 0)

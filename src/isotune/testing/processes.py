@@ -49,7 +49,7 @@ class Processes(Contract):
             if step.plan.apply_update:
                 assert outputs.grad_norm == norms[step.plan.step]
         assert all(member.states("whole") == alone.states("alone") for member in members)
-        self._check(members, "whole")
+        self._check_case(members, "whole")
 
     @pytest.mark.parametrize(("processes", "case"), SHARED)
     def test_processes_share_a_shard(
@@ -59,14 +59,14 @@ class Processes(Contract):
 
         Some processes have no image of a shard, and some shards have none at all.
         """
-        self._check(groups[processes], case)
+        self._check_case(groups[processes], case)
 
     @pytest.mark.parametrize(("processes", "case"), FAST)
     def test_the_fast_reduction_is_exact_to_rounding(
         self, groups: dict[int, list[Member]], processes: int, case: str
     ) -> None:
         """The framework's own all-reduce adds the same gradients in another order."""
-        self._check(groups[processes], case)
+        self._check_case(groups[processes], case)
 
     @pytest.mark.parametrize("processes", [2, 4])
     def test_processes_gather_any_values(
@@ -88,7 +88,7 @@ class Processes(Contract):
         told = {str(member.found["told"]) for member in groups[processes]}
         assert told == {f"{type(BROKEN).__name__}: {BROKEN}"}
 
-    def _check(self, members: list[Member], name: str) -> None:
+    def _check_case(self, members: list[Member], name: str) -> None:
         """Compares a case with the reference, and the processes with each other."""
         case = CASES[name]
         reference = reference_with_dropout(self.subject_of("tiny_bn"), case.plan)
