@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isotune.distributed.group import Group
+from isotune.errors import LostProcessError
 from isotune.hookspecs import hookimpl
 from isotune.interfaces.backbone import BackboneEntry, Preprocessing
 from isotune.interfaces.backend import Backend, BackendOffer
@@ -21,19 +22,44 @@ from numpy_backend.layers import Activation, BatchNorm, Conv, Flatten
 from numpy_backend.plugin import LINEAR, NumpyOffer
 
 
+class Meeting:
+    """Where threads put what they tell each other."""
+
+    def __init__(self, processes: int) -> None:
+        self.told: list[list[NDArray[Any]]] = [[] for _ in range(processes)]
+        self.ended: set[int] = set()
+        self.changed = threading.Condition()
+
+    def tell(self, rank: int, values: NDArray[Any]) -> list[NDArray[Any]]:
+        """Returns what all tell as the same message of theirs."""
+        with self.changed:
+            self.told[rank].append(values)
+            number = len(self.told[rank])
+            self.changed.notify_all()
+            assert self.changed.wait_for(lambda: not self._missing(number) - self.ended, 60)
+            if lost := self._missing(number):
+                raise LostProcessError(f"process {min(lost)} has ended.")
+            return [told[number - 1] for told in self.told]
+
+    def end(self, rank: int) -> None:
+        with self.changed:
+            self.ended.add(rank)
+            self.changed.notify_all()
+
+    def _missing(self, number: int) -> set[int]:
+        return {rank for rank, told in enumerate(self.told) if len(told) < number}
+
+
 class Thread(Communicator):
     """A process of a group that is a thread."""
 
-    def __init__(self, rank: int, slots: list[Any], barrier: threading.Barrier) -> None:
-        self.place = Place(rank, len(slots), rank, len(slots))
-        self._slots, self._barrier = slots, barrier
+    def __init__(self, rank: int, meeting: Meeting) -> None:
+        processes = len(meeting.told)
+        self.place = Place(rank, processes, rank, processes)
+        self._meeting = meeting
 
     def gather(self, values: NDArray[Any]) -> NDArray[Any]:
-        self._slots[self.place.rank] = values
-        self._barrier.wait(20)
-        rows = np.stack(self._slots)
-        self._barrier.wait(20)
-        return rows
+        return np.stack(self._meeting.tell(self.place.rank, np.array(values)))
 
     def close(self) -> None:
         return
@@ -46,14 +72,15 @@ def in_threads(work: Callable[[Group], Any], processes: int = 3) -> list[Any]:
 
 def with_communicators(work: Callable[[Communicator], Any], processes: int) -> list[Any]:
     """Returns what `work` returns or raises in each thread, given what reaches the others."""
-    slots: list[Any] = [None] * processes
-    barrier, results = threading.Barrier(processes), list[Any](slots)
+    meeting, results = Meeting(processes), list[Any]([None] * processes)
 
     def run(rank: int) -> None:
         try:
-            results[rank] = work(Thread(rank, slots, barrier))
+            results[rank] = work(Thread(rank, meeting))
         except Exception as error:
             results[rank] = error
+        finally:
+            meeting.end(rank)
 
     threads = [threading.Thread(target=run, args=(rank,)) for rank in range(processes)]
     for thread in threads:

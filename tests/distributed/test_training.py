@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from isotune.data.reader import ImageReader
+from isotune.errors import DatasetError, LostProcessError, StoppedError
+from isotune.experiment.resume import resume
 from isotune.experiment.run import run
-from isotune.interfaces.communicator import Communicator
+from isotune.interfaces.communicator import Alone, Communicator
+from isotune.interfaces.events import StepEnded
+from isotune.interfaces.trainer import StepPlan
+from isotune.plugins import Plugins
 from isotune.runs.checkpoints import CheckpointStore
 from isotune.runs.folder import RunFolder
+from isotune.training.agreement import Agreement
+from numpy_backend.trainer import NumpyTrainer
 from threads import plugins_of, with_communicators
 from tiny import experiment, make_images
 
@@ -112,3 +121,99 @@ def test_processes_that_share_a_shard_differ_by_rounding(images: Path, tmp_path:
     one, three = (CheckpointStore(each / "checkpoints").load("last").model for each in folders)
     for name, value in one.items():
         np.testing.assert_allclose(three[name], value, rtol=1e-4, atol=1e-6)
+
+
+def test_images_that_turn_out_to_be_broken_are_left_out_as_by_one_process(
+    images: Path, tmp_path: Path
+) -> None:
+    """Others move up in validation, into batches of other processes."""
+    shutil.copytree(images, tmp_path / "images")
+    for name in ("train/bees/1.png", "val/ants/0.png", "val/cats/1.png"):
+        (tmp_path / "images" / name).write_bytes(b"broken")
+    dataset = {
+        "path": str(tmp_path / "images"),
+        "check": "during_training",
+        "broken": "skip",
+    }
+    spec = experiment(images, shards=2, **EVERYTHING, dataset=dataset)
+    one, two = (results(trained(spec, n, tmp_path / str(n))) for n in (1, 2))
+    assert two == one
+    skipped = [RunFolder(tmp_path / n).summary().skipped for n in ("1", "2")]
+    assert [(each.train, each.val) for each in skipped] == [(1, 2)] * 2
+
+
+def asked(monkeypatch: pytest.MonkeyPatch, rank: int, agreements: int) -> None:
+    """Asks a process to stop after it has agreed so many times."""
+    reach = Agreement.reach
+
+    def counted(self: Any, more: bool = True) -> bool:
+        self.count = getattr(self, "count", 0) + 1
+        if self._group.place.rank == rank and self.count > agreements:
+            self._own.request("SIGTERM")
+        return reach(self, more)
+
+    monkeypatch.setattr(Agreement, "reach", counted)
+
+
+@pytest.mark.parametrize(("agreements", "steps"), [(2, 2), (3, 4), (4, 4), (8, 8)])
+def test_a_stop_asked_of_any_process_stops_all_at_the_same_update(
+    images: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    agreements: int,
+    steps: int,
+) -> None:
+    """Epochs have 4 steps and 2 updates; the fifth agreement is after the end of the first."""
+    spec = experiment(images, shards=4, accumulate=2, **{**EVERYTHING, "epochs": 3})
+    trained(spec, 1, tmp_path / "never stopped")
+    with monkeypatch.context() as patched:
+        asked(patched, 1, agreements)
+        ended = together(spec, 2, tmp_path / "run")
+    assert [type(each) for each in ended] == [StoppedError] * 2
+    assert f"stopped by SIGTERM after step {steps}," in str(ended[0])
+    assert str(ended[1]) == str(ended[0])
+    resume(tmp_path / "run", plugins=alone())
+    assert results(tmp_path / "run") == results(tmp_path / "never stopped")
+
+
+def alone() -> Plugins:
+    return plugins_of(Alone())
+
+
+class Failing:
+    """An observer that fails at a step."""
+
+    def isotune_step_ended(self, event: StepEnded) -> None:
+        if event.step == 2:
+            raise ValueError("no")
+
+
+def test_an_error_in_one_process_ends_all(
+    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = experiment(images, shards=4, **EVERYTHING)
+    ended = together(spec, 2, tmp_path / "observed", [Failing(), None])
+    assert [type(each) for each in ended] == [ValueError, LostProcessError]
+    assert str(ended[1]) == "process 0 failed: ValueError: no"
+
+    decode, step = ImageReader.image, NumpyTrainer.train_step
+
+    def broken(self: ImageReader, epoch: int, index: int, earlier: int = 0) -> Any:
+        if epoch == 1 and "bees" in self.source.identify(index):
+            raise DatasetError("bees.png: is gone.")
+        return decode(self, epoch, index, earlier)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ImageReader, "image", broken)
+        ended = together(spec, 4, tmp_path / "decoded")
+    assert {(type(each), str(each)) for each in ended} == {(DatasetError, "bees.png: is gone.")}
+
+    def fails(self: NumpyTrainer, batch: Any, plan: StepPlan) -> Any:
+        if plan.step == 5 and plan.part is not None and plan.part.index == 3:
+            raise MemoryError("no room")
+        return step(self, batch, plan)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(NumpyTrainer, "train_step", fails)
+        ended = together(spec, 2, tmp_path / "stepped")
+    assert [type(each) for each in ended] == [LostProcessError, MemoryError]
