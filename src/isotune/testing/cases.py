@@ -9,6 +9,7 @@ import numpy as np
 
 from isotune.interfaces.communicator import Place
 from isotune.interfaces.division import Division
+from isotune.interfaces.freezing import FreezePlan
 from isotune.interfaces.trainer import TrainingPlan
 from isotune.models.head import new_head
 from isotune.spec.head import MLPHeadSpec
@@ -39,6 +40,9 @@ PLAN = TrainingPlan(
     clip_grad_norm=1.0,
     averages=True,
 )
+KINDS = ("model", "optimizer", "average")
+"""The states that training comes to."""
+
 HEAD = MLPHeadSpec(name="mlp", hidden=(6,), dropout=0.25)
 
 
@@ -75,19 +79,32 @@ def updates(name: str, sizes: list[list[int]], first: int = 0) -> list[Update]:
 
 
 @dataclass(frozen=True)
+class Phase:
+    """Updates with the same freeze plan.
+
+    Attributes:
+        name: Its name.
+        freeze: What is frozen.
+        updates: The updates.
+        groups: Sizes of the groups that come so far: to compile steps in many processes takes long.
+    """
+
+    name: str
+    freeze: FreezePlan
+    updates: Sequence[Update]
+    groups: tuple[int, ...] = (2, 4)
+
+
+@dataclass(frozen=True)
 class Case:
     """What processes train together.
 
     Attributes:
         plan: Its settings.
-        updates: The updates while everything trains.
-        frozen: Those that follow, once :data:`BACKBONE` is frozen.
         alone: Whether process 0 computes all of it by itself.
     """
 
     plan: TrainingPlan
-    updates: Sequence[Update]
-    frozen: Sequence[Update] = ()
     alone: bool = False
 
     def division(self, place: Place) -> Division:
@@ -96,17 +113,22 @@ class Case:
             return Division(self.plan.shards)
         return Division(self.plan.shards, place.processes, place.rank)
 
+    def phases(self, place: Place) -> list[Phase]:
+        """Returns what a process trains, in order."""
+        return [phase for phase in PHASES if place.processes in phase.groups]
+
 
 # Of four parts, a batch of 3 leaves one empty, and a batch of 1 leaves three.
-UPDATES = updates("processes", [[8, 3], [1], [8, 2]])
-FROZEN = updates("frozen", [[8]], first=5)
-WHOLE = Case(replace(PLAN, shards=4), UPDATES, FROZEN)
+PHASES = (
+    Phase("trained", FreezePlan(), updates("processes", [[4, 3], [1], [4, 2]])),
+    Phase("frozen", FreezePlan(BACKBONE), updates("frozen", [[4]], first=5), groups=(2,)),
+)
 CASES = {
-    "alone": replace(WHOLE, alone=True),
-    "whole": WHOLE,
-    "pairs": Case(replace(PLAN, shards=2), UPDATES),
-    "shared": Case(PLAN, UPDATES),
-    "fast": Case(replace(PLAN, shards=4, reduction="fast"), UPDATES, FROZEN),
-    "fast_shared": Case(replace(PLAN, reduction="fast"), UPDATES),
+    "alone": Case(replace(PLAN, shards=4), alone=True),
+    "whole": Case(replace(PLAN, shards=4)),
+    "pairs": Case(replace(PLAN, shards=2)),
+    "shared": Case(PLAN),
+    "fast": Case(replace(PLAN, shards=4, reduction="fast")),
+    "fast_shared": Case(replace(PLAN, reduction="fast")),
 }
 """Cases by name: with fewer shards than processes, several of these share one."""

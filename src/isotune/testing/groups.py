@@ -20,7 +20,7 @@ from isotune.interfaces.backend import Launch
 from isotune.interfaces.communicator import Place
 from isotune.interfaces.trainer import HostOutputs
 from isotune.plugins import plugins
-from isotune.testing.cases import CASES
+from isotune.testing.cases import CASES, KINDS, Phase
 from isotune.testing.contract import Contract
 from isotune.testing.divided import Computed
 from isotune.testing.subject import in_bytes
@@ -35,9 +35,6 @@ CASES_OF = {
 """The cases that a group trains, by its number of processes."""
 
 
-KINDS = ("model", "optimizer", "average")
-
-
 @dataclass(frozen=True)
 class Member:
     """What one process of a group has come to.
@@ -50,30 +47,24 @@ class Member:
     place: Place
     found: Mapping[str, NDArray[Any]]
 
-    def state(self, case: str, kind: str) -> dict[str, NDArray[Any]]:
-        """Returns the tensors of a kind: ``model``, ``optimizer`` or ``average``."""
-        prefix = f"{case}/{kind}/"
+    def state(self, case: str, phase: Phase, kind: str) -> dict[str, NDArray[Any]]:
+        """Returns the tensors of a kind, at the end of a phase."""
+        prefix = f"{case}/{phase.name}/{kind}/"
         return {n.removeprefix(prefix): v for n, v in self.found.items() if n.startswith(prefix)}
 
-    def states(self, case: str) -> Any:
+    def states(self, case: str, phase: Phase) -> Any:
         """Returns the tensors of all kinds, in bytes."""
-        return [in_bytes(self.state(case, kind)) for kind in KINDS]
+        return [in_bytes(self.state(case, phase, kind)) for kind in KINDS]
 
-    def computed(self, name: str) -> list[Computed]:
-        """Returns the steps of a case with their results."""
-        case = CASES[name]
-        division = case.division(self.place)
-        steps = [
-            step
-            for update in (*case.updates, *case.frozen)
-            for step in update.part_steps(case.plan, division)
-        ]
-        results = []
-        for step in steps:
-            place = f"{name}/outputs/{step.plan.step}/{step.part.index}"
-            loss, norm = self.found[f"{place}/scalars"]
-            logits = self.found[f"{place}/logits"]
-            results.append((step, HostOutputs(logits, float(loss), float(norm))))
+    def computed(self, name: str, phase: Phase) -> list[Computed]:
+        """Returns the steps of a phase with their results."""
+        case, results = CASES[name], list[Computed]()
+        for update in phase.updates:
+            for step in update.part_steps(case.plan, case.division(self.place)):
+                at = f"{name}/{phase.name}/{step.plan.step}/{step.part.index}"
+                loss, norm = self.found[f"{at}/scalars"]
+                logits = self.found[f"{at}/logits"]
+                results.append((step, HostOutputs(logits, float(loss), float(norm))))
         return results
 
 
@@ -97,9 +88,9 @@ def run_group(contract: type[Contract], processes: int, folder: Path) -> list[Me
     return members
 
 
-def in_order(members: Sequence[Member], case: str) -> list[Computed]:
+def in_order(members: Sequence[Member], case: str, phase: Phase) -> list[Computed]:
     """Returns the steps of all processes with their results, by step and part."""
-    computed = [each for member in members for each in member.computed(case)]
+    computed = [each for member in members for each in member.computed(case, phase)]
     return sorted(computed, key=lambda each: (each[0].plan.step, each[0].part.index))
 
 

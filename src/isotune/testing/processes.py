@@ -5,11 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from isotune.interfaces.freezing import FreezePlan
-from isotune.testing.cases import BACKBONE, CASES, reference_with_dropout
+from isotune.testing.cases import CASES, KINDS, reference_with_dropout
 from isotune.testing.contract import Contract
 from isotune.testing.divided import assert_same_outputs
-from isotune.testing.groups import CASES_OF, KINDS, Member, in_order, run_group
+from isotune.testing.groups import CASES_OF, Member, in_order, run_group
 from isotune.testing.subject import assert_states_close, in_bytes
 from isotune.testing.worker import BROKEN, values
 
@@ -40,15 +39,18 @@ class Processes(Contract):
         Each process computes one shard of four or two, of batches that leave some of them empty.
         """
         alone, members = groups[2][0], groups[processes]
-        expected = alone.computed("alone")
-        norms = {step.plan.step: outputs.grad_norm for step, outputs in expected}
-        for (step, outputs), (_, other) in zip(in_order(members, "whole"), expected, strict=True):
-            if len(step.part):
-                assert outputs.logits.tobytes() == other.logits.tobytes()
-                assert outputs.loss == other.loss
-            if step.plan.apply_update:
-                assert outputs.grad_norm == norms[step.plan.step]
-        assert all(member.states("whole") == alone.states("alone") for member in members)
+        for phase in CASES["whole"].phases(members[0].place):
+            expected = alone.computed("alone", phase)
+            norms = {step.plan.step: outputs.grad_norm for step, outputs in expected}
+            found = in_order(members, "whole", phase)
+            for (step, outputs), (_, other) in zip(found, expected, strict=True):
+                if len(step.part):
+                    assert outputs.logits.tobytes() == other.logits.tobytes()
+                    assert outputs.loss == other.loss
+                if step.plan.apply_update:
+                    assert outputs.grad_norm == norms[step.plan.step]
+            state = alone.states("alone", phase)
+            assert all(member.states("whole", phase) == state for member in members)
         self._check_case(members, "whole")
 
     @pytest.mark.parametrize(("processes", "case"), SHARED)
@@ -92,12 +94,11 @@ class Processes(Contract):
         """Compares a case with the reference, and the processes with each other."""
         case = CASES[name]
         reference = reference_with_dropout(self.subject_of("tiny_bn"), case.plan)
-        computed = in_order(members, name)
-        assert_same_outputs(computed, reference, case.updates)
-        if case.frozen:
-            reference.freeze(FreezePlan(BACKBONE))
-            assert_same_outputs(computed, reference, case.frozen)
-        expected = (reference.state, reference.optimizer_state(), reference.averages)
-        for kind, state in zip(KINDS, expected, strict=True):
-            assert_states_close(members[0].state(name, kind), state)
-        assert all(member.states(name) == members[0].states(name) for member in members)
+        for phase in case.phases(members[0].place):
+            reference.freeze(phase.freeze)
+            assert_same_outputs(in_order(members, name, phase), reference, phase.updates)
+            expected = (reference.state, reference.optimizer_state(), reference.averages)
+            for kind, state in zip(KINDS, expected, strict=True):
+                assert_states_close(members[0].state(name, phase, kind), state)
+            state = members[0].states(name, phase)
+            assert all(member.states(name, phase) == state for member in members)

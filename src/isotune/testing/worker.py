@@ -18,10 +18,8 @@ from numpy.typing import NDArray
 from isotune.distributed.group import Group
 from isotune.errors import DatasetError, IsotuneError
 from isotune.interfaces.backend import Backend
-from isotune.interfaces.communicator import Alone
-from isotune.interfaces.division import Division
-from isotune.interfaces.freezing import FreezePlan
-from isotune.testing.cases import BACKBONE, CASES, Case, learner_with_dropout
+from isotune.interfaces.communicator import Alone, Place
+from isotune.testing.cases import CASES, KINDS, Case, learner_with_dropout
 from isotune.testing.contract import Contract
 from isotune.testing.divided import train_parts
 from isotune.testing.subject import Subject
@@ -48,26 +46,19 @@ def values(rank: int) -> Mapping[str, NDArray[Any]]:
     }
 
 
-def trained(subject: Subject, case: Case, division: Division) -> Arrays:
+def trained(subject: Subject, case: Case, place: Place) -> Arrays:
     """Returns what a case comes to in this process: states, and the outputs of its own parts."""
-    learner = learner_with_dropout(subject, case.plan)
-    computed = train_parts(learner, case.updates, case.plan, division)
-    if case.frozen:
-        learner.trainer.freeze(FreezePlan(BACKBONE))
-        computed += train_parts(learner, case.frozen, case.plan, division)
-    results = {
-        f"{kind}/{name}": value
-        for kind, state in (
-            ("model", learner.state()),
-            ("optimizer", learner.optimizer_state()),
-            ("average", learner.average()),
-        )
-        for name, value in state.items()
-    }
-    for step, outputs in computed:
-        place = f"outputs/{step.plan.step}/{step.part.index}"
-        results[f"{place}/logits"] = outputs.logits
-        results[f"{place}/scalars"] = np.array([outputs.loss, outputs.grad_norm])
+    learner, results = learner_with_dropout(subject, case.plan), Arrays()
+    for phase in case.phases(place):
+        learner.trainer.freeze(phase.freeze)
+        computed = train_parts(learner, phase.updates, case.plan, case.division(place))
+        states = (learner.state(), learner.optimizer_state(), learner.average())
+        for kind, state in zip(KINDS, states, strict=True):
+            results |= {f"{phase.name}/{kind}/{name}": value for name, value in state.items()}
+        for step, outputs in computed:
+            at = f"{phase.name}/{step.plan.step}/{step.part.index}"
+            results[f"{at}/logits"] = outputs.logits
+            results[f"{at}/scalars"] = np.array([outputs.loss, outputs.grad_norm])
     return results
 
 
@@ -94,7 +85,7 @@ def results(backend: Backend, subject: Subject, cases: list[str]) -> Arrays:
         if case.alone and not place.leads:
             continue
         backend.communicator = Alone() if case.alone else communicator
-        computed = trained(subject, case, case.division(place))
+        computed = trained(subject, case, place)
         found |= {f"{name}/{key}": value for key, value in computed.items()}
     backend.communicator = communicator
     for name, value in values(place.rank).items():
