@@ -19,8 +19,8 @@ from isotune.spec.experiment import ExperimentSpec
 from isotune.spec.load import dump_spec
 from isotune.training.session import Session
 
-MAY_DIFFER = ("dataset.path", "workers", "cache.memory", "cache.disk")
-"""Fields of a spec that a machine may have for itself."""
+MAY_DIFFER = ("dataset.path", "backbone.weights", "workers", "cache.memory", "cache.disk")
+"""Fields of a spec that a machine may have for itself; what the paths lead to is compared."""
 
 Account = dict[str, Any]
 """What has to be the same in all processes, in JSON's types."""

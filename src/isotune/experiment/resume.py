@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from isotune.distributed.joined import in_turn, joined
 from isotune.errors import RunError
+from isotune.experiment.agreement import check_same_spec, check_same_start
 from isotune.experiment.changes import check_changes, schedule_change
 from isotune.experiment.checkpoint_writer import best_checkpoint, matched, write_best
+from isotune.experiment.leading import led, notifier
 from isotune.experiment.open import check_finite, rebuild
 from isotune.experiment.prepared import PreparedExperiment, ResumeState
 from isotune.experiment.result import Run
 from isotune.experiment.resume_checks import check_average, check_dataset, check_optimizer
+from isotune.experiment.saved_run import SavedRun, shared_run
 from isotune.interfaces.metrics import EpochMetrics
 from isotune.plugins import Plugins
 from isotune.plugins import plugins as default_plugins
 from isotune.runs.checkpoint import MODEL, Checkpoint
 from isotune.runs.checkpoints import CheckpointStore
-from isotune.runs.folder import RunFolder
-from isotune.runs.images import recorded_splits
+from isotune.runs.folder import FollowedFolder, RunFolder
 from isotune.spec.experiment import ExperimentSpec
+from isotune.spec.load import load_spec
 from isotune.training.accumulator import EpochAccumulator
 from isotune.training.isolation import isolated
 from isotune.training.progress import Patience, Progress
@@ -64,26 +70,48 @@ def resume(
         SpecError: an override would make it another experiment.
         IsotuneError: as for :func:`isotune.run`.
     """
+    with joined(backend, device, plugins) as others:
+        group = others.group
+        folder = led(group, lambda: _claimed(path))
+        try:
+            store = CheckpointStore(folder.checkpoints)
+            changes = tuple(overrides)
+            saved = shared_run(group, folder, lambda: _read(folder, store, checkpoint, changes))
+            spec = group.together(lambda: _changed(folder, saved.spec, changes))
+            check_same_spec(others, spec)
+            name = others.name or saved.backend or plugins.only_usable()
+            session = in_turn(
+                group,
+                lambda: Session.open(
+                    spec, name, device, plugins, saved.recorded, saved.classes, others
+                ),
+            )
+            with isolated(session.backend):
+                prepared = _prepare(session, folder, store, saved)
+                return prepared.run(folder, notifier(group, plugins, observers))
+        finally:
+            folder.release()
+
+
+def _claimed(path: str | Path) -> RunFolder:
     folder = RunFolder.existing(path)
     folder.claim()
-    try:
-        spec = folder.spec(overrides)
-        check_changes(folder.spec(), spec)
-        spec = _checked_before(spec)
-        store = CheckpointStore(folder.checkpoints)
-        loaded = store.load(checkpoint) if store.index().names else None
-        name = backend or (loaded.manifest if loaded else folder.summary()).backend
-        divided = spec.dataset.split is not None and spec.dataset.fold is None
-        recorded = recorded_splits(folder.path) if loaded and divided else None
-        classes = tuple(loaded.manifest.classes) if loaded and recorded else None
-        session = Session.open(
-            spec, name or plugins.only_usable(), device, plugins, recorded, classes
-        )
-        with isolated(session.backend):
-            prepared = _prepare(session, folder, store, loaded)
-            return prepared.run(folder, lambda hook, event: plugins.notify(hook, event, observers))
-    finally:
-        folder.release()
+    return folder
+
+
+def _read(
+    folder: RunFolder, store: CheckpointStore, checkpoint: str, changes: Sequence[str]
+) -> SavedRun:
+    _changed(folder, folder.spec(), changes)  # if that is wrong, nothing large is read
+    return SavedRun.read(folder, store.load(checkpoint) if store.index().names else None)
+
+
+def _changed(folder: RunFolder, before: ExperimentSpec, changes: Sequence[str]) -> ExperimentSpec:
+    """Returns the spec that a run goes on with."""
+    followed = isinstance(folder, FollowedFolder)
+    spec = load_spec(before, changes) if followed else folder.spec(changes)
+    check_changes(before, spec)
+    return _checked_before(spec)
 
 
 def _checked_before(spec: ExperimentSpec) -> ExperimentSpec:
@@ -95,45 +123,76 @@ def _checked_before(spec: ExperimentSpec) -> ExperimentSpec:
 
 
 def _prepare(
-    session: Session, folder: RunFolder, store: CheckpointStore, loaded: Checkpoint | None
+    session: Session, folder: RunFolder, store: CheckpointStore, saved: SavedRun
 ) -> PreparedExperiment:
+    group, loaded = session.group, saved.checkpoint
     if loaded is None:
-        model, start = session.new_model(), ResumeState()
+        model, start = in_turn(group, session.new_model), ResumeState()
+        check_same_start(session, model)
     else:
-        check_dataset(folder.path, loaded.manifest, session)
-        check_finite(folder, loaded)
-        where = folder.checkpoints / loaded.manifest.name / MODEL
-        classes = len(loaded.manifest.classes)
-        model = rebuild(session.spec, session.entry, session.backend, loaded.model, classes, where)
-        loaded = matched(loaded, session.backend.state_adapter.model_shapes(model), folder)
-        check_optimizer(folder.checkpoints, loaded, session.spec)
-        check_average(folder.checkpoints, loaded, session.spec)
-        start = _resume_state(folder, store, session, loaded, model)
-        _mention_schedule(folder.spec(), session, start)
-    prepared = PreparedExperiment.prepare(session, model, start)
+        model, loaded = group.together(partial(_restored, session, folder, loaded))
+        check_same_start(session, model)
+        best = _best(session, folder, store, loaded, model)
+        start = _resume_state(loaded, best)
+        if group.place.leads:
+            _mention_schedule(saved.spec, session, start)
+    prepared = group.together(lambda: PreparedExperiment.prepare(session, model, start))
     folder.write_spec(session.spec)
     folder.write_metrics(start.progress.history)
     return prepared
 
 
-def _resume_state(
-    folder: RunFolder, store: CheckpointStore, session: Session, loaded: Checkpoint, model: Any
-) -> ResumeState:
-    spec, manifest = session.spec, loaded.manifest
+def _restored(session: Session, folder: RunFolder, loaded: Checkpoint) -> tuple[Any, Checkpoint]:
+    """Returns the model of a checkpoint, and the checkpoint with that model's names."""
+    if session.group.place.leads:
+        check_dataset(folder.path, loaded.manifest, session)
+        check_finite(folder, loaded)
+    where = folder.checkpoints / loaded.manifest.name / MODEL
+    classes = len(loaded.manifest.classes)
+    model = rebuild(session.spec, session.entry, session.backend, loaded.model, classes, where)
+    loaded = matched(loaded, session.backend.state_adapter.model_shapes(model), folder)
+    check_optimizer(folder.checkpoints, loaded, session.spec)
+    check_average(folder.checkpoints, loaded, session.spec)
+    return model, loaded
+
+
+def _best(
+    session: Session, folder: RunFolder, store: CheckpointStore, loaded: Checkpoint, model: Any
+) -> int | None:
+    """Returns the best epoch so far, after it has removed all newer checkpoints.
+
+    Both is done by process 0; None if there is no best epoch yet.
+    """
+
+    def rewind() -> int | None:
+        manifest = loaded.manifest
+        history = tuple(line.metrics() for line in manifest.history)
+        within = manifest.epoch_so_far is not None
+        _check_unfinished(folder, session.spec, history, within)
+        store.forget_after(manifest.name)
+        best = manifest.best if store.index().best else None
+        if best is not None:
+            found = best_checkpoint(folder, session, model)
+            if found.manifest.epoch != best:
+                raise RunError(
+                    f"{folder.checkpoints}: is damaged: the best epoch is {found.manifest.epoch} in"
+                    f" its index, but {best} in {manifest.name}."
+                )
+            # A kill may have come between the checkpoint and the file of its weights.
+            write_best(folder, session, found.weights)
+        return best
+
+    group = session.group
+    best = group.together(rewind if group.place.leads else lambda: None)
+    shared: int | None = json.loads(group.share(json.dumps(best).encode()))
+    return shared
+
+
+def _resume_state(loaded: Checkpoint, best: int | None) -> ResumeState:
+    """Returns where a run goes on after a checkpoint, given the best epoch so far."""
+    manifest = loaded.manifest
     history = tuple(line.metrics() for line in manifest.history)
     sums = manifest.epoch_so_far
-    _check_unfinished(folder, spec, history, sums is not None)
-    store.forget_after(manifest.name)
-    best = manifest.best if store.index().best else None
-    if best is not None:
-        found = best_checkpoint(folder, session, model)
-        if found.manifest.epoch != best:
-            raise RunError(
-                f"{folder.checkpoints}: is damaged: the best epoch is {found.manifest.epoch} in its"
-                f" index, but {best} in {manifest.name}."
-            )
-        # A kill may have come between the checkpoint and the file of its weights.
-        write_best(folder, session, found.weights)
     progress = Progress(
         history,
         best=history[best - 1] if best is not None else None,
