@@ -11,6 +11,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from isotune.cli.launched import above, leave_lost, told
 from isotune.cli.messages import complain, show_warnings
 from isotune.cli.streams import discard_output
 from isotune.errors import IsotuneError, LostProcessError, SpecError
@@ -31,6 +32,17 @@ class IsotuneGroup(TyperGroup):
 
     def main(self, args: Sequence[str] | None = None, *rest: Any, **options: Any) -> Any:
         """Runs a command and exits with 0, 1 for a failed run, or 2 for a wrong call or spec."""
+        code, error = self._run(args, *rest, **options)
+        if not told(code, error) and error is not None:
+            complain(str(error), own=isinstance(error, (_Bug, LostProcessError)))
+        if isinstance(error, LostProcessError):
+            leave_lost(code)
+        sys.exit(code)
+
+    def _run(
+        self, args: Sequence[str] | None, *rest: Any, **options: Any
+    ) -> tuple[int, IsotuneError | None]:
+        """Runs a command; returns its exit code, and the error to show."""
         show_warnings()
         args = sys.argv[1:] if args is None else args
         try:
@@ -38,30 +50,31 @@ class IsotuneGroup(TyperGroup):
             code = super().main(args, *rest, **{**options, "standalone_mode": False})
             sys.stdout.flush()  # at exit, an error would come too late for a message
         except UsageError as error:
-            code = _wrong_call(error)
+            return _wrong_call(error), None
         except typer.Abort:
-            complain("interrupted.")
-            code = INTERRUPTED
+            if above() is None:
+                complain("interrupted.")
+            return INTERRUPTED, None
         except IsotuneError as error:
-            complain(str(error), own=isinstance(error, LostProcessError))
-            code = error.exit_code
+            return error.exit_code, error
         except BrokenPipeError:  # the reader of a pipe may leave at any time, without a word
             discard_output()
-            code = FAILED
+            return FAILED, None
         except Exception as error:
             if shortage := describe_shortage(error):
-                complain(f"{shortage}.")
-                sys.exit(FAILED)
+                return FAILED, IsotuneError(f"{shortage}.")
             if os.environ.get("ISOTUNE_VERBOSE"):
                 raise
-            complain(
+            return BUG, _Bug(
                 f"this is a bug in Isotune or in a plugin: {type(error).__name__}:"
-                f" {printable(str(error))}\n"
+                f" {printable(str(error))}",
                 "Set ISOTUNE_VERBOSE=1 to see the traceback.",
-                own=True,
             )
-            code = BUG
-        sys.exit(code if isinstance(code, int) else 0)
+        return code if isinstance(code, int) else 0, None
+
+
+class _Bug(IsotuneError):
+    """An error that nobody has expected."""
 
 
 def _check_call(args: Sequence[str]) -> None:

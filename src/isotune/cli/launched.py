@@ -3,13 +3,45 @@
 from __future__ import annotations
 
 import logging
+import os
+import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from isotune.cli.messages import leave_to_others
-from isotune.cli.streams import discard_output
-from isotune.errors import SpecError
+from isotune.cli.streams import discard_output, write_to
+from isotune.errors import IsotuneError, SpecError
+
+if TYPE_CHECKING:
+    from isotune.distributed.parent import Parent
+
+_one_of_several = False
 
 TOGETHER = ("run", "resume", "evaluate", "bench")
 """Commands that several processes compute together."""
+
+
+def above() -> Parent | None:
+    """Returns the process that has started this one as one of several, if one has."""
+    distributed = sys.modules.get("isotune.distributed.parent")
+    found: Parent | None = distributed.parent() if distributed else None
+    return found
+
+
+def told(code: int, error: IsotuneError | None = None) -> bool:
+    """Tells the process that has started this one as one of several how it ends.
+
+    Args:
+        code: Its exit code.
+        error: What has ended it early.
+
+    Returns:
+        Whether there is such a process, which shows the error.
+    """
+    parent = above()
+    if parent is not None:
+        parent.tell(code, error)
+    return parent is not None
 
 
 def take_place(command: str) -> None:
@@ -24,12 +56,18 @@ def take_place(command: str) -> None:
     Raises:
         SpecError: There are several processes, and the command is for one.
     """
+    from isotune.distributed.parent import reach_parent
     from isotune.plugins import plugins
 
     launched = plugins.launched()
     if launched is None:
         return
+    global _one_of_several
+    _one_of_several = True
     _, place = launched
+    parent = reach_parent(place)
+    if parent is not None and parent.streams:
+        write_to(*parent.streams)
     if not place.leads:
         discard_output()
         logging.getLogger("isotune").setLevel(logging.ERROR)
@@ -41,3 +79,16 @@ def take_place(command: str) -> None:
             f"isotune {command} runs in one process, and a launcher has started"
             f" {place.processes}: it starts {', '.join(others)} and {last}."
         )
+
+
+def leave_lost(code: int) -> None:
+    """Ends this process at once if it is one of several that has lost another one.
+
+    Threads that wait for the lost one could not be ended.
+    """
+    if not _one_of_several:
+        return
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):
+            stream.flush()
+    os._exit(code)

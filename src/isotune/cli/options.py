@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from isotune.experiment.processes import Processes
 
 Backend = Annotated[
     str | None,
@@ -42,3 +45,27 @@ Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", "-s", metavar="KEY=VALUE", help="Override a field: optimizer.lr=0.01"),
 ]
+
+ProcessCount = Annotated[
+    str,
+    typer.Option(
+        "--processes",
+        metavar="N",
+        help="Processes of this machine that share the work; auto: one for each device.",
+    ),
+]
+
+
+def processes_of(text: str) -> Processes:
+    """Returns the number of processes that :data:`ProcessCount` asks for.
+
+    Raises:
+        typer.BadParameter: It is no number.
+    """
+    if text == "auto":
+        return "auto"
+    if text.isascii() and text.isdecimal() and 0 < len(text) < 6 and int(text):
+        return int(text)
+    raise typer.BadParameter(
+        f"is '{text}', but should be a number from 1, or auto.", param_hint="'--processes'"
+    )

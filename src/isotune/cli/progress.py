@@ -35,13 +35,15 @@ class RunProgress:
     Args:
         console: Where it shows.
         layers: Whether it shows the model's layers, too.
+        processes: Number of processes that continue the run if it stops early.
 
     Attributes:
         folder: The run folder, once the run has started.
     """
 
-    def __init__(self, console: Console, layers: bool = False) -> None:
+    def __init__(self, console: Console, layers: bool = False, processes: int = 1) -> None:
         self._console = console
+        self._processes = processes
         self._layers = layers
         self._bar: Progress | None = None
         self._task: TaskID
@@ -126,7 +128,10 @@ class RunProgress:
 
     def how_to_go_on(self) -> str:
         """Returns the command that continues the run; empty before it started."""
-        return "" if self.folder is None else f"isotune resume {quoted(self.folder)}"
+        if self.folder is None:
+            return ""
+        together = f" --processes {self._processes}" if self._processes > 1 else ""
+        return f"isotune resume {quoted(self.folder)}{together}"
 
     def _show_head(self, event: RunStarted) -> None:
         show(self._console, f"{event.spec.name}: {event.backend} on {event.device}", "bold")

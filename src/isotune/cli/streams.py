@@ -38,6 +38,21 @@ def prepare_streams() -> None:
         )
 
 
+def write_to(output: int, errors: int) -> None:
+    """Lets Python write standard output and standard error to these descriptors.
+
+    What native code prints still goes where it did.
+    """
+    sys.stdout.flush()
+    encoding, escaped = sys.stdout.encoding, "backslashreplace"
+    terminal = os.isatty(output)
+    if terminal and "COLUMNS" not in os.environ:
+        os.environ["COLUMNS"] = str(os.get_terminal_size(output).columns)
+    out, err = open(output, "wb"), open(errors, "wb")  # noqa: SIM115
+    sys.stdout = _Output(out, encoding, escaped, line_buffering=terminal)
+    sys.stderr = TextIOWrapper(err, encoding, escaped, line_buffering=True)
+
+
 def discard_output() -> None:
     """Discards what Python still writes to standard output when it exits."""
     if isinstance(sys.stdout, _Output):

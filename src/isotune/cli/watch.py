@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING
 import typer
 
 from isotune.cli.group import INTERRUPTED
+from isotune.cli.launched import above
 from isotune.cli.messages import complain
 from isotune.cli.progress import RunProgress
 from isotune.errors import StoppedError, TrainingError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rich.console import Console
 
 
@@ -38,9 +41,41 @@ def watched(
         TrainingError: training failed; the message says which checkpoints there are.
     """
     progress = show(console, layers)
-    try:
+    if above() is not None:  # where watched_from_outside says the rest
         with _stopped_by_sigterm(), progress:
             yield progress
+        return
+    with _explained(progress), _stopped_by_sigterm(), progress:
+        yield progress
+
+
+@contextmanager
+def watched_from_outside(folder: Path, processes: int) -> Iterator[None]:
+    """Says how to resume a run in other processes, if it stops early.
+
+    Args:
+        folder: The run's folder.
+        processes: Their number.
+
+    Raises:
+        IsotuneError: As :func:`watched`.
+    """
+    from isotune.cli.console import output
+    from isotune.experiment.processes import is_run
+
+    progress = RunProgress(output(), processes=processes)
+    with _explained(progress):
+        try:
+            yield
+        finally:
+            progress.folder = folder if is_run(folder) else None
+
+
+@contextmanager
+def _explained(progress: RunProgress) -> Iterator[None]:
+    """Adds to what ends a run early how it is resumed."""
+    try:
+        yield
     except StoppedError as error:
         raise StoppedError(*error.args, f"To go on: {progress.how_to_go_on()}") from error
     except KeyboardInterrupt:

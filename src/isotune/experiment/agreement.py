@@ -39,6 +39,7 @@ def check_same_spec(others: Joined, spec: ExperimentSpec) -> None:
     """
     if others.backend is None:
         return
+    check_divisible(spec.shards, others.group.place.processes)
     fields = fields_of(dump_spec(spec))
     account = {
         "versions": {"backend": others.backend.name, **versions(others.backend)},
@@ -68,6 +69,20 @@ def check_same_start(session: Session, model: Any) -> None:
         "weights": _digest(session.backend.state_adapter.export_model(model)),
     }
     _compare(session.group, account, _other_start)
+
+
+def check_divisible(shards: int, processes: int) -> None:
+    """Checks that so many processes can compute so many shards of a batch.
+
+    Raises:
+        SpecError: The number of shards neither divides that of processes nor the other way round.
+    """
+    if shards % processes and processes % shards:
+        fewer = [str(count) for count in range(1, shards + 1) if shards % count == 0]
+        raise SpecError(
+            f"shards: {shards} shards cannot be divided among {processes} processes: start"
+            f" {', '.join(fewer)} or a multiple of {shards}."
+        )
 
 
 def _compare(

@@ -17,6 +17,7 @@ from isotune.experiment.checkpoint_writer import best_checkpoint, matched, write
 from isotune.experiment.leading import led, notifier
 from isotune.experiment.open import check_finite, rebuild
 from isotune.experiment.prepared import PreparedExperiment, ResumeState
+from isotune.experiment.processes import Processes
 from isotune.experiment.result import Run
 from isotune.experiment.resume_checks import check_average, check_dataset, check_optimizer
 from isotune.experiment.saved_run import SavedRun, shared_run
@@ -45,6 +46,7 @@ def resume(
     checkpoint: str = "last",
     observers: Sequence[object] = (),
     plugins: Plugins = default_plugins,
+    processes: Processes = 1,
 ) -> Run:
     """Continues a run from its last checkpoint, at the exact step.
 
@@ -60,6 +62,7 @@ def resume(
             are removed.
         observers: Objects with methods of :mod:`isotune.hookspecs`, notified of this run.
         plugins: Where backends, backbones and observers are found.
+        processes: As for :func:`isotune.run`; another number than before is as good.
 
     Returns:
         The finished run, its model restored to the best epoch's weights.

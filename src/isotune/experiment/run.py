@@ -9,11 +9,13 @@ from isotune.distributed.joined import in_turn, joined
 from isotune.errors import SpecError
 from isotune.experiment.agreement import check_same_spec, check_same_start
 from isotune.experiment.leading import led, notifier
+from isotune.experiment.open import open_run
 from isotune.experiment.prepared import PreparedExperiment, ResumeState
+from isotune.experiment.processes import Processes, start_run, starting
 from isotune.experiment.result import Run
 from isotune.plugins import Plugins
 from isotune.plugins import plugins as default_plugins
-from isotune.runs.folder import RunFolder
+from isotune.runs.folder import RunFolder, new_folder
 from isotune.spec.load import SpecSource, load_spec
 from isotune.training.isolation import isolated
 from isotune.training.session import Session
@@ -28,6 +30,7 @@ def run(
     output: str | Path | None = None,
     observers: Sequence[object] = (),
     plugins: Plugins = default_plugins,
+    processes: Processes = 1,
 ) -> Run:
     """Runs an experiment.
 
@@ -39,6 +42,9 @@ def run(
         output: The run folder, new or empty; by default ``runs/NAME-BACKEND-TIME``.
         observers: Objects with methods of :mod:`isotune.hookspecs`, notified of this run.
         plugins: Where backends, backbones and observers are found.
+        processes: Number of processes of this machine that compute the run together, started for
+            it; ``auto`` takes as many as there are devices. What they are called with has to exist
+            in a new process: neither `observers` nor `plugins`.
 
     Returns:
         The finished run, its model restored to the best epoch's weights.
@@ -48,6 +54,14 @@ def run(
     """
     if output == "":  # Path("") would be the working directory
         raise SpecError("output: is empty; name a new or empty folder, or leave it out.")
+    start = starting(
+        processes, lambda: backend or plugins.only_usable(), device, plugins, observers
+    )
+    if start is not None:
+        loaded = load_spec(spec, overrides)
+        path = Path(output) if output else new_folder(loaded.name, start.backend)
+        start_run(start, loaded, device, path)
+        return open_run(path, backend=start.backend, device=device)
     with joined(backend, device, plugins) as others:
         group = others.group
         loaded = group.together(lambda: load_spec(spec, overrides))

@@ -183,6 +183,15 @@ class CheckpointStore:
         manifests = (read_manifest(self._folder / name) for name in self.index().names)
         return next((manifest for manifest in manifests if manifest.step == step), None)
 
+    def last_backend(self) -> str | None:
+        """Returns the name of the backend that wrote the last checkpoint; None without one.
+
+        Raises:
+            RunError: the index or the manifest is damaged.
+        """
+        last = self.index().last
+        return read_manifest(self._folder / last).backend if last else None
+
     def intact(self, besides: str) -> Iterator[str]:
         """Yields the names of the other checkpoints that are intact, the most recent first."""
         others = (name for name in reversed(self.index().names) if name != besides)

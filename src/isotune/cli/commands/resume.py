@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from isotune.cli.commands.cross_validate import show_folds
 from isotune.cli.commands.run import show_next_steps
-from isotune.cli.options import Backend, Device, Overrides
+from isotune.cli.options import Backend, Device, Overrides, ProcessCount, processes_of
+
+if TYPE_CHECKING:
+    from isotune.experiment.processes import Processes
 
 
 def resume(
@@ -26,6 +29,7 @@ def resume(
             "--checkpoint", "-c", metavar="NAME", help="Where to resume; removes newer ones."
         ),
     ] = "last",
+    processes: ProcessCount = "1",
 ) -> None:
     """Continue a run, or a cross-validation, that was stopped.
 
@@ -36,7 +40,12 @@ def resume(
     from isotune.experiment.resume import resume as resume_run
     from isotune.runs.cross_validation import CrossValidationFolder
 
+    count = processes_of(processes)
     if CrossValidationFolder.is_one(run):
+        if count != 1:
+            raise typer.BadParameter(
+                "a cross-validation goes on in one process.", param_hint="'--processes'"
+            )
         if checkpoint != "last":
             raise typer.BadParameter(
                 f"a cross-validation goes on from its last checkpoint; {run / 'fold-1'} is the"
@@ -44,6 +53,10 @@ def resume(
                 param_hint="'--checkpoint'",
             )
         _resume_folds(run, backend, device, overrides or ())
+        return
+    if count != 1 and resume_in_processes(
+        count, run, backend, device, tuple(overrides or ()), checkpoint
+    ):
         return
     console = output()
     with watched(console) as progress:
@@ -56,6 +69,27 @@ def resume(
             observers=[progress],
         )
     show_next_steps(console, finished.path)
+
+
+def resume_in_processes(
+    processes: Processes,
+    run: Path,
+    backend: str | None,
+    device: str,
+    overrides: Sequence[str],
+    checkpoint: str,
+) -> bool:
+    """Continues a run in several processes; returns False, if one is enough."""
+    from isotune.cli.watch import watched_from_outside
+    from isotune.experiment.processes import start_resume, starting, trained_by
+    from isotune.plugins import plugins
+
+    start = starting(processes, lambda: backend or trained_by(run, plugins), device, plugins)
+    if start is None:
+        return False
+    with watched_from_outside(run, start.count):
+        start_resume(start, run, device, overrides, checkpoint, output=1)
+    return True
 
 
 def _resume_folds(folder: Path, backend: str | None, device: str, overrides: Iterable[str]) -> None:

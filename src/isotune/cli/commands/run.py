@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from isotune.cli.options import Backend, Device, Overrides, SpecName
+from isotune.cli.options import Backend, Device, Overrides, ProcessCount, SpecName, processes_of
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from isotune.experiment.processes import Processes
 
 
 def run(
@@ -23,6 +26,7 @@ def run(
         typer.Option("--output", "-o", metavar="DIR", help="The run folder, new or empty."),
     ] = None,
     summary: Annotated[bool, typer.Option("--summary", help="Show the model's layers.")] = False,
+    processes: ProcessCount = "1",
 ) -> None:
     """Run an experiment.
 
@@ -32,6 +36,11 @@ def run(
     from isotune.cli.watch import watched
     from isotune.experiment.run import run as run_experiment
 
+    count = processes_of(processes)
+    if count != 1 and run_in_processes(
+        count, spec, backend, device, tuple(overrides or ()), output, summary
+    ):
+        return
     console = standard_output()
     with watched(console, summary) as progress:
         finished = run_experiment(
@@ -43,6 +52,33 @@ def run(
             observers=[progress],
         )
     show_next_steps(console, finished.path)
+
+
+def run_in_processes(
+    processes: Processes,
+    spec: str,
+    backend: str | None,
+    device: str,
+    overrides: Sequence[str],
+    output: Path | None,
+    summary: bool,
+) -> bool:
+    """Runs an experiment in several processes; returns False, if one is enough."""
+    from isotune.cli.watch import watched_from_outside
+    from isotune.experiment.processes import start_run, starting
+    from isotune.plugins import plugins
+    from isotune.runs.folder import new_folder
+    from isotune.spec.load import load_spec
+
+    loaded = load_spec(spec, overrides)
+    start = starting(processes, lambda: backend or plugins.only_usable(), device, plugins)
+    if start is None:
+        return False
+    folder = output or new_folder(loaded.name, start.backend)
+    options = ["--summary"] if summary else []
+    with watched_from_outside(folder, start.count):
+        start_run(start, loaded, device, folder, output=1, options=options)
+    return True
 
 
 def show_next_steps(console: Console, folder: Path) -> None:
