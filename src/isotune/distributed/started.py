@@ -77,14 +77,19 @@ class StartedProcess:
             self._open = False
 
     def _take(self, message: dict[str, Any]) -> None:
+        """Takes a message, unless a value in it is of a wrong type."""
         if self.rank is None:
-            self.rank = int(message["rank"])
+            rank = message["rank"]
+            self.rank = rank if isinstance(rank, int) else None
             return
-        self.code = int(message["code"])
-        if message["kind"]:
-            kind = getattr(errors, message["kind"], IsotuneError)
+        code, name, lines = message["code"], message["kind"], message["lines"]
+        if not (isinstance(code, int) and isinstance(name, str) and isinstance(lines, list)):
+            return
+        self.code = code
+        if name:
+            kind = getattr(errors, name, IsotuneError)
             known = isinstance(kind, type) and issubclass(kind, IsotuneError)
-            self.error = (kind if known else IsotuneError)(*map(str, message["lines"]))
+            self.error = (kind if known else IsotuneError)(*map(str, lines))
 
 
 def _peer(connection: socket.socket) -> int:
