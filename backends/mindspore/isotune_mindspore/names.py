@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from mindspore import Parameter, nn
 
 from isotune_mindspore.dropout import Dropout
-from isotune_mindspore.shared_batch_norm import CombinedStatistics
+from isotune_mindspore.shared_batch_norm import SharedNormalization
 
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.SyncBatchNorm)
 STATISTICS = {"moving_mean": "running_mean", "moving_variance": "running_var"}
@@ -49,7 +49,7 @@ def rename_by_path(model: nn.Cell) -> None:
 def _tensors(model: nn.Cell) -> Iterator[tuple[str, Parameter, bool]]:
     seen = set()
     for path, cell in model.cells_and_names():
-        if isinstance(cell, (Dropout, CombinedStatistics)):
+        if isinstance(cell, (Dropout, SharedNormalization)):
             continue
         names = next((names for kinds, names in RENAMED if isinstance(cell, kinds)), {})
         for name, parameter in cell.parameters_and_names(expand=False):

@@ -15,7 +15,10 @@ from isotune.interfaces.division import Division, Part
 from isotune_mindspore.arrays import set_parameters
 from isotune_mindspore.cells import replace
 from isotune_mindspore.dropout import Dropout
-from isotune_mindspore.shared_batch_norm import CombinedStatistics, SharedBatchNorm
+from isotune_mindspore.shared_batch_norm import SharedBatchNorm, SharedNormalization
+
+PLAIN = (nn.BatchNorm1d, nn.BatchNorm2d)
+"""BatchNorm layers that take a process's own batch statistics."""
 
 
 class SharedShard:
@@ -46,11 +49,10 @@ def share_layers(model: nn.Cell, division: Division) -> SharedShard:
     for path, cell in list(model.cells_and_names()):
         if isinstance(cell, Dropout):
             cell.first = shard.first
-        elif (
-            isinstance(cell, (nn.BatchNorm1d, nn.BatchNorm2d)) and cell.use_batch_statistics is None
-        ):
-            combine = CombinedStatistics(division.processes, shard.own, division.rank, shard.images)
-            replace(model, path, SharedBatchNorm(cell, combine))
+        elif isinstance(cell, PLAIN) and cell.use_batch_statistics is None:
+            place = division.processes, shard.own, division.rank
+            normalization = SharedNormalization(*place, shard.images, cell)
+            replace(model, path, SharedBatchNorm(cell, normalization))
     return shard
 
 
