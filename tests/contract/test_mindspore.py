@@ -9,13 +9,25 @@ from typing import Any
 
 import pytest
 
-from isotune.testing import Classifiers, Explaining, Exports, Freezing, Heads, Shards, State, Steps
+from isotune.testing import (
+    Classifiers,
+    Explaining,
+    Exports,
+    Freezing,
+    Heads,
+    Processes,
+    Shards,
+    State,
+    Steps,
+)
 
 mindspore = pytest.importorskip("mindspore")
 nets = importlib.import_module("contract.nets_mindspore")
 
 
-class TestMindSpore(Steps, Shards, Freezing, State, Heads, Classifiers, Exports, Explaining):
+class TestMindSpore(
+    Steps, Shards, Processes, Freezing, State, Heads, Classifiers, Exports, Explaining
+):
     backend_name = "mindspore"
     exports = ("mindir", "onnx")
     linear = staticmethod(nets.linear)
