@@ -25,7 +25,7 @@ from isotune.testing.contract import Contract
 from isotune.testing.divided import Computed
 from isotune.testing.subject import in_bytes
 
-LIMIT = 300
+LIMIT = 600
 """Seconds after which a group counts as stuck."""
 
 CASES_OF = {
