@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from isotune.interfaces.backend import Backend
+from isotune.interfaces.communicator import Alone
 from isotune.interfaces.dataset import DeviceBatch, FeatureBatch
 from isotune.interfaces.freezing import FreezePlan
 from isotune.interfaces.trainer import StepPlan, Trainer
@@ -33,7 +37,8 @@ def can_be_cut(session: Session, model: Any, cut: Cut, freezing: FreezePlan) -> 
     """Whether training steps on features give the same logits as steps on images.
 
     They do not where something before the classifier is random in training or depends on the
-    other images of a batch, or where something comes after it. The model does not change.
+    other images of a batch, or where something comes after it. The model does not change. Each of
+    several processes tries it by itself, on the same images; they come to one conclusion.
 
     Args:
         session: The experiment.
@@ -41,8 +46,25 @@ def can_be_cut(session: Session, model: Any, cut: Cut, freezing: FreezePlan) -> 
         cut: Where to cut the model.
         freezing: The plan of the epochs in question.
     """
+    with session.group.reporting(), _alone(session.backend):
+        can = _can_be_cut(session, model, cut, freezing)
+    return all(session.group.exchange(b"yes" if can else b""))
+
+
+@contextmanager
+def _alone(backend: Backend) -> Iterator[None]:
+    """Lets trainers that are made within train in this process only."""
+    communicator = backend.communicator
+    backend.communicator = Alone()
+    try:
+        yield
+    finally:
+        backend.communicator = communicator
+
+
+def _can_be_cut(session: Session, model: Any, cut: Cut, freezing: FreezePlan) -> bool:
     backend = session.backend
-    plan = dataclasses.replace(session.plan, optimizer=SGDSpec(), averages=False)
+    plan = dataclasses.replace(session.plan, optimizer=SGDSpec(), averages=False, shards=1)
     batch = next(session.training_batches().regrouped(IMAGES).epoch(0))
     before = backend.state_adapter.export_model(model)
     images = next(backend.dataset.feed([batch], session.normalization))
