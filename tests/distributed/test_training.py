@@ -115,9 +115,21 @@ def test_one_two_and_four_processes_come_to_the_same_bytes(
     assert found == [found[0]] * 3
 
 
-def test_processes_that_share_a_shard_differ_by_rounding(images: Path, tmp_path: Path) -> None:
+def test_processes_that_share_a_shard_differ_by_rounding(
+    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And each image is decoded once, whichever of them needs it in later epochs."""
+    decoded, prepare = list[str](), ImageReader._prepared
+
+    def counted(self: ImageReader, index: int) -> Any:
+        decoded.append(self.source.identify(index))
+        return prepare(self, index)
+
+    monkeypatch.setattr(ImageReader, "_prepared", counted)
     spec = experiment(images, **{**EVERYTHING, "backbone": {"name": "linear", "weights": "none"}})
     folders = [trained(spec, n, tmp_path / str(n)) for n in (1, 3)]
+    assert len(set(decoded)) == 21
+    assert sorted(decoded) == sorted([*set(decoded)] * 2)
     one, three = (CheckpointStore(each / "checkpoints").load("last").model for each in folders)
     for name, value in one.items():
         np.testing.assert_allclose(three[name], value, rtol=1e-4, atol=1e-6)

@@ -13,7 +13,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from isotune.data.caches.pixels import PixelStore
+from isotune.data.caches.pixels import PixelCache
 from isotune.data.integrity.broken import BrokenImageError, Skip
 from isotune.data.integrity.substitutes import refilled, substitute
 from isotune.data.mixing.batch import BatchMix, Mixer
@@ -73,7 +73,7 @@ class Batches:
         sampler: Sampler | None,
         drop_last: bool = False,
         mixing: MixingSpec | None = None,
-        store: PixelStore | None = None,
+        store: PixelCache | None = None,
         skip: Skip | None = None,
     ) -> None:
         size = output_size(tuple(pipeline))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from isotune.data.batches import Batches
-from isotune.data.caches.pixels import PixelStore
+from isotune.data.caches.pixels import PixelCache
 from isotune.data.integrity.broken import Skip
 from isotune.data.workers import worker_count
 from isotune.errors import SpecError
@@ -14,7 +14,7 @@ from isotune.spec.experiment import ExperimentSpec
 def training_batches(
     source: ImageSource,
     spec: ExperimentSpec,
-    store: PixelStore | None = None,
+    store: PixelCache | None = None,
     skip: Skip | None = None,
     processes: int = 1,
 ) -> Batches:
@@ -55,7 +55,7 @@ def evaluation_batches(
     source: ImageSource,
     spec: ExperimentSpec,
     size: int,
-    store: PixelStore | None = None,
+    store: PixelCache | None = None,
     skip: Skip | None = None,
     processes: int = 1,
 ) -> Batches:

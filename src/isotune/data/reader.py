@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from isotune.data.caches.pixels import PixelStore
+from isotune.data.caches.pixels import PixelCache
 from isotune.data.decode import reason
 from isotune.data.integrity.broken import broken
 from isotune.data.transforms.pipeline import fixed_part, transform
@@ -35,7 +35,7 @@ class ImageReader:
     source: ImageSource
     pipeline: Transforms
     seed: int
-    store: PixelStore | None = None
+    store: PixelCache | None = None
 
     @cached_property
     def _parts(self) -> tuple[Transforms, Transforms]:

@@ -32,6 +32,7 @@ from isotune.training.loop import TrainingLoop
 from isotune.training.plan import mention_idle_epochs
 from isotune.training.progress import Progress
 from isotune.training.session import Session
+from isotune.training.shared_caches import share_pixels
 from isotune.training.stop import stop_on_signals
 
 
@@ -84,6 +85,7 @@ class PreparedExperiment:
             SpecError: a pattern matches no parameter, nothing is left to train, a training batch
                 is too small for BatchNorm, or ``cache.views`` would have no effect.
         """
+        share_pixels(session.group, session.images.caches)
         shapes = session.backend.state_adapter.model_shapes(model)
         freezing = freezing_plans(session.spec, session.entry, shapes)
         check_last_batch(session, model, freezing, len(start.progress.history) + 1)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import prod
 
-from isotune.data.caches.pixels import PixelStore
+from isotune.data.caches.pixels import PixelCache, PixelStore
+from isotune.data.caches.shared_pixels import SharedPixelStore
 from isotune.interfaces.dataset import ImageSource
 from isotune.spec.experiment import ExperimentSpec
 from isotune.spec.transforms import output_size
@@ -17,8 +18,8 @@ _MIB = 1 << 20
 class PixelCaches:
     """The caches of a run's images; None where images are not cached."""
 
-    train: PixelStore | None = None
-    val: PixelStore | None = None
+    train: PixelCache | None = None
+    val: PixelCache | None = None
 
     def close(self) -> None:
         """Releases the memory and disk space of both."""
@@ -34,12 +35,15 @@ def open_stores(
 
     Images that cost nothing to load or are used only once are not cached. Validation images come
     first, up to half the space: usually none of their transforms is random, so they are small and
-    save more work. Each of several processes has its share of the space.
+    save more work. Each of several processes has its share of the space: of its own images in
+    validation, which are always the same. Training images, which each epoch divides anew, are on
+    disk for all of them.
     """
     if spec.cache.images == "off":
         return PixelCaches()
     room = [size * _MIB // processes for size in (spec.cache.memory, spec.cache.disk)]
-    val_store = train_store = None
+    val_store: PixelCache | None = None
+    train_store: PixelCache | None = None
     if not val.cheap and _evaluations(spec) > 1:
         missing, sizes = _pixels(spec, val), []
         for kind, bound in enumerate(room):
@@ -48,7 +52,10 @@ def open_stores(
             missing -= sizes[kind]
         val_store = PixelStore(_numbers(val), *sizes)
     if not train.cheap and (spec.epochs > 1 or spec.sampler == "balanced"):
-        train_store = PixelStore(_numbers(train), *room)
+        if processes > 1 and spec.cache.disk:
+            train_store = SharedPixelStore(_numbers(train), sum(room))
+        else:
+            train_store = PixelStore(_numbers(train), *room)
     return PixelCaches(train_store, val_store)
 
 

@@ -8,6 +8,8 @@ import tempfile
 import threading
 from dataclasses import dataclass
 from io import FileIO
+from pathlib import Path
+from typing import Protocol
 from zlib import crc32
 
 import numpy as np
@@ -20,9 +22,23 @@ log = logging.getLogger(__name__)
 SLAB = 64 << 20
 """Number of bytes allocated at a time; unwritten ones take no physical memory."""
 
-_PLACE = np.dtype(
+PLACE = np.dtype(
     [("slab", "i4"), ("height", "i4"), ("width", "i4"), ("start", "i8"), ("crc", "u4")]
 )
+"""Where an image is stored; a slab of 0 stands for nowhere."""
+
+
+class PixelCache(Protocol):
+    """Stores images as pixels, by index. Thread-safe."""
+
+    def get(self, number: int) -> NDArray[np.uint8] | None:
+        """Returns an image, uint8 of shape (height, width, 3), or None if it is not stored."""
+
+    def put(self, number: int, pixels: NDArray[np.uint8]) -> None:
+        """Stores a copy of an image, uint8 of shape (height, width, 3), if there is room."""
+
+    def close(self) -> None:
+        """Releases memory and files; later images are not stored."""
 
 
 @dataclass
@@ -58,7 +74,7 @@ class PixelStore:
     def __init__(self, length: int, memory: int, disk: int) -> None:
         self._lock = threading.Lock()
         # An array takes only 24 bytes per image, unlike a dict.
-        self._places = np.zeros(length, _PLACE)
+        self._places = np.zeros(length, PLACE)
         self._slabs: list[_Slab] = []
         self._memory, self._disk = memory, disk
         self._file: FileIO | None = None
@@ -159,8 +175,13 @@ class PixelStore:
             rest = rest[self._file.write(rest) :]
 
 
+def pixel_folder() -> Path:
+    """Returns the folder of the files, unless it cannot be written."""
+    return home.home() / "cache"
+
+
 def _nameless_file() -> FileIO:
-    folder = home.home() / "cache"
+    folder = pixel_folder()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         return tempfile.TemporaryFile(buffering=0, dir=folder)
