@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from isotune.errors import LostProcessError
 from isotune.interfaces.communicator import Communicator, Place
+from isotune_mindspore.lost_peers import end_with_peers, lost_process, waiting
 from isotune_mindspore.step import pynative_mode
 
 PATIENCE = 1800
@@ -70,6 +71,7 @@ def meet(place: Place) -> MindSporeCommunicator:
             f"process {place.rank} does not reach the others of {place.processes}: start them all"
             f" with the same address and port ({_first_line(error)})."
         ) from error
+    end_with_peers(os.environ)
     return MindSporeCommunicator(place)
 
 
@@ -81,14 +83,12 @@ def peers_needed() -> Iterator[None]:
         LostProcessError: A collective has failed.
     """
     try:
-        yield
+        with waiting():
+            yield
     except RuntimeError as error:
         if not any(name in str(error) for name in COLLECTIVES):
             raise
-        raise LostProcessError(
-            "another process of the run has ended, or is no longer reached:"
-            " `isotune resume FOLDER` continues the run."
-        ) from error
+        raise lost_process() from error
 
 
 def _first_line(error: Exception) -> str:
