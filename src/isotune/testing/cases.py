@@ -13,7 +13,7 @@ from isotune.interfaces.freezing import FreezePlan
 from isotune.interfaces.trainer import TrainingPlan
 from isotune.models.head import new_head
 from isotune.spec.head import MLPHeadSpec
-from isotune.spec.optimizer import SGDSpec
+from isotune.spec.optimizer import AdamWSpec, SGDSpec
 from isotune.testing.divided import Update
 from isotune.testing.reference.layers import (
     BatchNorm,
@@ -86,13 +86,11 @@ class Phase:
         name: Its name.
         freeze: What is frozen.
         updates: The updates.
-        groups: Sizes of the groups that come so far: to compile steps in many processes takes long.
     """
 
     name: str
     freeze: FreezePlan
     updates: Sequence[Update]
-    groups: tuple[int, ...] = (2, 4)
 
 
 @dataclass(frozen=True)
@@ -102,10 +100,13 @@ class Case:
     Attributes:
         plan: Its settings.
         alone: Whether process 0 computes all of it by itself.
+        freezes: Whether :data:`BACKBONE` is frozen later, in groups of two: to compile steps in
+            four processes takes long.
     """
 
     plan: TrainingPlan
     alone: bool = False
+    freezes: bool = False
 
     def division(self, place: Place) -> Division:
         """Returns how a process divides batches."""
@@ -115,20 +116,25 @@ class Case:
 
     def phases(self, place: Place) -> list[Phase]:
         """Returns what a process trains, in order."""
-        return [phase for phase in PHASES if place.processes in phase.groups]
+        sizes = [[4], [3], [1], [2]] if self.plan.accumulate == 1 else [[4, 3], [1], [4, 2]]
+        phases = [Phase("trained", FreezePlan(), updates("processes", sizes))]
+        if self.freezes and place.processes == 2:
+            frozen = updates("frozen", [[4]], first=5)
+            phases.append(Phase("frozen", FreezePlan(BACKBONE), frozen))
+        return phases
 
 
 # Of four parts, a batch of 3 leaves one empty, and a batch of 1 leaves three.
-PHASES = (
-    Phase("trained", FreezePlan(), updates("processes", [[4, 3], [1], [4, 2]])),
-    Phase("frozen", FreezePlan(BACKBONE), updates("frozen", [[4]], first=5), groups=(2,)),
-)
+WHOLE = replace(PLAN, shards=4)
+PLAIN = replace(WHOLE, optimizer=AdamWSpec(name="adamw"), accumulate=1, clip_grad_norm=None)
 CASES = {
-    "alone": Case(replace(PLAN, shards=4), alone=True),
-    "whole": Case(replace(PLAN, shards=4)),
+    "alone": Case(WHOLE, alone=True),
+    "whole": Case(WHOLE),
+    "plain_alone": Case(PLAIN, alone=True, freezes=True),
+    "plain": Case(PLAIN, freezes=True),
     "pairs": Case(replace(PLAN, shards=2)),
     "shared": Case(PLAN),
-    "fast": Case(replace(PLAN, shards=4, reduction="fast")),
+    "fast": Case(replace(WHOLE, reduction="fast"), freezes=True),
     "fast_shared": Case(replace(PLAN, reduction="fast")),
 }
 """Cases by name: with fewer shards than processes, several of these share one."""

@@ -29,7 +29,7 @@ LIMIT = 600
 """Seconds after which a group counts as stuck."""
 
 CASES_OF = {
-    2: ("alone", "whole", "shared", "fast"),
+    2: ("alone", "whole", "plain_alone", "plain", "shared", "fast"),
     4: ("whole", "shared", "pairs", "fast_shared"),
 }
 """The cases that a group trains, by its number of processes."""

@@ -12,6 +12,7 @@ from isotune.testing.groups import CASES_OF, Member, in_order, run_group
 from isotune.testing.subject import assert_states_close, in_bytes
 from isotune.testing.worker import BROKEN, values
 
+WHOLE = [(2, "whole", "alone"), (4, "whole", "alone"), (2, "plain", "plain_alone")]
 SHARED = [(2, "shared"), (4, "shared"), (4, "pairs")]
 FAST = [(2, "fast"), (4, "fast_shared")]
 
@@ -30,28 +31,28 @@ class Processes(Contract):
             for processes in CASES_OF
         }
 
-    @pytest.mark.parametrize("processes", [2, 4])
+    @pytest.mark.parametrize(("processes", "case", "alone"), WHOLE)
     def test_whole_shards_give_the_same_bytes(
-        self, groups: dict[int, list[Member]], processes: int
+        self, groups: dict[int, list[Member]], processes: int, case: str, alone: str
     ) -> None:
         """Weights, statistics, optimizer state, averages, logits, losses: all bytes are equal.
 
         Each process computes one shard of four or two, of batches that leave some of them empty.
         """
-        alone, members = groups[2][0], groups[processes]
-        for phase in CASES["whole"].phases(members[0].place):
-            expected = alone.computed("alone", phase)
+        one, members = groups[2][0], groups[processes]
+        for phase in CASES[case].phases(members[0].place):
+            expected = one.computed(alone, phase)
+            found = in_order(members, case, phase)
             norms = {step.plan.step: outputs.grad_norm for step, outputs in expected}
-            found = in_order(members, "whole", phase)
             for (step, outputs), (_, other) in zip(found, expected, strict=True):
                 if len(step.part):
                     assert outputs.logits.tobytes() == other.logits.tobytes()
                     assert outputs.loss == other.loss
                 if step.plan.apply_update:
-                    assert outputs.grad_norm == norms[step.plan.step]
-            state = alone.states("alone", phase)
-            assert all(member.states("whole", phase) == state for member in members)
-        self._check_case(members, "whole")
+                    np.testing.assert_equal(outputs.grad_norm, norms[step.plan.step])
+            state = one.states(alone, phase)
+            assert all(member.states(case, phase) == state for member in members)
+        self._check_case(members, case)
 
     @pytest.mark.parametrize(("processes", "case"), SHARED)
     def test_processes_share_a_shard(
