@@ -391,3 +391,13 @@ def test_a_backend_says_which_backbones_it_has(tmp_path: Path) -> None:
         isotune.run(spec, backend="numpy", output=tmp_path / "run", plugins=numpy_plugins())
     with pytest.raises(SpecError, match="there is no backbone 'linear'"):
         isotune.run(experiment(tmp_path / "p"), backend="torch", plugins=Plugins())
+
+
+def test_a_backend_without_a_launcher_says_that_it_trains_in_one_process_only(
+    tmp_path: Path,
+) -> None:
+    sentence = "^backend 'numpy' trains in one process only.$"
+    with pytest.raises(BackendError, match=sentence):
+        numpy_plugins().launch("numpy", 2, ["-m", "isotune"], tmp_path)
+    with pytest.raises(BackendError, match=sentence):
+        numpy_plugins().open_backend("numpy", join=True)

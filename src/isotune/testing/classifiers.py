@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from isotune.interfaces.freezing import FreezePlan
@@ -11,6 +13,7 @@ from isotune.models.head import auxiliary_head, new_head
 from isotune.spec.head import LinearHeadSpec
 from isotune.spec.optimizer import SGDSpec
 from isotune.testing.contract import Contract, on
+from isotune.testing.divided import Update, assert_same_updates
 from isotune.testing.heads import check_rebuilt_head, mlp
 from isotune.testing.mixed import mixed
 from isotune.testing.nets import NETS
@@ -62,13 +65,15 @@ class Classifiers(Contract):
         """The loss is that of the logits plus the weighted ones of auxiliary classifiers.
 
         The images are mixed; those of the next test are not. The gradients of auxiliary
-        classifiers count in the norm that is clipped.
+        classifiers count in the norm that is clipped, and so they do on a divided batch.
         """
         learner, reference = subject.learner(AUXILIARY), subject.reference(AUXILIARY)
         for phase in range(2):
             data = [mixed(f"auxiliary/{phase}/{i}", size) for i, size in enumerate([4, 4, 3])]
             assert_same_steps(learner, reference, data, RATES, first=3 * phase)
             assert_close(learner.evaluate(data[0]), reference.eval_step(data[0]), 1e-4)
+        plan, divided = replace(AUXILIARY, shards=2), [Update([mixed("divided", 4)], 0.05, 0)]
+        assert_same_updates(subject.learner(plan), subject.reference(plan), divided)
 
     @on("tiny_auxiliary")
     def test_auxiliary_losses_do_not_count_once_all_of_them_is_frozen(
