@@ -38,7 +38,11 @@ def content(folder: Path) -> dict[Path, bytes]:
 
 @pytest.mark.parametrize(
     "changes",
-    [{}, {"accumulate": 2, "clip_grad_norm": 0.1, "mixing": {"mixup": 0.2, "probability": 0.5}}],
+    [
+        {},
+        {"accumulate": 2, "clip_grad_norm": 0.1, "mixing": {"mixup": 0.2, "probability": 0.5}},
+        {"accumulate": 2, "shards": 2},
+    ],
 )
 def test_at_one_learning_rate_it_is_a_run(
     changes: dict[str, Any], images: Path, tmp_path: Path

@@ -54,6 +54,29 @@ def test_it_is_refused_before_the_first_step(
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"shards": 3}, "is 3, which leaves one image of a batch of 4 to a shard, .*: take fewer"),
+        (
+            {"batch_size": 6, "shards": 2},
+            "is 2, which leaves one image of the last batch of 3 to a shard, .*: set drop_last",
+        ),
+        (
+            {"batch_size": 99, "shards": 5},
+            "is 5, which leaves one image of a batch of 9 to a shard",
+        ),
+    ],
+    ids=["every", "rest", "only"],
+)
+def test_a_shard_of_one_image_is_refused(
+    changes: dict[str, Any], says: str, images: Path, tmp_path: Path
+) -> None:
+    spec = experiment(images, **{**MAPS_OF_ONE, **changes})
+    with pytest.raises(SpecError, match=f"^shards: {says}"):
+        run("torch", spec, tmp_path / "run")
+
+
 @pytest.mark.parametrize("backend", FRAMEWORKS)
 @pytest.mark.parametrize(
     "changes",

@@ -17,9 +17,11 @@ class CacheSpec(SpecModel):
     Attributes:
         images: ``auto`` caches decoded images, after the transforms before the first random one,
             unless the format is as fast without; ``off`` decodes images in every epoch.
-        memory: MiB of memory for pixels, and a quarter as much for features.
+        memory: MiB of memory for pixels, and a quarter as much for features; this and `disk` are
+            what the processes of a machine have together.
         disk: MiB on disk for pixels that do not fit in memory, in a temporary file; and as much
-            for features, which later runs find in ``$ISOTUNE_HOME/cache/features``.
+            for features, which later runs find in ``$ISOTUNE_HOME/cache/features``. Several
+            processes find the training images that each of them has decoded on disk only.
         features: ``auto``: while all layers before the classifier are frozen, they run in
             evaluation mode, and their outputs are cached if they will be needed again, unless
             precision is ``fp16`` and layers are unfrozen later; ``off``: every step runs all

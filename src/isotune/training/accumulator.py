@@ -135,21 +135,20 @@ class EpochAccumulator:
         Args:
             scores: Those of the steps that follow.
         """
-        for parts in scores:
-            losses, weights = parts[:, LOSS], parts[:, WEIGHT]
-            sums = [loss * weight for loss, weight in zip(losses, weights, strict=True)]
-            self.last_loss = float(losses[0] if len(parts) == 1 else sum(sums) / sum(weights))
+        for parts in scores.tolist():
+            sums = [part[LOSS] * part[WEIGHT] for part in parts]
+            weight = sum(part[WEIGHT] for part in parts)
+            self.last_loss = parts[0][LOSS] if len(parts) == 1 else sum(sums) / weight
             for part, loss in zip(parts, sums, strict=True):
-                self.loss += float(loss)
-                self.weight += float(part[WEIGHT])
+                self.loss += loss
+                self.weight += part[WEIGHT]
                 self.correct += int(part[CORRECT])
                 self.answers += int(part[ANSWERS])
                 self.samples += int(part[SAMPLES])
             self.steps += 1
             # An update that float16 leaves out has an infinite one.
-            norms = parts[:, NORM]
-            if (finite := norms[np.isfinite(norms)]).size:
-                self.grad_norm += float(finite[0])
+            if finite := [part[NORM] for part in parts if math.isfinite(part[NORM])]:
+                self.grad_norm += finite[0]
                 self.updates += 1
 
     def metrics(

@@ -165,8 +165,9 @@ class TrainingLoop:
         strategy = self.learner.strategy
         batches = strategy.training(accumulator.epoch - 1, first, accumulator.waiting, labels)
         for number in range(first, len(self.train)):
-            parts, micro_batches = list(islice(batches, own)), schedule[number * own :][:own]
-            *_, last = micro_batches
+            parts = list(islice(batches, own))
+            micro_batches = schedule[number * own : (number + 1) * own]
+            last = micro_batches[-1]
             between = last.update_start == number > first
             if not self._goes_on(bool(parts), between):
                 break
