@@ -11,7 +11,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from isotune.cli.launched import above, leave_lost, told
+from isotune.cli.launched import above, leave_others, told
 from isotune.cli.messages import complain, show_warnings
 from isotune.cli.streams import discard_output
 from isotune.errors import IsotuneError, LostProcessError, SpecError
@@ -35,8 +35,8 @@ class IsotuneGroup(TyperGroup):
         code, error = self._run(args, *rest, **options)
         if not told(code, error) and error is not None:
             complain(str(error), own=isinstance(error, (_Bug, LostProcessError)))
-        if isinstance(error, LostProcessError):
-            leave_lost(code)
+        if error is not None:
+            leave_others(code)
         sys.exit(code)
 
     def _run(

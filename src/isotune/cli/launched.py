@@ -81,10 +81,10 @@ def take_place(command: str) -> None:
         )
 
 
-def leave_lost(code: int) -> None:
-    """Ends this process at once if it is one of several that has lost another one.
+def leave_others(code: int) -> None:
+    """Ends this process at once if it is one of several, which have not left each other in order.
 
-    Threads that wait for the lost one could not be ended.
+    Threads of a framework that wait for the others could keep it from ending, or crash it.
     """
     if not _one_of_several:
         return

@@ -40,6 +40,12 @@ class Group:
     def __init__(self, communicator: Communicator) -> None:
         self._communicator = communicator
         self._reported = False
+        self._parted = False
+
+    @property
+    def together_still(self) -> bool:
+        """Whether no error has ended this process where the others could not hear of it."""
+        return not self._parted
 
     @property
     def place(self) -> Place:
@@ -152,7 +158,7 @@ class Group:
         try:
             yield
         except BaseException:
-            self._reported = True
+            self._reported = self._parted = True
             raise
 
     def _messages(self, data: bytes, failed: bool) -> list[tuple[bool, bytes]]:

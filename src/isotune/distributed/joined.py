@@ -60,8 +60,9 @@ def joined(backend: str | None, device: str, plugins: Plugins) -> Iterator[Joine
         raise
     except Exception as error:
         group.report(error)
-        with suppress(LostProcessError):
-            opened.communicator.close()
+        if group.together_still:
+            with suppress(LostProcessError):
+                opened.communicator.close()
         raise
     else:
         opened.communicator.close()

@@ -5,16 +5,18 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from isotune.distributed.group import Group
 from isotune.distributed.joined import Joined
 from isotune.errors import BackendError, DatasetError, IsotuneError, SpecError, WeightsError
 from isotune.experiment.changes import fields_of
-from isotune.experiment.listed_images import listed_images
+from isotune.experiment.listed_images import listed_images, listed_split
 from isotune.interfaces.checkpoint import State
+from isotune.interfaces.dataset import ImageSource
 from isotune.interfaces.versions import versions
-from isotune.runs.images import summarize_images
+from isotune.runs.images import ImagesSummary, summarize_images
 from isotune.spec.experiment import ExperimentSpec
 from isotune.spec.load import dump_spec
 from isotune.training.session import Session
@@ -63,12 +65,30 @@ def check_same_start(session: Session, model: Any) -> None:
     images = session.images
     listed = summarize_images(listed_images(session, contents=images.check is None))
     account = {
-        "classes": list(images.classes),
-        "images": {split: len(source) for split, source in images.splits.items()},
-        "fingerprints": dict(listed.fingerprints),
+        **_images(images.splits, listed),
         "weights": _digest(session.backend.state_adapter.export_model(model)),
     }
     _compare(session.group, account, _other_start)
+
+
+def check_same_images(
+    group: Group, source: ImageSource, spec: ExperimentSpec, data: str | Path | None = None
+) -> None:
+    """Checks that the processes have the same images to evaluate.
+
+    Args:
+        group: The processes.
+        source: The images.
+        spec: The experiment.
+        data: Folder of the images, if it is not the spec's.
+
+    Raises:
+        DatasetError: As :func:`check_same_spec`.
+    """
+    if group.place.alone:
+        return
+    listed = summarize_images(listed_split("evaluated", source, spec.dataset, data))
+    _compare(group, _images({"evaluated": source}, listed), _other_images)
 
 
 def check_divisible(shards: int, processes: int) -> None:
@@ -110,7 +130,24 @@ def _other_spec(who: str, other: Account, first: Account) -> Iterator[IsotuneErr
         )
 
 
+def _images(splits: Mapping[str, ImageSource], listed: ImagesSummary) -> Account:
+    return {
+        "classes": list(next(iter(splits.values())).classes),
+        "images": {split: len(source) for split, source in splits.items()},
+        "fingerprints": dict(listed.fingerprints),
+    }
+
+
 def _other_start(who: str, other: Account, first: Account) -> Iterator[IsotuneError]:
+    yield from _other_images(who, other, first)
+    if other["weights"] != first["weights"]:
+        yield WeightsError(
+            f"backbone.weights: {who} starts from other values than process 0: give every machine"
+            " the same file of weights."
+        )
+
+
+def _other_images(who: str, other: Account, first: Account) -> Iterator[IsotuneError]:
     advice = "give every machine the same images, and name their folder in dataset.path"
     if other["classes"] != first["classes"]:
         yield DatasetError(
@@ -125,11 +162,6 @@ def _other_start(who: str, other: Account, first: Account) -> Iterator[IsotuneEr
         yield DatasetError(
             f"dataset: {who} has other images in '{split}' than process 0, by their names, labels"
             f" or contents: {advice}."
-        )
-    if other["weights"] != first["weights"]:
-        yield WeightsError(
-            f"backbone.weights: {who} starts from other values than process 0: give every machine"
-            " the same file of weights."
         )
 
 

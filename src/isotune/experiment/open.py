@@ -9,11 +9,16 @@ from typing import Any
 import numpy as np
 
 from isotune.catalogue.entries import chosen_backbone
+from isotune.distributed.group import Group
+from isotune.distributed.joined import Joined
 from isotune.errors import RunError
+from isotune.experiment.leading import led
 from isotune.experiment.result import Run
+from isotune.experiment.saved_run import SavedRun, shared_run
 from isotune.interfaces.backbone import BackboneEntry
 from isotune.interfaces.backend import Backend
 from isotune.interfaces.checkpoint import State, not_finite
+from isotune.interfaces.communicator import Alone
 from isotune.interfaces.head import HeadValues
 from isotune.interfaces.trainer import TrainingPlan
 from isotune.models.build import build_backbone
@@ -22,7 +27,7 @@ from isotune.plugins import Plugins
 from isotune.plugins import plugins as default_plugins
 from isotune.runs.checkpoint import Checkpoint
 from isotune.runs.checkpoints import CheckpointStore
-from isotune.runs.folder import RunFolder
+from isotune.runs.folder import FollowedFolder, RunFolder
 from isotune.runs.schema import Manifest
 from isotune.spec.experiment import ExperimentSpec
 from isotune.spec.head import HeadSpec, LinearHeadSpec
@@ -55,16 +60,55 @@ def open_run(
         RunError: the folder is not a run's, has no such checkpoint, or is damaged, or the
             checkpoint has values that are not finite.
     """
-    folder = RunFolder.existing(path)
+    return open_together(Joined(Group(Alone()), backend), path, device, checkpoint, plugins)
+
+
+def open_together(
+    others: Joined,
+    path: str | Path,
+    device: str,
+    checkpoint: str,
+    plugins: Plugins = default_plugins,
+) -> Run:
+    """Opens a run folder in several processes, of which the first one reads it.
+
+    Args:
+        others: The processes.
+        path: As for :func:`open_run`.
+        device: As for :func:`open_run`.
+        checkpoint: As for :func:`open_run`.
+        plugins: As for :func:`open_run`.
+
+    Raises:
+        IsotuneError: As :func:`open_run`, the same in every process.
+    """
+    group = others.group
+    folder = led(group, lambda: RunFolder.existing(path))
+    saved = shared_run(group, folder, lambda: _read(folder, checkpoint, group.place.alone))
+    return group.together(lambda: _opened(others, folder, saved, device, plugins))
+
+
+def _read(folder: RunFolder, checkpoint: str, alone: bool) -> SavedRun:
     loaded = CheckpointStore(folder.checkpoints).load(checkpoint)
     check_finite(folder, loaded)
-    spec, manifest = folder.spec(), loaded.manifest
-    name = backend or manifest.backend
+    if alone:
+        return SavedRun(folder.spec(), loaded, loaded.manifest.backend, None)
+    return SavedRun.read(folder, replace(loaded, optimizer={}))
+
+
+def _opened(
+    others: Joined, folder: RunFolder, saved: SavedRun, device: str, plugins: Plugins
+) -> Run:
+    loaded, spec = saved.checkpoint, saved.spec
+    assert loaded is not None, "it was read"
+    manifest = loaded.manifest
+    name = others.name or manifest.backend
     entry = chosen_backbone(spec.backbone, name, plugins)
-    opened = plugins.open_backend(name, device)
+    opened = others.backend or plugins.open_backend(name, device)
     with isolated(opened):
         where = folder.checkpoints / manifest.name / loaded.weights_file
         model = rebuild(spec, entry, opened, loaded.weights, len(manifest.classes), where)
+    followed = isinstance(folder, FollowedFolder)
     return Run(
         folder=folder,
         spec=spec,
@@ -74,8 +118,12 @@ def open_run(
         backend=opened,
         model=model,
         head=head_path(spec.head, entry),
-        history=tuple(folder.history()),
+        history=tuple(line.metrics() for line in manifest.history)
+        if followed
+        else tuple(folder.history()),
         best=manifest.metrics.metrics(),
+        group=others.group,
+        listed=saved.recorded,
     )
 
 

@@ -119,7 +119,7 @@ class PreparedExperiment:
             step=self.start.steps, backend=session.backend.name, device=session.backend.device
         )
         writer = CheckpointWriter(session, folder, learner, (*self.start.lineage, here))
-        with stop_on_signals() as stop:
+        with stop_on_signals(session.group.place.alone) as stop:
             loop = TrainingLoop(
                 spec=session.spec,
                 learner=learner,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,16 +15,18 @@ from isotune.catalogue.resolve import normalization
 from isotune.data.divided import Recorded
 from isotune.data.experiment_batches import evaluation_batches
 from isotune.data.inputs import ImageInput, InputSource
+from isotune.distributed.group import Group
 from isotune.errors import RunError
 from isotune.experiment.classifier import Classifier
 from isotune.experiment.explain import explain_mistakes, explain_source, explanations_figure
 from isotune.explaining.explanation import Explanation
 from isotune.interfaces.backbone import BackboneEntry
 from isotune.interfaces.backend import Backend
+from isotune.interfaces.communicator import Alone
 from isotune.interfaces.dataset import Batch
 from isotune.interfaces.metrics import EpochMetrics
 from isotune.interfaces.trainer import Trainer, TrainingPlan
-from isotune.runs.folder import RunFolder
+from isotune.runs.folder import FollowedFolder, RunFolder
 from isotune.runs.images import recorded_splits
 from isotune.spec.experiment import ExperimentSpec
 from isotune.training.evaluation import FETCH_EVERY, evaluation_size, logits_by_batch
@@ -51,6 +53,9 @@ class Run(Classifier):
         head: Canonical path of the head.
         history: Metrics of every epoch.
         best: Metrics of the model's epoch, up to its step.
+        group: The processes that have opened the run together.
+        listed: The images of each split, where the spec divides them and the folder is another
+            process's.
     """
 
     folder: RunFolder
@@ -64,6 +69,8 @@ class Run(Classifier):
     history: tuple[EpochMetrics, ...]
     best: EpochMetrics
     threshold: float | None = None
+    group: Group = field(default_factory=lambda: Group(Alone()))
+    listed: Recorded | None = None
 
     @property
     def path(self) -> Path:
@@ -77,6 +84,8 @@ class Run(Classifier):
         Raises:
             RunError: The run's list of its images is damaged.
         """
+        if isinstance(self.folder, FollowedFolder):
+            return self.listed
         dataset = self.spec.dataset
         divided = dataset.split is not None and dataset.fold is None
         return recorded_splits(self.path) if divided else None

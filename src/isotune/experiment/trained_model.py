@@ -18,21 +18,19 @@ from isotune.data.experiment_batches import evaluation_batches
 from isotune.data.images import open_labeled
 from isotune.data.inputs import ImageInput, InputSource, is_single
 from isotune.data.readable import Outcomes, readable_batches
+from isotune.distributed.group import Group
+from isotune.distributed.joined import in_turn
 from isotune.errors import DatasetError, SpecError
+from isotune.experiment.agreement import check_same_images
 from isotune.experiment.prediction import Prediction, ranked
+from isotune.interfaces.communicator import Alone
 from isotune.interfaces.dataset import Batch, ImageSource
 from isotune.interfaces.trainer import TrainingPlan
 from isotune.metrics.thresholds import USUAL
 from isotune.spec.experiment import ExperimentSpec
-from isotune.training.evaluation import (
-    FETCH_EVERY,
-    AnyEvaluation,
-    LabelBatches,
-    assess,
-    collect_labels,
-    joined,
-)
+from isotune.training.evaluation import FETCH_EVERY, AnyEvaluation, assess
 from isotune.training.flipped import averaged, with_mirrored
+from isotune.training.turns import rows_in_turn
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -47,12 +45,14 @@ class TrainedModel(ABC):
         plan: How the model was trained.
         threshold: Probability from which on every class is predicted, instead of the thresholds
             that were chosen in training; None does not replace them.
+        group: The processes that evaluate the model together.
     """
 
     spec: ExperimentSpec
     classes: tuple[str, ...]
     plan: TrainingPlan
     threshold: float | None
+    group: Group = Group(Alone())
 
     @property
     @abstractmethod
@@ -151,7 +151,9 @@ class TrainedModel(ABC):
         Raises:
             DatasetError: the images are missing or broken, or a class is not one of the run's.
         """
-        return self.evaluate_source(self.open_images(split, data), flip=flip)
+        source = in_turn(self.group, lambda: self.open_images(split, data))
+        check_same_images(self.group, source, self.spec, data)
+        return self.evaluate_source(source, flip=flip)
 
     def evaluate_source(self, source: ImageSource, *, flip: bool = False) -> AnyEvaluation:
         """Evaluates the model on a source's images, at least one, in its order.
@@ -168,10 +170,9 @@ class TrainedModel(ABC):
             DatasetError: an image is broken.
             RunError: an output is not finite.
         """
-        labels = LabelBatches()
-        batches = evaluation_batches(source, self.input_spec, self.batch_size).epoch(0)
-        logits = np.concatenate(list(self._logits(collect_labels(batches, labels), flip)))
-        return assess(logits, joined(labels), self.plan, None, self.thresholds)
+        batches = evaluation_batches(source, self.input_spec, self.batch_size)
+        logits, labels = rows_in_turn(self.group, batches, lambda some: self._logits(some, flip))
+        return assess(logits, labels, self.plan, None, self.thresholds)
 
     def _logits(
         self, batches: Iterable[Batch], flip: bool, fetch_every: int = FETCH_EVERY

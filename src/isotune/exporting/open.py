@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from isotune.distributed.joined import Joined
 from isotune.errors import RunError
 from isotune.experiment.classifier import Classifier
-from isotune.experiment.open import open_run
+from isotune.experiment.open import open_run, open_together
 from isotune.exporting.manifest import ExportManifest
 from isotune.exporting.model import ExportedModel
 from isotune.exporting.onnx.graph import OnnxGraph
@@ -56,6 +57,7 @@ def open_classifier(
     device: str = "auto",
     checkpoint: str = "best",
     plugins: Plugins = default_plugins,
+    others: Joined | None = None,
 ) -> Classifier:
     """Opens a run folder, or an exported file.
 
@@ -65,6 +67,7 @@ def open_classifier(
         device: As `backend`; an exported file computes on the CPU.
         checkpoint: As `backend`.
         plugins: Where backends and backbones are found.
+        others: The processes that open a run together, if there are several.
 
     Raises:
         RunError: As :func:`open_run` and :func:`open_exported`, or an exported file is given a
@@ -75,6 +78,10 @@ def open_classifier(
             f"{path}: a MindIR file is for MindSpore itself (mindspore.load); `isotune export RUN"
             " FILE.onnx` writes one that Isotune takes, too."
         )
+    if others is not None and not others.group.place.alone:
+        if is_exported(path):
+            raise RunError(f"{path}: an exported file computes in one process.")
+        return open_together(others, path, device, checkpoint, plugins)
     if not is_exported(path):
         return open_run(
             path, backend=backend, device=device, checkpoint=checkpoint, plugins=plugins

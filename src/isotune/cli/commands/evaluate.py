@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from isotune.cli.options import Backend, Checkpoint, Device, Flip, Model, Threshold
+from isotune.cli.options import (
+    Backend,
+    Checkpoint,
+    Device,
+    Flip,
+    Model,
+    ProcessCount,
+    Threshold,
+    processes_of,
+)
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from isotune.experiment.processes import Processes
     from isotune.training.evaluation import AnyEvaluation
 
 
@@ -34,21 +45,34 @@ def evaluate(
     as_json: Annotated[
         bool, typer.Option("--json", help="Print JSON, with the confusion matrix.")
     ] = False,
+    processes: ProcessCount = "1",
 ) -> None:
     """Evaluate a run's model on labeled images."""
+    count = processes_of(processes)
+    if count != 1:
+        options: dict[str, object] = {"--split": split, "--data": data}
+        options |= {"--checkpoint": checkpoint, "--threshold": threshold}
+        flags = [*["--flip"] * flip, *["--json"] * as_json]
+        if evaluate_in_processes(count, run, backend, device, options, flags):
+            return
     import json
 
     from isotune.cli.console import output, show, show_table
+    from isotune.distributed.joined import joined
     from isotune.exporting.open import open_classifier
+    from isotune.plugins import plugins
     from isotune.reports import numbers as figures
     from isotune.reports.classes import class_table
     from isotune.reports.examples import images_of
     from isotune.reports.metrics import heading, written
 
-    opened = open_classifier(run, backend=backend, device=device, checkpoint=checkpoint)
-    if threshold is not None:
-        opened = opened.with_threshold(threshold)
-    result = opened.evaluate(split, data, flip=flip)
+    with joined(backend, device, plugins) as others:
+        opened = open_classifier(
+            run, backend=backend, device=device, checkpoint=checkpoint, others=others
+        )
+        if threshold is not None:
+            opened = opened.with_threshold(threshold)
+        result = opened.evaluate(split, data, flip=flip)
     name = opened.split_name(split, data)
     if as_json:
         plain = {"run": str(run), "split": name, "flip": flip, **plain_data(result, opened.classes)}
@@ -71,6 +95,35 @@ def evaluate(
     show_table(console, class_table(result, opened.classes))
     if missing:
         show(console, _averages(result))
+
+
+def evaluate_in_processes(
+    processes: Processes,
+    run: Path,
+    backend: str | None,
+    device: str,
+    options: Mapping[str, object],
+    flags: Sequence[str],
+) -> bool:
+    """Evaluates a run in several processes; returns False, if one is enough.
+
+    Args:
+        processes: How many.
+        run: The run's folder.
+        backend: Name of the backend; None takes the one that trained the run.
+        device: As for ``isotune.run``.
+        options: More options of the command, and their values; None stands for none.
+        flags: Options without a value.
+    """
+    from isotune.experiment.processes import starting, trained_by
+    from isotune.plugins import plugins
+
+    start = starting(processes, lambda: backend or trained_by(run, plugins), device, plugins)
+    if start is None:
+        return False
+    given = [str(each) for pair in options.items() if pair[1] is not None for each in pair]
+    start.isotune(["evaluate", run, "--device", device, *given, *flags], output=1)
+    return True
 
 
 def plain_data(result: AnyEvaluation, classes: tuple[str, ...]) -> dict[str, Any]:
