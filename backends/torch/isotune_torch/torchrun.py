@@ -37,6 +37,7 @@ def place(environment: Mapping[str, str] = os.environ) -> Place:
         local_rank=_number(environment, "LOCAL_RANK", 0, local - 1),
         local_processes=local,
         restarts=_number(environment, "TORCHELASTIC_RESTART_COUNT", 0),
+        most_restarts=_number(environment, "TORCHELASTIC_MAX_RESTARTS", 0),
     )
 
 

@@ -9,12 +9,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from isotune.distributed.joined import in_turn, joined
+from isotune.distributed.joined import Joined, in_turn, joined
 from isotune.errors import RunError
 from isotune.experiment.agreement import check_same_spec, check_same_start
 from isotune.experiment.changes import check_changes, schedule_change
 from isotune.experiment.checkpoint_writer import best_checkpoint, matched, write_best
-from isotune.experiment.leading import led, notifier
+from isotune.experiment.leading import Notify, led, notifier
 from isotune.experiment.open import check_finite, rebuild
 from isotune.experiment.prepared import PreparedExperiment, ResumeState
 from isotune.experiment.processes import Processes
@@ -74,26 +74,58 @@ def resume(
         IsotuneError: as for :func:`isotune.run`.
     """
     with joined(backend, device, plugins) as others:
-        group = others.group
-        folder = led(group, lambda: _claimed(path))
-        try:
-            store = CheckpointStore(folder.checkpoints)
-            changes = tuple(overrides)
-            saved = shared_run(group, folder, lambda: _read(folder, store, checkpoint, changes))
-            spec = group.together(lambda: _changed(folder, saved.spec, changes))
-            check_same_spec(others, spec)
-            name = others.name or saved.backend or plugins.only_usable()
-            session = in_turn(
-                group,
-                lambda: Session.open(
-                    spec, name, device, plugins, saved.recorded, saved.classes, others
-                ),
-            )
-            with isolated(session.backend):
-                prepared = _prepare(session, folder, store, saved)
-                return prepared.run(folder, notifier(group, plugins, observers))
-        finally:
-            folder.release()
+        return resume_together(
+            others,
+            path,
+            device,
+            tuple(overrides),
+            checkpoint,
+            notifier(others.group, plugins, observers),
+            plugins,
+        )
+
+
+def resume_together(
+    others: Joined,
+    path: str | Path,
+    device: str,
+    changes: Sequence[str],
+    checkpoint: str,
+    notify: Notify,
+    plugins: Plugins,
+) -> Run:
+    """Continues a run with the other processes, if there are several.
+
+    Args:
+        others: The processes.
+        path: As for :func:`resume`.
+        device: As for :func:`resume`.
+        changes: The overrides.
+        checkpoint: As for :func:`resume`.
+        notify: Notifies observers.
+        plugins: As for :func:`resume`.
+
+    Raises:
+        IsotuneError: As :func:`resume`, the same in every process.
+    """
+    group = others.group
+    folder = led(group, lambda: _claimed(path))
+    try:
+        store = CheckpointStore(folder.checkpoints)
+        saved = shared_run(group, folder, lambda: _read(folder, store, checkpoint, changes))
+        spec = group.together(lambda: _changed(folder, saved.spec, changes))
+        check_same_spec(others, spec)
+        name = others.name or saved.backend or plugins.only_usable()
+        session = in_turn(
+            group,
+            lambda: Session.open(
+                spec, name, device, plugins, saved.recorded, saved.classes, others
+            ),
+        )
+        with isolated(session.backend):
+            return _prepare(session, folder, store, saved).run(folder, notify)
+    finally:
+        folder.release()
 
 
 def _claimed(path: str | Path) -> RunFolder:

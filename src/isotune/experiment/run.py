@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from isotune.distributed.joined import in_turn, joined
+from isotune.distributed.joined import Joined, in_turn, joined
 from isotune.errors import SpecError
 from isotune.experiment.agreement import check_same_spec, check_same_start
-from isotune.experiment.leading import led, notifier
-from isotune.experiment.open import open_run
+from isotune.experiment.leading import Notify, led, notifier
+from isotune.experiment.open import open_run, open_together
 from isotune.experiment.prepared import PreparedExperiment, ResumeState
 from isotune.experiment.processes import Processes, start_run, starting
+from isotune.experiment.restart import run_before_restart
 from isotune.experiment.result import Run
+from isotune.experiment.resume import resume_together
 from isotune.plugins import Plugins
 from isotune.plugins import plugins as default_plugins
 from isotune.runs.folder import RunFolder, new_folder
+from isotune.spec.experiment import ExperimentSpec
 from isotune.spec.load import SpecSource, load_spec
 from isotune.training.isolation import isolated
 from isotune.training.session import Session
@@ -63,20 +66,36 @@ def run(
         start_run(start, loaded, device, path)
         return open_run(path, backend=start.backend, device=device)
     with joined(backend, device, plugins) as others:
-        group = others.group
-        loaded = group.together(lambda: load_spec(spec, overrides))
-        name = others.name or plugins.only_usable()
+        where = Path(output) if output else None
+        notify = notifier(others.group, plugins, observers)
+        loaded = others.group.together(lambda: load_spec(spec, overrides))
         check_same_spec(others, loaded)
-        session = in_turn(group, lambda: Session.open(loaded, name, device, plugins, joined=others))
-        with isolated(session.backend):
-            model = in_turn(group, session.new_model)
-            check_same_start(session, model)
-            prepared = group.together(
-                lambda: PreparedExperiment.prepare(session, model, ResumeState())
-            )
-            where = Path(output) if output else None
-            folder = led(group, lambda: RunFolder.create(session.spec, name, where))
-            try:
-                return prepared.run(folder, notifier(group, plugins, observers))
-            finally:
-                folder.release()
+        if others.group.place.most_restarts:
+            before = run_before_restart(others, loaded, where, plugins)
+            if before == "finished":
+                return open_together(others, str(where), device, "best", plugins)
+            if before == "unfinished":
+                return resume_together(others, str(where), device, (), "last", notify, plugins)
+        return _run(others, loaded, device, where, notify, plugins)
+
+
+def _run(
+    others: Joined,
+    loaded: ExperimentSpec,
+    device: str,
+    where: Path | None,
+    notify: Notify,
+    plugins: Plugins,
+) -> Run:
+    """Runs an experiment with the other processes, if there are several."""
+    group, name = others.group, others.name or plugins.only_usable()
+    session = in_turn(group, lambda: Session.open(loaded, name, device, plugins, joined=others))
+    with isolated(session.backend):
+        model = in_turn(group, session.new_model)
+        check_same_start(session, model)
+        prepared = group.together(lambda: PreparedExperiment.prepare(session, model, ResumeState()))
+        folder = led(group, lambda: RunFolder.create(session.spec, name, where))
+        try:
+            return prepared.run(folder, notify)
+        finally:
+            folder.release()

@@ -24,6 +24,7 @@ class Place:
         local_rank: Number of the process among those of its machine, from 0.
         local_processes: Number of processes of its machine.
         restarts: How often the launcher has started all processes anew after a failure.
+        most_restarts: How often it would.
     """
 
     rank: int = 0
@@ -31,6 +32,7 @@ class Place:
     local_rank: int = 0
     local_processes: int = 1
     restarts: int = 0
+    most_restarts: int = 0
 
     @property
     def alone(self) -> bool:
