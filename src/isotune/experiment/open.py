@@ -27,7 +27,7 @@ from isotune.plugins import Plugins
 from isotune.plugins import plugins as default_plugins
 from isotune.runs.checkpoint import Checkpoint
 from isotune.runs.checkpoints import CheckpointStore
-from isotune.runs.folder import FollowedFolder, RunFolder
+from isotune.runs.folder import RunFolder
 from isotune.runs.schema import Manifest
 from isotune.spec.experiment import ExperimentSpec
 from isotune.spec.head import HeadSpec, LinearHeadSpec
@@ -91,9 +91,10 @@ def open_together(
 def _read(folder: RunFolder, checkpoint: str, alone: bool) -> SavedRun:
     loaded = CheckpointStore(folder.checkpoints).load(checkpoint)
     check_finite(folder, loaded)
+    history = tuple(folder.history())
     if alone:
-        return SavedRun(folder.spec(), loaded, loaded.manifest.backend, None)
-    return SavedRun.read(folder, replace(loaded, optimizer={}))
+        return SavedRun(folder.spec(), loaded, loaded.manifest.backend, None, history)
+    return replace(SavedRun.read(folder, replace(loaded, optimizer={})), history=history)
 
 
 def _opened(
@@ -108,7 +109,6 @@ def _opened(
     with isolated(opened):
         where = folder.checkpoints / manifest.name / loaded.weights_file
         model = rebuild(spec, entry, opened, loaded.weights, len(manifest.classes), where)
-    followed = isinstance(folder, FollowedFolder)
     return Run(
         folder=folder,
         spec=spec,
@@ -118,9 +118,7 @@ def _opened(
         backend=opened,
         model=model,
         head=head_path(spec.head, entry),
-        history=tuple(line.metrics() for line in manifest.history)
-        if followed
-        else tuple(folder.history()),
+        history=saved.history,
         best=manifest.metrics.metrics(),
         group=others.group,
         listed=saved.recorded,

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from isotune.data.duplicates import check_duplicates
+from isotune.errors import LostProcessError
 from isotune.experiment.checkpoint_writer import CheckpointWriter
 from isotune.experiment.leading import Notify
 from isotune.experiment.listed_images import listed_images
@@ -163,6 +164,8 @@ class PreparedExperiment:
         except BaseException as error:
             with suppress(Exception):  # `error` is what the user should see
                 self._end(folder, loop, time.perf_counter() - begin, notify, error)
+            if isinstance(error, LostProcessError):
+                raise _resumable(error, folder) from error
             raise
         self._end(folder, loop, time.perf_counter() - begin, notify)
         return best
@@ -224,3 +227,9 @@ class PreparedExperiment:
             stop=loop.stop,
             images={name: len(source) for name, source in session.images.splits.items()},
         )
+
+
+def _resumable(error: LostProcessError, folder: RunFolder) -> LostProcessError:
+    """Returns the error with the command that continues the run."""
+    what = str(error).split(": `isotune resume")[0].removesuffix(".")
+    return LostProcessError(f"{what}; `isotune resume {folder.path}` continues the run.")

@@ -11,10 +11,11 @@ from isotune.data.divided import Recorded
 from isotune.data.splitting.recorded import RecordedSplit
 from isotune.distributed.group import Group
 from isotune.interfaces.checkpoint import State
+from isotune.interfaces.metrics import EpochMetrics
 from isotune.runs.checkpoint import Checkpoint, packed, unpacked
 from isotune.runs.folder import RunFolder
 from isotune.runs.images import recorded_splits
-from isotune.runs.schema import Manifest
+from isotune.runs.schema import Manifest, MetricsLine
 from isotune.spec.experiment import ExperimentSpec
 from isotune.spec.load import dump_spec, load_spec
 
@@ -28,12 +29,14 @@ class SavedRun:
         checkpoint: The checkpoint that was asked for; None if there is no checkpoint yet.
         backend: Name of the backend that trained last, if one has.
         recorded: The images of each split, where the spec divides them and the run lists them.
+        history: Metrics of every epoch, for who opens the run.
     """
 
     spec: ExperimentSpec
     checkpoint: Checkpoint | None
     backend: str | None
     recorded: Recorded | None
+    history: tuple[EpochMetrics, ...] = ()
 
     @classmethod
     def read(cls, folder: RunFolder, checkpoint: Checkpoint | None) -> SavedRun:
@@ -87,6 +90,7 @@ def shared_run(group: Group, folder: RunFolder, read: Callable[[], SavedRun]) ->
         loaded,
         head["backend"],
         None if recorded is None else {k: RecordedSplit(*v) for k, v in recorded.items()},
+        tuple(MetricsLine.model_validate(each).metrics() for each in head["history"]),
     )
 
 
@@ -100,6 +104,7 @@ def _head(saved: SavedRun) -> bytes:
         "manifest": loaded and loaded.manifest.model_dump(mode="json"),
         "backend": saved.backend,
         "recorded": splits,
+        "history": [metrics.as_json() for metrics in saved.history],
     }
     return json.dumps(head).encode()
 

@@ -11,6 +11,7 @@ from isotune_torch.torchrun import place
 SECOND_OF_FOUR = {
     "TORCHELASTIC_RUN_ID": "run",
     "TORCHELASTIC_RESTART_COUNT": "1",
+    "TORCHELASTIC_MAX_RESTARTS": "2",
     "RANK": "3",
     "WORLD_SIZE": "4",
     "LOCAL_RANK": "1",
@@ -19,7 +20,7 @@ SECOND_OF_FOUR = {
 
 
 def test_a_place_is_what_torchrun_says() -> None:
-    assert place(SECOND_OF_FOUR) == Place(3, 4, 1, 2, restarts=1)
+    assert place(SECOND_OF_FOUR) == Place(3, 4, 1, 2, restarts=1, most_restarts=2)
 
 
 def test_variables_that_a_cluster_sets_are_no_place() -> None:
