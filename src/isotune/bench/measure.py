@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,11 @@ from isotune.bench.setting import Setting
 from isotune.catalogue.entries import chosen_backbone
 from isotune.catalogue.resolve import normalization, resolve
 from isotune.data.images import open_images
+from isotune.distributed.group import Group
 from isotune.interfaces.backend import Backend
 from isotune.interfaces.dataset import Batch, DeviceBatch
-from isotune.interfaces.trainer import StepPlan, Trainer
+from isotune.interfaces.division import Part
+from isotune.interfaces.trainer import Outputs, StepPlan, Trainer
 from isotune.interfaces.versions import versions
 from isotune.models.build import build_model, freezing_plans
 from isotune.plugins import Plugins
@@ -33,17 +36,20 @@ def measure_step(setting: Setting, plugins: Plugins = default_plugins) -> dict[s
     Returns:
         Plain data: ``first_step`` in seconds, including compilation and warm-up; ``step_ms``
         (median) and ``step_ms_iqr`` (interquartile range) of the other steps;
-        ``images_per_second``; ``peak_memory_mib`` of this process; device, threads, versions.
+        ``images_per_second`` of all processes; ``peak_memory_mib`` and threads of this one;
+        device, versions.
 
     Raises:
         IsotuneError: the setting is invalid: an unknown backend, device or model.
     """
     spec, backend, trainer = prepare(setting, plugins)
-    batch = device_batch(setting, spec, backend)
-    first, steps = timed_steps(trainer, batch, setting)
+    batch, part = own_batch(setting, spec, backend)
+    first, steps = timed_steps(trainer, batch, setting, part)
     median = statistics.median(steps)
+    several = f" x {setting.processes}" if setting.processes > 1 else ""
+    backend.communicator.close()
     return {
-        "device": backend.device,
+        "device": f"{backend.device}{several}",
         "threads": backend.threads(),
         "first_step": first,
         "step_ms": median * 1e3,
@@ -59,13 +65,25 @@ def prepare(setting: Setting, plugins: Plugins) -> tuple[ExperimentSpec, Backend
     loaded = load_spec(setting.experiment())
     entry = chosen_backbone(loaded.backbone, setting.backend, plugins)
     spec = resolve(loaded, entry)
-    backend = plugins.open_backend(setting.backend, setting.device)
+    several = setting.processes > 1
+    backend = plugins.open_backend(setting.backend, setting.device, join=several)
     check_precision(spec, backend)
     model = build_model(spec, entry, backend, setting.classes)
     names = backend.state_adapter.model_shapes(model)
     trainer = backend.trainer(model, plan_with(spec, entry, None))
     trainer.freeze(freezing_plans(spec, entry, names)(1))
     return spec, backend, trainer
+
+
+def own_batch(
+    setting: Setting, spec: ExperimentSpec, backend: Backend
+) -> tuple[DeviceBatch, Part | None]:
+    """Returns random images on the device, normalized: a batch, or this process's part of one."""
+    division = Group(backend.communicator).division(spec.shards)
+    if division.whole:
+        return device_batch(setting, spec, backend), None
+    (part,) = division.divide(setting.batch)
+    return device_batch(replace(setting, batch=len(part)), spec, backend), part
 
 
 def device_batch(setting: Setting, spec: ExperimentSpec, backend: Backend) -> DeviceBatch:
@@ -78,17 +96,22 @@ def device_batch(setting: Setting, spec: ExperimentSpec, backend: Backend) -> De
 
 
 def timed_steps(
-    trainer: Trainer, batch: DeviceBatch, setting: Setting
+    trainer: Trainer, batch: DeviceBatch, setting: Setting, part: Part | None
 ) -> tuple[float, list[float]]:
     """Returns the seconds of the first step, and the mean seconds per step of each group."""
+    share = 1.0 if part is None else len(part) / setting.batch
+
+    def step(number: int) -> Outputs:
+        return trainer.train_step(batch, StepPlan(number, 1e-3, share, part=part))
+
     begin = time.perf_counter()
-    trainer.fetch([trainer.train_step(batch, StepPlan(0, 1e-3))])
+    trainer.fetch([step(0)])
     first = time.perf_counter() - begin
     seconds = []
     for start in range(1, setting.steps + 1, setting.group):
         numbers = range(start, min(start + setting.group, setting.steps + 1))
         begin = time.perf_counter()
-        trainer.fetch([trainer.train_step(batch, StepPlan(number, 1e-3)) for number in numbers])
+        trainer.fetch([step(number) for number in numbers])
         seconds.append((time.perf_counter() - begin) / len(numbers))
     return first, seconds
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -10,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from isotune.bench.setting import Setting
+from isotune.distributed.launch import run_processes
 from isotune.errors import IsotuneError
+from isotune.plugins import plugins
 
 LOOPS = Path("benchmarks", "native")
 """Folder of the hand-written loops in a checkout."""
@@ -33,11 +36,37 @@ def isotune_figures(kind: str, setting: Setting, data: Path | None = None) -> di
     Raises:
         IsotuneError: the measurement failed.
     """
-    command = [sys.executable, "-m", "isotune.bench.worker", kind, json.dumps(setting.as_json())]
+    arguments = ["-m", "isotune.bench.worker", kind, json.dumps(setting.as_json())]
+    if setting.processes > 1:
+        return shared_figures(setting, arguments)
+    command = [sys.executable, *arguments]
     figures = last_object([*command, str(data)] if data else command)
     if "error" in figures:
         raise IsotuneError(str(figures["error"]))
     return figures
+
+
+def shared_figures(setting: Setting, arguments: Sequence[str]) -> dict[str, Any]:
+    """Measures Isotune in several processes on this machine.
+
+    Args:
+        setting: the setting to measure.
+        arguments: those of ``python`` in each process.
+
+    Raises:
+        IsotuneError: the measurement failed.
+    """
+    reading, writing = os.pipe()
+    with os.fdopen(reading, "rb") as figures:
+        try:
+            run_processes(
+                lambda logs: plugins.launch(setting.backend, setting.processes, arguments, logs),
+                setting.processes,
+                output=writing,
+            )
+        finally:
+            os.close(writing)
+        return dict(json.loads(figures.read()))
 
 
 def inference_figures(setting: dict[str, Any]) -> dict[str, Any]:

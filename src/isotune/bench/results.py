@@ -49,9 +49,11 @@ def figures(results: Results, kind: str) -> dict[Key, dict[str, Any]]:
 
 
 def key(setting: dict[str, Any]) -> Key:
-    """Returns the key of a setting: :data:`KEY` and the device."""
+    """Returns the key of a setting: :data:`KEY` and the device, or how many processes share it."""
     compiled = "yes" if setting["compile"] else "no"
-    return (*(setting[n] if n != "compile" else compiled for n in KEY), setting["device"])
+    several = f" x {setting['processes']}" if "processes" in setting else ""
+    fields = (setting[n] if n != "compile" else compiled for n in KEY)
+    return (*fields, f"{setting['device']}{several}")
 
 
 def step_table(results: Results) -> Table:

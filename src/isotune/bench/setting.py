@@ -30,6 +30,7 @@ class Setting:
         classes: number of outputs of the head.
         steps: number of measured steps, after the first one.
         group: number of steps per synchronization with the device; times are means over a group.
+        processes: number of processes that share each step, a shard each.
     """
 
     backend: str
@@ -43,6 +44,7 @@ class Setting:
     classes: int = 2
     steps: int = 20
     group: int = 1
+    processes: int = 1
 
     def __post_init__(self) -> None:
         if self.mode not in MODES:
@@ -50,18 +52,24 @@ class Setting:
                 f"there is no mode '{self.mode}'.{nearest(self.mode, MODES)}"
                 f" There are: {', '.join(MODES)}."
             )
-        for name in ("batch", "size", "classes", "steps", "group"):
+        for name in ("batch", "size", "classes", "steps", "group", "processes"):
             if getattr(self, name) < 1:
                 raise SpecError(f"{name}: is {getattr(self, name)}, but should be 1 at least.")
+        if self.processes > 1 and self.mode == "cached":
+            raise SpecError("processes: steps on cached features are measured in one process.")
 
     @property
     def is_classic(self) -> bool:
-        """Whether a tutorial's loop has this setting: float32, not compiled, no cached features."""
-        return self.precision == "fp32" and not self.compile and self.mode != "cached"
+        """Whether a tutorial's loop has this setting: float32, one process, nothing else."""
+        plain = self.precision == "fp32" and not self.compile and self.mode != "cached"
+        return plain and self.processes == 1
 
     def as_json(self) -> dict[str, Any]:
-        """Returns the fields as plain data."""
-        return asdict(self)
+        """Returns the fields as plain data, without the number of processes if it is one."""
+        fields = asdict(self)
+        if self.processes == 1:
+            del fields["processes"]
+        return fields
 
     def experiment(self, data: str | None = None) -> dict[str, Any]:
         """Returns the spec of an experiment with this setting, as plain data.
@@ -84,6 +92,8 @@ class Setting:
             "precision": self.precision,
             "compile": self.compile,
         }
+        if self.processes > 1:
+            experiment["shards"] = self.processes
         if self.mode == "cached":
             experiment["cache"] = {"features": "auto", "views": 1}
         return experiment

@@ -75,6 +75,7 @@ class Suite:
 
     def _data(self, data: Path) -> Iterator[Measurement]:
         first = replace(self.settings[0], mode="finetune", precision="fp32", compile=False)
+        first = replace(first, processes=1)
         yield measured("data", "isotune", first, partial(isotune_figures, "data", first, data))
         for backend in dict.fromkeys(setting.backend for setting in self.settings):
             setting = replace(first, backend=backend)

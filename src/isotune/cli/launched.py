@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _one_of_several = False
 
-TOGETHER = ("run", "resume", "evaluate", "bench")
+TOGETHER = ("run", "resume", "evaluate")
 """Commands that several processes compute together."""
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Union
@@ -14,7 +15,7 @@ from isotune.experiment.agreement import check_divisible
 from isotune.plugins import Plugins
 from isotune.plugins import plugins as default_plugins
 from isotune.runs.checkpoints import CheckpointStore
-from isotune.runs.folder import RunFolder
+from isotune.runs.folder import RunFolder, new_folder
 from isotune.spec.experiment import ExperimentSpec
 from isotune.spec.load import dump_spec
 
@@ -121,6 +122,31 @@ def starting(
     return Start(name, count, plugins) if count > 1 else None
 
 
+@contextmanager
+def new_run_folder(start: Start, spec: ExperimentSpec, output: Path | None) -> Iterator[Path]:
+    """Yields the folder of a run of several processes, before they start.
+
+    Args:
+        start: How they are started.
+        spec: The loaded spec.
+        output: The folder; by default ``runs/NAME-BACKEND-TIME``, which goes again if it stays
+            empty.
+
+    Raises:
+        SpecError: So many processes cannot compute the shards of the spec.
+    """
+    check_divisible(spec.shards, start.count)
+    if output is not None:
+        yield output
+        return
+    folder = new_folder(spec.name, start.backend)
+    try:
+        yield folder
+    finally:
+        with suppress(OSError):  # it is a run's by now
+            folder.rmdir()
+
+
 def start_run(
     start: Start,
     spec: ExperimentSpec,
@@ -146,7 +172,6 @@ def start_run(
     """
     from isotune.distributed.launch import private_folder
 
-    check_divisible(spec.shards, start.count)
     with private_folder() as private:
         written = private / "spec.yaml"
         written.write_text(json.dumps(dump_spec(spec)), encoding="utf-8")

@@ -11,13 +11,13 @@ from isotune.experiment.agreement import check_same_spec, check_same_start
 from isotune.experiment.leading import Notify, led, notifier
 from isotune.experiment.open import open_run, open_together
 from isotune.experiment.prepared import PreparedExperiment, ResumeState
-from isotune.experiment.processes import Processes, start_run, starting
+from isotune.experiment.processes import Processes, new_run_folder, start_run, starting
 from isotune.experiment.restart import run_before_restart
 from isotune.experiment.result import Run
 from isotune.experiment.resume import resume_together
 from isotune.plugins import Plugins
 from isotune.plugins import plugins as default_plugins
-from isotune.runs.folder import RunFolder, new_folder
+from isotune.runs.folder import RunFolder
 from isotune.spec.experiment import ExperimentSpec
 from isotune.spec.load import SpecSource, load_spec
 from isotune.training.isolation import isolated
@@ -62,9 +62,9 @@ def run(
     )
     if start is not None:
         loaded = load_spec(spec, overrides)
-        path = Path(output) if output else new_folder(loaded.name, start.backend)
-        start_run(start, loaded, device, path)
-        return open_run(path, backend=start.backend, device=device)
+        with new_run_folder(start, loaded, Path(output) if output else None) as path:
+            start_run(start, loaded, device, path)
+            return open_run(path, backend=start.backend, device=device)
     with joined(backend, device, plugins) as others:
         where = Path(output) if output else None
         notify = notifier(others.group, plugins, observers)

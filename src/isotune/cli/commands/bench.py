@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from isotune.cli.options import Device
+from isotune.cli.options import Device, ProcessCount, processes_of
 
 if TYPE_CHECKING:
     from isotune.bench.results import Results
@@ -60,6 +60,7 @@ def measure(
     size: Annotated[int, typer.Option(min=1, help="Width and height of images, in pixels.")] = 224,
     steps: Annotated[int, typer.Option(min=1, help="Steps after the first one.")] = 10,
     group: Annotated[int, typer.Option(min=1, help="Steps per synchronization.")] = 1,
+    processes: ProcessCount = "1",
     data: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Images in train/CLASS and val/CLASS; else generated."),
@@ -93,15 +94,23 @@ def measure(
         check_no_training_options(context)
         measure_predictions(runs, backends, device, batches or INFERENCE_BATCHES, steps, output)
         return
+    from dataclasses import replace
+
     from isotune.bench.processes import checkout_loops
     from isotune.bench.setting import Setting
     from isotune.bench.suite import Suite, benchmark_images, settings
     from isotune.cli.messages import complain
+    from isotune.experiment.processes import starting
     from isotune.plugins import plugins
 
     base = Setting("any", device=device, size=size, steps=steps, group=group, compile=compiled)
+    backends = backends or [each.name for each in plugins.reports() if each.problem is None]
+    names = backends or [plugins.only_usable()]
+    start = starting(processes_of(processes), lambda: names[0], device, plugins)
+    if start is not None:
+        base = replace(base, processes=start.count)
     measured = settings(
-        backends or [report.name for report in plugins.reports() if report.problem is None],
+        names,
         models or MODELS,
         batches or BATCHES,
         modes or MODES,

@@ -65,18 +65,19 @@ def run_in_processes(
 ) -> bool:
     """Runs an experiment in several processes; returns False, if one is enough."""
     from isotune.cli.watch import watched_from_outside
-    from isotune.experiment.processes import start_run, starting
+    from isotune.experiment.processes import new_run_folder, start_run, starting
     from isotune.plugins import plugins
-    from isotune.runs.folder import new_folder
     from isotune.spec.load import load_spec
 
     loaded = load_spec(spec, overrides)
     start = starting(processes, lambda: backend or plugins.only_usable(), device, plugins)
     if start is None:
         return False
-    folder = output or new_folder(loaded.name, start.backend)
     options = ["--summary"] if summary else []
-    with watched_from_outside(folder, start.count):
+    with (
+        new_run_folder(start, loaded, output) as folder,
+        watched_from_outside(folder, start.count),
+    ):
         start_run(start, loaded, device, folder, output=1, options=options)
     return True
 
