@@ -10,6 +10,7 @@ from isotune.bench.measure import measure_data, measure_step
 from isotune.bench.setting import Setting
 from isotune.errors import BackendError, SpecError
 from numpy_backend.trainer import NumpyTrainer
+from threads import plugins_of, with_communicators
 from tiny import make_images, numpy_plugins
 
 TINY = Setting(backend="numpy", model="linear", batch=3, size=8, steps=5, group=2)
@@ -34,6 +35,28 @@ def test_every_step_is_counted_and_the_first_stands_apart(monkeypatch: pytest.Mo
     assert waits == [1, 2, 2, 1]
     assert figures["images_per_second"] == pytest.approx(3000 / figures["step_ms"])
     assert figures["device"] == "cpu" and figures["peak_memory_mib"] > 0
+
+
+def test_processes_share_a_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    parts, step = [], NumpyTrainer.train_step
+
+    def counted_step(self, batch, plan):
+        parts.append((plan.step, plan.part.index, batch.size, plan.loss_scale))
+        return step(self, batch, plan)
+
+    monkeypatch.setattr(NumpyTrainer, "train_step", counted_step)
+    setting = replace(TINY, model="small", processes=2, steps=2)
+
+    def work(communicator):
+        return measure_step(setting, plugins_of(communicator))
+
+    for figures in with_communicators(work, 2):
+        assert figures["device"] == "cpu x 2"
+        assert figures["images_per_second"] == pytest.approx(3000 / figures["step_ms"])
+    sizes = ((0, 1, 1 / 3), (1, 2, 2 / 3))
+    assert sorted(parts) == [(number, *each) for number in range(3) for each in sizes]
+    with pytest.raises(SpecError, match="cached features are measured in one process"):
+        replace(setting, mode="cached")
 
 
 def test_the_data_pipeline_is_measured_without_a_backend(tmp_path: Path) -> None:
