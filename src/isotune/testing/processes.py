@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from isotune.data.workers import usable_cpus
+from isotune.interfaces.communicator import Place
 from isotune.testing.cases import CASES, KINDS, reference_with_dropout
 from isotune.testing.contract import Contract
 from isotune.testing.divided import assert_same_outputs
@@ -72,16 +74,29 @@ class Processes(Contract):
         self._check_case(groups[processes], case)
 
     @pytest.mark.parametrize("processes", [2, 4])
-    def test_processes_gather_any_values(
+    def test_processes_know_their_places_and_share_the_cores(
         self, groups: dict[int, list[Member]], processes: int
     ) -> None:
-        """``Communicator.gather`` keeps every bit, dtype and shape, in the order of processes."""
+        """``BackendOffer.place`` numbers them; together they have no more threads than cores."""
+        members = groups[processes]
+        for member in members:
+            expected = Place(member.place.rank, processes, member.place.rank, processes)
+            assert Place(*member.found["place"].tolist()) == expected
+        threads = sum(int(member.found["threads"]) for member in members)
+        assert threads <= max(processes, usable_cpus())
+
+    @pytest.mark.parametrize("processes", [2, 4])
+    def test_processes_tell_each_other_any_values(
+        self, groups: dict[int, list[Member]], processes: int
+    ) -> None:
+        """``Communicator.gather`` and ``broadcast`` keep every bit, dtype and shape, in order."""
         given = [values(rank) for rank in range(processes)]
-        for member in groups[processes]:
-            for name in given[0]:
-                found = member.found[f"gathered/{name}"]
-                expected = np.stack([each[name] for each in given])
-                assert in_bytes({name: found}) == in_bytes({name: expected})
+        for name, first in given[0].items():
+            stacked = np.stack([each[name] for each in given])
+            expected = in_bytes({"gathered": stacked, "broadcast": first})
+            for member in groups[processes]:
+                found = {kind: member.found[f"{kind}/{name}"] for kind in expected}
+                assert in_bytes(found) == expected
 
     @pytest.mark.parametrize("processes", [2, 4])
     def test_an_error_of_one_process_reaches_all(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from collections.abc import Mapping
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
@@ -31,18 +31,21 @@ BROKEN = DatasetError("images/bees/1.jpg: is broken.")
 """What the last process tells the others."""
 
 
-def values(rank: int) -> Mapping[str, NDArray[Any]]:
+BITS = [0x7F800001, 0x80000000, 0xFFC12345, 0x00000001, 0x7F800000]
+"""A signaling NaN, -0.0, a NaN with a payload, the smallest number, infinity."""
+
+DTYPES = ("float64", "int64", "int32", "int16", "uint8")
+
+
+def values(rank: int) -> dict[str, NDArray[Any]]:
     """Returns what a process gives the others, by name: several dtypes, shapes, and odd numbers."""
-    numbers = np.array([0.1, -0.0, np.nan, np.inf, 1e-42]) * (1 + rank)
+    random = np.random.default_rng(rank)
     return {
-        "float32": numbers.astype(np.float32),
-        "float64": numbers.reshape(5, 1),
-        "int64": np.array([2**62, -1, 0]) + rank,
-        "int32": np.full((2, 3), rank - 2**31, np.int32),
-        "uint8": np.arange(7, dtype=np.uint8) + np.uint8(250 + rank),
+        "float32": np.roll(np.array(BITS, np.uint32), rank).view(np.float32),
+        **{dtype: np.frombuffer(random.bytes(48), dtype).reshape(2, -1) for dtype in DTYPES},
         "bool": np.array(rank % 2 == 0),
         "nothing": np.empty((0, 3), np.float32),
-        "much": np.full(100_003, rank, np.uint8),
+        "odd": random.integers(0, 256, 100_003, np.uint8),
     }
 
 
@@ -78,8 +81,8 @@ def told(group: Group) -> str:
 
 def results(backend: Backend, subject: Subject, cases: list[str]) -> Arrays:
     """Returns all that this process computes and hears, by name."""
-    communicator, found = backend.communicator, Arrays()
-    place = communicator.place
+    communicator, place = backend.communicator, backend.communicator.place
+    found = {"place": np.array(astuple(place)), "threads": np.array(backend.threads())}
     for name in cases:
         case = CASES[name]
         if case.alone and not place.leads:
@@ -90,6 +93,7 @@ def results(backend: Backend, subject: Subject, cases: list[str]) -> Arrays:
     backend.communicator = communicator
     for name, value in values(place.rank).items():
         found[f"gathered/{name}"] = communicator.gather(value)
+        found[f"broadcast/{name}"] = communicator.broadcast(value)
     found["told"] = np.array(told(Group(communicator)))
     return found
 
