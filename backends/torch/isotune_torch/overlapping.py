@@ -31,15 +31,15 @@ class OverlappingForward:
         unused: Iterable[str],
         group: ProcessGroup,
     ) -> None:
-        module = _Forward(model, forward, frozenset(unused))
+        unused = frozenset(unused)
+        module = _Forward(model, forward, unused)
+        # Running statistics go by shards: none of the processes' own are sent to the others.
+        ignored = [*unused, *(name for name, _ in model.named_buffers())]
         DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(
-            module, [f"model.{name}" for name in unused]
+            module, [f"model.{name}" for name in ignored]
         )
         with lost_processes():
-            # All processes have the same values already, and running statistics go by shards.
-            self._parallel = DistributedDataParallel(
-                module, process_group=group, broadcast_buffers=False
-            )
+            self._parallel = DistributedDataParallel(module, process_group=group)
         self._parallel.register_comm_hook(group, _sum)
 
     def __call__(self, images: Tensor) -> Any:
