@@ -73,7 +73,7 @@ def launched(
     if processes == 1:
         return run([sys.executable, *command], own)
     with tempfile.TemporaryDirectory(prefix="isotune-logs-") as logs:
-        launch = plugins._offer(backend).launch(processes, command, Path(logs))
+        launch = plugins.launch(backend, processes, command, Path(logs))
         return run(launch.command, {**launch.environment, **own})
 
 
