@@ -135,7 +135,7 @@ class Killer:
     waits: list[float] = field(default_factory=list)
 
     def live(
-        self, folder: Path, backend: str, processes: int, victim: int = 0, fatal: Any = None
+        self, folder: Path, backend: str, processes: int, victim: int = -1, fatal: Any = None
     ) -> Life:
         """Runs or resumes a run once.
 
