@@ -256,7 +256,7 @@ def page(found: dict[str, dict[str, Any]]) -> str:
         " all other checkpoints of the run, and the list of images.\n\n"
         f"{hashes.markdown()}\n\n## One shard, computed together\n\nHow far the gradient of the"
         " first update, the weights after it, and the weights after the run (4 updates) are from"
-        " those of one process: the Euclidean norm of the difference relative to that of the values,"
+        " those of one process: the norm of the difference relative to that of all values,"
         " and the largest difference of a value relative to the largest one of its tensor. One"
         " thread instead of two changes the rounding in the same way, and shows what it grows to:"
         " gradients of MobileNetV2 with batch statistics of 16 images are that sensitive.\n\n"

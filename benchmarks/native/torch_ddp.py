@@ -36,7 +36,8 @@ def main() -> None:
     # Files of weights leave the number of batches out.
     model.load_state_dict(load_file(options.initial), strict=False)
     train(model, options, json.loads(Path(options.order).read_text()))
-    means = {name: mean_over_processes(value) for name, value in model.named_buffers()}
+    statistics = {k: value for k, value in model.named_buffers() if value.is_floating_point()}
+    means = {name: mean_over_processes(value) for name, value in statistics.items()}
     if distributed.get_rank() == 0:
         state = {**model.state_dict(), **means}
         kept = {name: value for name, value in state.items() if value.is_floating_point()}
@@ -67,7 +68,7 @@ def train(model: nn.Module, options: argparse.Namespace, epochs: list[list[int]]
 
 def mean_over_processes(value: Tensor) -> Tensor:
     """Returns the mean of a buffer, such as BatchNorm's statistics, of all processes."""
-    total = value.to(torch.float32).clone()
+    total = value.clone()
     distributed.all_reduce(total)
     return total / distributed.get_world_size()
 
