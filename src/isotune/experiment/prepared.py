@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from isotune.data.duplicates import check_duplicates
+from isotune.data.integrity.background import BackgroundCheck
 from isotune.errors import LostProcessError
 from isotune.experiment.checkpoint_writer import CheckpointWriter
 from isotune.experiment.leading import Notify
@@ -35,6 +36,9 @@ from isotune.training.progress import Progress
 from isotune.training.session import Session
 from isotune.training.shared_caches import share_pixels
 from isotune.training.stop import stop_on_signals
+
+STILL_THERE = 60.0
+"""Seconds after which process 0 tells others that wait for it that it still works."""
 
 
 @dataclass(frozen=True)
@@ -186,10 +190,18 @@ class PreparedExperiment:
         check.start(loop.stop, done)
         try:
             best = loop.run()
-            self.session.group.together(check.finish)
+            self._finish(check)
         finally:
             check.close()
         return best
+
+    def _finish(self, check: BackgroundCheck) -> None:
+        """Waits for the check in process 0, and lets the others know that it still goes on."""
+        group, done = self.session.group, False
+        while not done:
+            with group.reporting():
+                done = check.finish(STILL_THERE)
+            done = all(group.exchange(b"done" if done else b""))
 
     def _end(
         self,

@@ -8,6 +8,7 @@ decoded, never because the check said so.
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -105,20 +106,27 @@ class BackgroundCheck:
         while update := self._next(batches, every):
             yield from update
 
-    def finish(self) -> None:
-        """Checks the rest, with all threads, after training has ended.
+    def finish(self, within: float = math.inf) -> bool:
+        """Checks the rest, with all threads, after training has ended; returns whether it is done.
+
+        Args:
+            within: Number of seconds after which it returns in any case.
 
         Raises:
             IsotuneError: The run was asked to stop, or something is wrong with the images.
         """
         self._trained = True
         self._idle.set()
+        end = time.monotonic() + within
         while self._thread is not None and self._thread.is_alive() and not self._stop.requested:
+            if time.monotonic() > end:
+                return False
             self._thread.join(TURN)
         if isinstance(self._error, BrokenImageError):
             raise DatasetError(f"{fault(self._error)}. All epochs are trained and saved.")
         if self._error is not None:
             raise self._error
+        return True
 
     def close(self) -> None:
         """Ends the thread, and caches what it has found out."""
