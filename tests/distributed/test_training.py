@@ -154,6 +154,23 @@ def test_images_that_turn_out_to_be_broken_are_left_out_as_by_one_process(
     assert [(each.train, each.val) for each in skipped] == [(1, 2)] * 2
 
 
+def test_a_broken_image_ends_all_processes_saved_after_the_same_update(
+    images: Path, tmp_path: Path
+) -> None:
+    """Whichever of them finds it, by training or by the check beside it, and however soon."""
+    shutil.copytree(images, tmp_path / "images")
+    (tmp_path / "images" / "val" / "cats" / "1.png").write_bytes(b"broken")
+    dataset = {"path": str(tmp_path / "images"), "check": "during_training"}
+    ended = together(
+        experiment(images, shards=2, **EVERYTHING, dataset=dataset), 2, tmp_path / "run"
+    )
+    assert [type(each) for each in ended] == [DatasetError] * 2
+    assert str(ended[0]) == str(ended[1])
+    assert "1.png: " in str(ended[0])
+    assert "repair it, or set dataset.broken to 'skip'. The run stopped after step" in str(ended[0])
+    assert RunFolder(tmp_path / "run").summary().state == "failed"
+
+
 def asked(monkeypatch: pytest.MonkeyPatch, rank: int, agreements: int) -> None:
     """Asks a process to stop after it has agreed so many times."""
     reach = Agreement.reach
