@@ -223,7 +223,7 @@ def test_an_error_in_one_process_ends_all(
     spec = experiment(images, shards=4, **EVERYTHING)
     ended = together(spec, 2, tmp_path / "observed", [Failing(), None])
     assert [type(each) for each in ended] == [ValueError, LostProcessError]
-    assert str(ended[1]) == "process 0 failed: ValueError: no"
+    assert str(ended[1]).startswith("process 0 failed: ValueError: no")
 
     decode, step = ImageReader.image, NumpyTrainer.train_step
 
