@@ -17,6 +17,8 @@ import pytest
 import isotune
 from command_line import exit_code, restored_log
 from isotune.errors import IsotuneError, LostProcessError, SpecError
+from isotune.experiment.processes import starting
+from isotune.plugins import BackendReport, plugins
 from isotune.runs.checkpoints import CheckpointStore
 from isotune.runs.folder import RunFolder
 from tiny import experiment, make_images, numpy_plugins
@@ -82,6 +84,25 @@ def test_a_wrong_number_is_said_before_anything_starts(
     with pytest.raises(SpecError, match="leave plugins out"):
         isotune.run(spec, backend="numpy", processes=2, plugins=numpy_plugins())
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("devices", "device", "count"),
+    [
+        (["cpu"], "auto", None),
+        (["cuda:0", "cuda:1", "cuda:2", "cpu"], "auto", 3),
+        (["cuda:0", "cuda:1", "cpu"], "cuda", 2),
+        (["cuda:0", "cuda:1", "cpu"], "cuda:1", None),
+        (["cuda:0", "cuda:1", "cpu"], "cpu", None),
+    ],
+)
+def test_auto_starts_as_many_processes_as_there_are_devices(
+    monkeypatch: pytest.MonkeyPatch, devices: list[str], device: str, count: int | None
+) -> None:
+    report = BackendReport("torch", devices=devices)
+    monkeypatch.setattr(plugins, "report", lambda name: report)
+    start = starting("auto", lambda: "torch", device, plugins)
+    assert (start and start.count) == count
 
 
 def test_processes_of_a_command_show_one_progress_and_come_to_the_bytes_of_one(

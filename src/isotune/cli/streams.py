@@ -46,8 +46,8 @@ def write_to(output: int, errors: int) -> None:
     sys.stdout.flush()
     encoding, escaped = sys.stdout.encoding, "backslashreplace"
     terminal = os.isatty(output)
-    if terminal and "COLUMNS" not in os.environ:
-        os.environ["COLUMNS"] = str(os.get_terminal_size(output).columns)
+    if terminal and (width := os.get_terminal_size(output).columns):
+        os.environ.setdefault("COLUMNS", str(width))
     out, err = open(output, "wb"), open(errors, "wb")  # noqa: SIM115
     sys.stdout = _Output(out, encoding, escaped, line_buffering=terminal)
     sys.stderr = TextIOWrapper(err, encoding, escaped, line_buffering=True)

@@ -21,7 +21,7 @@ from tempfile import TemporaryDirectory
 
 from isotune.distributed.parent import VARIABLE
 from isotune.distributed.started import StartedProcess
-from isotune.errors import BackendError, IsotuneError, LostProcessError
+from isotune.errors import BackendError, IsotuneError, LostProcessError, StoppedError
 from isotune.interfaces.backend import Launch
 from isotune.storage.untrusted import read_small
 
@@ -183,6 +183,7 @@ class _Watch:
         done = [*self._ended, *told]
         failed = [each for each in done if each.code != 0]
         own = [each.error for each in failed if each.error is not None]
+        own.sort(key=lambda error: isinstance(error, StoppedError))  # a failed save comes first
         lost = next((each for each in failed if not each.told), None)
         for error in own:
             if not isinstance(error, LostProcessError):
