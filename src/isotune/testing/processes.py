@@ -99,6 +99,14 @@ class Processes(Contract):
                 assert in_bytes(found) == expected
 
     @pytest.mark.parametrize("processes", [2, 4])
+    def test_all_processes_refuse_a_shard_of_one_value(
+        self, groups: dict[int, list[Member]], processes: int
+    ) -> None:
+        """BatchNorm cannot train on it: ``TrainingError`` in each, also where it has another."""
+        (sentence,) = {str(member.found["refused"]) for member in groups[processes]}
+        assert "'bn' gets one value per channel" in sentence
+
+    @pytest.mark.parametrize("processes", [2, 4])
     def test_an_error_of_one_process_reaches_all(
         self, groups: dict[int, list[Member]], processes: int
     ) -> None:

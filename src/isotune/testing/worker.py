@@ -16,13 +16,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isotune.distributed.group import Group
-from isotune.errors import DatasetError, IsotuneError
+from isotune.errors import DatasetError, IsotuneError, TrainingError
 from isotune.interfaces.backend import Backend
 from isotune.interfaces.communicator import Alone, Place
-from isotune.testing.cases import CASES, KINDS, Case, learner_with_dropout
+from isotune.interfaces.division import Division
+from isotune.testing.cases import CASES, KINDS, WHOLE, Case, learner_with_dropout
 from isotune.testing.contract import Contract
-from isotune.testing.divided import train_parts
+from isotune.testing.divided import Update, train_parts
 from isotune.testing.subject import Subject
+from isotune.testing.values import batch
 from isotune.training.isolation import isolated
 
 Arrays = dict[str, NDArray[Any]]
@@ -65,6 +67,20 @@ def trained(subject: Subject, case: Case, place: Place) -> Arrays:
     return results
 
 
+def refused(subject: Subject, place: Place) -> str:
+    """Returns what a process says of a batch of which some shard has one image of 1 x 1.
+
+    With four processes, the last one's shard has two.
+    """
+    update = Update([batch("single", 5, side=1)], 0.1, 0)
+    division = Division(WHOLE.shards, place.processes, place.rank)
+    try:
+        train_parts(subject.learner(WHOLE), [update], WHOLE, division)
+    except TrainingError as error:
+        return str(error)
+    return ""
+
+
 def told(group: Group) -> str:
     """Returns what this process is told of an error in the last one."""
 
@@ -94,6 +110,7 @@ def results(backend: Backend, subject: Subject, cases: list[str]) -> Arrays:
     for name, value in values(place.rank).items():
         found[f"gathered/{name}"] = communicator.gather(value)
         found[f"broadcast/{name}"] = communicator.broadcast(value)
+    found["refused"] = np.array(refused(subject, place))
     found["told"] = np.array(told(Group(communicator)))
     return found
 

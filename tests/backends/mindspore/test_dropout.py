@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from mindspore import Tensor
+from mindspore import Parameter, Tensor
 from numpy.testing import assert_array_equal
 
 from isotune.interfaces.backend import Backend
@@ -47,6 +47,18 @@ def test_stochastic_depth_drops_samples_and_a_second_use_others(backend: Backend
         word = next_seed(word)
     cell.set_train(False)
     assert_array_equal(cell(x).asnumpy(), x.asnumpy())
+
+
+@pytest.mark.parametrize(("kind", "per_image"), [(Dropout, 35), (StochasticDepth, 1)])
+def test_part_of_a_shard_goes_by_the_position_in_it(
+    backend: Backend, kind: type[Dropout], per_image: int
+) -> None:
+    cell = kind(0.5)
+    cell.set_train(True)
+    cell.first = Parameter(Tensor(np.array([4], np.int32)), name="first", requires_grad=False)
+    shape = (SHAPE[0], *(SHAPE[1:] if per_image > 1 else (1, 1)))
+    kept = 2 * keep_mask(WORDS[4], shape, 0.5, first=4 * per_image)
+    assert_array_equal(drop(cell, WORDS[4]), np.broadcast_to(kept, SHAPE))
 
 
 def test_mask_moves_on_without_a_trainer(backend: Backend) -> None:

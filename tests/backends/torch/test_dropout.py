@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -10,6 +11,7 @@ from numpy.testing import assert_array_equal
 from torch import nn
 from torchvision.ops import StochasticDepth
 
+from isotune.interfaces.division import Division
 from isotune.training import dropout as reference
 from isotune_torch.dropout import Dropouts, keep_mask
 
@@ -56,6 +58,22 @@ def test_stochastic_depth_drops_samples_and_a_second_use_others() -> None:
         kept = reference.keep_mask(word, (50, 1, 1), 0.4) / np.float32(0.6)
         assert_array_equal(dropped, np.broadcast_to(kept.astype(np.float32), dropped.shape))
         word = reference.next_seed(word)
+
+
+@pytest.mark.parametrize("layer", [StochasticDepth(0.4, "row"), nn.Dropout(0.5)])
+def test_parts_of_a_shard_drop_what_all_of_it_drops(layer: nn.Module) -> None:
+    dropouts, ones = Dropouts(nn.Sequential(layer), seed=2, device=CPU), torch.ones(21, 3, 2)
+    found = []
+    for part in (part for rank in range(4) for part in Division(2, 4, rank).divide(len(ones))):
+        with dropouts.masks(5, part, shared=True):
+            found += [layer(ones[part.start : part.stop]).numpy() for _ in range(2)]
+    expected = []
+    for part in Division(2).divide(len(ones)):
+        with dropouts.masks(5, part):
+            expected += [layer(ones[part.start : part.stop]).numpy() for _ in range(2)]
+    for use in range(2):
+        assert_array_equal(np.concatenate(found[use::2]), np.concatenate(expected[use::2]))
+    assert (expected[0][:10] != expected[2][:10]).any()
 
 
 def test_layers_in_evaluation_mode_drop_nothing() -> None:
