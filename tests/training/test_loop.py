@@ -108,6 +108,10 @@ class FakeBatches:
     def labels(self, epoch: int) -> list[NDArray[np.int32]]:
         return self.groups
 
+    @property
+    def sizes(self) -> list[int]:
+        return [len(group) for group in self.groups]
+
     def epoch(
         self, epoch: int, start_batch: int = 0, *, division: Division = UNDIVIDED
     ) -> Iterator[Batch]:

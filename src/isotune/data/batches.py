@@ -112,6 +112,12 @@ class Batches:
         return self._batch_size
 
     @property
+    def sizes(self) -> list[int]:
+        """The number of images of each batch."""
+        starts = range(0, self._size, self._batch_size)
+        return [min(self._batch_size, self._size - start) for start in starts]
+
+    @property
     def random(self) -> bool:
         """Whether an image differs from epoch to epoch."""
         return self._reader.random
