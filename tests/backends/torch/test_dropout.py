@@ -30,6 +30,13 @@ def test_masks_equal_the_reference(word: int, shape: tuple[int, ...], p: float) 
     assert_array_equal(keep_mask(word, shape, p, CPU).numpy(), expected)
 
 
+@given(first=st.integers(0, 2**32 - 1))
+@example(first=2**32 - 3)
+def test_masks_begin_anywhere_in_a_shard(first: int) -> None:
+    expected = reference.keep_mask(7, (3, 5), 0.5, first)
+    assert_array_equal(keep_mask(7, (3, 5), 0.5, CPU, torch.tensor(first)).numpy(), expected)
+
+
 def test_elements_count_in_logical_order_whatever_the_memory_format() -> None:
     layer = nn.Dropout(0.5)
     ones = torch.ones(2, 6, 5, 4)
