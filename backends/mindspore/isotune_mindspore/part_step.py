@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import mindspore as ms
-from mindspore import ParameterTuple, Tensor, nn, ops
+from mindspore import ParameterTuple, Tensor, nn
 
 from isotune_mindspore.dropout import Dropout
 from isotune_mindspore.step import TrainStep
+from isotune_mindspore.vectors import Flatten
 
 
 class PartStep(TrainStep):
@@ -59,19 +60,3 @@ class PartStep(TrainStep):
                 self.assign(seed, values[i])
         (_, loss, logits), gradients = self.with_gradients(images, labels, scale)
         return loss, logits, self.update(gradients)
-
-
-class Flatten(nn.Cell):
-    """Puts tensors into one vector, one after the other."""
-
-    def __init__(self) -> None:
-        super().__init__(auto_prefix=False)
-        self.map, self.concat = ops.HyperMap(), ops.Concat()
-
-    def construct(self, tensors: tuple[Tensor, ...]) -> Tensor:
-        """Returns all elements: shape (elements,)."""
-        return self.concat(self.map(self.flat, tensors))
-
-    def flat(self, tensor: Tensor) -> Tensor:
-        """Returns the elements of one tensor."""
-        return tensor.reshape(-1)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 from typing_extensions import assert_never
 
 from isotune.interfaces.division import Division
 from isotune.spec.values import Reduction
 from isotune_mindspore.clipping import Clipping
+from isotune_mindspore.vectors import Split
 
 GATHERED = 1 << 24
 """Number of elements that a process gathers at a time, of all parts together: 64 MB of float32."""
@@ -107,23 +107,15 @@ class PartsUpdate(nn.Cell):
     ) -> None:
         super().__init__(auto_prefix=False)
         self.gradients = ParameterTuple(gradients)
-        sizes = [int(np.prod(weight.shape)) for weight in weights]
-        starts = [0, *np.cumsum(sizes).tolist()]
-        self.places = tuple(
-            (start, size, tuple(weight.shape))
-            for start, size, weight in zip(starts, sizes, weights, strict=False)
-        )
+        self.split = Split(weights)
         self.total, self.update, self.averages = total, update, averages
         self.clips = isinstance(update, Clipping)
-        self.unstack, self.assign, self.slice = ops.Unstack(), ops.Assign(), ops.Slice()
+        self.unstack, self.assign = ops.Unstack(), ops.Assign()
         self.zeros_like = ops.ZerosLike()
 
     def construct(self, scalars: Tensor) -> Tensor:
         """Makes the update; returns the norm of the gradient with clipping, else `scalars`."""
-        total = self.total(self.gradients)
-        gradients: tuple[Tensor, ...] = ()
-        for start, size, shape in self.places:
-            gradients += (self.slice(total, (start,), (size,)).reshape(shape),)
+        gradients = self.split(self.total(self.gradients))
         values = self.unstack(scalars)
         norm = self.update(gradients, values)
         if self.averages is not None:
