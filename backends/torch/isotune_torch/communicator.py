@@ -70,6 +70,19 @@ class TorchCommunicator(Communicator):
                 distributed.all_gather([*rows.split(len(own))], own, group=self._host)
         return everyone
 
+    def broadcast(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Returns the values of process 0.
+
+        Raises:
+            LostProcessError: As :meth:`gather`.
+        """
+        shared = np.array(values, order="C")
+        if shared.nbytes:
+            with lost_processes():
+                data = torch.from_numpy(shared.reshape(-1).view(np.uint8))
+                distributed.broadcast(data, src=0, group=self._host)
+        return shared
+
     def of_shard(self, division: Division) -> ProcessGroup:
         """Returns the process group, for tensors on the devices, that computes a shard together.
 
