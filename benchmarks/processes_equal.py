@@ -246,8 +246,9 @@ def page(found: dict[str, dict[str, Any]]) -> str:
     machine: dict[str, Any] = describe_machine()
     packages = ", ".join(f"{name} {number}" for name, number in installed_versions().items())
     return (
-        "# The same run in 1, 2 and 4 processes\n\nMade by `benchmarks/processes_equal.py`: small"
-        f" images ({SIDE} x {SIDE} pixels), random weights, 2 epochs of 3 batches of 16 images, the"
+        "# The same run in 1, 2 and 4 processes\n\nMade by `benchmarks/processes_equal.py`:"
+        f" {SIDE} x {SIDE} pixels and random weights, for MobileNetV2 {LARGE} x {LARGE} pixels and"
+        " those of `--weights`, if given; 2 epochs of 3 batches of 16 images, the"
         " last one smaller, with random crops, flips and colors, mixing, dropout, SGD with"
         " momentum, class weights, label smoothing and 2 batches an update. Every run is a start of"
         f" its own processes. {machine['cpus']} cores ({machine['cpu']}, {machine['system']};"

@@ -154,8 +154,9 @@ def _host_group(place: Place) -> ProcessGroup:
     if distributed.is_initialized():  # by the script that calls Isotune
         return distributed.new_group(backend="gloo", timeout=SILENCE)
     store, _, _ = next(distributed.rendezvous("env://", timeout=ARRIVAL))
-    # Keys outlive a group, whose addresses the next one must not read.
-    store = distributed.PrefixStore(f"isotune/{next(_joined)}", store)
+    # Keys outlive a group, whose addresses the next one must not read: torchrun keeps its store
+    # when it starts all processes anew.
+    store = distributed.PrefixStore(f"isotune/{place.restarts}/{next(_joined)}", store)
     ranks = [str(rank) for rank in range(place.processes)]
     own = local_address(os.environ["MASTER_ADDR"])
     store.set(str(place.rank), own)
