@@ -47,6 +47,7 @@ def check_single_image(
     layer = starved_layer(freezing.values_per_channel(model, batch), plan, parameters)
     if layer is not None:
         raise TrainingError(
-            f"a training batch has one image, of which BatchNorm layer '{layer}' gets one value"
-            " per channel and cannot compute a variance: train on larger batches or images."
+            "a training batch, or a shard of it, has one image, of which BatchNorm layer"
+            f" '{layer}' gets one value per channel and cannot compute a variance: train on larger"
+            " batches or images, or in fewer shards."
         )
