@@ -146,6 +146,7 @@ def test_a_launcher_that_fails_is_quoted(tmp_path: Path) -> None:
 def signalled(pids: Path, behaviors: Sequence[str], count: int) -> BaseException:
     """Returns how processes end when SIGINT comes so often, after the first one has begun."""
     receiving, sending = os.pipe()
+    handler = signal.getsignal(signal.SIGINT)
 
     def send() -> None:
         os.read(receiving, 100)
@@ -162,7 +163,7 @@ def signalled(pids: Path, behaviors: Sequence[str], count: int) -> BaseException
         os.close(sending)
         thread.join()
         os.close(receiving)
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is handler
     return caught.value
 
 

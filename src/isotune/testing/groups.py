@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from isotune.interfaces.backend import Launch
 from isotune.interfaces.communicator import Place
 from isotune.interfaces.trainer import HostOutputs
 from isotune.plugins import plugins
+from isotune.storage.waiting import exclusive
 from isotune.testing.cases import CASES, KINDS, Phase
 from isotune.testing.contract import Contract
 from isotune.testing.divided import Computed
@@ -27,6 +29,9 @@ from isotune.testing.subject import in_bytes
 
 LIMIT = 600
 """Seconds after which a group counts as stuck."""
+
+DONE = "done"
+"""Name of the file that says that a group has ended well."""
 
 CASES_OF = {
     2: ("alone", "whole", "plain_alone", "plain", "shared", "fast"),
@@ -68,19 +73,32 @@ class Member:
         return results
 
 
-def run_group(contract: type[Contract], processes: int, folder: Path) -> list[Member]:
+def run_group(
+    contract: type[Contract], processes: int, temporary: pytest.TempPathFactory
+) -> list[Member]:
     """Starts processes of a contract's backend and returns what each of them has come to.
+
+    Workers of pytest-xdist start them once, for all.
 
     Args:
         contract: The test class. Its file is loaded in every process.
         processes: Number of processes.
-        folder: An empty folder.
+        temporary: Makes temporary folders.
     """
-    file, name = inspect.getfile(contract), contract.__name__
-    arguments = ["-m", "isotune.testing.worker", file, name, str(folder), *CASES_OF[processes]]
-    logs = folder / "logs"
-    logs.mkdir()
-    _run(plugins.launch(contract.backend_name, processes, arguments, logs), logs)
+    file, name = Path(inspect.getfile(contract)), contract.__name__
+    root = temporary.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        root = root.parent  # that of all workers
+    folder = root / f"{file.stem}-{name}-{processes}"
+    with exclusive(folder):
+        if not (folder / DONE).exists():
+            shutil.rmtree(folder, ignore_errors=True)  # of a worker that has failed
+            logs = folder / "logs"
+            logs.mkdir(parents=True)
+            arguments = ["-m", "isotune.testing.worker", str(file), name, str(folder)]
+            arguments += CASES_OF[processes]
+            _run(plugins.launch(contract.backend_name, processes, arguments, logs), logs)
+            (folder / DONE).touch()
     members = []
     for rank in range(processes):
         with np.load(folder / f"{rank}.npz", allow_pickle=False) as found:

@@ -29,8 +29,7 @@ class Processes(Contract):
     def groups(self, tmp_path_factory: pytest.TempPathFactory) -> dict[int, list[Member]]:
         """The processes of each group, by their number."""
         return {
-            processes: run_group(type(self), processes, tmp_path_factory.mktemp("processes"))
-            for processes in CASES_OF
+            processes: run_group(type(self), processes, tmp_path_factory) for processes in CASES_OF
         }
 
     @pytest.mark.parametrize(("processes", "case", "alone"), WHOLE)
