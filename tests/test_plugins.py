@@ -17,6 +17,7 @@ from isotune import hookimpl, hookspecs
 from isotune.errors import BackendError, SpecError
 from isotune.interfaces.backbone import BackboneEntry
 from isotune.interfaces.backend import Backend, BackendOffer
+from isotune.interfaces.communicator import Place
 from isotune.interfaces.events import EpochEnded, RunEnded, RunFinished, RunStarted, StepEnded
 from isotune.interfaces.sweep import TrialEnded
 from isotune.plugins import Plugins
@@ -294,6 +295,16 @@ def test_devices_are_chosen_before_a_backend_opens(only: Plugins) -> None:
         only.open_backend("jax", "cuda")
     with pytest.raises(BackendError, match=r"backend 'jax' cannot be used: npu:0 is busy"):
         only.open_backend("jax")
+
+
+def test_what_a_launcher_has_set_wrong_is_said_and_makes_no_process_alone(only: Plugins) -> None:
+    class Confused(Offer):
+        def place(self) -> Place:
+            raise BackendError("RANK: is 'x'.")
+
+    only.register(Offers(Offer("jax"), Confused("paddle")))
+    with pytest.raises(BackendError, match="RANK: is 'x'"):
+        only.launched("jax")
 
 
 def test_the_only_usable_backend_is_taken(only: Plugins) -> None:

@@ -128,14 +128,15 @@ class Plugins:
             The backend's name, and which of the processes this one is; None without a launcher.
 
         Raises:
-            BackendError: The launcher is another backend's.
+            BackendError: The launcher is another backend's, or what it has set makes no sense.
         """
         places = {}
         for each in self.backend_names():
             try:
-                place = self._offer(each).place()
+                offer = self._offer(each)
             except BackendError:  # a broken plugin
                 continue
+            place = offer.place()
             if not place.alone:
                 places[each] = place
         if not places:
