@@ -92,4 +92,4 @@ def isotune(
     if context.invoked_subcommand is None:
         typer.echo(context.get_help(), err=True)
         raise typer.Exit(WRONG_CALL)
-    take_place(context.invoked_subcommand)
+    take_place(context.invoked_subcommand, context.args)

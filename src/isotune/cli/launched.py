@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,9 @@ _one_of_several = False
 
 TOGETHER = ("run", "resume", "evaluate")
 """Commands that several processes compute together."""
+
+WHATEVER_PLACE = ("recipes", "schema")
+"""Commands that print what the package knows, and start sooner for asking nobody."""
 
 
 def above() -> Parent | None:
@@ -44,18 +48,21 @@ def told(code: int, error: IsotuneError | None = None) -> bool:
     return parent is not None
 
 
-def take_place(command: str) -> None:
+def take_place(command: str, arguments: Sequence[str]) -> None:
     """Silences this process if it is one of several and another one speaks for them.
 
-    Process 0 shows progress and results. Errors are told by the first process of each machine, as
-    they may be the machine's own.
+    Process 0 shows progress and results. The first process of each machine shows errors, which may
+    be the machine's own.
 
     Args:
         command: The command's name.
+        arguments: What follows it; a command that only shows its options is one for any place.
 
     Raises:
         SpecError: There are several processes, and the command is for one.
     """
+    if command in WHATEVER_PLACE or "--help" in arguments:
+        return
     from isotune.distributed.parent import reach_parent
     from isotune.plugins import plugins
 
