@@ -91,6 +91,7 @@ def main(folder: Path) -> None:
         train(trainer, place)
     attributes = {name for module in models["fast"].modules() for name in vars(module)}
     plain = {name for module in new_model().modules() for name in vars(module)}
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # torchrun's, for those that one has left
     if not place.leads:
         communicator.gather(np.zeros(1))
         os.kill(os.getpid(), signal.SIGKILL)
