@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -133,20 +132,24 @@ def test_a_run_of_which_a_process_is_killed_is_resumed_with_another_number(
     folder, spec = tmp_path / "run", experiment(images, **LENET, epochs=10_000)
     spec["checkpoint"] = {"every_steps": 2}
     failed: list[BaseException] = []
+    ended = threading.Event()
 
     def kill() -> None:
         try:
-            while len(_lines(folder / "metrics.jsonl")) < 2:
-                time.sleep(0.05)
+            while len(_lines(folder / "metrics.jsonl")) < 2 and not ended.wait(0.05):
+                pass
             os.kill(_process(1), signal.SIGKILL)
         except BaseException as error:
             failed.append(error)
 
     thread = threading.Thread(target=kill)
     thread.start()
-    with pytest.raises(IsotuneError) as caught:
-        isotune.run(spec, backend="torch", device="cpu", output=folder, processes=2)
-    thread.join()
+    try:
+        with pytest.raises(IsotuneError) as caught:
+            isotune.run(spec, backend="torch", device="cpu", output=folder, processes=2)
+    finally:
+        ended.set()
+        thread.join()
     assert not failed
     assert isinstance(caught.value, LostProcessError)
     assert str(caught.value) == (

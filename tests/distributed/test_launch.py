@@ -32,7 +32,7 @@ if rank == 0 and behavior == "stops":
         sys.exit(130)
     signal.signal(signal.SIGINT, stop)
 if behavior == "ignores":
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, lambda *_: os.write(parent.streams[0], b"ignored\\n"))
 open(os.path.join(sys.argv[3], str(os.getpid())), "w").close()
 parent = reach_parent(Place(rank, 2))
 assert VARIABLE not in os.environ
@@ -144,14 +144,13 @@ def test_a_launcher_that_fails_is_quoted(tmp_path: Path) -> None:
 
 
 def signalled(pids: Path, behaviors: Sequence[str], count: int) -> BaseException:
-    """Returns how processes end when SIGINT comes so often, after the first one has begun."""
+    """Returns how processes end when SIGINT comes so often, each after a word of process 0."""
     receiving, sending = os.pipe()
     handler = signal.getsignal(signal.SIGINT)
 
     def send() -> None:
-        os.read(receiving, 100)
         for _ in range(count):
-            time.sleep(0.3)  # pending signals of the same kind are one
+            os.read(receiving, 100)
             os.kill(os.getpid(), signal.SIGINT)
 
     thread = threading.Thread(target=send)
