@@ -52,7 +52,7 @@ class Update(nn.Cell):
     def construct(self, scalars: Tensor) -> Tensor:
         """Makes the update; returns the norm of the gradient with clipping, else `scalars`."""
         values = self.unstack(scalars)
-        norm = self.update(self.sums, values)
+        norm = self.update(self.gradients(), values)
         if self.averages is not None:
             self.averages(values[-1])
         for total in self.sums:
@@ -60,3 +60,7 @@ class Update(nn.Cell):
         if self.clips:
             return norm
         return scalars
+
+    def gradients(self) -> tuple[Tensor, ...]:
+        """Returns the gradients to update by."""
+        return self.sums

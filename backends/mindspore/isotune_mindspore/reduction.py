@@ -9,7 +9,7 @@ from typing_extensions import assert_never
 
 from isotune.interfaces.division import Division
 from isotune.spec.values import Reduction
-from isotune_mindspore.clipping import Clipping
+from isotune_mindspore.accumulation import Update
 from isotune_mindspore.vectors import Split
 
 GATHERED = 1 << 24
@@ -86,42 +86,28 @@ def sum_of_parts(reduction: Reduction, division: Division, length: int) -> nn.Ce
             assert_never(reduction)
 
 
-class PartsUpdate(nn.Cell):
+class PartsUpdate(Update):
     """Updates by the gradients of all parts, then sets this process's to zero.
 
     Args:
-        gradients: Those of this process's parts, one vector each.
+        parts: The sums of gradients of this process's parts, one vector each.
         weights: The parameters whose gradients they hold, one after the other.
         total: Adds them to those of other processes.
-        update: Update rule, which takes gradients and scalars.
-        averages: As for :class:`isotune_mindspore.accumulation.Update`.
+        update: As for :class:`Update`.
+        averages: As for :class:`Update`.
     """
 
     def __init__(
         self,
-        gradients: Sequence[Parameter],
+        parts: Sequence[Parameter],
         weights: Sequence[Parameter],
         total: nn.Cell,
         update: nn.Cell,
         averages: nn.Cell | None = None,
     ) -> None:
-        super().__init__(auto_prefix=False)
-        self.gradients = ParameterTuple(gradients)
-        self.split = Split(weights)
-        self.total, self.update, self.averages = total, update, averages
-        self.clips = isinstance(update, Clipping)
-        self.unstack, self.assign = ops.Unstack(), ops.Assign()
-        self.zeros_like = ops.ZerosLike()
+        super().__init__(ParameterTuple(parts), update, averages)
+        self.total, self.split = total, Split(weights)
 
-    def construct(self, scalars: Tensor) -> Tensor:
-        """Makes the update; returns the norm of the gradient with clipping, else `scalars`."""
-        gradients = self.split(self.total(self.gradients))
-        values = self.unstack(scalars)
-        norm = self.update(gradients, values)
-        if self.averages is not None:
-            self.averages(values[-1])
-        for own in self.gradients:
-            self.assign(own, self.zeros_like(own))
-        if self.clips:
-            return norm
-        return scalars
+    def gradients(self) -> tuple[Tensor, ...]:
+        """Returns the sum over all parts of all processes, by parameter."""
+        return self.split(self.total(self.sums))
