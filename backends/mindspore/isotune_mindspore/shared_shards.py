@@ -30,7 +30,7 @@ class SharedShard:
     """
 
     def __init__(self, division: Division) -> None:
-        count = division.parts // division.shards
+        count = division.shard_parts
         start = division.shard(division.rank) * count
         self.own = range(start, start + count)
         self.images = _parameter("images", np.zeros((count, 1), np.float32))

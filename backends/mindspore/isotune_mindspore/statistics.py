@@ -62,9 +62,8 @@ class RunningStatistics:
         """Returns the mean over the shards of a batch whose parts have these sizes."""
         with peers_needed():
             rows = self._all_gather(self._stack(self._made))
-        per_shard = self._division.parts // self._division.shards
         total, count = ops.zeros_like(rows[0]), 0
         for shard, images in enumerate(self._division.shard_sizes(sizes)):
             if images:
-                total, count = total + rows[shard * per_shard], count + 1
+                total, count = total + rows[shard * self._division.shard_parts], count + 1
         return total / count

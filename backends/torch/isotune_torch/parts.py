@@ -15,7 +15,7 @@ from isotune_torch.batch_norm import SharedBatchNorm
 from isotune_torch.communicator import TorchCommunicator, lost_processes
 from isotune_torch.overlapping import OverlappingForward
 from isotune_torch.reduction import Gradients
-from isotune_torch.running_statistics import RunningStatistics, enumerate_shards
+from isotune_torch.running_statistics import RunningStatistics
 
 Forward = Callable[[Tensor], Any]
 
@@ -62,7 +62,7 @@ class Parts:
 
     def has_single_image(self, part: Part) -> bool:
         """Whether a shard of the batch has one image."""
-        return any(images == 1 for _, images in enumerate_shards(self._division, part.sizes))
+        return 1 in self._division.shard_sizes(part.sizes)
 
     def forward_pass(self, part: Part, apply_update: bool) -> Forward:
         """Returns the forward pass of a step."""
@@ -80,7 +80,7 @@ class Parts:
             LostProcessError: Another process has ended, or is not reached.
         """
         self._statistics.begin(part)
-        images = enumerate_shards(self._division, part.sizes)[part.shard][1]
+        images = self._division.shard_sizes(part.sizes)[part.shard]
         with lost_processes(among_others=True):
             if images:
                 with self._batch_norm(part, images):

@@ -80,9 +80,9 @@ class RunningStatistics:
                 distributed.all_gather_into_tensor(everyone, rows, group=group)
             rows = everyone
         total, shards = torch.zeros_like(rows[0]), 0
-        for first, images in enumerate_shards(self._division, sizes):
+        for shard, images in enumerate(self._division.shard_sizes(sizes)):
             if images:
-                total += rows[first]
+                total += rows[shard * self._division.shard_parts]
                 shards += 1
         return total / shards
 
@@ -90,17 +90,3 @@ class RunningStatistics:
         pieces = values.split([tensor.numel() for tensor in self._tensors])
         for tensor, piece in zip(self._tensors, pieces, strict=True):
             tensor.copy_(piece.view_as(tensor))
-
-
-def enumerate_shards(division: Division, sizes: tuple[int, ...]) -> list[tuple[int, int]]:
-    """Returns the first part of each shard, and its number of images.
-
-    Args:
-        division: Of the batch.
-        sizes: Number of images of every part.
-    """
-    per_shard = division.parts // division.shards
-    return [
-        (first, sum(sizes[first : first + per_shard]))
-        for first in range(0, division.parts, per_shard)
-    ]

@@ -81,22 +81,26 @@ class Division:
         """Whether several processes compute a shard."""
         return self.processes > self.shards
 
+    @property
+    def shard_parts(self) -> int:
+        """Number of parts of a shard."""
+        return self.parts // self.shards
+
     def shard(self, part: int) -> int:
         """Returns the shard that a part is or belongs to."""
-        return part * self.shards // self.parts
+        return part // self.shard_parts
 
     def shard_sizes(self, sizes: Sequence[int]) -> list[int]:
         """Returns the number of images of every shard of a batch, given those of its parts."""
-        per_shard = self.parts // self.shards
-        return [sum(sizes[i : i + per_shard]) for i in range(0, self.parts, per_shard)]
+        count = self.shard_parts
+        return [sum(sizes[i : i + count]) for i in range(0, self.parts, count)]
 
     def edges(self, images: int) -> list[int]:
         """Returns where the parts of a batch of so many images begin, and where the last ends."""
-        per_shard = self.parts // self.shards
         shards = bounds(0, images, self.shards)
         edges = [0]
         for start, stop in pairwise(shards):
-            edges += bounds(start, stop, per_shard)[1:]
+            edges += bounds(start, stop, self.shard_parts)[1:]
         return edges
 
     def divide(self, images: int) -> list[Part]:
@@ -109,10 +113,9 @@ class Division:
         return list(self._divide(edges, sizes))
 
     def _divide(self, edges: Sequence[int], sizes: tuple[int, ...]) -> Iterator[Part]:
-        per_shard = self.parts // self.shards
         for index in self.own:
             shard = self.shard(index)
-            first = edges[index] - edges[shard * per_shard]
+            first = edges[index] - edges[shard * self.shard_parts]
             last = index == self.own[-1]
             yield Part(index, edges[index], edges[index + 1], shard, first, sizes, last)
 
