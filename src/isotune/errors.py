@@ -70,10 +70,32 @@ class LostProcessError(IsotuneError):
     """Another process of the run has ended, or is not reached."""
 
 
+LOST = "another process of the run has ended, or is not reached any more."
+"""Message of :class:`LostProcessError` where nothing more is known."""
+
+
 class StoppedError(IsotuneError):
     """A run was asked to stop, by Ctrl-C or a signal, and is saved: it can be resumed."""
 
     exit_code = 130
+
+
+def kind_of(error: IsotuneError) -> str:
+    """Returns the name of an error's class, or of the first one above it that is of this module."""
+    return next(each.__name__ for each in type(error).__mro__ if each.__module__ == __name__)
+
+
+def of_kind(name: str, lines: Iterable[str]) -> IsotuneError:
+    """Returns an error as :func:`kind_of` has named it in another process.
+
+    Args:
+        name: Name of the class; any other name stands for IsotuneError.
+        lines: The message.
+    """
+    kind = globals().get(name)
+    if isinstance(kind, type) and issubclass(kind, IsotuneError):
+        return kind(*lines)
+    return IsotuneError(*lines)
 
 
 def nearest(name: str, names: Iterable[str]) -> str:

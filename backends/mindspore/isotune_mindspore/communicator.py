@@ -12,9 +12,9 @@ import numpy as np
 from mindspore import Tensor, ops
 from numpy.typing import NDArray
 
-from isotune.errors import LostProcessError
+from isotune.errors import LOST, LostProcessError
 from isotune.interfaces.communicator import Communicator, Place
-from isotune_mindspore.lost_peers import end_with_peers, lost_process, waiting
+from isotune_mindspore.lost_peers import end_with_peers, waiting
 from isotune_mindspore.step import pynative_mode
 
 PATIENCE = 1800
@@ -88,7 +88,7 @@ def peers_needed() -> Iterator[None]:
     except RuntimeError as error:
         if not any(name in str(error) for name in COLLECTIVES):
             raise
-        raise lost_process() from error
+        raise LostProcessError(LOST) from error
 
 
 def _first_line(error: Exception) -> str:

@@ -16,20 +16,12 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 
-from isotune.errors import LostProcessError
+from isotune.errors import LOST, LostProcessError
 
 MISSES = 3
 """Number of seconds in a row in which the scheduler must be out of reach."""
 
 _waiting = threading.Event()
-
-
-def lost_process() -> LostProcessError:
-    """Returns the error that says that another process is gone."""
-    return LostProcessError(
-        "another process of the run has ended, or is no longer reached:"
-        " `isotune resume FOLDER` continues the run."
-    )
 
 
 @contextmanager
@@ -69,7 +61,8 @@ def _watch(signals: int, scheduler: tuple[str, int]) -> None:
         time.sleep(1)
         misses = 0 if _reaches(scheduler) else misses + 1
     with suppress(OSError):
-        print(f"isotune: {lost_process()}", file=sys.stderr, flush=True)
+        advice = "`isotune resume FOLDER` continues the run."
+        print(f"isotune: {LOST.removesuffix('.')}; {advice}", file=sys.stderr, flush=True)
     os._exit(LostProcessError.exit_code)
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import distributed
 from torch.distributed import ProcessGroup
 
-from isotune.errors import BackendError, LostProcessError
+from isotune.errors import LOST, BackendError, LostProcessError
 from isotune.interfaces.communicator import Communicator, Place
 from isotune.interfaces.division import Division
 from isotune_torch.network import choose_interface, local_address, watched_connections
@@ -139,9 +139,7 @@ def lost_processes(*, among_others: bool = False) -> Iterator[None]:
     except RuntimeError as error:  # gloo's errors have no type of their own
         if among_others and not _is_of_engine(error):
             raise
-        raise LostProcessError(
-            "another process of the run has ended, or is not reached any more."
-        ) from error
+        raise LostProcessError(LOST) from error
 
 
 def _is_of_engine(error: RuntimeError) -> bool:

@@ -10,9 +10,8 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from isotune import errors
-from isotune.errors import IsotuneError, LostProcessError
-from isotune.interfaces.communicator import Communicator, Place
+from isotune.errors import IsotuneError, LostProcessError, kind_of, of_kind
+from isotune.interfaces.communicator import Alone, Communicator, Place
 from isotune.interfaces.division import Division
 
 T = TypeVar("T")
@@ -34,11 +33,11 @@ class Group:
     the error is then raised in all processes: so none of them waits for one that has ended.
 
     Args:
-        communicator: Reaches the other processes.
+        communicator: Reaches the other processes; None for a process that is alone.
     """
 
-    def __init__(self, communicator: Communicator) -> None:
-        self._communicator = communicator
+    def __init__(self, communicator: Communicator | None = None) -> None:
+        self._communicator = communicator or Alone()
         self._reported = False
         self._parted = False
 
@@ -180,10 +179,7 @@ class Group:
 
 def _encoded(error: BaseException) -> bytes:
     if isinstance(error, IsotuneError):
-        known = (
-            each.__name__ for each in type(error).__mro__ if each.__module__ == errors.__name__
-        )
-        kind, sentence = next(known), str(error)
+        kind, sentence = kind_of(error), str(error)
     else:
         kind, sentence = "", f"{type(error).__name__}: {error}".rstrip(": ")
     text = sentence.encode(errors="replace")[:LONGEST_ERROR].decode(errors="ignore")
@@ -195,5 +191,4 @@ def _received(rank: int, message: bytes) -> IsotuneError:
     told = json.loads(message)
     if not told["kind"]:
         return LostProcessError(f"process {rank} failed: {told['text']}")
-    kind: type[IsotuneError] = getattr(errors, told["kind"], IsotuneError)
-    return kind(*told["text"].splitlines())
+    return of_kind(told["kind"], told["text"].splitlines())

@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from isotune.errors import IsotuneError, LostProcessError
+from isotune.errors import IsotuneError, LostProcessError, kind_of
 from isotune.interfaces.communicator import Place
 
 VARIABLE = "ISOTUNE_PARENT"
@@ -46,7 +46,7 @@ class Parent:
             code: Its exit code.
             error: What has ended it early.
         """
-        kind = "" if error is None else type(error).__name__
+        kind = "" if error is None else kind_of(error)
         lines = [] if error is None else str(error).split("\n")
         while len(data := _line({"code": code, "kind": kind, "lines": lines})) > LONGEST:
             lines = lines[: len(lines) // 2]

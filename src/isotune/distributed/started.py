@@ -11,9 +11,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
-from isotune import errors
 from isotune.distributed.parent import LONGEST
-from isotune.errors import IsotuneError
+from isotune.errors import IsotuneError, of_kind
 
 
 class StartedProcess:
@@ -87,9 +86,7 @@ class StartedProcess:
             return
         self.code = code
         if name:
-            kind = getattr(errors, name, IsotuneError)
-            known = isinstance(kind, type) and issubclass(kind, IsotuneError)
-            self.error = (kind if known else IsotuneError)(*map(str, lines))
+            self.error = of_kind(name, map(str, lines))
 
 
 def _peer(connection: socket.socket) -> int:

@@ -243,5 +243,5 @@ class PreparedExperiment:
 
 def _resumable(error: LostProcessError, folder: RunFolder) -> LostProcessError:
     """Returns the error with the command that continues the run."""
-    what = str(error).split(": `isotune resume")[0].removesuffix(".")
+    what = str(error).removesuffix(".")
     return LostProcessError(f"{what}; `isotune resume {folder.path}` continues the run.")
