@@ -49,7 +49,7 @@ def joined(backend: str | None, device: str, plugins: Plugins) -> Iterator[Joine
     """
     launched = plugins.launched(backend)
     if launched is None:
-        yield Joined(Group(Alone()), backend)
+        yield Joined(Group(), backend)
         return
     opened = plugins.open_backend(launched[0], device, join=True)
     group = Group(opened.communicator)

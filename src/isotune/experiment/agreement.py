@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -13,7 +12,7 @@ from isotune.distributed.joined import Joined
 from isotune.errors import BackendError, DatasetError, IsotuneError, SpecError, WeightsError
 from isotune.experiment.changes import fields_of
 from isotune.experiment.listed_images import listed_images, listed_split
-from isotune.interfaces.checkpoint import State
+from isotune.interfaces.checkpoint import digest
 from isotune.interfaces.dataset import ImageSource
 from isotune.interfaces.versions import versions
 from isotune.runs.images import ImagesSummary, summarize_images
@@ -66,7 +65,7 @@ def check_same_start(session: Session, model: Any) -> None:
     listed = summarize_images(listed_images(session, contents=images.check is None))
     account = {
         **_images(images.splits, listed),
-        "weights": _digest(session.backend.state_adapter.export_model(model)),
+        "weights": digest(session.backend.state_adapter.export_model(model)),
     }
     _compare(session.group, account, _other_start)
 
@@ -169,13 +168,3 @@ def _unequal(here: Mapping[str, Any], there: Mapping[str, Any]) -> Iterator[tupl
     for name in sorted(here.keys() | there.keys()):
         if here.get(name) != there.get(name):
             yield name, here.get(name), there.get(name)
-
-
-def _digest(state: State) -> str:
-    """Returns the SHA-256 of tensors and their names, as hexadecimal digits."""
-    digest = hashlib.sha256()
-    for name in sorted(state):
-        value = state[name]
-        digest.update(f"{name} {value.dtype} {value.shape}\n".encode())
-        digest.update(value.tobytes())
-    return digest.hexdigest()

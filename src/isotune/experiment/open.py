@@ -18,7 +18,6 @@ from isotune.experiment.saved_run import SavedRun, shared_run
 from isotune.interfaces.backbone import BackboneEntry
 from isotune.interfaces.backend import Backend
 from isotune.interfaces.checkpoint import State, not_finite
-from isotune.interfaces.communicator import Alone
 from isotune.interfaces.head import HeadValues
 from isotune.interfaces.trainer import TrainingPlan
 from isotune.models.build import build_backbone
@@ -60,7 +59,7 @@ def open_run(
         RunError: the folder is not a run's, has no such checkpoint, or is damaged, or the
             checkpoint has values that are not finite.
     """
-    return open_together(Joined(Group(Alone()), backend), path, device, checkpoint, plugins)
+    return open_together(Joined(Group(), backend), path, device, checkpoint, plugins)
 
 
 def open_together(

@@ -22,7 +22,6 @@ from isotune.experiment.explain import explain_mistakes, explain_source, explana
 from isotune.explaining.explanation import Explanation
 from isotune.interfaces.backbone import BackboneEntry
 from isotune.interfaces.backend import Backend
-from isotune.interfaces.communicator import Alone
 from isotune.interfaces.dataset import Batch
 from isotune.interfaces.metrics import EpochMetrics
 from isotune.interfaces.trainer import Trainer, TrainingPlan
@@ -69,7 +68,7 @@ class Run(Classifier):
     history: tuple[EpochMetrics, ...]
     best: EpochMetrics
     threshold: float | None = None
-    group: Group = field(default_factory=lambda: Group(Alone()))
+    group: Group = field(default_factory=Group)
     listed: Recorded | None = None
 
     @property

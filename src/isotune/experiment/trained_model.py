@@ -23,7 +23,6 @@ from isotune.distributed.joined import in_turn
 from isotune.errors import DatasetError, SpecError
 from isotune.experiment.agreement import check_same_images
 from isotune.experiment.prediction import Prediction, ranked
-from isotune.interfaces.communicator import Alone
 from isotune.interfaces.dataset import Batch, ImageSource
 from isotune.interfaces.trainer import TrainingPlan
 from isotune.metrics.thresholds import USUAL
@@ -52,7 +51,7 @@ class TrainedModel(ABC):
     classes: tuple[str, ...]
     plan: TrainingPlan
     threshold: float | None
-    group: Group = Group(Alone())
+    group: Group = Group()
 
     @property
     @abstractmethod

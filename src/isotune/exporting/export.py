@@ -31,6 +31,7 @@ from isotune.interfaces.dataset import ImageSource
 from isotune.interfaces.versions import versions
 from isotune.plugins import Plugins
 from isotune.plugins import plugins as default_plugins
+from isotune.runs.checkpoint import packed
 from isotune.runs.images import read_images, summarize_images
 from isotune.spec.load import dump_spec
 
@@ -232,9 +233,5 @@ def _manifest(
 
 def model_digest(run: Run) -> str:
     """Returns the SHA-256 of a run's model: that of its checkpoint's file of weights."""
-    import numpy as np
-    from safetensors.numpy import save
-
     state = run.backend.state_adapter.export_model(run.model)
-    data = save({name: np.asarray(value, order="C") for name, value in state.items()})
-    return hashlib.sha256(data).hexdigest()
+    return hashlib.sha256(packed(state)).hexdigest()

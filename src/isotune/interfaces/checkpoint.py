@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any
@@ -28,6 +30,15 @@ GRAD_SCALER = "grad_scaler"
 def not_finite(state: Mapping[str, NDArray[Any]]) -> str | None:
     """Returns the name of the first array with a NaN or an infinity, or None without any."""
     return next((name for name, value in state.items() if not np.isfinite(value).all()), None)
+
+
+def digest(state: Mapping[str, NDArray[Any]]) -> str:
+    """Returns the SHA-256 of arrays and their names, in any order, as hexadecimal digits."""
+    result = hashlib.sha256()
+    for name, value in sorted(state.items()):
+        result.update(json.dumps([name, str(value.dtype), value.shape]).encode())
+        result.update(np.ascontiguousarray(value).data)
+    return result.hexdigest()
 
 
 class StateAdapter(ABC):

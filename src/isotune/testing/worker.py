@@ -82,7 +82,7 @@ def refused(subject: Subject, place: Place) -> str:
 
 
 def told(group: Group) -> str:
-    """Returns what this process is told of an error in the last one."""
+    """Returns the error of the last process as it reaches this one."""
 
     def work() -> None:
         if group.place.rank == group.place.processes - 1:

@@ -15,7 +15,6 @@ from isotune.data.batches import Batches
 from isotune.data.integrity.broken import fault
 from isotune.distributed.group import Group
 from isotune.errors import DatasetError, StoppedError, TrainingError
-from isotune.interfaces.communicator import Alone
 from isotune.interfaces.division import UNDIVIDED, Division
 from isotune.interfaces.events import EpochEnded, StepEnded, StopRequest
 from isotune.interfaces.freezing import FreezePlan
@@ -67,7 +66,7 @@ class TrainingLoop:
     save: Callable[[Progress, EpochMetrics, bool], None]
     start: Progress = field(default_factory=Progress)
     stop: StopRequest = field(default_factory=StopRequest)
-    group: Group = field(default_factory=lambda: Group(Alone()))
+    group: Group = field(default_factory=Group)
     division: Division = UNDIVIDED
     history: list[EpochMetrics] = field(init=False)
     best: Best = field(init=False)

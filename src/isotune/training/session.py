@@ -15,7 +15,6 @@ from isotune.distributed.group import Group
 from isotune.distributed.joined import Joined
 from isotune.interfaces.backbone import BackboneEntry
 from isotune.interfaces.backend import Backend
-from isotune.interfaces.communicator import Alone
 from isotune.interfaces.dataset import Normalization
 from isotune.interfaces.division import Division
 from isotune.interfaces.trainer import TrainingPlan
@@ -44,7 +43,7 @@ class Session:
     backend: Backend
     images: Images
     plan: TrainingPlan
-    group: Group = field(default_factory=lambda: Group(Alone()))
+    group: Group = field(default_factory=Group)
 
     @classmethod
     def open(
@@ -81,7 +80,7 @@ class Session:
             dataset = spec.dataset.model_copy(update={"check": "during_training"})
             spec = spec.model_copy(update={"dataset": dataset})
         plan = training_plan(spec, entry, images)
-        return cls(spec, entry, opened, images, plan, joined.group if joined else Group(Alone()))
+        return cls(spec, entry, opened, images, plan, joined.group if joined else Group())
 
     @cached_property
     def division(self) -> Division:

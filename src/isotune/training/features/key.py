@@ -7,11 +7,11 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from isotune.data.batches import Batches
 from isotune.data.decode import RULES
+from isotune.interfaces.checkpoint import digest
 from isotune.interfaces.versions import versions
 from isotune.spec.dataset import DatasetSpec
 from isotune.spec.transforms import TRANSFORMS, flattened
@@ -44,7 +44,7 @@ class FeatureKeys:
         self._known = {
             "backbone": spec.backbone.name,
             "cut": cut.path,
-            "state": _digest(state),
+            "state": digest(state),
             "backend": [backend.name, backend.device, backend.threads(), batch_size],
             "versions": versions(backend),
             "computing": spec.model_dump(mode="json", include=COMPUTING),
@@ -77,11 +77,3 @@ class FeatureKeys:
             text = None if fingerprints is None else json.dumps([len(source), *fingerprints])
             self._images[id(source)] = text and hashlib.sha256(text.encode()).hexdigest()
         return self._images[id(source)]
-
-
-def _digest(state: Mapping[str, NDArray[Any]]) -> str:
-    digest = hashlib.sha256()
-    for name, value in sorted(state.items()):
-        digest.update(json.dumps([name, str(value.dtype), value.shape]).encode())
-        digest.update(np.ascontiguousarray(value).data)
-    return digest.hexdigest()
