@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -265,6 +266,7 @@ def test_processes_decode_their_parts_of_the_same_batches(
         assert len(parts) == len(expected) * len(division.own)
         for number, part in enumerate(parts):
             found[number // len(division.own)].append(part)
+        assert max(Counter(source.loaded).values()) == 1, "nothing is decoded twice"
         if mixing is None:
             assert len(source.loaded) == sum(not p.placeholder and len(p) for p in parts)
     for parts, batch in zip(found, expected, strict=True):

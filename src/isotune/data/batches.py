@@ -17,7 +17,7 @@ from isotune.data.caches.pixels import PixelCache
 from isotune.data.integrity.broken import BrokenImageError, Skip
 from isotune.data.integrity.substitutes import refilled, substitute
 from isotune.data.mixing.batch import BatchMix, Mixer
-from isotune.data.pending import Chosen, Pending, PendingImage, PendingNothing
+from isotune.data.pending import Chosen, Pending, PendingImage
 from isotune.data.reader import ImageReader
 from isotune.data.samplers import repeats, sampled
 from isotune.data.workers import worker_count
@@ -201,9 +201,7 @@ class Batches:
             DatasetError: an image cannot be read or is too small for a transform, or images are
                 skipped and none can stand for one.
         """
-        parts = self._parts(start_batch, every, division)
-        ahead = AHEAD * len(division.own)
-        batches = self._epoch(epoch, order, parts, ahead)
+        batches = self._epoch(epoch, order, start_batch, every, division)
         if self._skip is None or self._sampler is not None or every > 1:
             return batches
         return refilled(batches, self._batch_size)
@@ -212,36 +210,45 @@ class Batches:
         self,
         epoch: int,
         order: int | None,
-        parts: Iterator[tuple[range, Part | None]],
-        ahead: int,
+        start_batch: int,
+        every: int,
+        division: Division,
     ) -> Iterator[Batch]:
         ordered = self.order(epoch if order is None else order)
         earlier = np.zeros_like(ordered) if order is not None else repeats(ordered)
         chosen = Chosen(epoch, ordered, earlier)
         stop = threading.Event()
         executor = ThreadPoolExecutor(self._workers, "isotune-data")
-        pending: deque[Pending | PendingImage | PendingNothing] = deque()
+        starts = range(start_batch * self._batch_size, self.size, every * self._batch_size)
+        waiting = (range(start, min(start + self._batch_size, self.size)) for start in starts)
+        pending: deque[tuple[range, Pending | PendingImage]] = deque()
         try:
             while True:
-                while len(pending) <= ahead and (part := next(parts, None)) is not None:
-                    pending.append(self._submit(executor, stop, chosen, *part))
+                while len(pending) <= AHEAD and (places := next(waiting, None)) is not None:
+                    own = None if division.whole else division.share(len(places))
+                    pending.append((places, self._submit(executor, stop, chosen, places, own)))
                 if not pending:
                     return
-                yield pending.popleft().result()
+                places, prepared = pending.popleft()
+                if division.whole:
+                    yield prepared.result()
+                else:
+                    parts = division.divide(len(places))
+                    yield from self._parts(prepared.result(), parts, chosen, places)
         finally:
             stop.set()
             executor.shutdown(cancel_futures=True)
 
     def _parts(
-        self, first: int, every: int, division: Division
-    ) -> Iterator[tuple[range, Part | None]]:
-        """Yields the places of batches, and in turn each own part of them."""
-        for start in range(first * self._batch_size, self.size, every * self._batch_size):
-            places = range(start, min(start + self._batch_size, self.size))
-            if division.whole:
-                yield places, None
+        self, own: Batch, parts: Sequence[Part], chosen: Chosen, batch: range
+    ) -> Iterator[Batch]:
+        """Yields this process's parts of a batch, of which it has prepared its share."""
+        for part in parts:
+            if len(part):
+                rows = slice(part.start - parts[0].start, part.stop - parts[0].start)
+                yield Batch(own.images[rows], own.labels[rows])
             else:
-                yield from ((places, part) for part in division.divide(len(places)))
+                yield self._placeholder(chosen, batch)
 
     def labels(self, epoch: int) -> Iterator[Labels]:
         """Yields the labels of each batch of an epoch (from 0), as :meth:`epoch` does."""
@@ -254,7 +261,7 @@ class Batches:
     def order(self, epoch: int) -> NDArray[np.int64]:
         """Returns the indices of the source's images in the order of an epoch (from 0)."""
         if self._sampler is None:
-            return np.setdiff1d(np.arange(len(self._source)), self._left_out)
+            return np.delete(np.arange(len(self._source)), self._left_out)
         return sampled(self._sampler, self._seed, epoch, self._source.labels)
 
     def _submit(
@@ -263,19 +270,16 @@ class Batches:
         stop: threading.Event,
         chosen: Chosen,
         batch: range,
-        part: Part | None,
-    ) -> Pending | PendingImage | PendingNothing:
-        if part is not None and not len(part):
-            return PendingNothing(self._placeholder(chosen, batch))
-        count, members = len(batch), None
-        mix = self._mix(chosen.epoch, batch)
-        places = np.arange(count)
-        if part is not None:
-            places = np.arange(part.start, part.stop)
-            if mix is not None:
-                members = mix.members(part.start, part.stop, count)
-                places = members.places
-        places += batch.start
+        own: range | None,
+    ) -> Pending | PendingImage:
+        """Lets threads prepare a batch, or the places in it that are this process's own."""
+        mix, members = self._mix(chosen.epoch, batch), None
+        within = range(len(batch)) if own is None else own
+        places = np.arange(within.start, within.stop)
+        if mix is not None and own is not None:
+            members = mix.members(own.start, own.stop, len(batch))
+            places = members.places
+        places = places + batch.start
         labels, count = self._source.labels[chosen.order[places]], len(places)
         if self._image_size is None:
             future = executor.submit(self.image, *chosen.at(int(places[0])))
@@ -283,7 +287,7 @@ class Batches:
         images = np.empty((count, *self._image_size, 3), dtype=np.uint8)
         there = np.ones(count, np.bool_)
         threads = min(self._workers, count)
-        others = threading.Semaphore(threads - 1)
+        others = threading.Semaphore(max(threads - 1, 0))
 
         def fill(first: int, step: int) -> None:
             for row in range(first, count, step):

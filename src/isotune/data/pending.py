@@ -76,18 +76,3 @@ class PendingImage:
     def result(self) -> Batch:
         """Returns the batch, once it is decoded."""
         return Batch(self.future.result()[None], self.labels)
-
-
-@dataclass(frozen=True)
-class PendingNothing:
-    """An empty part of a batch.
-
-    Attributes:
-        placeholder: What stands for it.
-    """
-
-    placeholder: Batch
-
-    def result(self) -> Batch:
-        """Returns the placeholder."""
-        return self.placeholder

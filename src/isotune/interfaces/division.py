@@ -103,6 +103,11 @@ class Division:
             edges += bounds(start, stop, self.shard_parts)[1:]
         return edges
 
+    def share(self, images: int) -> range:
+        """Returns the positions of this process's parts in a batch of so many images."""
+        edges = self.edges(images)
+        return range(edges[self.own.start], edges[self.own.stop])
+
     def divide(self, images: int) -> list[Part]:
         """Returns this process's parts of a batch of so many images, in order; some may be empty.
 
