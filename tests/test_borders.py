@@ -73,6 +73,7 @@ def test_importing_and_loading_a_spec_is_light() -> None:
 ROOMS = (
     ("__main__",),
     ("cli", "bench", "demo", "testing"),
+    ("equivalence",),
     ("exporting", "fitting", "serving"),
     ("experiment",),
     ("reports",),

@@ -19,6 +19,7 @@ from isotune.interfaces.explainer import Explainer
 from isotune.interfaces.exporter import Exporter
 from isotune.interfaces.freezing import Freezing
 from isotune.interfaces.head import Heads
+from isotune.interfaces.tracer import Tracer
 from isotune.interfaces.trainer import Trainer, TrainingPlan
 from isotune.spec.values import Precision
 
@@ -31,6 +32,7 @@ class Backend(ABC):
         device: Device in use, as in ``cuda:0``.
         exporter: Writes models to files of the offer's ``exports``; None if there are none.
         explainer: Returns values from within models; None if the backend explains nothing.
+        tracer: Watches training steps; None if they cannot be watched.
         communicator: Reaches the other processes of the run.
     """
 
@@ -43,6 +45,7 @@ class Backend(ABC):
     state_adapter: StateAdapter
     exporter: Exporter | None = None
     explainer: Explainer | None = None
+    tracer: Tracer | None = None
     communicator: Communicator = Alone()
 
     @abstractmethod
