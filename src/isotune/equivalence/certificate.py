@@ -18,6 +18,7 @@ PlaceStage = Literal[
     "experiment",
     "batch",
     "start",
+    "input",
     "forward",
     "loss",
     "backward",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,17 +12,18 @@ from numpy.typing import NDArray
 from isotune.equivalence.sampling import Values
 from isotune.interfaces.tracer import Layer
 
-Stage = Literal["forward", "loss", "backward", "gradient", "update", "state"]
+Stage = Literal["input", "forward", "loss", "backward", "gradient", "update", "state"]
 """Of what kind a value is, in the order in which a step computes them.
 
-``forward``: a layer's output; its name is the layer's path, and from the layer's second call on
-``PATH:CALL``, counted from 0. ``loss``: ``loss`` (shape ()) and ``logits``. ``backward``: the
-gradient of a layer's output, with the name of the output. ``gradient``: of a parameter. ``update``:
-what the step adds to a parameter. ``state``: parameters, BatchNorm statistics and the optimizer's
-slots (``PARAMETER/SLOT``) after the step.
+``input``: ``images``, what the model gets, after normalization. ``forward``: a layer's output; its
+name is the layer's path, and from the layer's second call on ``PATH:CALL``, counted from 0.
+``loss``: ``loss`` (shape ()) and ``logits``. ``backward``: the gradient of a layer's output, with
+the name of the output. ``gradient``: of a parameter. ``update``: what the step adds to a parameter.
+``state``: parameters, BatchNorm statistics and the optimizer's slots (``PARAMETER/SLOT``) after
+the step.
 """
 
-STAGES: tuple[Stage, ...] = ("forward", "loss", "backward", "gradient", "update", "state")
+STAGES: tuple[Stage, ...] = get_args(Stage)
 
 
 def key(stage: Stage, name: str) -> str:

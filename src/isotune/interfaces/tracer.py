@@ -41,11 +41,11 @@ class Layer:
 class Recorder(ABC):
     """Takes what a watched training step computes, in order of execution.
 
-    Arrays are float32 and valid during the call only. An output or input is the first tensor where
-    there are several, and nothing is reported of a layer that has none.
+    Arrays are float32 and valid during the call only. An output is the first tensor where there are
+    several, and nothing is reported of a layer that has none.
 
     Attributes:
-        inputs: Whether to report inputs.
+        inputs: Whether to report the inputs of all layers; if not, only those of the model itself.
     """
 
     inputs: bool = False
@@ -56,7 +56,7 @@ class Recorder(ABC):
 
         Args:
             path: The layer's canonical path.
-            inputs: Its tensors, in the order of its arguments; empty without :attr:`inputs`.
+            inputs: Its tensors, in the order of its arguments; empty where they are not reported.
             output: Its output, before a later layer changes it in place.
         """
 
