@@ -127,10 +127,11 @@ def page(found: dict[str, list[Record]]) -> str:
     return (
         "# Ants and bees in two processes\n\nMade by `benchmarks/processes_real.py`: MobileNetV2"
         " with ImageNet weights, batches of 16 images in two shards, SGD with momentum. Medians of"
-        " pairs in alternating order, on cores that other work shares. `ratio`: of the whole"
-        " command, to one process. For the sake of the same bytes, one process computes with one"
-        " thread, too: a shard's share of the two cores. So two processes gain what one with"
-        " shards leaves unused. `same`: all checkpoints, all metrics except times and all images"
+        " pairs in alternating order. `ratio`: of the whole command, to one process. For the sake"
+        " of the same bytes, one process with PyTorch computes with one thread, too: a shard's"
+        " share of the two cores. So two processes gain what one with shards leaves unused;"
+        " MindSpore uses both cores in one process, and two gain nothing on this machine."
+        " `same`: all checkpoints, all metrics except times and all images"
         f" are the same bytes. {machine['cpus']} cores ({machine['cpu']}, {machine['system']};"
         f" {packages}).\n\n{table.markdown()}\n"
     )
