@@ -26,6 +26,7 @@ class Purpose(IntEnum):
     FOLDS = 7
     MIXING = 8
     SEARCH = 9
+    NUDGE = 10
 
 
 def stream(seed: int, purpose: Purpose, *position: int) -> np.random.Generator:

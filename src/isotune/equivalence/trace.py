@@ -36,6 +36,11 @@ def call_name(path: str, call: int) -> str:
     return f"{path}:{call}" if call else path
 
 
+def path_of(name: str) -> str:
+    """Returns the path of the layer of a call, by the call's name."""
+    return name.partition(":")[0]
+
+
 @dataclass(frozen=True)
 class Side:
     """Who has computed a trace.
@@ -85,6 +90,10 @@ class TracedStep:
         whole: Whole arrays, by key: inputs of layers (``inputs/NAME/NUMBER``, NAME as for
             ``forward``), their outputs and the outputs' gradients; empty unless they were asked
             for.
+        runs: What each call of a layer computes of its whole inputs when it runs alone, by
+            :func:`isotune.equivalence.local.run_key`; empty without whole arrays.
+        run_yardsticks: Relative differences of the same when the inputs and the output's gradient
+            are nudged by one ulp.
     """
 
     step: int
@@ -95,6 +104,8 @@ class TracedStep:
     values: Mapping[str, Values]
     yardsticks: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     whole: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    runs: Mapping[str, Values] = field(default_factory=dict)
+    run_yardsticks: Mapping[str, float] = field(default_factory=dict)
 
     def yardstick(self, name: str) -> float:
         """Returns how much the side differs from itself in a value: 0 if that is not known."""

@@ -1,0 +1,276 @@
+"""Local differences: what a layer makes of the very inputs that another side's layer had.
+
+The differences of a trace accumulate: a layer that computes exactly the same passes on what came
+off before it. With whole arrays, every layer runs alone, on both sides, on the same inputs and the
+same gradient of its output.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isotune.equivalence.sampling import Values, difference, values_of
+from isotune.equivalence.trace import Trace, TracedStep, key, path_of
+from isotune.equivalence.whole import input_key
+from isotune.errors import BackendError
+from isotune.interfaces.tracer import LayerRun, Tracer
+from isotune.interfaces.trainer import StepPlan, Trainer
+from isotune.randomness import Purpose, named_stream
+
+Array = NDArray[np.float32]
+
+KEPT_RUNS = 8
+"""Number of layers' runs that are kept as a whole, for causes to look at."""
+
+SUSPICIOUS = 16.0
+"""A run is kept if it differs by more than so many of its yardsticks, ..."""
+
+ROUNDING = 1e-5
+"""... and by more than this."""
+
+
+def run_key(part: str, name: str, of: str = "") -> str:
+    """Returns the name of what a layer's call computes when it runs alone.
+
+    Args:
+        part: ``output``; ``inputs`` for the gradient of an input; ``parameters`` for that of a
+            parameter.
+        name: Name of the call, as for the stage ``forward``.
+        of: The input's number, or the parameter's canonical name.
+    """
+    return f"{part}/{name}/{of}" if of else f"{part}/{name}"
+
+
+@dataclass(frozen=True)
+class LocalDifference:
+    """A local difference, relative to the value's size.
+
+    Attributes:
+        difference: Relative difference between the sides.
+        yardstick: The larger one of the differences of each side from itself when the inputs and
+            the output's gradient are nudged by one ulp.
+    """
+
+    difference: float
+    yardstick: float
+
+
+@dataclass(frozen=True, eq=False)
+class LocalDifferences:
+    """What one side's layers make of the other side's inputs.
+
+    Attributes:
+        step: Number of the training step that the inputs are of.
+        values: By :func:`run_key`, in order of execution.
+        skipped: Why layers were not compared, by the name of the call, in a sentence.
+        runs: What the live side has computed, by the name of the call: of the first layers that
+            look as if they differed, as a whole.
+        state: The live side's parameters and BatchNorm statistics of these layers, before the step.
+    """
+
+    step: int
+    values: Mapping[str, LocalDifference]
+    skipped: Mapping[str, str] = field(default_factory=dict)
+    runs: Mapping[str, LayerRun] = field(default_factory=dict)
+    state: Mapping[str, Array] = field(default_factory=dict)
+
+    def of(self, name: str) -> LocalDifference | None:
+        """Returns the local difference that belongs to a value of a trace; None without one.
+
+        That of an output is its layer's; that of the gradient of an output is what the layer makes
+        of it, which is the gradients of its inputs; that of a parameter's gradient is the layer's
+        which uses it. Of several, the largest in yardsticks counts.
+
+        Args:
+            name: The value's key in the trace, of any stage.
+        """
+        stage, _, rest = name.partition("/")
+        if stage == "forward":
+            return self.values.get(run_key("output", rest))
+        if stage == "backward":
+            return self._worst(key for key in self.values if key.startswith(f"inputs/{rest}/"))
+        if stage == "gradient":
+            return self._worst(self._smallest_users(rest))
+        return None
+
+    def _worst(self, names: Iterator[str]) -> LocalDifference | None:
+        found = (self.values[name] for name in names)
+        return max(found, key=lambda each: each.difference / (each.yardstick or 1e-9), default=None)
+
+    def _smallest_users(self, parameter: str) -> Iterator[str]:
+        # A block runs with its parts' parameters, too: only the deepest layer is meant.
+        users = [
+            name
+            for name in self.values
+            if name.startswith("parameters/") and name.endswith(f"/{parameter}")
+        ]
+        deepest = max((len(path_of(name.split("/")[1])) for name in users), default=0)
+        return (name for name in users if len(path_of(name.split("/")[1])) == deepest)
+
+
+def nudged(name: str, array: Array) -> Array:
+    """Returns an array with every number moved to a neighboring float32, up or down by its name."""
+    words = named_stream(0, Purpose.NUDGE, name).bit_generator.random_raw(-(-array.size // 64))
+    bits = np.unpackbits(np.atleast_1d(words).view(np.uint8), count=array.size)
+    toward = np.where(bits.astype(bool), np.float32(np.inf), np.float32(-np.inf))
+    return np.nextafter(array, toward.reshape(array.shape))
+
+
+@dataclass(frozen=True, eq=False)
+class _Given:
+    """What a layer's call was given."""
+
+    name: str
+    inputs: Sequence[Array]
+    gradient: Array | None
+
+    def nudged(self) -> _Given:
+        inputs = [nudged(f"{self.name}/{n}", array) for n, array in enumerate(self.inputs)]
+        gradient = None if self.gradient is None else nudged(self.name, self.gradient)
+        return _Given(self.name, inputs, gradient)
+
+
+def _calls(whole: Mapping[str, Array]) -> Iterator[_Given]:
+    """Yields the calls whose inputs are known, in order of execution."""
+    for at in whole:
+        stage, _, name = at.partition("/")
+        if stage != "forward" or input_key(name, 0) not in whole:
+            continue
+        inputs: list[Array] = []
+        while (number := input_key(name, len(inputs))) in whole:
+            inputs.append(whole[number])
+        yield _Given(name, inputs, whole.get(key("backward", name)))
+
+
+def _parts(name: str, run: LayerRun) -> Iterator[tuple[str, Array]]:
+    """Yields what a call has computed, by :func:`run_key`."""
+    yield run_key("output", name), run.output
+    for number, array in enumerate(run.inputs):
+        if array is not None:
+            yield run_key("inputs", name, str(number)), array
+    for parameter, array in run.parameters.items():
+        yield run_key("parameters", name, parameter), array
+
+
+@dataclass(frozen=True, eq=False)
+class _Side:
+    """Who runs layers."""
+
+    tracer: Tracer
+    trainer: Trainer
+    plan: StepPlan
+
+    def run(self, call: _Given) -> LayerRun:
+        path = path_of(call.name)
+        return self.tracer.run(self.trainer, path, call.inputs, call.gradient, self.plan)
+
+    def yardsticks(self, call: _Given, run: LayerRun) -> dict[str, float]:
+        """Runs the call once more, nudged; returns the relative differences by key."""
+        again = dict(_parts(call.name, self.run(call.nudged())))
+        return {
+            at: difference(array, again[at]) for at, array in _parts(call.name, run) if at in again
+        }
+
+
+def run_layers(
+    whole: Mapping[str, Array], tracer: Tracer, trainer: Trainer, plan: StepPlan
+) -> tuple[dict[str, Values], dict[str, float]]:
+    """Runs each layer alone on its whole inputs: the recording side's half.
+
+    Args:
+        whole: As in :class:`isotune.equivalence.trace.TracedStep`.
+        tracer: The backend's tracer.
+        trainer: The trainer, with the state from before the step.
+        plan: The step.
+
+    Returns:
+        What is kept of what the layers compute, and how much it differs when inputs are nudged,
+        both by :func:`run_key`, in order of execution; nothing of layers that do not run alone.
+    """
+    side = _Side(tracer, trainer, plan)
+    values: dict[str, Values] = {}
+    yardsticks: dict[str, float] = {}
+    for call in _calls(whole):
+        try:
+            run = side.run(call)
+            yardsticks.update(side.yardsticks(call, run))
+        except BackendError:
+            continue
+        values.update((at, values_of(at, array)) for at, array in _parts(call.name, run))
+    return values, yardsticks
+
+
+def local_differences(
+    trace: Trace,
+    tracer: Tracer,
+    trainer: Trainer,
+    plan: StepPlan,
+    state: Mapping[str, NDArray[np.generic]],
+    step: int = 0,
+) -> LocalDifferences:
+    """Runs each layer of a live side on the recorded inputs, and compares what comes out.
+
+    Args:
+        trace: The recorded trace, with whole arrays.
+        tracer: The live side's tracer.
+        trainer: The live side's trainer, with the state from before the step.
+        plan: The step, as the live side makes it.
+        state: The live side's parameters and BatchNorm statistics from before the step.
+        step: Which of the recorded steps it is.
+    """
+    traced, side = trace.steps[step], _Side(tracer, trainer, plan)
+    values: dict[str, LocalDifference] = {}
+    skipped: dict[str, str] = {}
+    runs: dict[str, LayerRun] = {}
+    for call in _calls(traced.whole):
+        try:
+            run = side.run(call)
+            own = side.yardsticks(call, run)
+        except BackendError as error:
+            skipped[call.name] = str(error)
+            continue
+        found = _compared(traced, call.name, run, own)
+        if run_key("output", call.name) not in found:
+            skipped[call.name] = "its output has another shape."
+            continue
+        values.update(found)
+        if len(runs) < KEPT_RUNS and any(map(_suspicious, found.values())):
+            runs[call.name] = run
+    paths = tuple(f"{path_of(name)}." for name in runs)
+    kept = {
+        name: np.asarray(value, np.float32)
+        for name, value in state.items()
+        if name.startswith(paths)
+    }
+    return LocalDifferences(traced.step, values, skipped, runs, kept)
+
+
+def _suspicious(found: LocalDifference) -> bool:
+    return found.difference > max(ROUNDING, SUSPICIOUS * found.yardstick)
+
+
+def _compared(
+    traced: TracedStep, name: str, run: LayerRun, own: Mapping[str, float]
+) -> dict[str, LocalDifference]:
+    found = {}
+    for at, array in _parts(name, run):
+        recorded = traced.runs.get(at)
+        if recorded is None or recorded.shape != array.shape:
+            continue
+        live = values_of(at, array)
+        size = max(recorded.norm, live.norm)
+        norms = abs(recorded.norm - live.norm) / size if size else 0.0
+        apart = max(difference(recorded.samples, live.samples), norms)
+        whole = traced.whole.get(key("forward", name)) if at == run_key("output", name) else None
+        if whole is not None and whole.shape == array.shape:
+            apart = difference(whole, array)
+        found[at] = LocalDifference(
+            apart if not math.isnan(apart) else math.inf,
+            max(traced.run_yardsticks.get(at, 0.0), own.get(at, 0.0)),
+        )
+    return found

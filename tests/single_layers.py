@@ -1,0 +1,53 @@
+"""A tracer of layers that are NumPy functions, for what needs no framework."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isotune.errors import BackendError
+from isotune.interfaces.dataset import DeviceBatch
+from isotune.interfaces.tracer import Layer, LayerRun, Recorder, Tracer
+from isotune.interfaces.trainer import StepPlan, Trainer
+
+Array = NDArray[np.float32]
+
+Function = Callable[[Sequence[Array], "Array | None"], LayerRun]
+"""Takes the inputs and the output's gradient."""
+
+
+class SingleLayers(Tracer):
+    """Runs layers given as functions; there is no step to watch."""
+
+    def __init__(self, functions: Mapping[str, Function]) -> None:
+        self.functions = functions
+        self.runs: list[str] = []
+
+    def layers(self, trainer: Trainer) -> list[Layer]:
+        return [Layer(path, "Function") for path in self.functions]
+
+    def watch(self, trainer: Trainer, recorder: Recorder) -> AbstractContextManager[bool]:
+        return self._no_step()
+
+    def nudged(self, batch: DeviceBatch, up: NDArray[np.bool_]) -> DeviceBatch:
+        return self._no_step()
+
+    def _no_step(self) -> NoReturn:
+        raise AssertionError("there is no step")
+
+    def run(
+        self,
+        trainer: Trainer,
+        path: str,
+        inputs: Sequence[Array],
+        gradient: Array | None,
+        plan: StepPlan,
+    ) -> LayerRun:
+        self.runs.append(path)
+        if path not in self.functions:
+            raise BackendError(f"the model has no layer '{path}'.")
+        return self.functions[path](inputs, gradient)
