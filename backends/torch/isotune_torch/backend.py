@@ -22,6 +22,7 @@ from isotune_torch.freezing import TorchFreezing
 from isotune_torch.head import TorchHeads
 from isotune_torch.plugin import TorchOffer
 from isotune_torch.settings import default_settings
+from isotune_torch.tracer import TorchTracer
 from isotune_torch.trainer import TorchTrainer
 
 
@@ -41,6 +42,7 @@ class TorchBackend(Backend):
         self.state_adapter = TorchStateAdapter()
         self.exporter = TorchExporter()
         self.explainer = TorchExplainer()
+        self.tracer = TorchTracer()
 
     def trainer(self, model: nn.Module, plan: TrainingPlan) -> TorchTrainer:
         """Returns a trainer for `model`, which is on the device already."""

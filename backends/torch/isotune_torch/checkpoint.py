@@ -16,7 +16,7 @@ from isotune.interfaces.names import NO_STATE
 from isotune.interfaces.trainer import Trainer
 from isotune_torch.arrays import to_array, to_tensor
 from isotune_torch.optimizer import Slots, new_slot
-from isotune_torch.trainer import TorchTrainer
+from isotune_torch.trainer import TorchTrainer, own
 
 
 class TorchStateAdapter(StateAdapter):
@@ -50,7 +50,7 @@ class TorchStateAdapter(StateAdapter):
 
         In float16 it includes the gradient scaler's, ``grad_scaler/...``.
         """
-        trainer = _own(trainer)
+        trainer = own(trainer)
         state = {
             f"{name}/{slot}": to_array(value)
             for name, slots in trainer.slots().items()
@@ -67,7 +67,7 @@ class TorchStateAdapter(StateAdapter):
         Raises:
             BackendError: a name, slot or shape is not that of the trainer's optimizer.
         """
-        trainer = _own(trainer)
+        trainer = own(trainer)
         slots: dict[str, Slots] = {}
         scaler: dict[str, float] = {}
         for key, value in state.items():
@@ -85,12 +85,12 @@ class TorchStateAdapter(StateAdapter):
 
     def export_average(self, trainer: Trainer) -> State:
         """Returns copies of the averages of what has trained, by name."""
-        averages = _own(trainer).averages
+        averages = own(trainer).averages
         return {} if averages is None else averages.export()
 
     def import_average(self, trainer: Trainer, state: Mapping[str, NDArray[Any]]) -> None:
         """Sets the averages of what trains; other names in `state` are ignored."""
-        _own(trainer).load_averages(state)
+        own(trainer).load_averages(state)
 
 
 def _state(model: nn.Module) -> dict[str, torch.Tensor]:
@@ -118,9 +118,3 @@ def _slot(trainer: TorchTrainer, name: str, slot: str, value: NDArray[Any]) -> t
             f" {shapes[slot]}."
         )
     return new_slot(parameter, to_tensor(value), slot not in optimizer.slots)
-
-
-def _own(trainer: Trainer) -> TorchTrainer:
-    if not isinstance(trainer, TorchTrainer):
-        raise BackendError(f"{type(trainer).__name__} is not a trainer of the torch backend.")
-    return trainer

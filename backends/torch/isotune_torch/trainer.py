@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 
-from isotune.errors import SpecError
+from isotune.errors import BackendError, SpecError
 from isotune.interfaces.communicator import Alone, Communicator
 from isotune.interfaces.dataset import DeviceBatch
 from isotune.interfaces.division import Part
@@ -36,6 +37,10 @@ class TorchTrainer(Trainer):
 
     Attributes:
         plan: The training plan.
+        model: The model.
+        compiled: The model behind ``torch.compile``; None if the plan does not compile it.
+        memory_format: Memory format of images.
+        cores: Context of a step, which sets the number of threads.
         trainable: Trainable parameters by canonical name.
         frozen: Canonical names of the other parameters.
         precision_policy: The precision, with its gradient scaler.
@@ -51,15 +56,16 @@ class TorchTrainer(Trainer):
     ) -> None:
         communicator = communicator or Alone()
         self.plan = plan
-        self._model = model
-        self._memory_format = _order(model, memory_format(device, plan.precision))
+        self.model = model
+        self.memory_format = _order(model, memory_format(device, plan.precision))
         self._freezing = TorchFreezing()
         self.averages = Averages(model) if plan.averages else None
         self._dropouts = Dropouts(model, plan.seed, device)
         self.precision_policy = PrecisionPolicy(plan.precision, device)
-        self._forward = CompiledModel(model) if plan.compile else model
+        self.compiled = CompiledModel(model) if plan.compile else None
+        self._forward = self.compiled or model
         self._loss = make_loss(plan, device)
-        self._cores = CoresOfShard(plan, device)
+        self.cores = CoresOfShard(plan, device)
         divided = plan.shards > 1 or not communicator.place.alone
         self._parts = Parts(model, self._forward, plan, communicator) if divided else None
         self.trainable: dict[str, nn.Parameter] = dict(model.named_parameters())
@@ -73,19 +79,19 @@ class TorchTrainer(Trainer):
             BackendError: the plan names a parameter that the model does not have.
             SpecError: The plan freezes every parameter.
         """
-        self._freezing.apply(self._model, plan)
+        self._freezing.apply(self.model, plan)
         self._freeze_plan = plan
         self._ready_to_train = False
         self._takes_single_images = False
         self.frozen = plan.frozen
         self.trainable = {
             name: parameter
-            for name, parameter in self._model.named_parameters()
+            for name, parameter in self.model.named_parameters()
             if parameter.requires_grad
         }
         if not self.trainable:
-            raise SpecError(f"nothing of {type(self._model).__name__} is left to train.")
-        for parameter in self._model.parameters():
+            raise SpecError(f"nothing of {type(self.model).__name__} is left to train.")
+        for parameter in self.model.parameters():
             parameter.grad = None
         self._auxiliary_weight = self.plan.auxiliary_loss(self.trainable)
         if self._parts is not None:
@@ -120,8 +126,8 @@ class TorchTrainer(Trainer):
                 channel.
         """
         self._check_single_image(batch, plan.part)
-        self._be_ready_to_train()
-        with self._cores, self.precision_policy.step():
+        self.be_ready_to_train()
+        with self.cores, self.precision_policy.step():
             if plan.part is None:
                 logits, loss = self._gradients(batch, plan, self._forward)
             else:
@@ -133,8 +139,7 @@ class TorchTrainer(Trainer):
         self, batch: DeviceBatch, plan: StepPlan, forward: Callable[[Tensor], Any]
     ) -> tuple[Tensor, Tensor]:
         """Adds gradients to the parameters'; returns logits and loss."""
-        part, parts = plan.part, self._parts
-        with self._dropouts.masks(plan.step, part, parts is not None and parts.shared):
+        with self.masks(plan):
             logits, auxiliary = self._logits(batch, forward)
         loss = self._loss(logits, batch.labels)
         if self._auxiliary_weight:
@@ -143,6 +148,11 @@ class TorchTrainer(Trainer):
         scaled = loss if plan.loss_scale == 1 else loss * plan.loss_scale
         self.precision_policy.scaler.scale(scaled).backward()
         return logits.detach(), loss.detach()
+
+    def masks(self, plan: StepPlan) -> AbstractContextManager[None]:
+        """Context in which the model drops what it drops in a step."""
+        shared = self._parts is not None and self._parts.shared
+        return self._dropouts.masks(plan.step, plan.part, shared)
 
     def _gradients_of_part(
         self, batch: DeviceBatch, plan: StepPlan, part: Part
@@ -158,7 +168,7 @@ class TorchTrainer(Trainer):
 
     def load_averages(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Sets the averages that `state` names; all others start from the values."""
-        self._be_ready_to_train()
+        self.be_ready_to_train()
         if self.averages is not None:
             self.averages.load(state)
 
@@ -169,10 +179,10 @@ class TorchTrainer(Trainer):
 
     def eval_step(self, batch: DeviceBatch) -> Outputs:
         """Computes the logits in evaluation mode."""
-        if self._ready_to_train or self._model.training:
-            self._model.eval()
+        if self._ready_to_train or self.model.training:
+            self.model.eval()
             self._ready_to_train = False
-        with self._cores, torch.inference_mode(), self.precision_policy.step():
+        with self.cores, torch.inference_mode(), self.precision_policy.step():
             return Outputs(self._logits(batch, self._forward)[0])
 
     def fetch(self, outputs: Sequence[Outputs]) -> list[HostOutputs]:
@@ -199,7 +209,7 @@ class TorchTrainer(Trainer):
         self, batch: DeviceBatch, forward: Callable[[Tensor], Any]
     ) -> tuple[Tensor, list[Tensor]]:
         """Returns the logits of the model and of its auxiliary classifiers."""
-        images = batch.images.contiguous(memory_format=self._memory_format)
+        images = batch.images.contiguous(memory_format=self.memory_format)
         with self.precision_policy.forward():
             outputs: Tensor | tuple[Tensor, ...] = forward(images)
         if isinstance(outputs, Tensor):
@@ -217,14 +227,15 @@ class TorchTrainer(Trainer):
         if not single:
             return
         batch = DeviceBatch(batch.images[:1], batch.labels[:1], 1)
-        names = [name for name, _ in self._model.named_parameters()]
-        check_single_image(self._freezing, self._model, self._freeze_plan, batch, names)
+        names = [name for name, _ in self.model.named_parameters()]
+        check_single_image(self._freezing, self.model, self._freeze_plan, batch, names)
         self._takes_single_images = True
 
-    def _be_ready_to_train(self) -> None:
-        if self._ready_to_train and self._model.training:
+    def be_ready_to_train(self) -> None:
+        """Puts the model's layers into the modes in which they train."""
+        if self._ready_to_train and self.model.training:
             return
-        self._freezing.training_mode(self._model, self._freeze_plan)
+        self._freezing.training_mode(self.model, self._freeze_plan)
         if self.averages is not None:
             self.averages.follow()
         if self._parts is not None:
@@ -250,6 +261,17 @@ class TorchTrainer(Trainer):
         if self.averages is not None and plan.average_decay is not None:
             self.averages.update(plan.average_decay)
         return norm
+
+
+def own(trainer: Trainer) -> TorchTrainer:
+    """Returns `trainer`.
+
+    Raises:
+        BackendError: It is another backend's.
+    """
+    if not isinstance(trainer, TorchTrainer):
+        raise BackendError(f"{type(trainer).__name__} is not a trainer of the torch backend.")
+    return trainer
 
 
 def _order(model: nn.Module, best: torch.memory_format) -> torch.memory_format:
