@@ -20,6 +20,7 @@ from isotune_mindspore.freezing import MindSporeFreezing
 from isotune_mindspore.head import MindSporeHeads
 from isotune_mindspore.plugin import MindSporeOffer
 from isotune_mindspore.settings import default_settings
+from isotune_mindspore.tracer import MindSporeTracer
 from isotune_mindspore.trainer import MindSporeTrainer
 
 
@@ -37,6 +38,7 @@ class MindSporeBackend(Backend):
         self.state_adapter = MindSporeStateAdapter()
         self.exporter = MindSporeExporter()
         self.explainer = MindSporeExplainer()
+        self.tracer = MindSporeTracer()
 
     def trainer(self, model: nn.Cell, plan: TrainingPlan) -> MindSporeTrainer:
         """Returns a trainer for `model`."""

@@ -1,6 +1,9 @@
-"""Cells within cells: finding one by its path and putting another in its place."""
+"""Cells within cells: finding one by its path, putting another in its place, keeping modes."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from mindspore import nn
 
@@ -27,3 +30,15 @@ def replace(model: nn.Cell, path: str, new: nn.Cell) -> None:
     else:
         setattr(parent, name, new)
     rename_by_path(model)
+
+
+@contextmanager
+def modes_kept(model: nn.Cell) -> Iterator[None]:
+    """Gives each cell its present mode, training or evaluation, again afterwards."""
+    modes = [(cell, cell.training) for _, cell in model.cells_and_names()]
+    try:
+        yield
+    finally:
+        model.set_train(modes[0][1])
+        for cell, mode in modes:
+            cell.add_flags(training=mode)

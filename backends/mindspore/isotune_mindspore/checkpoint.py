@@ -13,7 +13,7 @@ from isotune.interfaces.checkpoint import State, StateAdapter
 from isotune.interfaces.trainer import Trainer
 from isotune_mindspore.arrays import from_parameter, set_parameters
 from isotune_mindspore.names import all_tensors
-from isotune_mindspore.trainer import MindSporeTrainer
+from isotune_mindspore.trainer import own_trainer
 
 
 class MindSporeStateAdapter(StateAdapter):
@@ -34,23 +34,17 @@ class MindSporeStateAdapter(StateAdapter):
 
     def export_optimizer(self, trainer: Trainer) -> State:
         """Returns copies of the optimizer's state; empty before the first step."""
-        return _ours(trainer).optimizer.export()
+        return own_trainer(trainer).optimizer.export()
 
     def import_optimizer(self, trainer: Trainer, state: Mapping[str, NDArray[Any]]) -> None:
         """Sets the optimizer's state; what is missing in `state` is zero."""
-        _ours(trainer).load_optimizer(state)
+        own_trainer(trainer).load_optimizer(state)
 
     def export_average(self, trainer: Trainer) -> State:
         """Returns copies of the averages of what has trained, by canonical name."""
-        averages = _ours(trainer).averages
+        averages = own_trainer(trainer).averages
         return {} if averages is None else averages.export()
 
     def import_average(self, trainer: Trainer, state: Mapping[str, NDArray[Any]]) -> None:
         """Sets the averages of what trains; other names in `state` are ignored."""
-        _ours(trainer).load_averages(state)
-
-
-def _ours(trainer: Trainer) -> MindSporeTrainer:
-    if not isinstance(trainer, MindSporeTrainer):
-        raise TypeError(f"{type(trainer).__name__} is not a trainer of the mindspore backend")
-    return trainer
+        own_trainer(trainer).load_averages(state)

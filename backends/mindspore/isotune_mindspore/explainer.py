@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from isotune.interfaces.dataset import DeviceBatch
 from isotune.interfaces.explainer import Explainer, missing_part, no_tensor, unused_part
+from isotune_mindspore.cells import modes_kept
 from isotune_mindspore.step import pynative_mode
 
 
@@ -108,12 +109,7 @@ def _hook(cell: nn.Cell, hook: Any) -> Iterator[None]:
 @contextmanager
 def _evaluating(model: nn.Cell) -> Iterator[None]:
     """Evaluation in PyNative mode; afterwards each cell has its own mode again."""
-    modes = [(cell, cell.training) for _, cell in model.cells_and_names()]
-    model.set_train(False)
-    try:
+    with modes_kept(model):
+        model.set_train(False)
         with pynative_mode():
             yield
-    finally:
-        model.set_train(modes[0][1])
-        for cell, mode in modes:
-            cell.add_flags(training=mode)

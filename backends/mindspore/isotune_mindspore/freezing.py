@@ -10,6 +10,7 @@ from mindspore import Tensor, nn
 from isotune.errors import BackendError, nearest
 from isotune.interfaces.dataset import DeviceBatch
 from isotune.interfaces.freezing import FreezePlan, Freezing
+from isotune_mindspore.cells import modes_kept
 from isotune_mindspore.dropout import Dropout
 from isotune_mindspore.names import BATCH_NORMS, trainable_tensors
 from isotune_mindspore.step import pynative_mode
@@ -65,21 +66,17 @@ class MindSporeFreezing(Freezing):
 
             return observe
 
-        modes = [(cell, cell.training) for _, cell in model.cells_and_names()]
         handles: list[Any] = []
-        model.set_train(True)
-        for path, cell in model.cells_and_names():
-            if isinstance(cell, BATCH_NORMS):
-                handles.append(cell.register_forward_pre_hook(observer(path)))
-            if isinstance(cell, (*BATCH_NORMS, Dropout)):
-                cell.set_train(False)
-        try:
-            with pynative_mode():
+        with modes_kept(model), pynative_mode():
+            model.set_train(True)
+            for path, cell in model.cells_and_names():
+                if isinstance(cell, BATCH_NORMS):
+                    handles.append(cell.register_forward_pre_hook(observer(path)))
+                if isinstance(cell, (*BATCH_NORMS, Dropout)):
+                    cell.set_train(False)
+            try:
                 model(batch.images)
-        finally:
-            for handle in handles:
-                handle.remove()
-            model.set_train(modes[0][1])
-            for cell, mode in modes:
-                cell.add_flags(training=mode)
+            finally:
+                for handle in handles:
+                    handle.remove()
         return found

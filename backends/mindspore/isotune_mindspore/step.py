@@ -107,6 +107,10 @@ class Compiled:
 
     def __call__(self, first: Tensor, *others: Tensor) -> Any:
         """Runs the step; a new shape of its first input compiles it first."""
+        if _run is not None:
+            self.set_modes()
+            with pynative_mode():
+                return _run(self.cell, first, *others)
         if first.shape not in self._shapes:
             if not self._shapes:
                 # Collecting another compiled cell later would compile this one again.
@@ -115,6 +119,26 @@ class Compiled:
             self._shapes.add(first.shape)
         with graph_mode():
             return self.cell(first, *others)
+
+
+Run = Callable[..., Any]
+"""Calls a cell with its inputs."""
+
+_run: Run | None = None
+
+
+@contextmanager
+def uncompiled(run: Run) -> Iterator[None]:
+    """Lets `run` call the cells of all steps within, in PyNative mode.
+
+    What is compiled stays so: a step is compiled for the same shapes afterwards as before.
+    """
+    global _run
+    before, _run = _run, run
+    try:
+        yield
+    finally:
+        _run = before
 
 
 def graph_mode() -> AbstractContextManager[None]:

@@ -40,23 +40,26 @@ class MindSporeTrainer(Trainer):
     """Trains and evaluates one ``nn.Cell``.
 
     Attributes:
+        model: The model.
+        trained: The parameters that train, by canonical name.
+        dropouts: The model's dropout cells, by path.
         optimizer: The optimizer's state.
         averages: Averages of what trains; None if the plan has none.
     """
 
     def __init__(self, model: nn.Cell, plan: TrainingPlan, place: Place = ALONE) -> None:
-        self._model = model
+        self.model = model
         self._plan = plan
         self._division = Division(plan.shards, place.processes, place.rank)
         shared = self._division.shared_shards
         self._shard = share_layers(model, self._division) if shared else None
         self._freezing = MindSporeFreezing()
         self._loss = make_loss(plan)
-        self._dropouts = dropout_cells(model)
+        self.dropouts = dropout_cells(model)
         self.optimizer = OptimizerState(plan)
         self.averages = Averages(model) if plan.averages else None
         self._freeze_plan = FreezePlan()
-        self._trained: dict[str, Parameter] = {}
+        self.trained: dict[str, Parameter] = {}
         self._train: Compiled | None = None
         self._update: Compiled | None = None
         self._parts: PartSteps | None = None
@@ -70,16 +73,16 @@ class MindSporeTrainer(Trainer):
         Raises:
             BackendError: the plan names a parameter that the model does not have.
         """
-        self._freezing.apply(self._model, plan)
-        if plan == self._freeze_plan and self._trained:
+        self._freezing.apply(self.model, plan)
+        if plan == self._freeze_plan and self.trained:
             return  # the compiled steps are still valid
         self._freeze_plan = plan
-        self._trained = {
+        self.trained = {
             name: parameter
-            for name, parameter in trainable_tensors(self._model).items()
+            for name, parameter in trainable_tensors(self.model).items()
             if name not in plan.frozen
         }
-        self.optimizer.keep(self._trained)
+        self.optimizer.keep(self.trained)
         self._train = self._parts = None
         self._takes_single_images = False
 
@@ -108,8 +111,7 @@ class MindSporeTrainer(Trainer):
         """
         self._check_single_images(batch, plan.part)
         rates = self._scalars(plan)
-        shard = plan.part.shard if plan.part is not None else 0
-        dropout_seeds = seeds(self._plan.seed, plan.step, self._dropouts, shard)
+        dropout_seeds = self.seeds(plan)
         if plan.part is None:
             outputs = self._step(batch, plan, rates, dropout_seeds)
         else:
@@ -132,13 +134,18 @@ class MindSporeTrainer(Trainer):
             norm = [] if self._plan.clip_grad_norm is None else [updated]
         return Outputs(logits, loss, *norm)
 
+    def seeds(self, plan: StepPlan) -> Tensor:
+        """Returns the seeds of the dropout cells for a step: int32, shape (cells, 1)."""
+        shard = plan.part.shard if plan.part is not None else 0
+        return seeds(self._plan.seed, plan.step, self.dropouts, shard)
+
     def _check_single_images(self, batch: DeviceBatch, part: Part | None) -> None:
         """Checks a batch or, in all processes alike, one some of whose shards is a single image."""
         single = batch.size == 1 if part is None else 1 in self._division.shard_sizes(part.sizes)
         if single and not self._takes_single_images:
-            names = trainable_tensors(self._model)
+            names = trainable_tensors(self.model)
             image = DeviceBatch(batch.images[:1], batch.labels[:1], 1)
-            check_single_image(self._freezing, self._model, self._freeze_plan, image, names)
+            check_single_image(self._freezing, self.model, self._freeze_plan, image, names)
             self._takes_single_images = True
 
     def eval_step(self, batch: DeviceBatch) -> Outputs:
@@ -161,9 +168,9 @@ class MindSporeTrainer(Trainer):
 
     def _auxiliary(self) -> float | None:
         """Returns the factor of the auxiliary losses; None if the model has none."""
-        if not any(find(self._model, path) for path in self._plan.auxiliary):
+        if not any(find(self.model, path) for path in self._plan.auxiliary):
             return None
-        return self._plan.auxiliary_loss(self._trained)
+        return self._plan.auxiliary_loss(self.trained)
 
     def _scalars(self, plan: StepPlan) -> NDArray[np.float32]:
         """Returns the scalars of the update rule and, with averages, the share of new values."""
@@ -178,10 +185,10 @@ class MindSporeTrainer(Trainer):
         weights = self._weights()
 
         def training_step(rule: nn.Cell, averages: nn.Cell | None = None) -> Compiled:
-            dropouts = self._dropouts.values()
+            dropouts = self.dropouts.values()
             auxiliary = self._auxiliary()
-            cell = TrainStep(self._model, self._loss, weights, rule, dropouts, auxiliary, averages)
-            return Compiled(cell, self._training_mode)
+            cell = TrainStep(self.model, self._loss, weights, rule, dropouts, auxiliary, averages)
+            return Compiled(cell, self.training_mode)
 
         if self._plan.accumulate == 1:
             return training_step(update, averages), None
@@ -194,27 +201,25 @@ class MindSporeTrainer(Trainer):
         weights, division = self._weights(), self._division
         gradients = gradients_for(weights, division)
         total = sum_of_parts(self._plan.reduction, division, gradients[0].size)
-        cell = PartStep(
-            self._model, self._loss, weights, self._dropouts.values(), self._auxiliary()
-        )
+        cell = PartStep(self.model, self._loss, weights, self.dropouts.values(), self._auxiliary())
         updating = PartsUpdate(gradients, weights, total, update, averages)
         return PartSteps(
             division,
             gradients,
-            Compiled(cell, self._training_mode),
+            Compiled(cell, self.training_mode),
             Compiled(updating, lambda: None),
-            RunningStatistics(self._model, self._freeze_plan, division),
+            RunningStatistics(self.model, self._freeze_plan, division),
             self._shard,
         )
 
     def _weights(self) -> ParameterTuple:
-        if not self._trained:
+        if not self.trained:
             raise BackendError("every parameter is frozen: there is nothing to train.")
-        return ParameterTuple(list(self._trained.values()))
+        return ParameterTuple(list(self.trained.values()))
 
     def _new_update(self) -> tuple[nn.Cell, nn.Cell | None]:
         """Returns the update rule and, with averages, the cell that moves them."""
-        slots = [self.optimizer.slots[name] for name in self._trained]
+        slots = [self.optimizer.slots[name] for name in self.trained]
         weights = self._weights()
         update = update_rule(self._plan.optimizer, weights, slots, self.optimizer.groups)
         if self._plan.clip_grad_norm is not None:
@@ -224,5 +229,17 @@ class MindSporeTrainer(Trainer):
         self.averages.follow(self._freeze_plan)
         return update, self.averages.update_rule()
 
-    def _training_mode(self) -> None:
-        self._freezing.training_mode(self._model, self._freeze_plan)
+    def training_mode(self) -> None:
+        """Sets the modes in which the model's cells train."""
+        self._freezing.training_mode(self.model, self._freeze_plan)
+
+
+def own_trainer(trainer: Trainer) -> MindSporeTrainer:
+    """Returns `trainer`, which is this backend's.
+
+    Raises:
+        TypeError: It is not.
+    """
+    if not isinstance(trainer, MindSporeTrainer):
+        raise TypeError(f"{type(trainer).__name__} is not a trainer of the mindspore backend")
+    return trainer

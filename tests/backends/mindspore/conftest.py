@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from typing import Any
 
@@ -46,3 +46,21 @@ def nested(backend: Backend) -> Callable[[], Any]:
             return self.head(self.tail(self.second(self.first(x))).mean((2, 3)))
 
     return lambda: backend.backbones.adopt(Nested())
+
+
+@pytest.fixture
+def compiled(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """Collects the class of each cell that MindSpore compiles."""
+    from mindspore.graph.api import _cell_graph_executor
+
+    seen: list[str] = []
+    compile_cell = _cell_graph_executor.compile
+
+    def spy(cell: Any, *args: Any, **options: Any) -> Any:
+        result = compile_cell(cell, *args, **options)
+        if result[1]:
+            seen.append(type(cell).__name__)
+        return result
+
+    monkeypatch.setattr(_cell_graph_executor, "compile", spy)
+    yield seen

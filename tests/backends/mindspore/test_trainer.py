@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import mindspore as ms
 import numpy as np
 import pytest
-from mindspore.graph.api import _cell_graph_executor
 from numpy.testing import assert_allclose
 
 from isotune.errors import BackendError
@@ -43,22 +42,6 @@ def fed(backend: Backend, *sizes: int) -> list[DeviceBatch]:
 def train(trainer: Trainer, batches: list[DeviceBatch], first: int = 0) -> list[float]:
     steps = [trainer.train_step(batch, StepPlan(first + i, 0.1)) for i, batch in enumerate(batches)]
     return [output.loss for output in trainer.fetch(steps)]
-
-
-@pytest.fixture
-def compiled(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """Collects the class of each cell that MindSpore compiles."""
-    seen: list[str] = []
-    compile_cell = _cell_graph_executor.compile
-
-    def spy(cell: Any, *args: Any, **options: Any) -> Any:
-        result = compile_cell(cell, *args, **options)
-        if result[1]:
-            seen.append(type(cell).__name__)
-        return result
-
-    monkeypatch.setattr(_cell_graph_executor, "compile", spy)
-    yield seen
 
 
 def test_training_compiles_once_for_each_batch_size_and_evaluation_once(

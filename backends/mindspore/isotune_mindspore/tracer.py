@@ -1,0 +1,214 @@
+"""Tracer: watches training steps by hooks, and runs single cells, in PyNative mode."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import mindspore as ms
+import numpy as np
+from mindspore import ParameterTuple, Tensor, nn
+from numpy.typing import NDArray
+
+from isotune.errors import BackendError, nearest
+from isotune.interfaces.dataset import DeviceBatch
+from isotune.interfaces.tracer import Array, Layer, LayerRun, Recorder, Tracer
+from isotune.interfaces.trainer import StepPlan, Trainer
+from isotune_mindspore.accumulation import Accumulation
+from isotune_mindspore.arrays import from_parameter, set_parameters
+from isotune_mindspore.cells import modes_kept
+from isotune_mindspore.layer_kinds import layer, parts
+from isotune_mindspore.models.layers import GlobalMean
+from isotune_mindspore.step import TrainStep, pynative_mode, uncompiled
+from isotune_mindspore.trainer import MindSporeTrainer, own_trainer
+
+
+class MindSporeTracer(Tracer):
+    """A compiled graph runs no hooks: what is watched computes without being compiled."""
+
+    def layers(self, trainer: Trainer) -> list[Layer]:
+        """Returns the parts of the trainer's model, in the order of its definition."""
+        return [layer(path, cell) for path, cell in parts(own_trainer(trainer).model).items()]
+
+    @contextmanager
+    def watch(self, trainer: Trainer, recorder: Recorder) -> Iterator[bool]:
+        """Reports to `recorder` what the trainer's steps within the context compute.
+
+        Returns:
+            A context manager whose value is False: the steps run without being compiled, by other
+            kernels. Steps that were compiled before stay compiled.
+        """
+        watcher = _Watcher(own_trainer(trainer), recorder)
+        with modes_kept(watcher.model), watcher.hooks(), uncompiled(watcher.run):
+            yield False
+
+    def run(
+        self,
+        trainer: Trainer,
+        path: str,
+        inputs: Sequence[Array],
+        gradient: Array | None,
+        plan: StepPlan,
+    ) -> LayerRun:
+        """Runs one cell on given inputs as a training step would; nothing of the model changes.
+
+        Dropout drops what its first use in the step drops.
+
+        Raises:
+            BackendError: There is no such cell, or it does not take such inputs.
+        """
+        ours = own_trainer(trainer)
+        cell = _part(ours.model, path)
+        tensors = [Tensor(np.array(each, np.float32)) for each in inputs]
+        with modes_kept(ours.model), _state_kept(cell, ours), pynative_mode():
+            ours.training_mode()
+            seeds = zip(ours.dropouts.values(), ours.seeds(plan).asnumpy(), strict=False)
+            set_parameters((dropout.seed, seed) for dropout, seed in seeds)
+            try:
+                if gradient is None:
+                    return LayerRun(_canonical(cell, _first(cell(*tensors))))
+                return _with_gradients(cell, tensors, gradient, ours)
+            except (TypeError, ValueError, RuntimeError, IndexError, AttributeError) as error:
+                shapes = ", ".join(str(each.shape) for each in inputs)
+                raise BackendError(
+                    f"'{path}' ({type(cell).__name__}) does not take inputs of shape {shapes}:"
+                    f" {str(error).strip().splitlines()[0]}"
+                ) from error
+
+    def nudged(self, batch: DeviceBatch, up: NDArray[np.bool_]) -> DeviceBatch:
+        """Returns the batch with every number moved to a neighboring float32.
+
+        Args:
+            batch: The batch.
+            up: Whether to move a number to the next larger one, shape of ``batch.images``.
+        """
+        towards = np.where(up, np.float32(np.inf), np.float32(-np.inf))
+        images = np.nextafter(batch.images.asnumpy(), towards)
+        return DeviceBatch(Tensor(images), batch.labels, batch.size)
+
+
+class _Watcher:
+    """Reports to a recorder what a trainer's steps compute."""
+
+    def __init__(self, trainer: MindSporeTrainer, recorder: Recorder) -> None:
+        self.model = trainer.model
+        self._trainer = trainer
+        self._recorder = recorder
+        self._watching = False
+        self._scale = 1.0
+        self._calls: dict[str, int] = {}
+        self._handles: list[Any] = []
+
+    @contextmanager
+    def hooks(self) -> Iterator[None]:
+        """Hooks on all parts of the model, which are silent outside of training steps."""
+        handles = [
+            cell.register_forward_hook(self._observer(path))
+            for path, cell in parts(self.model).items()
+        ]
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def run(self, step: nn.Cell, *inputs: Tensor) -> Any:
+        """Calls the cell of a step, and watches it if it trains the model."""
+        if not isinstance(step, TrainStep) or step.model is not self.model:
+            return step(*inputs)
+        self._watching, self._calls = True, {}
+        # With accumulation, gradients are scaled only as they are added up.
+        self._scale = float(inputs[2][0]) if isinstance(step.update, Accumulation) else 1.0
+        self._handles = [step.update.register_forward_pre_hook(self._take)]
+        try:
+            return step(*inputs)
+        finally:
+            self._watching = False
+            for handle in self._handles:
+                handle.remove()
+
+    def _observer(self, path: str) -> Any:
+        def observe(cell: nn.Cell, inputs: tuple[Any, ...], output: Any) -> None:
+            tensor = _first(output)
+            if not self._watching or tensor is None:
+                return
+            call = self._calls.get(path, 0)
+            self._calls[path] = call + 1
+            reported = self._recorder.inputs or not path
+            arrays = [_array(each) for each in inputs if isinstance(each, Tensor)]
+            self._recorder.forward(path, arrays if reported else [], _canonical(cell, tensor))
+
+            def observe_gradient(gradient: Tensor) -> Tensor:
+                self._recorder.backward(path, call, _canonical(cell, gradient) * self._scale)
+                return gradient
+
+            self._handles.append(tensor.register_hook(observe_gradient))
+
+        return observe
+
+    def _take(self, update: nn.Cell, inputs: tuple[Any, ...]) -> None:
+        for name, gradient in zip(self._trainer.trained, inputs[0], strict=True):
+            self._recorder.gradient(name, _array(gradient) * self._scale)
+
+
+def _part(model: nn.Cell, path: str) -> nn.Cell:
+    cells = parts(model)
+    if path in cells:
+        return cells[path]
+    raise BackendError(
+        f"{type(model).__name__} has no part '{path}' that runs.{nearest(path, cells)}"
+    )
+
+
+@contextmanager
+def _state_kept(cell: nn.Cell, trainer: MindSporeTrainer) -> Iterator[None]:
+    """Gives BatchNorm's statistics and the seeds of dropout their present values afterwards."""
+    values = [each for each in cell.get_parameters() if not each.requires_grad]
+    values += [dropout.seed for dropout in trainer.dropouts.values()]
+    before = [(each, from_parameter(each)) for each in values]
+    try:
+        yield
+    finally:
+        set_parameters(before)
+
+
+def _with_gradients(
+    cell: nn.Cell, inputs: list[Tensor], gradient: Array, trainer: MindSporeTrainer
+) -> LayerRun:
+    own = {id(each) for each in cell.get_parameters()}
+    weights = {name: each for name, each in trainer.trained.items() if id(each) in own}
+
+    def score(*tensors: Tensor) -> tuple[Tensor, Tensor]:
+        output = _first(cell(*tensors))
+        given = Tensor(np.array(gradient, np.float32).reshape(output.shape))
+        return (output * given).sum(), output
+
+    variables = ParameterTuple(list(weights.values())) if weights else None
+    compute = ms.value_and_grad(score, tuple(range(len(inputs))), variables, has_aux=True)
+    (_, output), found = compute(*inputs)
+    of_inputs, of_weights = found if weights else (found, ())
+    if isinstance(of_inputs, Tensor):
+        of_inputs = (of_inputs,)
+    return LayerRun(
+        _canonical(cell, output),
+        tuple(_array(each) for each in of_inputs),
+        {name: _array(each) for name, each in zip(weights, of_weights, strict=True)},
+    )
+
+
+def _first(output: Any) -> Any:
+    """Returns the first tensor of a cell's output; None if there is none."""
+    if isinstance(output, (tuple, list)):
+        return next((each for each in output if isinstance(each, Tensor)), None)
+    return output if isinstance(output, Tensor) else None
+
+
+def _array(tensor: Tensor) -> Array:
+    return np.array(tensor.asnumpy(), np.float32)
+
+
+def _canonical(cell: nn.Cell, tensor: Tensor) -> Array:
+    """Returns an output of a cell, or its gradient, in the shape that PyTorch's layer has."""
+    array = _array(tensor)
+    return array[:, :, None, None] if isinstance(cell, GlobalMean) and array.ndim == 2 else array
