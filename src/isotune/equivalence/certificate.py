@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from isotune.equivalence.json_numbers import Measure
 from isotune.equivalence.trace import Side
 from isotune.interfaces.tracer import Setting
 
@@ -45,11 +46,11 @@ class Compared:
     """
 
     key: str
-    difference: float
-    yardstick: float
-    allowed: float
-    local: float | None = None
-    local_allowed: float | None = None
+    difference: Measure
+    yardstick: Measure
+    allowed: Measure
+    local: Measure | None = None
+    local_allowed: Measure | None = None
 
     @property
     def agrees(self) -> bool:
@@ -80,8 +81,8 @@ class Place:
     step: int | None
     path: str | None = None
     kind: str | None = None
-    difference: float | None = None
-    allowed: float | None = None
+    difference: Measure | None = None
+    allowed: Measure | None = None
     summaries: tuple[Mapping[str, str], Mapping[str, str]] | None = None
     settings: tuple[Mapping[str, Setting], Mapping[str, Setting]] | None = None
     cause: str | None = None
@@ -101,7 +102,7 @@ class ComparedStep:
 
     step: int
     same_batch: bool
-    losses: tuple[float, float]
+    losses: tuple[Measure, Measure]
     values: tuple[Compared, ...]
     missing: tuple[str, ...] = ()
 
@@ -118,10 +119,10 @@ class ComparedDrift:
         allowed: The largest difference after each step that is taken for chaos.
     """
 
-    between: tuple[float, ...]
-    themselves: tuple[Mapping[str, tuple[float, ...]], Mapping[str, tuple[float, ...]]]
-    losses: tuple[tuple[float, ...], tuple[float, ...]]
-    allowed: tuple[float, ...]
+    between: tuple[Measure, ...]
+    themselves: tuple[Mapping[str, tuple[Measure, ...]], Mapping[str, tuple[Measure, ...]]]
+    losses: tuple[tuple[Measure, ...], tuple[Measure, ...]]
+    allowed: tuple[Measure, ...]
 
 
 @dataclass(frozen=True)
@@ -138,8 +139,8 @@ class Flip:
 
     image: int
     predicted: tuple[str, str]
-    margin: float
-    noise: float
+    margin: Measure
+    noise: Measure
 
 
 @dataclass(frozen=True)
@@ -157,7 +158,7 @@ class ComparedPredictions:
 
     images: int
     same_images: bool
-    largest_difference: float
+    largest_difference: Measure
     flips: tuple[Flip, ...]
     own_flips: tuple[int, int]
 

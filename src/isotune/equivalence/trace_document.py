@@ -5,14 +5,14 @@ Values are never coerced. Keys that are not named here, of a later version, are 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator
 
+from isotune.equivalence.json_numbers import Measure, from_text
 from isotune.equivalence.sampling import Values
 from isotune.equivalence.trace import ITSELF, STAGES, Drift, Predictions, Side, TracedStep
 from isotune.interfaces.tracer import Layer, Setting
@@ -25,17 +25,6 @@ FORMAT: Literal[1] = 1
 
 LONGEST_NAME = 1_000
 """Number of characters that a name may have."""
-
-_NUMBERS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
-_TEXTS = {str(number): text for text, number in _NUMBERS.items()}
-
-
-def _from_text(value: Any) -> Any:
-    return _NUMBERS.get(value, value) if isinstance(value, str) else value
-
-
-def _to_text(value: Any) -> Any:
-    return _TEXTS.get(str(value), value) if isinstance(value, float) else value
 
 
 def _shown_as_it_is(text: str) -> str:
@@ -56,9 +45,6 @@ def _with_itself(changes: list[str]) -> list[str]:
     return changes
 
 
-Measure = Annotated[float, BeforeValidator(_from_text), PlainSerializer(_to_text)]
-"""A number, in the file perhaps one of the texts ``NaN``, ``Infinity`` and ``-Infinity``."""
-
 Size = Annotated[Measure, AfterValidator(_not_negative)]
 Name = Annotated[str, Field(max_length=LONGEST_NAME), AfterValidator(_shown_as_it_is)]
 Dimensions = Annotated[list[Count], Field(max_length=16)]
@@ -66,9 +52,7 @@ Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$"), Meaning("a SHA-256 in 
 Whole = Annotated[int, Field(ge=-(1 << 63), lt=1 << 64)]
 Changes = Annotated[list[Name], Field(max_length=100), AfterValidator(_with_itself)]
 Numbers = Annotated[list[Whole], Field(max_length=100), ONE_FAULT]
-SettingValue = Annotated[
-    bool | Whole | float | Name | Numbers, BeforeValidator(_from_text), PlainSerializer(_to_text)
-]
+SettingValue = Annotated[bool | Whole | float | Name | Numbers, BeforeValidator(from_text)]
 
 
 class SidePart(FileModel):

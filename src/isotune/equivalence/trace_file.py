@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from isotune.equivalence.json_numbers import plain
 from isotune.equivalence.sampling import SAMPLES, Values
 from isotune.equivalence.trace import Drift, Predictions, Trace, TracedStep
 from isotune.equivalence.trace_document import (
@@ -69,7 +70,7 @@ def write_trace(path: str | Path, trace: Trace) -> None:
         predictions=PredictionsPart.of(trace.predictions),
         sha256=_digest(arrays),
     )
-    text = json.dumps(document.model_dump(mode="json"), allow_nan=False, separators=(",", ":"))
+    text = json.dumps(plain(document.model_dump()), allow_nan=False, separators=(",", ":"))
     metadata = {DOCUMENT: text, DIGEST: hashlib.sha256(text.encode()).hexdigest()}
     try:
         refuse_link(path)
@@ -133,11 +134,11 @@ def _document(metadata: Mapping[str, str], path: Path) -> TraceDocument:
     data = text.encode(errors="surrogatepass")
     if metadata.get(DIGEST) != hashlib.sha256(data).hexdigest():
         raise damaged(path, f"the SHA-256 of {DOCUMENT} is not the one it was written with")
-    plain = parse_json(data, path)
-    if isinstance(plain, dict) and plain.get("format", FORMAT) != FORMAT:
-        found = str(plain["format"])[:40]
-        raise RunError(f"{path}: has format {found}; this Isotune reads format {FORMAT}.")
-    return checked(TraceDocument, plain, path)
+    found = parse_json(data, path)
+    if isinstance(found, dict) and found.get("format", FORMAT) != FORMAT:
+        number = str(found["format"])[:40]
+        raise RunError(f"{path}: has format {number}; this Isotune reads format {FORMAT}.")
+    return checked(TraceDocument, found, path)
 
 
 def _arrays(trace: Trace) -> Arrays:
@@ -176,10 +177,10 @@ def _whole(trace: Trace) -> tuple[Arrays, list[dict[str, str]]]:
 
 def _side(trace: Trace) -> SidePart:
     """Returns who has computed a trace; what the system says of itself is made printable."""
-    plain = {**vars(trace.side), "device": printable(trace.side.device)}
+    side = {**vars(trace.side), "device": printable(trace.side.device)}
     for field in ("versions", "machine"):
-        plain[field] = {printable(k): printable(v) for k, v in plain[field].items()}
-    return SidePart.model_validate(plain)
+        side[field] = {printable(k): printable(v) for k, v in side[field].items()}
+    return SidePart.model_validate(side)
 
 
 def _digest(arrays: Arrays) -> str:
