@@ -23,8 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pairs import installed_versions
 
-from isotune.bench.machine import describe_machine
 from isotune.catalogue.entries import BUILT_IN
+from isotune.equivalence.machine import describe_machine
 from isotune.interfaces.backbone import BackboneEntry
 from isotune.interfaces.backend import Backend
 from isotune.interfaces.dataset import Batch

@@ -19,8 +19,8 @@ from every_backbone import BACKENDS, CLASSES, IMAGES, RESULTS, experiment, image
 from numpy.typing import NDArray
 from pairs import installed_versions
 
-from isotune.bench.machine import describe_machine
 from isotune.catalogue.entries import BUILT_IN
+from isotune.equivalence.machine import describe_machine
 from isotune.explaining.choose import choose_method
 from isotune.explaining.geometry import enlarged
 from isotune.explaining.method import score_weights

@@ -24,7 +24,7 @@ from packing import FORMATS
 from pairs import RESULTS, installed_versions
 from processes import run
 
-from isotune.bench.machine import describe_machine
+from isotune.equivalence.machine import describe_machine
 from isotune.reports.tables import Table
 
 BACKENDS = ("torch", "mindspore")

@@ -34,8 +34,8 @@ from processes import UNIT
 from safetensors.numpy import save_file
 
 import isotune
-from isotune.bench.machine import describe_machine
 from isotune.catalogue.entries import BUILT_IN
+from isotune.equivalence.machine import describe_machine
 from isotune.errors import IsotuneError
 from isotune.interfaces.backbone import BackboneEntry
 from isotune.models.initial import initial_state

@@ -20,7 +20,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from isotune.bench.machine import describe_machine
+from isotune.equivalence.machine import describe_machine
 from isotune.fitting.fit import MINUTES
 from isotune.reports.tables import Table
 from isotune.runs.folder import RunFolder

@@ -29,8 +29,8 @@ from sklearn.metrics import average_precision_score, f1_score
 
 import isotune
 import isotune_torch.trainer
-from isotune.bench.machine import describe_machine
 from isotune.data.images import open_split
+from isotune.equivalence.machine import describe_machine
 from isotune.experiment.result import Run
 from isotune.metrics.average_precision import average_precisions
 from isotune.reports.tables import Table

@@ -25,7 +25,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageEnhance
 
-from isotune.bench.machine import describe_machine
 from isotune.data.decode import decode_preview
 from isotune.data.integrity.looks import LOOK, SIDE, describe
 from isotune.data.integrity.near_duplicates import near_duplicates
@@ -37,6 +36,7 @@ from isotune.data.integrity.perceptual_hash import (
 )
 from isotune.data.sources.cifar10 import Cifar10Source
 from isotune.data.sources.folder import FolderSource
+from isotune.equivalence.machine import describe_machine
 from isotune.interfaces.dataset import ImageSource
 from isotune.interfaces.versions import versions
 from isotune.reports.numbers import percent

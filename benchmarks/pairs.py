@@ -12,7 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from isotune.bench.machine import describe_machine
+from isotune.equivalence.machine import describe_machine
 from isotune.interfaces.versions import versions
 from isotune.storage.atomic import write_atomically
 

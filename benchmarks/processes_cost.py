@@ -23,10 +23,10 @@ import numpy as np
 from launched import launched
 from pairs import RESULTS, installed_versions
 
-from isotune.bench.machine import describe_machine
 from isotune.bench.setting import Setting
 from isotune.catalogue.entries import chosen_backbone
 from isotune.catalogue.resolve import normalization, resolve
+from isotune.equivalence.machine import describe_machine
 from isotune.interfaces.backend import Backend
 from isotune.interfaces.dataset import Batch, DeviceBatch
 from isotune.interfaces.division import Division, Part

@@ -28,7 +28,7 @@ from pairs import RESULTS, installed_versions
 from PIL import Image
 from safetensors.numpy import load_file
 
-from isotune.bench.machine import describe_machine
+from isotune.equivalence.machine import describe_machine
 from isotune.reports.tables import Table
 
 Arrays = Mapping[str, NDArray[Any]]

@@ -24,7 +24,7 @@ from every_format import lines, outcome, same
 from pairs import RESULTS, installed_versions
 from processes import run
 
-from isotune.bench.machine import describe_machine
+from isotune.equivalence.machine import describe_machine
 from isotune.reports.tables import Table
 
 WEIGHTS = "mobilenet_v2-features-imagenet.pth"

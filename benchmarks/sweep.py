@@ -24,7 +24,7 @@ from typing import Any
 from pairs import installed_versions
 
 import isotune
-from isotune.bench.machine import describe_machine
+from isotune.equivalence.machine import describe_machine
 from isotune.experiment.sweep import Sweep
 from isotune.interfaces.sweep import TrialEnded
 from isotune.reports.sweep import trials_table

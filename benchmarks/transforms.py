@@ -24,8 +24,8 @@ import yaml
 from PIL import Image
 from transform_cases import CASES, Case
 
-from isotune.bench.machine import describe_machine
 from isotune.data.sources.folder import FolderSource
+from isotune.equivalence.machine import describe_machine
 from isotune.interfaces.versions import versions
 from isotune.reports.tables import Table
 

@@ -12,7 +12,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Protocol
 
-from isotune.bench.machine import describe_machine
 from isotune.bench.processes import (
     isotune_figures,
     native_data,
@@ -21,6 +20,7 @@ from isotune.bench.processes import (
 )
 from isotune.bench.setting import Setting
 from isotune.bench.synthetic import make_dataset
+from isotune.equivalence.machine import describe_machine
 from isotune.errors import DatasetError, IsotuneError
 from isotune.interfaces.versions import versions
 from isotune.storage.paths import is_dir

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 from zlib import crc32
 
 import numpy as np
@@ -12,6 +13,9 @@ from numpy.typing import NDArray
 
 SAMPLES = 512
 """Largest number of samples of an array."""
+
+CHUNK = 1 << 16
+"""Number of elements that are added up at once, in float64: so they stay in a CPU's cache."""
 
 
 def positions(name: str, shape: Sequence[int]) -> NDArray[np.int64]:
@@ -54,6 +58,34 @@ class Values:
     samples: NDArray[np.float32]
 
 
+@dataclass(frozen=True)
+class Sums:
+    """Sums over the elements of an array, or of a part of one; those of parts can be added.
+
+    Attributes:
+        squares: Sum of the squares, in float64.
+        total: Sum of the elements, in float64.
+        largest: Largest absolute value; 0 without any.
+    """
+
+    squares: float = 0.0
+    total: float = 0.0
+    largest: float = 0.0
+
+    def __add__(self, other: Sums) -> Sums:
+        largest = float(np.maximum(self.largest, other.largest))  # NaN wins
+        return Sums(self.squares + other.squares, self.total + other.total, largest)
+
+
+def sums_of(array: NDArray[np.floating[Any]]) -> Sums:
+    """Returns the sums over an array's elements."""
+    flat, sums = array.ravel(order="K"), Sums()
+    for start in range(0, flat.size, CHUNK):
+        wide = flat[start : start + CHUNK].astype(np.float64)
+        sums += Sums(float(wide @ wide), float(wide.sum()), float(np.abs(wide).max()))
+    return sums
+
+
 def values_of(name: str, array: NDArray[np.float32]) -> Values:
     """Returns what is kept of an array.
 
@@ -61,17 +93,14 @@ def values_of(name: str, array: NDArray[np.float32]) -> Values:
         name: Its name in the trace.
         array: float32, of any shape.
     """
-    flat = np.ascontiguousarray(array, np.float32).reshape(-1)
-    if not flat.size:
-        return Values(array.shape, 0.0, 0.0, 0.0, flat)
-    wide = flat.astype(np.float64)
-    return Values(
-        shape=array.shape,
-        norm=float(np.sqrt(wide @ wide)),
-        mean=float(wide.mean()),
-        largest=float(np.abs(flat).max()),
-        samples=flat[positions(name, array.shape)],
-    )
+    samples = np.asarray(array.flat[positions(name, array.shape)], np.float32)
+    return summed_up(array.shape, sums_of(array), samples)
+
+
+def summed_up(shape: tuple[int, ...], sums: Sums, samples: NDArray[np.float32]) -> Values:
+    """Returns what is kept of an array, given its sums and its samples."""
+    mean = sums.total / max(math.prod(shape), 1)
+    return Values(shape, math.sqrt(sums.squares), mean, sums.largest, samples)
 
 
 def difference(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:

@@ -21,7 +21,6 @@ from isotune.interfaces.freezing import FreezePlan
 from isotune.interfaces.metrics import EpochMetrics
 from isotune.interfaces.trainer import Outputs, StepPlan, TrainingPlan
 from isotune.spec.experiment import ExperimentSpec
-from isotune.spec.schedule import Moment
 from isotune.training.accumulator import EpochAccumulator, scored
 from isotune.training.agreement import Agreement
 from isotune.training.checkpoint_schedule import CheckpointSchedule
@@ -30,6 +29,7 @@ from isotune.training.finite import check_evaluation, check_losses, check_state
 from isotune.training.learner import Learner
 from isotune.training.micro_batches import MicroBatch, epoch_micro_batches
 from isotune.training.progress import Best, Patience, Progress
+from isotune.training.step_plan import step_plan
 
 
 @dataclass
@@ -171,7 +171,7 @@ class TrainingLoop:
             if not self._goes_on(bool(parts), between):
                 break
             step, first_step = begin + number, begin + last.update_start
-            plans = [self._step_plan(step, first_step, each) for each in micro_batches]
+            plans = [self._step_plan(step, each) for each in micro_batches]
             accumulator.learning_rate = plans[0].learning_rate
             with self.group.in_collective():
                 pending += map(strategy.trainer.train_step, parts, plans)
@@ -243,6 +243,9 @@ class TrainingLoop:
         clips = self.spec.clip_grad_norm is not None
         return accumulator.metrics(steps, self.spec.metrics, clips)
 
+    def _step_plan(self, step: int, micro_batch: MicroBatch) -> StepPlan:
+        return step_plan(self.spec, len(self.train), step, micro_batch, self.history)
+
     def _steps(self, accumulator: EpochAccumulator | None) -> int:
         """Returns the number of steps made in the run, given the sums of the epoch in progress."""
         return len(self.history) * len(self.train) + (accumulator.steps if accumulator else 0)
@@ -273,26 +276,3 @@ class TrainingLoop:
                 " resumed."
             )
         raise StoppedError(f"stopped by {stop.reason} {where}; everything is saved.")
-
-    def _step_plan(self, step: int, first: int, micro_batch: MicroBatch) -> StepPlan:
-        """Returns the plan of a step, whose update began with step `first` of the run."""
-        base, epochs = self.spec.optimizer.lr, self.spec.epochs
-        moment = Moment(base, first, len(self.train), epochs, self.history)
-        rates = self.spec.schedule.rates(moment)
-        return StepPlan(
-            step,
-            rates.learning_rate,
-            micro_batch.loss_scale,
-            micro_batch.apply_update,
-            rates.momentum,
-            average_decay=self._average_decay(first, micro_batch),
-            part=micro_batch.part,
-        )
-
-    def _average_decay(self, first: int, micro_batch: MicroBatch) -> float | None:
-        """Returns the decay of the averages after an update that began with step `first`."""
-        if self.spec.ema is None or not micro_batch.apply_update:
-            return None
-        epoch, within = divmod(first, len(self.train))
-        per_epoch = math.ceil(len(self.train) / self.spec.accumulate)
-        return self.spec.ema.decay_at(epoch * per_epoch + within // self.spec.accumulate)
