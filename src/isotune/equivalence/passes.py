@@ -5,7 +5,7 @@ All of them start from the same state, and what they compute is compared.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 
@@ -141,11 +141,13 @@ def _watched(
     ]
 
 
-def results(computed: Computed) -> Iterator[tuple[str, Values]]:
-    """Yields the values of a step's loss and logits, by key."""
-    arrays = {"loss": np.array(computed.loss, np.float32), "logits": computed.logits}
-    for name, array in arrays.items():
-        yield key("loss", name), values_of(key("loss", name), array)
+def results(computed: Computed) -> dict[str, Values]:
+    """Returns the values of a step's loss and logits, by key."""
+    arrays = {
+        key("loss", "loss"): np.array(computed.loss, np.float32),
+        key("loss", "logits"): computed.logits,
+    }
+    return {name: values_of(name, array) for name, array in arrays.items()}
 
 
 def state_values(before: Snapshot, after: Snapshot, updates: bool) -> dict[str, Values]:
@@ -165,7 +167,7 @@ def state_values(before: Snapshot, after: Snapshot, updates: bool) -> dict[str, 
 
 def ordered(values: Mapping[str, Values]) -> dict[str, Values]:
     """Returns values in the order of the stages; those of a stage keep theirs."""
-    order = {stage: number for number, stage in enumerate(STAGES)}
+    order: dict[str, int] = {stage: number for number, stage in enumerate(STAGES)}
     return dict(sorted(values.items(), key=lambda item: order[item[0].partition("/")[0]]))
 
 
