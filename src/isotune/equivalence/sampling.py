@@ -23,16 +23,19 @@ def positions(name: str, shape: Sequence[int]) -> NDArray[np.int64]:
 
     An array of at most SAMPLES elements is kept whole. Of a larger one, sample i lies in the i-th
     of SAMPLES equal ranges, at a place that the name gives: raw words of NumPy's Philox generator
-    with the key (CRC-32 of the name, 0), the same in all versions of NumPy (NEP 19).
+    with the key (CRC-32 of the name, 0), the same in all versions of NumPy (NEP 19). Of a name with
+    slashes, only what stands between the first two counts: a parameter's gradient, update and slots
+    are sampled at the same places, so that one can be held against the other.
 
     Args:
-        name: The array's name in the trace.
+        name: The array's name in the trace, such as ``gradient/fc.weight``.
         shape: The array's shape.
     """
     size = math.prod(shape)
     if size <= SAMPLES:
         return np.arange(size, dtype=np.int64)
     edges = np.arange(SAMPLES + 1, dtype=np.int64) * size // SAMPLES
+    name = name.split("/")[1] if "/" in name else name
     key = np.array([crc32(name.encode(errors="surrogatepass")), 0], dtype=np.uint64)
     words = np.random.Philox(key=key).random_raw(SAMPLES)
     widths = np.diff(edges).astype(np.uint64)
