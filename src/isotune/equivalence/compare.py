@@ -1,0 +1,121 @@
+"""Compares two traces: a certificate of what they have in common, and where they part."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from isotune.equivalence.causes import likely_cause
+from isotune.equivalence.certificate import Certificate, Compared, ComparedStep, Place
+from isotune.equivalence.conditions import notes_on, place_before
+from isotune.equivalence.local import LocalDifferences
+from isotune.equivalence.place import Places, compilation_place
+from isotune.equivalence.rounding import FACTOR, FLOOR, comparable, roundings, unit
+from isotune.equivalence.trace import Trace, TracedStep
+from isotune.equivalence.verdict import (
+    compared_drift,
+    compared_predictions,
+    drift_place,
+    verdict_of,
+)
+
+
+def compare(one: Trace, other: Trace, local: LocalDifferences | None = None) -> Certificate:
+    """Compares what two sides have computed of the same experiment.
+
+    Args:
+        one: Trace of one side.
+        other: Trace of the other side.
+        local: What layers of the other side make of this side's inputs; None if that is not known.
+    """
+    sides = one.side, other.side
+    units = unit(sides)
+    steps = tuple(
+        compared_step(first, second, units, local)
+        for first, second in zip(one.steps, other.steps, strict=False)
+    )
+    drift = None
+    if one.drift is not None and other.drift is not None:
+        drift = compared_drift(one.drift, other.drift, units)
+    places = list(_places((one, other), steps, units))
+    if not places and drift is not None and (at := drift_place(drift)) is not None:
+        places = [at]
+    places = [_with_cause(place, one, other, local) for place in places]
+    place = places[0] if places else None
+    return Certificate(
+        sides=sides,
+        verdict=verdict_of(place, steps, drift, units),
+        same_start=one.start == other.start,
+        steps=steps,
+        drift=drift,
+        predictions=compared_predictions(one, other),
+        place=place,
+        others=tuple(places[1:]),
+        notes=tuple(notes_on((one, other), steps, local is not None)),
+    )
+
+
+def compared_step(
+    one: TracedStep, other: TracedStep, units: float, local: LocalDifferences | None = None
+) -> ComparedStep:
+    """Returns the differences of a step.
+
+    Args:
+        one: The step of one side.
+        other: The step of the other side.
+        units: Unit of rounding.
+        local: What layers of the other side make of the first side's inputs.
+    """
+    values = []
+    for found in roundings(one, other, units):
+        alone = local.of(found.key) if local is not None and local.step == one.step else None
+        values.append(
+            Compared(
+                key=found.key,
+                difference=found.difference,
+                yardstick=found.yardstick,
+                allowed=found.allowed,
+                local=None if alone is None else alone.difference,
+                local_allowed=None
+                if alone is None
+                else max(FACTOR * alone.yardstick, FLOOR * units),
+            )
+        )
+    return ComparedStep(
+        step=one.step,
+        same_batch=one.batch == other.batch,
+        losses=(one.loss, other.loss),
+        values=tuple(values),
+        missing=tuple(comparable(one, other)[1]),
+    )
+
+
+def _places(
+    traces: tuple[Trace, Trace], steps: Sequence[ComparedStep], units: float
+) -> Iterator[Place]:
+    """Yields the places where two sides part in the first step that is not the same.
+
+    Only a first step starts from the same bytes: what differs in a later one may have grown.
+    """
+    before = place_before(traces)
+    if before is not None:
+        yield before
+        return
+    for index, step in enumerate(steps):
+        if not step.same_batch:
+            yield Place("batch", "", step.step)
+            return
+        if index:
+            continue
+        found = list(Places(traces, step, index).all())
+        both = [trace.steps[index] for trace in traces]
+        compiled = compilation_place(traces, both, FLOOR * units)
+        if compiled and not (found and found[0].stage not in ("update", "state")):
+            found.insert(0, compiled)
+        yield from found
+        if found:
+            return
+
+
+def _with_cause(place: Place, one: Trace, other: Trace, local: LocalDifferences | None) -> Place:
+    return replace(place, cause=place.cause or likely_cause(place, one, other, local))
