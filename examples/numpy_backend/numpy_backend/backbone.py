@@ -21,11 +21,11 @@ class Net:
             x = layer.forward(x)
         return x
 
-    def backward(self, gradient: Array) -> dict[str, Array]:
-        """Returns the gradient of each parameter, given that of the logits."""
+    def backward(self, gradient: Array) -> tuple[Array, dict[str, Array]]:
+        """Returns the gradients of the input and of each parameter, given that of the logits."""
         for layer in reversed(self.layers.values()):
             gradient = layer.backward(gradient)
-        return {
+        return gradient, {
             f"{path}.{name}": value
             for path, layer in self.layers.items()
             for name, value in layer.gradients.items()

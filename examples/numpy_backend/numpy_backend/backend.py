@@ -1,4 +1,4 @@
-"""The six nouns, bundled."""
+"""The nouns, bundled."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from numpy_backend.dataset import NumpyDataset
 from numpy_backend.explainer import NumpyExplainer
 from numpy_backend.freezing import NumpyFreezing
 from numpy_backend.head import NumpyHeads
+from numpy_backend.tracer import NumpyTracer
 from numpy_backend.trainer import NumpyTrainer
 
 
@@ -32,6 +33,7 @@ class NumpyBackend(Backend):
         self.freezing = NumpyFreezing()
         self.state_adapter = NumpyStateAdapter()
         self.explainer = NumpyExplainer()
+        self.tracer = NumpyTracer()
 
     def trainer(self, model: Net, plan: TrainingPlan) -> NumpyTrainer:
         return NumpyTrainer(model, plan, self.communicator)

@@ -176,6 +176,7 @@ class Activation(Layer):
 
     def __init__(self, name: str) -> None:
         super().__init__()
+        self.name = name
         self.function, self.derivative = ACTIVATIONS[name]
 
     def forward(self, x: Array) -> Array:

@@ -68,13 +68,10 @@ class NumpyTrainer(Trainer):
         return replace(outputs, grad_norm=norm)
 
     def _learn(self, batch: DeviceBatch, plan: StepPlan, part: Part = WHOLE) -> Outputs:
-        for path, layer in self.model.layers.items():
-            if isinstance(layer, Dropout):
-                layer.seed = layer_seed(self.plan.seed, plan.step, path, part.shard)
-                layer.first = part.first
+        seed_dropout(self.model, self.plan.seed, plan.step, part)
         logits = self.model(batch.images)
         loss, gradient = LOSSES[self.plan.loss](logits, batch.labels, self.plan)
-        gradients = self.model.backward(gradient * np.float32(plan.loss_scale))
+        _, gradients = self.model.backward(gradient * np.float32(plan.loss_scale))
         self.gradients.add(gradients, part.index)
         return Outputs(logits, loss)
 
@@ -113,6 +110,21 @@ class NumpyTrainer(Trainer):
 
     def fetch(self, outputs: Sequence[Outputs]) -> list[HostOutputs]:
         return [HostOutputs(o.logits, scalar(o.loss), scalar(o.grad_norm)) for o in outputs]
+
+
+def seed_dropout(model: Net, seed: int, step: int, part: Part) -> None:
+    """Tells the dropout layers which images of which step they get.
+
+    Args:
+        model: Has the layers.
+        seed: The experiment's seed.
+        step: The step's number.
+        part: What of a divided batch the step computes, or :data:`WHOLE`.
+    """
+    for path, layer in model.layers.items():
+        if isinstance(layer, Dropout):
+            layer.seed = layer_seed(seed, step, path, part.shard)
+            layer.first = part.first
 
 
 def scalar(value: np.float32 | None) -> float:
