@@ -19,13 +19,16 @@ from isotune.testing import (
     Shards,
     State,
     Steps,
+    Tracing,
 )
 
 torch = pytest.importorskip("torch")
 nets = importlib.import_module("contract.nets_torch")
 
 
-class TestTorch(Steps, Shards, Processes, Freezing, State, Heads, Classifiers, Exports, Explaining):
+class TestTorch(
+    Steps, Shards, Processes, Freezing, State, Heads, Classifiers, Exports, Explaining, Tracing
+):
     backend_name = "torch"
     exports = ("onnx",)
     linear = staticmethod(nets.linear)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from isotune.testing import Explaining, Freezing, Heads, Shards, State, Steps
+from isotune.testing import Explaining, Freezing, Heads, Shards, State, Steps, Tracing
 from numpy_backend.backbone import Net, linear_layer
 from numpy_backend.layers import Activation, BatchNorm, Conv, Dropout, Flatten, MeanPool
 
 
-class TestContract(Steps, Shards, Freezing, State, Heads, Explaining):
+class TestContract(Steps, Shards, Freezing, State, Heads, Explaining, Tracing):
     backend_name = "numpy"
 
     def linear(self) -> Net:

@@ -16,7 +16,7 @@ docstrings describe them; one that a level needs and the class does not have fai
 import pytest
 
 _LEVELS = ("tensors", "updates", "multi_label", "steps", "freezing", "state", "detached", "heads")
-_PARTS = ("classifiers", "subject", "surroundings", "exports", "explaining")
+_PARTS = ("classifiers", "subject", "surroundings", "exports", "explaining", "tracing", "watching")
 _DIVIDED = ("divided", "shards", "processes")
 pytest.register_assert_rewrite(*(f"{__name__}.{name}" for name in (*_LEVELS, *_PARTS, *_DIVIDED)))
 
@@ -30,6 +30,7 @@ from isotune.testing.processes import Processes  # noqa: E402
 from isotune.testing.shards import Shards  # noqa: E402
 from isotune.testing.state import State  # noqa: E402
 from isotune.testing.steps import Steps  # noqa: E402
+from isotune.testing.tracing import Tracing  # noqa: E402
 
 __all__ = [
     "Classifiers",
@@ -42,4 +43,5 @@ __all__ = [
     "Shards",
     "State",
     "Steps",
+    "Tracing",
 ]
