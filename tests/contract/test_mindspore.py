@@ -19,6 +19,7 @@ from isotune.testing import (
     Shards,
     State,
     Steps,
+    Tracing,
 )
 
 mindspore = pytest.importorskip("mindspore")
@@ -26,7 +27,7 @@ nets = importlib.import_module("contract.nets_mindspore")
 
 
 class TestMindSpore(
-    Steps, Shards, Processes, Freezing, State, Heads, Classifiers, Exports, Explaining
+    Steps, Shards, Processes, Freezing, State, Heads, Classifiers, Exports, Explaining, Tracing
 ):
     backend_name = "mindspore"
     exports = ("mindir", "onnx")
