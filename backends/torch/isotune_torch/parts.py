@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 from torch import Tensor, nn
@@ -80,10 +80,9 @@ class Parts:
             LostProcessError: Another process has ended, or is not reached.
         """
         self._statistics.begin(part)
-        images = self._division.shard_sizes(part.sizes)[part.shard]
         with lost_processes(among_others=True):
-            if images:
-                with self._batch_norm(part, images):
+            if self._images(part):
+                with self.batch_norm(part):
                     yield True
             else:
                 yield False
@@ -116,9 +115,13 @@ class Parts:
         )
         self._gradients = None
 
-    def _batch_norm(self, part: Part, images: int) -> Any:
-        """Returns the context in which BatchNorm takes in all images of a shard, so many."""
+    def batch_norm(self, part: Part) -> AbstractContextManager[object]:
+        """Returns the context in which BatchNorm takes in all images of a part's shard."""
         if not (self.shared and isinstance(self._communicator, TorchCommunicator)):
             return nullcontext()
         group = self._communicator.of_shard(self._division)
-        return SharedBatchNorm(group, images, max(1, len(part)), empty=len(part) == 0)
+        return SharedBatchNorm(group, self._images(part), max(1, len(part)), empty=len(part) == 0)
+
+    def _images(self, part: Part) -> int:
+        """Returns the number of images of a part's shard."""
+        return self._division.shard_sizes(part.sizes)[part.shard]

@@ -44,19 +44,22 @@ class CoresOfShard:
     With exact reduction that number changes no byte, but that of threads does: on 2 cores with
     torch 2.15, LeNet, MobileNetV2 and a small ViT come to other bytes with 1, 2 and 3 threads in
     training, and MobileNetV2 at 224 pixels in evaluation too.
+
+    Attributes:
+        own: Number of threads; None is PyTorch's.
     """
 
     def __init__(self, plan: TrainingPlan, device: torch.device) -> None:
         exact = plan.shards > 1 and plan.reduction == "exact" and device.type == "cpu"
-        self._own = share(plan.shards) if exact else None
+        self.own = share(plan.shards) if exact else None
 
     def __enter__(self) -> None:
         """Sets the number of threads."""
-        if self._own is not None:
+        if self.own is not None:
             self._before = torch.get_num_threads()
-            torch.set_num_threads(self._own)
+            torch.set_num_threads(self.own)
 
     def __exit__(self, *_: object) -> None:
         """Sets what it was before."""
-        if self._own is not None:
+        if self.own is not None:
             torch.set_num_threads(self._before)

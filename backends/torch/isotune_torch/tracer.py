@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from isotune.errors import BackendError, nearest
 from isotune.interfaces.dataset import DeviceBatch
 from isotune.interfaces.tracer import Array, Layer, LayerRun, Recorder, Tracer
 from isotune.interfaces.trainer import StepPlan, Trainer
-from isotune_torch.arrays import to_array, to_tensor
+from isotune_torch.arrays import to_tensor
+from isotune_torch.calls import Call
 from isotune_torch.layers import layers
+from isotune_torch.single_run import SingleRun
 from isotune_torch.trainer import TorchTrainer, own
-from isotune_torch.watching import Watch, tensors
+from isotune_torch.variants import variants
+from isotune_torch.watching import Watch
 
 
 class TorchTracer(Tracer):
     """Paths are those of ``named_modules``, whose parameters have the canonical names."""
+
+    def __init__(self) -> None:
+        self._calls: WeakKeyDictionary[TorchTrainer, dict[str, Call]] = WeakKeyDictionary()
 
     def layers(self, trainer: Trainer) -> list[Layer]:
         """Returns the parts of the trainer's model, in the order of its definition."""
@@ -34,7 +41,7 @@ class TorchTracer(Tracer):
         A compiled model, in whose graphs there are no modules, runs without being compiled.
         """
         mine = own(trainer)
-        with Watch(mine, recorder):
+        with Watch(mine, recorder, self._calls.setdefault(mine, {})):
             if mine.compiled is None:
                 yield True
             else:
@@ -51,6 +58,9 @@ class TorchTracer(Tracer):
     ) -> LayerRun:
         """Runs one module on given inputs as a training step would.
 
+        If its trainer has been watched, the module is called as the model calls it, with inputs of
+        the same types and memory formats; if not, with one argument for each input.
+
         Raises:
             BackendError: There is no such module, or it does not take such inputs.
         """
@@ -59,83 +69,21 @@ class TorchTracer(Tracer):
         if path not in modules:
             name = type(mine.model).__name__
             raise BackendError(f"{name} has no layer '{path}'.{nearest(path, modules)}")
+        call = self._calls.get(mine, {}).get(path)
         mine.be_ready_to_train()
-        with _unchanged_buffers(modules[path]):
-            return _run(mine, path, modules[path], inputs, gradient, plan)
+        return SingleRun(mine, path, modules[path], call, plan).of(inputs, gradient)
 
     def nudged(self, batch: DeviceBatch, up: NDArray[np.bool_]) -> DeviceBatch:
         """Returns the batch with every number moved to a neighboring float32."""
         images: Tensor = batch.images
-        on_host = images.cpu()
         limits = torch.where(to_tensor(up), torch.inf, -torch.inf)
-        moved = torch.empty_like(images).copy_(torch.nextafter(on_host, limits))
+        moved = torch.empty_like(images).copy_(torch.nextafter(images.cpu(), limits))
         return DeviceBatch(moved, batch.labels, batch.size)
 
+    def variants(self, trainer: Trainer) -> Mapping[str, AbstractContextManager[object]]:
+        """Returns another number of threads on a CPU, and the other memory format.
 
-def _run(
-    trainer: TorchTrainer,
-    path: str,
-    module: nn.Module,
-    inputs: Sequence[Array],
-    gradient: Array | None,
-    plan: StepPlan,
-) -> LayerRun:
-    policy, learns = trainer.precision_policy, gradient is not None
-    given = [_input(trainer, values).requires_grad_(learns) for values in inputs]
-    with trainer.cores, policy.step(), torch.set_grad_enabled(learns):
-        with trainer.masks(plan), policy.forward():
-            try:
-                # Copies, since a module may work in place.
-                output = next(tensors(module(*(tensor.clone() for tensor in given))), None)
-            except (TypeError, ValueError, RuntimeError) as error:
-                shapes = ", ".join(str(values.shape) for values in inputs)
-                raise BackendError(
-                    f"layer '{path}' does not take inputs of shapes {shapes}:"
-                    f" {' '.join(str(error).split())[:300]}"
-                ) from error
-        if output is None:
-            raise BackendError(f"layer '{path}' has no output of floating-point numbers.")
-        result = to_array(output.float())
-        if gradient is None:
-            return LayerRun(result)
-        prefix = f"{path}." if path else ""
-        names = {f"{prefix}{name}": p for name, p in module.named_parameters() if p.requires_grad}
-        return _with_gradients(trainer, result, output, given, names, gradient)
-
-
-def _with_gradients(
-    trainer: TorchTrainer,
-    result: Array,
-    output: Tensor,
-    inputs: Sequence[Tensor],
-    parameters: dict[str, nn.Parameter],
-    gradient: Array,
-) -> LayerRun:
-    """Differentiates by the inputs and parameters, in float16 with the scale of a step."""
-    scale = trainer.precision_policy.scaler.get_scale()
-    scaled = (to_tensor(gradient).to(output.device) * scale).to(output.dtype)
-    found = torch.autograd.grad(output, [*inputs, *parameters.values()], scaled, allow_unused=True)
-    arrays = [None if each is None else to_array(each.float() / scale) for each in found]
-    of_inputs, of_parameters = arrays[: len(inputs)], arrays[len(inputs) :]
-    named = zip(parameters, of_parameters, strict=True)
-    return LayerRun(
-        result, tuple(of_inputs), {name: each for name, each in named if each is not None}
-    )
-
-
-def _input(trainer: TorchTrainer, values: Array) -> Tensor:
-    device = next(trainer.model.parameters()).device
-    tensor = to_tensor(np.array(values, np.float32)).to(device)
-    return tensor.contiguous(memory_format=trainer.memory_format) if tensor.dim() == 4 else tensor
-
-
-@contextmanager
-def _unchanged_buffers(module: nn.Module) -> Iterator[None]:
-    """Context after which a module's buffers, such as running statistics, are what they were."""
-    before = [(buffer, buffer.clone()) for buffer in module.buffers()]
-    try:
-        yield
-    finally:
-        with torch.no_grad():
-            for buffer, values in before:
-                buffer.copy_(values)
+        Somebody else's model keeps its memory format. The gradients of steps before an update are
+        lost where a memory format changes.
+        """
+        return variants(own(trainer))

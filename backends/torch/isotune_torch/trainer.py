@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -38,6 +38,8 @@ class TorchTrainer(Trainer):
     Attributes:
         plan: The training plan.
         model: The model.
+        device: Its device.
+        freeze_plan: What is frozen.
         compiled: The model behind ``torch.compile``; None if the plan does not compile it.
         memory_format: Memory format of images.
         cores: Context of a step, which sets the number of threads.
@@ -57,6 +59,7 @@ class TorchTrainer(Trainer):
         communicator = communicator or Alone()
         self.plan = plan
         self.model = model
+        self.device = device
         self.memory_format = _order(model, memory_format(device, plan.precision))
         self._freezing = TorchFreezing()
         self.averages = Averages(model) if plan.averages else None
@@ -80,7 +83,7 @@ class TorchTrainer(Trainer):
             SpecError: The plan freezes every parameter.
         """
         self._freezing.apply(self.model, plan)
-        self._freeze_plan = plan
+        self.freeze_plan = plan
         self._ready_to_train = False
         self._takes_single_images = False
         self.frozen = plan.frozen
@@ -153,6 +156,14 @@ class TorchTrainer(Trainer):
         """Context in which the model drops what it drops in a step."""
         shared = self._parts is not None and self._parts.shared
         return self._dropouts.masks(plan.step, plan.part, shared)
+
+    @contextmanager
+    def as_in_a_step(self, plan: StepPlan) -> Iterator[None]:
+        """Context in which modules compute as in the forward pass of a step."""
+        part, parts = plan.part, self._parts
+        shared = nullcontext() if part is None or parts is None else parts.batch_norm(part)
+        with shared, self.masks(plan), self.precision_policy.forward():
+            yield
 
     def _gradients_of_part(
         self, batch: DeviceBatch, plan: StepPlan, part: Part
@@ -228,14 +239,14 @@ class TorchTrainer(Trainer):
             return
         batch = DeviceBatch(batch.images[:1], batch.labels[:1], 1)
         names = [name for name, _ in self.model.named_parameters()]
-        check_single_image(self._freezing, self.model, self._freeze_plan, batch, names)
+        check_single_image(self._freezing, self.model, self.freeze_plan, batch, names)
         self._takes_single_images = True
 
     def be_ready_to_train(self) -> None:
         """Puts the model's layers into the modes in which they train."""
         if self._ready_to_train and self.model.training:
             return
-        self._freezing.training_mode(self.model, self._freeze_plan)
+        self._freezing.training_mode(self.model, self.freeze_plan)
         if self.averages is not None:
             self.averages.follow()
         if self._parts is not None:
@@ -274,12 +285,17 @@ def own(trainer: Trainer) -> TorchTrainer:
     return trainer
 
 
-def _order(model: nn.Module, best: torch.memory_format) -> torch.memory_format:
-    """Gives the model's convolutions the `best` memory format; returns the one they then have.
+def takes_any_order(model: nn.Module) -> bool:
+    """Whether a model computes in any memory format.
 
     Somebody else's model stays as it is: code that uses ``view`` may rely on it.
     """
-    if type(model).__module__.startswith(("torchvision.", "isotune_torch.")):
+    return type(model).__module__.startswith(("torchvision.", "isotune_torch."))
+
+
+def _order(model: nn.Module, best: torch.memory_format) -> torch.memory_format:
+    """Gives the model's convolutions the `best` memory format; returns the one they then have."""
+    if takes_any_order(model):
         model.to(memory_format=best)
     for parameter in model.parameters():
         channels_last = parameter.dim() == 4 and parameter.is_contiguous(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, MutableMapping
 from contextlib import ExitStack
 from typing import Any
 
@@ -13,26 +13,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from isotune.interfaces.tracer import Recorder
+from isotune_torch.calls import Call, distinct, tensors
 from isotune_torch.trainer import TorchTrainer
 
 Array = NDArray[np.float32]
-
-
-def tensors(value: Any) -> Iterator[Tensor]:
-    """Yields the floating-point tensors of nested tuples, lists and mappings, in their order."""
-    if isinstance(value, Tensor):
-        if value.is_floating_point():
-            yield value
-    elif isinstance(value, (tuple, list)):
-        for each in value:
-            yield from tensors(each)
-    elif isinstance(value, Mapping):
-        yield from tensors(tuple(value.values()))
-
-
-def distinct(value: Any) -> list[Tensor]:
-    """Returns the tensors of a call's arguments, each once, as attention gets one three times."""
-    return list({id(tensor): tensor for tensor in tensors(value)}.values())
 
 
 def to_host(tensor: Tensor, scale: float = 1.0) -> Array:
@@ -52,10 +36,17 @@ class Watch:
     A module may be called outside of a step's forward pass: when one image is run to count its
     values, in evaluation, or again in the backward pass by ``torch.utils.checkpoint``. Such calls
     are not reported.
+
+    Args:
+        trainer: The trainer.
+        recorder: Takes what the steps compute.
+        known: Gets how each module is called first, by path.
     """
 
-    def __init__(self, trainer: TorchTrainer, recorder: Recorder) -> None:
-        self._trainer, self._recorder = trainer, recorder
+    def __init__(
+        self, trainer: TorchTrainer, recorder: Recorder, known: MutableMapping[str, Call]
+    ) -> None:
+        self._trainer, self._recorder, self._known = trainer, recorder, known
         self._scale = 1.0
         self._forward = False
         self._calls: Counter[str] = Counter()
@@ -84,6 +75,8 @@ class Watch:
             if not path:
                 self._start()
             if self._forward:
+                if not self._calls[path]:
+                    self._known[path] = Call(arguments, named)
                 self._entered.append(_Entered(path, (arguments, named), self._reports(path)))
 
         def after(module: nn.Module, arguments: Any, output: Any) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -13,14 +14,19 @@ from numpy.testing import assert_allclose, assert_array_equal
 from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional
+from torchvision.models import DenseNet, SwinTransformer, VisionTransformer
 
+from isotune.errors import BackendError
 from isotune.interfaces.dataset import Batch, DeviceBatch, Normalization
+from isotune.interfaces.division import Division
 from isotune.interfaces.freezing import FreezePlan
 from isotune.interfaces.tracer import Recorder
 from isotune.interfaces.trainer import StepPlan, TrainingPlan
 from isotune.spec.optimizer import SGDSpec
+from isotune.spec.values import Precision
 from isotune.testing.values import state
 from isotune_torch.backend import TorchBackend
+from isotune_torch.models.lenet import LeNet5
 from isotune_torch.trainer import TorchTrainer
 
 BACKEND = TorchBackend("cpu")
@@ -151,11 +157,205 @@ def test_nothing_is_left_on_the_model() -> None:
         assert not module._forward_hooks and not module._forward_pre_hooks
 
 
+class Outputs(NamedTuple):
+    logits: torch.Tensor
+    aux: torch.Tensor
+
+
+class Auxiliary(nn.Module):
+    """Returns several tensors, as GoogLeNet does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.fc = nn.Linear(4, 3)
+        self.aux = nn.Sequential(nn.Linear(4, 5), nn.Dropout(0.5), nn.ReLU(True), nn.Linear(5, 3))
+
+    def forward(self, x: torch.Tensor) -> Outputs:
+        x = torch.flatten(self.pool(self.conv(x)), 1)
+        return Outputs(self.fc(x), self.aux(x))
+
+
+NETS = {
+    "tangled": Tangled,
+    "vit": lambda: VisionTransformer(16, 8, 1, 2, 8, 16, dropout=0.1, num_classes=3),
+    "densenet": lambda: DenseNet(4, (2, 1), 8, num_classes=3),
+    "swin": lambda: SwinTransformer([2, 2], 8, [2], [2], [2, 2], 0.5, num_classes=3),
+    "auxiliary": Auxiliary,
+}
+CASES: list[tuple[str, Precision]] = [
+    ("tangled", "fp32"),
+    ("tangled", "bf16"),
+    ("vit", "bf16"),
+    ("vit", "fp16"),
+    ("densenet", "fp32"),
+    ("swin", "fp16"),
+    ("auxiliary", "fp32"),
+]
+
+
+@pytest.mark.parametrize(("net", "precision"), CASES)
+def test_a_layer_alone_computes_what_it_computes_in_a_step(net: str, precision: Precision) -> None:
+    """And watching changes no byte of a step."""
+    plan = replace(PLAN, precision=precision, auxiliary=("aux",), auxiliary_weight=0.3)
+    trainer, step = trainer_of(NETS[net](), plan), StepPlan(0, 0.1)
+    twin = BACKEND.trainer(copy.deepcopy(trainer.model), plan)
+    for each in (trainer, twin):
+        each.precision_policy.load_scaler({"scale": 256.0, "growth_tracker": 0.0})
+    start, kept = BACKEND.state_adapter.export_model(trainer.model), Kept(inputs=True)
+    with BACKEND.tracer.watch(trainer, kept):
+        loss = trainer.train_step(images(), step).loss
+    assert loss.numpy().tobytes() == twin.train_step(images(), step).loss.numpy().tobytes()
+    assert contents(trainer) == contents(twin)
+
+    BACKEND.state_adapter.import_model(trainer.model, start)
+    before = contents(trainer)
+    once = [path for path, outputs in kept.outputs.items() if len(outputs) == 1]
+    assert len(once) > 6
+    for path in once:
+        gradient = kept.slopes.get((path, 0))
+        done = BACKEND.tracer.run(trainer, path, kept.given[path][0], gradient, step)
+        assert_array_equal(done.output, kept.outputs[path][0], path)
+        for name, value in done.parameters.items():
+            if path or net != "auxiliary":  # whose other output has a loss, too
+                assert_array_equal(value, kept.gradients[name], name)
+        assert gradient is None or len(done.inputs) == len(kept.given[path][0])
+    assert contents(trainer) == before
+
+
+def contents(trainer: TorchTrainer) -> dict[str, bytes]:
+    """Returns all bytes of the model's and the optimizer's state."""
+    adapter = BACKEND.state_adapter
+    found = {**adapter.export_model(trainer.model), **adapter.export_optimizer(trainer)}
+    return {name: value.tobytes() for name, value in found.items()}
+
+
 class Broken(Kept):
     """A recorder with an error."""
 
     def backward(self, path: str, call: int, gradient: Array) -> None:
         raise ZeroDivisionError
+
+
+def test_gradients_are_without_the_scale_of_float16_and_with_the_share_of_an_update() -> None:
+    trainer = trainer_of(Tangled(), replace(PLAN, precision="fp16", accumulate=2))
+    exact = watched(trainer_of(Tangled()))
+    for step in (0, 1):  # the second one adds to the first one's gradients
+        kept = Kept()
+        with BACKEND.tracer.watch(trainer, kept):
+            plan = StepPlan(step, 0.1, loss_scale=0.5, apply_update=False)
+            trainer.train_step(images(), plan)
+        for name, value in kept.gradients.items():
+            assert_allclose(value, exact.gradients[name] / 2, atol=0.002)
+        fc = kept.slopes["fc", 0]
+        assert_allclose(fc, exact.slopes["fc", 0] / 2, atol=1e-3)
+
+
+def test_parts_of_a_batch_are_reported_one_by_one() -> None:
+    trainer = trainer_of(Tangled(), replace(PLAN, shards=2))
+    batch, total = images(), dict[str, Array]()
+    for part in Division(shards=2).divide(4):
+        own, kept = slice(part.start, part.stop), Kept()
+        piece = DeviceBatch(batch.images[own], batch.labels[own], len(part))
+        with BACKEND.tracer.watch(trainer, kept):
+            trainer.train_step(piece, StepPlan(0, 0.1, 0.5, apply_update=False, part=part))
+        assert kept.outputs["fc"][0].shape == (2, 3)
+        for name, value in kept.gradients.items():
+            total[name] = total.get(name, np.float32(0)) + value
+    before = {name: p.detach().clone() for name, p in trainer.model.named_parameters()}
+    trainer._update(StepPlan(0, 1.0))
+    for name, parameter in trainer.model.named_parameters():
+        assert_allclose(before[name] - parameter.detach(), total[name], atol=1e-5)
+
+
+def test_a_compiled_model_is_watched_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    def compiled(images: torch.Tensor) -> torch.Tensor:
+        raise LookupError
+
+    trainer = trainer_of(Tangled(), replace(PLAN, compile=True))
+    monkeypatch.setattr(trainer.compiled, "_compiled", compiled)
+    kept = Kept()
+    with BACKEND.tracer.watch(trainer, kept) as same:
+        trainer.train_step(images(), StepPlan(0, 0.1))
+    assert not same and kept.slopes
+    with pytest.raises(LookupError):
+        trainer.train_step(images(), StepPlan(1, 0.1))
+
+
+@pytest.mark.parametrize("shards", [1, 2])
+def test_variants_compute_the_same_and_are_undone(shards: int) -> None:
+    model = LeNet5()
+    trainer = trainer_of(model, replace(PLAN, shards=shards))
+    steps = [StepPlan(0, 0.1, part=part) for part in Division(shards=shards).divide(4)]
+    pieces = [replace(plan, part=plan.part if shards > 1 else None) for plan in steps]
+
+    def losses() -> list[float]:
+        """Makes two updates."""
+        found = []
+        for number in range(2):
+            for plan in pieces:
+                part = plan.part
+                batch = images(side=32)
+                own = slice(0, 4) if part is None else slice(part.start, part.stop)
+                batch = DeviceBatch(batch.images[own], batch.labels[own], own.stop - own.start)
+                last = part is None or part.last
+                step = replace(plan, step=number, loss_scale=1 / shards, apply_update=last)
+                found.append(float(trainer.train_step(batch, step).loss))
+        return found
+
+    adapter, own = BACKEND.state_adapter, losses()
+    started = adapter.export_model(model), adapter.export_optimizer(trainer)
+    own, after = losses(), contents(trainer)
+    variants = BACKEND.tracer.variants(trainer)
+    assert "contiguous" in variants and len(variants) == 2
+    for variant in variants.values():
+        for _ in range(2):
+            adapter.import_model(model, started[0])
+            adapter.import_optimizer(trainer, started[1])
+            with variant:
+                assert_allclose(losses(), own, rtol=1e-3)
+    adapter.import_model(model, started[0])
+    adapter.import_optimizer(trainer, started[1])
+    assert losses() == own
+    assert contents(trainer) == after
+
+
+def test_a_model_of_somebody_else_keeps_its_memory_format() -> None:
+    trainer = trainer_of(Tangled())
+    assert all(name.endswith(("thread", "threads")) for name in BACKEND.tracer.variants(trainer))
+
+
+def test_layers_have_kinds_and_settings() -> None:
+    layers = {each.path: each for each in BACKEND.tracer.layers(trainer_of(NETS["vit"]()))}
+    assert list(layers)[:2] == ["", "conv_proj"]
+    conv = layers["conv_proj"]
+    assert conv.kind == "Conv2d" and conv.leaf
+    expected = {"kernel_size": (8, 8), "stride": (8, 8), "padding": (0, 0), "bias": True}
+    assert expected.items() <= conv.settings.items()
+    norm = layers["encoder.layers.encoder_layer_0.ln_1"]
+    assert norm.kind == "LayerNorm" and norm.settings["eps"] == 1e-6
+    attention = layers["encoder.layers.encoder_layer_0.self_attention"]
+    assert attention.kind == "MultiheadAttention" and attention.settings["num_heads"] == 2
+    assert not attention.leaf
+    assert layers["encoder.layers.encoder_layer_0.self_attention.out_proj"].kind == "Linear"
+    assert layers["encoder.layers.encoder_layer_0.mlp.1"].settings == {"approximate": "none"}
+    pool = {each.path: each for each in BACKEND.tracer.layers(trainer_of(NETS["densenet"]()))}
+    assert pool["features.pool0"].settings["kernel_size"] == (3, 3)
+    assert pool["features.norm0"].settings["momentum"] == 0.1
+
+
+def test_a_layer_refuses_what_it_does_not_take() -> None:
+    trainer, step = trainer_of(Tangled()), StepPlan(0, 0.1)
+    numbers = np.ones((2, 3), np.float32)
+    with pytest.raises(BackendError, match=r"no layer 'first\.2'.*first\.1"):
+        BACKEND.tracer.run(trainer, "first.2", [numbers], None, step)
+    with pytest.raises(BackendError, match=r"'fc' does not take inputs of shapes \(2, 3\)"):
+        BACKEND.tracer.run(trainer, "fc", [numbers], None, step)
+    with pytest.raises(BackendError, match=r"'fc' does not take inputs of shapes"):
+        BACKEND.tracer.run(trainer, "fc", [numbers, numbers], None, step)
+    with pytest.raises(BackendError, match=r"shape \(4, 3\), whose gradient .* \(2, 3\)"):
+        BACKEND.tracer.run(trainer, "fc", [np.ones((4, 8), np.float32)], numbers, step)
 
 
 def test_only_steps_of_training_are_reported() -> None:
