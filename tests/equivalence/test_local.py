@@ -82,10 +82,10 @@ def test_the_same_layers_differ_by_nothing_beside_what_rounding_makes():
     assert list(found.values) == [
         "output/fc",
         "inputs/fc/0",
-        "parameters/fc/fc.weight",
+        "parameters/fc.weight/fc",
         "output/fc:1",
         "inputs/fc:1/0",
-        "parameters/fc:1/fc.weight",
+        "parameters/fc.weight/fc:1",
         "output/add",
         "inputs/add/0",
         "inputs/add/1",
@@ -123,12 +123,12 @@ def test_a_wrong_gradient_of_an_input_is_seen_beside_a_right_output():
 def test_a_parameter_is_looked_up_at_the_layer_that_uses_it():
     small = LocalDifference(1e-7, 1e-7)
     values = {
-        "parameters//fc.weight": LocalDifference(0.5, 0.5),
-        "parameters/fc/fc.weight": small,
-        "parameters/fc:1/fc.weight": LocalDifference(2e-7, 1e-7),
+        "parameters/fc.weight/": LocalDifference(0.5, 0.5),
+        "parameters/fc.weight/fc": small,
+        "parameters/fc.weight/fc:1": LocalDifference(2e-7, 1e-7),
     }
     assert (
-        LocalDifferences(0, values).of("gradient/fc.weight") == values["parameters/fc:1/fc.weight"]
+        LocalDifferences(0, values).of("gradient/fc.weight") == values["parameters/fc.weight/fc:1"]
     )
     assert LocalDifferences(0, values).of("gradient/fc.bias") is None
     assert LocalDifferences(0, values).of("update/fc.weight") is None

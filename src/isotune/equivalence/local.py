@@ -18,6 +18,7 @@ from isotune.equivalence.sampling import Values, difference, values_of
 from isotune.equivalence.trace import Trace, TracedStep, key, path_of
 from isotune.equivalence.whole import input_key
 from isotune.errors import BackendError
+from isotune.interfaces.names import is_parameter
 from isotune.interfaces.tracer import LayerRun, Tracer
 from isotune.interfaces.trainer import StepPlan, Trainer
 from isotune.randomness import Purpose, named_stream
@@ -34,16 +35,22 @@ ROUNDING = 1e-5
 """... and by more than this."""
 
 
-def run_key(part: str, name: str, of: str = "") -> str:
-    """Returns the name of what a layer's call computes when it runs alone.
+def output_key(name: str) -> str:
+    """Returns the key of what a layer's call, named as in ``forward``, returns when run alone."""
+    return f"output/{name}"
 
-    Args:
-        part: ``output``; ``inputs`` for the gradient of an input; ``parameters`` for that of a
-            parameter.
-        name: Name of the call, as for the stage ``forward``.
-        of: The input's number, or the parameter's canonical name.
+
+def input_gradient_key(name: str, number: int) -> str:
+    """Returns the key of the gradient of one of the inputs of such a call."""
+    return f"inputs/{name}/{number}"
+
+
+def parameter_gradient_key(name: str, parameter: str) -> str:
+    """Returns the key of the gradient of a parameter in such a call.
+
+    It begins with the parameter: the samples are at the places of ``gradient/PARAMETER``.
     """
-    return f"{part}/{name}/{of}" if of else f"{part}/{name}"
+    return f"parameters/{parameter}/{name}"
 
 
 @dataclass(frozen=True)
@@ -66,11 +73,13 @@ class LocalDifferences:
 
     Attributes:
         step: Number of the training step that the inputs are of.
-        values: By :func:`run_key`, in order of execution.
+        values: By :func:`output_key`, :func:`input_gradient_key` and
+            :func:`parameter_gradient_key`, in order of execution.
         skipped: Why layers were not compared, by the name of the call, in a sentence.
         runs: What the live side has computed, by the name of the call: of the first layers that
             look as if they differed, as a whole.
-        state: The live side's parameters and BatchNorm statistics of these layers, before the step.
+        state: The live side's parameters of these layers, and all of its BatchNorm statistics,
+            before the step.
     """
 
     step: int
@@ -91,9 +100,9 @@ class LocalDifferences:
         """
         stage, _, rest = name.partition("/")
         if stage == "forward":
-            return self.values.get(run_key("output", rest))
+            return self.values.get(output_key(rest))
         if stage == "backward":
-            return self._worst(key for key in self.values if key.startswith(f"inputs/{rest}/"))
+            return self._worst(at for at in self.values if at.startswith(f"inputs/{rest}/"))
         if stage == "gradient":
             return self._worst(self._smallest_users(rest))
         return None
@@ -104,13 +113,10 @@ class LocalDifferences:
 
     def _smallest_users(self, parameter: str) -> Iterator[str]:
         # A block runs with its parts' parameters, too: only the deepest layer is meant.
-        users = [
-            name
-            for name in self.values
-            if name.startswith("parameters/") and name.endswith(f"/{parameter}")
-        ]
-        deepest = max((len(path_of(name.split("/")[1])) for name in users), default=0)
-        return (name for name in users if len(path_of(name.split("/")[1])) == deepest)
+        start = parameter_gradient_key("", parameter)
+        users = [at.removeprefix(start) for at in self.values if at.startswith(start)]
+        deepest = max((len(path_of(name)) for name in users), default=0)
+        return (f"{start}{name}" for name in users if len(path_of(name)) == deepest)
 
 
 def nudged(name: str, array: Array) -> Array:
@@ -148,13 +154,13 @@ def _calls(whole: Mapping[str, Array]) -> Iterator[_Given]:
 
 
 def _parts(name: str, run: LayerRun) -> Iterator[tuple[str, Array]]:
-    """Yields what a call has computed, by :func:`run_key`."""
-    yield run_key("output", name), run.output
+    """Yields what a call has computed, by key."""
+    yield output_key(name), run.output
     for number, array in enumerate(run.inputs):
         if array is not None:
-            yield run_key("inputs", name, str(number)), array
+            yield input_gradient_key(name, number), array
     for parameter, array in run.parameters.items():
-        yield run_key("parameters", name, parameter), array
+        yield parameter_gradient_key(name, parameter), array
 
 
 @dataclass(frozen=True, eq=False)
@@ -190,7 +196,8 @@ def run_layers(
 
     Returns:
         What is kept of what the layers compute, and how much it differs when inputs are nudged,
-        both by :func:`run_key`, in order of execution; nothing of layers that do not run alone.
+        both by the keys of :class:`LocalDifferences`, in order of execution; nothing of layers that
+        do not run alone.
     """
     side = _Side(tracer, trainer, plan)
     values: dict[str, Values] = {}
@@ -221,9 +228,10 @@ def local_differences(
         trainer: The live side's trainer, with the state from before the step.
         plan: The step, as the live side makes it.
         state: The live side's parameters and BatchNorm statistics from before the step.
-        step: Which of the recorded steps it is.
+        step: Number of the step; the trace must have it.
     """
-    traced, side = trace.steps[step], _Side(tracer, trainer, plan)
+    traced = next(each for each in trace.steps if each.step == step)
+    side = _Side(tracer, trainer, plan)
     values: dict[str, LocalDifference] = {}
     skipped: dict[str, str] = {}
     runs: dict[str, LayerRun] = {}
@@ -235,7 +243,7 @@ def local_differences(
             skipped[call.name] = str(error)
             continue
         found = _compared(traced, call.name, run, own)
-        if run_key("output", call.name) not in found:
+        if output_key(call.name) not in found:
             skipped[call.name] = "its output has another shape."
             continue
         values.update(found)
@@ -245,7 +253,7 @@ def local_differences(
     kept = {
         name: np.asarray(value, np.float32)
         for name, value in state.items()
-        if name.startswith(paths)
+        if name.startswith(paths) or not is_parameter(name)
     }
     return LocalDifferences(traced.step, values, skipped, runs, kept)
 
@@ -266,7 +274,7 @@ def _compared(
         size = max(recorded.norm, live.norm)
         norms = abs(recorded.norm - live.norm) / size if size else 0.0
         apart = max(difference(recorded.samples, live.samples), norms)
-        whole = traced.whole.get(key("forward", name)) if at == run_key("output", name) else None
+        whole = traced.whole.get(key("forward", name)) if at == output_key(name) else None
         if whole is not None and whole.shape == array.shape:
             apart = difference(whole, array)
         found[at] = LocalDifference(

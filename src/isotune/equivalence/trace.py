@@ -90,8 +90,8 @@ class TracedStep:
         whole: Whole arrays, by key: inputs of layers (``inputs/NAME/NUMBER``, NAME as for
             ``forward``), their outputs and the outputs' gradients; empty unless they were asked
             for.
-        runs: What each call of a layer computes of its whole inputs when it runs alone, by
-            :func:`isotune.equivalence.local.run_key`; empty without whole arrays.
+        runs: What each call of a layer computes of its whole inputs when it runs alone, by the keys
+            of :class:`isotune.equivalence.local.LocalDifferences`; empty without whole arrays.
         run_yardsticks: Relative differences of the same when the inputs and the output's gradient
             are nudged by one ulp.
     """

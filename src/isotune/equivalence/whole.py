@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from hashlib import blake2b
 from pathlib import Path
 from types import TracebackType
@@ -102,7 +102,7 @@ class WholeArrays(Mapping[str, Array]):
             self._by_content[at] = self._write(content.reshape(array.shape))
         self._by_key[name] = self._by_content[at]
 
-    def keep_call(self, path: str, call: int, inputs: list[Array], output: Array) -> None:
+    def keep_call(self, path: str, call: int, inputs: Sequence[Array], output: Array) -> None:
         """Keeps what a layer was given in a call, and what it has made of it.
 
         Args:

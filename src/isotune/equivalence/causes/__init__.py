@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from isotune.equivalence.causes.evidence import Evidence
+from isotune.equivalence.causes.settings import differing_precision, differing_settings
 from isotune.equivalence.certificate import Place
 from isotune.equivalence.local import LocalDifferences
 from isotune.equivalence.trace import Trace
 
 Cause = Callable[[Evidence], str | None]
 
-CAUSES: tuple[Cause, ...] = ()
+CAUSES: tuple[Cause, ...] = (differing_settings, differing_precision)
 """All known causes, those that say most first."""
 
 

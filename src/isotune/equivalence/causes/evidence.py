@@ -4,18 +4,54 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from isotune.equivalence.causes.arithmetic import apart
 from isotune.equivalence.certificate import Place
 from isotune.equivalence.local import LocalDifferences
-from isotune.equivalence.sampling import Values
+from isotune.equivalence.sampling import Values, positions
 from isotune.equivalence.trace import Trace, TracedStep, key
 from isotune.equivalence.whole import input_key
 from isotune.interfaces.tracer import Layer, LayerRun, Setting
 
 Array = NDArray[np.float32]
+
+MOST = 1 << 16
+"""Largest number of elements of a whole output that causes look at."""
+
+
+@dataclass(frozen=True, eq=False)
+class Pair:
+    """Elements of an array of both sides.
+
+    Attributes:
+        shape: The array's shape.
+        positions: int64, which elements they are, in C order.
+        one: float64, the first side's elements.
+        other: float64, the other side's.
+    """
+
+    shape: tuple[int, ...]
+    positions: NDArray[np.int64]
+    one: NDArray[np.float64]
+    other: NDArray[np.float64]
+
+    @property
+    def between(self) -> float:
+        """The relative difference between the sides."""
+        return apart(self.one, self.other)
+
+    @property
+    def complete(self) -> bool:
+        """Whether these are all elements."""
+        return len(self.positions) == int(np.prod(self.shape))
+
+    def part(self, chosen: NDArray[Any]) -> Pair:
+        """Returns some of the elements."""
+        return Pair(self.shape, self.positions[chosen], self.one[chosen], self.other[chosen])
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,50 +69,72 @@ class Evidence:
     local: LocalDifferences | None = None
 
     @property
+    def key(self) -> str:
+        """The key of the place's value, if its stage has values."""
+        return f"{self.place.stage}/{self.place.name}"
+
+    @property
     def labels(self) -> tuple[str, str]:
         """How a person tells the sides apart."""
         one, other = (trace.side for trace in self.traces)
         if one.label != other.label:
             return one.label, other.label
-        return f"the first side ({one.label})", f"the second side ({other.label})"
+        return f"the first side, {one.label},", f"the second side, {other.label},"
 
     @property
     def steps(self) -> tuple[TracedStep, TracedStep] | None:
         """The step of the place on both sides; None before the first one."""
         if self.place.step is None:
             return None
-        found = [
+        one, other = (
             next((each for each in trace.steps if each.step == self.place.step), None)
             for trace in self.traces
-        ]
-        one, other = found
+        )
         return None if one is None or other is None else (one, other)
 
     @property
     def layers(self) -> tuple[Layer, Layer] | None:
         """The place's layer on both sides; None without one."""
-        found = [
+        one, other = (
             next((each for each in trace.layers if each.path == self.place.path), None)
             for trace in self.traces
-        ]
-        one, other = found
+        )
         return None if one is None or other is None else (one, other)
 
-    def pair(self, name: str) -> tuple[Values, Values] | None:
-        """Returns both sides' values of a key in the place's step, if they have the same shape."""
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The layer's class on either side; empty without one."""
+        return () if self.layers is None else tuple(layer.kind for layer in self.layers)
+
+    def setting(self, name: str) -> Setting | None:
+        """Returns the layer's setting of this name, of the first side that knows it."""
+        known = (layer.settings.get(name) for layer in self.layers or ())
+        return next((value for value in known if value is not None), None)
+
+    def values(self, name: str) -> tuple[Values, Values] | None:
+        """Returns both sides' values of a key in the place's step."""
         if self.steps is None:
             return None
         one, other = (step.values.get(name) for step in self.steps)
-        if one is None or other is None or one.shape != other.shape:
-            return None
-        return one, other
+        return None if one is None or other is None else (one, other)
 
-    def setting(self, name: str) -> tuple[Setting | None, Setting | None]:
-        """Returns both layers' setting of this name; None where it is not known."""
-        if self.layers is None:
-            return None, None
-        one, other = (layer.settings.get(name) for layer in self.layers)
-        return one, other
+    def pair(self, name: str) -> Pair | None:
+        """Returns the samples of a key in the place's step; None where the shapes differ."""
+        values = self.values(name)
+        if values is None or values[0].shape != values[1].shape:
+            return None
+        one, other = (each.samples.astype(np.float64) for each in values)
+        return Pair(values[0].shape, positions(name, values[0].shape), one, other)
+
+    def found(self) -> Pair | None:
+        """Returns what differs: what both layers make of the same inputs, or else the samples."""
+        whole = self.outputs() if self.place.stage == "forward" else None
+        if whole is None:
+            return self.pair(self.key)
+        size = whole[0].size
+        chosen = np.arange(0, size, -(-size // MOST), dtype=np.int64)
+        one, other = (each.reshape(-1)[chosen].astype(np.float64) for each in whole)
+        return Pair(whole[0].shape, chosen, one, other)
 
     @property
     def whole(self) -> Mapping[str, Array]:
@@ -102,3 +160,7 @@ class Evidence:
         if recorded is None or run is None or recorded.shape != run.output.shape:
             return None
         return recorded, run.output
+
+    def parameter(self, name: str) -> Array | None:
+        """Returns the layer's tensor of this name from before the step, if it was kept."""
+        return None if self.local is None else self.local.state.get(f"{self.place.path}.{name}")
