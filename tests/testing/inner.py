@@ -18,17 +18,22 @@ class Recorder:
 
     Attributes:
         stop: Whether to stop once a test has failed.
+        level: Name of the level whose tests run before all others.
         passed: Names of the tests that passed.
         failed: Messages of the tests that found a difference, by name.
         crashed: Names of the tests that ended otherwise: skipped, or by an error that may be in
             the backend itself.
     """
 
-    def __init__(self, stop: bool = False) -> None:
+    def __init__(self, stop: bool = False, level: str = "") -> None:
         self.stop = stop
+        self.level = level
         self.passed: list[str] = []
         self.failed: dict[str, str] = {}
         self.crashed: list[str] = []
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Function]) -> None:
+        items.sort(key=lambda item: not item.function.__qualname__.startswith(f"{self.level}."))
 
     def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> None:
         if call.excinfo is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from testing.inner import CONTRACT, Recorder, run_contract
-from testing.mutants import MUTANTS
+from testing.mutants import LEVELS, MUTANTS
 
 
 def test_the_example_passes_all() -> None:
@@ -19,6 +19,6 @@ def test_the_example_passes_all() -> None:
 @pytest.mark.parametrize("name", MUTANTS)
 def test_a_broken_copy_fails(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     MUTANTS[name](monkeypatch)
-    found = Recorder(stop=True)
+    found = Recorder(stop=True, level=LEVELS.get(name, ""))
     run_contract(CONTRACT, found)
     assert found.failed

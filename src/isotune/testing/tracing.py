@@ -143,28 +143,23 @@ class Tracing(Contract):
         watched, plain = (learner_with_dropout(subject, WATCHED) for _ in range(2))
         for each in (watched, plain):
             each.trainer.freeze(FreezePlan(frozenset({"conv.weight"})))
-        first, second, third = updates("unwatched", [[4], [4], [3]])
-        assert _trained(watched, first) == _trained(plain, first)
-        (step,) = watched_steps(watched, [second], WATCHED)
-        ((_, outputs),) = train_parts(plain, [second], WATCHED, UNDIVIDED)
+        before, now, after, later = updates("lived", [[4]] * 4)
+        assert _trained(watched, before) == _trained(plain, before)
+        (step,) = watched_steps(watched, [now], WATCHED)
+        ((_, outputs),) = train_parts(plain, [now], WATCHED, UNDIVIDED)
         if step.itself:
             assert _in_bytes(watched, step.outputs) == _in_bytes(plain, outputs)
         else:
             assert_close(step.outputs.logits, outputs.logits, LATER_LOGITS)
             assert_close([step.outputs.loss], [outputs.loss])
             _take_over(watched, plain)
-        self._look_around(subject, watched, step.seen)
-        reported = step.seen.calls.total()
-        assert _trained(watched, third) == _trained(plain, third)
+        _run_all(watched, step.seen)
+        reported, late = step.seen.calls.total(), Collected()
+        assert _trained(watched, after) == _trained(plain, after)
         assert step.seen.calls.total() == reported
-
-    def _look_around(self, subject: Subject, learner: Learner, seen: Collected) -> None:
-        """Runs all layers, and begins to watch a step that never comes."""
-        tracer, plan, late = tracer_of(subject), StepPlan(7, 0.1), Collected()
-        for name, inputs in seen.entered.items():
-            tracer.run(learner.trainer, name, inputs, np.ones_like(seen.outputs[name]), plan)
-        with pytest.raises(ZeroDivisionError), tracer.watch(learner.trainer, late):
+        with pytest.raises(ZeroDivisionError), tracer_of(subject).watch(watched.trainer, late):
             raise ZeroDivisionError
+        assert _trained(watched, later) == _trained(plain, later)
         assert not late.calls
 
     @on("tiny_bn", "tiny_dropout")
@@ -249,6 +244,14 @@ def _in_bytes(learner: Learner, outputs: HostOutputs) -> Any:
     states = learner.state(), learner.optimizer_state(), learner.average()
     values = outputs.logits.tobytes(), outputs.loss, outputs.grad_norm
     return values, [in_bytes(each) for each in states]
+
+
+def _run_all(learner: Learner, seen: Collected) -> None:
+    """Runs all layers on what they were given."""
+    tracer, plan = learner.backend.tracer, StepPlan(7, 0.1)
+    assert tracer is not None
+    for name, inputs in seen.entered.items():
+        tracer.run(learner.trainer, name, inputs, np.ones_like(seen.outputs[name]), plan)
 
 
 def _take_over(learner: Learner, other: Learner) -> None:

@@ -17,6 +17,7 @@ from testing.mutants import (
     optimizers_and_steps,
     shards,
     state_and_heads,
+    traces,
 )
 
 MUTANTS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
@@ -28,9 +29,18 @@ MUTANTS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
         shards,
         state_and_heads,
         explanations,
+        traces,
     )
     for name, function in vars(module).items()
     if callable(function)
     and function.__module__ == module.__name__
     and list(signature(function).parameters) == ["patch"]
 }
+
+LEVELS = {
+    name: level
+    for module, level in ((explanations, "Explaining"), (traces, "Tracing"))
+    for name in vars(module)
+    if name in MUTANTS
+}
+"""Names of the levels whose tests find a mutant first, where that is not the first level."""
