@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 
 import yaml
 from typing_extensions import assert_never
@@ -22,6 +23,7 @@ from isotune.exporting.card.document import (
     Paragraph,
     Plot,
     Rows,
+    Section,
 )
 from isotune.printable import printable
 from isotune.reports.mistakes import mistakes_table
@@ -43,11 +45,17 @@ def as_markdown(card: Card) -> str:
     metadata = yaml.safe_dump(
         dict(card.metadata), sort_keys=False, allow_unicode=True, width=math.inf
     )
-    parts = [f"---\n{metadata}---", f"# {escaped(card.title)}"]
-    for section in card.sections:
+    parts = [f"---\n{metadata}---", f"# {escaped(card.title)}", *sections_markdown(card.sections)]
+    return "\n\n".join(parts) + "\n"
+
+
+def sections_markdown(sections: Sequence[Section]) -> list[str]:
+    """Returns the headings and blocks of sections as Markdown."""
+    parts = []
+    for section in sections:
         parts.append(f"## {escaped(section.title)}")
         parts += [text for block in section.blocks if (text := _block(block))]
-    return "\n\n".join(parts) + "\n"
+    return parts
 
 
 def escaped(text: str) -> str:
