@@ -13,12 +13,12 @@ from unittest.mock import patch
 import numpy as np
 from apply import mutated
 from experiments import EXPERIMENTS, changed_spec, prepare
-from mutant import Mutant, read_list
-
-from isotune.equivalence.certificate import Certificate, Place
 from isotune.equivalence.compare import compare
 from isotune.equivalence.record import record
 from isotune.equivalence.recording import Recording
+from mutant import Mutant, read_list
+
+from isotune.equivalence.certificate import Certificate, Place
 from isotune.equivalence.trace import Trace
 from isotune.errors import IsotuneError
 from isotune.plugins import plugins
