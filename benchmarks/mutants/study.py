@@ -20,6 +20,7 @@ from mutant import Mutant, read_list
 
 from isotune.equivalence.certificate import Certificate, Place
 from isotune.equivalence.trace import Trace
+from isotune.equivalence.trace_file import write_trace
 from isotune.errors import IsotuneError
 from isotune.plugins import plugins
 from isotune_mindspore.step import pynative_mode
@@ -39,10 +40,12 @@ def study(name: str, work: Path) -> None:
     spec = prepare(EXPERIMENTS[name], folder)
     with nothing_compiled():
         clean = {side: record(spec, side, "cpu", plugins, Recording(1, 0, 0)) for side in SIDES}
+        for side, trace in clean.items():
+            write_trace(folder / f"{side}.trace", trace)
         save(clean_file, summary(compare(clean["torch"], clean["mindspore"])))
         for mutant in left:
             changed = changed_spec(spec, mutant.change, folder)
-            save(folder / f"{mutant.number}.json", judged(mutant, changed, clean))
+            save(folder / f"{mutant.number}.json", judged(mutant, changed, clean, folder))
 
 
 @contextmanager
@@ -52,8 +55,8 @@ def nothing_compiled() -> Iterator[None]:
         yield
 
 
-def judged(mutant: Mutant, spec: Any, clean: Mapping[str, Trace]) -> dict[str, Any]:
-    """Returns what a certificate says of a mutant."""
+def judged(mutant: Mutant, spec: Any, clean: Mapping[str, Trace], folder: Path) -> dict[str, Any]:
+    """Returns what a certificate says of a mutant; writes its trace into the folder."""
     begin = time.perf_counter()
     other = next(side for side in SIDES if side != mutant.side)
     try:
@@ -61,6 +64,7 @@ def judged(mutant: Mutant, spec: Any, clean: Mapping[str, Trace]) -> dict[str, A
             trace = record(spec, mutant.side, "cpu", plugins, Recording(1, 0, 0, variants=False))
     except IsotuneError as error:
         return {"mutant": mutant.number, "found": False, "error": str(error)}
+    write_trace(folder / f"{mutant.number}.trace", trace)
     certificate = compare(clean[other], trace)
     return {
         "mutant": mutant.number,
