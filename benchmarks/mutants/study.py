@@ -1,4 +1,7 @@
-"""Records the mutants of an experiment and compares each with the other backend as it is."""
+"""Records the mutants of an experiment, and what their layers make of the other backend's inputs.
+
+Judging them is a step of its own, which only reads what is kept here: no framework is needed.
+"""
 
 from __future__ import annotations
 
@@ -7,45 +10,42 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 from unittest.mock import patch
 
-import numpy as np
 from apply import mutated
 from experiments import EXPERIMENTS, changed_spec, prepare
-from isotune.equivalence.compare import compare
-from isotune.equivalence.record import record
-from isotune.equivalence.recording import Recording
+from isotune.equivalence.companions import CompareLocally, RecordWhole
+from kept import SIDES, keep
 from mutant import Mutant, read_list
 
-from isotune.equivalence.certificate import Certificate, Place
+from isotune.equivalence.compare import compare
+from isotune.equivalence.record import record
+from isotune.equivalence.recording import Companion, Recording
 from isotune.equivalence.trace import Trace
 from isotune.equivalence.trace_file import write_trace
 from isotune.errors import IsotuneError
 from isotune.plugins import plugins
+from isotune.spec.experiment import ExperimentSpec
 from isotune_mindspore.step import pynative_mode
-
-SIDES = ("torch", "mindspore")
 
 
 def study(name: str, work: Path) -> None:
-    """Judges the mutants of an experiment, of which nothing is saved yet."""
+    """Records the mutants of an experiment of which nothing is kept yet."""
     folder = work / name
     folder.mkdir(parents=True, exist_ok=True)
     mutants = [each for each in read_list() if each.experiment == name]
     left = [each for each in mutants if not (folder / f"{each.number}.json").exists()]
-    clean_file = folder / "clean.json"
-    if not left and clean_file.exists():
+    if not left and (folder / "clean.json").exists():
         return
     spec = prepare(EXPERIMENTS[name], folder)
     with nothing_compiled():
-        clean = {side: record(spec, side, "cpu", plugins, Recording(1, 0, 0)) for side in SIDES}
+        clean = {side: traced(spec, side, RecordWhole(folder)) for side in SIDES}
         for side, trace in clean.items():
-            write_trace(folder / f"{side}.trace", trace)
-        save(clean_file, summary(compare(clean["torch"], clean["mindspore"])))
+            write_trace(folder / f"{side}.trace", without_whole(trace))
+        if not (folder / "clean.json").exists():
+            against(clean["torch"], spec, "mindspore", folder, "clean")
         for mutant in left:
-            changed = changed_spec(spec, mutant.change, folder)
-            save(folder / f"{mutant.number}.json", judged(mutant, changed, clean, folder))
+            record_mutant(mutant, changed_spec(spec, mutant.change, folder), clean, folder)
 
 
 @contextmanager
@@ -55,68 +55,41 @@ def nothing_compiled() -> Iterator[None]:
         yield
 
 
-def judged(mutant: Mutant, spec: Any, clean: Mapping[str, Trace], folder: Path) -> dict[str, Any]:
-    """Returns what a certificate says of a mutant; writes its trace into the folder."""
-    begin = time.perf_counter()
-    other = next(side for side in SIDES if side != mutant.side)
-    try:
-        with mutated(mutant):
-            trace = record(spec, mutant.side, "cpu", plugins, Recording(1, 0, 0, variants=False))
-    except IsotuneError as error:
-        return {"mutant": mutant.number, "found": False, "error": str(error)}
-    write_trace(folder / f"{mutant.number}.trace", trace)
-    certificate = compare(clean[other], trace)
-    return {
-        "mutant": mutant.number,
-        "found": mutant.found(certificate),
-        "changes": changes(clean[mutant.side], trace),
-        **summary(certificate),
-        "seconds": round(time.perf_counter() - begin, 1),
-    }
-
-
-def changes(clean: Trace, mutant: Trace) -> bool:
-    """Whether the mutant computes anything else than its side does without the change."""
-    if clean.start != mutant.start or clean.classes != mutant.classes:
-        return True
-    one, other = clean.steps[0], mutant.steps[0]
-    return one.batch != other.batch or any(
-        name not in other.values or not np.array_equal(value.samples, other.values[name].samples)
-        for name, value in one.values.items()
+def traced(spec: ExperimentSpec, side: str, companion: Companion, variants: bool = True) -> Trace:
+    return record(
+        spec, side, "cpu", plugins, Recording(1, 0, 0, variants=variants), None, companion
     )
 
 
-def summary(certificate: Certificate) -> dict[str, Any]:
-    """Returns what a certificate says, in short."""
-    place = certificate.place
-    return {
-        "verdict": certificate.verdict,
-        "place": None if place is None else described(place),
-        "others": [described(each) for each in certificate.others[:3]],
-        "worst": worst(certificate),
-    }
+def without_whole(trace: Trace) -> Trace:
+    """Returns a trace without its whole arrays."""
+    from dataclasses import replace
+
+    return replace(trace, steps=tuple(replace(step, whole={}) for step in trace.steps))
 
 
-def described(place: Place) -> dict[str, Any]:
-    """Returns a place as plain values."""
-    names = ("stage", "name", "path", "kind", "difference", "allowed", "cause")
-    return {name: getattr(place, name) for name in names}
+def record_mutant(
+    mutant: Mutant, spec: ExperimentSpec, clean: Mapping[str, Trace], folder: Path
+) -> None:
+    """Records a mutant beside the other backend as it is."""
+    other = next(side for side in SIDES if side != mutant.side)
+    try:
+        with mutated(mutant):
+            against(clean[other], spec, mutant.side, folder, str(mutant.number))
+    except IsotuneError as error:
+        path = folder / f"{mutant.number}.json"
+        path.write_text(json.dumps({"error": str(error)}) + "\n", "utf-8")
+        print(mutant, error, flush=True)
 
 
-def worst(certificate: Certificate) -> dict[str, Any] | None:
-    """Returns the value that comes closest to what is allowed, or exceeds it most."""
-    values = [each for step in certificate.steps for each in step.values]
-    largest = max(values, key=lambda each: each.difference / each.allowed, default=None)
-    if largest is None:
-        return None
-    return {
-        "key": largest.key,
-        "difference": largest.difference,
-        "allowed": largest.allowed,
-        "yardstick": largest.yardstick,
-    }
-
-
-def save(path: Path, values: Mapping[str, Any]) -> None:
-    path.write_text(json.dumps(values, default=float, indent=1) + "\n", "utf-8")
-    print(path.parent.name, path.stem, json.dumps(values, default=float)[:400], flush=True)
+def against(one: Trace, spec: ExperimentSpec, side: str, folder: Path, name: str) -> None:
+    """Records a side beside a recorded one; keeps its trace and its local differences."""
+    begin = time.perf_counter()
+    companion = CompareLocally(one)
+    trace = traced(spec, side, companion, variants=False)
+    write_trace(folder / f"{name}.trace", trace)
+    certificate = compare(one, trace, companion.found)
+    keep(folder / f"{name}.json", companion.found, certificate)
+    place, seconds = certificate.place, time.perf_counter() - begin
+    at = f"{place.stage}/{place.name} in {place.path}" if place else ""
+    print(f"{folder.name} {name}: {certificate.verdict} {at} ({seconds:.1f} s)", flush=True)
