@@ -1,0 +1,106 @@
+"""Judges all mutants that were recorded, and writes what was found as a table."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from experiments import EXPERIMENTS, LAYERS, PLACED
+from kept import clean_pairs, judged
+from mutant import Mutant, read_list
+
+RESULTS = Path(__file__).resolve().parents[1] / "results"
+REASONS = Path(__file__).with_name("misses.json")
+"""Why a mutant is missed, by its number, written by a person."""
+
+Row = tuple[Mutant, dict[str, Any]]
+
+
+def write_page(work: Path) -> None:
+    """Writes ``mutants.json`` and ``mutants.md`` into benchmarks/results."""
+    rows: list[Row] = []
+    for mutant in read_list():
+        if (found := judged(mutant, work / mutant.experiment)) is not None:
+            rows.append((mutant, found))
+    clean = dict(clean_pairs(list(EXPERIMENTS), work))
+    reasons = json.loads(REASONS.read_text("utf-8")) if REASONS.exists() else {}
+    lines = ",\n".join(json.dumps({"mutant": each.number, **found}) for each, found in rows)
+    pairs = ",\n".join(f"{json.dumps(name)}: {json.dumps(each)}" for name, each in clean.items())
+    text = f'{{"mutants": [\n{lines}\n],\n"clean": {{\n{pairs}\n}}}}\n'
+    (RESULTS / "mutants.json").write_text(text, "utf-8")
+    (RESULTS / "mutants.md").write_text(page(rows, clean, reasons), "utf-8")
+    for mutant, found in rows:
+        if not found["found"]:
+            print(mutant.number, mutant.experiment, mutant.side, mutant.change, mutant.path, found)
+    for name, each in clean.items():
+        if each["verdict"] == "differs":
+            print("clean", name, each)
+    print(summary(rows))
+
+
+def summary(rows: Sequence[Row]) -> str:
+    """Returns the sentence that counts."""
+    right = sum(found["found"] for _, found in rows)
+    alarms = sum(found.get("verdict") == "differs" for _, found in rows)
+    sides = Counter(mutant.side for mutant, _ in rows)
+    families = {mutant.experiment for mutant, _ in rows} & (LAYERS.keys() | PLACED.keys())
+    causes = sum(bool(found.get("cause")) for _, found in rows)
+    return (
+        f"Of {len(rows)} mutants, {sides['torch']} of torch and {sides['mindspore']} of MindSpore,"
+        f" over {len(families)} networks, {alarms} are told from a clean side, **{right} at the"
+        f" right place**; {causes} certificates name a likely cause."
+    )
+
+
+def page(rows: Sequence[Row], clean: dict[str, Any], reasons: dict[str, str]) -> str:
+    """Returns the table as Markdown."""
+    quiet = sum(each["verdict"] != "differs" for each in clean.values())
+    lines = [
+        "# Mutants: does a certificate find the place?",
+        "",
+        "Made by `benchmarks/mutants`: changes drawn by a seed"
+        " ([the list](../mutants/mutants.json)), each of one layer, block, step or batch of one"
+        " backend, against the other backend as it is. Networks have random weights with nontrivial"
+        " statistics, batches have 4 or 8 small images. MindSpore's steps are not compiled. Found"
+        " is a mutant whose certificate says `differs` and names the changed layer or block or, for"
+        " what is no layer's, the stage.",
+        "",
+        summary(rows),
+        "",
+        f"Without any change, {quiet} of the {len(clean)} pairs raise no alarm.",
+        "",
+        "| | network | changed side | change | layer | found | stage | place | likely cause |",
+        "|--:|---|---|---|---|---|---|---|---|",
+    ]
+    lines += [line(mutant, found) for mutant, found in rows]
+    missed = [mutant for mutant, found in rows if not found["found"]]
+    if missed:
+        lines += ["", "## Missed", ""]
+        for mutant in missed:
+            reason = reasons.get(str(mutant.number), "not explained yet.")
+            lines.append(f"- {mutant.number}, {mutant.experiment}, {mutant.what}: {reason}")
+    return "\n".join(lines) + "\n"
+
+
+def line(mutant: Mutant, found: dict[str, Any]) -> str:
+    """Returns a row of the table."""
+    place = found.get("place") or {}
+    layer = " and ".join(f"`{each}`" for each in (mutant.path, mutant.partner) if each)
+    at = place.get("name") or ""
+    if place.get("path") and place["path"] != at:
+        at = f"{at} (of {place['path']})" if at else place["path"]
+    cells = [
+        str(mutant.number),
+        mutant.experiment,
+        mutant.side,
+        mutant.what,
+        layer,
+        "yes" if found["found"] else "**no**",
+        place.get("stage", found.get("error", found.get("verdict", ""))),
+        at,
+        found.get("cause") or "",
+    ]
+    return f"| {' | '.join(cells)} |"
