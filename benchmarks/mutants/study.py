@@ -14,10 +14,10 @@ from unittest.mock import patch
 
 from apply import mutated
 from experiments import EXPERIMENTS, changed_spec, prepare
-from isotune.equivalence.companions import CompareLocally, RecordWhole
 from kept import SIDES, keep
 from mutant import Mutant, read_list
 
+from isotune.equivalence.companions import CompareLocally, RecordWhole
 from isotune.equivalence.compare import compare
 from isotune.equivalence.record import record
 from isotune.equivalence.recording import Companion, Recording
