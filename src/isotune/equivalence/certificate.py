@@ -37,7 +37,8 @@ class Compared:
 
     Attributes:
         key: The value's name in both traces.
-        difference: Relative difference of its samples.
+        difference: Relative difference of its samples or, where they miss it, of the whole. Of a
+            first step's update: the part that the gradient's difference does not explain.
         yardstick: The larger one of what the two sides differ from themselves.
         allowed: The largest difference that is taken for rounding.
         local: Relative difference where one side's layer runs on the other side's recorded input;

@@ -1,4 +1,14 @@
-"""What difference of a value is taken for rounding, by how much each side differs from itself."""
+"""What difference of a value is taken for rounding, by how much each side differs from itself.
+
+Three things make a difference larger than a few yardsticks though both sides compute the same:
+
+- Where an activation function or a maximum has a kink, an input that is zero except for rounding
+  has one gradient or the other: a few elements, as large as any, and everything that is computed of
+  them. Whether a nudge meets one is a matter of luck (:class:`Flips`).
+- A parameter is rounded after it is updated, and the update is small beside it.
+- What an optimizer makes of a gradient can differ more than the gradient: Adam's first update of an
+  element has the sign of its gradient, however small (:mod:`isotune.equivalence.updating`).
+"""
 
 from __future__ import annotations
 
@@ -6,14 +16,18 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from isotune.equivalence.sampling import Values, difference
-from isotune.equivalence.trace import STAGES, Side, TracedStep
+from isotune.equivalence.trace import STAGES, Side, TracedStep, key
+from isotune.equivalence.updating import SLOT, UPDATED, clipping, unexplained
 
 FACTOR = 10.0
 """How many yardsticks a difference may be.
 
 A nudge of the images changes what is rounded, not how: another kernel adds up in another order, and
-adds its own rounding in every layer, while the nudge is one change at the start.
+adds its own rounding in every layer, while the nudge is one change at the start. Between the
+backends on a CPU, outputs differ by up to 4 yardsticks.
 """
 
 FLOOR = 32.0
@@ -29,6 +43,12 @@ scaled for float16: arrays that are smaller are equal."""
 
 FEW = 64
 """A yardstick of fewer samples is a matter of luck: that of the value before counts, too."""
+
+UNLUCKY = 2.0
+"""How many times a usual element a flipped one may be."""
+
+RARE = 1e-6
+"""How few flips of a layer's elements are to be expected that none is taken into account."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +112,38 @@ def comparable(one: TracedStep, other: TracedStep) -> tuple[list[str], list[str]
     return both, missing
 
 
+class Flips:
+    """What elements that flip at a kink may make of a gradient, as the backward pass goes on.
+
+    An element flips if it is within its rounding of the kink. Of `size` elements of a usual layer,
+    ``size * noise`` are, with the relative difference `noise` of the layer's output. Each is one of
+    as many elements as make up the gradient's norm, and changes it by the root of their number.
+
+    Attributes:
+        allowed: Largest relative difference of a gradient so far.
+    """
+
+    def __init__(self) -> None:
+        self.allowed = 0.0
+        self._largest = self._expected = 0.0
+
+    def passed(self, gradient: Values, noise: float) -> None:
+        """Takes the gradient of a layer's output, and how much the output differs."""
+        flipping = math.prod(gradient.shape) * noise
+        squares = np.square(gradient.samples, dtype=np.float64)
+        fourth = float(squares @ squares)
+        if flipping < RARE or fourth == 0 or not math.isfinite(fourth):
+            return
+        share = fourth / float(squares.sum()) ** 2 * squares.size / math.prod(gradient.shape)
+        self._largest = max(self._largest, share)
+        self._expected += flipping * share
+        self.allowed = min(UNLUCKY * math.sqrt(self._largest + self._expected), MOST_FLIPS)
+
+
+MOST_FLIPS = 0.25
+"""Largest relative difference that is taken for flips where no yardstick shows any."""
+
+
 def roundings(one: TracedStep, other: TracedStep, units: float) -> list[Rounding]:
     """Returns the differences of the values that both sides have, in order of execution.
 
@@ -100,27 +152,58 @@ def roundings(one: TracedStep, other: TracedStep, units: float) -> list[Rounding
         other: The same step of the other side.
         units: Unit of rounding.
     """
-    found: list[Rounding] = []
-    before, stage = 0.0, ""
-    for name in comparable(one, other)[0]:
-        first, second = one.values[name], other.values[name]
-        if name.partition("/")[0] != stage:
+    return list(_Roundings(one, other, units).all())
+
+
+class _Roundings:
+    def __init__(self, one: TracedStep, other: TracedStep, units: float) -> None:
+        self._one, self._other, self._units = one, other, units
+        self._flips = Flips()
+        self._found: dict[str, Rounding] = {}
+        self._clipped = clipping(one, other)
+
+    def all(self) -> Iterator[Rounding]:
+        """Yields the differences."""
+        before, last = 0.0, ""
+        for name in comparable(self._one, self._other)[0]:
             stage = name.partition("/")[0]
-            before = before if stage == "loss" else 0.0
-        yardstick = max(one.yardstick(name), other.yardstick(name))
-        if first.samples.size < FEW or stage == "backward":
-            yardstick = max(yardstick, before)
-        before = yardstick
-        floor = FLOOR * units
+            if stage not in (last, "loss"):  # the loss is made of outputs
+                before = 0.0
+            last = stage
+            yardstick = max(self._one.yardstick(name), self._other.yardstick(name))
+            if self._one.values[name].samples.size < FEW:
+                yardstick = max(yardstick, before)
+            before = yardstick
+            found = self._rounding(name, yardstick)
+            self._found[name] = found
+            yield found
+
+    def _rounding(self, name: str, yardstick: float) -> Rounding:
+        first, second = self._one.values[name], self._other.values[name]
+        stage, _, of = name.partition("/")
+        apart, allowed = distance(first, second), max(FACTOR * yardstick, FLOOR * self._units)
         if name == "loss/loss":
-            floor *= _cancellation(one, other)
-        allowed = max(FACTOR * yardstick, floor)
-        found.append(Rounding(name, distance(first, second), yardstick, allowed))
-    return found
+            allowed = max(allowed, FLOOR * self._units * self._cancellation())
+        elif stage == "backward":
+            output = self._found.get(key("forward", of))
+            allowed = max(allowed, self._flips.allowed)
+            if output is not None:
+                noise = max(output.yardstick, min(output.difference, output.allowed))
+                self._flips.passed(first, noise)
+        elif stage == "gradient":
+            allowed = max(allowed, self._flips.allowed)
+        elif stage == "update" and self._one.step == 0:
+            left = unexplained(self._one, self._other, of, self._clipped)
+            if left is not None:
+                apart, allowed = left, max(UPDATED, FLOOR * self._units)
+        elif stage == "state" and "/" in of:
+            gradient = self._found.get(key("gradient", of.partition("/")[0]))
+            allowed = max(allowed, SLOT, 4 * gradient.difference if gradient else 0.0)
+        return Rounding(name, apart, yardstick, allowed)
 
-
-def _cancellation(one: TracedStep, other: TracedStep) -> float:
-    """Returns how much larger the logits are than a loss, which is a difference of them."""
-    logits = [step.values["loss/logits"] for step in (one, other) if "loss/logits" in step.values]
-    loss = max(step.values["loss/loss"].norm for step in (one, other))
-    return max(1.0, *(each.largest for each in logits), 1.0) / max(min(loss, 1.0), SMALLEST)
+    def _cancellation(self) -> float:
+        """Returns how much larger the logits are than a loss, which is a difference of them."""
+        steps = [step.values for step in (self._one, self._other)]
+        logits = [values["loss/logits"].largest for values in steps if "loss/logits" in values]
+        loss = max(values["loss/loss"].norm for values in steps)
+        return max(1.0, *logits, 1.0) / max(min(loss, 1.0), SMALLEST)
