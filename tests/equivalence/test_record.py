@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +11,24 @@ import numpy as np
 import pytest
 
 import zoo
+from isotune.equivalence.passes import ULP
 from isotune.equivalence.record import record
 from isotune.equivalence.recording import Recording
-from isotune.equivalence.trace import ITSELF, Trace
+from isotune.equivalence.sampling import values_of
+from isotune.equivalence.trace import ITSELF, Trace, key
+from isotune.errors import BackendError, SpecError
 from isotune.experiment.result import Run
+from isotune.interfaces.trainer import Trainer
+from isotune.runs.checkpoints import CheckpointStore
 from isotune.spec.load import load_spec
+from numpy_backend.backend import NumpyBackend
+from numpy_backend.layers import Array, Linear
+from numpy_backend.tracer import NumpyTracer
+from several_labels import make_table, several
 from tiny import experiment, make_images
 
-BACKENDS = ["torch"]
+EPOCH = Recording(steps=3, drift=3)
+"""All steps of an epoch of 9 images."""
 
 
 @pytest.fixture(scope="module")
@@ -24,61 +36,189 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_images(tmp_path_factory.mktemp("images"))
 
 
-def small(images: Path, **changes: Any) -> dict[str, Any]:
-    """Returns an experiment of one epoch: batches of 4, 4 and 1 images."""
+def short(images: Path, **changes: Any) -> dict[str, Any]:
+    """Returns an experiment of one epoch."""
     return experiment(images, **{"epochs": 1, "eval_batch_size": 4, **changes})
 
 
-def traced(backend: str, spec: dict[str, Any], recording: Recording) -> Trace:
+def traced(spec: dict[str, Any], recording: Recording = EPOCH, backend: str = "numpy") -> Trace:
     if backend in zoo.FRAMEWORKS:
         pytest.importorskip(backend)
     return record(load_spec(spec), backend, "cpu", zoo.plugins(backend), recording)
 
 
-def losses(run: Run, trace: Trace, sizes: list[int]) -> tuple[float, float]:
-    """Returns the mean loss of the run's epoch, and what the trace's drift makes it."""
-    assert trace.drift is not None
-    own = trace.drift.losses[ITSELF].tolist()
-    total = 0.0
-    for loss, size in zip(own, sizes, strict=True):
-        total += loss * size
-    return run.history[0].values["train_loss"], total / sum(sizes)
-
-
-@pytest.mark.parametrize("backend", BACKENDS)
-def test_steps_are_those_of_an_ordinary_run(backend: str, images: Path, tmp_path: Path) -> None:
-    spec = small(images)
-    trace = traced(backend, spec, Recording(steps=2))
-    run = zoo.run(backend, spec, tmp_path / "run")
+def check_course(trace: Trace, run: Run) -> None:
+    """Checks that the drift over a whole epoch is that of a run: the same bytes."""
     assert trace.drift is not None and trace.predictions is not None
-    ran, recorded = losses(run, trace, [4, 4, 1])
-    assert ran == recorded
-    assert [np.float32(step.loss) for step in trace.steps] == [*trace.drift.losses[ITSELF][:2]]
-    np.testing.assert_array_equal(
-        trace.predictions.logits[ITSELF], run.evaluate().logits, strict=True
-    )
-    assert trace.classes == run.classes
-    assert all(step.watched for step in trace.steps)
+    losses = trace.drift.losses[ITSELF]
+    assert [np.float32(step.loss) for step in trace.steps] == losses[: len(trace.steps)].tolist()
+    logits = run.evaluate().logits
+    assert trace.predictions.logits[ITSELF].tobytes() == logits.tobytes()
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+def check_state(trace: Trace, run: Run) -> None:
+    """Checks that the state after the last traced step is a run's at its end: the same bytes."""
+    last, values = CheckpointStore(run.path / "checkpoints").load("last"), trace.steps[-1].values
+    averages = {f"{name}/average": value for name, value in (last.average or {}).items()}
+    state = {**last.model, **last.optimizer, **averages}
+    kept = {name for name in values if name.startswith("state/")}
+    assert kept == {key("state", name) for name in state}
+    for name, array in state.items():
+        at = key("state", name)
+        assert values[at].samples.tobytes() == values_of(at, array).samples.tobytes()
+
+
+@pytest.mark.parametrize("backend", zoo.ALL)
+def test_steps_are_those_of_an_ordinary_run(backend: str, images: Path, tmp_path: Path) -> None:
+    spec = short(images, drop_last=True)
+    trace = traced(spec, Recording(steps=1), backend)
+    run = zoo.run(backend, spec, tmp_path / "run")
+    check_course(trace, run)
+    assert trace.drift is not None
+    one, other = trace.drift.losses[ITSELF].tolist()
+    assert run.history[0].values["train_loss"] == (one * 4 + other * 4) / 8
+    assert trace.steps[0].watched == (backend != "mindspore")
+    assert (trace.side.backend, trace.side.device, trace.classes) == (backend, "cpu", run.classes)
+
+
+@pytest.mark.parametrize("backend", zoo.ALL)
 def test_values_come_in_order_of_execution(backend: str, images: Path) -> None:
-    step = traced(backend, small(images), Recording(drift=0, predictions=0)).steps[0]
+    (step,) = traced(short(images), Recording(drift=0, predictions=0), backend).steps
     names = [name for name in step.values if "flatten" not in name]
-    assert names == [
-        "input/images",
-        "forward/fc",
-        "forward/",
-        "loss/loss",
-        "loss/logits",
-        "backward/",
-        "backward/fc",
-        "gradient/fc.bias",
-        "gradient/fc.weight",
-        "update/fc.weight",
-        "update/fc.bias",
-        "state/fc.weight",
-        "state/fc.bias",
-        "state/fc.weight/momentum_buffer",
-        "state/fc.bias/momentum_buffer",
-    ]
+    assert names[:5] == ["input/images", "forward/fc", "forward/", "loss/loss", "loss/logits"]
+    assert {*names[5:7]} == {"backward/", "backward/fc"}  # of the same tensor
+    stages = {"gradient": "", "update": "", "state": "", "state ": "/momentum_buffer"}
+    expected = {
+        f"{stage.strip()}/fc.{name}{suffix}"
+        for stage, suffix in stages.items()
+        for name in ("weight", "bias")
+    }
+    assert set(names[7:]) == expected
+    assert [name.partition("/")[0] for name in names[7:]] == sorted(
+        ["gradient"] * 2 + ["update"] * 2 + ["state"] * 4,
+        key=["gradient", "update", "state"].index,
+    )
+    assert step.values["input/images"].shape == (4, 3, 8, 8)
+    assert step.yardsticks.keys() == {ULP}
+    assert 0 < step.yardstick("input/images") < 2**-23
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"accumulate": 2, "ema": {"decay": 0.5}, "optimizer": {"name": "adam", "lr": 0.01}},
+        {"shards": 2, "loss": {"name": "cross_entropy", "class_weights": "balanced"}},
+        {"mixing": {"mixup": 0.4}, "head": {"name": "mlp", "hidden": [6], "dropout": 0.5}},
+        {"optimizer": {"name": "sgd", "lr": 0.01}, "clip_grad_norm": 0.1},
+    ],
+)
+def test_whatever_the_experiment(changes: dict[str, Any], images: Path, tmp_path: Path) -> None:
+    spec = short(images, **changes)
+    trace, run = traced(spec), zoo.run("numpy", spec, tmp_path / "run")
+    check_course(trace, run)
+    check_state(trace, run)
+
+
+def test_images_with_several_labels(tmp_path: Path) -> None:
+    spec = several(make_table(tmp_path), epochs=1, loss={"name": "binary_cross_entropy"})
+    trace, run = traced(spec, Recording(steps=6)), zoo.run("numpy", spec, tmp_path / "run")
+    check_course(trace, run)
+    check_state(trace, run)
+
+
+def test_an_update_of_several_steps_is_traced_whole(images: Path) -> None:
+    trace = traced(short(images, accumulate=2), Recording(steps=1, drift=0, predictions=0))
+    first, second = trace.steps
+    assert not any(name.startswith("update/") for name in first.values)
+    assert any(name.startswith("update/") for name in second.values)
+    assert first.values["state/fc.weight"].norm != second.values["state/fc.weight"].norm
+
+
+def test_only_what_trains_in_the_first_epoch_trains(images: Path) -> None:
+    freeze = {"parameters": ["fc.0"], "unfreeze": {2: "all"}}
+    spec = short(images, head={"name": "mlp", "hidden": [6]}, freeze=freeze, epochs=2)
+    (step,) = traced(spec, Recording(drift=0)).steps
+    assert step.values["update/fc.0.weight"].largest == 0 < step.values["update/fc.3.bias"].largest
+    assert "gradient/fc.0.weight" not in step.values
+
+
+def test_start_and_batches_are_named_by_their_content(images: Path) -> None:
+    spec = short(images)
+    one, other = traced(spec, Recording(drift=0)), traced({**spec, "seed": 7}, Recording(drift=0))
+    assert one.start.keys() == {"fc.weight", "fc.bias"}
+    assert one.start["fc.weight"] != other.start["fc.weight"]
+    assert one.steps[0].batch != other.steps[0].batch
+    again = traced(spec, Recording(drift=0))
+    assert (one.start, one.steps[0].batch) == (again.start, again.steps[0].batch)
+    assert one.predictions is not None and other.predictions is not None
+    assert one.predictions.images == other.predictions.images
+
+
+class OtherSums(NumpyTracer):
+    """Offers to add up in another order."""
+
+    def variants(self, trainer: Trainer) -> Mapping[str, AbstractContextManager[object]]:
+        return {"another order": _Reversed()}
+
+
+class _Reversed(AbstractContextManager[None]):
+    def __enter__(self) -> None:
+        self._before = Linear.forward
+        Linear.forward = _reversed  # type: ignore[method-assign]
+
+    def __exit__(self, *_: object) -> None:
+        Linear.forward = self._before  # type: ignore[method-assign]
+
+
+def _reversed(layer: Linear, x: Array) -> Array:
+    layer.x = x
+    weight, bias = layer.parameters["weight"], layer.parameters["bias"]
+    output: Array = np.ascontiguousarray(x[:, ::-1]) @ weight[:, ::-1].T + bias
+    return output
+
+
+def test_a_side_is_compared_with_itself_in_all_ways(
+    images: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _with_tracer(monkeypatch, OtherSums())
+    trace = traced(short(images))
+    assert trace.drift is not None and trace.predictions is not None
+    changes = {ITSELF, ULP, "another order"}
+    assert trace.drift.losses.keys() == trace.drift.parameters.keys() == changes
+    assert trace.predictions.logits.keys() == changes
+    for step in trace.steps:
+        assert step.yardsticks.keys() == changes - {ITSELF}
+        other = step.yardsticks["another order"]
+        assert other["input/images"] == 0 < other["forward/fc"] < 1e-6
+        assert other.keys() == step.values.keys()
+    own = trace.drift.parameters
+    assert 0 < np.abs(own["another order"] - own[ITSELF]).max() < 1e-6
+    fewer = traced(short(images), Recording(variants=False))
+    assert fewer.steps[0].yardsticks.keys() == {ULP}
+
+
+def test_only_what_is_asked_for_is_recorded(images: Path) -> None:
+    trace = traced(short(images), Recording(steps=1, drift=2, predictions=5))
+    assert trace.drift is not None and trace.predictions is not None
+    assert trace.drift.parameters[ITSELF].shape == (2, 512)
+    assert trace.predictions.logits[ITSELF].shape == (5, 3) and len(trace.predictions.labels) == 5
+    bare = traced(short(images), Recording(drift=0, predictions=0))
+    assert bare.drift is None and bare.predictions is None
+
+
+def test_sentences(images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SpecError, match=r"4 steps cannot be traced: .* which has 3; trace fewer"):
+        traced(short(images), Recording(steps=4))
+    _with_tracer(monkeypatch, None)
+    with pytest.raises(BackendError, match="backend 'numpy' has no tracer"):
+        traced(short(images))
+
+
+def _with_tracer(monkeypatch: pytest.MonkeyPatch, tracer: NumpyTracer | None) -> None:
+    made = NumpyBackend.__init__
+
+    def init(backend: NumpyBackend, device: str) -> None:
+        made(backend, device)
+        backend.tracer = tracer
+
+    monkeypatch.setattr(NumpyBackend, "__init__", init)
