@@ -42,7 +42,8 @@ class Recorder(ABC):
     """Takes what a watched training step computes, in order of execution.
 
     Arrays are float32 and valid during the call only. An output is the first tensor where there are
-    several, and nothing is reported of a layer that has none.
+    several, and nothing is reported of a layer that has none. Gradients are of the loss times the
+    plan's ``loss_scale``, without any scale of float16.
 
     Attributes:
         inputs: Whether to report the inputs of all layers; if not, only those of the model itself.
@@ -72,7 +73,7 @@ class Recorder(ABC):
 
     @abstractmethod
     def gradient(self, parameter: str, gradient: Array) -> None:
-        """Takes the gradient of a parameter: of this step alone, without any scale of float16.
+        """Takes the gradient of a parameter, of this step alone.
 
         Args:
             parameter: The parameter's canonical name.
