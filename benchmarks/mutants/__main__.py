@@ -2,6 +2,7 @@
 
     python benchmarks/mutants draw --seed 19            # writes mutants.json beside this file
     python benchmarks/mutants run --work DIR [NAME ...]  # mutants of these experiments, or of all
+    python benchmarks/mutants run --work DIR NAME --alone 7 8   # again, every layer also alone
     python benchmarks/mutants page --work DIR           # writes benchmarks/results/mutants.*
 
 What is found is saved in DIR, so that the same call continues where the last one stopped.
@@ -31,6 +32,14 @@ def main() -> None:
     paging = commands.add_parser("page", help="write the table")
     for each in (running, paging):
         each.add_argument("--work", type=Path, required=True, help="folder of results")
+    running.add_argument(
+        "--alone",
+        nargs="+",
+        type=int,
+        default=[],
+        metavar="NUMBER",
+        help="mutants whose layers run alone, too; 0 is the pair without a change",
+    )
     running.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if unknown := set(getattr(options, "names", ())) - EXPERIMENTS.keys():
@@ -48,15 +57,16 @@ def main() -> None:
         from study import study
 
         for name in options.names:
-            study(name, options.work)
+            study(name, options.work, options.alone)
     else:
-        run_all(options.names or list(EXPERIMENTS), options.work)
+        run_all(options.names or list(EXPERIMENTS), options.work, options.alone)
 
 
-def run_all(names: list[str], work: Path) -> None:
+def run_all(names: list[str], work: Path, alone: list[int]) -> None:
     """Studies each experiment in a process of its own, so that memory is given back."""
     for name in names:
         command = [sys.executable, str(Path(__file__).parent), "run", name, "--here"]
+        command += ["--alone", *map(str, alone)] if alone else []
         subprocess.run([*command, "--work", str(work)], check=True)
 
 

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from unittest.mock import patch
 
@@ -20,32 +21,51 @@ from mutant import Mutant, read_list
 from isotune.equivalence.companions import CompareLocally, RecordWhole
 from isotune.equivalence.compare import compare
 from isotune.equivalence.record import record
-from isotune.equivalence.recording import Companion, Recording
+from isotune.equivalence.recording import NO_COMPANION, Companion, Recording
 from isotune.equivalence.trace import Trace
-from isotune.equivalence.trace_file import write_trace
+from isotune.equivalence.trace_file import read_trace, write_trace
 from isotune.errors import IsotuneError
 from isotune.plugins import plugins
 from isotune.spec.experiment import ExperimentSpec
 from isotune_mindspore.step import pynative_mode
 
 
-def study(name: str, work: Path) -> None:
-    """Records the mutants of an experiment of which nothing is kept yet."""
+def study(name: str, work: Path, alone: Sequence[int] = ()) -> None:
+    """Records the mutants of an experiment of which nothing is kept yet.
+
+    Args:
+        name: The experiment's name.
+        work: Folder of what is kept.
+        alone: Numbers of the mutants whose layers also run alone, on what the other side's layers
+            had; 0 is the side without a change.
+    """
     folder = work / name
     folder.mkdir(parents=True, exist_ok=True)
     mutants = [each for each in read_list() if each.experiment == name]
-    left = [each for each in mutants if not (folder / f"{each.number}.json").exists()]
+    files = {each.number: folder / f"{each.number}.json" for each in mutants}
+    left = [each for each in mutants if not files[each.number].exists() or each.number in alone]
     if not left and (folder / "clean.json").exists():
         return
     spec = prepare(EXPERIMENTS[name], folder)
+    needed = {SIDES[1 - SIDES.index(each.side)] for each in left if each.number in alone}
     with nothing_compiled():
-        clean = {side: traced(spec, side, RecordWhole(folder)) for side in SIDES}
-        for side, trace in clean.items():
-            write_trace(folder / f"{side}.trace", without_whole(trace))
-        if not (folder / "clean.json").exists():
+        clean = {side: known(spec, side, folder, side in needed or 0 in alone) for side in SIDES}
+        if 0 in alone or not (folder / "clean.json").exists():
             against(clean["torch"], spec, "mindspore", folder, "clean")
         for mutant in left:
-            record_mutant(mutant, changed_spec(spec, mutant.change, folder), clean, folder)
+            one = clean[SIDES[1 - SIDES.index(mutant.side)]]
+            one = one if mutant.number in alone else without_whole(one)
+            record_mutant(mutant, changed_spec(spec, mutant.change, folder), one, folder)
+
+
+def known(spec: ExperimentSpec, side: str, folder: Path, whole: bool) -> Trace:
+    """Returns the trace of a side without a change, recorded before unless arrays are needed."""
+    path = folder / f"{side}.trace"
+    if path.exists() and not whole:
+        return read_trace(path)
+    trace = traced(spec, side, RecordWhole(folder) if whole else NO_COMPANION)
+    write_trace(path, without_whole(trace))
+    return trace
 
 
 @contextmanager
@@ -63,19 +83,15 @@ def traced(spec: ExperimentSpec, side: str, companion: Companion, variants: bool
 
 def without_whole(trace: Trace) -> Trace:
     """Returns a trace without its whole arrays."""
-    from dataclasses import replace
+    steps = (replace(step, whole={}, runs={}, run_yardsticks={}) for step in trace.steps)
+    return replace(trace, steps=tuple(steps))
 
-    return replace(trace, steps=tuple(replace(step, whole={}) for step in trace.steps))
 
-
-def record_mutant(
-    mutant: Mutant, spec: ExperimentSpec, clean: Mapping[str, Trace], folder: Path
-) -> None:
+def record_mutant(mutant: Mutant, spec: ExperimentSpec, clean: Trace, folder: Path) -> None:
     """Records a mutant beside the other backend as it is."""
-    other = next(side for side in SIDES if side != mutant.side)
     try:
         with mutated(mutant):
-            against(clean[other], spec, mutant.side, folder, str(mutant.number))
+            against(clean, spec, mutant.side, folder, str(mutant.number))
     except IsotuneError as error:
         path = folder / f"{mutant.number}.json"
         path.write_text(json.dumps({"error": str(error)}) + "\n", "utf-8")
@@ -85,7 +101,7 @@ def record_mutant(
 def against(one: Trace, spec: ExperimentSpec, side: str, folder: Path, name: str) -> None:
     """Records a side beside a recorded one; keeps its trace and its local differences."""
     begin = time.perf_counter()
-    companion = CompareLocally(one)
+    companion = CompareLocally(one)  # finds nothing in a trace without whole arrays
     trace = traced(spec, side, companion, variants=False)
     write_trace(folder / f"{name}.trace", trace)
     certificate = compare(one, trace, companion.found)
