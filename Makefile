@@ -45,8 +45,9 @@ bench: $(INSTALLED)
 	$(BIN)/isotune bench --output benchmarks/results/bench.json --plot benchmarks/results/bench.png
 	$(BIN)/python benchmarks/report.py
 
-# More than an hour: every backbone of the catalogue on both backends.
+# More than an hour: every backbone of the catalogue on both backends, at first layer by layer.
 backbones: $(INSTALLED)
+	$(BIN)/python benchmarks/worst_layers.py --work build/backbones
 	$(BIN)/python benchmarks/every_backbone.py --work build/backbones
 
 clean:

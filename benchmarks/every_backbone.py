@@ -1,11 +1,13 @@
 """Compares both backends on every backbone of the catalogue, and times them.
 
     python benchmarks/every_backbone.py --work DIR [NAME ...]
+    python benchmarks/every_backbone.py --page      # only writes the page again
 
 Each backbone runs in a new process per backend, with the same random weights (including nontrivial
 BatchNorm statistics and LayerScale), a new head of 7 classes and the same batch. The results of
-each process are saved in DIR, so that the same call continues where the last one stopped. The
-table is written to benchmarks/results/backbones.md.
+each process are saved in DIR, so that the same call continues where the last one stopped. What is
+found is kept in benchmarks/results/backbones.json; the table, with what worst_layers.py has found,
+is written to backbones.md beside it.
 """
 
 from __future__ import annotations
@@ -40,6 +42,7 @@ from isotune.spec.experiment import ExperimentSpec
 from isotune.training.plan import plan_with
 
 RESULTS = Path(__file__).resolve().parent / "results"
+FOUND, LAYERS = RESULTS / "backbones.json", RESULTS / "worst-layers.json"
 BACKENDS = ("torch", "mindspore")
 CLASSES, IMAGES, SIZE = 7, 2, 224
 SQUARE = 32
@@ -66,8 +69,8 @@ TOLERANCE = 1e-4
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", help="names of backbones; by default all")
-    parser.add_argument("--work", type=Path, required=True, help="folder of intermediate results")
-    parser.add_argument("--results", type=Path, default=RESULTS / "backbones.md")
+    parser.add_argument("--work", type=Path, help="folder of intermediate results")
+    parser.add_argument("--page", action="store_true", help="only write the page again")
     parser.add_argument("--one", metavar="BACKEND", help=argparse.SUPPRESS)
     options = parser.parse_args()
     entries = {entry.name: entry for entry in BUILT_IN}
@@ -75,28 +78,48 @@ def main() -> None:
         values = examined(entries[options.names[0]], options.one)
         np.savez(options.work / f"{options.names[0]}-{options.one}.npz", **values)
         return
-    options.work.mkdir(parents=True, exist_ok=True)
     failed = []
-    for entry in sorted(entries.values(), key=lambda entry: entry.parameters or 0):
-        if entry.name in options.names or not options.names:
-            try:
-                print(json.dumps(row(entry, options.work)), flush=True)
-            except subprocess.CalledProcessError as error:
-                failed.append(f"{entry.name}: {error}")
-    rows = [row(entry, options.work, run=False) for entry in entries.values()]
-    options.results.write_text(page([each for each in rows if each]), "utf-8")
+    if not options.page:
+        if options.work is None:
+            parser.error("--work is missing")
+        options.work.mkdir(parents=True, exist_ok=True)
+        for entry in sorted(entries.values(), key=lambda entry: entry.parameters or 0):
+            if entry.name in options.names or not options.names:
+                try:
+                    keep(found := row(entry, options.work))
+                    print(json.dumps(found), flush=True)
+                except subprocess.CalledProcessError as error:
+                    failed.append(f"{entry.name}: {error}")
+    known = json.loads(FOUND.read_text("utf-8"))
+    rows = [known["backbones"][name] for name in entries if name in known["backbones"]]
+    layers = json.loads(LAYERS.read_text("utf-8")) if LAYERS.exists() else {}
+    (RESULTS / "backbones.md").write_text(page(rows, known["measured"], layers), "utf-8")
     if failed:
         sys.exit("\n".join(failed))
 
 
-def row(entry: BackboneEntry, work: Path, run: bool = True) -> dict[str, Any] | None:
-    """Returns the differences between the backends for a backbone, or None if it was not run."""
+def keep(found: dict[str, Any]) -> None:
+    """Adds what was found of a backbone to the others."""
+    known = json.loads(FOUND.read_text("utf-8")) if FOUND.exists() else {"backbones": {}}
+    backbones = {**known["backbones"], found["name"]: found}
+    lines = ",\n".join(f"{json.dumps(name)}: {json.dumps(backbones[name])}" for name in backbones)
+    measured = json.dumps(surroundings())
+    FOUND.write_text(f'{{"measured": {measured},\n"backbones": {{\n{lines}\n}}}}\n', "utf-8")
+
+
+def surroundings() -> str:
+    """Returns on what machine and with which versions something is measured."""
+    machine = describe_machine()
+    packages = ", ".join(f"{name} {number}" for name, number in installed_versions().items())
+    return f"{machine['cpus']} cores ({machine['cpu']}, {machine['system']}; {packages})"
+
+
+def row(entry: BackboneEntry, work: Path) -> dict[str, Any]:
+    """Returns the differences between the backends for a backbone."""
     values = {}
     for backend in BACKENDS:
         path = work / f"{entry.name}-{backend}.npz"
         if not path.exists():
-            if not run:
-                return None
             command = [sys.executable, __file__, entry.name, "--one", backend, "--work", str(work)]
             subprocess.run(command, check=True)
         values[backend] = dict(np.load(path))
@@ -240,21 +263,32 @@ def distance(actual: NDArray[Any], expected: NDArray[Any]) -> float:
     return float(np.abs(actual - expected).max() / np.abs(expected).max())
 
 
-def page(rows: list[dict[str, Any]]) -> str:
-    """Returns the table as Markdown."""
-    machine = describe_machine()
-    packages = ", ".join(f"{name} {number}" for name, number in installed_versions().items())
+def page(rows: list[dict[str, Any]], measured: str, layers: dict[str, Any]) -> str:
+    """Returns the table as Markdown.
+
+    Args:
+        rows: What :func:`row` has returned.
+        measured: On what machine and with which versions.
+        layers: What worst_layers.py has found, by backbone.
+    """
+    equal = sum(each["verdict"] != "differs" for each in layers.values())
     lines = [
         "# Every backbone on both backends",
         "",
         f"Made by `benchmarks/every_backbone.py`: {IMAGES} random images, random weights, a new"
         f" head of {CLASSES} classes. Differences between the backends are relative to the largest"
         f" value; those up to {TOLERANCE} agree. Milliseconds are the shortest of {TIMES} times, on"
-        f" {machine['cpus']} cores ({machine['cpu']}, {machine['system']}; {packages}).",
+        f" {measured}.",
+        "",
+        "The worst layer is by `benchmarks/worst_layers.py`, with the same weights and small"
+        " images: of all outputs, gradients, updates and new values of a training step, with"
+        " everything training and MindSpore's step not compiled, the one whose relative difference"
+        " is the largest share of what is taken for rounding. Of"
+        f" {len(layers)} backbones, {equal} raise no alarm.",
         "",
         "| backbone | parameters | pixels | logits | loss | head's gradient | agrees"
-        " | torch forward, ms | step, ms | mindspore forward, ms | step, ms |",
-        "|---|--:|--:|--:|--:|--:|---|--:|--:|--:|--:|",
+        " | torch forward, ms | step, ms | mindspore forward, ms | step, ms | worst layer |",
+        "|---|--:|--:|--:|--:|--:|---|--:|--:|--:|--:|---|",
     ]
     for each in rows:
         differences = " | ".join(f"{each[key]:.0e}" for key in ("logits", "loss", "gradient"))
@@ -266,9 +300,18 @@ def page(rows: list[dict[str, Any]]) -> str:
         agrees = "yes" if each["agrees"] else "**no**"
         lines.append(
             f"| {each['name']} | {each['parameters']:,} | {each['pixels']} | {differences}"
-            f" | {agrees} | {times} |"
+            f" | {agrees} | {times} | {worst(layers.get(each['name']))} |"
         )
     return "\n".join(lines) + "\n"
+
+
+def worst(layer: dict[str, Any] | None) -> str:
+    """Returns a backbone's worst layer as a cell of the table."""
+    if layer is None:
+        return ""
+    share = layer["difference"] / layer["allowed"]
+    alarm = "**differs**: " if layer["verdict"] == "differs" else ""
+    return f"{alarm}`{layer['worst']}` {layer['difference']:.0e}, {share:.0%} of what is allowed"
 
 
 if __name__ == "__main__":

@@ -67,7 +67,9 @@ def run_all(names: list[str], work: Path, alone: list[int]) -> None:
     for name in names:
         command = [sys.executable, str(Path(__file__).parent), "run", name, "--here"]
         command += ["--alone", *map(str, alone)] if alone else []
-        subprocess.run([*command, "--work", str(work)], check=True)
+        ended = subprocess.run([*command, "--work", str(work)], check=False)
+        if ended.returncode:
+            print(f"{name}: ended with {ended.returncode}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":
