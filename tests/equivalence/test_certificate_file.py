@@ -46,6 +46,10 @@ FAULTS: dict[str, tuple[Callable[[Any], object], str]] = {
         lambda d: d["steps"][0]["values"][2].update(difference="1"),
         "steps.0.values.2.difference is '1', but should be a number.",
     ),
+    "drift": (
+        lambda d: d["drift"]["allowed"].pop(),
+        "is damaged: its drift should have a value for each step.",
+    ),
     "sides": (lambda d: d["sides"].pop(), "is damaged: sides"),
 }
 

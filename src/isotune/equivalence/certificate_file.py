@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from isotune.equivalence.certificate import Certificate
+from isotune.equivalence.certificate import Certificate, ComparedDrift
 from isotune.equivalence.json_numbers import plain
 from isotune.errors import RunError
 from isotune.runs.read import damaged, parse_json, read_bytes
@@ -44,11 +45,21 @@ def read_certificate(path: str | Path) -> Certificate:
         number = str(found.get("format"))[:40]
         raise RunError(f"{path}: has format {number}; this Isotune reads format {FORMAT}.")
     try:
-        return _adapter().validate_json(data, strict=True)
+        certificate = _adapter().validate_json(data, strict=True)
     except ValidationError as error:
+        if error.errors()[0]["type"] == "json_invalid":  # half a surrogate pair, which Python takes
+            raise damaged(path, "it holds text that is not Unicode") from None
         raise RunError(explain_first(error, Document(found, f"{path}: is damaged"))) from error
     except RecursionError:
         raise damaged(path, "it is nested too deeply") from None
+    if certificate.drift is not None and len(set(_lengths(certificate.drift))) > 1:
+        raise damaged(path, "its drift should have a value for each step")
+    return certificate
+
+
+def _lengths(drift: ComparedDrift) -> Iterator[int]:
+    own = (series for side in drift.themselves for series in side.values())
+    yield from map(len, (drift.between, drift.allowed, *drift.losses, *own))
 
 
 @cache

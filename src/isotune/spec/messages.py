@@ -18,6 +18,7 @@ from isotune.storage.downloads import address
 
 _EXPECTED: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "bool_type": lambda _: "true or false",
+    "dataclass_type": lambda _: "a mapping",
     "dict_type": lambda _: "a mapping",
     "finite_number": lambda _: "a finite number",
     "float_type": lambda _: "a number",
