@@ -6,16 +6,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-import zoo
 from isotune.equivalence.companions import CompareLocally, RecordWhole
 from isotune.equivalence.record import record
 from isotune.equivalence.recording import Companion, Recording
 from isotune.equivalence.sampling import values_of
 from isotune.equivalence.trace import Trace
 from isotune.spec.load import load_spec
-from tiny import experiment, make_images
-
-pytest.importorskip("torch")
+from tiny import experiment, make_images, numpy_plugins
 
 TWO_STEPS = Recording(steps=2, drift=0, predictions=0, variants=False)
 
@@ -27,7 +24,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def traced(images: Path, companion: Companion, **changes: Any) -> Trace:
     spec = load_spec(experiment(images, **changes))
-    return record(spec, "torch", "cpu", zoo.plugins("torch"), TWO_STEPS, companion=companion)
+    return record(spec, "numpy", "cpu", numpy_plugins(), TWO_STEPS, companion=companion)
 
 
 def test_the_first_step_keeps_whole_arrays_that_are_those_of_its_samples(

@@ -9,15 +9,58 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from isotune.equivalence.causes.activations import other_activation
+from isotune.equivalence.causes.before_the_step import (
+    other_batch,
+    other_classes,
+    other_labels,
+    swapped_tensors,
+)
+from isotune.equivalence.causes.blocks import other_residual
+from isotune.equivalence.causes.borders import at_the_border, other_size
+from isotune.equivalence.causes.convolutions import other_product
+from isotune.equivalence.causes.dropouts import other_dropout
 from isotune.equivalence.causes.evidence import Evidence
+from isotune.equivalence.causes.norms import other_epsilon, other_mode
+from isotune.equivalence.causes.optimizers import other_rule
+from isotune.equivalence.causes.relations import (
+    constant_factor,
+    low_precision,
+    not_finite,
+    other_order,
+    zero_on_one_side,
+)
 from isotune.equivalence.causes.settings import differing_precision, differing_settings
+from isotune.equivalence.causes.statistics import other_statistics
 from isotune.equivalence.certificate import Place
 from isotune.equivalence.local import LocalDifferences
 from isotune.equivalence.trace import Trace
 
 Cause = Callable[[Evidence], str | None]
 
-CAUSES: tuple[Cause, ...] = (differing_settings, differing_precision)
+CAUSES: tuple[Cause, ...] = (
+    not_finite,
+    other_classes,
+    swapped_tensors,
+    other_batch,
+    differing_settings,
+    other_size,
+    other_labels,
+    other_mode,
+    other_epsilon,
+    other_product,
+    other_activation,
+    other_dropout,
+    other_residual,
+    at_the_border,
+    other_rule,
+    other_statistics,
+    zero_on_one_side,
+    constant_factor,
+    other_order,
+    low_precision,
+    differing_precision,
+)
 """All known causes, those that say most first."""
 
 

@@ -50,5 +50,5 @@ def _branches(evidence: Evidence) -> dict[str, Array]:
     return {
         f"part '{name.removeprefix('forward/')}'": evidence.whole[name]
         for name in names[::-1]
-        if name != key("forward", evidence.place.name)
+        if name != key("forward", evidence.call)
     }

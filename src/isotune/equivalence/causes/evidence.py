@@ -11,7 +11,11 @@ from numpy.typing import NDArray
 
 from isotune.equivalence.causes.arithmetic import apart
 from isotune.equivalence.certificate import Place
-from isotune.equivalence.local import LocalDifferences
+from isotune.equivalence.local import (
+    LocalDifferences,
+    input_gradient_key,
+    parameter_gradient_key,
+)
 from isotune.equivalence.sampling import Values, positions
 from isotune.equivalence.trace import Trace, TracedStep, key
 from isotune.equivalence.whole import input_key
@@ -128,6 +132,8 @@ class Evidence:
 
     def found(self) -> Pair | None:
         """Returns what differs: what both layers make of the same inputs, or else the samples."""
+        if self.place.stage in ("backward", "gradient"):
+            return self._gradient() or self.pair(self.key)
         whole = self.outputs() if self.place.stage == "forward" else None
         if whole is None:
             return self.pair(self.key)
@@ -135,6 +141,32 @@ class Evidence:
         chosen = np.arange(0, size, -(-size // MOST), dtype=np.int64)
         one, other = (each.reshape(-1)[chosen].astype(np.float64) for each in whole)
         return Pair(whole[0].shape, chosen, one, other)
+
+    def _gradient(self) -> Pair | None:
+        """Returns the gradient of what both layers make of the same inputs that is off most."""
+        run = self.run()
+        if run is None or self.steps is None:
+            return None
+        if self.place.stage == "gradient":
+            name = self.place.name
+            arrays = {parameter_gradient_key(self.call, name): run.parameters.get(name)}
+        else:
+            arrays = {input_gradient_key(self.call, n): each for n, each in enumerate(run.inputs)}
+        found = []
+        for at, array in arrays.items():
+            recorded = self.steps[0].runs.get(at)
+            if array is not None and recorded is not None and recorded.shape == array.shape:
+                places = positions(at, array.shape)
+                live = array.reshape(-1)[places].astype(np.float64)
+                found.append(Pair(array.shape, places, recorded.samples.astype(np.float64), live))
+        return max(found, key=lambda pair: pair.between, default=None)
+
+    @property
+    def call(self) -> str:
+        """The name of the layer's call: for a parameter, its layer's first one."""
+        if self.place.stage in ("forward", "backward"):
+            return self.place.name
+        return self.place.path or ""
 
     @property
     def whole(self) -> Mapping[str, Array]:
@@ -144,7 +176,7 @@ class Evidence:
     def inputs(self) -> list[Array]:
         """Returns the recorded inputs of the place's call, whole; empty where they are unknown."""
         found: list[Array] = []
-        while (at := input_key(self.place.name, len(found))) in self.whole:
+        while (at := input_key(self.call, len(found))) in self.whole:
             found.append(self.whole[at])
         return found
 
@@ -152,11 +184,11 @@ class Evidence:
         """Returns what the live side computes of these inputs, if it was kept."""
         if self.local is None or self.local.step != self.place.step:
             return None
-        return self.local.runs.get(self.place.name)
+        return self.local.runs.get(self.call)
 
     def outputs(self) -> tuple[Array, Array] | None:
         """Returns what both sides' layers make of the recorded inputs, whole, if it is known."""
-        recorded, run = self.whole.get(key("forward", self.place.name)), self.run()
+        recorded, run = self.whole.get(key("forward", self.call)), self.run()
         if recorded is None or run is None or recorded.shape != run.output.shape:
             return None
         return recorded, run.output

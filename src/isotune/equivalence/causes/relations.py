@@ -44,7 +44,11 @@ def constant_factor(evidence: Evidence) -> str | None:
         return None
     square = float(pair.one @ pair.one)
     factor = float(pair.one @ pair.other) / square if square else 0.0
-    if abs(factor) < 1e-6 or not fits(pair.one * factor, pair.other, pair.between):
+    if (
+        abs(factor) < 1e-6
+        or abs(factor - 1) < 1e-6
+        or not fits(pair.one * factor, pair.other, pair.between)
+    ):
         return None
     first, second = evidence.labels
     return f"All of it in {second} is {number(factor)} times what it is in {first}."
