@@ -156,7 +156,12 @@ EXPERIMENT = {"name": "tiny", "batch_size": 4, "optimizer": {"name": "sgd", "lr"
 @pytest.mark.parametrize(
     ("fields", "stage", "name", "cause"),
     [
-        ({"classes": ("bees", "ants", "cats")}, "experiment", "classes", "another order: label 0"),
+        (
+            {"classes": ("bees", "ants", "cats")},
+            "experiment",
+            "classes",
+            "another order: label 0 is 'ants' with",
+        ),
         (
             {"experiment": {**EXPERIMENT, "optimizer": {"name": "sgd", "lr": 0.2}}},
             *("experiment", "optimizer.lr", "0.1 with numpy on cpu and 0.2 with other on cpu"),
@@ -232,6 +237,18 @@ def test_flips_have_their_margins():
     flip = found.flips[0]
     assert (flip.image, flip.predicted) == (0, ("ants", "bees"))
     assert flip.margin == pytest.approx(0.1) and flip.noise == pytest.approx(0.1)
+
+
+def test_an_evaluation_that_computes_something_else_is_found_in_the_predictions():
+    one, other = full_trace(), other_side()
+    assert one.predictions is not None
+    logits = one.predictions.logits[ITSELF]
+    first = replace(one.predictions, logits={ITSELF: logits, "1 ulp": noise(1e-6)(logits)})
+    for apart, stage in ((1e-5, None), (1e-2, "predictions")):
+        found = noise(apart)(logits)
+        second = replace(one.predictions, logits={ITSELF: found, "1 ulp": noise(1e-6)(found)})
+        place = compare(replace(one, predictions=first), replace(other, predictions=second)).place
+        assert (place and place.stage) == stage
 
 
 @given(st.sampled_from(sorted(SHAPES)), st.floats(1e-30, 1e30), st.integers(0, 2**32 - 1))

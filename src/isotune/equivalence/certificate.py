@@ -28,6 +28,7 @@ PlaceStage = Literal[
     "state",
     "compilation",
     "drift",
+    "predictions",
 ]
 
 
@@ -66,7 +67,7 @@ class Place:
     Attributes:
         stage: In which stage of a step, or before the first one.
         name: Name of the value: a layer's call, a parameter, a slot; empty for a batch.
-        step: The step, from 0; None before the first one.
+        step: The step, from 0; None before the first one and after the last.
         path: Canonical path of the layer; None if there is none.
         kind: The layer's class; None if there is none.
         difference: The relative difference; None for hashes.

@@ -7,8 +7,9 @@ from dataclasses import replace
 
 from isotune.equivalence.causes import likely_cause
 from isotune.equivalence.certificate import Certificate, Compared, ComparedStep, Place
-from isotune.equivalence.conditions import notes_on, place_before
+from isotune.equivalence.conditions import place_before
 from isotune.equivalence.local import LocalDifferences
+from isotune.equivalence.notes import notes_on
 from isotune.equivalence.place import Places, compilation_place
 from isotune.equivalence.rounding import FACTOR, FLOOR, comparable, roundings, unit
 from isotune.equivalence.trace import Trace, TracedStep
@@ -16,6 +17,7 @@ from isotune.equivalence.verdict import (
     compared_drift,
     compared_predictions,
     drift_place,
+    predictions_place,
     verdict_of,
 )
 
@@ -38,8 +40,12 @@ def compare(one: Trace, other: Trace, local: LocalDifferences | None = None) -> 
     if one.drift is not None and other.drift is not None:
         drift = compared_drift(one.drift, other.drift, units)
     places = list(_places((one, other), steps, units))
-    if not places and drift is not None and (at := drift_place(drift)) is not None:
-        places = [at]
+    if not places:
+        later = (
+            drift_place(drift) if drift is not None else None,
+            predictions_place(one, other, units),
+        )
+        places = [at for at in later if at is not None]
     places = [_with_cause(place, one, other, local) for place in places]
     place = places[0] if places else None
     return Certificate(
@@ -51,7 +57,7 @@ def compare(one: Trace, other: Trace, local: LocalDifferences | None = None) -> 
         predictions=compared_predictions(one, other),
         place=place,
         others=tuple(places[1:]),
-        notes=tuple(notes_on((one, other), steps, local is not None)),
+        notes=tuple(notes_on((one, other), steps, local)),
     )
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from isotune.equivalence.certificate import Compared, ComparedStep, Place, PlaceStage
 from isotune.equivalence.sampling import Values
 from isotune.equivalence.trace import STAGES, Stage, Trace, TracedStep, key, path_of
+from isotune.equivalence.wording import side_names
 from isotune.interfaces.tracer import Layer, Setting
 
 OTHERS = 32
@@ -213,7 +214,8 @@ def compilation_place(
         steps: The same step of both.
         allowed: Largest relative difference of a loss that is taken for rounding.
     """
-    for side, step in zip(sides, steps, strict=True):
+    one, other = (trace.side for trace in sides)
+    for label, step in zip(side_names((one, other)), steps, strict=True):
         watched = step.values.get(key("loss", "loss"))
         if step.watched or watched is None:
             continue
@@ -222,11 +224,11 @@ def compilation_place(
         if abs(loss - step.loss) > allowed * size:
             return Place(
                 stage="compilation",
-                name=side.side.label,
+                name=label,
                 step=step.step,
                 difference=abs(loss - step.loss) / size,
                 allowed=allowed,
-                cause=f"The loss of {side.side.label} is {step.loss:.8g} as it trains, and"
+                cause=f"The loss of {label} is {step.loss:.8g} as it trains, and"
                 f" {loss:.8g} without being compiled.",
             )
     return None

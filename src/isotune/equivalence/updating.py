@@ -51,7 +51,7 @@ def unexplained(one: TracedStep, other: TracedStep, parameter: str, clipped: flo
 
     Returns:
         The relative difference of the samples or, where they miss it, of the norms; None if a side
-        has no gradient or no state of the parameter.
+        has no gradient or no state of the parameter, or numbers that are not finite.
     """
     names = [key(stage, parameter) for stage in ("gradient", "update", "state")]
     if any(name not in step.values for name in names for step in (one, other)):
@@ -62,15 +62,15 @@ def unexplained(one: TracedStep, other: TracedStep, parameter: str, clipped: flo
         for a, b in ((g, g2), (u, u2), (w, w2))
     )
     apart, moved = (abs(a.samples.astype(np.float64) - b.samples) for a, b in ((u, u2), (g, g2)))
-    size = float(np.linalg.norm(update))
-    if not math.isfinite(size):
-        return math.inf
+    size, of_gradient = (float(np.linalg.norm(each)) for each in (update, gradient))
+    if not math.isfinite(size + of_gradient):
+        return None
     if size == 0:
         return 0.0
     # A decay may almost cancel a gradient: its update is small then, but not what it differs by.
-    usual = _quotient(size, float(np.linalg.norm(gradient)))
-    slope = np.maximum(np.divide(update, gradient, out=0 * update, where=gradient > 0), usual)
-    explained = CARRIED * (slope * moved + clipped * update) + ROUNDED * weight
+    slopes = np.divide(update, gradient, out=np.zeros_like(update), where=gradient > 0)
+    slopes = np.maximum(slopes, _quotient(size, of_gradient))
+    explained = CARRIED * (slopes * moved + clipped * update) + ROUNDED * weight
     left = float(np.linalg.norm(np.maximum(apart - explained, 0))) / size
     norms = abs(u.norm - u2.norm) - ROUNDED * max(w.norm, w2.norm)
     carried = CARRIED * (_quotient(abs(g.norm - g2.norm), max(g.norm, g2.norm)) + clipped)

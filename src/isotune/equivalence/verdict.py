@@ -109,6 +109,32 @@ def compared_predictions(one: Trace, other: Trace) -> ComparedPredictions | None
     )
 
 
+def predictions_place(one: Trace, other: Trace, units: float) -> Place | None:
+    """Returns the place of predictions that differ by more than training on does; None if none do.
+
+    Args:
+        one: Trace of one side.
+        other: Trace of the other side.
+        units: Unit of rounding.
+    """
+    if one.predictions is None or other.predictions is None:
+        return None
+    sides = one.predictions, other.predictions
+    first, second = (side.logits[ITSELF] for side in sides)
+    if sides[0].images != sides[1].images or first.shape != second.shape:
+        return Place("predictions", "", None, cause="The validation images are not the same.")
+    own = [
+        difference(side.logits[ITSELF], logits)
+        for side in sides
+        for name, logits in side.logits.items()
+        if name != ITSELF
+    ]
+    found, allowed = difference(first, second), CHAOS * max([FLOOR * units, *own])
+    if not own or found <= allowed:
+        return None
+    return Place("predictions", "logits", None, difference=found, allowed=allowed)
+
+
 def _flips(trace: Trace, one: Logits, other: Logits) -> list[Flip]:
     first, second = _scores(trace, one), _scores(trace, other)
     found = []

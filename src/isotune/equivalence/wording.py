@@ -13,7 +13,7 @@ from isotune.equivalence.certificate import (
     ComparedPredictions,
     Place,
 )
-from isotune.equivalence.trace import Side
+from isotune.equivalence.trace import Side, path_of
 from isotune.reports.numbers import count, significant
 
 
@@ -114,6 +114,9 @@ def place_name(place: Place) -> str:
             return f"the output of {layer}"
         case "loss":
             return "the loss" if place.name == "loss" else f"the {place.name}"
+        case "backward" if place.path and place.path != path_of(place.name):
+            made = f" ({place.kind})" if place.kind else ""
+            return f"the gradient of the output of {name}, as '{place.path}'{made} computes it"
         case "backward":
             return f"the gradient of the output of {layer}"
         case "gradient":
@@ -126,6 +129,8 @@ def place_name(place: Place) -> str:
             return "the compiled step, whose loss is not that of the step without compiling"
         case "drift":
             return "how training goes on"
+        case "predictions":
+            return "the predictions"
         case _:
             assert_never(place.stage)
 
