@@ -53,7 +53,7 @@ class Start:
         """
         from isotune.distributed.launch import run_processes
 
-        command = ["-m", "isotune", *map(str, arguments), "--backend", self.backend]
+        command = ["-m", "isotune", *map(str, arguments)]
         run_processes(
             lambda logs: self.plugins.launch(self.backend, self.count, command, logs),
             self.count,
@@ -175,7 +175,7 @@ def start_run(
     with private_folder() as private:
         written = private / "spec.yaml"
         written.write_text(json.dumps(dump_spec(spec)), encoding="utf-8")
-        where = ("--device", device, "--output", folder)
+        where = ("--backend", start.backend, "--device", device, "--output", folder)
         start.going_on(folder, lambda: start.isotune(["run", written, *where, *options], output))
 
 
@@ -191,7 +191,7 @@ def start_resume(
     """Continues a run in several processes; arguments and errors are as of :func:`start_run`."""
     check_divisible(RunFolder.existing(folder).spec().shards, start.count)
     changes = [argument for override in overrides for argument in ("--set", override)]
-    where = ("--device", device, "--checkpoint", checkpoint)
+    where = ("--backend", start.backend, "--device", device, "--checkpoint", checkpoint)
     start.going_on(folder, lambda: start.isotune(["resume", folder, *where, *changes], output))
 
 

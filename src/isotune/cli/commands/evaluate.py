@@ -122,7 +122,8 @@ def evaluate_in_processes(
     if start is None:
         return False
     given = [str(each) for pair in options.items() if pair[1] is not None for each in pair]
-    start.isotune(["evaluate", run, "--device", device, *given, *flags], output=1)
+    where = ("--backend", start.backend, "--device", device)
+    start.isotune(["evaluate", run, *where, *given, *flags], output=1)
     return True
 
 
