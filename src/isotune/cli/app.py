@@ -10,6 +10,7 @@ import typer
 from isotune.cli.commands.backbones import backbones
 from isotune.cli.commands.backends import backends
 from isotune.cli.commands.bench import bench
+from isotune.cli.commands.certify import certify
 from isotune.cli.commands.check import check
 from isotune.cli.commands.compare import compare
 from isotune.cli.commands.convert import convert
@@ -55,6 +56,7 @@ for command in (
     evaluate,
     predict,
     compare,
+    certify,
     convert,
     export,
     serve,

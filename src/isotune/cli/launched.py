@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _one_of_several = False
 
-TOGETHER = ("run", "resume", "evaluate")
+TOGETHER = ("run", "resume", "evaluate", "certify")
 """Commands that several processes compute together."""
 
 WHATEVER_PLACE = ("recipes", "schema")

@@ -1,0 +1,179 @@
+"""``isotune certify``: whether two sides train alike, and where they part."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from isotune.cli.options import Overrides, ProcessCount, processes_of
+
+if TYPE_CHECKING:
+    from isotune.equivalence.certificate import Certificate
+    from isotune.equivalence.certify import Certifier
+    from isotune.equivalence.recording import Recording
+    from isotune.experiment.processes import Processes
+
+
+def certify(
+    subjects: Annotated[
+        list[str], typer.Argument(metavar="SPEC | TRACE TRACE", help="A spec, or two traces.")
+    ],
+    on: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="SIDE", help="BACKEND:DEVICE[,precision=bf16][,compile=true]; once or twice."
+        ),
+    ] = None,
+    record: Annotated[
+        Path | None, typer.Option(metavar="TRACE", help="Record the side to this file.")
+    ] = None,
+    against: Annotated[
+        Path | None, typer.Option(metavar="TRACE", help="Compare the side with a recorded one.")
+    ] = None,
+    whole: Annotated[
+        bool,
+        typer.Option("--whole", help="Record whole arrays, too: layers can be compared one by one."),
+    ] = False,
+    steps: Annotated[int, typer.Option(metavar="N", min=1, help="Training steps to trace.")] = 1,
+    drift: Annotated[
+        int, typer.Option(metavar="N", min=0, help="Training steps to go on, for the drift.")
+    ] = 8,
+    predictions: Annotated[
+        int, typer.Option(metavar="N", min=0, help="Validation images to predict after them.")
+    ] = 256,
+    overrides: Overrides = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="DIR", help="Write JSON, Markdown and a figure."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the certificate as JSON.")] = False,
+    processes: ProcessCount = "1",
+) -> None:
+    """Certify that two sides train alike, or find where they part.
+
+    Exit code 1 if they differ.
+    """
+    from isotune.equivalence.certify import Certifier
+    from isotune.equivalence.recording import Recording
+    from isotune.reports.drawing import check_matplotlib
+
+    sides, count = on or [], processes_of(processes)
+    check_call(subjects, sides, record, against, whole=whole, alone=count == 1)
+    if output is not None:
+        check_matplotlib()
+    recording = Recording(steps, drift, predictions, whole)
+    changes = tuple(overrides or ())
+    if record is not None and record_in_processes(
+        count, subjects[0], sides[0], record, recording, changes
+    ):
+        return
+    certifier = Certifier(subjects[0], changes, recording, tell=partial(typer.echo, err=True))
+    found = certified(certifier, subjects, sides, record, against)
+    if found is not None:
+        show_certificate(found, output, as_json=as_json)
+
+
+def check_call(
+    subjects: list[str],
+    sides: list[str],
+    record: Path | None,
+    against: Path | None,
+    *,
+    whole: bool,
+    alone: bool,
+) -> None:
+    """Checks that the arguments make one of the command's four calls.
+
+    Raises:
+        SpecError: They do not.
+    """
+    from isotune.errors import SpecError
+
+    spec = len(subjects) == 1
+    traces = len(subjects) == 2 and not sides and record is None and against is None
+    both = spec and len(sides) == 2 and record is None and against is None
+    half = spec and len(sides) == 1 and (record is None) != (against is None)
+    if not (traces or both or half):
+        raise SpecError(
+            "certify takes a SPEC with two sides (--on SIDE --on SIDE), a SPEC with one side and"
+            " --record TRACE or --against TRACE, or two recorded TRACEs."
+        )
+    if whole and record is None:
+        raise SpecError("--whole: is for --record; without it, the sides here are compared whole.")
+    if not alone and record is None:
+        raise SpecError(
+            "--processes: is for --record. Record both sides, each with its own number, and compare"
+            " the traces."
+        )
+
+
+def certified(
+    certifier: Certifier,
+    subjects: list[str],
+    sides: list[str],
+    record: Path | None,
+    against: Path | None,
+) -> Certificate | None:
+    """Makes one of the command's four calls; returns the certificate, None after recording."""
+    from isotune.equivalence.certify import certify_traces
+    from isotune.equivalence.sides import parse_side
+
+    chosen = [parse_side(side) for side in sides]
+    if not chosen:
+        return certify_traces(*map(Path, subjects))
+    if record is not None:
+        certifier.to_file(chosen[0], record)
+        return None
+    if against is not None:
+        return certifier.against(against, chosen[0])
+    return certifier.here(chosen[0], chosen[1])
+
+
+def record_in_processes(
+    processes: Processes,
+    spec: str,
+    side: str,
+    record: Path,
+    recording: Recording,
+    overrides: Sequence[str],
+) -> bool:
+    """Records a side in several processes; returns False, if one is enough."""
+    from isotune.equivalence.sides import parse_side
+    from isotune.experiment.processes import starting
+    from isotune.plugins import plugins
+
+    chosen = parse_side(side)
+    start = starting(processes, lambda: chosen.backend, chosen.device, plugins)
+    if start is None:
+        return False
+    options = [("--on", side), ("--record", record), *(("--set", each) for each in overrides)]
+    for name in ("steps", "drift", "predictions"):
+        options.append((f"--{name}", getattr(recording, name)))
+    whole = ["--whole"] if recording.whole else []
+    start.isotune(["certify", spec, *(str(part) for pair in options for part in pair), *whole], 1)
+    return True
+
+
+def show_certificate(certificate: Certificate, folder: Path | None, *, as_json: bool) -> None:
+    """Prints a certificate, and writes it to a folder.
+
+    Raises:
+        typer.Exit: With code 1, if the sides differ.
+    """
+    from isotune.cli.console import output, show
+    from isotune.equivalence.certificate_file import certificate_json
+    from isotune.equivalence.certify import write_certificate
+    from isotune.equivalence.report import certificate_text
+
+    if folder is not None:
+        write_certificate(folder, certificate)
+    if as_json:
+        typer.echo(certificate_json(certificate))
+    else:
+        show(output(), certificate_text(certificate))
+    if certificate.verdict == "differs":
+        raise typer.Exit(1)

@@ -1,0 +1,116 @@
+"""Certifies that two sides train alike: both here, one here, or neither."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from isotune.distributed.joined import Joined, joined
+from isotune.equivalence.certificate import Certificate
+from isotune.equivalence.certificate_file import certificate_json
+from isotune.equivalence.companions import CompareLocally, RecordWhole
+from isotune.equivalence.compare import compare
+from isotune.equivalence.figure import certificate_figure
+from isotune.equivalence.record import record
+from isotune.equivalence.recording import NO_COMPANION, Companion, Recording
+from isotune.equivalence.report import certificate_markdown
+from isotune.equivalence.sides import ChosenSide
+from isotune.equivalence.trace import Trace
+from isotune.equivalence.trace_file import read_trace, write_trace
+from isotune.errors import RunError
+from isotune.plugins import Plugins
+from isotune.plugins import plugins as default_plugins
+from isotune.reports.drawing import write_figure
+from isotune.spec.load import load_spec
+from isotune.storage.atomic import write_atomically
+
+
+def _silent(message: str) -> None:
+    """Shows nothing."""
+
+
+@dataclass(frozen=True)
+class Certifier:
+    """Records sides of one experiment, and compares them.
+
+    Attributes:
+        spec: The experiment: a YAML file, or the name of a recipe.
+        overrides: Overrides of its fields, for all sides.
+        recording: What is recorded of a side.
+        plugins: Where backends are found.
+        tell: Is told what is done next, which takes a while.
+    """
+
+    spec: str
+    overrides: Sequence[str] = ()
+    recording: Recording = Recording()
+    plugins: Plugins = default_plugins
+    tell: Callable[[str], None] = _silent
+
+    def here(self, one: ChosenSide, other: ChosenSide) -> Certificate:
+        """Compares two sides that are both on this machine, layer by layer on the same inputs.
+
+        Raises:
+            IsotuneError: One of its kinds, with a sentence that says what to change.
+        """
+        return self._compared(self._record(one, RecordWhole()), other)
+
+    def against(self, path: Path, side: ChosenSide) -> Certificate:
+        """Compares a side that is here with a recorded trace; arguments as of :meth:`here`."""
+        return self._compared(read_trace(path), side)
+
+    def to_file(self, side: ChosenSide, path: Path) -> Trace:
+        """Records a side to a file, whole arrays too if the recording asks for them.
+
+        Where a launcher has started several processes, all of them compute, and process 0 writes.
+
+        Raises:
+            IsotuneError: One of its kinds, with a sentence that says what to change.
+        """
+        companion = RecordWhole() if self.recording.whole else NO_COMPANION
+        with joined(side.backend, side.device, self.plugins) as others:
+            trace = self._record(side, companion, others)
+            with others.group.reporting():
+                if others.group.place.leads:
+                    write_trace(path, trace)
+        return trace
+
+    def _compared(self, one: Trace, side: ChosenSide) -> Certificate:
+        companion = CompareLocally(one)
+        other = self._record(side, companion)
+        return compare(one, other, companion.found)
+
+    def _record(
+        self, side: ChosenSide, companion: Companion, others: Joined | None = None
+    ) -> Trace:
+        self.tell(f"recording {side} ...")
+        spec = load_spec(self.spec, (*self.overrides, *side.overrides))
+        where = side.backend, side.device, self.plugins
+        return record(spec, *where, self.recording, others, companion)
+
+
+def certify_traces(one: Path, other: Path) -> Certificate:
+    """Compares two recorded traces, without any framework.
+
+    Raises:
+        RunError: One of them is damaged, or no trace.
+    """
+    return compare(read_trace(one), read_trace(other))
+
+
+def write_certificate(folder: Path, certificate: Certificate) -> None:
+    """Writes ``certificate.json``, ``certificate.md`` and ``certificate.png`` into a folder.
+
+    Raises:
+        RunError: They cannot be written.
+        IsotuneError: Matplotlib is not installed.
+    """
+    page, data, figure = (folder / f"certificate{end}" for end in (".md", ".json", ".png"))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_figure(certificate_figure(certificate), figure)
+        write_atomically(page, certificate_markdown(certificate, figure.name))
+        write_atomically(data, certificate_json(certificate))
+    except OSError as error:
+        raise RunError(f"{folder}: {error.strerror or error}") from error
