@@ -25,6 +25,9 @@ from isotune.reports.drawing import write_figure
 from isotune.spec.load import load_spec
 from isotune.storage.atomic import write_atomically
 
+DEFAULT = Recording()
+"""One traced step, and a short drift."""
+
 
 def _silent(message: str) -> None:
     """Shows nothing."""
@@ -44,7 +47,7 @@ class Certifier:
 
     spec: str
     overrides: Sequence[str] = ()
-    recording: Recording = Recording()
+    recording: Recording = DEFAULT
     plugins: Plugins = default_plugins
     tell: Callable[[str], None] = _silent
 

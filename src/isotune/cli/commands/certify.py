@@ -36,7 +36,7 @@ def certify(
     ] = None,
     whole: Annotated[
         bool,
-        typer.Option("--whole", help="Record whole arrays, too: layers can be compared one by one."),
+        typer.Option("--whole", help="Record whole arrays, too, to compare layer by layer."),
     ] = False,
     steps: Annotated[int, typer.Option(metavar="N", min=1, help="Training steps to trace.")] = 1,
     drift: Annotated[
