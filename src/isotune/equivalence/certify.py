@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,13 +58,14 @@ class Certifier:
         Raises:
             IsotuneError: One of its kinds, with a sentence that says what to change.
         """
-        return self._compared(self._record(one, RecordWhole()), other)
+        with closing(RecordWhole()) as whole:
+            return self._compared(self._record(one, whole), other)
 
     def against(self, path: Path, side: ChosenSide) -> Certificate:
         """Compares a side that is here with a recorded trace; arguments as of :meth:`here`."""
         return self._compared(read_trace(path), side)
 
-    def to_file(self, side: ChosenSide, path: Path) -> Trace:
+    def to_file(self, side: ChosenSide, path: Path) -> None:
         """Records a side to a file, whole arrays too if the recording asks for them.
 
         Where a launcher has started several processes, all of them compute, and process 0 writes.
@@ -71,13 +73,15 @@ class Certifier:
         Raises:
             IsotuneError: One of its kinds, with a sentence that says what to change.
         """
-        companion = RecordWhole() if self.recording.whole else NO_COMPANION
-        with joined(side.backend, side.device, self.plugins) as others:
+        with ExitStack() as stack:
+            companion = NO_COMPANION
+            if self.recording.whole:
+                companion = stack.enter_context(closing(RecordWhole()))
+            others = stack.enter_context(joined(side.backend, side.device, self.plugins))
             trace = self._record(side, companion, others)
             with others.group.reporting():
                 if others.group.place.leads:
                     write_trace(path, trace)
-        return trace
 
     def _compared(self, one: Trace, side: ChosenSide) -> Certificate:
         companion = CompareLocally(one)

@@ -75,6 +75,10 @@ class RecordWhole(Companion):
         self._yardsticks: dict[str, float] = {}
         self.recorder = self._first
 
+    def close(self) -> None:
+        """Forgets the whole arrays, once the trace is no longer used."""
+        self._whole.close()
+
     def watched(self, live: LiveSide, update: Sequence[Step]) -> None:
         """Runs each layer alone."""
         for step in update:
