@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -85,6 +86,19 @@ def backward(flipped: int, noise: float = 3e-7) -> tuple[TracedStep, TracedStep]
 def test_a_gradient_may_have_an_element_flipped_at_a_kink():
     assert agrees(*backward(1), "backward/conv")
     assert not agrees(*backward(2000), "backward/conv")
+
+
+def test_a_gradient_of_another_size_has_not_flipped():
+    one, other = backward(1)
+    values = one.values["backward/conv"]
+    half = replace(values, norm=values.norm / 2, samples=values.samples / 2)
+    chaos = {"1 ulp": dict.fromkeys(one.values, 0.1)}
+    steps = [
+        made_step(values=each, yardsticks=chaos)
+        for each in (one.values, {**other.values, "backward/conv": half})
+    ]
+    assert found(*steps, "backward/conv").difference == pytest.approx(0.5)
+    assert not agrees(*steps, "backward/conv")
 
 
 def test_nothing_flips_in_a_small_layer_that_is_the_same():

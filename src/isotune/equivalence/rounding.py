@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from isotune.equivalence.sampling import Values, difference
+from isotune.equivalence.sampling import SAMPLES, Values, difference
 from isotune.equivalence.trace import STAGES, Side, TracedStep, key
 from isotune.equivalence.updating import SLOT, UPDATED, clipping, unexplained
 
@@ -94,6 +94,14 @@ def distance(one: Values, other: Values) -> float:
     return max(sampled, whole / size)
 
 
+def _scaled(one: Values, other: Values) -> float:
+    """Returns the relative difference of the norms of two large arrays; 0 of small ones."""
+    size = max(one.norm, other.norm)
+    if math.prod(one.shape) < SAMPLES or not 0 < size < math.inf:
+        return 0.0
+    return abs(one.norm - other.norm) / size
+
+
 def in_order(values: Mapping[str, object]) -> Iterator[str]:
     """Yields the names of values by stage and, within a stage, in order of execution."""
     names = {stage: [name for name in values if name.startswith(f"{stage}/")] for stage in STAGES}
@@ -140,6 +148,10 @@ class Flips:
         self.allowed = min(UNLUCKY * math.sqrt(self._largest + self._expected), MOST_FLIPS)
 
 
+TURNED, FLIPPED = 4.0, 1e-3
+"""Flips change a gradient's elements, hardly its norm: where they may change it by more than
+FLIPPED, its norm may change by a TURNED-th. Between the backends it changes by a sixteenth."""
+
 MOST_FLIPS = 0.25
 """Largest relative difference that is taken for flips where no yardstick shows any."""
 
@@ -185,13 +197,15 @@ class _Roundings:
         if name == "loss/loss":
             allowed = max(allowed, FLOOR * self._units * self._cancellation())
         elif stage == "backward":
-            output = self._found.get(key("forward", of))
+            self._pass(of, first)
             allowed = max(allowed, self._flips.allowed)
-            if output is not None:
-                noise = max(output.yardstick, min(output.difference, output.allowed))
-                self._flips.passed(first, noise)
+            scaled = _scaled(first, second)
+            if scaled > allowed / TURNED > FLIPPED:
+                apart, allowed = scaled, allowed / TURNED
         elif stage == "gradient":
-            allowed = max(allowed, self._flips.allowed)
+            # Elements that flip in layers before are not in a layer's gradients yet.
+            layer = self._found.get(key("backward", of.rpartition(".")[0]))
+            allowed = max(allowed, layer.allowed if layer else self._flips.allowed)
         elif stage == "update" and self._one.step == 0:
             left = unexplained(self._one, self._other, of, self._clipped)
             if left is not None:
@@ -200,6 +214,14 @@ class _Roundings:
             gradient = self._found.get(key("gradient", of.partition("/")[0]))
             allowed = max(allowed, SLOT, 4 * gradient.difference if gradient else 0.0)
         return Rounding(name, apart, yardstick, allowed)
+
+    def _pass(self, call: str, gradient: Values) -> None:
+        """Counts the elements of an output that may flip in the layer that takes it."""
+        output, logits = self._found.get(key("forward", call)), self._one.values.get("loss/logits")
+        if output is None or (logits is not None and logits.shape == gradient.shape):
+            return  # logits have no kink
+        noise = max(output.yardstick, min(output.difference, output.allowed))
+        self._flips.passed(gradient, noise)
 
     def _cancellation(self) -> float:
         """Returns how much larger the logits are than a loss, which is a difference of them."""
