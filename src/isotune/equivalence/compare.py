@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+import numpy as np
+
 from isotune.equivalence.causes import likely_cause
 from isotune.equivalence.certificate import Certificate, Compared, ComparedStep, Place
 from isotune.equivalence.conditions import place_before
@@ -22,6 +24,7 @@ from isotune.equivalence.verdict import (
 )
 
 
+@np.errstate(all="ignore")  # traces may hold NaN and infinity, whose differences are infinite
 def compare(one: Trace, other: Trace, local: LocalDifferences | None = None) -> Certificate:
     """Compares what two sides have computed of the same experiment.
 

@@ -56,7 +56,8 @@ def certificate_figure(certificate: Certificate) -> Figure:
         else:
             depth = figure.subplots()
         _draw_depth(depth, certificate)
-        title = f"{' and '.join(side_names(certificate.sides))}: {certificate.verdict}"
+        names = (shortened(printable(name), 2 * LABEL) for name in side_names(certificate.sides))
+        title = f"{' and '.join(names)}: {certificate.verdict}"
         text = wrap(title, 0.95 * WIDTH * POINTS, HEADING, bold=True)
         figure.suptitle(text, x=0.01, ha="left", fontsize=HEADING, fontweight="bold")
         return figure

@@ -1,0 +1,61 @@
+"""Traces of two frameworks, compared where neither is installed."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import zoo
+from isotune.equivalence.certificate_file import read_certificate
+from isotune.equivalence.record import record
+from isotune.equivalence.recording import Recording
+from isotune.equivalence.trace_file import write_trace
+from isotune.spec.load import load_spec
+from tiny import experiment, make_images
+
+BLOCKED = "torch,torchvision,mindspore,isotune_torch,isotune_mindspore"
+
+COMPARE = """
+import sys
+from pathlib import Path
+
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in sys.argv[1].split(","):
+            raise ModuleNotFoundError(f"{name} is blocked by the test", name=name)
+
+sys.meta_path.insert(0, Refuse())
+from isotune.equivalence.certificate_file import certificate_json
+from isotune.equivalence.compare import compare
+from isotune.equivalence.report import certificate_text
+from isotune.equivalence.trace_file import read_trace
+
+certificate = compare(*map(read_trace, sys.argv[2:4]))
+Path(sys.argv[4]).write_text(certificate_json(certificate))
+print(certificate_text(certificate))
+"""
+
+
+def test_traces_of_two_frameworks_are_compared_without_either(tmp_path: Path) -> None:
+    images = make_images(tmp_path / "images", size=32)
+    changes = {"backbone": {"name": "lenet", "weights": "none"}, "epochs": 1}
+    transforms = {"train": [{"random_crop": 32}], "val": [{"resize": [32, 32]}]}
+    spec = load_spec({**experiment(images), "transforms": transforms, **changes})
+    paths = []
+    for backend in zoo.FRAMEWORKS:
+        pytest.importorskip(backend)
+        trace = record(spec, backend, "cpu", zoo.plugins(backend), Recording(drift=2))
+        paths.append(tmp_path / f"{backend}.trace")
+        write_trace(paths[-1], trace)
+    certificate = tmp_path / "certificate.json"
+    command = [sys.executable, "-c", COMPARE, BLOCKED, *map(str, paths), str(certificate)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    found = read_certificate(certificate)
+    assert found.verdict == "equal", done.stdout
+    assert [side.backend for side in found.sides] == zoo.FRAMEWORKS
+    assert found.same_start and found.steps[0].same_batch
+    assert "torch on cpu" in done.stdout
