@@ -30,8 +30,8 @@ HEADINGS = {
 }
 
 
-OTHER_PAGES = ("exports-", "formats")
-"""Beginnings of names of files that exports.py and every_format.py make pages of."""
+OTHER_PAGES = ("exports-", "formats", "processes", "traced-step-")
+"""Beginnings of names of files that other scripts make pages of."""
 
 
 def main(folder: Path) -> None:
@@ -45,10 +45,12 @@ def render(folder: Path) -> str:
     paired: dict[str, dict[str, Record]] = defaultdict(dict)
     benches: list[Path] = []
     for path in sorted(folder.glob("*.json")):
+        if path.stem.startswith(OTHER_PAGES):
+            continue
         result = json.loads(path.read_text("utf-8"))
         if "pairs" in result:
             paired["-".join(path.stem.split("-")[:2])][path.stem] = result
-        elif not path.stem.startswith(OTHER_PAGES):
+        else:
             benches.append(path)
     parts = [
         "# Results",

@@ -16,6 +16,7 @@ UNITS = {
     "wall": "the whole process, s",
     "peak_mib": "peak resident size, MiB",
     "step_ms": "training step, ms",
+    "step_cpu_ms": "processor time of a training step, ms",
     "first_step": "first step, s",
     "to_first_step": "start to first step, s",
     "best_val_accuracy": "best validation accuracy",
