@@ -45,13 +45,13 @@ class Recorder:
             self.crashed.append(item.name)
 
 
-def run_contract(file: Path, recorder: Recorder) -> None:
-    """Runs a file as its author does who has installed the example."""
+def run_contract(file: Path, recorder: Recorder, *options: str) -> None:
+    """Runs a file as its author does who has installed the example, with options of pytest."""
     quiet = ["-qq", "--no-header", "--tb=no", "-pno:cacheprovider", "-pno:xdist"]
     quiet.append("-pno:unraisableexception")  # it collects garbage after each run
     config = ["-c", str(EXAMPLE / "pyproject.toml"), f"--rootdir={file.parent}"]
     plugins.register(numpy_backend.plugin, "numpy")
     try:
-        pytest.main([str(file), *config, *quiet], plugins=[recorder])
+        pytest.main([str(file), *config, *quiet, *options], plugins=[recorder])
     finally:
         plugins.unregister(numpy_backend.plugin)

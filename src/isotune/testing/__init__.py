@@ -16,9 +16,9 @@ docstrings describe them; one that a level needs and the class does not have fai
 import pytest
 
 _LEVELS = ("tensors", "updates", "multi_label", "steps", "freezing", "state", "detached", "heads")
-_PARTS = ("classifiers", "subject", "surroundings", "exports", "explaining", "tracing", "watching")
-_DIVIDED = ("divided", "shards", "processes")
-pytest.register_assert_rewrite(*(f"{__name__}.{name}" for name in (*_LEVELS, *_PARTS, *_DIVIDED)))
+_PARTS = ("classifiers", "subject", "surroundings", "exports", "explaining")
+_STEPS = ("same_steps", "divided", "shards", "processes", "tracing", "watching")
+pytest.register_assert_rewrite(*(f"{__name__}.{name}" for name in (*_LEVELS, *_PARTS, *_STEPS)))
 
 from isotune.testing.classifiers import Classifiers  # noqa: E402
 from isotune.testing.contract import Contract  # noqa: E402

@@ -64,7 +64,7 @@ def reference_with_dropout(subject: Subject, plan: TrainingPlan) -> ReferenceTra
 def _layers() -> list[Layer]:
     """Returns the net's layers for the reference."""
     body = [Conv("conv", padding=(1, 1)), BatchNorm("bn"), ReLU(), GlobalAveragePool()]
-    return [*body, Linear("fc.0"), ReLU(), Dropout("fc.2", 0.25), Linear("fc.3")]
+    return [*body, Linear("fc.0"), ReLU("fc.1"), Dropout("fc.2", 0.25), Linear("fc.3")]
 
 
 def updates(name: str, sizes: list[list[int]], first: int = 0) -> list[Update]:

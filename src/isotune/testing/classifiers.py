@@ -13,7 +13,7 @@ from isotune.models.head import auxiliary_head, new_head
 from isotune.spec.head import LinearHeadSpec
 from isotune.spec.optimizer import SGDSpec
 from isotune.testing.contract import Contract, on
-from isotune.testing.divided import Update, assert_same_updates
+from isotune.testing.divided import Update
 from isotune.testing.heads import check_rebuilt_head, mlp
 from isotune.testing.mixed import mixed
 from isotune.testing.nets import NETS
@@ -25,7 +25,8 @@ from isotune.testing.reference.layers import (
     PointwiseConv,
     ReLU,
 )
-from isotune.testing.subject import Subject, assert_close, assert_same_steps, in_bytes
+from isotune.testing.same_steps import assert_same_steps, assert_same_updates
+from isotune.testing.subject import Subject, assert_close, in_bytes
 from isotune.testing.tensors import check_replaced_head, check_wrong_width
 from isotune.testing.values import batches
 
@@ -56,7 +57,7 @@ class Classifiers(Contract):
     def test_convolutional_mlp_head_trains(self, subject: Subject) -> None:
         """The layers of an MLP head are convolutions too; dropout drops single values of maps."""
         head = new_head(mlp("relu", outputs="per_class"), 5, 4, 3, convolutional=True)
-        hidden = [PointwiseConv("classifier.0"), ReLU(), Dropout("classifier.2", 0.5)]
+        hidden = [PointwiseConv("classifier.0"), ReLU("classifier.1"), Dropout("classifier.2", 0.5)]
         self._check_head(subject, head, [*hidden, PointwiseConv("classifier.3")])
         check_rebuilt_head(subject)
 

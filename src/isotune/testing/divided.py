@@ -5,17 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from isotune.interfaces.dataset import Batch
 from isotune.interfaces.division import Division, Part
 from isotune.interfaces.trainer import HostOutputs, StepPlan, TrainingPlan
-from isotune.testing.reference.trainer import ReferenceTrainer, ShardPass
 from isotune.testing.subject import (
-    LATER_LOGITS,
     Learner,
-    assert_close,
-    assert_states_close,
 )
 from isotune.testing.values import NORMALIZATION
 from isotune.training.micro_batches import batch_weight, micro_batches
@@ -93,51 +87,3 @@ def train_parts(
         for batch, step in zip(fed, steps, strict=True)
     ]
     return list(zip(steps, learner.trainer.fetch(outputs), strict=True))
-
-
-def assert_same_updates(
-    learner: Learner, reference: ReferenceTrainer, updates: Sequence[Update]
-) -> None:
-    """Makes divided updates in one process, and compares everything with the reference."""
-    plan = reference.plan
-    computed = train_parts(learner, updates, plan, Division(plan.shards))
-    assert_same_outputs(computed, reference, updates)
-    assert_states_close(learner.state(), reference.state)
-    assert_states_close(learner.optimizer_state(), reference.optimizer_state())
-    if plan.averages:
-        assert_states_close(learner.average(), reference.averages)
-
-
-def assert_same_outputs(
-    computed: Sequence[Computed], reference: ReferenceTrainer, updates: Sequence[Update]
-) -> None:
-    """Makes the reference's updates and compares their results.
-
-    Args:
-        computed: Those of all processes, by step and part.
-        reference: Moves on.
-        updates: The updates that the steps belong to.
-    """
-    for update in updates:
-        passes = reference.train_update(
-            update.batches, update.rate, update.step, update.momentum, update.decay
-        )
-        for number, shards in enumerate(passes, update.step):
-            own = [each for each in computed if each[0].plan.step == number]
-            _assert_same_shards(own, shards)
-            for step, outputs in own:
-                expected = reference.grad_norm if step.plan.apply_update else np.nan
-                assert_close(outputs.grad_norm, expected)
-
-
-def _assert_same_shards(computed: Sequence[Computed], shards: Sequence[ShardPass]) -> None:
-    """Compares the parts of a batch with the shards that have images."""
-    parts = dict[int, list[Computed]]()
-    for step, outputs in computed:
-        if len(step.part):
-            parts.setdefault(step.part.shard, []).append((step, outputs))
-    for own, shard in zip(parts.values(), shards, strict=True):
-        logits = np.concatenate([outputs.logits for _, outputs in own])
-        assert_close(logits, shard.logits, LATER_LOGITS)
-        loss = sum(outputs.loss * step.weight for step, outputs in own)
-        assert_close(loss / shard.weight, shard.loss)

@@ -11,14 +11,8 @@ from isotune.interfaces.trainer import TrainingPlan
 from isotune.spec.optimizer import AdamSpec, OptimizerSpec, SGDSpec
 from isotune.testing.contract import Contract, on
 from isotune.testing.nets import NETS
-from isotune.testing.subject import (
-    Learner,
-    Subject,
-    assert_close,
-    assert_same_steps,
-    assert_states_close,
-    in_bytes,
-)
+from isotune.testing.same_steps import assert_same_steps
+from isotune.testing.subject import Learner, Subject, assert_close, assert_states_close, in_bytes
 from isotune.testing.values import NORMALIZATION, batch, batches
 
 MOMENTUM = SGDSpec(momentum=0.9)

@@ -12,7 +12,8 @@ from isotune.spec.optimizer import SGDSpec
 from isotune.testing.contract import on
 from isotune.testing.detached import Detached
 from isotune.testing.reference.layers import ACTIVATIONS, Dropout, Flatten, Linear
-from isotune.testing.subject import Subject, assert_close, assert_same_steps, in_bytes
+from isotune.testing.same_steps import assert_same_steps
+from isotune.testing.subject import Subject, assert_close, in_bytes
 from isotune.testing.values import batch
 
 RATES = [0.05, 0.04, 0.03, 0.02]
@@ -60,7 +61,7 @@ class Heads(Detached):
         reference.net = [
             Flatten(),
             Linear("fc.0"),
-            ACTIVATIONS[activation](),
+            ACTIVATIONS[activation]("fc.1"),
             Dropout("fc.2", 0.5),
             Linear("fc.3"),
         ]

@@ -13,12 +13,10 @@ from isotune.spec.head import LinearHeadSpec
 from isotune.spec.loss import LOSSES, LossName
 from isotune.spec.optimizer import SGDSpec
 from isotune.testing.contract import Contract, on
-from isotune.testing.subject import (
-    Subject,
-    assert_close,
-    assert_same_steps,
-    assert_states_close,
-)
+from isotune.testing.divided import Update
+from isotune.testing.places import place_shown
+from isotune.testing.same_steps import assert_same_steps
+from isotune.testing.subject import Subject, assert_close, assert_states_close
 from isotune.testing.values import NORMALIZATION, batch, uniform
 from isotune.training.micro_batches import micro_batches
 
@@ -69,9 +67,11 @@ class Mixed(Contract):
             for n, (each, part) in fed
         ]
         outputs = learner.trainer.fetch(steps)
-        for update in (data[:2], data[2:]):
-            reference.train_step(joined(update), 0.05, 0)
-        assert_states_close(learner.state(), reference.state)
+        updates = [Update(data[:2], 0.05, 0), Update(data[2:], 0.05, 2)]
+        with place_shown(learner, reference, updates):
+            for update in updates:
+                reference.train_step(joined([*update.batches]), 0.05, 0)
+            assert_states_close(learner.state(), reference.state)
         for output, each in zip(outputs, data, strict=True):
             total, weight = LOSSES[loss](output.logits, each.labels, SMOOTHING, WEIGHTS)
             assert_close(output.loss, total / weight)

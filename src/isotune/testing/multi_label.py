@@ -14,7 +14,10 @@ from isotune.interfaces.trainer import StepPlan, TrainingPlan
 from isotune.spec.loss import binary_cross_entropy
 from isotune.spec.optimizer import AdamSpec, SGDSpec
 from isotune.testing.contract import Contract, on
-from isotune.testing.subject import Subject, assert_close, assert_same_steps, assert_states_close
+from isotune.testing.divided import Update
+from isotune.testing.places import place_shown
+from isotune.testing.same_steps import assert_same_steps
+from isotune.testing.subject import Subject, assert_close, assert_states_close
 from isotune.testing.values import NORMALIZATION, batch, uniform
 from isotune.training.micro_batches import micro_batches
 
@@ -104,8 +107,9 @@ class MultiLabel(Contract):
             np.concatenate([each.images for each in data]),
             np.concatenate([each.labels for each in data]),
         )
-        reference.train_step(whole, 0.05, 0)
-        assert_states_close(learner.state(), reference.state)
+        with place_shown(learner, reference, [Update(data, 0.05, 0)]):
+            reference.train_step(whole, 0.05, 0)
+            assert_states_close(learner.state(), reference.state)
 
     @on("linear")
     def test_a_classifier_trains_on_features_and_targets(self, subject: Subject) -> None:

@@ -9,8 +9,8 @@ from isotune.data.workers import usable_cpus
 from isotune.interfaces.communicator import Place
 from isotune.testing.cases import CASES, KINDS, reference_with_dropout
 from isotune.testing.contract import Contract
-from isotune.testing.divided import assert_same_outputs
 from isotune.testing.groups import CASES_OF, Member, in_order, run_group
+from isotune.testing.same_steps import assert_same_outputs
 from isotune.testing.subject import assert_states_close, in_bytes
 from isotune.testing.worker import BROKEN, values
 

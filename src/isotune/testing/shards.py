@@ -22,8 +22,10 @@ from isotune.testing.cases import (
     updates,
 )
 from isotune.testing.contract import Contract, on
-from isotune.testing.divided import Update, assert_same_updates, train_parts
+from isotune.testing.divided import Update, train_parts
 from isotune.testing.mixed import joined, mixed, weighted
+from isotune.testing.places import place_shown
+from isotune.testing.same_steps import assert_same_updates
 from isotune.testing.subject import Subject, assert_states_close, in_bytes
 from isotune.testing.values import batch
 
@@ -79,9 +81,10 @@ class Shards(Contract):
             data = [mixed(f"divided/{number}/{size}", size) for size in sizes]
             update = Update(data, 0.05, 2 * number)
             train_parts(learner, [update], plan, Division(SHARDS))
-            undivided.train_step(joined(data), 0.05, 0)
-        assert_states_close(learner.state(), undivided.state)
-        assert_states_close(learner.optimizer_state(), undivided.optimizer_state())
+            with place_shown(learner, undivided, [update], plan):
+                undivided.train_step(joined(data), 0.05, 0)
+                assert_states_close(learner.state(), undivided.state)
+                assert_states_close(learner.optimizer_state(), undivided.optimizer_state())
 
     @on("tiny_bn")
     def test_batch_norm_refuses_a_shard_of_one_value(self, subject: Subject) -> None:

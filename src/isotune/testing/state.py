@@ -13,13 +13,8 @@ from isotune.interfaces.freezing import FreezePlan
 from isotune.interfaces.trainer import TrainingPlan
 from isotune.spec.optimizer import AdamSpec, AdamWSpec, OptimizerSpec, SGDSpec
 from isotune.testing.contract import Contract, on
-from isotune.testing.subject import (
-    Learner,
-    Subject,
-    assert_same_steps,
-    assert_states_close,
-    in_bytes,
-)
+from isotune.testing.same_steps import assert_same_steps
+from isotune.testing.subject import Learner, Subject, in_bytes
 from isotune.testing.values import batch, batches
 
 MOMENTUM = SGDSpec(momentum=0.9, weight_decay=0.01)
@@ -166,8 +161,4 @@ class State(Contract):
             for state in (reference.state, reference.optimizer_state())
         )
         learner = resumed(subject, plan, model, optimizer)
-        learner.train(data[3:], RATES[3:], first=3)
-        for step, (one, rate) in enumerate(zip(data[3:], RATES[3:], strict=True), start=3):
-            reference.train_step(one, rate, step)
-        assert_states_close(learner.state(), reference.state)
-        assert_states_close(learner.optimizer_state(), reference.optimizer_state())
+        assert_same_steps(learner, reference, data[3:], RATES[3:], first=3)

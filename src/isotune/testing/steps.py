@@ -19,10 +19,13 @@ from isotune.interfaces.dataset import Batch
 from isotune.interfaces.trainer import StepPlan, TrainingPlan
 from isotune.spec.optimizer import AdamSpec, SGDSpec
 from isotune.testing.contract import on
+from isotune.testing.divided import Update
 from isotune.testing.mixed import Mixed
 from isotune.testing.multi_label import MultiLabel
+from isotune.testing.places import place_shown
 from isotune.testing.reference.loss import cross_entropy
-from isotune.testing.subject import Learner, Subject, assert_close, assert_same_steps, in_bytes
+from isotune.testing.same_steps import assert_same_steps
+from isotune.testing.subject import Learner, Subject, assert_close, in_bytes
 from isotune.testing.surroundings import Surroundings
 from isotune.testing.tensors import Tensors
 from isotune.testing.updates import Updates
@@ -126,8 +129,10 @@ class Steps(Tensors, Updates, MultiLabel, Mixed, Surroundings):
         data, steps = [batch("dropout", 4)], (0, 1, 2**33)
         seen = [learner.train(data, [TINY_RATE], first=step)[0].logits for step in steps]
         for step, actual in zip(steps, seen, strict=True):
-            expected, _ = subject.reference(seeds[0]).train_step(data[0], TINY_RATE, step)
-            assert_close(actual, expected)
+            reference, update = subject.reference(seeds[0]), Update(data, TINY_RATE, step)
+            with place_shown(learner, reference, [update]):
+                expected, _ = reference.train_step(data[0], TINY_RATE, step)
+                assert_close(actual, expected)
         assert not np.allclose(seen[0], seen[1])
         again = learner.train(data, [TINY_RATE], first=1)[0].logits
         assert again.tobytes() == seen[1].tobytes()

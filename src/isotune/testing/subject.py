@@ -158,35 +158,6 @@ def step_plans(
     ]
 
 
-def assert_same_steps(
-    learner: Learner,
-    reference: ReferenceTrainer,
-    batches: Sequence[Batch],
-    rates: Sequence[float],
-    first: int = 0,
-    momenta: Sequence[float | None] | None = None,
-) -> list[HostOutputs]:
-    """Trains both and compares logits, losses, norms, states, optimizer states and averages.
-
-    Returns the outputs.
-    """
-    averages = reference.plan.averages
-    plans = step_plans(rates, first, momenta, averages)
-    outputs = learner.train(batches, rates, first, momenta, averages)
-    for one, plan, output in zip(batches, plans, outputs, strict=True):
-        logits, loss = reference.train_step(
-            one, plan.learning_rate, plan.step, plan.momentum, plan.average_decay
-        )
-        assert_close(output.logits, logits, LATER_LOGITS)
-        assert_close(output.loss, loss)
-        assert_close(output.grad_norm, reference.grad_norm)
-    assert_states_close(learner.state(), reference.state)
-    assert_states_close(learner.optimizer_state(), reference.optimizer_state())
-    if averages:
-        assert_states_close(learner.average(), reference.averages)
-    return outputs
-
-
 def assert_close(actual: Any, expected: Any, tolerance: float = TOLERANCE) -> None:
     """Compares arrays, absolutely below 1 and relatively above."""
     assert_allclose(actual, expected, rtol=tolerance, atol=tolerance)

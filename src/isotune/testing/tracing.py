@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,6 +19,7 @@ from isotune.interfaces.trainer import HostOutputs, StepPlan, TrainingPlan
 from isotune.testing.cases import BACKBONE, PLAN, learner_with_dropout, updates
 from isotune.testing.contract import Contract, on
 from isotune.testing.divided import Update, train_parts
+from isotune.testing.places import place_shown
 from isotune.testing.subject import (
     LATER_LOGITS,
     Learner,
@@ -30,6 +31,7 @@ from isotune.testing.subject import (
 from isotune.testing.values import NORMALIZATION, batch, words
 from isotune.testing.watching import (
     Collected,
+    WatchedStep,
     assert_same_values,
     check_runs,
     tracer_of,
@@ -109,7 +111,15 @@ class Tracing(Contract):
         reference = subject.reference(chosen.plan, freeze)
         trained = {name for name in reference.state if is_parameter(name)} - freeze.frozen
         data = updates(f"traced/{case}", chosen.sizes)
-        steps, passes = watched_steps(learner, data, chosen.plan), watched_passes(reference, data)
+        with place_shown(learner, reference, data):
+            steps = watched_steps(learner, data, chosen.plan)
+            self._check_steps(steps, watched_passes(reference, data), trained)
+            assert_states_close(learner.state(), reference.state)
+            assert_states_close(learner.optimizer_state(), reference.optimizer_state())
+
+    def _check_steps(
+        self, steps: Sequence[WatchedStep], passes: Sequence[Collected], trained: set[str]
+    ) -> None:
         assert all(bool(each.seen.outputs) == bool(len(each.step.part)) for each in steps)
         seen = [each.seen for each in steps if len(each.step.part)]
         for one, expected in zip(seen, passes, strict=True):
@@ -118,8 +128,6 @@ class Tracing(Contract):
             assert_same_values(one.slopes, expected.slopes, _needed(expected.outputs, trained))
             assert one.gradients.keys() == trained
             assert_same_values(one.gradients, expected.gradients, trained)
-        assert_states_close(learner.state(), reference.state)
-        assert_states_close(learner.optimizer_state(), reference.optimizer_state())
 
     @on("tiny_bn", "tiny_dropout")
     def test_inputs_are_reported_where_they_are_asked_for(self, subject: Subject) -> None:

@@ -16,14 +16,10 @@ from isotune.spec.head import LinearHeadSpec
 from isotune.spec.loss import LossName
 from isotune.spec.optimizer import AdamSpec, AdamWSpec, OptimizerSpec, SGDSpec
 from isotune.testing.contract import Contract, on
-from isotune.testing.subject import (
-    Learner,
-    Subject,
-    assert_close,
-    assert_same_steps,
-    assert_states_close,
-    in_bytes,
-)
+from isotune.testing.divided import Update
+from isotune.testing.places import place_shown
+from isotune.testing.same_steps import assert_same_steps
+from isotune.testing.subject import Learner, Subject, assert_close, assert_states_close, in_bytes
 from isotune.testing.values import NORMALIZATION, batch, batches
 from isotune.training.micro_batches import micro_batches
 
@@ -188,13 +184,15 @@ class Updates(Contract):
                 for step, each in enumerate(micro)
             ]
             outputs = accumulate(learner, data, plans)
-            for cut in (slice(0, EVERY), slice(EVERY, None)):
-                logits, _ = reference.train_step(joined(data[cut]), 0.02, 0)
-                assert_close(np.concatenate([o.logits for o in outputs[cut]]), logits, 1e-4)
-                norms = [each.grad_norm for each in outputs[cut]]
-                assert_close(norms, [*[np.nan] * (len(norms) - 1), reference.grad_norm])
-            assert_states_close(learner.state(), reference.state)
-            assert_states_close(learner.optimizer_state(), reference.optimizer_state())
+            updates = [Update(data[:EVERY], 0.02, 0), Update(data[EVERY:], 0.02, EVERY)]
+            with place_shown(learner, reference, updates):
+                for cut in (slice(0, EVERY), slice(EVERY, None)):
+                    logits, _ = reference.train_step(joined(data[cut]), 0.02, 0)
+                    assert_close(np.concatenate([o.logits for o in outputs[cut]]), logits, 1e-4)
+                    norms = [each.grad_norm for each in outputs[cut]]
+                    assert_close(norms, [*[np.nan] * (len(norms) - 1), reference.grad_norm])
+                assert_states_close(learner.state(), reference.state)
+                assert_states_close(learner.optimizer_state(), reference.optimizer_state())
 
     @on("linear")
     def test_the_loss_that_is_returned_is_not_scaled(self, subject: Subject) -> None:

@@ -83,7 +83,10 @@ class Linear(Layer):
         return gradient @ at.state[f"{self.name}.weight"]
 
 
+@dataclass
 class ReLU(Layer):
+    path: str = ""
+
     def forward(self, x: Array, at: Pass) -> Array:
         self.positive = x > 0
         return x * self.positive
@@ -94,8 +97,10 @@ class ReLU(Layer):
 
 @dataclass
 class Activation(Layer):
-    """A function of each element, with its derivative."""
+    """A function of each element, with its derivative; `kind` is the name of PyTorch's class."""
 
+    path: str
+    kind: str
     function: Callable[[Array], Array]
     derivative: Callable[[Array], Array]
 
@@ -116,18 +121,23 @@ def _normal_cdf(x: Array) -> Array:
     return cdf
 
 
-ACTIVATIONS: dict[str, Callable[[], Layer]] = {
+ACTIVATIONS: dict[str, Callable[[str], Layer]] = {
     "relu": ReLU,
-    "gelu": lambda: Activation(
+    "gelu": lambda path: Activation(
+        path,
+        "GELU",
         lambda x: x * _normal_cdf(x),
         lambda x: _normal_cdf(x) + x * np.exp(-x * x / 2) / math.sqrt(2 * math.pi),
     ),
-    "silu": lambda: Activation(
-        lambda x: x * _sigmoid(x), lambda x: _sigmoid(x) * (1 + x * (1 - _sigmoid(x)))
+    "silu": lambda path: Activation(
+        path,
+        "SiLU",
+        lambda x: x * _sigmoid(x),
+        lambda x: _sigmoid(x) * (1 + x * (1 - _sigmoid(x))),
     ),
-    "tanh": lambda: Activation(np.tanh, lambda x: 1.0 - np.tanh(x) ** 2),
+    "tanh": lambda path: Activation(path, "Tanh", np.tanh, lambda x: 1.0 - np.tanh(x) ** 2),
 }
-"""Activations by the names that PyTorch documents their formulas under."""
+"""Activations at a path, by the names that PyTorch documents their formulas under."""
 
 
 @dataclass

@@ -71,6 +71,19 @@ class ReferenceTrainer:
         self.grad_norm = math.nan
         self.averages: dict[str, Array] = {}
 
+    def copy(self) -> ReferenceTrainer:
+        """Returns a trainer in the same state, which moves on by itself."""
+        other = ReferenceTrainer(self.net, self.state, self.plan, self.normalization)
+        other.slots = {name: dict(slots) for name, slots in self.slots.items()}
+        other.frozen, other.averages = self.frozen, dict(self.averages)
+        return other
+
+    def round(self) -> None:
+        """Rounds all of the state to float32."""
+        for state in (self.state, self.averages, *self.slots.values()):
+            for name, value in state.items():
+                state[name] = value.astype(np.float32).astype(np.float64)
+
     def freeze(self, plan: FreezePlan) -> None:
         """Trains everything else; optimizer state of what is frozen is dropped."""
         self.frozen = plan

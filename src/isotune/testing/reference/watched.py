@@ -8,9 +8,21 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from isotune.interfaces.tracer import Recorder
+from isotune.interfaces import tracer
+from isotune.interfaces.tracer import Recorder, Setting
 from isotune.testing.reference import layers as nets
-from isotune.testing.reference.layers import Array, Auxiliary, Layer, Pass
+from isotune.testing.reference.layers import (
+    Activation,
+    Array,
+    Auxiliary,
+    BatchNorm,
+    Conv,
+    Dropout,
+    Layer,
+    Linear,
+    Pass,
+    PointwiseConv,
+)
 from isotune.testing.reference.trainer import ReferenceTrainer
 
 
@@ -65,7 +77,7 @@ def watched(layers: Sequence[Layer], recorder: Callable[[], Recorder]) -> list[L
     """Returns the layers; those that have a path report what they compute."""
     calls, found = Counter[str](), list[Layer]()
     for layer in layers:
-        path = getattr(layer, "name", getattr(layer, "path", ""))
+        path = path_of(layer)
         if isinstance(layer, Auxiliary):
             inner = Watched(path, 0, watched(layer.layers, recorder), recorder)
             found.append(Auxiliary(path, [inner]))
@@ -90,3 +102,39 @@ def watch(trainer: ReferenceTrainer, begin: Callable[[], Recorder]) -> Iterator[
         yield
     finally:
         trainer.net = net
+
+
+def path_of(layer: Layer) -> str:
+    """Returns the canonical path of a layer; empty for one that has none."""
+    path: str = getattr(layer, "name", getattr(layer, "path", ""))
+    return path
+
+
+def layers_of(net: Sequence[Layer]) -> list[tracer.Layer]:
+    """Returns the model itself, and the layers that have a path, as a tracer does."""
+    found = {"": tracer.Layer("", "Net", leaf=False)}
+    for layer in net:
+        if path := path_of(layer):
+            found[path] = tracer.Layer(path, *_described(layer), not isinstance(layer, Auxiliary))
+        if isinstance(layer, Auxiliary):
+            found |= {each.path: each for each in layers_of(layer.layers) if each.path}
+    return list(found.values())
+
+
+def _described(layer: Layer) -> tuple[str, dict[str, Setting]]:
+    """Returns the kind and the settings of a layer, by PyTorch's names."""
+    match layer:
+        case Conv():
+            return "Conv2d", {"stride": (layer.stride,) * 2, "padding": layer.padding}
+        case PointwiseConv():
+            return "Conv2d", {"stride": (1, 1), "padding": (0, 0)}
+        case BatchNorm():
+            return "BatchNorm2d", {"eps": layer.eps, "momentum": layer.momentum}
+        case Dropout():
+            return "Dropout", {"p": layer.p}
+        case Linear():
+            return "Linear", {}
+        case Activation():
+            return layer.kind, {"approximate": "none"} if layer.kind == "GELU" else {}
+        case _:
+            return type(layer).__name__, {}
