@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
+from shutil import copytree
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from isotune.equivalence.record import record
 from isotune.equivalence.recording import Recording
 from isotune.equivalence.sampling import values_of
 from isotune.equivalence.trace import ITSELF, Trace, key
-from isotune.errors import BackendError, SpecError
+from isotune.errors import BackendError, DatasetError, SpecError
 from isotune.experiment.result import Run
 from isotune.interfaces.trainer import Trainer
 from isotune.runs.checkpoints import CheckpointStore
@@ -29,6 +30,9 @@ from tiny import experiment, make_images
 
 EPOCH = Recording(steps=3, drift=3)
 """All steps of an epoch of 9 images."""
+
+ADAM = {"name": "adam", "lr": 0.01}
+DROPOUT = {"name": "mlp", "hidden": [6], "dropout": 0.5}
 
 
 @pytest.fixture(scope="module")
@@ -105,17 +109,26 @@ def test_values_come_in_order_of_execution(backend: str, images: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "changes",
+    ("backend", "changes"),
     [
-        {"accumulate": 2, "ema": {"decay": 0.5}, "optimizer": {"name": "adam", "lr": 0.01}},
-        {"shards": 2, "loss": {"name": "cross_entropy", "class_weights": "balanced"}},
-        {"mixing": {"mixup": 0.4}, "head": {"name": "mlp", "hidden": [6], "dropout": 0.5}},
-        {"optimizer": {"name": "sgd", "lr": 0.01}, "clip_grad_norm": 0.1},
+        ("torch", {"accumulate": 2, "shards": 2, "ema": {"decay": 0.5}, "clip_grad_norm": 0.1}),
+        (
+            "numpy",
+            {"accumulate": 2, "ema": {"decay": 0.5}, "optimizer": {"name": "adam", "lr": 0.01}},
+        ),
+        ("numpy", {"shards": 2, "loss": {"name": "cross_entropy", "class_weights": "balanced"}}),
+        (
+            "numpy",
+            {"mixing": {"mixup": 0.4}, "head": {"name": "mlp", "hidden": [6], "dropout": 0.5}},
+        ),
+        ("numpy", {"optimizer": {"name": "sgd", "lr": 0.01}, "clip_grad_norm": 0.1}),
     ],
 )
-def test_whatever_the_experiment(changes: dict[str, Any], images: Path, tmp_path: Path) -> None:
+def test_whatever_the_experiment(
+    backend: str, changes: dict[str, Any], images: Path, tmp_path: Path
+) -> None:
     spec = short(images, **changes)
-    trace, run = traced(spec), zoo.run("numpy", spec, tmp_path / "run")
+    trace, run = traced(spec, EPOCH, backend), zoo.run(backend, spec, tmp_path / "run")
     check_course(trace, run)
     check_state(trace, run)
 
@@ -207,7 +220,11 @@ def test_only_what_is_asked_for_is_recorded(images: Path) -> None:
     assert bare.drift is None and bare.predictions is None
 
 
-def test_sentences(images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sentences(images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = copytree(images, tmp_path / "broken")
+    (broken / "val" / "bees" / "0.png").write_bytes(b"no image")
+    with pytest.raises(DatasetError, match=r"bees/0.png: cannot be read .*; repair it, or set"):
+        traced(short(broken, dataset={"path": str(broken), "check": "during_training"}))
     with pytest.raises(SpecError, match=r"4 steps cannot be traced: .* which has 3; trace fewer"):
         traced(short(images), Recording(steps=4))
     _with_tracer(monkeypatch, None)

@@ -111,10 +111,7 @@ class Parts:
         }
 
     def _values(self, name: str, array: NDArray[np.float32]) -> Values:
-        if self._with_sums:
-            return values_of(name, array)
-        samples = np.asarray(array.flat[positions(name, array.shape)], np.float32)
-        return summed_up(array.shape, Sums(), samples)
+        return values_of(name, array, self._with_sums)
 
     def _exchange(self, group: Group) -> None:
         """Puts together what the processes have."""

@@ -80,7 +80,7 @@ class Watched:
     Attributes:
         computed: Loss and logits.
         same: Whether the tracer says that watching changes no byte.
-        values: All values by key, in order of execution.
+        values: All values by key, in order of execution; without sums of updates and states.
         yardsticks: As in a :class:`isotune.equivalence.trace.TracedStep`.
     """
 
@@ -134,7 +134,7 @@ def _watched(
         for step in update:
             computed.append(live.train(step, recorder.begin, variant.change))
             after = live.snapshot() if step.updates else replace(before, model=live.model_state())
-            changes.append(state_values(before, after, step.updates))
+            changes.append(state_values(before, after, step.updates, sums=False))
     return [
         Watched(each, same, ordered({**kept.values(live.group), **results(each), **changed}), {})
         for each, changed, kept in zip(computed, changes, watching.steps.values(), strict=True)
@@ -150,8 +150,17 @@ def results(computed: Computed) -> dict[str, Values]:
     return {name: values_of(name, array) for name, array in arrays.items()}
 
 
-def state_values(before: Snapshot, after: Snapshot, updates: bool) -> dict[str, Values]:
-    """Returns the values of a step's update, if it ends in one, and of the state after it."""
+def state_values(
+    before: Snapshot, after: Snapshot, updates: bool, sums: bool = True
+) -> dict[str, Values]:
+    """Returns the values of a step's update, if it ends in one, and of the state after it.
+
+    Args:
+        before: The state before the update.
+        after: The state after the step.
+        updates: Whether the step ends in an update.
+        sums: As for :func:`isotune.equivalence.sampling.values_of`.
+    """
     arrays: dict[str, NDArray[np.float32]] = {}
     if updates:
         arrays |= {
@@ -162,7 +171,7 @@ def state_values(before: Snapshot, after: Snapshot, updates: bool) -> dict[str, 
     averages = {f"{name}/average": value for name, value in after.average.items()}
     states: State = {**after.model, **after.optimizer, **averages}
     arrays |= {key("state", name): np.asarray(each, np.float32) for name, each in states.items()}
-    return {name: values_of(name, array) for name, array in arrays.items()}
+    return {name: values_of(name, array, sums) for name, array in arrays.items()}
 
 
 def ordered(values: Mapping[str, Values]) -> dict[str, Values]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import islice
 from typing import Any
 
+from isotune.data.integrity.broken import BrokenImageError, fault
 from isotune.distributed.group import Group
 from isotune.distributed.joined import Joined, in_turn
 from isotune.equivalence.drift import drift_of, predictions_of
@@ -12,7 +13,7 @@ from isotune.equivalence.live import LiveSide, Step
 from isotune.equivalence.machine import describe_machine
 from isotune.equivalence.recording import NO_COMPANION, Companion, Recording, record_steps
 from isotune.equivalence.trace import Side, Trace
-from isotune.errors import SpecError
+from isotune.errors import DatasetError, SpecError
 from isotune.experiment.agreement import check_same_spec, check_same_start
 from isotune.interfaces.dataset import Batch
 from isotune.interfaces.versions import versions
@@ -21,6 +22,7 @@ from isotune.plugins import Plugins
 from isotune.spec.experiment import ExperimentSpec
 from isotune.spec.load import dump_spec
 from isotune.training.isolation import isolated
+from isotune.training.last_batch import check_last_batch
 from isotune.training.micro_batches import epoch_micro_batches
 from isotune.training.session import Session
 from isotune.training.step_plan import step_plan
@@ -61,8 +63,7 @@ def record(
             model = in_turn(group, session.new_model)
             check_same_start(session, model)
             live = group.together(lambda: live_side(session, model))
-            steps = group.together(lambda: first_steps(session, recording))
-            images = group.together(lambda: validation_images(session, recording.predictions))
+            steps, images = group.together(lambda: _images(session, recording))
             found = record_steps(live, steps, recording, images, companion)
             return Trace(
                 side_of(session),
@@ -82,22 +83,25 @@ def live_side(session: Session, model: Any) -> LiveSide:
     """Returns an experiment's model with a trainer, ready for the first epoch.
 
     Raises:
-        SpecError: A pattern matches no parameter, or nothing is left to train.
-        BackendError: The backend has no tracer.
+        SpecError: A pattern matches no parameter, nothing is left to train, or a training batch is
+            too small for BatchNorm.
     """
     backend = session.backend
-    live = LiveSide(
-        backend,
-        model,
-        backend.trainer(model, session.plan),
-        session.plan,
-        session.normalization,
-        session.group,
-    )
-    _ = live.tracer
     shapes = backend.state_adapter.model_shapes(model)
-    live.trainer.freeze(freezing_plans(session.spec, session.entry, shapes)(1))
-    return live
+    freezing = freezing_plans(session.spec, session.entry, shapes)
+    check_last_batch(session, model, freezing, 1)
+    trainer = backend.trainer(model, session.plan)
+    trainer.freeze(freezing(1))
+    return LiveSide(backend, model, trainer, session.plan, session.normalization, session.group)
+
+
+def _images(session: Session, recording: Recording) -> tuple[list[Step], list[Batch]]:
+    """Returns the training steps, and the validation images."""
+    try:
+        steps = first_steps(session, recording)
+        return steps, validation_images(session, recording.predictions)
+    except BrokenImageError as error:
+        raise DatasetError(f"{fault(error)}.") from error
 
 
 def first_steps(session: Session, recording: Recording) -> list[Step]:
@@ -105,7 +109,7 @@ def first_steps(session: Session, recording: Recording) -> list[Step]:
 
     Raises:
         SpecError: The first epoch has too few.
-        DatasetError: An image is broken.
+        BrokenImageError: An image cannot be read.
     """
     train, spec = session.training_batches(), session.spec
     if recording.steps > len(train):
@@ -129,7 +133,7 @@ def validation_images(session: Session, count: int) -> list[Batch]:
     """Returns the first validation images, so many or all of them.
 
     Raises:
-        DatasetError: An image is broken.
+        BrokenImageError: An image cannot be read.
     """
     batches, left = list[Batch](), count
     for batch in session.validation_batches().epoch(0) if count else ():

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from isotune.equivalence.drift import Course, predict
-from isotune.equivalence.live import Change, LiveSide, Step, updates_of
+from isotune.equivalence.live import Change, LiveSide, Snapshot, Step, updates_of
 from isotune.equivalence.passes import Variant, state_values, variants_of, watch
 from isotune.equivalence.trace import ITSELF, TracedStep
 from isotune.equivalence.watching import StepRecorder
@@ -97,15 +97,13 @@ def record_steps(
     Raises:
         BackendError: The backend has no tracer.
     """
-    layers, variants = (
-        tuple(live.tracer.layers(live.trainer)),
-        variants_of(live, recording.variants),
-    )
-    start, updates = live.snapshot(), updates_of(steps)
-    course, traced = Course(), list[TracedStep]()
+    layers = tuple(live.tracer.layers(live.trainer))
+    variants, updates = variants_of(live, recording.variants), updates_of(steps)
+    start, course, traced = live.snapshot(), Course(), list[TracedStep]()
     for update in updates:
         if len(traced) < recording.steps:
-            traced += _trace(live, update, variants, course, companion)
+            before = live.snapshot() if traced else start
+            traced += _trace(live, update, before, variants, course, companion)
         else:
             _go_on(live, update, course)
     course.logits = predict(live, images)
@@ -122,12 +120,12 @@ def record_steps(
 def _trace(
     live: LiveSide,
     update: Sequence[Step],
+    before: Snapshot,
     variants: Mapping[str, Variant],
     course: Course,
     companion: Companion,
 ) -> Iterator[TracedStep]:
     """Makes an update, watched as often as necessary and then once as a run makes it."""
-    before = live.snapshot()
     watched = watch(live, update, before, variants, companion.recorder)
     companion.watched(live, update)
     for step, seen in zip(update, watched, strict=True):

@@ -93,15 +93,16 @@ def sums_of(array: NDArray[np.floating[Any]]) -> Sums:
     return sums
 
 
-def values_of(name: str, array: NDArray[np.float32]) -> Values:
+def values_of(name: str, array: NDArray[np.float32], sums: bool = True) -> Values:
     """Returns what is kept of an array.
 
     Args:
         name: Its name in the trace.
         array: float32, of any shape.
+        sums: Whether to add up its elements; without, norm, mean and largest value are 0.
     """
     samples = np.asarray(array.flat[positions(name, array.shape)], np.float32)
-    return summed_up(array.shape, sums_of(array), samples)
+    return summed_up(array.shape, sums_of(array) if sums else Sums(), samples)
 
 
 def summed_up(shape: tuple[int, ...], sums: Sums, samples: NDArray[np.float32]) -> Values:
