@@ -32,6 +32,7 @@ def make_optimizer(
         parameters: At least one parameter, by canonical name.
         slots: State to continue from; a parameter without an entry starts from zero.
     """
+    slots = {**_first_slots(plan, parameters), **slots}
     members: dict[tuple[bool, float, float], list[nn.Parameter]] = {}
     for name, parameter in parameters.items():
         # Parameters with state are in groups of their own, since fused SGD creates the momentum
@@ -70,6 +71,23 @@ def new_slot(parameter: nn.Parameter, value: Tensor, scalar: bool) -> Tensor:
         return torch.empty_like(parameter, requires_grad=False).copy_(value)
     fused = has_fused_optimizers(parameter.device)
     return value.to(parameter.device if fused else "cpu", torch.float32, copy=True)
+
+
+def _first_slots(
+    plan: TrainingPlan, parameters: Mapping[str, nn.Parameter]
+) -> dict[nn.Parameter, Slots]:
+    """Returns the slots that must be there before the first step, which are zero.
+
+    Fused SGD makes momentum buffers in its first step, and does not fill them where that step is
+    skipped because float16 gradients overflow: later ones would go on from whatever is in memory.
+    """
+    spec = plan.optimizer
+    if plan.precision != "fp16" or not isinstance(spec, SGDSpec):
+        return {}
+    return {
+        parameter: {slot: torch.zeros_like(parameter, requires_grad=False) for slot in spec.slots}
+        for parameter in parameters.values()
+    }
 
 
 def _optimizer(

@@ -184,3 +184,27 @@ def test_one_image_is_refused_without_running_statistics_too() -> None:
     with pytest.raises(TrainingError, match=r"BatchNorm layer '1' gets one value"):
         trainer.train_step(images(1), StepPlan(0, 0.1))
     trainer.train_step(images(2), StepPlan(0, 0.1))
+
+
+def test_momentum_starts_from_zero_though_the_first_gradients_overflow() -> None:
+    """PyTorch's fused SGD leaves new buffers as they are in memory where it skips a step."""
+    trainers = [
+        BACKEND.trainer(backbone("lenet"), TrainingPlan(MOMENTUM, precision="fp16"))
+        for _ in range(2)
+    ]
+    torch.use_deterministic_algorithms(True)  # new memory is NaN
+    try:
+        trainers[0].precision_policy.load_scaler({"scale": 2.0**120, "growth_tracker": 0.0})
+        before = copy.deepcopy(trainers[0].model.state_dict())
+        trainers[0].train_step(images(), StepPlan(0, 0.05))
+        for name, value in trainers[0].model.state_dict().items():
+            assert torch.equal(value, before[name])
+        for trainer in trainers:
+            trainer.precision_policy.load_scaler({"scale": 128.0, "growth_tracker": 0.0})
+            for step in (1, 2):
+                trainer.train_step(images(), StepPlan(step, 0.05))
+    finally:
+        torch.use_deterministic_algorithms(False)
+    one, other = (trainer.model.state_dict() for trainer in trainers)
+    assert all(torch.equal(value, other[name]) for name, value in one.items())
+    assert all(torch.isfinite(value).all() for value in one.values())
