@@ -99,6 +99,8 @@ class _Watcher:
         self._scale = 1.0
         self._calls: dict[str, int] = {}
         self._handles: list[Any] = []
+        self._last: Tensor | None = None
+        self._names: list[tuple[nn.Cell, str, int]] = []
 
     @contextmanager
     def hooks(self) -> Iterator[None]:
@@ -124,7 +126,7 @@ class _Watcher:
         try:
             return step(*inputs)
         finally:
-            self._watching = False
+            self._watching, self._last = False, None
             for handle in self._handles:
                 handle.remove()
 
@@ -135,17 +137,32 @@ class _Watcher:
                 return
             call = self._calls.get(path, 0)
             self._calls[path] = call + 1
-            reported = self._recorder.inputs or not path
-            arrays = [_array(each) for each in inputs if isinstance(each, Tensor)]
-            self._recorder.forward(path, arrays if reported else [], _canonical(cell, tensor))
-
-            def observe_gradient(gradient: Tensor) -> Tensor:
-                self._recorder.backward(path, call, _canonical(cell, gradient) * self._scale)
-                return gradient
-
-            self._handles.append(tensor.register_hook(observe_gradient))
+            given = _distinct(inputs)
+            reported = [_array(each) for each in given if self._recorder.inputs or not path]
+            self._recorder.forward(path, reported, _canonical(cell, tensor))
+            # The gradient of a tensor that is merely passed on is that of all its uses.
+            if not any(tensor is each for each in given):
+                self._await_gradient(tensor, cell, path, call)
 
         return observe
+
+    def _await_gradient(self, output: Tensor, cell: nn.Cell, path: str, call: int) -> None:
+        """Reports the gradient of an output once it is known.
+
+        Where cells return what one within them has returned, the outermost comes first.
+        """
+        if output is self._last:
+            self._names.append((cell, path, call))
+            return
+        self._last, self._names = output, [(cell, path, call)]
+        names = self._names
+
+        def report(gradient: Tensor) -> Tensor:
+            for cell, path, call in reversed(names):
+                self._recorder.backward(path, call, _canonical(cell, gradient) * self._scale)
+            return gradient
+
+        self._handles.append(output.register_hook(report))
 
     def _take(self, update: nn.Cell, inputs: tuple[Any, ...]) -> None:
         for name, gradient in zip(self._trainer.trained, inputs[0], strict=True):
@@ -202,6 +219,11 @@ def _first(output: Any) -> Any:
     if isinstance(output, (tuple, list)):
         return next((each for each in output if isinstance(each, Tensor)), None)
     return output if isinstance(output, Tensor) else None
+
+
+def _distinct(inputs: tuple[Any, ...]) -> list[Tensor]:
+    """Returns the tensors of a call's arguments, each once, as attention gets one three times."""
+    return list({id(each): each for each in inputs if isinstance(each, Tensor)}.values())
 
 
 def _array(tensor: Tensor) -> Array:
