@@ -33,6 +33,11 @@ def set_parameters(values: Iterable[tuple[Parameter, NDArray[Any]]]) -> None:
         parameter.asnumpy()
 
 
+def set_to_zero(parameters: Iterable[Parameter]) -> None:
+    """Sets the parameters to zero, in their own memory."""
+    set_parameters((each, np.zeros(each.shape, np.float32)) for each in parameters)
+
+
 def zeros_like(parameter: Parameter, name: str) -> Parameter:
     """Returns a parameter of the same shape and dtype that takes no gradient."""
     data = Tensor(np.zeros(parameter.shape), dtype=parameter.dtype)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from isotune.interfaces.checkpoint import State
 from isotune.interfaces.trainer import TrainingPlan
 from isotune_mindspore.arrays import from_parameter, set_parameters, zeros_like
-from isotune_mindspore.optimizers import GroupKey
+from isotune_mindspore.optimizers import GroupKey, group_of_each
 
 
 class OptimizerState:
@@ -45,6 +45,11 @@ class OptimizerState:
             for name, parameter in parameters.items()
         }
         self._group()
+
+    @property
+    def compiled_in(self) -> tuple[tuple[int, ...], tuple[float, ...]]:
+        """What an update rule is compiled with: each parameter's group, and their weight decays."""
+        return group_of_each(self.groups), tuple(key.weight_decay for key in self.groups)
 
     def advance(self) -> None:
         """Counts an update of every parameter."""

@@ -10,6 +10,7 @@ from mindspore import Parameter, Tensor, ops
 from isotune.interfaces.dataset import DeviceBatch
 from isotune.interfaces.division import Division, Part
 from isotune.interfaces.trainer import Outputs, StepPlan
+from isotune_mindspore.arrays import set_to_zero
 from isotune_mindspore.communicator import peers_needed
 from isotune_mindspore.shared_shards import SharedShard
 from isotune_mindspore.statistics import RunningStatistics
@@ -53,6 +54,11 @@ class PartSteps:
         self._shard = shard
         self._assign_add = ops.AssignAdd()
         self._nothing = Tensor(np.zeros((1, 1), np.float32))
+
+    def restart(self) -> None:
+        """Drops what is known of parts that no update has used."""
+        set_to_zero(self._gradients)
+        self._statistics.restart()
 
     def step(
         self, batch: DeviceBatch, plan: StepPlan, part: Part, seeds: Tensor, scalars: Tensor

@@ -42,6 +42,10 @@ class RunningStatistics:
         self._before: Tensor | None = None
         self._made: list[Tensor] = []
 
+    def restart(self) -> None:
+        """Drops what parts of a batch have made of them."""
+        self._before, self._made = None, []
+
     def begin(self) -> None:
         """Takes the present statistics for those before the batch, ahead of its first part."""
         if self._parameters and self._before is None:
@@ -54,7 +58,7 @@ class RunningStatistics:
         self._made.append(self._concat(self._parameters))
         if part.last:
             self._set(self._mean(part.sizes))
-            self._before, self._made = None, []
+            self.restart()
         elif len(part):
             self._set(self._before)
 

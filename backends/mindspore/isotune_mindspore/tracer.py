@@ -233,4 +233,6 @@ def _array(tensor: Tensor) -> Array:
 def _canonical(cell: nn.Cell, tensor: Tensor) -> Array:
     """Returns an output of a cell, or its gradient, in the shape that PyTorch's layer has."""
     array = _array(tensor)
+    while isinstance(cell, nn.SequentialCell) and len(cell):
+        cell = cell[-1]
     return array[:, :, None, None] if isinstance(cell, GlobalMean) and array.ndim == 2 else array

@@ -18,6 +18,7 @@ from isotune.interfaces.freezing import FreezePlan
 from isotune.interfaces.trainer import HostOutputs, Outputs, StepPlan, Trainer, TrainingPlan
 from isotune.training.single_images import check_single_image
 from isotune_mindspore.accumulation import Accumulation, Update, sums_for
+from isotune_mindspore.arrays import set_to_zero
 from isotune_mindspore.averages import Averages
 from isotune_mindspore.cells import find
 from isotune_mindspore.clipping import Clipping
@@ -87,9 +88,19 @@ class MindSporeTrainer(Trainer):
         self._takes_single_images = False
 
     def load_optimizer(self, state: Mapping[str, NDArray[Any]]) -> None:
-        """Sets the optimizer's state; slots missing in `state` become zero."""
+        """Sets the optimizer's state; slots missing in `state` become zero.
+
+        Gradients that wait for an update are dropped. Compiled steps stay, unless the numbers of
+        updates divide the parameters into other groups.
+        """
+        compiled_in = self.optimizer.compiled_in
         self.optimizer.load(state)
-        self._train = self._parts = None
+        if self.optimizer.compiled_in != compiled_in:
+            self._train = self._parts = None
+        if self._update is not None:
+            set_to_zero(self._update.cell.sums)
+        if self._parts is not None:
+            self._parts.restart()
 
     def load_averages(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Sets the averages that `state` names; all others start from the values."""

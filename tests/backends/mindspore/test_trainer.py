@@ -13,6 +13,7 @@ from numpy.testing import assert_allclose
 from isotune.errors import BackendError
 from isotune.interfaces.backend import Backend
 from isotune.interfaces.dataset import Batch, DeviceBatch, Normalization
+from isotune.interfaces.division import Division
 from isotune.interfaces.freezing import FreezePlan
 from isotune.interfaces.head import HeadValues, LinearValues
 from isotune.interfaces.trainer import StepPlan, Trainer, TrainingPlan
@@ -21,6 +22,9 @@ from isotune_mindspore.step import graph_mode
 
 NORMALIZATION = Normalization(mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
 MOMENTUM = TrainingPlan(SGDSpec(momentum=0.9))
+PARTLY = TrainingPlan(AdamSpec(name="adam"), accumulate=2)
+ACCUMULATED = TrainingPlan(SGDSpec(momentum=0.9), accumulate=2)
+DIVIDED = TrainingPlan(SGDSpec(momentum=0.9), shards=2)
 AFFINE = frozenset({"first.bn.weight", "first.bn.bias", "tail.1.weight", "tail.1.bias"})
 STATISTICS = {
     f"{path}.{name}" for path in ("first.bn", "tail.1") for name in ("running_mean", "running_var")
@@ -78,8 +82,8 @@ def test_frozen_batch_norm_of_any_cell_keeps_its_bytes(
 
 
 @pytest.mark.parametrize("spec", [SGDSpec(momentum=0.9), AdamSpec(name="adam")])
-def test_imported_state_counts_from_the_very_next_step(
-    backend: Backend, nested: Callable[[], Any], spec: Any
+def test_imported_state_counts_from_the_very_next_step_without_compiling_it_again(
+    backend: Backend, nested: Callable[[], Any], spec: Any, compiled: list[str]
 ) -> None:
     batches, checkpoints = fed(backend, 4, 4, 4, 4), backend.state_adapter
     model = nested()
@@ -99,6 +103,39 @@ def test_imported_state_counts_from_the_very_next_step(
     checkpoints.import_model(model, saved[0])
     again = trainer.fetch([trainer.eval_step(batches[0])])[0].logits
     assert again.tobytes() == logits.tobytes()
+    assert compiled == ["TrainStep", "EvalStep"]
+
+
+@pytest.mark.parametrize("plan", [PARTLY, ACCUMULATED, DIVIDED], ids=["partly", "sums", "parts"])
+def test_importing_a_state_leaves_nothing_of_the_steps_before(
+    backend: Backend, nested: Callable[[], Any], plan: TrainingPlan
+) -> None:
+    batch, checkpoints = fed(backend, 4)[0], backend.state_adapter
+    parts = Division(plan.shards).divide(8) if plan.shards > 1 else [None, None]
+    first, second = (
+        StepPlan(i, 0.1, loss_scale=0.5, apply_update=bool(i), part=part)
+        for i, part in enumerate(parts)
+    )
+
+    def update(trainer: Trainer) -> None:
+        trainer.fetch([trainer.train_step(batch, each) for each in (first, second)])
+
+    model = nested()
+    start = checkpoints.export_model(model)
+    used, new = (backend.trainer(each, plan) for each in (model, nested()))
+    update(used)
+    slots = checkpoints.export_optimizer(used)
+    state = {name: slots[name] for name in slots if not name.startswith("first")}
+    used.fetch([used.train_step(batch, first)])
+    found = []
+    for trainer in (used, new):
+        checkpoints.import_model(trainer.model, start)  # type: ignore[attr-defined]
+        checkpoints.import_optimizer(trainer, state)
+        update(trainer)
+        model = checkpoints.export_model(trainer.model)  # type: ignore[attr-defined]
+        slots = checkpoints.export_optimizer(trainer)
+        found.append({name: value.tobytes() for name, value in {**model, **slots}.items()})
+    assert found[0] == found[1]
 
 
 def test_trained_model_is_a_plain_cell_in_both_modes(

@@ -56,19 +56,20 @@ class SqueezeExcitation(nn.Cell):
         self.fc1 = conv(channels, squeezed, 1, bias=True)
         self.fc2 = conv(squeezed, channels, 1, bias=True)
         self.activation = activation()
-        self.scale = scale()
+        self.scale_activation = scale()
 
     def construct(self, x: Tensor) -> Tensor:
         """Returns `x`, (N, channels, height, width), scaled."""
-        return x * self.scale(self.fc2(self.activation(self.fc1(self.avgpool(x)))))
+        squeezed = self.activation(self.fc1(self.avgpool(x)))
+        return x * self.scale_activation(self.fc2(squeezed))
 
 
 class Mlp(nn.SequentialCell):
-    """Two linear layers around an activation, at indices 0 and 3, as with dropout at 2."""
+    """Two linear layers around an activation, at indices 0 and 3, as with dropout at 2 and 4."""
 
     def __init__(self, width: int, hidden: int, activation: Activation) -> None:
         layers = [linear(width, hidden), activation(), nn.Identity(), linear(hidden, width)]
-        super().__init__(layers)
+        super().__init__([*layers, nn.Identity()])
 
 
 class Attention(nn.Cell):

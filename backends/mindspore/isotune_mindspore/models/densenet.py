@@ -20,16 +20,17 @@ class DenseLayer(nn.Cell):
     def __init__(self, inputs: int, growth: int) -> None:
         super().__init__()
         self.norm1 = batch_norm(inputs)
-        self.relu = nn.ReLU()
+        self.relu1 = nn.ReLU()
         self.conv1 = conv(inputs, BOTTLENECK * growth, 1)
         self.norm2 = batch_norm(BOTTLENECK * growth)
+        self.relu2 = nn.ReLU()
         self.conv2 = conv(BOTTLENECK * growth, growth, 3, padding=1)
         self.concat = ops.Concat(1)
 
     def construct(self, x: Tensor) -> Tensor:
         """Returns (N, inputs + growth, height, width)."""
-        new = self.conv1(self.relu(self.norm1(x)))
-        return self.concat((x, self.conv2(self.relu(self.norm2(new)))))
+        new = self.conv1(self.relu1(self.norm1(x)))
+        return self.concat((x, self.conv2(self.relu2(self.norm2(new)))))
 
 
 def dense_block(inputs: int, growth: int, layers: int) -> nn.SequentialCell:

@@ -92,7 +92,8 @@ class GoogLeNet(nn.Cell):
         self.inception5b = Inception(832, 384, (192, 384), (48, 128), 128)
         self.aux1 = Auxiliary(512, classes)
         self.aux2 = Auxiliary(528, classes)
-        self.maxpool, self.maxpool4 = CeilMaxPool(3), CeilMaxPool(2)
+        self.maxpool1, self.maxpool2 = CeilMaxPool(3), CeilMaxPool(3)
+        self.maxpool3, self.maxpool4 = CeilMaxPool(3), CeilMaxPool(2)
         self.avgpool = GlobalMean()
         self.dropout = Dropout(0.2)
         self.fc = linear(1024, classes)
@@ -102,8 +103,8 @@ class GoogLeNet(nn.Cell):
 
         In training they are followed by those of the second and the first auxiliary classifier.
         """
-        x = self.conv3(self.conv2(self.maxpool(self.conv1(x))))
-        x = self.maxpool(self.inception3b(self.inception3a(self.maxpool(x))))
+        x = self.conv3(self.conv2(self.maxpool1(self.conv1(x))))
+        x = self.maxpool3(self.inception3b(self.inception3a(self.maxpool2(x))))
         first = self.inception4a(x)
         second = self.inception4d(self.inception4c(self.inception4b(first)))
         x = self.maxpool4(self.inception4e(second))

@@ -171,7 +171,7 @@ class InceptionV3(nn.Cell):
         self.Mixed_7a = InceptionD(768)
         self.Mixed_7b = InceptionE(1280)
         self.Mixed_7c = InceptionE(2048)
-        self.maxpool = nn.MaxPool2d(3, 2)
+        self.maxpool1, self.maxpool2 = nn.MaxPool2d(3, 2), nn.MaxPool2d(3, 2)
         self.avgpool = GlobalMean()
         self.dropout = Dropout(0.5)
         self.fc = linear(2048, classes)
@@ -182,8 +182,8 @@ class InceptionV3(nn.Cell):
         In training they are followed by those of the auxiliary classifier.
         """
         x = self.Conv2d_2b_3x3(self.Conv2d_2a_3x3(self.Conv2d_1a_3x3(x)))
-        x = self.Conv2d_4a_3x3(self.Conv2d_3b_1x1(self.maxpool(x)))
-        x = self.Mixed_5d(self.Mixed_5c(self.Mixed_5b(self.maxpool(x))))
+        x = self.Conv2d_4a_3x3(self.Conv2d_3b_1x1(self.maxpool1(x)))
+        x = self.Mixed_5d(self.Mixed_5c(self.Mixed_5b(self.maxpool2(x))))
         middle = self.Mixed_6e(self.Mixed_6d(self.Mixed_6c(self.Mixed_6b(self.Mixed_6a(x)))))
         x = self.Mixed_7c(self.Mixed_7b(self.Mixed_7a(middle)))
         logits = self.fc(self.dropout(self.avgpool(x)))

@@ -30,15 +30,18 @@ class Fire(nn.Cell):
     def __init__(self, inputs: int, squeezed: int, expanded: int) -> None:
         super().__init__()
         self.squeeze = conv(inputs, squeezed, 1, bias=True)
-        self.relu = nn.ReLU()
+        self.squeeze_activation = nn.ReLU()
         self.expand1x1 = conv(squeezed, expanded, 1, bias=True)
+        self.expand1x1_activation = nn.ReLU()
         self.expand3x3 = conv(squeezed, expanded, 3, padding=1, bias=True)
+        self.expand3x3_activation = nn.ReLU()
         self.concat = ops.Concat(1)
 
     def construct(self, x: Tensor) -> Tensor:
         """Returns (N, 2 expanded, height, width)."""
-        x = self.relu(self.squeeze(x))
-        return self.relu(self.concat((self.expand1x1(x), self.expand3x3(x))))
+        x = self.squeeze_activation(self.squeeze(x))
+        ones = self.expand1x1_activation(self.expand1x1(x))
+        return self.concat((ones, self.expand3x3_activation(self.expand3x3(x))))
 
 
 class SqueezeNet(nn.Cell):

@@ -151,7 +151,7 @@ class CosineAttention(WindowAttention):
         del self.relative_position_bias_table
         self.logit_scale = zeros((heads, 1, 1), "logit_scale")
         self.cpb_mlp = nn.SequentialCell(linear(2, 512), nn.ReLU(), linear(512, heads, bias=False))
-        self.coordinates = Tensor(log_spaced(size).reshape(-1, 2))
+        self.coordinates = Tensor(log_spaced(size)[None])
         # A bias of the keys would change nothing, so there is none.
         self.biased = Tensor(np.repeat(np.array([1, 0, 1], np.float32), width))
         self.matmul, self.bias_add = ops.MatMul(transpose_b=True), ops.BiasAdd()
@@ -167,7 +167,9 @@ class CosineAttention(WindowAttention):
         parts = self.attention.split(self.reshape(flat, (count, places, 3 * width)))
         scale = self.exp(self.minimum(self.logit_scale, math.log(100.0)))
         queries = self.normalize(parts[0]) * scale
-        biases = 16 * self.sigmoid(self.biases(self.cpb_mlp(self.coordinates)))
+        table = self.cpb_mlp(self.coordinates)
+        table = self.reshape(table, (-1, table.shape[-1]))
+        biases = 16 * self.sigmoid(self.biases(table))
         return self.attend(x, queries, self.normalize(parts[1]), parts[2], biases)
 
     def normalize(self, x: Tensor) -> Tensor:
