@@ -26,6 +26,7 @@ from isotune.runs.folder import RunFolder
 from isotune.testing.subject import in_bytes
 from isotune.weights.dialects.canonical import to_canonical
 from isotune.weights.formats.read import read_weights
+from numpy_backend.backend import NumpyBackend
 from numpy_backend.plugin import LINEAR
 from tiny import experiment, make_images, numpy_plugins
 from zoo import ALL, FRAMEWORKS, plugins, run
@@ -115,6 +116,15 @@ def test_a_device_that_lacks_a_precision_says_so_at_once(
     assert str(caught.value) == (
         f"precision: backend '{backend}' has no 'bf16' on cpu; it has: fp32."
     )
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_backend_that_does_not_divide_batches_says_so_at_once(
+    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(NumpyBackend, "divides_batches", False)
+    with pytest.raises(SpecError, match=r"^shards: is 2, but backend 'numpy' does not divide"):
+        run("numpy", experiment(images, shards=2), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 

@@ -28,6 +28,7 @@ class MindSporeBackend(Backend):
     """MindSpore on the one device this process uses."""
 
     name = "mindspore"
+    divides_batches = True
 
     def __init__(self, device: str) -> None:
         self.device = device

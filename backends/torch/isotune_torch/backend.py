@@ -30,6 +30,7 @@ class TorchBackend(Backend):
     """PyTorch on one device."""
 
     name = "torch"
+    divides_batches = True
 
     def __init__(self, device: str, communicator: Communicator | None = None) -> None:
         self.device = device

@@ -24,6 +24,7 @@ class NumpyBackend(Backend):
     """NumPy, on the only device it has."""
 
     name = "numpy"
+    divides_batches = True
 
     def __init__(self, device: str) -> None:
         self.device = device

@@ -27,7 +27,7 @@ from isotune.plugins import Plugins
 from isotune.plugins import plugins as default_plugins
 from isotune.spec.experiment import ExperimentSpec
 from isotune.spec.load import load_spec
-from isotune.training.plan import check_precision, plan_with
+from isotune.training.plan import check_abilities, plan_with
 
 
 def measure_step(setting: Setting, plugins: Plugins = default_plugins) -> dict[str, Any]:
@@ -67,7 +67,7 @@ def prepare(setting: Setting, plugins: Plugins) -> tuple[ExperimentSpec, Backend
     spec = resolve(loaded, entry)
     several = setting.processes > 1
     backend = plugins.open_backend(setting.backend, setting.device, join=several)
-    check_precision(spec, backend)
+    check_abilities(spec, backend)
     model = build_model(spec, entry, backend, setting.classes)
     names = backend.state_adapter.model_shapes(model)
     trainer = backend.trainer(model, plan_with(spec, entry, None))

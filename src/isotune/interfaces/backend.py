@@ -33,6 +33,8 @@ class Backend(ABC):
         exporter: Writes models to files of the offer's ``exports``; None if there are none.
         explainer: Returns values from within models; None if the backend explains nothing.
         tracer: Watches training steps; None if they cannot be watched.
+        divides_batches: Whether its trainers know ``StepPlan.part``; if not, the core refuses
+            specs with several shards.
         communicator: Reaches the other processes of the run.
     """
 
@@ -46,6 +48,7 @@ class Backend(ABC):
     exporter: Exporter | None = None
     explainer: Explainer | None = None
     tracer: Tracer | None = None
+    divides_batches: bool = False
     communicator: Communicator = Alone()
 
     @abstractmethod

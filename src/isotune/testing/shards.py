@@ -46,6 +46,7 @@ class Shards(Contract):
         statistics are the mean over the shards that have images. A layer that is frozen keeps its
         statistics, to the bit.
         """
+        assert subject.backend.divides_batches
         plan = replace(PLAN, shards=SHARDS)
         learner = learner_with_dropout(subject, plan)
         reference = reference_with_dropout(subject, plan)

@@ -44,12 +44,17 @@ def training_plan(spec: ExperimentSpec, entry: BackboneEntry, images: Images) ->
     return plan_with(spec, entry, weights)
 
 
-def check_precision(spec: ExperimentSpec, backend: Backend) -> None:
-    """Checks that the device can compute in the experiment's precision.
+def check_abilities(spec: ExperimentSpec, backend: Backend) -> None:
+    """Checks that the backend can train as the experiment asks, in this precision and in shards.
 
     Raises:
-        SpecError: the device lacks it.
+        SpecError: It cannot.
     """
+    if spec.shards > 1 and not backend.divides_batches:
+        raise SpecError(
+            f"shards: is {spec.shards}, but backend '{backend.name}' does not divide batches; leave"
+            " it out."
+        )
     precisions = backend.precisions()
     if spec.precision not in precisions:
         raise SpecError(

@@ -22,7 +22,7 @@ from isotune.models.build import build_model
 from isotune.plugins import Plugins
 from isotune.spec.experiment import ExperimentSpec
 from isotune.training.evaluation import evaluation_size
-from isotune.training.plan import check_precision, training_plan
+from isotune.training.plan import check_abilities, training_plan
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class Session:
         spec = resolve(spec, entry)
         reached = joined.backend if joined else None
         opened = reached or plugins.open_backend(backend, device)
-        check_precision(spec, opened)
+        check_abilities(spec, opened)
         images = open_images(spec, recorded, classes, opened.communicator.place)
         if images.check is not None:  # a resumed run does the same
             dataset = spec.dataset.model_copy(update={"check": "during_training"})
