@@ -59,8 +59,9 @@ def judged(mutant: Mutant, folder: Path) -> dict[str, Any] | None:
     return {
         "found": mutant.found(certificate),
         "changes": changes(read_trace(folder / f"{mutant.side}.trace"), trace),
+        "alone": local is not None,
         **summary(certificate),
-        "cause": kept["cause"],
+        "cause": (certificate.place and certificate.place.cause) or kept["cause"],
     }
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from experiments import EXPERIMENTS, LAYERS, PLACED
+from experiments import EXPERIMENTS
 from kept import clean_pairs, judged
 from mutant import Mutant, read_list
 
@@ -46,12 +46,14 @@ def summary(rows: Sequence[Row]) -> str:
     right = sum(found["found"] for _, found in rows)
     alarms = sum(found.get("verdict") == "differs" for _, found in rows)
     sides = Counter(mutant.side for mutant, _ in rows)
-    families = {mutant.experiment for mutant, _ in rows} & (LAYERS.keys() | PLACED.keys())
+    networks = {EXPERIMENTS[mutant.experiment].backbone for mutant, _ in rows}
+    alone_right = sum(found["found"] and found.get("alone", False) for _, found in rows)
     causes = sum(bool(found.get("cause")) for _, found in rows)
     return (
         f"Of {len(rows)} mutants, {sides['torch']} of torch and {sides['mindspore']} of MindSpore,"
-        f" over {len(families)} networks, {alarms} are told from a clean side, **{right} at the"
-        f" right place**; {causes} certificates name a likely cause."
+        f" over {len(networks)} networks, {alarms} are told from a clean side, **{right} at the"
+        f" right place**: {right - alone_right} from two traces alone, and {alone_right} once every"
+        f" layer also ran alone. {causes} certificates name a likely cause."
     )
 
 
