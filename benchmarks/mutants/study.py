@@ -29,6 +29,9 @@ from isotune.plugins import plugins
 from isotune.spec.experiment import ExperimentSpec
 from isotune_mindspore.step import pynative_mode
 
+CLEAN = "clean"
+"""Name of the pair without a change."""
+
 
 def study(name: str, work: Path, alone: Sequence[int] = ()) -> None:
     """Records the mutants of an experiment of which nothing is kept yet.
@@ -51,7 +54,7 @@ def study(name: str, work: Path, alone: Sequence[int] = ()) -> None:
     with nothing_compiled():
         clean = {side: known(spec, side, folder, side in needed or 0 in alone) for side in SIDES}
         if 0 in alone or not (folder / "clean.json").exists():
-            against(clean["torch"], spec, "mindspore", folder, "clean")
+            against(clean["torch"], spec, "mindspore", folder, CLEAN)
         for mutant in left:
             one = clean[SIDES[1 - SIDES.index(mutant.side)]]
             one = one if mutant.number in alone else without_whole(one)
@@ -75,10 +78,13 @@ def nothing_compiled() -> Iterator[None]:
         yield
 
 
-def traced(spec: ExperimentSpec, side: str, companion: Companion, variants: bool = True) -> Trace:
-    return record(
-        spec, side, "cpu", plugins, Recording(1, 0, 0, variants=variants), None, companion
-    )
+def traced(spec: ExperimentSpec, side: str, companion: Companion, yardsticks: bool = True) -> Trace:
+    """Records a step; without yardsticks, those of the other side have to do."""
+    where = spec, side, "cpu", plugins, Recording(1, 0, 0)
+    if yardsticks:
+        return record(*where, companion=companion)
+    with patch("isotune.equivalence.recording.variants_of", lambda *_: {}):
+        return record(*where, companion=companion)
 
 
 def without_whole(trace: Trace) -> Trace:
@@ -102,7 +108,7 @@ def against(one: Trace, spec: ExperimentSpec, side: str, folder: Path, name: str
     """Records a side beside a recorded one; keeps its trace and its local differences."""
     begin = time.perf_counter()
     companion = CompareLocally(one)  # finds nothing in a trace without whole arrays
-    trace = traced(spec, side, companion, variants=False)
+    trace = traced(spec, side, companion, yardsticks=name == CLEAN)
     write_trace(folder / f"{name}.trace", trace)
     certificate = compare(one, trace, companion.found)
     keep(folder / f"{name}.json", companion.found, certificate)
