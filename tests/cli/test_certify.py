@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,11 @@ def test_halves_on_two_machines(
         (("--on", "numpyy", "--on", "numpy"), "numpyy"),
         (("--on", "numpy", "--against", "no.trace"), "no.trace"),
         (("--on", "numpy", "--record", "a", "--steps", "100"), "100 steps cannot be traced"),
+        (
+            ("--on", "numpy", "--record", "no/a.trace"),
+            "cannot be written: its folder does not exist",
+        ),
+        (("--on", "numpy", "--record", "."), "cannot be written: it is a folder; name a file"),
     ],
 )
 def test_what_is_refused(
@@ -68,3 +74,18 @@ def test_what_is_refused(
     assert result.exit_code in (1, 2), result.output
     assert sentence in result.stderr
     assert "Traceback" not in result.output
+
+
+def test_a_folder_has_no_figure_where_nothing_draws_it(
+    isotune: Isotune, spec: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    sides = ("--on", "numpy", "--on", "numpy")
+    result = isotune("certify", spec, *sides, *QUICK, "--output", "found")
+    assert result.exit_code == 0, result.output
+    assert "certificate.png: is not drawn: figures need matplotlib" in result.stderr
+    assert {path.name for path in Path("found").iterdir()} == {
+        "certificate.json",
+        "certificate.md",
+    }
+    assert "certificate.png" not in Path("found", "certificate.md").read_text()

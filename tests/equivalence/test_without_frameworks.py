@@ -20,22 +20,19 @@ BLOCKED = "torch,torchvision,mindspore,isotune_torch,isotune_mindspore"
 
 COMPARE = """
 import sys
-from pathlib import Path
+
+blocked = sys.argv[1].split(",")
 
 class Refuse:
     def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in sys.argv[1].split(","):
+        if name.split(".")[0] in blocked:
             raise ModuleNotFoundError(f"{name} is blocked by the test", name=name)
 
 sys.meta_path.insert(0, Refuse())
-from isotune.equivalence.certificate_file import certificate_json
-from isotune.equivalence.compare import compare
-from isotune.equivalence.report import certificate_text
-from isotune.equivalence.trace_file import read_trace
+from isotune.cli import main
 
-certificate = compare(*map(read_trace, sys.argv[2:4]))
-Path(sys.argv[4]).write_text(certificate_json(certificate))
-print(certificate_text(certificate))
+sys.argv = ["isotune", "certify", *sys.argv[2:]]
+main()
 """
 
 
@@ -50,11 +47,10 @@ def test_traces_of_two_frameworks_are_compared_without_either(tmp_path: Path) ->
         trace = record(spec, backend, "cpu", zoo.plugins(backend), Recording(drift=2))
         paths.append(tmp_path / f"{backend}.trace")
         write_trace(paths[-1], trace)
-    certificate = tmp_path / "certificate.json"
-    command = [sys.executable, "-c", COMPARE, BLOCKED, *map(str, paths), str(certificate)]
+    command = [sys.executable, "-c", COMPARE, BLOCKED, *map(str, paths), "-o", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    found = read_certificate(certificate)
+    found = read_certificate(tmp_path / "certificate.json")
     assert found.verdict == "equal", done.stdout
     assert [side.backend for side in found.sides] == zoo.FRAMEWORKS
     assert found.same_start and found.steps[0].same_batch

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
@@ -18,13 +19,15 @@ from isotune.equivalence.recording import NO_COMPANION, Companion, Recording
 from isotune.equivalence.report import certificate_markdown
 from isotune.equivalence.sides import ChosenSide
 from isotune.equivalence.trace import Trace
-from isotune.equivalence.trace_file import read_trace, write_trace
-from isotune.errors import RunError
+from isotune.equivalence.trace_file import check_target, read_trace, write_trace
+from isotune.errors import IsotuneError, RunError
 from isotune.plugins import Plugins
 from isotune.plugins import plugins as default_plugins
-from isotune.reports.drawing import write_figure
+from isotune.reports.drawing import check_matplotlib, write_figure
 from isotune.spec.load import load_spec
 from isotune.storage.atomic import write_atomically
+
+log = logging.getLogger(__name__)
 
 DEFAULT = Recording()
 """One traced step, and a short drift."""
@@ -73,6 +76,7 @@ class Certifier:
         Raises:
             IsotuneError: One of its kinds, with a sentence that says what to change.
         """
+        check_target(path)
         with ExitStack() as stack:
             companion = NO_COMPANION
             if self.recording.whole:
@@ -109,15 +113,27 @@ def certify_traces(one: Path, other: Path) -> Certificate:
 def write_certificate(folder: Path, certificate: Certificate) -> None:
     """Writes ``certificate.json``, ``certificate.md`` and ``certificate.png`` into a folder.
 
+    Where matplotlib is not installed, there is no figure, and a line of the log says so.
+
     Raises:
         RunError: They cannot be written.
-        IsotuneError: Matplotlib is not installed.
     """
     page, data, figure = (folder / f"certificate{end}" for end in (".md", ".json", ".png"))
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        write_figure(certificate_figure(certificate), figure)
-        write_atomically(page, certificate_markdown(certificate, figure.name))
         write_atomically(data, certificate_json(certificate))
+        drawn = _draw(certificate, figure)
+        write_atomically(page, certificate_markdown(certificate, figure.name if drawn else None))
     except OSError as error:
         raise RunError(f"{folder}: {error.strerror or error}") from error
+
+
+def _draw(certificate: Certificate, path: Path) -> bool:
+    """Writes the figure; returns False where matplotlib is not installed."""
+    try:
+        check_matplotlib()
+    except IsotuneError as error:
+        log.warning("%s: is not drawn: %s", path, error)
+        return False
+    write_figure(certificate_figure(certificate), path)
+    return True

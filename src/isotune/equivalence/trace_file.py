@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 from collections.abc import Mapping
 from importlib.metadata import version
 from operator import itemgetter
@@ -31,6 +32,7 @@ from isotune.errors import RunError
 from isotune.printable import printable
 from isotune.runs.read import checked, damaged, parse_json, unusable
 from isotune.storage.atomic import atomic_file
+from isotune.storage.paths import is_dir, is_link
 from isotune.storage.tensor_file import Entry, mapped, read_array, read_header, write_tensors
 from isotune.storage.untrusted import open_regular, refuse_link
 
@@ -43,6 +45,25 @@ LARGEST_IN_MEMORY = 1 << 30
 LABELS = "predictions/labels"
 
 Arrays = dict[str, NDArray[Any]]
+
+
+def check_target(path: Path) -> None:
+    """Checks, before anything costly is recorded for it, that a trace can be written to a file.
+
+    Raises:
+        RunError: The path is a link or a folder, or its folder is missing or may not be written to.
+    """
+    reason = None
+    if is_link(path):
+        reason = "it is a link, and links are not followed"
+    elif is_dir(path):
+        reason = "it is a folder; name a file"
+    elif not is_dir(path.absolute().parent):
+        reason = "its folder does not exist"
+    elif not os.access(path.absolute().parent, os.W_OK):
+        reason = "its folder may not be written to"
+    if reason is not None:
+        raise RunError(f"{path}: the trace cannot be written: {reason}.")
 
 
 def write_trace(path: str | Path, trace: Trace) -> None:

@@ -59,12 +59,9 @@ def certify(
     """
     from isotune.equivalence.certify import Certifier
     from isotune.equivalence.recording import Recording
-    from isotune.reports.drawing import check_matplotlib
 
     sides, count = on or [], processes_of(processes)
     check_call(subjects, sides, record, against, whole=whole, alone=count == 1)
-    if output is not None:
-        check_matplotlib()
     recording = Recording(steps, drift, predictions, whole)
     changes = tuple(overrides or ())
     if record is not None and record_in_processes(
