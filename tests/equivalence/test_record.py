@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from shutil import copytree
 from typing import Any
@@ -19,6 +19,7 @@ from isotune.equivalence.sampling import values_of
 from isotune.equivalence.trace import ITSELF, Trace, key
 from isotune.errors import BackendError, DatasetError, SpecError
 from isotune.experiment.result import Run
+from isotune.interfaces.tracer import Recorder
 from isotune.interfaces.trainer import Trainer
 from isotune.runs.checkpoints import CheckpointStore
 from isotune.spec.load import load_spec
@@ -75,13 +76,14 @@ def check_state(trace: Trace, run: Run) -> None:
 @pytest.mark.parametrize("backend", zoo.ALL)
 def test_steps_are_those_of_an_ordinary_run(backend: str, images: Path, tmp_path: Path) -> None:
     spec = short(images, drop_last=True)
-    trace = traced(spec, Recording(steps=1), backend)
+    trace = traced(spec, Recording(steps=2), backend)
     run = zoo.run(backend, spec, tmp_path / "run")
     check_course(trace, run)
+    check_state(trace, run)
     assert trace.drift is not None
     one, other = trace.drift.losses[ITSELF].tolist()
     assert run.history[0].values["train_loss"] == (one * 4 + other * 4) / 8
-    assert trace.steps[0].watched == (backend != "mindspore")
+    assert [step.watched for step in trace.steps] == [backend != "mindspore"] * 2
     assert (trace.side.backend, trace.side.device, trace.classes) == (backend, "cpu", run.classes)
 
 
@@ -209,6 +211,27 @@ def test_a_side_is_compared_with_itself_in_all_ways(
     assert 0 < np.abs(own["another order"] - own[ITSELF]).max() < 1e-6
     fewer = traced(short(images), Recording(variants=False))
     assert fewer.steps[0].yardsticks.keys() == {ULP}
+
+
+class Uncompiled(NumpyTracer):
+    """Computes other bytes while it watches, as if steps were compiled otherwise."""
+
+    @contextmanager
+    def watch(self, trainer: Trainer, recorder: Recorder) -> Iterator[bool]:
+        with _Reversed(), super().watch(trainer, recorder) as same:
+            yield same
+
+
+def test_what_trains_is_kept_where_watching_changes_it(
+    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = short(images)
+    run = zoo.run("numpy", spec, tmp_path / "run")
+    _with_tracer(monkeypatch, Uncompiled())
+    trace = traced(spec)
+    check_course(trace, run)
+    check_state(trace, run)
+    assert [step.watched for step in trace.steps] == [False] * 3
 
 
 def test_only_what_is_asked_for_is_recorded(images: Path) -> None:

@@ -5,21 +5,19 @@ All of them start from the same state, and what they compute is compared.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from isotune.equivalence.live import Change, Computed, LiveSide, Snapshot, Step
 from isotune.equivalence.sampling import Values, difference, values_of
 from isotune.equivalence.trace import STAGES, key
 from isotune.equivalence.watching import Both, StepRecorder, Watching
-from isotune.interfaces.checkpoint import State
 from isotune.interfaces.dataset import DeviceBatch
 from isotune.interfaces.names import is_parameter
-from isotune.interfaces.tracer import Tracer
+from isotune.interfaces.tracer import Array, Tracer
 from isotune.randomness import Purpose, stream
 
 ULP = "1 ulp"
@@ -161,17 +159,21 @@ def state_values(
         updates: Whether the step ends in an update.
         sums: As for :func:`isotune.equivalence.sampling.values_of`.
     """
-    arrays: dict[str, NDArray[np.float32]] = {}
+    arrays = _changed_arrays(before, after, updates)
+    return {name: values_of(name, array, sums) for name, array in arrays}
+
+
+def _changed_arrays(
+    before: Snapshot, after: Snapshot, updates: bool
+) -> Iterator[tuple[str, Array]]:
+    """Yields updates and states by key, one at a time: models may be large."""
     if updates:
-        arrays |= {
-            key("update", name): after.model[name] - value
-            for name, value in before.model.items()
-            if is_parameter(name)
-        }
-    averages = {f"{name}/average": value for name, value in after.average.items()}
-    states: State = {**after.model, **after.optimizer, **averages}
-    arrays |= {key("state", name): np.asarray(each, np.float32) for name, each in states.items()}
-    return {name: values_of(name, array, sums) for name, array in arrays.items()}
+        for name, value in before.model.items():
+            if is_parameter(name):
+                yield key("update", name), after.model[name] - value
+    for states, suffix in ((after.model, ""), (after.optimizer, ""), (after.average, "/average")):
+        for name, value in states.items():
+            yield key("state", f"{name}{suffix}"), np.asarray(value, np.float32)
 
 
 def ordered(values: Mapping[str, Values]) -> dict[str, Values]:
