@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from isotune.equivalence.rounding import FACTOR, Rounding, roundings
+from isotune.equivalence.rounding import FACTOR, Rounding, Roundings
 from isotune.equivalence.sampling import values_of
 from isotune.equivalence.trace import TracedStep
 from made_traces import made_step
@@ -25,7 +25,7 @@ def step(arrays: Mapping[str, Array], yardstick: float = 1e-7) -> TracedStep:
 
 
 def found(one: TracedStep, other: TracedStep, name: str) -> Rounding:
-    return next(each for each in roundings(one, other, UNIT) if each.key == name)
+    return next(each for each in Roundings(one, other, UNIT).all if each.key == name)
 
 
 def agrees(one: TracedStep, other: TracedStep, name: str) -> bool:
@@ -86,6 +86,20 @@ def backward(flipped: int, noise: float = 3e-7) -> tuple[TracedStep, TracedStep]
 def test_a_gradient_may_have_an_element_flipped_at_a_kink():
     assert agrees(*backward(1), "backward/conv")
     assert not agrees(*backward(2000), "backward/conv")
+
+
+def test_an_element_may_flip_within_a_container_that_runs_alone_and_not_in_a_layer():
+    one, other = backward(1)
+    arrays = {"forward/block.relu": "forward/relu", "backward/block.relu": "backward/relu"}
+    steps = [
+        made_step(values={new: each.values[old] for new, old in arrays.items()})
+        for each in (one, other)
+    ]
+    found = Roundings(*steps, UNIT, {"block"})
+    assert found.locally_allowed("backward/block", 1e-7) > 1e-3
+    assert found.locally_allowed("gradient/block.scale", 1e-7) > 1e-3
+    for name in ("forward/block", "backward/block.relu", "gradient/block.conv.weight"):
+        assert found.locally_allowed(name, 1e-7) < 1e-5
 
 
 def test_a_gradient_of_another_size_has_not_flipped():

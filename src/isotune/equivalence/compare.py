@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -13,7 +13,7 @@ from isotune.equivalence.conditions import place_before
 from isotune.equivalence.local import LocalDifferences
 from isotune.equivalence.notes import notes_on
 from isotune.equivalence.place import Places, compilation_place
-from isotune.equivalence.rounding import FACTOR, FLOOR, comparable, roundings, unit
+from isotune.equivalence.rounding import FLOOR, Roundings, comparable, unit
 from isotune.equivalence.trace import Trace, TracedStep
 from isotune.equivalence.verdict import (
     compared_drift,
@@ -35,8 +35,9 @@ def compare(one: Trace, other: Trace, local: LocalDifferences | None = None) -> 
     """
     sides = one.side, other.side
     units = unit(sides)
+    containers = {layer.path for trace in (one, other) for layer in trace.layers if not layer.leaf}
     steps = tuple(
-        compared_step(first, second, units, local)
+        compared_step(first, second, units, local, containers)
         for first, second in zip(one.steps, other.steps, strict=False)
     )
     drift = None
@@ -65,7 +66,11 @@ def compare(one: Trace, other: Trace, local: LocalDifferences | None = None) -> 
 
 
 def compared_step(
-    one: TracedStep, other: TracedStep, units: float, local: LocalDifferences | None = None
+    one: TracedStep,
+    other: TracedStep,
+    units: float,
+    local: LocalDifferences | None = None,
+    containers: Container[str] = (),
 ) -> ComparedStep:
     """Returns the differences of a step.
 
@@ -74,22 +79,17 @@ def compared_step(
         other: The step of the other side.
         units: Unit of rounding.
         local: What layers of the other side make of the first side's inputs.
+        containers: Paths of layers that have parts.
     """
     values = []
-    for found in roundings(one, other, units):
+    roundings = Roundings(one, other, units, containers)
+    for found in roundings.all:
         alone = local.of(found.key) if local is not None and local.step == one.step else None
-        values.append(
-            Compared(
-                key=found.key,
-                difference=found.difference,
-                yardstick=found.yardstick,
-                allowed=found.allowed,
-                local=None if alone is None else alone.difference,
-                local_allowed=None
-                if alone is None
-                else max(FACTOR * alone.yardstick, FLOOR * units),
-            )
-        )
+        value = Compared(found.key, found.difference, found.yardstick, found.allowed)
+        if alone is not None:
+            allowed = roundings.locally_allowed(found.key, alone.yardstick)
+            value = replace(value, local=alone.difference, local_allowed=allowed)
+        values.append(value)
     return ComparedStep(
         step=one.step,
         same_batch=one.batch == other.batch,

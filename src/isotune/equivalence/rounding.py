@@ -4,7 +4,7 @@ Three things make a difference larger than a few yardsticks though both sides co
 
 - Where an activation function or a maximum has a kink, an input that is zero except for rounding
   has one gradient or the other: a few elements, as large as any, and everything that is computed of
-  them. Whether a nudge meets one is a matter of luck (:class:`Flips`).
+  them. Whether a nudge meets one is a matter of luck (:mod:`isotune.equivalence.flips`).
 - A parameter is rounded after it is updated, and the update is small beside it.
 - What an optimizer makes of a gradient can differ more than the gradient: Adam's first update of an
   element has the sign of its gradient, however small (:mod:`isotune.equivalence.updating`).
@@ -13,13 +13,12 @@ Three things make a difference larger than a few yardsticks though both sides co
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
+from isotune.equivalence.flips import Flips
 from isotune.equivalence.sampling import SAMPLES, Values, difference
-from isotune.equivalence.trace import STAGES, Side, TracedStep, key
+from isotune.equivalence.trace import STAGES, Side, TracedStep, key, path_of
 from isotune.equivalence.updating import SLOT, UPDATED, clipping, unexplained
 
 FACTOR = 10.0
@@ -43,12 +42,6 @@ scaled for float16: arrays that are smaller are equal."""
 
 FEW = 64
 """A yardstick of fewer samples is a matter of luck: that of the value before counts, too."""
-
-UNLUCKY = 2.0
-"""How many times a usual element a flipped one may be."""
-
-RARE = 1e-6
-"""How few flips of a layer's elements are to be expected that none is taken into account."""
 
 
 @dataclass(frozen=True)
@@ -120,75 +113,61 @@ def comparable(one: TracedStep, other: TracedStep) -> tuple[list[str], list[str]
     return both, missing
 
 
-class Flips:
-    """What elements that flip at a kink may make of a gradient, as the backward pass goes on.
-
-    An element flips if it is within its rounding of the kink. Of `size` elements of a usual layer,
-    ``size * noise`` are, with the relative difference `noise` of the layer's output. Each is one of
-    as many elements as make up the gradient's norm, and changes it by the root of their number.
-
-    Attributes:
-        allowed: Largest relative difference of a gradient so far.
-    """
-
-    def __init__(self) -> None:
-        self.allowed = 0.0
-        self._largest = self._expected = 0.0
-
-    def passed(self, gradient: Values, noise: float) -> None:
-        """Takes the gradient of a layer's output, and how much the output differs."""
-        flipping = math.prod(gradient.shape) * noise
-        squares = np.square(gradient.samples, dtype=np.float64)
-        fourth = float(squares @ squares)
-        if flipping < RARE or fourth == 0 or not math.isfinite(fourth):
-            return
-        share = fourth / float(squares.sum()) ** 2 * squares.size / math.prod(gradient.shape)
-        self._largest = max(self._largest, share)
-        self._expected += flipping * share
-        self.allowed = min(UNLUCKY * math.sqrt(self._largest + self._expected), MOST_FLIPS)
-
-
 TURNED, FLIPPED = 4.0, 1e-3
 """Flips change a gradient's elements, hardly its norm: where they may change it by more than
 FLIPPED, its norm may change by a TURNED-th. Between the backends it changes by a sixteenth."""
 
-MOST_FLIPS = 0.25
-"""Largest relative difference that is taken for flips where no yardstick shows any."""
 
+class Roundings:
+    """The differences of the values that both sides have.
 
-def roundings(one: TracedStep, other: TracedStep, units: float) -> list[Rounding]:
-    """Returns the differences of the values that both sides have, in order of execution.
+    Attributes:
+        all: The differences, in order of execution.
 
     Args:
         one: A step of one side.
         other: The same step of the other side.
         units: Unit of rounding.
+        containers: Paths of layers that have parts.
     """
-    return list(_Roundings(one, other, units).all())
 
-
-class _Roundings:
-    def __init__(self, one: TracedStep, other: TracedStep, units: float) -> None:
+    def __init__(
+        self, one: TracedStep, other: TracedStep, units: float, containers: Container[str] = ()
+    ) -> None:
         self._one, self._other, self._units = one, other, units
+        self._containers = containers
         self._flips = Flips()
         self._found: dict[str, Rounding] = {}
         self._clipped = clipping(one, other)
-
-    def all(self) -> Iterator[Rounding]:
-        """Yields the differences."""
         before, last = 0.0, ""
-        for name in comparable(self._one, self._other)[0]:
+        for name in comparable(one, other)[0]:
             stage = name.partition("/")[0]
             if stage not in (last, "loss"):  # the loss is made of outputs
                 before = 0.0
             last = stage
-            yardstick = max(self._one.yardstick(name), self._other.yardstick(name))
-            if self._one.values[name].samples.size < FEW:
+            yardstick = max(one.yardstick(name), other.yardstick(name))
+            if one.values[name].samples.size < FEW:
                 yardstick = max(yardstick, before)
             before = yardstick
-            found = self._rounding(name, yardstick)
-            self._found[name] = found
-            yield found
+            self._found[name] = self._rounding(name, yardstick)
+        self.all = list(self._found.values())
+
+    def locally_allowed(self, name: str, yardstick: float) -> float:
+        """Returns the largest difference that is rounding where a layer runs alone.
+
+        A layer without parts has the same inputs on both sides, so that none of their elements
+        flips; within a container, elements may.
+
+        Args:
+            name: Name of a value of the layer.
+            yardstick: The larger one of what the two sides differ from themselves.
+        """
+        stage, _, of = name.partition("/")
+        path = path_of(of) if stage == "backward" else of.rpartition(".")[0]
+        allowed = max(FACTOR * yardstick, FLOOR * self._units)
+        if stage in ("backward", "gradient") and path in self._containers:
+            return max(allowed, self._flips.within(path))
+        return allowed
 
     def _rounding(self, name: str, yardstick: float) -> Rounding:
         first, second = self._one.values[name], self._other.values[name]
@@ -221,7 +200,7 @@ class _Roundings:
         if output is None or (logits is not None and logits.shape == gradient.shape):
             return  # logits have no kink
         noise = max(output.yardstick, min(output.difference, output.allowed))
-        self._flips.passed(gradient, noise)
+        self._flips.passed(path_of(call), gradient, noise)
 
     def _cancellation(self) -> float:
         """Returns how much larger the logits are than a loss, which is a difference of them."""
