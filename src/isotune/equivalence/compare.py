@@ -127,4 +127,4 @@ def _places(
 
 
 def _with_cause(place: Place, one: Trace, other: Trace, local: LocalDifferences | None) -> Place:
-    return replace(place, cause=place.cause or likely_cause(place, one, other, local))
+    return replace(place, cause=likely_cause(place, one, other, local) or place.cause)

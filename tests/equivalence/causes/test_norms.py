@@ -100,7 +100,8 @@ def test_layer_norm_over_channels_of_maps():
 def test_near_misses():
     plain = batch_norm()
     assert cause("BatchNorm2d", plain, plain) is None
-    assert cause("BatchNorm2d", plain, batch_norm(shift=0.1)) is None
+    shifted = cause("BatchNorm2d", plain, batch_norm(shift=0.1))
+    assert shifted is not None and shifted.startswith("It differs by one number for each channel")
     bent = plain + 0.01 * np.sin(3 * X)
     assert cause("BatchNorm2d", plain, bent) is None
     noisy = batch_norm(1e-3) * (1 + 1e-3 * RNG.normal(size=X.shape))

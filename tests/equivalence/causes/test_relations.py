@@ -30,7 +30,8 @@ def test_settings_that_differ_are_named():
         " momentum is 0.1 in torch on cpu and 0.9 in mindspore on cpu (the share of the new"
         " statistics in one, of the old ones in the other)."
     )
-    assert cause(OUTPUT + 1, settings=one, settings_of_other={**one, "only": 1}) is None
+    squared = OUTPUT + OUTPUT**2
+    assert cause(squared, settings=one, settings_of_other={**one, "more": 1}) is None
 
 
 def test_relations():
@@ -55,17 +56,32 @@ def test_the_same_numbers_in_another_order():
     assert of_layer("Linear", small, small[::-1]) == sentence
 
 
+def test_a_bias():
+    bias = RNG.normal(size=4)
+    assert cause(OUTPUT + bias) == (
+        "It differs by one number for each channel: it fits a bias that differs or is left out."
+    )
+    known = {"state/layer.bias": bias + 0.1, "update/layer.bias": np.full(4, 0.1)}
+    assert cause(OUTPUT - bias, values=[known, known]) == (
+        "mindspore on cpu fits a layer whose bias is left out."
+    )
+    assert cause(OUTPUT + bias, values=[known, known]) == (
+        "torch on cpu fits a layer whose bias is left out."
+    )
+
+
 def test_near_misses():
     assert cause(OUTPUT) is None
     assert cause(0.5 * OUTPUT + 0.01 * RNG.normal(size=OUTPUT.shape)) is None
     assert cause(RNG.normal(size=OUTPUT.shape)) is None
-    assert cause(OUTPUT + 1) is None
+    assert cause(OUTPUT + OUTPUT**2) is None
+    assert cause(OUTPUT + np.arange(4) + 0.01 * RNG.normal(size=OUTPUT.shape)) is None
 
 
 def test_other_precisions_are_the_last_thing_to_say():
     sides = made_side("torch", precision="bf16"), made_side("torch")
     one, other = (made_trace(side=side) for side in sides)
     assert of_traces(Place("forward", "fc", 0), one, other) == (
-        "the first side, torch on cpu, computes in bf16, the second side, torch on cpu, in fp32."
+        "torch on cpu (bf16) computes in bf16, torch on cpu (fp32) in fp32."
     )
     assert of_traces(Place("start", "fc.weight", None), one, other) is None

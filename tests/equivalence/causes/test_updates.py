@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from isotune.equivalence.certificate import Place
+from isotune.equivalence.certificate import Place, PlaceStage
 from isotune.equivalence.sampling import values_of
 from isotune.interfaces.checkpoint import digest
 from isotune.interfaces.tracer import Layer
@@ -51,7 +51,14 @@ def course(spec: Any, rate: float = RATE, clip: float = 1.0) -> list[dict[str, A
     return steps
 
 
-def cause(spec: Any, one: Any, other: Any, step: int = 0, **experiment: Any) -> str | None:
+def cause(
+    spec: Any,
+    one: Any,
+    other: Any,
+    step: int = 0,
+    at: tuple[PlaceStage, str] = ("update", "fc.weight"),
+    **experiment: Any,
+) -> str | None:
     known = {"optimizer": spec.model_dump(mode="json"), **experiment}
     traces = [
         made_trace(
@@ -68,7 +75,7 @@ def cause(spec: Any, one: Any, other: Any, step: int = 0, **experiment: Any) -> 
         )
         for side, steps in zip(SIDES, (one, other), strict=True)
     ]
-    return of_traces(Place("update", "fc.weight", step, path="fc"), traces[0], traces[1])
+    return of_traces(Place(*at, step, path="fc"), traces[0], traces[1])
 
 
 def changed(spec: Any, **changes: Any) -> Any:
@@ -119,8 +126,8 @@ def test_rules_that_fit_or_are_not_known(spec: Any, step: int):
 
 def test_another_learning_rate():
     assert cause(SGD, course(SGD), course(SGD, rate=0.1)) == (
-        "Each side fits the spec's optimizer, but mindspore on cpu with 10 times the learning rate"
-        " of torch on cpu."
+        "Both sides fit the spec's optimizer, mindspore on cpu with 10 times the learning rate, or"
+        " the clipped gradient, of torch on cpu."
     )
 
 
@@ -164,6 +171,36 @@ def test_gradients_are_clipped():
     assert cause(SGD, one, other, clip_grad_norm=0.1) == (
         "mindspore on cpu fits no weight decay; torch on cpu fits the spec's optimizer."
     )
+    assert cause(SGD, one, course(SGD), clip_grad_norm=0.1) == (
+        "mindspore on cpu fits a gradient that is not clipped; torch on cpu fits the spec's"
+        " optimizer."
+    )
+
+
+@pytest.mark.parametrize(
+    ("spec", "fault", "slot", "sentence"),
+    [
+        (SGD, changed(SGD, weight_decay=0.0), "momentum_buffer", "no weight decay"),
+        (ADAM, ADAMW, "exp_avg", "weight decay apart from the gradient, as in AdamW"),
+        (ADAMW, changed(ADAMW, betas=(0.999, 0.9)), "exp_avg", "betas in the wrong order"),
+    ],
+)
+def test_slots(spec: Any, fault: Any, slot: str, sentence: str):
+    name = f"fc.weight/{slot}"
+    for step in (0, 1):
+        assert cause(spec, course(spec), course(fault), step, at=("state", name)) == (
+            f"mindspore on cpu fits {sentence}; torch on cpu fits the spec's optimizer."
+        )
+        assert cause(spec, course(spec), course(spec), step, at=("state", name)) is None
+
+
+def test_another_beta():
+    other = course(changed(ADAMW, betas=(0.9, 0.99)))
+    for step in (0, 1):
+        at = "state", "fc.weight/exp_avg_sq"
+        assert cause(ADAMW, course(ADAMW), other, step, at=at) == (
+            "The beta of the squares' mean fits 0.999 in torch on cpu and 0.99 in mindspore on cpu."
+        )
 
 
 def test_a_frozen_parameter_that_moves():

@@ -12,8 +12,6 @@ from collections.abc import Callable
 from isotune.equivalence.causes.activations import other_activation
 from isotune.equivalence.causes.before_the_step import (
     other_batch,
-    other_classes,
-    other_labels,
     swapped_tensors,
 )
 from isotune.equivalence.causes.blocks import other_residual
@@ -21,7 +19,9 @@ from isotune.equivalence.causes.borders import at_the_border, other_size
 from isotune.equivalence.causes.convolutions import other_product
 from isotune.equivalence.causes.dropouts import other_dropout
 from isotune.equivalence.causes.evidence import Evidence
+from isotune.equivalence.causes.losses import other_loss
 from isotune.equivalence.causes.norms import other_epsilon, other_mode
+from isotune.equivalence.causes.offsets import other_bias
 from isotune.equivalence.causes.optimizers import other_rule
 from isotune.equivalence.causes.relations import (
     constant_factor,
@@ -40,15 +40,15 @@ Cause = Callable[[Evidence], str | None]
 
 CAUSES: tuple[Cause, ...] = (
     not_finite,
-    other_classes,
     swapped_tensors,
     other_batch,
     differing_settings,
     other_size,
-    other_labels,
+    other_loss,
     other_mode,
     other_epsilon,
     other_product,
+    other_bias,
     other_activation,
     other_dropout,
     other_residual,

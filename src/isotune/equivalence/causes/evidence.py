@@ -19,6 +19,7 @@ from isotune.equivalence.local import (
 from isotune.equivalence.sampling import Values, positions
 from isotune.equivalence.trace import Trace, TracedStep, key
 from isotune.equivalence.whole import input_key
+from isotune.equivalence.wording import side_names
 from isotune.interfaces.tracer import Layer, LayerRun, Setting
 
 Array = NDArray[np.float32]
@@ -80,10 +81,7 @@ class Evidence:
     @property
     def labels(self) -> tuple[str, str]:
         """How a person tells the sides apart."""
-        one, other = (trace.side for trace in self.traces)
-        if one.label != other.label:
-            return one.label, other.label
-        return f"the first side, {one.label},", f"the second side, {other.label},"
+        return side_names((self.traces[0].side, self.traces[1].side))
 
     @property
     def steps(self) -> tuple[TracedStep, TracedStep] | None:
@@ -134,7 +132,7 @@ class Evidence:
         """Returns what differs: what both layers make of the same inputs, or else the samples."""
         if self.place.stage in ("backward", "gradient"):
             return self._gradient() or self.pair(self.key)
-        whole = self.outputs() if self.place.stage == "forward" else None
+        whole = self.outputs()
         if whole is None:
             return self.pair(self.key)
         size = whole[0].size
@@ -187,9 +185,14 @@ class Evidence:
         return self.local.runs.get(self.call)
 
     def outputs(self) -> tuple[Array, Array] | None:
-        """Returns what both sides' layers make of the recorded inputs, whole, if it is known."""
+        """Returns both sides' outputs of the recorded inputs, whole; None unless they are known."""
         recorded, run = self.whole.get(key("forward", self.call)), self.run()
-        if recorded is None or run is None or recorded.shape != run.output.shape:
+        if (
+            self.place.stage != "forward"
+            or recorded is None
+            or run is None
+            or recorded.shape != run.output.shape
+        ):
             return None
         return recorded, run.output
 

@@ -15,6 +15,10 @@ MEANINGS = {
 """What a setting decides, where its name does not say it."""
 
 
+WITHOUT_PRECISION = frozenset({"experiment", "batch", "start", "input", "compilation"})
+"""Stages in which a precision has no part."""
+
+
 def differing_settings(evidence: Evidence) -> str | None:
     """Finds settings of the layer that both sides know and that differ."""
     if evidence.layers is None:
@@ -50,7 +54,7 @@ def _meaning(name: str, one: Setting, other: Setting) -> str:
 def differing_precision(evidence: Evidence) -> str | None:
     """Finds that the sides compute in different precisions."""
     one, other = (trace.side.precision for trace in evidence.traces)
-    if one == other or evidence.place.stage in ("experiment", "batch", "start", "input"):
+    if one == other or evidence.place.stage in WITHOUT_PRECISION:
         return None
     first, second = evidence.labels
     return f"{first} computes in {one}, {second} in {other}."
