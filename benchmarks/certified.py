@@ -42,7 +42,7 @@ DRIFT, PREDICTIONS = 4, 64
 PHOTOGRAPHS = {"dataset.path": "hymenoptera_data"}
 """Ants and bees stand in for wolves and dogs."""
 STAND_INS: Mapping[str, Mapping[str, str]] = {
-    "cars-and-bicycles": {"dataset.path": "car_vs_bicycle"},
+    "cars-and-bicycles": {"dataset.path": "car_vs_bicycle", "dataset.splits.val": "val"},
     "wolves-and-dogs": PHOTOGRAPHS,
     "wolves-and-dogs-features": PHOTOGRAPHS,
     "wolves-and-dogs-checkpoint": PHOTOGRAPHS,
@@ -60,9 +60,15 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, help="smaller batches, for a slow machine")
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
+    failed = []
     for recipe in options.recipes or RECIPES:
-        keep(recipe, certified(recipe, options))
+        try:
+            keep(recipe, certified(recipe, options))
+        except subprocess.CalledProcessError as error:
+            failed.append(f"{recipe}: {error}")
     write_pages()
+    if failed:
+        sys.exit("\n".join(failed))
 
 
 def certified(recipe: str, options: argparse.Namespace) -> dict[str, Any]:
