@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import os
 from collections.abc import Mapping
 from importlib.metadata import version
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
-from numpy.typing import NDArray
 
 from isotune.equivalence.json_numbers import plain
-from isotune.equivalence.sampling import SAMPLES, Values
-from isotune.equivalence.trace import Drift, Predictions, Trace, TracedStep
+from isotune.equivalence.trace import Trace
+from isotune.equivalence.trace_arrays import (
+    WHOLE,
+    Arrays,
+    arrays_of,
+    drift_of,
+    predictions_of,
+    step_of,
+    whole_arrays,
+    whole_of,
+)
 from isotune.equivalence.trace_document import (
     FORMAT,
     DriftPart,
@@ -26,14 +33,13 @@ from isotune.equivalence.trace_document import (
     SidePart,
     StepPart,
     TraceDocument,
-    ValuesPart,
 )
 from isotune.errors import RunError
 from isotune.printable import printable
 from isotune.runs.read import checked, damaged, parse_json, unusable
 from isotune.storage.atomic import atomic_file
 from isotune.storage.paths import is_dir, is_link
-from isotune.storage.tensor_file import Entry, mapped, read_array, read_header, write_tensors
+from isotune.storage.tensor_file import read_array, read_header, write_tensors
 from isotune.storage.untrusted import open_regular, refuse_link
 
 DOCUMENT, DIGEST = "isotune.trace", "isotune.trace.sha256"
@@ -41,10 +47,6 @@ DOCUMENT, DIGEST = "isotune.trace", "isotune.trace.sha256"
 
 LARGEST_IN_MEMORY = 1 << 30
 """Bytes that all arrays except whole ones may have."""
-
-LABELS = "predictions/labels"
-
-Arrays = dict[str, NDArray[Any]]
 
 
 def check_target(path: Path) -> None:
@@ -77,7 +79,7 @@ def write_trace(path: str | Path, trace: Trace) -> None:
         RunError: The file cannot be written, or is a link.
     """
     path = Path(path)
-    arrays, whole, names = _arrays(trace), *_whole(trace)
+    arrays, whole, names = arrays_of(trace), *whole_of(trace)
     steps = [StepPart.of(*each) for each in zip(trace.steps, names, strict=True)]
     document = TraceDocument(
         isotune=version("isotune"),
@@ -126,7 +128,7 @@ def read_trace(path: str | Path) -> Trace:
 def _read(file: BinaryIO, path: Path) -> Trace:
     metadata, entries = read_header(file)
     document = _document(metadata, path)
-    in_memory = {name: entry for name, entry in entries.items() if not name.startswith("whole/")}
+    in_memory = {name: entry for name, entry in entries.items() if not name.startswith(WHOLE)}
     size = sum(entry.size for entry in in_memory.values())
     if size > LARGEST_IN_MEMORY:
         raise ValueError(f"has samples of {size:,} bytes, more than {LARGEST_IN_MEMORY:,}")
@@ -139,9 +141,11 @@ def _read(file: BinaryIO, path: Path) -> Trace:
         classes=tuple(document.classes),
         start=document.start,
         layers=tuple(layer.layer() for layer in document.layers),
-        steps=tuple(_step(step, arrays, _mapped(step, file, entries)) for step in document.steps),
-        drift=_drift(document.drift, arrays),
-        predictions=_predictions(document, arrays),
+        steps=tuple(
+            step_of(step, arrays, whole_arrays(step, file, entries)) for step in document.steps
+        ),
+        drift=drift_of(document.drift, arrays),
+        predictions=predictions_of(document, arrays),
     )
 
 
@@ -162,40 +166,6 @@ def _document(metadata: Mapping[str, str], path: Path) -> TraceDocument:
     return checked(TraceDocument, found, path)
 
 
-def _arrays(trace: Trace) -> Arrays:
-    """Returns all arrays of a trace except whole ones, by their names in the file."""
-    arrays: Arrays = {}
-    for step in trace.steps:
-        for key, values in step.values.items():
-            arrays[f"samples/{step.step}/{key}"] = values.samples
-        for key, values in step.runs.items():
-            arrays[f"runs/{step.step}/{key}"] = values.samples
-    if trace.drift is not None:
-        for change, losses in trace.drift.losses.items():
-            arrays[f"drift/losses/{change}"] = losses
-            arrays[f"drift/parameters/{change}"] = trace.drift.parameters[change]
-    if trace.predictions is not None:
-        arrays[LABELS] = trace.predictions.labels
-        for change, logits in trace.predictions.logits.items():
-            arrays[f"predictions/logits/{change}"] = logits
-    return arrays
-
-
-def _whole(trace: Trace) -> tuple[Arrays, list[dict[str, str]]]:
-    """Returns whole arrays by their names in the file, and for each step those names by key."""
-    arrays: Arrays = {}
-    known: dict[tuple[Any, ...], str] = {}
-    steps = []
-    for step in trace.steps:
-        names = {}
-        for key, array in step.whole.items():
-            same = (array.__array_interface__["data"][0], array.shape, array.strides)
-            names[key] = known.setdefault(same, f"whole/{step.step}/{key}")
-            arrays.setdefault(names[key], array)
-        steps.append(names)
-    return arrays, steps
-
-
 def _side(trace: Trace) -> SidePart:
     """Returns who has computed a trace; what the system says of itself is made printable."""
     side = {**vars(trace.side), "device": printable(trace.side.device)}
@@ -209,92 +179,3 @@ def _digest(arrays: Arrays) -> str:
     for _, array in sorted(arrays.items(), key=itemgetter(0)):
         digest.update(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).tobytes())
     return digest.hexdigest()
-
-
-def _mapped(
-    step: StepPart, file: BinaryIO, entries: Mapping[str, Entry]
-) -> dict[str, NDArray[np.float32]]:
-    """Maps the whole arrays of a step, each once."""
-    arrays = {}
-    for name in dict.fromkeys(step.whole.values()):
-        entry = entries.get(name)
-        if entry is None or not name.startswith("whole/") or entry.dtype.kind != "f":
-            raise ValueError(f"is damaged: it has no float32 array '{name}'")
-        arrays[name] = mapped(file, entry)
-    return {key: arrays[name] for key, name in step.whole.items()}
-
-
-def _step(part: StepPart, arrays: Arrays, whole: Mapping[str, NDArray[np.float32]]) -> TracedStep:
-    return TracedStep(
-        step=part.step,
-        batch=part.batch,
-        learning_rate=part.learning_rate,
-        loss=part.loss,
-        watched=part.watched,
-        values=_values(part.values, arrays, f"samples/{part.step}"),
-        yardsticks=part.yardsticks,
-        whole=whole,
-        runs=_values(part.runs, arrays, f"runs/{part.step}"),
-        run_yardsticks=part.run_yardsticks,
-    )
-
-
-def _values(parts: list[ValuesPart], arrays: Arrays, under: str) -> dict[str, Values]:
-    return {
-        each.key: each.values(
-            _array(arrays, f"{under}/{each.key}", (min(math.prod(each.shape), SAMPLES),))
-        )
-        for each in parts
-    }
-
-
-def _drift(part: DriftPart | None, arrays: Arrays) -> Drift | None:
-    if part is None:
-        return None
-    steps = len(_array(arrays, f"drift/losses/{part.changes[0]}", (None,)))
-    samples = _array(arrays, f"drift/parameters/{part.changes[0]}", (steps, None)).shape[1]
-    if samples > SAMPLES:
-        raise ValueError(f"is damaged: its drift has {samples:,} samples, more than {SAMPLES}")
-    return Drift(
-        {each: _array(arrays, f"drift/losses/{each}", (steps,)) for each in part.changes},
-        {
-            each: _array(arrays, f"drift/parameters/{each}", (steps, samples))
-            for each in part.changes
-        },
-    )
-
-
-def _predictions(document: TraceDocument, arrays: Arrays) -> Predictions | None:
-    part, classes = document.predictions, len(document.classes)
-    if part is None:
-        return None
-    labels = arrays.get(LABELS)
-    kind = None if labels is None else (labels.dtype.kind, *labels.shape[1:])
-    if labels is None or not labels.shape or kind not in (("i",), ("f", classes)):
-        raise ValueError(f"is damaged: it has no array '{LABELS}' of as many images")
-    found = {
-        each: _array(arrays, f"predictions/logits/{each}", (len(labels), None))
-        for each in part.changes
-    }
-    outputs = {logits.shape[1] for logits in found.values()}
-    if outputs not in ({classes}, {1}):
-        raise ValueError(f"is damaged: its logits are not of {classes:,} classes")
-    return Predictions(part.images, labels, found)
-
-
-def _array(arrays: Arrays, name: str, shape: tuple[int | None, ...]) -> NDArray[np.float32]:
-    """Returns an array of a file; None stands for any size.
-
-    Raises:
-        ValueError: It is missing, or has another type or shape.
-    """
-    found = arrays.get(name)
-    if found is None:
-        raise ValueError(f"is damaged: it has no array '{name}'")
-    fits = len(found.shape) == len(shape) and all(
-        size in (None, other) for size, other in zip(shape, found.shape, strict=True)
-    )
-    if found.dtype.kind != "f" or not fits:
-        wanted = ", ".join("any" if size is None else str(size) for size in shape)
-        raise ValueError(f"is damaged: '{name}' should be float32 of shape ({wanted})")
-    return found
