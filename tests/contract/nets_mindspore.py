@@ -67,6 +67,18 @@ class TinyAuxiliary(nn.Cell):
         return (self.fc(x), self.aux(x)) if self.training else self.fc(x)
 
 
+class TinyRepeated(nn.Cell):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3, pad_mode="pad", padding=1, has_bias=False)
+        self.relu = nn.ReLU()
+        self.mix = nn.Dense(4, 4)
+        self.fc = nn.Dense(4, 3)
+
+    def construct(self, x: Tensor) -> Tensor:
+        return self.fc(self.mix(self.mix(self.relu(self.conv(x)).mean((2, 3)))))
+
+
 def linear() -> nn.Cell:
     return LinearNet()
 
@@ -85,3 +97,7 @@ def tiny_convolutional() -> nn.Cell:
 
 def tiny_auxiliary() -> nn.Cell:
     return TinyAuxiliary()
+
+
+def tiny_repeated() -> nn.Cell:
+    return TinyRepeated()

@@ -63,3 +63,19 @@ class TinyAuxiliary(nn.Module):
 
 def tiny_auxiliary() -> nn.Module:
     return TinyAuxiliary()
+
+
+class TinyRepeated(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3, padding=1, bias=False)
+        self.mix = nn.Linear(4, 4)
+        self.fc = nn.Linear(4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.fc(self.mix(self.mix(self.conv(x).relu().mean((2, 3)))))
+        return logits
+
+
+def tiny_repeated() -> nn.Module:
+    return TinyRepeated()

@@ -19,7 +19,7 @@ from isotune.testing import (
     Shards,
     State,
     Steps,
-    Tracing,
+    TracingGraphs,
 )
 
 mindspore = pytest.importorskip("mindspore")
@@ -27,7 +27,16 @@ nets = importlib.import_module("contract.nets_mindspore")
 
 
 class TestMindSpore(
-    Steps, Shards, Processes, Freezing, State, Heads, Classifiers, Exports, Explaining, Tracing
+    Steps,
+    Shards,
+    Processes,
+    Freezing,
+    State,
+    Heads,
+    Classifiers,
+    Exports,
+    Explaining,
+    TracingGraphs,
 ):
     backend_name = "mindspore"
     exports = ("mindir", "onnx")
@@ -36,6 +45,7 @@ class TestMindSpore(
     tiny_dropout = staticmethod(nets.tiny_dropout)
     tiny_convolutional = staticmethod(nets.tiny_convolutional)
     tiny_auxiliary = staticmethod(nets.tiny_auxiliary)
+    tiny_repeated = staticmethod(nets.tiny_repeated)
 
     def to_numpy(self, tensor: Any) -> Any:
         return tensor.asnumpy()

@@ -19,7 +19,7 @@ from isotune.testing import (
     Shards,
     State,
     Steps,
-    Tracing,
+    TracingGraphs,
 )
 
 torch = pytest.importorskip("torch")
@@ -27,7 +27,16 @@ nets = importlib.import_module("contract.nets_torch")
 
 
 class TestTorch(
-    Steps, Shards, Processes, Freezing, State, Heads, Classifiers, Exports, Explaining, Tracing
+    Steps,
+    Shards,
+    Processes,
+    Freezing,
+    State,
+    Heads,
+    Classifiers,
+    Exports,
+    Explaining,
+    TracingGraphs,
 ):
     backend_name = "torch"
     exports = ("onnx",)
@@ -36,6 +45,7 @@ class TestTorch(
     tiny_dropout = staticmethod(nets.tiny_dropout)
     tiny_convolutional = staticmethod(nets.tiny_convolutional)
     tiny_auxiliary = staticmethod(nets.tiny_auxiliary)
+    tiny_repeated = staticmethod(nets.tiny_repeated)
 
     @contextmanager
     def unusual_settings(self) -> Iterator[None]:

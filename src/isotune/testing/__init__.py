@@ -17,7 +17,7 @@ import pytest
 
 _LEVELS = ("tensors", "updates", "multi_label", "steps", "freezing", "state", "detached", "heads")
 _PARTS = ("classifiers", "subject", "surroundings", "exports", "explaining")
-_STEPS = ("same_steps", "divided", "shards", "processes", "tracing", "watching")
+_STEPS = ("same_steps", "divided", "shards", "processes", "tracing", "tracing_graphs", "watching")
 pytest.register_assert_rewrite(*(f"{__name__}.{name}" for name in (*_LEVELS, *_PARTS, *_STEPS)))
 
 from isotune.testing.classifiers import Classifiers  # noqa: E402
@@ -31,6 +31,7 @@ from isotune.testing.shards import Shards  # noqa: E402
 from isotune.testing.state import State  # noqa: E402
 from isotune.testing.steps import Steps  # noqa: E402
 from isotune.testing.tracing import Tracing  # noqa: E402
+from isotune.testing.tracing_graphs import TracingGraphs  # noqa: E402
 
 __all__ = [
     "Classifiers",
@@ -44,4 +45,5 @@ __all__ = [
     "State",
     "Steps",
     "Tracing",
+    "TracingGraphs",
 ]

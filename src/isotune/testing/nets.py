@@ -75,6 +75,12 @@ class Nets:
         means; in evaluation those of `fc` alone."""
         self._missing("tiny_auxiliary")
 
+    def tiny_repeated(self) -> Any:
+        """`conv`: convolution of 3 x 3, 3 to 4 channels, padding 1, no bias; ReLU; mean over height
+        and width; `mix`: one linear layer, 4 inputs, 4 outputs, applied twice; `fc`: linear layer,
+        4 inputs, 3 outputs."""
+        self._missing("tiny_repeated")
+
     def _missing(self, name: str) -> NoReturn:
         description = " ".join((getattr(Nets, name).__doc__ or "").split())
         pytest.fail(
@@ -148,6 +154,18 @@ NETS = {
             ReLU(),
             GlobalAveragePool(),
             Auxiliary("aux", [Linear("aux.fc")]),
+            Linear("fc"),
+        ],
+    ),
+    "tiny_repeated": Net(
+        _entry("tiny_repeated"),
+        {**_CONV, "mix.weight": (4, 4), "mix.bias": (4,), **_FC},
+        lambda: [
+            Conv("conv", padding=(1, 1)),
+            ReLU(),
+            GlobalAveragePool(),
+            Linear("mix"),
+            Linear("mix"),
             Linear("fc"),
         ],
     ),

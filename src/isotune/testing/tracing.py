@@ -113,21 +113,9 @@ class Tracing(Contract):
         data = updates(f"traced/{case}", chosen.sizes)
         with place_shown(learner, reference, data):
             steps = watched_steps(learner, data, chosen.plan)
-            self._check_steps(steps, watched_passes(reference, data), trained)
+            _check_steps(steps, watched_passes(reference, data), trained)
             assert_states_close(learner.state(), reference.state)
             assert_states_close(learner.optimizer_state(), reference.optimizer_state())
-
-    def _check_steps(
-        self, steps: Sequence[WatchedStep], passes: Sequence[Collected], trained: set[str]
-    ) -> None:
-        assert all(bool(each.seen.outputs) == bool(len(each.step.part)) for each in steps)
-        seen = [each.seen for each in steps if len(each.step.part)]
-        for one, expected in zip(seen, passes, strict=True):
-            assert [name for name in one.outputs if name in expected.outputs] == [*expected.outputs]
-            assert_same_values(one.outputs, expected.outputs, expected.outputs)
-            assert_same_values(one.slopes, expected.slopes, _needed(expected.outputs, trained))
-            assert one.gradients.keys() == trained
-            assert_same_values(one.gradients, expected.gradients, trained)
 
     @on("tiny_bn", "tiny_dropout")
     def test_inputs_are_reported_where_they_are_asked_for(self, subject: Subject) -> None:
@@ -227,6 +215,19 @@ class Tracing(Contract):
         after = seen()
         assert in_bytes(after.outputs) == in_bytes(before.outputs)
         assert in_bytes(after.gradients) == in_bytes(before.gradients)
+
+
+def _check_steps(
+    steps: Sequence[WatchedStep], passes: Sequence[Collected], trained: set[str]
+) -> None:
+    assert all(bool(each.seen.outputs) == bool(len(each.step.part)) for each in steps)
+    seen = [each.seen for each in steps if len(each.step.part)]
+    for one, expected in zip(seen, passes, strict=True):
+        assert [name for name in one.outputs if name in expected.outputs] == [*expected.outputs]
+        assert_same_values(one.outputs, expected.outputs, expected.outputs)
+        assert_same_values(one.slopes, expected.slopes, _needed(expected.outputs, trained))
+        assert one.gradients.keys() == trained
+        assert_same_values(one.gradients, expected.gradients, trained)
 
 
 def _needed(outputs: Iterable[str], trained: Iterable[str]) -> Iterator[str]:

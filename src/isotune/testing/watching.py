@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from isotune.equivalence.sampling import difference
-from isotune.equivalence.trace import call_name
+from isotune.equivalence.trace import call_name, path_of
 from isotune.interfaces.division import Division
 from isotune.interfaces.names import is_under
 from isotune.interfaces.tracer import Array, Recorder, Tracer
@@ -137,24 +137,29 @@ def assert_same_values(
 def check_runs(learner: Learner, seen: Collected, plan: StepPlan) -> None:
     """Runs each layer on what was reported of a step that has changed no parameter.
 
-    Each comes to the reported output and gradients of parameters. Where its input is another
-    layer's output, the gradient with respect to it is that output's.
+    Each comes to the reported output, and all calls of one to the gradients of its parameters.
+    Where an input is another layer's output, the gradient with respect to it is that output's.
     """
     tracer, before = learner.backend.tracer, _states(learner)
     assert tracer is not None
+    totals: dict[str, dict[str, Array]] = {}
     for name, inputs in seen.entered.items():
-        given = [_read_only(each) for each in inputs]
-        alone = tracer.run(learner.trainer, name, given, None, plan)
+        path, given = path_of(name), [_read_only(each) for each in inputs]
+        alone = tracer.run(learner.trainer, path, given, None, plan)
         assert not alone.inputs and not alone.parameters
         assert_same_values({name: alone.output}, seen.outputs, [name])
         if name in seen.slopes:
-            run = tracer.run(learner.trainer, name, given, _read_only(seen.slopes[name]), plan)
+            run = tracer.run(learner.trainer, path, given, _read_only(seen.slopes[name]), plan)
             assert_same_values({name: run.output}, seen.outputs, [name])
-            under = {each for each in seen.gradients if not name or is_under(name, each)}
-            assert run.parameters.keys() == under
-            assert_same_values(run.parameters, seen.gradients, under)
+            total = totals.setdefault(path, {})
+            for parameter, value in run.parameters.items():
+                total[parameter] = total.get(parameter, np.float32(0)) + value
             for one, gradient in zip(inputs, run.inputs, strict=True):
                 _check_slope(seen, one, gradient)
+    for path, total in totals.items():
+        under = {each for each in seen.gradients if not path or is_under(path, each)}
+        assert total.keys() == under
+        assert_same_values(total, seen.gradients, under)
     assert _states(learner) == before
 
 

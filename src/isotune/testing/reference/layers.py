@@ -78,8 +78,9 @@ class Linear(Layer):
         return x @ at.state[f"{self.name}.weight"].T + at.state[f"{self.name}.bias"]
 
     def backward(self, gradient: Array, at: Pass) -> Array:
-        at.gradients[f"{self.name}.weight"] = gradient.T @ self.x
-        at.gradients[f"{self.name}.bias"] = gradient.sum(0)
+        for name, value in (("weight", gradient.T @ self.x), ("bias", gradient.sum(0))):
+            before = at.gradients.get(f"{self.name}.{name}", 0.0)  # of another use of the layer
+            at.gradients[f"{self.name}.{name}"] = before + value
         return gradient @ at.state[f"{self.name}.weight"]
 
 
