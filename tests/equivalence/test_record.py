@@ -158,6 +158,19 @@ def test_only_what_trains_in_the_first_epoch_trains(images: Path) -> None:
     assert "gradient/fc.0.weight" not in step.values
 
 
+def test_drift_is_that_of_the_parameters_that_train(images: Path) -> None:
+    spec = short(images, head={"name": "mlp", "hidden": [6]}, freeze={"parameters": ["fc.0"]})
+    trace = traced(spec, Recording(drift=2, predictions=0, variants=False))
+    assert trace.drift is not None
+    for parameters in trace.drift.parameters.values():
+        assert parameters.shape[1] == sum(
+            values.samples.size
+            for name, values in trace.steps[0].values.items()
+            if name.startswith("gradient/")
+        )
+        assert (parameters[0] != parameters[1]).any()
+
+
 def test_start_and_batches_are_named_by_their_content(images: Path) -> None:
     spec = short(images)
     one, other = traced(spec, Recording(drift=0)), traced({**spec, "seed": 7}, Recording(drift=0))

@@ -25,11 +25,14 @@ class Course:
     """What is kept of a run of some steps.
 
     Attributes:
+        trains: Names of the parameters that train, which are sampled: among all those of a frozen
+            model, samples would miss a head. Empty takes all.
         losses: Its losses.
-        parameters: Samples of all parameters after each step.
+        parameters: Samples of these parameters after each step.
         logits: What the model predicts after it; None if nothing is to be predicted.
     """
 
+    trains: frozenset[str] = frozenset()
     losses: list[float] = field(default_factory=list)
     parameters: list[NDArray[np.float32]] = field(default_factory=list)
     logits: NDArray[np.float32] | None = None
@@ -37,12 +40,12 @@ class Course:
     def add(self, loss: float, model: State) -> None:
         """Adds a step, given the model's tensors after it."""
         self.losses.append(loss)
-        self.parameters.append(sampled_parameters(model))
+        self.parameters.append(sampled_parameters(model, self.trains))
 
 
-def sampled_parameters(model: State) -> NDArray[np.float32]:
-    """Returns samples of the concatenation of all parameters by sorted names: float32."""
-    values = [model[name] for name in sorted(model) if is_parameter(name)]
+def sampled_parameters(model: State, trains: frozenset[str]) -> NDArray[np.float32]:
+    """Returns samples of the concatenation of these parameters by sorted names: float32."""
+    values = [model[name] for name in sorted(trains or model) if is_parameter(name)]
     ends = np.cumsum([0, *(value.size for value in values)])
     places = positions(PARAMETERS, (int(ends[-1]),))
     cuts = np.searchsorted(places, ends)

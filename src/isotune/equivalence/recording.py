@@ -111,7 +111,7 @@ def record_steps(
     if recording.drift or images:
         for name, variant in variants.items():
             live.restore(start)
-            courses[name] = _changed(live, updates, variant, images)
+            courses[name] = _changed(live, updates, variant, images, course.trains)
     live.restore(start)
     hashes = {name: digest({name: value}) for name, value in start.model.items()}
     return Recorded(hashes, layers, tuple(traced), courses)
@@ -127,6 +127,12 @@ def _trace(
 ) -> Iterator[TracedStep]:
     """Makes an update, watched as often as necessary and then once as a run makes it."""
     watched = watch(live, update, before, variants, companion.recorder)
+    if not course.parameters:
+        course.trains = frozenset(
+            name.removeprefix("gradient/")
+            for name in watched[0].values
+            if name.startswith("gradient/")
+        )
     companion.watched(live, update)
     for step, seen in zip(update, watched, strict=True):
         computed = live.train(step)
@@ -153,10 +159,14 @@ def _go_on(
 
 
 def _changed(
-    live: LiveSide, updates: Sequence[Sequence[Step]], variant: Variant, images: Sequence[Batch]
+    live: LiveSide,
+    updates: Sequence[Sequence[Step]],
+    variant: Variant,
+    images: Sequence[Batch],
+    trains: frozenset[str],
 ) -> Course:
     """Returns the course of a run in which something changes."""
-    course = Course()
+    course = Course(trains)
     with variant.within:
         for number, update in enumerate(updates):
             _go_on(live, update, course, variant.change if number == 0 else None)

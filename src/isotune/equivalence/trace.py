@@ -119,9 +119,10 @@ class Drift:
     Attributes:
         losses: float32, shape (steps,), by the name of the change; the run itself has the name
             ``itself``.
-        parameters: float32, shape (steps, samples), by the same names: samples of all parameters
-            after each step, at places that :func:`isotune.equivalence.sampling.positions` gives for
-            their concatenation by sorted names, under the name ``drift``.
+        parameters: float32, shape (steps, samples), by the same names: samples of the parameters
+            that have a gradient in the first step, after each step, at places that
+            :func:`isotune.equivalence.sampling.positions` gives for their concatenation by sorted
+            names, under the name ``drift``.
     """
 
     losses: Mapping[str, NDArray[np.float32]]
