@@ -263,8 +263,9 @@ def _differing(
     layers: Sequence[Layer | None],
 ) -> tuple[Mapping[str, Setting], Mapping[str, Setting]] | None:
     """Returns the settings that both sides know and that are not the same; None without any."""
-    one, other = ({} if layer is None else layer.settings for layer in layers)
-    names = [name for name in one if name in other and one[name] != other[name]]
-    if not names:
+    one, other = layers
+    if one is None or other is None or not (names := one.differing(other)):
         return None
-    return {name: one[name] for name in names}, {name: other[name] for name in names}
+    return {name: one.settings[name] for name in names}, {
+        name: other.settings[name] for name in names
+    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -36,6 +37,23 @@ class Layer:
     kind: str
     settings: Mapping[str, Setting] = field(default_factory=dict)
     leaf: bool = True
+
+    def differing(self, other: Layer) -> list[str]:
+        """Returns the names of settings that both layers have and that are not the same.
+
+        A number that one side keeps in float32 and the other in float64 is the same.
+        """
+        return [
+            name
+            for name, value in self.settings.items()
+            if name in other.settings and not _same(value, other.settings[name])
+        ]
+
+
+def _same(one: Setting, other: Setting) -> bool:
+    if isinstance(one, float) and isinstance(other, float):
+        return math.isclose(one, other, rel_tol=1e-6)
+    return one == other
 
 
 class Recorder(ABC):

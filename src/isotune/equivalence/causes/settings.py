@@ -23,10 +23,10 @@ def differing_settings(evidence: Evidence) -> str | None:
     """Finds settings of the layer that both sides know and that differ."""
     if evidence.layers is None:
         return None
-    one, other = (layer.settings for layer in evidence.layers)
-    names = [name for name in one if name in other and one[name] != other[name]]
+    names = evidence.layers[0].differing(evidence.layers[1])
     if not names:
         return None
+    one, other = (layer.settings for layer in evidence.layers)
     first, second = evidence.labels
     parts = [
         f"{name} is {_shown(one[name])} in {first} and {_shown(other[name])} in {second}"
