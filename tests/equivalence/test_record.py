@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 import zoo
-from isotune.equivalence.passes import ULP
+from isotune.equivalence import recording
+from isotune.equivalence.passes import ULP, Variant
 from isotune.equivalence.record import record
 from isotune.equivalence.recording import Recording
 from isotune.equivalence.sampling import values_of
@@ -46,10 +47,10 @@ def short(images: Path, **changes: Any) -> dict[str, Any]:
     return experiment(images, **{"epochs": 1, "eval_batch_size": 4, **changes})
 
 
-def traced(spec: dict[str, Any], recording: Recording = EPOCH, backend: str = "numpy") -> Trace:
+def traced(spec: dict[str, Any], what: Recording = EPOCH, backend: str = "numpy") -> Trace:
     if backend in zoo.FRAMEWORKS:
         pytest.importorskip(backend)
-    return record(load_spec(spec), backend, "cpu", zoo.plugins(backend), recording)
+    return record(load_spec(spec), backend, "cpu", zoo.plugins(backend), what)
 
 
 def check_course(trace: Trace, run: Run) -> None:
@@ -74,13 +75,19 @@ def check_state(trace: Trace, run: Run) -> None:
 
 
 @pytest.mark.parametrize("backend", zoo.ALL)
-def test_steps_are_those_of_an_ordinary_run(backend: str, images: Path, tmp_path: Path) -> None:
-    spec = short(images, drop_last=True)
+def test_steps_are_those_of_an_ordinary_run(
+    backend: str, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = short(images, drop_last=True, optimizer=ADAM, ema={"decay": 0.5})
+    monkeypatch.setattr(recording, "variants_of", lambda *_: {"again": Variant()})
     trace = traced(spec, Recording(steps=2), backend)
     run = zoo.run(backend, spec, tmp_path / "run")
     check_course(trace, run)
     check_state(trace, run)
     assert trace.drift is not None
+    parameters = trace.drift.parameters
+    assert parameters["again"].tobytes() == parameters[ITSELF].tobytes()
+    assert not any(any(step.yardsticks["again"].values()) for step in trace.steps)
     one, other = trace.drift.losses[ITSELF].tolist()
     assert run.history[0].values["train_loss"] == (one * 4 + other * 4) / 8
     assert [step.watched for step in trace.steps] == [backend != "mindspore"] * 2
@@ -89,8 +96,8 @@ def test_steps_are_those_of_an_ordinary_run(backend: str, images: Path, tmp_path
 
 @pytest.mark.parametrize("backend", zoo.ALL)
 def test_values_come_in_order_of_execution(backend: str, images: Path) -> None:
-    recording = Recording(drift=0, predictions=0, variants=False)
-    (step,) = traced(short(images), recording, backend).steps
+    bare = Recording(drift=0, predictions=0, variants=False)
+    (step,) = traced(short(images), bare, backend).steps
     names = [name for name in step.values if "flatten" not in name]
     assert names[:5] == ["input/images", "forward/fc", "forward/", "loss/loss", "loss/logits"]
     assert {*names[5:7]} == {"backward/", "backward/fc"}  # of the same tensor
