@@ -88,6 +88,9 @@ def test_dropout(inputs: list[Array]):
     assert dead.startswith("mindspore on cpu drops nothing, while torch on cpu drops ")
     other = cause(dropped(1), dropped(2))
     assert other is not None and "fits dropout with another seed" in other
+    rarely = cause(dropped(1), dropped(1, 0.1))
+    assert rarely is not None and rarely.startswith("torch on cpu drops ")
+    assert rarely.endswith("it fits dropout with another probability, or none in mindspore on cpu.")
     assert cause(dropped(1), dropped(1) * 0.7) == (
         "mindspore on cpu does not multiply what it keeps by 1 / (1 - 0.3)."
     )

@@ -122,11 +122,50 @@ def averages(counts: bool) -> Array:
 
 
 @pytest.mark.parametrize("counting", [0, 1])
-@pytest.mark.parametrize("inputs", [[X], []])
-def test_averages_that_count_the_padding(counting: int, inputs: list[Array]):
+def test_averages_that_count_the_padding(counting: int):
     pools = [averages(counts=side == counting) for side in (0, 1)]
+    kinds = ["mean", "mean"]
+    kinds[counting] += " that counts the padding (count_include_pad)"
+    assert of_layer("AvgPool2d", *pools, inputs=[X], settings=SETTINGS) == (
+        f"It fits the {kinds[0]} in torch on cpu, and the {kinds[1]} in mindspore on cpu."
+    )
     names = ["torch on cpu", "mindspore on cpu"]
-    assert of_layer("AvgPool2d", *pools, inputs=inputs, settings=SETTINGS) == (
+    assert of_layer("AvgPool2d", *pools, settings=SETTINGS) == (
         f"{names[counting]} fits averages at the border that count the padding"
         f" (count_include_pad), {names[1 - counting]} those that do not."
     )
+
+
+def largest(padding: float = -np.inf, moved: int = 0) -> Array:
+    """Returns the largest numbers of windows of 3 x 3, two apart."""
+    sides = (1 - moved, 1 + moved)
+    x = np.pad(X.astype(np.float64), ((0, 0), (0, 0), sides, sides), constant_values=padding)
+    found: Array = np.lib.stride_tricks.sliding_window_view(x, (3, 3), (2, 3)).max((4, 5))
+    return found[:, :, ::2, ::2]
+
+
+def test_pooling():
+    def pooled(one: Array, other: Array) -> str | None:
+        settings = {"kernel_size": (3, 3), "stride": (2, 2), "padding": (1, 1)}
+        return of_layer("MaxPool2d", one, other, inputs=[X - 1], settings=settings)
+
+    assert pooled(largest() - 1, largest() - 1) is None
+    assert pooled(largest() - 1, averages(False)[:, :, ::2, ::2] - 1) == (
+        "It fits the maximum in torch on cpu, and the mean in mindspore on cpu."
+    )
+    assert pooled(largest() - 1, largest(moved=1) - 1) == (
+        "It fits the maximum in torch on cpu, and the maximum with windows that begin 1 rows below"
+        " and 1 columns to the right in mindspore on cpu."
+    )
+    assert pooled(largest() - 1, np.minimum(largest(), 1) - 1) is None
+    means = X.mean((2, 3), keepdims=True)
+    assert of_layer("AdaptiveAvgPool2d", means, X.max((2, 3), keepdims=True), inputs=[X]) == (
+        "It fits the mean in torch on cpu, and the maximum in mindspore on cpu."
+    )
+
+
+def test_channels_of_the_image_in_the_opposite_order():
+    weight = WEIGHT[:, :3]
+    one, other = conv(weight, x=X[:, :3]), conv(weight, x=X[:, 2::-1])
+    found = cause(one, other, inputs=[X[:, :3]], state={"layer.weight": weight, "layer.bias": BIAS})
+    assert found == "mindspore on cpu fits input channels in the opposite order."

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
+
 from isotune.equivalence.causes.activations import other_activation
 from isotune.equivalence.causes.before_the_step import (
     other_batch,
@@ -23,6 +25,7 @@ from isotune.equivalence.causes.losses import other_loss
 from isotune.equivalence.causes.norms import other_epsilon, other_mode
 from isotune.equivalence.causes.offsets import other_bias
 from isotune.equivalence.causes.optimizers import other_rule
+from isotune.equivalence.causes.pools import other_pooling
 from isotune.equivalence.causes.relations import (
     constant_factor,
     low_precision,
@@ -49,6 +52,7 @@ CAUSES: tuple[Cause, ...] = (
     other_epsilon,
     other_product,
     other_bias,
+    other_pooling,
     other_activation,
     other_dropout,
     other_residual,
@@ -76,4 +80,6 @@ def likely_cause(
         local: The live side's local differences, if there are any.
     """
     evidence = Evidence(place, (one, other), local)
-    return next((found for cause in CAUSES if (found := cause(evidence))), None)
+    # NaN, infinity and zeros are what one looks at; what they lead to fits nothing.
+    with np.errstate(all="ignore"):
+        return next((found for cause in CAUSES if (found := cause(evidence))), None)

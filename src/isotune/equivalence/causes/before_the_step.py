@@ -48,10 +48,12 @@ def _normalization(evidence: Evidence, images: Pair) -> str | None:
         some = images.part(channels == channel)
         if len(np.unique(some.one)) < FEWEST:
             return None
-        scale, offset = np.polyfit(some.one, some.other, 1)
+        x, y = some.one - some.one.mean(), some.other - some.other.mean()
+        scale = float(x @ y) / float(x @ x)
+        offset = float(some.other.mean() - scale * some.one.mean())
         if not fits(scale * some.one + offset, some.other, images.between):
             return None
-        found.append(f"{number(float(scale))} x {round(float(offset), 6) + 0.0:+.3g}")
+        found.append(f"{number(scale)} x {round(offset, 6) + 0.0:+.3g}")
     first, second = evidence.labels
     return (
         f"It fits another mean or deviation in the normalization: by channel, {second} has"

@@ -28,6 +28,7 @@ class _Products:
         stride, dilation: Of height and width.
         before: Padding before height and width.
         maps: Whether it is a convolution.
+        bits: To how many bits after the first inputs and weights are rounded.
     """
 
     x: Array
@@ -37,6 +38,7 @@ class _Products:
     dilation: tuple[int, int]
     before: tuple[int, int]
     maps: bool = True
+    bits: int = 23
 
     def at(self, places: list[NDArray[np.int64]]) -> Wide:
         """Returns the outputs at these indices (image, output, row, column)."""
@@ -53,6 +55,8 @@ class _Products:
         across = (columns >= 0) & (columns < self.x.shape[3])
         patch = self.x[image, first : first + channels][:, rows[inside]][:, :, columns[across]]
         kernel = self.weight[output][:, inside][:, :, across]
+        if self.bits < 23:
+            patch, kernel = rounded(patch, self.bits), rounded(kernel, self.bits)
         total = (patch.astype(np.float64) * kernel.astype(np.float64)).sum()
         return float(total + self.bias[output])
 
@@ -84,21 +88,31 @@ def _places(pair: Pair) -> NDArray[np.int64]:
 
 
 def _plain(evidence: Evidence) -> _Products | None:
-    inputs, weight, bias = evidence.inputs(), evidence.parameter("weight"), None
-    if evidence.outputs() is None or len(inputs) != 1 or weight is None:
+    """Returns the layer as it ought to be, if its arrays are those of such a layer."""
+    inputs, outputs = evidence.inputs(), evidence.outputs()
+    weight, bias = evidence.parameter("weight"), evidence.parameter("bias")
+    if outputs is None or len(inputs) != 1 or weight is None or not weight.size:
         return None
-    (x,), bias = inputs, evidence.parameter("bias")
+    x, shape = inputs[0], outputs[0].shape
     bias = np.zeros(len(weight), np.float32) if bias is None else bias
-    if weight.ndim == 2 and x.shape[-1] == weight.shape[1]:
+    if bias.shape != weight.shape[:1]:
+        return None
+    if (
+        weight.ndim == 2
+        and (*x.shape[:-1], len(weight)) == shape
+        and x.shape[-1] == weight.shape[1]
+    ):
         x, weight = x.reshape(-1, x.shape[-1], 1, 1), weight[:, :, None, None]
         return _Products(x, weight, bias, (1, 1), (1, 1), (0, 0), maps=False)
-    if weight.ndim != 4 or x.ndim != 4 or x.shape[1] % weight.shape[1]:
+    if weight.ndim != 4 or x.ndim != 4 or len(shape) != 4 or shape[:2] != (len(x), len(weight)):
+        return None
+    if x.shape[1] % weight.shape[1] or len(weight) % (x.shape[1] // weight.shape[1] or 1):
         return None
     stride, dilation = two(evidence.setting("stride"), 1), two(evidence.setting("dilation"), 1)
-    return _Products(x, weight, bias, stride, dilation, _before(evidence, x, weight.shape))
+    return _Products(x, weight, bias, stride, dilation, _before(evidence, weight.shape))
 
 
-def _before(evidence: Evidence, x: Array, kernel: tuple[int, ...]) -> tuple[int, int]:
+def _before(evidence: Evidence, kernel: tuple[int, ...]) -> tuple[int, int]:
     padding = evidence.setting("padding")
     if isinstance(padding, tuple) and len(padding) == 4:  # top, bottom, left, right
         return int(padding[0]), int(padding[2])
@@ -118,8 +132,7 @@ def _changed(plain: _Products, evidence: Evidence) -> Iterator[tuple[str, _Produ
                 text = f"padding of {before[0]} above and {before[1]} to the left"
                 yield f"{text} instead of {top} and {left}", replace(plain, before=before)
     for name, bits in (("TF32", 10), ("bfloat16", 7)):
-        x, weight = rounded(plain.x, bits), rounded(plain.weight, bits)
-        yield f"products of {name} numbers", replace(plain, x=x, weight=weight)
+        yield f"products of {name} numbers", replace(plain, bits=bits)
     assert evidence.local is not None
     own = evidence.parameter("weight")
     for name, value in evidence.local.state.items():
@@ -131,6 +144,8 @@ def _changed(plain: _Products, evidence: Evidence) -> Iterator[tuple[str, _Produ
 def _kernels(plain: _Products) -> Iterator[tuple[str, _Products]]:
     weight = plain.weight
     outputs, inputs, height, width = weight.shape
+    if inputs == 3 == plain.x.shape[1]:
+        yield "input channels in the opposite order", replace(plain, weight=weight[:, ::-1])
     if outputs == inputs > 1:
         yield (
             "a kernel whose inputs and outputs are swapped",

@@ -123,7 +123,7 @@ class Evidence:
     def pair(self, name: str) -> Pair | None:
         """Returns the samples of a key in the place's step; None where the shapes differ."""
         values = self.values(name)
-        if values is None or values[0].shape != values[1].shape:
+        if values is None or values[0].shape != values[1].shape or not values[0].samples.size:
             return None
         one, other = (each.samples.astype(np.float64) for each in values)
         return Pair(values[0].shape, positions(name, values[0].shape), one, other)
@@ -136,6 +136,8 @@ class Evidence:
         if whole is None:
             return self.pair(self.key)
         size = whole[0].size
+        if not size:
+            return None
         chosen = np.arange(0, size, -(-size // MOST), dtype=np.int64)
         one, other = (each.reshape(-1)[chosen].astype(np.float64) for each in whole)
         return Pair(whole[0].shape, chosen, one, other)

@@ -33,6 +33,7 @@ class _Groups:
         weight: The weight of each element.
         bias: The bias of each element.
         channels: The channel of each row, where a row has one; None otherwise.
+        shape: Shape of weight and bias.
     """
 
     x: Wide
@@ -40,6 +41,7 @@ class _Groups:
     weight: Wide
     bias: Wide
     channels: NDArray[np.int64] | None
+    shape: tuple[int, ...]
 
 
 def other_epsilon(evidence: Evidence) -> str | None:
@@ -74,6 +76,8 @@ def other_mode(evidence: Evidence) -> str | None:
     groups = _groups(evidence)
     mean, variance = evidence.parameter("running_mean"), evidence.parameter("running_var")
     if groups is None or groups.channels is None or mean is None or variance is None:
+        return None
+    if not mean.shape == variance.shape == groups.shape:
         return None
     eps = evidence.setting("eps")
     eps = eps if isinstance(eps, float) else 1e-5
@@ -138,12 +142,12 @@ def _groups(evidence: Evidence) -> _Groups | None:
     weight, bias = evidence.parameter("weight"), evidence.parameter("bias")
     if outputs is None or len(inputs) != 1 or inputs[0].shape != outputs[0].shape:
         return None
-    if weight is None or bias is None:
+    if weight is None or bias is None or weight.shape != bias.shape or not weight.size:
         return None
     for kind in evidence.kinds:
-        if kind.startswith("BatchNorm") or kind == "SyncBatchNorm":
+        if kind.startswith("BatchNorm") and inputs[0].shape[1:2] == weight.shape:
             return _of_channels(inputs[0], outputs, weight, bias)
-        if kind == "LayerNorm2d":
+        if kind == "LayerNorm2d" and inputs[0].ndim > 1:
             along = [np.moveaxis(each, 1, -1) for each in (inputs[0], *outputs)]
             return _of_last(along, weight, bias)
         if kind.startswith("LayerNorm"):
@@ -162,7 +166,7 @@ def _of_channels(x: Array, outputs: tuple[Array, Array], weight: Array, bias: Ar
 
     wide, one, other = rows(x), rows(outputs[0]), rows(outputs[1])
     own = [each.astype(np.float64)[chosen][:, None] for each in (weight, bias)]
-    return _Groups(wide, (one, other), own[0], own[1], chosen)
+    return _Groups(wide, (one, other), own[0], own[1], chosen, weight.shape)
 
 
 def _of_last(arrays: list[Array], weight: Array, bias: Array) -> _Groups | None:
@@ -172,4 +176,4 @@ def _of_last(arrays: list[Array], weight: Array, bias: Array) -> _Groups | None:
     step = max(1, -(-arrays[0].size // MOST))
     x, one, other = (each.reshape(-1, size)[::step].astype(np.float64) for each in arrays)
     own = [each.astype(np.float64).reshape(1, -1) for each in (weight, bias)]
-    return _Groups(x, (one, other), own[0], own[1], None)
+    return _Groups(x, (one, other), own[0], own[1], None, weight.shape)

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isotune.equivalence.causes.arithmetic import fits, unraveled
-from isotune.equivalence.causes.evidence import Evidence
+from isotune.equivalence.causes.evidence import Evidence, Pair
 from isotune.equivalence.trace import key
 
 FEWEST = 4
@@ -20,22 +20,30 @@ def other_bias(evidence: Evidence) -> str | None:
         return None
     if not evidence.layers or not all(layer.leaf for layer in evidence.layers):
         return None
-    axis = 1 if len(pair.shape) in (2, 4) else len(pair.shape) - 1
-    channels = unraveled(pair.positions, pair.shape)[axis]
-    gap = pair.other - pair.one
-    counts = np.bincount(channels, minlength=pair.shape[axis])
-    if (counts >= 2).sum() < FEWEST or len(channels) < 2 * pair.shape[axis]:
-        return None
-    means = np.bincount(channels, gap, pair.shape[axis]) / np.maximum(counts, 1)
-    if not means.any() or not fits(pair.one + means[channels], pair.other, pair.between):
+    axes = (1, len(pair.shape) - 1)
+    means = next((found for axis in axes if (found := _means(pair, axis)) is not None), None)
+    if means is None:
         return None
     first, second = evidence.labels
-    bias = _bias(evidence)
+    bias, known = _bias(evidence), np.isfinite(means)
     if bias is not None and len(bias) == len(means):
         for sign, lacking in ((-1.0, second), (1.0, first)):
-            if fits(sign * bias[counts > 0], means[counts > 0], 1.0):
+            if fits(sign * bias[known], means[known], 1.0):
                 return f"{lacking} fits a layer whose bias is left out."
     return "It differs by one number for each channel: it fits a bias that differs or is left out."
+
+
+def _means(pair: Pair, axis: int) -> NDArray[np.float64] | None:
+    """Returns by how much each channel differs, NaN for unknown ones; None if that varies."""
+    channels, size = unraveled(pair.positions, pair.shape)[axis], pair.shape[axis]
+    gap = pair.other - pair.one
+    counts = np.bincount(channels, minlength=size)
+    if (counts >= 2).sum() < FEWEST or len(channels) < 2 * size:
+        return None
+    means: NDArray[np.float64] = np.bincount(channels, gap, size) / counts
+    if not gap.any() or not fits(pair.one + means[channels], pair.other, pair.between):
+        return None
+    return means
 
 
 def _bias(evidence: Evidence) -> NDArray[np.float64] | None:

@@ -109,7 +109,7 @@ def _rules(evidence: Evidence) -> dict[str, Rule] | None:
 
 def _both(evidence: Evidence, name: str, slot: str) -> tuple[Moved, Moved] | None:
     one, other = (_moved(trace, evidence.place.step, name, slot) for trace in evidence.traces)
-    if one is None or other is None:
+    if one is None or other is None or one.weight.shape != other.weight.shape:
         return None
     known = one.slots or other.slots  # a side without a momentum may have none
     return replace(one, slots=one.slots or known), replace(other, slots=other.slots or known)
@@ -117,39 +117,38 @@ def _both(evidence: Evidence, name: str, slot: str) -> tuple[Moved, Moved] | Non
 
 def _moved(trace: Trace, step: int | None, name: str, slot: str) -> Moved | None:
     at = next((n for n, each in enumerate(trace.steps) if each.step == step), None)
-    if at is None:
+    if at is None or (at == 0 and trace.steps[0].step > 0):
         return None
     traced = trace.steps[at]
-    kept = [traced.values.get(key(stage, name)) for stage in ("update", "gradient", "state")]
+    known = [traced.values.get(key(stage, name)) for stage in ("update", "gradient", "state")]
+    values = [each for each in known if each is not None]
     slots = _slots(traced, name)
-    if None in kept or (slot and slot not in slots) or (at == 0 and traced.step > 0):
+    if len(values) < 3 or len({each.shape for each in values}) > 1 or slot not in {"", *slots}:
         return None
-    update, gradient, after = (_wide(each) for each in kept if each is not None)
-    spacing = np.spacing(np.abs(after).astype(np.float32)).astype(np.float64)
-    rounding = ROUNDINGS * float(np.linalg.norm(spacing))
-    found, errors = {"": update}, {"": rounding + RELATIVE * float(np.linalg.norm(update))}
+    update, gradient, after = map(_wide, values)
+    found, errors = {"": update}, {"": _error(update, after)}
     if slot:
         found[slot] = slots[slot]
         errors[slot] = OF_SLOTS * float(np.linalg.norm(slots[slot]))
-    clipping = _clipping(trace, traced)
-    return Moved(
-        after - update,
-        gradient * clipping,
-        found,
-        errors,
-        _slots(trace.steps[at - 1], name) if at else {},
-        traced.learning_rate,
-        at,
-        clipping,
-    )
+    clipping, before = _clipping(trace, traced), _slots(trace.steps[at - 1], name) if at else {}
+    rate = traced.learning_rate
+    return Moved(after - update, gradient * clipping, found, errors, before, rate, at, clipping)
+
+
+def _error(update: Wide, after: Wide) -> float:
+    """Returns the largest L2 norm of the rounding of an update, of which parameters lose most."""
+    spacing = np.spacing(np.abs(after).astype(np.float32)).astype(np.float64)
+    return float(ROUNDINGS * np.linalg.norm(spacing) + RELATIVE * np.linalg.norm(update))
 
 
 def _slots(step: TracedStep, name: str) -> dict[str, Wide]:
+    """Returns the slots of the parameter's shape after a step."""
+    parameter = step.values.get(key("state", name))
     start = f"{key('state', name)}/"
     return {
         at.removeprefix(start): _wide(values)
         for at, values in step.values.items()
-        if at.startswith(start) and values.shape
+        if parameter is not None and at.startswith(start) and values.shape == parameter.shape
     }
 
 

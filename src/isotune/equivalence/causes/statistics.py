@@ -35,7 +35,7 @@ def other_statistics(evidence: Evidence) -> str | None:
     still = [apart(side, before) < 1e-7 for side in (pair.one, pair.other)]
     if still[0] != still[1]:
         return f"The running statistics do not move in {evidence.labels[still.index(True)]}."
-    batch = _batch(evidence, path, kind)
+    batch = _batch(evidence, path, kind, math.prod(pair.shape))
     if batch is None:
         return _by_ratio(evidence, moves, pair) or _by_variance(evidence, kind, before, pair)
     return _by_batch(evidence, moves, [each[pair.positions] - before for each in batch])
@@ -45,22 +45,24 @@ def _before(evidence: Evidence, path: str, kind: str, pair: Pair) -> Wide | None
     """Returns the statistics before the step, if they are known."""
     name, step = evidence.place.name, evidence.place.step
     earlier = [each for each in evidence.traces[0].steps if step and each.step == step - 1]
-    if earlier and (found := earlier[0].values.get(key("state", name))) is not None:
+    found = earlier[0].values.get(key("state", name)) if earlier else None
+    if found is not None and found.shape == pair.shape:
         return found.samples.astype(np.float64)
     if step:
         return None
-    if evidence.local is not None and name in evidence.local.state:
-        return evidence.local.state[name].reshape(-1)[pair.positions].astype(np.float64)
+    kept = None if evidence.local is None else evidence.local.state.get(name)
+    if kept is not None and kept.shape == pair.shape:
+        return kept.reshape(-1)[pair.positions].astype(np.float64)
     new = np.full(pair.shape, INITIAL[kind], np.float32)
     if evidence.traces[0].start.get(name) != digest({name: new}):
         return None
     return new.reshape(-1)[pair.positions].astype(np.float64)
 
 
-def _batch(evidence: Evidence, path: str, kind: str) -> list[Wide] | None:
+def _batch(evidence: Evidence, path: str, kind: str, size: int) -> list[Wide] | None:
     """Returns the recorded batch's statistics: for variances, the unbiased and the biased ones."""
     x: Array | None = evidence.whole.get(input_key(path, 0))
-    if x is None or x.ndim < 2:
+    if x is None or x.ndim < 2 or x.shape[1] != size:
         return None
     axes = (0, *range(2, x.ndim))
     if kind == "running_mean":
