@@ -75,7 +75,7 @@ PLACED = {
 """Where a change is for one known layer."""
 
 STEPS = {
-    "nesterov": Experiment("resnet18", 48, fields={"optimizer": NESTEROV}),
+    "nesterov": Experiment("lenet", 32, fields={"optimizer": NESTEROV}),
     "adamw": Experiment("lenet", 32, fields={"optimizer": ADAMW}),
     "clipped": Experiment("lenet", 32, fields={"clip_grad_norm": 0.1}),
     "frozen": Experiment("resnet18", 48, fields={"freeze": "backbone"}),

@@ -17,8 +17,8 @@ from isotune.interfaces.trainer import StepPlan, TrainingPlan
 
 FROZEN = "layer1.0.conv1.weight"
 """A parameter of ResNet-18's frozen part."""
-PART = "layer3"
-"""A part of ResNet-18 whose learning rate a mutant scales."""
+PART = "fc1"
+"""A part of LeNet-5 whose learning rate a mutant scales."""
 WEIGHTS = np.array([1, 1, 1, 1, 2], np.float32)
 
 
