@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import mindspore as ms
@@ -22,6 +22,7 @@ from isotune_mindspore.layer_kinds import layer, parts
 from isotune_mindspore.models.layers import GlobalMean
 from isotune_mindspore.step import TrainStep, pynative_mode, uncompiled
 from isotune_mindspore.trainer import MindSporeTrainer, own_trainer
+from isotune_mindspore.variants import variants
 
 
 class MindSporeTracer(Tracer):
@@ -86,6 +87,13 @@ class MindSporeTracer(Tracer):
         towards = np.where(up, np.float32(np.inf), np.float32(-np.inf))
         images = np.nextafter(batch.images.asnumpy(), towards)
         return DeviceBatch(Tensor(images), batch.labels, batch.size)
+
+    def variants(self, trainer: Trainer) -> Mapping[str, AbstractContextManager[object]]:
+        """Returns convolutions and linear layers that sum over their channels in another order.
+
+        Depthwise ones are computed by MindSpore's kernel for maps of all sizes.
+        """
+        return variants(own_trainer(trainer))
 
 
 class _Watcher:

@@ -135,6 +135,42 @@ def test_global_means_have_the_shape_of_adaptive_pooling(
     assert alone.output.tobytes() == output.tobytes()
 
 
+def test_variants_change_the_rounding_of_all_that_sums(
+    backend: Backend, tracer: Tracer, batch: DeviceBatch, compiled: list[str]
+) -> None:
+    cells = [
+        conv(3, 16, 1),
+        conv(16, 16, 3, padding=1),
+        conv(16, 16, 3, padding=1, groups=16),
+        GlobalMean(),
+        nn.Dense(16, 3),
+    ]
+    model = backend.backbones.adopt(nn.SequentialCell(cells))
+    random = np.random.default_rng(1)
+    shapes = backend.state_adapter.model_shapes(model)
+    state = {name: random.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
+    backend.state_adapter.import_model(model, state)
+    trainer = backend.trainer(model, PLAN)
+    (variant,) = tracer.variants(trainer).values()
+    alone = random.normal(size=(2, 16, 6, 6)).astype(np.float32), random.normal(size=(2, 16))
+
+    def outputs() -> list[Array]:
+        paths = {"1": alone[0], "2": alone[0], "4": alone[1]}
+        plan = StepPlan(0, 0.1)
+        return [tracer.run(trainer, path, [paths[path]], None, plan).output for path in paths]
+
+    before, layers = outputs(), tracer.layers(trainer)
+    with variant:
+        assert tracer.layers(trainer) == layers
+        varied = outputs()
+        trainer.fetch([trainer.train_step(batch, StepPlan(0, 0.0))])
+    for one, other in zip(before, varied, strict=True):
+        assert one.tobytes() != other.tobytes()
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
+    assert [each.tobytes() for each in outputs()] == [each.tobytes() for each in before]
+    assert compiled == []
+
+
 @pytest.mark.parametrize(
     ("cell", "kind", "settings"),
     [
