@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from isotune.equivalence.certificate import Certificate, Compared, ComparedDrift, ComparedStep
 from isotune.equivalence.trace import STAGES, key
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-WIDTH, HEIGHT = 11.5, 5.2
+WIDTH, HEIGHT = 11.5, 4.8
 """Of the figure, in inches."""
 
 ACCUMULATED, LOCAL, ALLOWED = SERIES[0], SERIES[1], FAINT
@@ -53,14 +53,24 @@ def certificate_figure(certificate: Certificate) -> Figure:
         if drift is not None and drift.between:
             depth, over_steps = figure.subplots(1, 2, width_ratios=(2.4, 1))
             _draw_drift(over_steps, drift, certificate)
+            _legend(figure, over_steps, "right")
         else:
             depth = figure.subplots()
         _draw_depth(depth, certificate)
+        _legend(figure, depth, "left")
         names = (shortened(printable(name), 2 * LABEL) for name in side_names(certificate.sides))
         title = f"{' and '.join(names)}: {certificate.verdict}"
         text = wrap(title, 0.95 * WIDTH * POINTS, HEADING, bold=True)
         figure.suptitle(text, x=0.01, ha="left", fontsize=HEADING, fontweight="bold")
         return figure
+
+
+def _legend(figure: Figure, axes: Axes, side: Literal["left", "right"]) -> None:
+    """Explains a panel's lines below it."""
+    handles, labels = axes.get_legend_handles_labels()
+    if handles:
+        place: Final = "outside lower left" if side == "left" else "outside lower right"
+        figure.legend(handles, labels, loc=place, ncols=2)
 
 
 def _draw_depth(axes: Axes, certificate: Certificate) -> None:
@@ -80,7 +90,6 @@ def _draw_depth(axes: Axes, certificate: Certificate) -> None:
     axes.set_xlim(-0.5, len(step.values) - 0.5)
     axes.set_xticks([])
     axes.grid(visible=False, axis="x")
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.01), ncols=4)
 
 
 def _edge(values: Sequence[Compared]) -> float:
@@ -110,7 +119,7 @@ def _shown_step(certificate: Certificate) -> ComparedStep | None:
 
 
 def _points(axes: Axes, values: Sequence[Compared], edge: float) -> None:
-    size = min(5.0, max(2.0, 400 / len(values)))
+    size = min(5.0, max(2.5, 500 / len(values)))
     accumulated = [_drawn(value.difference, edge) for value in values]
     style: dict[str, Any] = {"linestyle": "none", "markersize": size}
     axes.plot(range(len(values)), accumulated, "o", color=ACCUMULATED, label="accumulated", **style)
@@ -204,4 +213,3 @@ def _draw_drift(axes: Axes, drift: ComparedDrift, certificate: Certificate) -> N
     )
     for label, values, style in lines:
         axes.plot(steps, [_drawn(value, edge) for value in values], label=label, **style)
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), fontsize=8)
