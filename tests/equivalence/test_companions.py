@@ -11,6 +11,7 @@ from isotune.equivalence.record import record
 from isotune.equivalence.recording import Companion, Recording
 from isotune.equivalence.sampling import values_of
 from isotune.equivalence.trace import Trace
+from isotune.equivalence.trace_file import read_trace, write_trace
 from isotune.spec.load import load_spec
 from tiny import experiment, make_images, numpy_plugins
 
@@ -53,6 +54,15 @@ def test_a_live_side_computes_the_same_of_recorded_inputs(images: Path):
     assert set(local.found.values) == set(recorded.steps[0].runs)
     assert {each.difference for each in local.found.values.values()} == {0}
     assert not local.found.skipped
+
+
+def test_the_recorded_inputs_may_come_from_a_file(images: Path, tmp_path: Path):
+    write_trace(tmp_path / "a.trace", traced(images, RecordWhole()))
+    local = CompareLocally(read_trace(tmp_path / "a.trace"))
+    traced(images, local)
+    assert local.found is not None
+    assert {each.difference for each in local.found.values.values()} == {0}
+    assert local.found.of("gradient/fc.weight") == local.found.values["parameters/fc.weight/fc"]
 
 
 def test_nothing_local_is_known_of_a_divided_batch(images: Path):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -102,21 +103,30 @@ class LocalDifferences:
         if stage == "forward":
             return self.values.get(output_key(rest))
         if stage == "backward":
-            return self._worst(at for at in self.values if at.startswith(f"inputs/{rest}/"))
+            return self._worst(self._parts.get(f"inputs/{rest}", ()))
         if stage == "gradient":
-            return self._worst(self._smallest_users(rest))
+            users = self._parts.get(f"parameters/{rest}", ())
+            # A block runs with its parts' parameters, too: only the deepest layer is meant.
+            deepest = max((len(_user(at)) for at in users), default=0)
+            return self._worst([at for at in users if len(_user(at)) == deepest])
         return None
 
-    def _worst(self, names: Iterator[str]) -> LocalDifference | None:
+    @cached_property
+    def _parts(self) -> Mapping[str, Sequence[str]]:
+        """Keys of gradients by all of a key except its last part."""
+        found: dict[str, list[str]] = {}
+        for at in self.values:
+            found.setdefault(at.rpartition("/")[0], []).append(at)
+        return found
+
+    def _worst(self, names: Sequence[str]) -> LocalDifference | None:
         found = (self.values[name] for name in names)
         return max(found, key=lambda each: each.difference / (each.yardstick or 1e-9), default=None)
 
-    def _smallest_users(self, parameter: str) -> Iterator[str]:
-        # A block runs with its parts' parameters, too: only the deepest layer is meant.
-        start = parameter_gradient_key("", parameter)
-        users = [at.removeprefix(start) for at in self.values if at.startswith(start)]
-        deepest = max((len(path_of(name)) for name in users), default=0)
-        return (f"{start}{name}" for name in users if len(path_of(name)) == deepest)
+
+def _user(at: str) -> str:
+    """Returns the path of the layer of a parameter's gradient."""
+    return path_of(at.rpartition("/")[2])
 
 
 def nudged(name: str, array: Array) -> Array:

@@ -136,5 +136,6 @@ class WholeArrays(Mapping[str, Array]):
         return RunError(
             f"{self._folder}: whole arrays of a training step have taken"
             f" {self._end / 2**30:.1f} GiB so far, and the disk has no room for"
-            f" {more / 2**20:,.0f} MiB more; a smaller batch_size needs less."
+            f" {more / 2**20:,.0f} MiB more; a smaller batch_size needs less, and TMPDIR names"
+            " another folder."
         )

@@ -41,8 +41,11 @@ class Layer:
     def differing(self, other: Layer) -> list[str]:
         """Returns the names of settings that both layers have and that are not the same.
 
-        A number that one side keeps in float32 and the other in float64 is the same.
+        A number that one side keeps in float32 and the other in float64 is the same. Layers of
+        different kinds may compute the same by other settings: of them none is returned.
         """
+        if self.kind != other.kind:
+            return []
         return [
             name
             for name, value in self.settings.items()

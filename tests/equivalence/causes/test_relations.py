@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from isotune.equivalence.causes.arithmetic import rounded
 from isotune.equivalence.certificate import Place
+from isotune.interfaces.tracer import Layer
 from made_evidence import of_layer, of_step, of_traces
 from made_traces import made_side, made_trace
 
@@ -33,6 +34,14 @@ def test_settings_that_differ_are_named():
     squared = OUTPUT + OUTPUT**2
     rounded_to_float32 = {**one, "more": 1, "momentum": float(np.float32(0.1))}
     assert cause(squared, settings=one, settings_of_other=rounded_to_float32) is None
+
+
+def test_settings_of_other_kinds_of_layers_say_nothing():
+    one = Layer("conv", "Conv2d", {"padding": (1, 1), "p": 0.1})
+    assert one.differing(Layer("conv", "Conv2d", {"padding": "same", "p": 0.1 + 1e-9})) == [
+        "padding"
+    ]
+    assert one.differing(Layer("conv", "SamePaddingConv2d", {"padding": (0, 0)})) == []
 
 
 def test_relations():
