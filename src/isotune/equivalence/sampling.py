@@ -89,7 +89,9 @@ def sums_of(array: NDArray[np.floating[Any]]) -> Sums:
         wide = buffer[: len(chunk)]
         wide[:] = chunk
         largest = np.maximum(chunk.max(), -chunk.min())  # NaN wins
-        sums += Sums(float(wide @ wide), float(wide.sum()), float(largest))
+        total = float(wide.sum())
+        np.square(wide, out=wide)  # a product by BLAS would wait for threads of its own
+        sums += Sums(float(wide.sum()), total, float(largest))
     return sums
 
 
