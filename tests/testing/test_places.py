@@ -59,7 +59,7 @@ PLACES = {
     "takes_nesterov_for_plain_momentum": (
         "test_update_rule and nesterov and not decay",
         "the update of 'fc.weight' (Linear) in step 0",
-        "",
+        "Likely cause: numpy on cpu fits",
     ),
 }
 """For a mutant: which test is run, and two texts that its report has."""

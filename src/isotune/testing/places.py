@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from itertools import groupby
 from time import monotonic
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,11 +86,20 @@ def place_of(learner: Learner, reference: ReferenceTrainer, updates: Sequence[Up
     except Exception as error:  # what is broken must not hide what has failed
         return f"isotune.equivalence finds no place: {type(error).__name__}: {error}"
     if place is None:
+        for one, other in traces:
+            if lost := [name for name in other.steps[0].values if _is_lost(name, one)]:
+                return f"isotune.equivalence finds no '{lost[0]}' of {learner.backend.name}."
         first = "all" if compared == len(updates) else f"the first {compared}"
         return f"isotune.equivalence finds no place: {first} updates are those of the reference."
     names = f"{learner.backend.name} (side 1) and the reference (side 2)"
     blamed = f"\n  layer: '{place.path}' ({place.kind})" if place.path else ""
     return f"isotune.equivalence compares {names}. {place_text(place)}{blamed}"
+
+
+def _is_lost(name: str, trace: Trace) -> bool:
+    """Whether a trace lacks a value of a parameter that the reference has."""
+    stage = name.partition("/")[0]
+    return stage in ("gradient", "update", "state") and name not in trace.steps[0].values
 
 
 def _rounded(one: Trace, reference: Trace, unit: float) -> tuple[Trace, Trace]:
@@ -121,14 +131,21 @@ def traces_of(
     own = Side(name, device, plan.precision, plan.compile, 1, backend.threads(), versions, {})
     other = Side("reference", "cpu", "fp32", False, 1, 1, {"numpy": np.__version__}, {})
     hashes = {name: digest({name: value}) for name, value in before.model.items()}
-    layers = tuple(layers_of(reference.net))
+    layers, spec = tuple(layers_of(reference.net)), experiment(plan, len(steps))
     return [
         (
-            Trace(own, {}, (), found.start, found.layers, (one,)),
-            Trace(other, {}, (), hashes, layers, (expected,)),
+            Trace(own, spec, (), found.start, found.layers, (one,)),
+            Trace(other, spec, (), hashes, layers, (expected,)),
         )
         for one, expected in zip(found.steps, reference_steps(reference, update), strict=True)
     ]
+
+
+def experiment(plan: TrainingPlan, accumulate: int) -> dict[str, Any]:
+    """Returns what causes read of an experiment, as a trace has it."""
+    optimizer = plan.optimizer.model_dump(mode="json")
+    clip = plan.clip_grad_norm
+    return {"optimizer": optimizer, "accumulate": accumulate, "clip_grad_norm": clip}
 
 
 def steps_of(update: Update, reference: ReferenceTrainer) -> Iterator[Step]:
@@ -189,7 +206,8 @@ def arrays_of(parts: Sequence[Collected]) -> dict[str, Values]:
 
 def snapshot(reference: ReferenceTrainer) -> Snapshot:
     """Returns the reference's state in float32."""
-    states = reference.state, reference.optimizer_state(), reference.averages
+    averages = reference.averages if reference.plan.averages else {}
+    states = reference.state, reference.optimizer_state(), averages
     model, optimizer, average = (
         {name: in_float32(value) for name, value in state.items()} for state in states
     )
