@@ -194,6 +194,19 @@ def test_slots(spec: Any, fault: Any, slot: str, sentence: str):
         assert cause(spec, course(spec), course(spec), step, at=("state", name)) is None
 
 
+def test_an_average_is_no_slot():
+    one, other = (
+        [
+            {**step, "state/fc.weight/average": scale * step["state/fc.weight"]}
+            for step in course(SGD)
+        ]
+        for scale in (1.0, 0.5)
+    )
+    at = "state", "fc.weight/average"
+    found = cause(SGD, one, other, at=at)
+    assert found is None or "optimizer" not in found
+
+
 def test_another_beta():
     other = course(changed(ADAMW, betas=(0.9, 0.99)))
     for step in (0, 1):

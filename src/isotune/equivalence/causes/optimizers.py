@@ -142,14 +142,16 @@ def _error(update: Wide, after: Wide) -> float:
 
 
 def _slots(step: TracedStep, name: str) -> dict[str, Wide]:
-    """Returns the slots of the parameter's shape after a step."""
+    """Returns the slots of the parameter's shape after a step; its average is none."""
     parameter = step.values.get(key("state", name))
     start = f"{key('state', name)}/"
-    return {
+    found = {
         at.removeprefix(start): _wide(values)
         for at, values in step.values.items()
         if parameter is not None and at.startswith(start) and values.shape == parameter.shape
     }
+    found.pop("average", None)
+    return found
 
 
 def _clipping(trace: Trace, step: TracedStep) -> float:
