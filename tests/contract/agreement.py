@@ -37,13 +37,17 @@ def with_known_weights(subject: Subject) -> Learner:
         backend.heads.replace(model, place, HeadValues(head, convolutional=convolutional))
     shapes = {name: v.shape for name, v in backend.state_adapter.export_model(model).items()}
     backend.state_adapter.import_model(model, state(shapes))
-    plan = TrainingPlan(
+    return subject.learner_of(model, plan_of(subject))
+
+
+def plan_of(subject: Subject) -> TrainingPlan:
+    """Returns how the backbone is trained."""
+    return TrainingPlan(
         SGDSpec(),
         seed=SEED,
         auxiliary=tuple(path.rpartition(".")[0] for path in subject.entry.auxiliary),
         auxiliary_weight=subject.entry.auxiliary_weight,
     )
-    return subject.learner_of(model, plan)
 
 
 def freeze_all_but_heads(learner: Learner, subject: Subject) -> None:

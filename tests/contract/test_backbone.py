@@ -5,22 +5,30 @@ from __future__ import annotations
 import pytest
 
 from contract.agreement import distance, freeze_all_but_heads, logits, with_known_weights
+from contract.parting import place_shown
 from contract.truth import CATALOGUE, TRAINED_WHOLE, TRUTH, WITH_LOGITS
-from isotune.testing.subject import Subject
+from isotune.testing.subject import Learner, Subject
 
 
 @pytest.mark.nets(*WITH_LOGITS)
 def test_logits_and_statistics_are_those_of_the_truth(subject: Subject) -> None:
     name = subject.entry.name
-    learner = with_known_weights(subject)
-    if name not in TRAINED_WHOLE:
-        freeze_all_but_heads(learner, subject)
+    learner = ready(subject)
     found, truth = logits(learner, name), TRUTH[name]
-    for kind in ("eval", "train", "loss"):
-        assert distance(found[kind], truth[kind]) < 1e-4
     after = learner.state() if truth["statistics"] else {}
-    for key, values in truth["statistics"].items():
-        assert distance(after[key][:3], values) < 1e-4
+    with place_shown(subject, ready):
+        for kind in ("eval", "train", "loss"):
+            assert distance(found[kind], truth[kind]) < 1e-4
+        for key, values in truth["statistics"].items():
+            assert distance(after[key][:3], values) < 1e-4
+
+
+def ready(subject: Subject) -> Learner:
+    """Returns a backbone with the truth's values, as the truth is trained."""
+    learner = with_known_weights(subject)
+    if subject.entry.name not in TRAINED_WHOLE:
+        freeze_all_but_heads(learner, subject)
+    return learner
 
 
 @pytest.mark.nets("alexnet", "convnext_tiny", "googlenet", "squeezenet1_1", "vit_b_32")

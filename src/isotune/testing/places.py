@@ -19,7 +19,7 @@ from isotune.equivalence.recording import Recording, batch_digest, record_steps
 from isotune.equivalence.report import place_text
 from isotune.equivalence.sampling import Values, values_of
 from isotune.equivalence.trace import Side, Trace, TracedStep, key
-from isotune.interfaces.checkpoint import digest
+from isotune.interfaces.checkpoint import State, digest
 from isotune.interfaces.division import Division
 from isotune.interfaces.tracer import Array
 from isotune.interfaces.trainer import TrainingPlan
@@ -122,23 +122,42 @@ def traces_of(
         update: The update.
     """
     reference.round()
-    backend, plan, before = learner.backend, reference.plan, snapshot(reference)
-    live = LiveSide(backend, learner.model, learner.trainer, plan, NORMALIZATION)
-    live.restore(before)
+    plan, before = reference.plan, snapshot(reference)
     steps = list(steps_of(update, reference))
+    own = trace_of(learner, plan, steps, before)
+    side = Side("reference", "cpu", "fp32", False, 1, 1, {"numpy": np.__version__}, {})
+    layers = tuple(layers_of(reference.net))
+    expected = reference_steps(reference, update)
+    other = Trace(side, own.experiment, (), hashes(before.model), layers, tuple(expected))
+    pairs = zip(own.steps, other.steps, strict=True)
+    return [(replace(own, steps=(one,)), replace(other, steps=(two,))) for one, two in pairs]
+
+
+def trace_of(
+    learner: Learner, plan: TrainingPlan, steps: Sequence[Step], before: Snapshot | None = None
+) -> Trace:
+    """Returns the trace of some steps.
+
+    Args:
+        learner: Makes them, and returns to where it was before them.
+        plan: Its plan.
+        steps: The steps.
+        before: The state that it takes over first; None is its own.
+    """
+    backend = learner.backend
+    live = LiveSide(backend, learner.model, learner.trainer, plan, NORMALIZATION)
+    if before is not None:
+        live.restore(before)
     found = record_steps(live, steps, Recording(steps=len(steps), drift=0, variants=False))
     name, device, versions = backend.name, backend.device, backend.versions()
-    own = Side(name, device, plan.precision, plan.compile, 1, backend.threads(), versions, {})
-    other = Side("reference", "cpu", "fp32", False, 1, 1, {"numpy": np.__version__}, {})
-    hashes = {name: digest({name: value}) for name, value in before.model.items()}
-    layers, spec = tuple(layers_of(reference.net)), experiment(plan, len(steps))
-    return [
-        (
-            Trace(own, spec, (), found.start, found.layers, (one,)),
-            Trace(other, spec, (), hashes, layers, (expected,)),
-        )
-        for one, expected in zip(found.steps, reference_steps(reference, update), strict=True)
-    ]
+    side = Side(name, device, plan.precision, plan.compile, 1, backend.threads(), versions, {})
+    spec = experiment(plan, len(steps))
+    return Trace(side, spec, (), found.start, found.layers, found.steps)
+
+
+def hashes(state: State) -> dict[str, str]:
+    """Returns the digest of each tensor, as a trace has it."""
+    return {name: digest({name: value}) for name, value in state.items()}
 
 
 def experiment(plan: TrainingPlan, accumulate: int) -> dict[str, Any]:
