@@ -31,6 +31,7 @@ from isotune.equivalence.causes.relations import (
     low_precision,
     not_finite,
     other_order,
+    stands_still,
     zero_on_one_side,
 )
 from isotune.equivalence.causes.settings import differing_precision, differing_settings
@@ -59,6 +60,7 @@ CAUSES: tuple[Cause, ...] = (
     at_the_border,
     other_rule,
     other_statistics,
+    stands_still,
     zero_on_one_side,
     constant_factor,
     other_order,

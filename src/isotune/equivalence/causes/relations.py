@@ -26,14 +26,24 @@ def not_finite(evidence: Evidence) -> str | None:
     return f"It holds NaN or infinity in {evidence.labels[finite.index(False)]} alone."
 
 
+def stands_still(evidence: Evidence) -> str | None:
+    """Finds a parameter that moves on one side only."""
+    values = evidence.values(evidence.key)
+    if evidence.place.stage != "update" or values is None:
+        return None
+    still = [each.largest == 0 for each in values]
+    if still[0] == still[1]:
+        return None
+    label = evidence.labels[still.index(True)]
+    return f"The parameter does not move in {label}: it fits one that is frozen there alone."
+
+
 def zero_on_one_side(evidence: Evidence) -> str | None:
     """Finds that one side has nothing but zeros."""
     values = evidence.values(evidence.key)
     if values is None or (values[0].largest == 0) == (values[1].largest == 0):
         return None
     zero = evidence.labels[0 if values[0].largest == 0 else 1]
-    if evidence.place.stage == "update":
-        return f"The parameter does not move in {zero}: it fits one that is frozen there alone."
     return f"It is zero in {zero} alone."
 
 
