@@ -33,7 +33,7 @@ class SingleLayers(Tracer):
     def watch(self, trainer: Trainer, recorder: Recorder) -> AbstractContextManager[bool]:
         return self._no_step()
 
-    def nudged(self, batch: DeviceBatch, up: NDArray[np.bool_]) -> DeviceBatch:
+    def nudged(self, batch: DeviceBatch, up: NDArray[np.bool_], ulps: int = 1) -> DeviceBatch:
         return self._no_step()
 
     def _no_step(self) -> NoReturn:

@@ -12,6 +12,7 @@ import pytest
 
 import zoo
 from isotune.equivalence.live import LiveSide, Snapshot, Step
+from isotune.equivalence.passes import nudged
 from isotune.equivalence.record import first_steps, live_side
 from isotune.equivalence.recording import Companion, Recording, record_steps
 from isotune.equivalence.trace import TracedStep
@@ -20,6 +21,7 @@ from isotune.interfaces.checkpoint import digest
 from isotune.interfaces.tracer import Array
 from isotune.interfaces.trainer import StepPlan
 from isotune.spec.load import load_spec
+from isotune.spec.values import Precision
 from isotune.training.session import Session
 from tiny import experiment, make_images
 
@@ -115,3 +117,15 @@ def test_inputs_are_not_reported_where_nobody_asks(images: Path) -> None:
     looks.inputs = False
     record_steps(live, steps, replace(RECORDING, steps=1), companion=looks)
     assert looks.entered == [0, 0, 1]
+
+
+@pytest.mark.parametrize(("precision", "relative"), [("fp32", 2.0**-23), ("bf16", 2.0**-7)])
+def test_a_nudge_is_one_that_the_precision_sees(
+    images: Path, precision: Precision, relative: float
+) -> None:
+    live, (step, *_) = in_hand(images)
+    (fed,) = live.backend.dataset.feed([step.batch], live.normalization)
+    (other,) = nudged(live.tracer, replace(live.plan, precision=precision), step, [fed])
+    found = np.abs(other.images / fed.images - 1)
+    assert relative / 4 < found.min() and found.max() <= relative
+    assert 0.4 < (other.images > fed.images).mean() < 0.6

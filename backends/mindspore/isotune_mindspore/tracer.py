@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from isotune.errors import BackendError, nearest
 from isotune.interfaces.dataset import DeviceBatch
-from isotune.interfaces.tracer import Array, Layer, LayerRun, Recorder, Tracer
+from isotune.interfaces.tracer import Array, Layer, LayerRun, Recorder, Tracer, moved
 from isotune.interfaces.trainer import StepPlan, Trainer
 from isotune_mindspore.accumulation import Accumulation
 from isotune_mindspore.arrays import from_parameter, set_parameters
@@ -77,15 +77,9 @@ class MindSporeTracer(Tracer):
                     f" {str(error).strip().splitlines()[0]}"
                 ) from error
 
-    def nudged(self, batch: DeviceBatch, up: NDArray[np.bool_]) -> DeviceBatch:
-        """Returns the batch with every number moved to a neighboring float32.
-
-        Args:
-            batch: The batch.
-            up: Whether to move a number to the next larger one, shape of ``batch.images``.
-        """
-        towards = np.where(up, np.float32(np.inf), np.float32(-np.inf))
-        images = np.nextafter(batch.images.asnumpy(), towards)
+    def nudged(self, batch: DeviceBatch, up: NDArray[np.bool_], ulps: int = 1) -> DeviceBatch:
+        """Returns the batch with every number moved."""
+        images = moved(batch.images.asnumpy(), up, ulps)
         return DeviceBatch(Tensor(images), batch.labels, batch.size)
 
     def variants(self, trainer: Trainer) -> Mapping[str, AbstractContextManager[object]]:

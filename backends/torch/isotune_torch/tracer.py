@@ -13,7 +13,7 @@ from torch import Tensor
 
 from isotune.errors import BackendError, nearest
 from isotune.interfaces.dataset import DeviceBatch
-from isotune.interfaces.tracer import Array, Layer, LayerRun, Recorder, Tracer
+from isotune.interfaces.tracer import Array, Layer, LayerRun, Recorder, Tracer, moved
 from isotune.interfaces.trainer import StepPlan, Trainer
 from isotune_torch.arrays import to_tensor
 from isotune_torch.calls import Call
@@ -73,12 +73,11 @@ class TorchTracer(Tracer):
         mine.be_ready_to_train()
         return SingleRun(mine, path, modules[path], call, plan).of(inputs, gradient)
 
-    def nudged(self, batch: DeviceBatch, up: NDArray[np.bool_]) -> DeviceBatch:
-        """Returns the batch with every number moved to a neighboring float32."""
+    def nudged(self, batch: DeviceBatch, up: NDArray[np.bool_], ulps: int = 1) -> DeviceBatch:
+        """Returns the batch with every number moved."""
         images: Tensor = batch.images
-        limits = torch.where(to_tensor(up), torch.inf, -torch.inf)
-        moved = torch.empty_like(images).copy_(torch.nextafter(images.cpu(), limits))
-        return DeviceBatch(moved, batch.labels, batch.size)
+        values = to_tensor(moved(images.cpu().numpy(), up, ulps))
+        return DeviceBatch(torch.empty_like(images).copy_(values), batch.labels, batch.size)
 
     def variants(self, trainer: Trainer) -> Mapping[str, AbstractContextManager[object]]:
         """Returns another number of threads on a CPU, and the other memory format.

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from isotune.errors import BackendError
 from isotune.interfaces import tracer as interface
 from isotune.interfaces.dataset import DeviceBatch
-from isotune.interfaces.tracer import LayerRun, Recorder, Setting, Tracer
+from isotune.interfaces.tracer import LayerRun, Recorder, Setting, Tracer, moved
 from isotune.interfaces.trainer import StepPlan, Trainer
 from numpy_backend.backbone import Net
 from numpy_backend.checkpoint import own
@@ -67,9 +67,8 @@ class NumpyTracer(Tracer):
         trained = {k: v for k, v in gradients.items() if k not in mine.freeze_plan.frozen}
         return LayerRun(output, (np.array(entered),), trained)
 
-    def nudged(self, batch: DeviceBatch, up: NDArray[np.bool_]) -> DeviceBatch:
-        towards = np.where(up, np.float32(np.inf), np.float32(-np.inf))
-        return replace(batch, images=np.nextafter(batch.images, towards))
+    def nudged(self, batch: DeviceBatch, up: NDArray[np.bool_], ulps: int = 1) -> DeviceBatch:
+        return replace(batch, images=moved(batch.images, up, ulps))
 
 
 class WatchedNet(Net):

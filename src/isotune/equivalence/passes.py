@@ -12,16 +12,20 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from isotune.equivalence.live import Change, Computed, LiveSide, Snapshot, Step
+from isotune.equivalence.rounding import UNITS
 from isotune.equivalence.sampling import Values, difference, values_of
 from isotune.equivalence.trace import STAGES, key
 from isotune.equivalence.watching import Both, StepRecorder, Watching
 from isotune.interfaces.dataset import DeviceBatch
 from isotune.interfaces.names import is_parameter
 from isotune.interfaces.tracer import Array, Tracer
+from isotune.interfaces.trainer import TrainingPlan
 from isotune.randomness import Purpose, stream
 
 ULP = "1 ulp"
-"""Name of the change that moves every number of a batch to a neighboring float32."""
+"""Name of the change that moves every number of a batch to a neighboring one.
+
+What neighbors are depends on the precision: coarser ones would round a neighboring float32 away."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,30 +46,30 @@ def variants_of(live: LiveSide, every: bool) -> dict[str, Variant]:
     tracer = live.tracer
 
     def nudge(step: Step, parts: Sequence[DeviceBatch]) -> list[DeviceBatch]:
-        return nudged(tracer, live.plan.seed, step, parts)
+        return nudged(tracer, live.plan, step, parts)
 
     others = tracer.variants(live.trainer) if every else {}
     return {ULP: Variant(change=nudge), **{name: Variant(each) for name, each in others.items()}}
 
 
 def nudged(
-    tracer: Tracer, seed: int, step: Step, parts: Sequence[DeviceBatch]
+    tracer: Tracer, plan: TrainingPlan, step: Step, parts: Sequence[DeviceBatch]
 ) -> list[DeviceBatch]:
-    """Returns the parts of a batch with every number moved to a neighboring float32.
+    """Returns the parts of a batch with every number moved by one ulp of the plan's precision.
 
     Whether up or down is decided by seed, step and place in the whole batch alone.
     """
     shape = (len(step.batch), *parts[0].images.shape[1:])
     size = int(np.prod(shape))
-    words = stream(seed, Purpose.NUDGE, step.number).bit_generator.random_raw(-(-size // 64))
+    words = stream(plan.seed, Purpose.NUDGE, step.number).bit_generator.random_raw(-(-size // 64))
     bits = np.unpackbits(words.astype("<u8").view(np.uint8), count=size)
     up = bits.astype(np.bool_).reshape(shape)
-    result = []
-    for plan, part in zip(step.plans, parts, strict=True):
-        if plan.part is None:
-            result.append(tracer.nudged(part, up))
+    ulps, result = round(UNITS[plan.precision] / UNITS["fp32"]), []
+    for each, part in zip(step.plans, parts, strict=True):
+        if each.part is None:
+            result.append(tracer.nudged(part, up, ulps))
         elif part.size:
-            result.append(tracer.nudged(part, up[plan.part.start : plan.part.stop]))
+            result.append(tracer.nudged(part, up[each.part.start : each.part.stop], ulps))
         else:
             result.append(part)
     return result

@@ -117,6 +117,16 @@ class LayerRun:
     parameters: Mapping[str, Array] = field(default_factory=dict)
 
 
+def moved(numbers: Array, up: NDArray[np.bool_], ulps: int = 1) -> Array:
+    """Returns numbers, each moved up or down by so many float32 numbers."""
+    lowest = np.int64(-(2**31))
+    bits = numbers.view(np.int32).astype(np.int64)
+    # Bits of positive numbers have their order, those of negative ones the reverse.
+    ordered = np.where(bits < 0, lowest - bits, bits) + np.where(up, ulps, -ulps)
+    result: Array = np.where(ordered < 0, lowest - ordered, ordered).astype(np.int32)
+    return result.view(np.float32)
+
+
 class Tracer(ABC):
     """Watches training steps without changing them, and runs single layers."""
 
@@ -158,12 +168,13 @@ class Tracer(ABC):
         """
 
     @abstractmethod
-    def nudged(self, batch: DeviceBatch, up: NDArray[np.bool_]) -> DeviceBatch:
-        """Returns the batch with every number moved to a neighboring float32.
+    def nudged(self, batch: DeviceBatch, up: NDArray[np.bool_], ulps: int = 1) -> DeviceBatch:
+        """Returns the batch with every number moved, as :func:`moved` moves it.
 
         Args:
             batch: The batch.
-            up: Whether to move a number to the next larger one, shape of ``batch.images``.
+            up: Whether to move a number up, shape of ``batch.images``.
+            ulps: By how many float32 numbers: one moves it to its neighbor.
         """
 
     def variants(self, trainer: Trainer) -> Mapping[str, AbstractContextManager[object]]:

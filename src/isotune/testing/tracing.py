@@ -14,7 +14,7 @@ from isotune.interfaces.dataset import DeviceBatch
 from isotune.interfaces.division import UNDIVIDED
 from isotune.interfaces.freezing import FreezePlan
 from isotune.interfaces.names import is_parameter, is_under
-from isotune.interfaces.tracer import Setting
+from isotune.interfaces.tracer import Setting, moved
 from isotune.interfaces.trainer import HostOutputs, StepPlan, TrainingPlan
 from isotune.testing.cases import BACKBONE, PLAN, learner_with_dropout, updates
 from isotune.testing.contract import Contract, on
@@ -184,7 +184,7 @@ class Tracing(Contract):
 
     @on("tiny_bn")
     def test_every_number_of_a_batch_is_nudged(self, subject: Subject) -> None:
-        """To the next larger or smaller float32; the batch itself stays as it is."""
+        """To the next larger or smaller one; the batch itself stays as it is."""
         fed = _fed(subject, 3)
         before = np.array(self.to_numpy(fed.images))
         up = words("nudged", before.size).reshape(before.shape) % np.uint64(2) == 0
@@ -192,6 +192,8 @@ class Tracing(Contract):
         towards = np.where(up, np.float32(np.inf), np.float32(-np.inf))
         expected = np.nextafter(before, towards)
         assert np.array_equal(self.to_numpy(nudged.images), expected)
+        coarse = tracer_of(subject).nudged(fed, up, 2**16)  # one ulp of bfloat16
+        assert np.array_equal(self.to_numpy(coarse.images), moved(before, up, 2**16))
         assert np.array_equal(self.to_numpy(fed.images), before)
         assert np.array_equal(self.to_numpy(nudged.labels), self.to_numpy(fed.labels))
         assert nudged.size == 3

@@ -187,14 +187,18 @@ def returns_the_output_for_the_gradient_of_the_input(patch: pytest.MonkeyPatch) 
 
 def nudges_upwards_only(patch: pytest.MonkeyPatch) -> None:
     nudged = NumpyTracer.nudged
-    patch.setattr(NumpyTracer, "nudged", lambda self, b, up: nudged(self, b, np.ones_like(up)))
+
+    def upwards(self: Any, batch: Any, up: Any, ulps: int = 1) -> Any:
+        return nudged(self, batch, np.ones_like(up), ulps)
+
+    patch.setattr(NumpyTracer, "nudged", upwards)
 
 
 def nudges_the_batch_itself(patch: pytest.MonkeyPatch) -> None:
     nudged = NumpyTracer.nudged
 
-    def moved(self: Any, batch: Any, up: Any) -> Any:
-        batch.images[...] = nudged(self, batch, up).images
+    def moved(self: Any, batch: Any, up: Any, ulps: int = 1) -> Any:
+        batch.images[...] = nudged(self, batch, up, ulps).images
         return batch
 
     patch.setattr(NumpyTracer, "nudged", moved)
