@@ -123,7 +123,6 @@ def test_a_wrong_gradient_of_an_input_is_seen_beside_a_right_output():
 def test_a_parameter_is_looked_up_at_the_layer_that_uses_it():
     small = LocalDifference(1e-7, 1e-7)
     values = {
-        "parameters/fc.weight/": LocalDifference(0.5, 0.5),
         "parameters/fc.weight/fc": small,
         "parameters/fc.weight/fc:1": LocalDifference(2e-7, 1e-7),
     }
@@ -165,3 +164,29 @@ def test_a_difference_in_few_elements_is_measured_in_the_whole_output():
 
     found = compared(add=corner)
     assert 0.001 < found.values["output/add"].difference < 0.1
+
+
+def test_gradients_of_parameters_are_kept_of_the_deepest_layers_that_run():
+    def block(inputs: Sequence[Array], gradient: Array | None) -> LayerRun:
+        run = linear(inputs, gradient)
+        own = {} if gradient is None else {"block.scale": gradient, "block.unused.weight": gradient}
+        inner = {f"block.{name}": each for name, each in run.parameters.items()}
+        return LayerRun(run.output, run.inputs, {**inner, **own})
+
+    def inner(inputs: Sequence[Array], gradient: Array | None) -> LayerRun:
+        run = linear(inputs, gradient)
+        return LayerRun(run.output, run.inputs, {"block.fc.weight": run.parameters["fc.weight"]})
+
+    generator = np.random.default_rng(1)
+    x, slope = (generator.normal(size=(40, size)).astype(np.float32) for size in (30, 20))
+    with WholeArrays() as whole:
+        for path in ("block.fc", "block"):
+            whole.keep_call(path, 0, [x], x @ WEIGHT.T)
+            whole.keep(key("backward", path), slope)
+        tracer = SingleLayers({"block.fc": inner, "block": block})
+        values, _ = run_layers(whole, tracer, TRAINER, PLAN)
+    assert [name for name in values if name.startswith("parameters/")] == [
+        "parameters/block.fc.weight/block.fc",
+        "parameters/block.scale/block",
+        "parameters/block.unused.weight/block",
+    ]

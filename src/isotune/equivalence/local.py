@@ -8,8 +8,8 @@ same gradient of its output.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -105,10 +105,7 @@ class LocalDifferences:
         if stage == "backward":
             return self._worst(self._parts.get(f"inputs/{rest}", ()))
         if stage == "gradient":
-            users = self._parts.get(f"parameters/{rest}", ())
-            # A block runs with its parts' parameters, too: only the deepest layer is meant.
-            deepest = max((len(_user(at)) for at in users), default=0)
-            return self._worst([at for at in users if len(_user(at)) == deepest])
+            return self._worst(self._parts.get(f"parameters/{rest}", ()))
         return None
 
     @cached_property
@@ -124,11 +121,6 @@ class LocalDifferences:
         return max(found, key=lambda each: each.difference / (each.yardstick or 1e-9), default=None)
 
 
-def _user(at: str) -> str:
-    """Returns the path of the layer of a parameter's gradient."""
-    return path_of(at.rpartition("/")[2])
-
-
 def nudged(name: str, array: Array) -> Array:
     """Returns an array with every number moved to a neighboring float32, up or down by its name."""
     words = named_stream(0, Purpose.NUDGE, name).bit_generator.random_raw(-(-array.size // 64))
@@ -139,38 +131,53 @@ def nudged(name: str, array: Array) -> Array:
 
 @dataclass(frozen=True, eq=False)
 class _Given:
-    """What a layer's call was given."""
+    """What a layer's call was given.
+
+    Attributes:
+        name: The call's name.
+        inputs: The layer's inputs.
+        gradient: Gradient of its output; None if it has none.
+        parts: Paths of all layers that run.
+    """
 
     name: str
     inputs: Sequence[Array]
     gradient: Array | None
+    parts: Set[str]
 
     def nudged(self) -> _Given:
         inputs = [nudged(f"{self.name}/{n}", array) for n, array in enumerate(self.inputs)]
         gradient = None if self.gradient is None else nudged(self.name, self.gradient)
-        return _Given(self.name, inputs, gradient)
+        return replace(self, inputs=inputs, gradient=gradient)
+
+    def results(self, run: LayerRun) -> Iterator[tuple[str, Array]]:
+        """Yields what the call has computed, by key, without what its parts' own runs give."""
+        yield output_key(self.name), run.output
+        for number, array in enumerate(run.inputs):
+            if array is not None:
+                yield input_gradient_key(self.name, number), array
+        for parameter, array in run.parameters.items():
+            if self._owner(parameter) == path_of(self.name):
+                yield parameter_gradient_key(self.name, parameter), array
+
+    def _owner(self, parameter: str) -> str:
+        """Returns the deepest layer that runs and has the parameter."""
+        path = parameter.rpartition(".")[0]
+        while path and path not in self.parts:
+            path = path.rpartition(".")[0]
+        return path
 
 
 def _calls(whole: Mapping[str, Array]) -> Iterator[_Given]:
     """Yields the calls whose inputs are known, in order of execution."""
-    for at in whole:
-        stage, _, name = at.partition("/")
-        if stage != "forward" or input_key(name, 0) not in whole:
-            continue
+    names = [name for at in whole for stage, _, name in [at.partition("/")] if stage == "forward"]
+    names = [name for name in names if input_key(name, 0) in whole]
+    parts = {path_of(name) for name in names}
+    for name in names:
         inputs: list[Array] = []
         while (number := input_key(name, len(inputs))) in whole:
             inputs.append(whole[number])
-        yield _Given(name, inputs, whole.get(key("backward", name)))
-
-
-def _parts(name: str, run: LayerRun) -> Iterator[tuple[str, Array]]:
-    """Yields what a call has computed, by key."""
-    yield output_key(name), run.output
-    for number, array in enumerate(run.inputs):
-        if array is not None:
-            yield input_gradient_key(name, number), array
-    for parameter, array in run.parameters.items():
-        yield parameter_gradient_key(name, parameter), array
+        yield _Given(name, inputs, whole.get(key("backward", name)), parts)
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,10 +194,8 @@ class _Side:
 
     def yardsticks(self, call: _Given, run: LayerRun) -> dict[str, float]:
         """Runs the call once more, nudged; returns the relative differences by key."""
-        again = dict(_parts(call.name, self.run(call.nudged())))
-        return {
-            at: difference(array, again[at]) for at, array in _parts(call.name, run) if at in again
-        }
+        again = dict(call.results(self.run(call.nudged())))
+        return {at: difference(array, again[at]) for at, array in call.results(run) if at in again}
 
 
 def run_layers(
@@ -218,7 +223,7 @@ def run_layers(
             yardsticks.update(side.yardsticks(call, run))
         except BackendError:
             continue
-        values.update((at, values_of(at, array)) for at, array in _parts(call.name, run))
+        values.update((at, values_of(at, array)) for at, array in call.results(run))
     return values, yardsticks
 
 
@@ -252,7 +257,7 @@ def local_differences(
         except BackendError as error:
             skipped[call.name] = str(error)
             continue
-        found = _compared(traced, call.name, run, own)
+        found = _compared(traced, call, run, own)
         if output_key(call.name) not in found:
             skipped[call.name] = "its output has another shape."
             continue
@@ -273,10 +278,10 @@ def _suspicious(found: LocalDifference) -> bool:
 
 
 def _compared(
-    traced: TracedStep, name: str, run: LayerRun, own: Mapping[str, float]
+    traced: TracedStep, call: _Given, run: LayerRun, own: Mapping[str, float]
 ) -> dict[str, LocalDifference]:
     found = {}
-    for at, array in _parts(name, run):
+    for at, array in call.results(run):
         recorded = traced.runs.get(at)
         if recorded is None or recorded.shape != array.shape:
             continue
@@ -284,7 +289,7 @@ def _compared(
         size = max(recorded.norm, live.norm)
         norms = abs(recorded.norm - live.norm) / size if size else 0.0
         apart = max(difference(recorded.samples, live.samples), norms)
-        whole = traced.whole.get(key("forward", name)) if at == output_key(name) else None
+        whole = traced.whole.get(key("forward", call.name)) if at == output_key(call.name) else None
         if whole is not None and whole.shape == array.shape:
             apart = difference(whole, array)
         found[at] = LocalDifference(
