@@ -48,6 +48,9 @@ def test_relations():
     assert cause(0.5 * OUTPUT) == (
         "All of it in mindspore on cpu is 0.5 times what it is in torch on cpu."
     )
+    assert cause(0.999 * OUTPUT) == (
+        "All of it in mindspore on cpu is 0.999 times what it is in torch on cpu."
+    )
     assert cause(0 * OUTPUT) == "It is zero in mindspore on cpu alone."
     short = rounded(OUTPUT.astype(np.float32), 7)
     assert of_step("forward", "fc", ({"forward/fc": OUTPUT}, {"forward/fc": short})) == (

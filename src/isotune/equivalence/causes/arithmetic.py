@@ -70,6 +70,8 @@ def rounded(array: Array, bits: int) -> NDArray[np.float32]:
 
 def number(value: float) -> str:
     """Returns a number for a sentence, such as ``0.001`` or ``1e-05``; near ones as themselves."""
+    if abs(value - 1) < 0.05:  # of a factor, the difference from 1 matters
+        return f"{value:.4g}"
     short = f"{value:.1g}"
     if value and abs(float(short) / value - 1) < 0.02:
         return f"{float(short):g}"
