@@ -204,6 +204,8 @@ def table(rows: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
     for field, recipes in notes.items():
         if field in words:
             yield f"{words[field]} {listed(recipes)}."
+    if missing := [recipe for recipe in RECIPES if recipe not in rows]:
+        yield f"Not certified yet: {listed(missing)}."
 
 
 def line(recipe: str, row: Mapping[str, Any]) -> str:

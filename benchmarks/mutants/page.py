@@ -78,6 +78,8 @@ def page(rows: Sequence[Row], clean: dict[str, Any], reasons: dict[str, str]) ->
         "|--:|---|---|---|---|---|---|---|---|",
     ]
     lines += [line(mutant, found) for mutant, found in rows]
+    if left := len(read_list()) - len(rows):
+        lines += ["", f"{left} mutants of the list were not recorded."]
     missed = [mutant for mutant, found in rows if not found["found"]]
     if missed:
         lines += ["", "## Missed", ""]
