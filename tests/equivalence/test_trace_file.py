@@ -60,7 +60,7 @@ def written(path: Path, made: Trace) -> Trace:
 def test_what_was_written_is_read(path: Path) -> None:
     runs = {
         "output/conv": values()["forward/conv"],
-        "parameters/fc/fc.weight": values()["loss/loss"],
+        "parameters/fc.weight/fc": values()["loss/loss"],
     }
     alone = full_step(runs=runs, run_yardsticks={"output/conv": 1e-9})
     made = full_trace(steps=(alone, full_step(1, yardsticks={})))
