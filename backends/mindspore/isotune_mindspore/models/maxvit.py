@@ -70,12 +70,16 @@ class RelativeAttention(nn.Cell):
         self.merge = linear(width, width)
         self.scale = width**-0.5
         self.attention, self.biases = Attention(heads), PositionBias(size)
+        self.reshape = ops.Reshape()
 
     def construct(self, x: Tensor) -> Tensor:
-        """Returns (windows, places, width) of `x`, of the same shape."""
-        parts = self.attention.split(self.to_qkv(x))
+        """Returns (N, windows, places, width) of `x`, of the same shape."""
+        n, windows, places, width = x.shape
+        projected = self.reshape(self.to_qkv(x), (n * windows, places, 3 * width))
+        parts = self.attention.split(projected)
         biases = self.biases(self.relative_position_bias_table)
-        return self.merge(self.attention(parts[0], parts[1] * self.scale, parts[2], biases))
+        seen = self.attention(parts[0], parts[1] * self.scale, parts[2], biases)
+        return self.merge(self.reshape(seen, x.shape))
 
 
 class PartitionAttention(nn.Cell):
@@ -108,18 +112,13 @@ class PartitionAttention(nn.Cell):
         else:
             x = self.reshape(x, (n, c, rows, self.size, columns, self.size))
             x = self.transpose(x, (0, 2, 4, 3, 5, 1))
+        x = self.reshape(x, (n, rows * columns, self.size * self.size, c))
         # Whole images are dropped, not windows.
-        x = self.reshape(x, (n, rows * columns * self.size * self.size, c))
-        x = x + self.stochastic_dropout(self.attended(x, n * rows * columns))
+        x = x + self.stochastic_dropout(self.attn_layer(x))
         x = x + self.stochastic_dropout(self.mlp_layer(x))
         x = self.reshape(x, (n, rows, columns, self.size, self.size, c))
         x = self.transpose(x, (0, 5, 3, 1, 4, 2) if self.grid else (0, 5, 1, 3, 2, 4))
         return self.reshape(x, (n, c, h, w))
-
-    def attended(self, x: Tensor, windows: int) -> Tensor:
-        """Returns the attention within windows, in the shape of `x`."""
-        cut = self.reshape(x, (windows, self.size * self.size, x.shape[2]))
-        return self.reshape(self.attn_layer(cut), x.shape)
 
 
 def layer(inputs: int, outputs: int, stride: int, size: int, dropped: float) -> nn.SequentialCell:
