@@ -30,6 +30,9 @@ from isotune.reports.drawing import styled
 from made_certificates import different
 from made_traces import array, full_step, full_trace, values
 
+DRAWN = 0.05
+"""Share of certificates that are drawn: that takes a while."""
+
 DTYPES = {"F32": "<f4", "I32": "<i4"}
 
 
@@ -180,11 +183,10 @@ def show(certificate: Certificate, folder: Path) -> None:
     read_certificate(folder / "again.json")
 
 
-def draw_some(rng: random.Random, certificate: Certificate) -> None:
-    """Draws some of the certificates: that takes a while."""
-    if rng.random() < 0.05:
-        with styled():
-            certificate_figure(certificate).draw_without_rendering()
+def draw_figure(certificate: Certificate) -> None:
+    """Lays a figure out as for writing it."""
+    with styled():
+        certificate_figure(certificate).draw_without_rendering()
 
 
 def traces(folder: Path) -> Attack:
@@ -197,6 +199,7 @@ def traces(folder: Path) -> Attack:
     plain = (folder / "a.trace").read_bytes()
     document, arrays = parts(plain)
     show(compare(honest, honest), folder)  # imports what is imported late
+    draw_figure(compare(honest, honest))  # the first figure takes seconds, for fonts
 
     def attack(rng: random.Random, case: Path) -> None:
         path, out = case / "a.trace", case / "out"
@@ -215,7 +218,8 @@ def traces(folder: Path) -> Attack:
                 for whole in traced.whole.values():
                     assert len(whole.tobytes()) == 4 * whole.size
             write_trace(out / "again.trace", found)
-        draw_some(rng, made[0])
+        if rng.random() < DRAWN:
+            draw_figure(made[0])
 
     return attack
 
@@ -224,6 +228,7 @@ def certificates(folder: Path) -> Attack:
     plain = certificate_json(different())
     (folder / "a.json").write_text(plain)
     show(read_certificate(folder / "a.json"), folder)
+    draw_figure(different())
 
     def attack(rng: random.Random, case: Path) -> None:
         document = json.loads(plain)
@@ -236,7 +241,8 @@ def certificates(folder: Path) -> Attack:
         place(rng, case / "a.json", data)
         found = read_certificate(case / "a.json")
         show(found, case)
-        draw_some(rng, found)
+        if rng.random() < DRAWN:
+            draw_figure(found)
 
     return attack
 
