@@ -168,7 +168,8 @@ def page(found: list[Record]) -> str:
         "# What it costs to trace a training step",
         "Made by `benchmarks/traced_step.py`: SGD with momentum, fp32, random images. A traced step"
         " reports every layer's output, the outputs' gradients and the parameters' gradients, of"
-        " which samples and norms are kept.",
+        " which samples and norms are kept. Where other work shares the machine, processor time"
+        " tells more than the clock.",
     ]
     for result in found:
         sides = [pair["traced"] for pair in result["pairs"]]
