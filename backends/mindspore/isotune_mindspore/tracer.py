@@ -68,7 +68,7 @@ class MindSporeTracer(Tracer):
             set_parameters((dropout.seed, seed) for dropout, seed in seeds)
             try:
                 if gradient is None:
-                    return LayerRun(_canonical(cell, _first(cell(*tensors))))
+                    return LayerRun(_canonical(cell, _array(_first(cell(*tensors)))))
                 return _with_gradients(cell, tensors, gradient, ours)
             except (TypeError, ValueError, RuntimeError, IndexError, AttributeError) as error:
                 shapes = ", ".join(str(each.shape) for each in inputs)
@@ -140,8 +140,8 @@ class _Watcher:
             call = self._calls.get(path, 0)
             self._calls[path] = call + 1
             given = _distinct(inputs)
-            reported = [_array(each) for each in given if self._recorder.inputs or not path]
-            self._recorder.forward(path, reported, _canonical(cell, tensor))
+            reported = [_view(each) for each in given if self._recorder.inputs or not path]
+            self._recorder.forward(path, reported, _canonical(cell, _view(tensor)))
             # The gradient of a tensor that is merely passed on is that of all its uses.
             if not any(tensor is each for each in given):
                 self._await_gradient(tensor, cell, path, call)
@@ -160,15 +160,20 @@ class _Watcher:
         names = self._names
 
         def report(gradient: Tensor) -> Tensor:
+            array = self._scaled(gradient)
             for cell, path, call in reversed(names):
-                self._recorder.backward(path, call, _canonical(cell, gradient) * self._scale)
+                self._recorder.backward(path, call, _canonical(cell, array))
             return gradient
 
         self._handles.append(output.register_hook(report))
 
     def _take(self, update: nn.Cell, inputs: tuple[Any, ...]) -> None:
         for name, gradient in zip(self._trainer.trained, inputs[0], strict=True):
-            self._recorder.gradient(name, _array(gradient) * self._scale)
+            self._recorder.gradient(name, self._scaled(gradient))
+
+    def _scaled(self, gradient: Tensor) -> Array:
+        array = _view(gradient)
+        return array if self._scale == 1 else array * self._scale
 
 
 def _part(model: nn.Cell, path: str) -> nn.Cell:
@@ -210,7 +215,7 @@ def _with_gradients(
     if isinstance(of_inputs, Tensor):
         of_inputs = (of_inputs,)
     return LayerRun(
-        _canonical(cell, output),
+        _canonical(cell, _array(output)),
         tuple(_array(each) for each in of_inputs),
         {name: _array(each) for name, each in zip(weights, of_weights, strict=True)},
     )
@@ -232,9 +237,13 @@ def _array(tensor: Tensor) -> Array:
     return np.array(tensor.asnumpy(), np.float32)
 
 
-def _canonical(cell: nn.Cell, tensor: Tensor) -> Array:
+def _view(tensor: Tensor) -> Array:
+    """Returns what may be the tensor's own memory."""
+    return np.asarray(tensor.asnumpy(), np.float32)
+
+
+def _canonical(cell: nn.Cell, array: Array) -> Array:
     """Returns an output of a cell, or its gradient, in the shape that PyTorch's layer has."""
-    array = _array(tensor)
     while isinstance(cell, nn.SequentialCell) and len(cell):
         cell = cell[-1]
     return array[:, :, None, None] if isinstance(cell, GlobalMean) and array.ndim == 2 else array
