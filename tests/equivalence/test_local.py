@@ -190,3 +190,18 @@ def test_gradients_of_parameters_are_kept_of_the_deepest_layers_that_run():
         "parameters/block.scale/block",
         "parameters/block.unused.weight/block",
     ]
+
+
+def test_a_second_call_that_drops_other_elements_is_compared_as_both_sides_run_it_alone():
+    def dropped(inputs: Sequence[Array], gradient: Array | None) -> LayerRun:
+        return LayerRun(inputs[0] * (np.arange(30) % 2).astype(np.float32))
+
+    x = np.random.default_rng(1).normal(size=(40, 30)).astype(np.float32)
+    with WholeArrays() as whole:
+        whole.keep_call("drop", 0, [x], dropped([x], None).output)
+        whole.keep_call("drop", 1, [x], x - dropped([x], None).output)
+        tracer = SingleLayers({"drop": dropped})
+        values, yardsticks = run_layers(whole, tracer, TRAINER, PLAN)
+        trace = made_trace(made_step(whole=whole, runs=values, run_yardsticks=yardsticks))
+        found = local_differences(trace, tracer, TRAINER, PLAN, {})
+    assert {each.difference for each in found.values.values()} == {0}

@@ -289,11 +289,23 @@ def _compared(
         size = max(recorded.norm, live.norm)
         norms = abs(recorded.norm - live.norm) / size if size else 0.0
         apart = max(difference(recorded.samples, live.samples), norms)
-        whole = traced.whole.get(key("forward", call.name)) if at == output_key(call.name) else None
-        if whole is not None and whole.shape == array.shape:
+        if at == output_key(call.name) and (whole := _same_whole(traced, call.name)) is not None:
             apart = difference(whole, array)
         found[at] = LocalDifference(
             apart if not math.isnan(apart) else math.inf,
             max(traced.run_yardsticks.get(at, 0.0), own.get(at, 0.0)),
         )
     return found
+
+
+def _same_whole(traced: TracedStep, name: str) -> Array | None:
+    """Returns the recorded output of a call, if the recorded layer gives the same alone.
+
+    One that drops elements does not in its second call: alone, it drops those of its first.
+    """
+    whole, at = traced.whole.get(key("forward", name)), output_key(name)
+    if whole is None or whole.shape != traced.runs[at].shape:
+        return None
+    alone = difference(values_of(at, whole).samples, traced.runs[at].samples)
+    same = LocalDifference(alone, traced.run_yardsticks.get(at, 0.0))
+    return None if _suspicious(same) else whole
