@@ -5,7 +5,7 @@
 Each side is recorded by `isotune certify RECIPE --on SIDE --record FILE` in a process of its own;
 the traces are kept in DIR, so that the same call continues where the last one stopped. What is
 found is kept in benchmarks/results/certified.json; the table of all recipes is written to
-certified.md beside it, and between the markers of docs/agreement.md and README.md, where they are.
+certified.md beside it and between the markers of docs/agreement.md, and in short of README.md.
 
 Where a recipe's images or weights are not in $ISOTUNE_HOME, others stand in for them, and the table
 says so: see STAND_INS.
@@ -18,7 +18,7 @@ import json
 import math
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ from isotune.storage.home import weights as weights_folder
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
-PAGES = (ROOT / "docs" / "agreement.md", ROOT / "README.md")
+GUIDE, README = ROOT / "docs" / "agreement.md", ROOT / "README.md"
 BEGIN, END = "<!-- agreement: made by benchmarks/certified.py -->", "<!-- end of agreement -->"
 SIDES = ("torch", "mindspore")
 DRIFT, PREDICTIONS = 4, 64
@@ -165,7 +165,6 @@ def keep(recipe: str, found: Mapping[str, Any]) -> None:
 def write_pages() -> None:
     """Writes the table as a page, and between the markers of others."""
     rows = json.loads((RESULTS / "certified.json").read_text("utf-8"))
-    text = "\n".join(table(rows)) + "\n"
     machine = describe_machine()
     packages = ", ".join(f"{name} {number}" for name, number in installed_versions().items())
     head = (
@@ -173,63 +172,71 @@ def write_pages() -> None:
         f"Made by `benchmarks/certified.py` on {machine['cpus']} cores ({machine['cpu']},"
         f" {machine['system']}; {packages}).\n\n"
     )
-    (RESULTS / "certified.md").write_text(head + text, "utf-8")
-    for page in PAGES:
-        whole = page.read_text("utf-8")
-        if BEGIN in whole and END in whole:
-            before, _, rest = whole.partition(BEGIN)
-            after = rest.partition(END)[2]
-            page.write_text(f"{before}{BEGIN}\n{text}{END}{after}", "utf-8")
+    whole = f"{table(rows, COLUMNS)}\n\n{notes(rows)}\n"
+    (RESULTS / "certified.md").write_text(head + whole, "utf-8")
+    for page, text in ((GUIDE, whole), (README, f"{table(rows, SHORT)}\n")):
+        before, _, rest = page.read_text("utf-8").partition(BEGIN)
+        after = rest.partition(END)[2]
+        page.write_text(f"{before}{BEGIN}\n{text}{END}{after}", "utf-8")
 
 
-def table(rows: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
-    """Yields the lines of the table, and what it says of stand-ins."""
-    yield (
-        "| recipe | backbone | batch | same batch, same start | largest difference of the first"
-        " step | allowed | after steps | between both | from itself | images predicted differently"
-        " | verdict |"
-    )
-    yield "|---|---|--:|---|---|--:|--:|--:|--:|---|---|"
-    notes: dict[str, list[str]] = {}
+def cells(recipe: str, row: Mapping[str, Any]) -> dict[str, str]:
+    """Returns a row of the table, by its columns."""
+    same = [("yes" if row[key] else "**no**") for key in ("same_batch", "same_start")]
+    drift = "drift" in row
+    flips = f"{row['flips']} of {row['images']}" if "flips" in row else ""
+    differs = f" at `{row['place']}`" if row["place"] else ""
+    return {
+        "recipe": recipe,
+        "backbone": row["backbone"],
+        "batch": str(row["batch_size"]),
+        "same batch, same start": ", ".join(same),
+        "values": str(row["values"]),
+        "largest difference of the first step": f"{number(row['difference'])}, `{row['worst']}`",
+        "allowed": number(row["allowed"]),
+        "after steps": str(row["drift_steps"]) if drift else "",
+        "between both": number(row["drift"]) if drift else "",
+        "from itself": number(row["drift_themselves"]) if drift else "",
+        "predicted differently": flips,
+        "from itself, too": str(row["own_flips"]) if flips else "",
+        "verdict": f"{row['verdict']}{differs}",
+    }
+
+
+NUMBERS = ("batch", "values", "allowed", "after steps", "between both", "from itself")
+COLUMNS = (
+    *("recipe", "backbone", "batch", "same batch, same start", "values"),
+    *("largest difference of the first step", "allowed", "after steps", "between both"),
+    *("from itself", "predicted differently", "from itself, too", "verdict"),
+)
+SHORT = (
+    *("recipe", "backbone", "values", "largest difference of the first step", "allowed"),
+    *("predicted differently", "verdict"),
+)
+
+
+def table(rows: Mapping[str, Mapping[str, Any]], columns: Sequence[str]) -> str:
+    """Returns the table of all recipes."""
+    lines = [columns, ["--:" if name in NUMBERS else "---" for name in columns]]
+    lines += [[cells(recipe, row)[name] for name in columns] for recipe, row in rows.items()]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def notes(rows: Mapping[str, Mapping[str, Any]]) -> str:
+    """Returns what the table says of stand-ins."""
+    fields: dict[str, list[str]] = {}
     for recipe, row in rows.items():
-        yield line(recipe, row)
         for field in row["stand_ins"]:
-            notes.setdefault(field, []).append(recipe)
-    yield ""
+            fields.setdefault(field, []).append(recipe)
     words = {
         "dataset.path": "Other photographs stand in for those of",
         "backbone.weights": "Random weights with nontrivial statistics stand in for those of",
         "batch_size": "Batches are smaller than the recipe's in",
     }
-    for field, recipes in notes.items():
-        if field in words:
-            yield f"{words[field]} {listed(recipes)}."
+    found = [f"{words[field]} {listed(each)}." for field, each in fields.items() if field in words]
     if missing := [recipe for recipe in RECIPES if recipe not in rows]:
-        yield f"Not certified yet: {listed(missing)}."
-
-
-def line(recipe: str, row: Mapping[str, Any]) -> str:
-    """Returns a row of the table."""
-    same = [("yes" if row[key] else "**no**") for key in ("same_batch", "same_start")]
-    drift = ["", "", ""]
-    if "drift" in row:
-        drift = [str(row["drift_steps"]), f"{row['drift']:.0e}", f"{row['drift_themselves']:.0e}"]
-    flips = ""
-    if "flips" in row:
-        flips = f"{row['flips']} of {row['images']} (from itself: {row['own_flips']})"
-    differs = f" at `{row['place']}`" if row["place"] else ""
-    cells = [
-        recipe,
-        row["backbone"],
-        str(row["batch_size"]),
-        ", ".join(same),
-        f"{number(row['difference'])}, `{row['worst']}`",
-        number(row["allowed"]),
-        *drift,
-        flips,
-        f"{row['verdict']}{differs}",
-    ]
-    return f"| {' | '.join(cells)} |"
+        found.append(f"Not certified yet: {listed(missing)}.")
+    return "\n".join(found)
 
 
 def number(value: float) -> str:
