@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from isotune.equivalence.rounding import FACTOR, Rounding, Roundings
 from isotune.equivalence.sampling import values_of
 from isotune.equivalence.trace import TracedStep
+from isotune.interfaces.tracer import Layer
 from made_traces import made_step
 
 UNIT = 2.0**-24
@@ -95,11 +96,19 @@ def test_an_element_may_flip_within_a_container_that_runs_alone_and_not_in_a_lay
         made_step(values={new: each.values[old] for new, old in arrays.items()})
         for each in (one, other)
     ]
-    found = Roundings(*steps, UNIT, {"block"})
+    found = Roundings(*steps, UNIT, [Layer("block", "Block", leaf=False)])
     assert found.locally_allowed("backward/block", 1e-7) > 1e-3
     assert found.locally_allowed("gradient/block.scale", 1e-7) > 1e-3
     for name in ("forward/block", "backward/block.relu", "gradient/block.conv.weight"):
         assert found.locally_allowed(name, 1e-7) < 1e-5
+
+
+def test_nothing_flips_where_activations_are_smooth():
+    steps, norm = backward(1), Layer("norm", "LayerNorm")
+    for kinds, flips in (("GELU",), False), (("GELU", "MaxPool2d"), True), ((), True):
+        layers = [norm, *(Layer(kind, kind) for kind in kinds)]
+        found = {each.key: each for each in Roundings(*steps, UNIT, layers).all}
+        assert (found["backward/conv"].allowed > 1e-3) is flips
 
 
 def test_a_gradient_of_another_size_has_not_flipped():

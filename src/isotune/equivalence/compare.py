@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -22,6 +22,7 @@ from isotune.equivalence.verdict import (
     predictions_place,
     verdict_of,
 )
+from isotune.interfaces.tracer import Layer
 
 
 @np.errstate(all="ignore")  # traces may hold NaN and infinity, whose differences are infinite
@@ -35,9 +36,9 @@ def compare(one: Trace, other: Trace, local: LocalDifferences | None = None) -> 
     """
     sides = one.side, other.side
     units = unit(sides)
-    containers = {layer.path for trace in (one, other) for layer in trace.layers if not layer.leaf}
+    layers = (*one.layers, *other.layers)
     steps = tuple(
-        compared_step(first, second, units, local, containers)
+        compared_step(first, second, units, local, layers)
         for first, second in zip(one.steps, other.steps, strict=False)
     )
     drift = None
@@ -70,7 +71,7 @@ def compared_step(
     other: TracedStep,
     units: float,
     local: LocalDifferences | None = None,
-    containers: Container[str] = (),
+    layers: Sequence[Layer] = (),
 ) -> ComparedStep:
     """Returns the differences of a step.
 
@@ -79,10 +80,10 @@ def compared_step(
         other: The step of the other side.
         units: Unit of rounding.
         local: What layers of the other side make of the first side's inputs.
-        containers: Paths of layers that have parts.
+        layers: The layers of both sides' models.
     """
     values = []
-    roundings = Roundings(one, other, units, containers)
+    roundings = Roundings(one, other, units, layers)
     for found in roundings.all:
         alone = local.of(found.key) if local is not None and local.step == one.step else None
         value = Compared(found.key, found.difference, found.yardstick, found.allowed)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import numpy as np
 
 from isotune.equivalence.sampling import Values
+from isotune.interfaces.tracer import Layer
 
 UNLUCKY = 2.0
 """How many times a usual element a flipped one may be."""
@@ -17,6 +19,27 @@ RARE = 1e-6
 MOST = 0.25
 """Largest relative difference that is taken for flips where no yardstick shows any."""
 
+SMOOTH = frozenset({"GELU", "SiLU", "Sigmoid", "Tanh", "Softplus", "Mish", "ELU"})
+"""Kinds of activation functions without a kink."""
+
+KINKED = frozenset(
+    {
+        *("ReLU", "ReLU6", "LeakyReLU", "PReLU", "Hardswish", "Hardsigmoid", "Hardtanh"),
+        *("MaxPool2d", "AdaptiveMaxPool2d"),
+    }
+)
+"""Kinds of layers with a kink."""
+
+
+def may_flip(layers: Iterable[Layer]) -> bool:
+    """Whether a model of these layers may have a kink.
+
+    It has none if it has smooth activation functions as layers, and none with a kink. Of a model
+    without any, nothing is known: it may call functions that are no layers.
+    """
+    kinds = {layer.kind for layer in layers}
+    return bool(kinds & KINKED) or not kinds & SMOOTH
+
 
 class Flips:
     """What flipped elements may make of gradients, as the backward pass goes on.
@@ -26,9 +49,13 @@ class Flips:
     the relative difference `noise` of the layer's output. A gradient's norm is made up of about
     ``1 / share`` elements, where ``share`` is the sum of their fourth powers over the squared sum
     of their squares; one that flips changes the gradient by the root of the share.
+
+    Args:
+        may_flip: Whether the model may have a kink.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, may_flip: bool) -> None:
+        self._may_flip = may_flip
         self._passed: list[tuple[str, float, float]] = []
         self._largest = self._expected = 0.0
 
@@ -52,6 +79,8 @@ class Flips:
             gradient: The gradient.
             noise: Relative difference of the output.
         """
+        if not self._may_flip:
+            return
         size = math.prod(gradient.shape)
         squares = np.square(gradient.samples, dtype=np.float64)
         fourth, total = float(squares @ squares), float(squares.sum())

@@ -13,13 +13,14 @@ Three things make a difference larger than a few yardsticks though both sides co
 from __future__ import annotations
 
 import math
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from isotune.equivalence.flips import Flips
+from isotune.equivalence.flips import Flips, may_flip
 from isotune.equivalence.sampling import SAMPLES, Values, difference
 from isotune.equivalence.trace import STAGES, Side, TracedStep, key, path_of
 from isotune.equivalence.updating import SLOT, UPDATED, clipping, unexplained
+from isotune.interfaces.tracer import Layer
 
 FACTOR = 10.0
 """How many yardsticks a difference may be.
@@ -128,15 +129,15 @@ class Roundings:
         one: A step of one side.
         other: The same step of the other side.
         units: Unit of rounding.
-        containers: Paths of layers that have parts.
+        layers: The layers of both sides' models.
     """
 
     def __init__(
-        self, one: TracedStep, other: TracedStep, units: float, containers: Container[str] = ()
+        self, one: TracedStep, other: TracedStep, units: float, layers: Sequence[Layer] = ()
     ) -> None:
         self._one, self._other, self._units = one, other, units
-        self._containers = containers
-        self._flips = Flips()
+        self._containers = {layer.path for layer in layers if not layer.leaf}
+        self._flips = Flips(may_flip(layers))
         self._found: dict[str, Rounding] = {}
         self._clipped = clipping(one, other)
         before, last = 0.0, ""
