@@ -58,7 +58,7 @@ def test_commands_for_one_process_say_so_once_under_a_launcher() -> None:
     assert first.returncode == second.returncode == 2
     assert first.stderr == (
         "isotune: isotune sweep runs in one process, and a launcher has started 2: it starts"
-        " `isotune run`, `isotune resume` and `isotune evaluate`.\n"
+        " `isotune run`, `isotune resume`, `isotune evaluate` and `isotune certify`.\n"
     )
     assert second.stderr == first.stdout == second.stdout == ""
 
