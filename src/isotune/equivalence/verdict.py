@@ -16,7 +16,7 @@ from isotune.equivalence.certificate import (
     Place,
     Verdict,
 )
-from isotune.equivalence.rounding import FACTOR, FLOOR
+from isotune.equivalence.rounding import FLOOR
 from isotune.equivalence.sampling import difference
 from isotune.equivalence.trace import ITSELF, Drift, Predictions, Trace
 from isotune.training.probabilities import scores
@@ -28,6 +28,9 @@ Where differences grow exponentially, one that starts some times larger stays th
 until both are as large as the parameters' way. The nudge of one batch starts with one unit of
 rounding; another kernel adds some in every layer and step.
 """
+
+EVEN = 4.0
+"""How many times what the first step adds to the drift each later one may add without chaos."""
 
 Logits = NDArray[np.float32]
 
@@ -76,10 +79,7 @@ def adds_up(drift: ComparedDrift, units: float) -> bool:
         drift: The drift.
         units: Unit of rounding.
     """
-    each = FLOOR * units
-    if drift.between:
-        own = [changed[0] for side in drift.themselves for changed in side.values()]
-        each = max(each, FACTOR * max(own, default=0.0))
+    each = max(FLOOR * units, EVEN * drift.between[0]) if drift.between else 0.0
     return all(found <= (step + 1) * each for step, found in enumerate(drift.between))
 
 
