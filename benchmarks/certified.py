@@ -25,10 +25,10 @@ from typing import Any
 from pairs import installed_versions
 
 from isotune.catalogue.entries import BUILT_IN
-from isotune.equivalence.certificate import Certificate
-from isotune.equivalence.compare import compare
+from isotune.equivalence.certificates.certificate import Certificate
+from isotune.equivalence.comparing.compare import compare
 from isotune.equivalence.machine import describe_machine
-from isotune.equivalence.trace_file import read_trace
+from isotune.equivalence.traces.file import read_trace
 from isotune.spec.load import load_spec
 from isotune.storage.home import weights as weights_folder
 

@@ -32,11 +32,11 @@ from isotune.bench.results import machine
 from isotune.bench.setting import Setting
 from isotune.catalogue.entries import chosen_backbone
 from isotune.catalogue.resolve import normalization, resolve
-from isotune.equivalence.live import LiveSide, Step
-from isotune.equivalence.recording import Recording, record_steps
-from isotune.equivalence.trace import Side, Trace
-from isotune.equivalence.trace_file import write_trace
-from isotune.equivalence.watching import Watching
+from isotune.equivalence.recording.live import LiveSide, Step
+from isotune.equivalence.recording.steps import Recording, record_steps
+from isotune.equivalence.recording.watching import Watching
+from isotune.equivalence.traces.file import write_trace
+from isotune.equivalence.traces.trace import Side, Trace
 from isotune.interfaces.dataset import Batch
 from isotune.interfaces.trainer import StepPlan
 from isotune.models.build import build_model, freezing_plans

@@ -23,13 +23,13 @@ from unittest.mock import patch
 import numpy as np
 
 from isotune.catalogue.entries import BUILT_IN
-from isotune.equivalence.certificate import Certificate
-from isotune.equivalence.compare import compare
-from isotune.equivalence.live import LiveSide, Step
+from isotune.equivalence.certificates.certificate import Certificate
+from isotune.equivalence.comparing.compare import compare
 from isotune.equivalence.machine import describe_machine
-from isotune.equivalence.recording import Recording, record_steps
-from isotune.equivalence.trace import Side, Trace
-from isotune.equivalence.trace_file import read_trace, write_trace
+from isotune.equivalence.recording.live import LiveSide, Step
+from isotune.equivalence.recording.steps import Recording, record_steps
+from isotune.equivalence.traces.file import read_trace, write_trace
+from isotune.equivalence.traces.trace import Side, Trace
 from isotune.interfaces.backbone import BackboneEntry
 from isotune.interfaces.dataset import Batch
 from isotune.interfaces.freezing import FreezePlan

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from isotune.equivalence.certificate import (
+from isotune.equivalence.certificates.certificate import (
     Certificate,
     Compared,
     ComparedDrift,

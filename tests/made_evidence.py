@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isotune.equivalence.causes import likely_cause
-from isotune.equivalence.certificate import Place, PlaceStage
-from isotune.equivalence.local import LocalDifferences
-from isotune.equivalence.sampling import values_of
-from isotune.equivalence.trace import Trace, key
-from isotune.equivalence.whole import input_key
+from isotune.equivalence.certificates.certificate import Place, PlaceStage
+from isotune.equivalence.local.differences import LocalDifferences
+from isotune.equivalence.local.whole import input_key
+from isotune.equivalence.traces.sampling import values_of
+from isotune.equivalence.traces.trace import Trace, key
 from isotune.interfaces.tracer import Layer, LayerRun
 from made_traces import made_step, made_trace
 

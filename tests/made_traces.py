@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from isotune.equivalence.sampling import Values, values_of
-from isotune.equivalence.trace import ITSELF, Drift, Predictions, Side, Trace, TracedStep
+from isotune.equivalence.traces.sampling import Values, values_of
+from isotune.equivalence.traces.trace import ITSELF, Drift, Predictions, Side, Trace, TracedStep
 from isotune.interfaces.tracer import Layer
 
 

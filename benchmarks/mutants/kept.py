@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 from mutant import Mutant
 
-from isotune.equivalence.certificate import Certificate
-from isotune.equivalence.compare import compare
-from isotune.equivalence.local import LocalDifference, LocalDifferences
-from isotune.equivalence.trace import Trace
-from isotune.equivalence.trace_file import read_trace
+from isotune.equivalence.certificates.certificate import Certificate
+from isotune.equivalence.comparing.compare import compare
+from isotune.equivalence.local.differences import LocalDifference, LocalDifferences
+from isotune.equivalence.traces.file import read_trace
+from isotune.equivalence.traces.trace import Trace
 
 SIDES = ("torch", "mindspore")
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from isotune.equivalence.certificate import Certificate
+from isotune.equivalence.certificates.certificate import Certificate
 
 LIST = Path(__file__).with_name("mutants.json")
 

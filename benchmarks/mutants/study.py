@@ -18,12 +18,12 @@ from experiments import EXPERIMENTS, changed_spec, prepare
 from kept import SIDES, keep
 from mutant import Mutant, read_list
 
-from isotune.equivalence.companions import CompareLocally, RecordWhole
-from isotune.equivalence.compare import compare
-from isotune.equivalence.record import record
-from isotune.equivalence.recording import NO_COMPANION, Companion, Recording
-from isotune.equivalence.trace import Trace
-from isotune.equivalence.trace_file import read_trace, write_trace
+from isotune.equivalence.comparing.compare import compare
+from isotune.equivalence.local.companions import CompareLocally, RecordWhole
+from isotune.equivalence.recording.record import record
+from isotune.equivalence.recording.steps import NO_COMPANION, Companion, Recording
+from isotune.equivalence.traces.file import read_trace, write_trace
+from isotune.equivalence.traces.trace import Trace
 from isotune.errors import IsotuneError
 from isotune.plugins import plugins
 from isotune.spec.experiment import ExperimentSpec
@@ -83,7 +83,7 @@ def traced(spec: ExperimentSpec, side: str, companion: Companion, yardsticks: bo
     where = spec, side, "cpu", plugins, Recording(1, 0, 0)
     if yardsticks:
         return record(*where, companion=companion)
-    with patch("isotune.equivalence.recording.variants_of", lambda *_: {}):
+    with patch("isotune.equivalence.recording.steps.variants_of", lambda *_: {}):
         return record(*where, companion=companion)
 
 

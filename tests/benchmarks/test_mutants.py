@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from isotune.equivalence.certificate import Certificate, Place
+from isotune.equivalence.certificates.certificate import Certificate, Place
 from made_traces import made_side
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks" / "mutants"))

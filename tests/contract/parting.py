@@ -7,9 +7,9 @@ from contextlib import contextmanager
 
 from contract.agreement import TINY_RATE, plan_of
 from contract.installed import subjects
-from isotune.equivalence.compare import compare
-from isotune.equivalence.live import Step
-from isotune.equivalence.report import place_text
+from isotune.equivalence.certificates.report import place_text
+from isotune.equivalence.comparing.compare import compare
+from isotune.equivalence.recording.live import Step
 from isotune.interfaces.trainer import StepPlan
 from isotune.testing.places import trace_of
 from isotune.testing.subject import Learner, Subject

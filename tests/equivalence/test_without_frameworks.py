@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 import zoo
-from isotune.equivalence.certificate_file import read_certificate
-from isotune.equivalence.record import record
-from isotune.equivalence.recording import Recording
-from isotune.equivalence.trace_file import write_trace
+from isotune.equivalence.certificates.file import read_certificate
+from isotune.equivalence.recording.record import record
+from isotune.equivalence.recording.steps import Recording
+from isotune.equivalence.traces.file import write_trace
 from isotune.spec.load import load_spec
 from tiny import experiment, make_images
 

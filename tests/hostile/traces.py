@@ -19,12 +19,16 @@ from hostile.harness import Attack, Suite
 from hostile.run_mutations import TEXTS, swap
 from hostile.weight_files import lie_about_entry, mutated
 from hostile.weights import watch_and_messages
-from isotune.equivalence.certificate import Certificate
-from isotune.equivalence.certificate_file import certificate_json, read_certificate
-from isotune.equivalence.compare import compare
-from isotune.equivalence.figure import certificate_figure
-from isotune.equivalence.report import certificate_markdown, certificate_text, place_text
-from isotune.equivalence.trace_file import DIGEST, DOCUMENT, read_trace, write_trace
+from isotune.equivalence.certificates.certificate import Certificate
+from isotune.equivalence.certificates.figure import certificate_figure
+from isotune.equivalence.certificates.file import certificate_json, read_certificate
+from isotune.equivalence.certificates.report import (
+    certificate_markdown,
+    certificate_text,
+    place_text,
+)
+from isotune.equivalence.comparing.compare import compare
+from isotune.equivalence.traces.file import DIGEST, DOCUMENT, read_trace, write_trace
 from isotune.printable import printable
 from isotune.reports.drawing import styled
 from made_certificates import different

@@ -9,17 +9,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from isotune.distributed.joined import Joined, joined
-from isotune.equivalence.certificate import Certificate
-from isotune.equivalence.certificate_file import certificate_json
-from isotune.equivalence.companions import CompareLocally, RecordWhole
-from isotune.equivalence.compare import compare
-from isotune.equivalence.figure import certificate_figure
-from isotune.equivalence.record import record
-from isotune.equivalence.recording import NO_COMPANION, Companion, Recording
-from isotune.equivalence.report import certificate_markdown
+from isotune.equivalence.certificates.certificate import Certificate
+from isotune.equivalence.certificates.figure import certificate_figure
+from isotune.equivalence.certificates.file import certificate_json
+from isotune.equivalence.certificates.report import certificate_markdown
+from isotune.equivalence.comparing.compare import compare
+from isotune.equivalence.local.companions import CompareLocally, RecordWhole
+from isotune.equivalence.recording.record import record
+from isotune.equivalence.recording.steps import NO_COMPANION, Companion, Recording
 from isotune.equivalence.sides import ChosenSide
-from isotune.equivalence.trace import Trace
-from isotune.equivalence.trace_file import check_target, read_trace, write_trace
+from isotune.equivalence.traces.file import check_target, read_trace, write_trace
+from isotune.equivalence.traces.trace import Trace
 from isotune.errors import IsotuneError, RunError
 from isotune.plugins import Plugins
 from isotune.plugins import plugins as default_plugins

@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from isotune.equivalence.compare import compare
-from isotune.equivalence.live import Computed, LiveSide, Snapshot, Step
-from isotune.equivalence.passes import ordered, results, state_values
-from isotune.equivalence.recording import Recording, batch_digest, record_steps
-from isotune.equivalence.report import place_text
-from isotune.equivalence.sampling import Values, values_of
-from isotune.equivalence.trace import Side, Trace, TracedStep, key
+from isotune.equivalence.certificates.report import place_text
+from isotune.equivalence.comparing.compare import compare
+from isotune.equivalence.recording.live import Computed, LiveSide, Snapshot, Step
+from isotune.equivalence.recording.passes import ordered, results, state_values
+from isotune.equivalence.recording.steps import Recording, batch_digest, record_steps
+from isotune.equivalence.traces.sampling import Values, values_of
+from isotune.equivalence.traces.trace import Side, Trace, TracedStep, key
 from isotune.interfaces.checkpoint import State, digest
 from isotune.interfaces.division import Division
 from isotune.interfaces.tracer import Array
@@ -32,7 +32,7 @@ from isotune.testing.watching import Collected
 
 ROUNDING = (1e-5, 3e-6)
 """What is taken for the rounding of a step in float32, first and where that shows nothing: with
-:data:`isotune.equivalence.rounding.FACTOR`, differences of 1e-4 and 3e-5 are allowed."""
+:data:`isotune.equivalence.comparing.rounding.FACTOR`, differences of 1e-4 and 3e-5 are allowed."""
 
 SECONDS = 30
 """After so many seconds no further update is compared: some backends compile each of them."""

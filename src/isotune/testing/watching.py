@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from isotune.equivalence.sampling import difference
-from isotune.equivalence.trace import call_name, path_of
+from isotune.equivalence.traces.sampling import difference
+from isotune.equivalence.traces.trace import call_name, path_of
 from isotune.interfaces.division import Division
 from isotune.interfaces.names import is_under
 from isotune.interfaces.tracer import Array, Recorder, Tracer
@@ -30,7 +30,7 @@ class Collected(Recorder):
     """Keeps what is reported of a step.
 
     Attributes:
-        entered: Inputs of layers, by :func:`isotune.equivalence.trace.call_name`.
+        entered: Inputs of layers, by :func:`isotune.equivalence.traces.trace.call_name`.
         outputs: Their outputs, in order of execution.
         slopes: Gradients of the outputs, by the same names.
         gradients: Gradients of parameters.

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from isotune.equivalence.causes import likely_cause
-from isotune.equivalence.certificate import Place
-from isotune.equivalence.local import LocalDifferences
-from isotune.equivalence.sampling import values_of
-from isotune.equivalence.trace import STAGES
+from isotune.equivalence.certificates.certificate import Place
+from isotune.equivalence.local.differences import LocalDifferences
+from isotune.equivalence.traces.sampling import values_of
+from isotune.equivalence.traces.trace import STAGES
 from isotune.interfaces.tracer import Layer, LayerRun
 from isotune.printable import printable
 from made_traces import made_step, made_trace

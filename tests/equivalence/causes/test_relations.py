@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isotune.equivalence.causes.arithmetic import rounded
-from isotune.equivalence.certificate import Place
+from isotune.equivalence.certificates.certificate import Place
 from isotune.interfaces.tracer import Layer
 from made_evidence import of_layer, of_step, of_traces
 from made_traces import made_side, made_trace

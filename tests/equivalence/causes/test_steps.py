@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from isotune.equivalence.certificate import Place
+from isotune.equivalence.certificates.certificate import Place
 from made_evidence import of_step, of_traces
 from made_traces import made_trace
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from isotune.equivalence.certificate import Place, PlaceStage
-from isotune.equivalence.sampling import values_of
+from isotune.equivalence.certificates.certificate import Place, PlaceStage
+from isotune.equivalence.traces.sampling import values_of
 from isotune.interfaces.checkpoint import digest
 from isotune.interfaces.tracer import Layer
 from isotune.spec.optimizer import AdamSpec, AdamWSpec, SGDSpec

@@ -12,9 +12,9 @@ import typer
 from isotune.cli.options import Overrides, ProcessCount, processes_of
 
 if TYPE_CHECKING:
-    from isotune.equivalence.certificate import Certificate
+    from isotune.equivalence.certificates.certificate import Certificate
     from isotune.equivalence.certify import Certifier
-    from isotune.equivalence.recording import Recording
+    from isotune.equivalence.recording.steps import Recording
     from isotune.experiment.processes import Processes
 
 
@@ -58,7 +58,7 @@ def certify(
     Exit code 1 if they differ.
     """
     from isotune.equivalence.certify import Certifier
-    from isotune.equivalence.recording import Recording
+    from isotune.equivalence.recording.steps import Recording
 
     sides, count = on or [], processes_of(processes)
     check_call(subjects, sides, record, against, whole=whole, alone=count == 1)
@@ -162,9 +162,9 @@ def show_certificate(certificate: Certificate, folder: Path | None, *, as_json: 
         typer.Exit: With code 1, if the sides differ.
     """
     from isotune.cli.console import output, show
-    from isotune.equivalence.certificate_file import certificate_json
+    from isotune.equivalence.certificates.file import certificate_json
+    from isotune.equivalence.certificates.report import certificate_text
     from isotune.equivalence.certify import write_certificate
-    from isotune.equivalence.report import certificate_text
 
     if folder is not None:
         write_certificate(folder, certificate)

@@ -36,9 +36,9 @@ from isotune.equivalence.causes.relations import (
 )
 from isotune.equivalence.causes.settings import differing_precision, differing_settings
 from isotune.equivalence.causes.statistics import other_statistics
-from isotune.equivalence.certificate import Place
-from isotune.equivalence.local import LocalDifferences
-from isotune.equivalence.trace import Trace
+from isotune.equivalence.certificates.certificate import Place
+from isotune.equivalence.local.differences import LocalDifferences
+from isotune.equivalence.traces.trace import Trace
 
 Cause = Callable[[Evidence], str | None]
 

@@ -7,7 +7,7 @@ import numpy as np
 from isotune.equivalence.causes.arithmetic import fits, number, unraveled
 from isotune.equivalence.causes.evidence import Evidence, Pair
 from isotune.equivalence.causes.relations import FEWEST, SAME
-from isotune.equivalence.trace import key
+from isotune.equivalence.traces.trace import key
 
 
 def swapped_tensors(evidence: Evidence) -> str | None:

@@ -6,7 +6,7 @@ import numpy as np
 
 from isotune.equivalence.causes.arithmetic import TIGHT, number
 from isotune.equivalence.causes.evidence import Array, Evidence
-from isotune.equivalence.trace import key
+from isotune.equivalence.traces.trace import key
 
 
 def other_residual(evidence: Evidence) -> str | None:

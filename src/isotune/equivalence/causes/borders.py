@@ -6,7 +6,7 @@ import numpy as np
 
 from isotune.equivalence.causes.arithmetic import two, unraveled
 from isotune.equivalence.causes.evidence import Evidence, Pair
-from isotune.equivalence.trace import key
+from isotune.equivalence.traces.trace import key
 
 FEWEST = 8
 """Number of elements at the border, and within, without which nothing is said."""

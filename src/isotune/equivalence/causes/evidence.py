@@ -10,16 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isotune.equivalence.causes.arithmetic import apart
-from isotune.equivalence.certificate import Place
-from isotune.equivalence.local import (
+from isotune.equivalence.certificates.certificate import Place
+from isotune.equivalence.certificates.wording import side_names
+from isotune.equivalence.local.differences import (
     LocalDifferences,
     input_gradient_key,
     parameter_gradient_key,
 )
-from isotune.equivalence.sampling import Values, positions
-from isotune.equivalence.trace import Trace, TracedStep, key
-from isotune.equivalence.whole import input_key
-from isotune.equivalence.wording import side_names
+from isotune.equivalence.local.whole import input_key
+from isotune.equivalence.traces.sampling import Values, positions
+from isotune.equivalence.traces.trace import Trace, TracedStep, key
 from isotune.interfaces.tracer import Layer, LayerRun, Setting
 
 Array = NDArray[np.float32]

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from isotune.equivalence.causes.arithmetic import apart, fits, number
 from isotune.equivalence.causes.evidence import Evidence
-from isotune.equivalence.trace import key
+from isotune.equivalence.traces.trace import key
 
 Wide = NDArray[np.float64]
 

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from isotune.equivalence.causes.arithmetic import fits, unraveled
 from isotune.equivalence.causes.evidence import Evidence, Pair
-from isotune.equivalence.trace import key
+from isotune.equivalence.traces.trace import key
 
 FEWEST = 4
 """Number of channels, and of elements in each of most of them, without which nothing is said."""

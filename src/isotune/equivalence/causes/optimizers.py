@@ -20,8 +20,8 @@ from isotune.equivalence.causes.update_rules import (
     Wide,
     rules,
 )
-from isotune.equivalence.sampling import Values
-from isotune.equivalence.trace import Trace, TracedStep, key
+from isotune.equivalence.traces.sampling import Values
+from isotune.equivalence.traces.trace import Trace, TracedStep, key
 from isotune.spec.optimizer import OptimizerSpec
 
 CLIP_EPS = 1e-6

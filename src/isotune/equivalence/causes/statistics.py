@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from isotune.equivalence.causes.arithmetic import apart, fits, number
 from isotune.equivalence.causes.evidence import Array, Evidence, Pair
-from isotune.equivalence.trace import key
-from isotune.equivalence.whole import input_key
+from isotune.equivalence.local.whole import input_key
+from isotune.equivalence.traces.trace import key
 from isotune.interfaces.checkpoint import digest
 
 Wide = NDArray[np.float64]

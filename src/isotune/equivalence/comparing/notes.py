@@ -1,0 +1,104 @@
+"""What a comparison has not seen, and what that may hide, in sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from isotune.equivalence.certificates.certificate import ComparedStep
+from isotune.equivalence.certificates.wording import side_names
+from isotune.equivalence.comparing.conditions import differing_fields, shown_by_hashes
+from isotune.equivalence.local.differences import LocalDifferences
+from isotune.equivalence.traces.trace import Trace
+
+NAMED = 3
+"""Number of values that a sentence names."""
+
+
+def notes_on(
+    traces: tuple[Trace, Trace], steps: Sequence[ComparedStep], local: LocalDifferences | None
+) -> Iterator[str]:
+    """Yields sentences on what was not compared, and what that may hide.
+
+    Args:
+        traces: The two traces.
+        steps: The compared steps.
+        local: What layers of the other side make of the first side's inputs.
+    """
+    one, other = traces
+    for name, _, _ in differing_fields(one.experiment, other.experiment):
+        if shown_by_hashes(name):
+            yield f"{name} is not the same text on both sides: hashes say if its contents differ."
+    labels = side_names((one.side, other.side))
+    yield from _on_sides(traces, labels)
+    for label, trace in zip(labels, traces, strict=True):
+        yield from _on_side(label, trace)
+    if len(one.steps) != len(other.steps):
+        yield (
+            f"{labels[0]} has traced {len(one.steps)} steps and {labels[1]} {len(other.steps)}:"
+            f" only the first {len(steps)} are compared."
+        )
+    yield from _on_missing(steps)
+    if local is None:
+        yield (
+            "Layers were not run alone on the other side's inputs, which takes whole arrays and a"
+            " live side: a layer's difference contains what came before it."
+        )
+    elif local.skipped:
+        yield (
+            f"{_some('layer', list(local.skipped))} did not run alone: their differences contain"
+            " what came before them."
+        )
+
+
+def _on_sides(traces: tuple[Trace, Trace], labels: tuple[str, str]) -> Iterator[str]:
+    one, other = (trace.side for trace in traces)
+    if one.processes != other.processes:
+        yield (
+            f"{labels[0]} has computed in {one.processes} processes and {labels[1]} in"
+            f" {other.processes}: sums over the batch were added in another order."
+        )
+    if one.precision != other.precision:
+        yield (
+            f"The precision of {labels[0]} is {one.precision} and that of {labels[1]}"
+            f" {other.precision}: the coarser one's rounding is allowed, and may hide smaller"
+            " differences."
+        )
+    if not traces[0].drift or not traces[1].drift:
+        yield "Drift is not compared: nothing is said on how differences grow."
+    if not traces[0].predictions or not traces[1].predictions:
+        yield "Predictions are not compared: nothing is said on evaluation."
+
+
+def _on_side(label: str, trace: Trace) -> Iterator[str]:
+    if not all(step.watched for step in trace.steps):
+        yield (
+            f"{label} computes compiled steps, which cannot be watched: its outputs and gradients"
+            " are those of the same step without being compiled. What compiling changes shows in"
+            " loss, update and state only."
+        )
+    if trace.steps and not trace.steps[0].yardsticks:
+        yield (
+            f"{label} has not measured how much it differs from itself: only fixed bounds of"
+            " rounding are allowed."
+        )
+    values = [value for step in trace.steps for value in step.values.items()]
+    spoiled = [name for name, value in values if not np.isfinite(value.norm)]
+    if spoiled:
+        yield f"{_some('value', spoiled)} of {label} have numbers that are not finite."
+
+
+def _on_missing(steps: Sequence[ComparedStep]) -> Iterator[str]:
+    missing = list(dict.fromkeys(name for step in steps for name in step.missing))
+    if missing:
+        yield (
+            f"{_some('value', missing)} are only on one side, or not in the same shape, and are not"
+            " compared."
+        )
+
+
+def _some(what: str, names: Sequence[str]) -> str:
+    """Returns a number of things with the first names: ``5 values (a, b, c ...)``."""
+    shown = ", ".join(names[:NAMED]) + (" ..." if len(names) > NAMED else "")
+    return f"{len(names)} {what}{'' if len(names) == 1 else 's'} ({shown})"

@@ -1,0 +1,1 @@
+"""Layers that run alone, on what another side's layers were given."""

@@ -1,0 +1,1 @@
+"""Records a trace: steps that are watched, and steps that go on."""
