@@ -86,6 +86,7 @@ class Certifier:
             with others.group.reporting():
                 if others.group.place.leads:
                     write_trace(path, trace)
+                    self.tell(f"{path}: {path.stat().st_size / 1e6:.1f} MB.")
 
     def _compared(self, one: Trace, side: ChosenSide) -> Certificate:
         companion = CompareLocally(one)

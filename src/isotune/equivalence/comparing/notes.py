@@ -56,8 +56,8 @@ def _on_sides(traces: tuple[Trace, Trace], labels: tuple[str, str]) -> Iterator[
     one, other = (trace.side for trace in traces)
     if one.processes != other.processes:
         yield (
-            f"{labels[0]} has computed in {one.processes} processes and {labels[1]} in"
-            f" {other.processes}: sums over the batch were added in another order."
+            f"The sides have {one.processes} and {other.processes} processes: except with whole"
+            " shards and exact reduction, sums over the batch were added in another order."
         )
     if one.precision != other.precision:
         yield (
