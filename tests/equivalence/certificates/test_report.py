@@ -41,7 +41,10 @@ def test_a_verdict_is_a_sentence() -> None:
     assert certificate_text(different()).startswith(
         "Differs. numpy on cpu and tensors on cpu do not compute the same. The first place is the"
         " output of 'layer2.0.conv1' (Conv2d) in step 0, which differs by 0.0021, where rounding"
-        " explains 1.3e-06. Likely cause: the padding differs: (1, 1) and (0, 0)."
+        " explains 1.3e-06. Likely cause: the padding differs: (1, 1) and (0, 0).\n"
+        "  settings of side 1: padding (1, 1)\n"
+        "  settings of side 2: padding (0, 0)\n"
+        "  values of side 1: "
     )
 
 

@@ -58,6 +58,8 @@ def certificate_markdown(certificate: Certificate, figure: str | None = None) ->
 def certificate_text(certificate: Certificate) -> str:
     """Returns a certificate in short, as printable lines."""
     lines = [f"{certificate.verdict.capitalize()}. {verdict_sentence(certificate)}"]
+    if certificate.place is not None:
+        lines += _both_sides(certificate.place)
     for name, side in zip(("first side", "second side"), certificate.sides, strict=True):
         lines.append(f"{name}: {_in_short(side)}")
     lines.append(f"start: {'the same' if certificate.same_start else 'not the same'}")
@@ -75,12 +77,17 @@ def certificate_text(certificate: Certificate) -> str:
 
 def place_text(place: Place) -> str:
     """Returns a place in a few printable lines: where, both sides' settings and summaries."""
-    lines = [place_sentence(place)]
+    return "\n".join(map(printable, [place_sentence(place), *_both_sides(place)]))
+
+
+def _both_sides(place: Place) -> list[str]:
+    """Returns lines with both sides' settings and summaries."""
+    lines = []
     for title, pair in (("settings", place.settings), ("values", place.summaries)):
         for number, side in enumerate(pair or (), 1):
             facts = "; ".join(f"{name} {_shown(value)}" for name, value in side.items())
             lines.append(f"  {title} of side {number}: {facts}")
-    return "\n".join(map(printable, lines))
+    return lines
 
 
 def _agreement(values: tuple[Compared, ...]) -> str:

@@ -47,8 +47,8 @@ def notes_on(
         )
     elif local.skipped:
         yield (
-            f"{_some('layer', list(local.skipped))} did not run alone: their differences contain"
-            " what came before them."
+            f"{_some('layer', list(local.skipped))} did not run alone: a difference there contains"
+            " what came before it."
         )
 
 
