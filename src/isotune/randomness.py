@@ -60,6 +60,13 @@ def named_stream(seed: int, purpose: Purpose, name: str) -> np.random.Generator:
     return stream(seed, purpose, crc32(name.encode(errors="surrogatepass")))
 
 
+def coin_flips(rng: np.random.Generator, count: int) -> NDArray[np.bool_]:
+    """Draws fair bits, shape (count,), as raw words: the same under every NumPy version."""
+    words = np.atleast_1d(rng.bit_generator.random_raw(-(-count // 64)))
+    bits = np.unpackbits(words.astype("<u8").view(np.uint8), count=count)
+    return bits.astype(np.bool_)
+
+
 def uniform(rng: np.random.Generator, low: float, high: float) -> float:
     """Draws a number from [low, high), with one call of ``rng.random()``."""
     return low + (high - low) * rng.random()

@@ -22,7 +22,7 @@ from isotune.errors import BackendError
 from isotune.interfaces.names import is_parameter
 from isotune.interfaces.tracer import LayerRun, Tracer
 from isotune.interfaces.trainer import StepPlan, Trainer
-from isotune.randomness import Purpose, named_stream
+from isotune.randomness import Purpose, coin_flips, named_stream
 
 Array = NDArray[np.float32]
 
@@ -123,10 +123,8 @@ class LocalDifferences:
 
 def nudged(name: str, array: Array) -> Array:
     """Returns an array with every number moved to a neighboring float32, up or down by its name."""
-    words = named_stream(0, Purpose.NUDGE, name).bit_generator.random_raw(-(-array.size // 64))
-    bits = np.unpackbits(np.atleast_1d(words).view(np.uint8), count=array.size)
-    toward = np.where(bits.astype(bool), np.float32(np.inf), np.float32(-np.inf))
-    return np.nextafter(array, toward.reshape(array.shape))
+    up = coin_flips(named_stream(0, Purpose.NUDGE, name), array.size).reshape(array.shape)
+    return np.nextafter(array, np.where(up, np.float32(np.inf), np.float32(-np.inf)))
 
 
 @dataclass(frozen=True, eq=False)

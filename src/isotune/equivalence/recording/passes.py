@@ -5,6 +5,7 @@ All of them start from the same state, and what they compute is compared.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
@@ -20,7 +21,7 @@ from isotune.interfaces.dataset import DeviceBatch
 from isotune.interfaces.names import is_parameter
 from isotune.interfaces.tracer import Array, Tracer
 from isotune.interfaces.trainer import TrainingPlan
-from isotune.randomness import Purpose, stream
+from isotune.randomness import Purpose, coin_flips, stream
 
 ULP = "1 ulp"
 """Name of the change that moves every number of a batch to a neighboring one.
@@ -60,10 +61,7 @@ def nudged(
     Whether up or down is decided by seed, step and place in the whole batch alone.
     """
     shape = (len(step.batch), *parts[0].images.shape[1:])
-    size = int(np.prod(shape))
-    words = stream(plan.seed, Purpose.NUDGE, step.number).bit_generator.random_raw(-(-size // 64))
-    bits = np.unpackbits(words.astype("<u8").view(np.uint8), count=size)
-    up = bits.astype(np.bool_).reshape(shape)
+    up = coin_flips(stream(plan.seed, Purpose.NUDGE, step.number), math.prod(shape)).reshape(shape)
     ulps, result = round(UNITS[plan.precision] / UNITS["fp32"]), []
     for each, part in zip(step.plans, parts, strict=True):
         if each.part is None:
