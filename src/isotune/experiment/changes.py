@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from isotune.errors import SpecError
@@ -109,10 +109,10 @@ def schedule_change(
     )
 
 
-def fields_of(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+def fields_of(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Returns the values of a spec by the names of their fields, such as ``optimizer.lr``."""
     fields: dict[str, Any] = {}
     for key, value in values.items():
         name = f"{prefix}{key}"
-        fields |= fields_of(value, f"{name}.") if isinstance(value, dict) else {name: value}
+        fields |= fields_of(value, f"{name}.") if isinstance(value, Mapping) else {name: value}
     return fields

@@ -8,6 +8,7 @@ from typing import Any
 from isotune.equivalence.certificates.certificate import Place
 from isotune.equivalence.certificates.wording import side_names
 from isotune.equivalence.traces.trace import Trace
+from isotune.experiment.changes import fields_of
 
 FREE = (
     *("cache", "checkpoint", "compile", "early_stopping", "epochs", "eval_batch_size"),
@@ -40,17 +41,13 @@ def place_before(traces: tuple[Trace, Trace]) -> Place | None:
 
 
 def differing_fields(
-    one: Mapping[str, Any], other: Mapping[str, Any], prefix: str = ""
+    one: Mapping[str, Any], other: Mapping[str, Any]
 ) -> Iterator[tuple[str, Any, Any]]:
     """Yields name and both values of each field in which two specs differ, free ones left out."""
-    for name in {**one, **other}:
-        if not prefix and name in FREE:
-            continue
-        first, second = one.get(name), other.get(name)
-        if isinstance(first, Mapping) and isinstance(second, Mapping):
-            yield from differing_fields(first, second, f"{prefix}{name}.")
-        elif first != second:
-            yield f"{prefix}{name}", first, second
+    first, second = fields_of(one), fields_of(other)
+    for name in {**first, **second}:
+        if name.partition(".")[0] not in FREE and first.get(name) != second.get(name):
+            yield name, first.get(name), second.get(name)
 
 
 def shown_by_hashes(name: str) -> bool:
