@@ -6,7 +6,7 @@ import numpy as np
 
 from isotune.equivalence.causes.arithmetic import fits, number, unraveled
 from isotune.equivalence.causes.evidence import Evidence, Pair
-from isotune.equivalence.causes.relations import FEWEST, SAME
+from isotune.equivalence.causes.relations import FEWEST, same_sizes
 from isotune.equivalence.traces.trace import key
 
 
@@ -63,14 +63,7 @@ def _normalization(evidence: Evidence, images: Pair) -> str | None:
 
 def _order(evidence: Evidence) -> str | None:
     values = evidence.values(key("input", "images"))
-    if values is None:
-        return None
-    one, other = values
-    alike = all(
-        abs(a - b) <= SAME * max(abs(a), abs(b))
-        for a, b in ((one.norm, other.norm), (one.largest, other.largest))
-    )
-    if not alike:
+    if values is None or not same_sizes(*values):
         return None
     return (
         "Both sides' images have the same numbers in another order: it fits images in another"

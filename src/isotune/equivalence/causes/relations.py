@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from isotune.equivalence.causes.arithmetic import apart, fits, number, rounded
 from isotune.equivalence.causes.evidence import Evidence, Pair
+from isotune.equivalence.traces.sampling import Values
 
 FEWEST = 8
 """Number of elements without which nothing is said of their relation."""
@@ -76,16 +77,17 @@ def other_order(evidence: Evidence) -> str | None:
         if values is None or evidence.outputs() is not None:
             return None
         one, other = values
-        same = (
-            all(
-                abs(a - b) <= SAME * max(abs(a), abs(b))
-                for a, b in ((one.norm, other.norm), (one.largest, other.largest))
-            )
-            and abs(one.mean - other.mean) <= SAME * one.norm / max(len(pair.positions), 1) ** 0.5
-        )
+        means = abs(one.mean - other.mean) <= SAME * one.norm / max(len(pair.positions), 1) ** 0.5
+        same = same_sizes(one, other) and means
     if not same:
         return None
     return "Both sides have the same numbers in another order, such as transposed or flipped."
+
+
+def same_sizes(one: Values, other: Values) -> bool:
+    """Whether norm and largest value are the same, as of numbers in another order."""
+    pairs = (one.norm, other.norm), (one.largest, other.largest)
+    return all(abs(a - b) <= SAME * max(abs(a), abs(b)) for a, b in pairs)
 
 
 def low_precision(evidence: Evidence) -> str | None:
