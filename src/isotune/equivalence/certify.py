@@ -68,10 +68,15 @@ class Certifier:
         """Compares a side that is here with a recorded trace; arguments as of :meth:`here`."""
         return self._compared(read_trace(path), side)
 
-    def to_file(self, side: ChosenSide, path: Path) -> None:
-        """Records a side to a file, whole arrays too if the recording asks for them.
+    def to_file(self, side: ChosenSide, path: Path, *, whole: bool = False) -> None:
+        """Records a side to a file.
 
         Where a launcher has started several processes, all of them compute, and process 0 writes.
+
+        Args:
+            side: The side.
+            path: The file.
+            whole: Whether to keep whole arrays, too.
 
         Raises:
             IsotuneError: One of its kinds, with a sentence that says what to change.
@@ -79,7 +84,7 @@ class Certifier:
         check_target(path)
         with ExitStack() as stack:
             companion = NO_COMPANION
-            if self.recording.whole:
+            if whole:
                 companion = stack.enter_context(closing(RecordWhole()))
             others = stack.enter_context(joined(side.backend, side.device, self.plugins))
             trace = self._record(side, companion, others)

@@ -16,10 +16,14 @@ from isotune.equivalence.certificates.report import place_text
 from isotune.equivalence.comparing.compare import compare
 from isotune.equivalence.recording.live import Computed, LiveSide, Snapshot, Step
 from isotune.equivalence.recording.passes import ordered, results, state_values
-from isotune.equivalence.recording.steps import Recording, batch_digest, record_steps
+from isotune.equivalence.recording.steps import (
+    Recording,
+    batch_digest,
+    record_steps,
+    tensor_digests,
+)
 from isotune.equivalence.traces.sampling import Values, values_of
 from isotune.equivalence.traces.trace import Side, Trace, TracedStep, key
-from isotune.interfaces.checkpoint import State, digest
 from isotune.interfaces.division import Division
 from isotune.interfaces.tracer import Array
 from isotune.interfaces.trainer import TrainingPlan
@@ -128,7 +132,7 @@ def traces_of(
     side = Side("reference", "cpu", "fp32", False, 1, 1, {"numpy": np.__version__}, {})
     layers = tuple(layers_of(reference.net))
     expected = reference_steps(reference, update)
-    other = Trace(side, own.experiment, (), hashes(before.model), layers, tuple(expected))
+    other = Trace(side, own.experiment, (), tensor_digests(before.model), layers, tuple(expected))
     pairs = zip(own.steps, other.steps, strict=True)
     return [(replace(own, steps=(one,)), replace(other, steps=(two,))) for one, two in pairs]
 
@@ -153,11 +157,6 @@ def trace_of(
     side = Side(name, device, plan.precision, plan.compile, 1, backend.threads(), versions, {})
     spec = experiment(plan, len(steps))
     return Trace(side, spec, (), found.start, found.layers, found.steps)
-
-
-def hashes(state: State) -> dict[str, str]:
-    """Returns the digest of each tensor, as a trace has it."""
-    return {name: digest({name: value}) for name, value in state.items()}
 
 
 def experiment(plan: TrainingPlan, accumulate: int) -> dict[str, Any]:

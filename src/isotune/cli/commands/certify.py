@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from isotune.equivalence.certificates.certificate import Certificate
     from isotune.equivalence.certify import Certifier
     from isotune.equivalence.recording.steps import Recording
+    from isotune.equivalence.sides import ChosenSide
     from isotune.experiment.processes import Processes
 
 
@@ -59,18 +60,21 @@ def certify(
     """
     from isotune.equivalence.certify import Certifier
     from isotune.equivalence.recording.steps import Recording
+    from isotune.equivalence.sides import parse_side
 
-    sides, count = on or [], processes_of(processes)
-    check_call(subjects, sides, record, against, whole=whole, alone=count == 1)
-    recording = Recording(steps, drift, predictions, whole)
-    changes = tuple(overrides or ())
+    count = processes_of(processes)
+    check_call(subjects, on or [], record, against, whole=whole, alone=count == 1)
+    sides = [parse_side(side) for side in on or ()]
+    recording, changes = Recording(steps, drift, predictions), tuple(overrides or ())
     if record is not None and record_in_processes(
-        count, subjects[0], sides[0], record, recording, changes
+        count, subjects[0], sides[0], record, recording, changes, whole=whole
     ):
         return
     certifier = Certifier(subjects[0], changes, recording, tell=partial(typer.echo, err=True))
-    found = certified(certifier, subjects, sides, record, against)
-    if found is not None:
+    if record is not None:
+        certifier.to_file(sides[0], record, whole=whole)
+    else:
+        found = certified(certifier, subjects, sides, against)
         show_certificate(found, output, as_json=as_json)
 
 
@@ -109,49 +113,40 @@ def check_call(
 
 
 def certified(
-    certifier: Certifier,
-    subjects: list[str],
-    sides: list[str],
-    record: Path | None,
-    against: Path | None,
-) -> Certificate | None:
-    """Makes one of the command's four calls; returns the certificate, None after recording."""
+    certifier: Certifier, subjects: list[str], sides: list[ChosenSide], against: Path | None
+) -> Certificate:
+    """Makes one of the three calls that compare."""
     from isotune.equivalence.certify import certify_traces
-    from isotune.equivalence.sides import parse_side
 
-    chosen = [parse_side(side) for side in sides]
-    if not chosen:
+    if not sides:
         return certify_traces(*map(Path, subjects))
-    if record is not None:
-        certifier.to_file(chosen[0], record)
-        return None
     if against is not None:
-        return certifier.against(against, chosen[0])
-    return certifier.here(chosen[0], chosen[1])
+        return certifier.against(against, sides[0])
+    return certifier.here(sides[0], sides[1])
 
 
 def record_in_processes(
     processes: Processes,
     spec: str,
-    side: str,
+    side: ChosenSide,
     record: Path,
     recording: Recording,
     overrides: Sequence[str],
+    *,
+    whole: bool,
 ) -> bool:
     """Records a side in several processes; returns False, if one is enough."""
-    from isotune.equivalence.sides import parse_side
     from isotune.experiment.processes import starting
     from isotune.plugins import plugins
 
-    chosen = parse_side(side)
-    start = starting(processes, lambda: chosen.backend, chosen.device, plugins)
+    start = starting(processes, lambda: side.backend, side.device, plugins)
     if start is None:
         return False
     options = [("--on", side), ("--record", record), *(("--set", each) for each in overrides)]
     for name in ("steps", "drift", "predictions"):
         options.append((f"--{name}", getattr(recording, name)))
-    whole = ["--whole"] if recording.whole else []
-    start.isotune(["certify", spec, *(str(part) for pair in options for part in pair), *whole], 1)
+    flags = ["--whole"] if whole else []
+    start.isotune(["certify", spec, *(str(part) for pair in options for part in pair), *flags], 1)
     return True
 
 

@@ -10,7 +10,7 @@ from isotune.equivalence.recording.live import Change, LiveSide, Snapshot, Step,
 from isotune.equivalence.recording.passes import Variant, state_values, variants_of, watch
 from isotune.equivalence.recording.watching import StepRecorder
 from isotune.equivalence.traces.trace import ITSELF, TracedStep
-from isotune.interfaces.checkpoint import digest
+from isotune.interfaces.checkpoint import State, digest
 from isotune.interfaces.dataset import Batch
 from isotune.interfaces.tracer import Layer
 
@@ -24,7 +24,6 @@ class Recording:
             last update are completed.
         drift: Largest number of steps of drift, all within the first epoch, and completed alike.
         predictions: Largest number of validation images.
-        whole: Whether to keep whole arrays, too.
         variants: Whether to compute in each of the tracer's variants, too; a nudged batch is
             always computed.
     """
@@ -32,7 +31,6 @@ class Recording:
     steps: int = 1
     drift: int = 8
     predictions: int = 256
-    whole: bool = False
     variants: bool = True
 
 
@@ -113,8 +111,7 @@ def record_steps(
             live.restore(start)
             courses[name] = _changed(live, updates, variant, images, course.trains)
     live.restore(start)
-    hashes = {name: digest({name: value}) for name, value in start.model.items()}
-    return Recorded(hashes, layers, tuple(traced), courses)
+    return Recorded(tensor_digests(start.model), layers, tuple(traced), courses)
 
 
 def _trace(
@@ -177,3 +174,8 @@ def _changed(
 def batch_digest(batch: Batch) -> str:
     """Returns the SHA-256 of a batch's images and labels."""
     return digest({"images": batch.images, "labels": batch.labels})
+
+
+def tensor_digests(state: State) -> dict[str, str]:
+    """Returns the SHA-256 of each tensor, by its name."""
+    return {name: digest({name: value}) for name, value in state.items()}
