@@ -29,6 +29,7 @@ from isotune.equivalence.certificates.certificate import Certificate
 from isotune.equivalence.comparing.compare import compare
 from isotune.equivalence.machine import describe_machine
 from isotune.equivalence.traces.file import read_trace
+from isotune.reports.tables import Table
 from isotune.spec.load import load_spec
 from isotune.storage.home import weights as weights_folder
 
@@ -217,9 +218,11 @@ SHORT = (
 
 def table(rows: Mapping[str, Mapping[str, Any]], columns: Sequence[str]) -> str:
     """Returns the table of all recipes."""
-    lines = [columns, ["--:" if name in NUMBERS else "---" for name in columns]]
-    lines += [[cells(recipe, row)[name] for name in columns] for recipe, row in rows.items()]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    made = Table(columns, ["right" if name in NUMBERS else "left" for name in columns])
+    for recipe, row in rows.items():
+        found = cells(recipe, row)
+        made.add(*(found[name] for name in columns))
+    return made.markdown()
 
 
 def notes(rows: Mapping[str, Mapping[str, Any]]) -> str:

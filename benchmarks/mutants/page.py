@@ -12,6 +12,8 @@ from experiments import EXPERIMENTS
 from kept import clean_pairs, judged
 from mutant import Mutant, read_list
 
+from isotune.reports.tables import Table
+
 RESULTS = Path(__file__).resolve().parents[1] / "results"
 REASONS = Path(__file__).with_name("misses.json")
 """Why a mutant is missed, by its number, written by a person."""
@@ -74,10 +76,8 @@ def page(rows: Sequence[Row], clean: dict[str, Any], reasons: dict[str, str]) ->
         "",
         f"Without any change, {quiet} of the {len(clean)} pairs raise no alarm.",
         "",
-        "| | network | changed side | change | layer | found | stage | place | likely cause |",
-        "|--:|---|---|---|---|---|---|---|---|",
+        table(rows).markdown(),
     ]
-    lines += [line(mutant, found) for mutant, found in rows]
     if left := len(read_list()) - len(rows):
         lines += ["", f"{left} mutants of the list were not recorded."]
     missed = [mutant for mutant, found in rows if not found["found"]]
@@ -89,22 +89,21 @@ def page(rows: Sequence[Row], clean: dict[str, Any], reasons: dict[str, str]) ->
     return "\n".join(lines) + "\n"
 
 
-def line(mutant: Mutant, found: dict[str, Any]) -> str:
-    """Returns a row of the table."""
-    place = found.get("place") or {}
-    layer = " and ".join(f"`{each}`" for each in (mutant.path, mutant.partner) if each)
-    at = place.get("name") or ""
-    if place.get("path") and place["path"] != at:
-        at = f"{at} (of {place['path']})" if at else place["path"]
-    cells = [
-        str(mutant.number),
-        mutant.experiment,
-        mutant.side,
-        mutant.what,
-        layer,
-        "yes" if found["found"] else "**no**",
-        place.get("stage", found.get("error", found.get("verdict", ""))),
-        at,
-        found.get("cause") or "",
-    ]
-    return f"| {' | '.join(cells)} |"
+def table(rows: Sequence[Row]) -> Table:
+    """Returns the table of all mutants."""
+    columns = ("", "network", "changed side", "change", "layer", "found", "stage", "place")
+    made = Table((*columns, "likely cause"), ["right", *["left"] * 8])
+    for mutant, found in rows:
+        place = found.get("place") or {}
+        layer = " and ".join(f"`{each}`" for each in (mutant.path, mutant.partner) if each)
+        at = place.get("name") or ""
+        if place.get("path") and place["path"] != at:
+            at = f"{at} (of {place['path']})" if at else place["path"]
+        made.add(
+            *(mutant.number, mutant.experiment, mutant.side, mutant.what, layer),
+            "yes" if found["found"] else "**no**",
+            place.get("stage", found.get("error", found.get("verdict", ""))),
+            at,
+            found.get("cause") or "",
+        )
+    return made
