@@ -53,7 +53,7 @@ def summary(rows: Sequence[Row]) -> str:
     causes = sum(bool(found.get("cause")) for _, found in rows)
     return (
         f"Of {len(rows)} mutants, {sides['torch']} of torch and {sides['mindspore']} of MindSpore,"
-        f" over {len(networks)} networks, {alarms} are told from a clean side, **{right} at the"
+        f" over {len(networks)} networks, {alarms} differ from a clean side, **{right} at the"
         f" right place**: {right - alone_right} from two traces alone, and {alone_right} once every"
         f" layer also ran alone. {causes} certificates name a likely cause."
     )

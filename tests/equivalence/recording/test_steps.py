@@ -63,7 +63,7 @@ def test_a_model_ends_where_it_began(images: Path, trained: bool) -> None:
 
 
 class Looks(StepRecorder, Companion):
-    """Notes what it is told."""
+    """Keeps what it gets."""
 
     def __init__(self) -> None:
         self.recorder = self

@@ -18,7 +18,7 @@ from isotune.interfaces.trainer import StepPlan
 
 
 class StepRecorder(Recorder):
-    """A recorder that is told which step, and which part of its batch, is watched."""
+    """A recorder that knows which step, and which part of its batch, it records."""
 
     @abstractmethod
     def begin(self, step: Step, plan: StepPlan) -> None:
