@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -31,7 +30,7 @@ from isotune.interfaces.dataset import ImageSource
 from isotune.interfaces.versions import versions
 from isotune.plugins import Plugins
 from isotune.plugins import plugins as default_plugins
-from isotune.runs.checkpoint import packed
+from isotune.runs.checkpoint import state_digest
 from isotune.runs.images import read_images, summarize_images
 from isotune.spec.load import dump_spec
 
@@ -234,4 +233,4 @@ def _manifest(
 def model_digest(run: Run) -> str:
     """Returns the SHA-256 of a run's model: that of its checkpoint's file of weights."""
     state = run.backend.state_adapter.export_model(run.model)
-    return hashlib.sha256(packed(state)).hexdigest()
+    return state_digest(state)

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from math import prod
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from isotune.errors import RunError
 from isotune.interfaces.checkpoint import State
 from isotune.runs.read import MOST_EPOCHS, checked, damaged, parse_json, read_bytes, unusable
 from isotune.runs.schema import AVERAGED_FORMAT, FORMAT, Manifest
 from isotune.storage.atomic import flush_folder
-from isotune.storage.untrusted import refuse_link
+from isotune.storage.tensor_file import ALL_DTYPES, CHUNK, arrays_in, in_library_order, parts
+from isotune.storage.untrusted import open_regular, refuse_link, too_large
 
 MODEL, OPTIMIZER, MANIFEST = "model.safetensors", "optimizer.safetensors", "checkpoint.json"
 AVERAGE = "average.safetensors"
@@ -66,28 +72,49 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
     Raises:
         OSError: they cannot be written.
     """
-    hashes, tensors = {}, {}
     states = {MODEL: checkpoint.model, OPTIMIZER: checkpoint.optimizer}
     if checkpoint.average is not None:
         states[AVERAGE] = checkpoint.average
-    for name, state in states.items():
-        data = packed(state)
-        hashes[name] = hashlib.sha256(data).hexdigest()
-        tensors[name] = {key: list(value.shape) for key, value in state.items()}
-        _write_flushed(folder / name, data)
+    hashes = _write_states(folder, states)
+    tensors = {
+        name: {key: list(value.shape) for key, value in state.items()}
+        for name, state in states.items()
+    }
     plain = checkpoint.manifest.model_dump()
     version = FORMAT if checkpoint.average is None else AVERAGED_FORMAT
     manifest = {"format": version, **plain, "tensors": tensors, "sha256": hashes}
     hashes[MANIFEST] = _digest(manifest)
-    _write_flushed(folder / MANIFEST, json.dumps(manifest, indent=2).encode())
+    _write_flushed(folder / MANIFEST, [json.dumps(manifest, indent=2).encode()])
     flush_folder(folder)
+
+
+def _write_states(folder: Path, states: Mapping[str, State]) -> dict[str, str]:
+    """Writes states by the names of their files, and returns the SHA-256 of these files.
+
+    Hashing takes as long as writing, and goes on beside it.
+    """
+    with ThreadPoolExecutor(1, "isotune-hash") as pool:
+        hashes = {name: pool.submit(state_digest, state) for name, state in states.items()}
+        for name, state in states.items():
+            _write_flushed(folder / name, _parts(state))
+        return {name: each.result() for name, each in hashes.items()}
+
+
+def _parts(state: State) -> Iterable[bytes | memoryview]:
+    return parts(in_library_order(state), dtypes=ALL_DTYPES)
+
+
+def state_digest(state: State) -> str:
+    """Returns the SHA-256 of the file that a state makes."""
+    digest = hashlib.sha256()
+    for part in _parts(state):
+        digest.update(part)
+    return digest.hexdigest()
 
 
 def packed(state: State) -> bytes:
     """Returns a state in the format of a file of safetensors."""
-    from safetensors.numpy import save
-
-    return save({key: np.asarray(value, order="C") for key, value in state.items()})
+    return b"".join(_parts(state))
 
 
 def unpacked(data: bytes, where: Path) -> State:
@@ -100,13 +127,7 @@ def unpacked(data: bytes, where: Path) -> State:
     Raises:
         RunError: It does not hold tensors.
     """
-    from safetensors import SafetensorError
-    from safetensors.numpy import load
-
-    try:
-        return dict(load(data))
-    except (SafetensorError, LookupError, ValueError, TypeError) as error:
-        raise damaged(where, f"it does not hold tensors: {error}") from error
+    return _arrays(np.frombuffer(bytearray(data), np.uint8), where)
 
 
 def read_checkpoint(folder: Path) -> Checkpoint:
@@ -116,10 +137,11 @@ def read_checkpoint(folder: Path) -> Checkpoint:
         RunError: a file is missing, damaged or of another format; the message names it.
     """
     manifest = read_manifest(folder)
-    model, optimizer = (_read_state(folder / file, manifest) for file in (MODEL, OPTIMIZER))
-    averaged = manifest.weights == "average"
-    average = _read_state(folder / AVERAGE, manifest) if averaged else None
-    return Checkpoint(model, optimizer, manifest, average)
+    names = [MODEL, OPTIMIZER, *([AVERAGE] if manifest.weights == "average" else [])]
+    with ThreadPoolExecutor(len(names), "isotune-read") as pool:
+        read = partial(_read_state, manifest=manifest)
+        model, optimizer, *averages = pool.map(read, [folder / name for name in names])
+    return Checkpoint(model, optimizer, manifest, *averages)
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -151,9 +173,9 @@ def read_manifest(folder: Path) -> Manifest:
     return manifest
 
 
-def _write_flushed(path: Path, data: bytes) -> None:
+def _write_flushed(path: Path, content: Iterable[bytes | memoryview]) -> None:
     with path.open("xb") as file:
-        file.write(data)
+        file.writelines(content)
         file.flush()
         os.fsync(file.fileno())
 
@@ -168,10 +190,12 @@ def _read_state(path: Path, manifest: Manifest) -> State:
     shapes = {name: tuple(shape) for name, shape in manifest.tensors.get(path.name, {}).items()}
     size = HEADER + 8 * sum(map(prod, shapes.values()))  # no dtype has more than 8 bytes
     try:
-        data = read_bytes(path, min(size, LARGEST_STATE))
-        if hashlib.sha256(data).hexdigest() != manifest.sha256.get(path.name):
+        data, sha256 = _read_hashed(path, min(size, LARGEST_STATE))
+        if sha256 != manifest.sha256.get(path.name):
             raise damaged(path, f"its SHA-256 is not the one in {MANIFEST}")
-        state = unpacked(data, path)
+        state = _arrays(data, path)
+    except OSError as error:
+        raise unusable(path, error) from error
     except MemoryError:
         raise RunError(f"{path}: needs more memory than there is.") from None
     for name in sorted(shapes.keys() | state.keys()):
@@ -181,6 +205,34 @@ def _read_state(path: Path, manifest: Manifest) -> State:
                 path, f"'{name}' has shape {_list(shape)}, but {_list(expected)} in {MANIFEST}"
             )
     return state
+
+
+def _read_hashed(path: Path, limit: int) -> tuple[NDArray[np.uint8], str]:
+    """Returns the bytes of a file, which nobody else can change, and their SHA-256.
+
+    Raises:
+        OSError: It is no regular file, or larger than `limit` bytes.
+    """
+    digest = hashlib.sha256()
+    with open_regular(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > limit:
+            raise too_large(path, limit)
+        data = np.empty(size, np.uint8)
+        rest = data.data
+        while count := file.readinto(rest[:CHUNK]):  # type: ignore[attr-defined]
+            digest.update(rest[:count])
+            rest = rest[count:]
+    if rest:
+        raise OSError(errno.EIO, "is cut off", str(path))
+    return data, digest.hexdigest()
+
+
+def _arrays(data: NDArray[np.uint8], where: Path) -> State:
+    try:
+        return arrays_in(data, ALL_DTYPES)
+    except ValueError as error:
+        raise damaged(where, f"it does not hold tensors: it {error}") from error
 
 
 def _list(shape: tuple[int, ...] | None) -> list[int] | None:

@@ -83,8 +83,13 @@ def read_small(path: Path, limit: int = SMALL, *, follow: bool = False) -> bytes
         OSError: As :func:`open_regular`, or the file is larger than `limit`.
     """
     with open_regular(path, follow=follow) as file:
-        too_large = os.fstat(file.fileno()).st_size > limit
-        data = b"" if too_large else file.read()
-    if too_large or len(data) > limit:
-        raise OSError(errno.EFBIG, f"is larger than {limit} bytes", str(path))
+        larger = os.fstat(file.fileno()).st_size > limit
+        data = b"" if larger else file.read()
+    if larger or len(data) > limit:
+        raise too_large(path, limit)
     return data
+
+
+def too_large(path: Path, limit: int) -> OSError:
+    """Returns the error about a file of more than `limit` bytes."""
+    return OSError(errno.EFBIG, f"is larger than {limit} bytes", str(path))

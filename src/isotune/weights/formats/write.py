@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from isotune.errors import WeightsError
 from isotune.storage.atomic import atomic_file
+from isotune.storage.tensor_file import ALL_DTYPES, in_library_order, write_tensors
 from isotune.weights.formats.ckpt.write import write_ckpt
 from isotune.weights.formats.files import printable
 from isotune.weights.formats.pth.write import write_pth
@@ -82,9 +83,8 @@ def writer(path: Path) -> Writer:
 
 
 def _write_safetensors(file: BinaryIO, state: Arrays, extras: TorchExtras) -> None:
-    from safetensors.numpy import save
-
-    file.write(save({**state, **extras.buffers}))
+    arrays = in_library_order({**state, **extras.buffers})
+    write_tensors(file, arrays, dtypes=ALL_DTYPES)
 
 
 def _write_pth(file: BinaryIO, state: Arrays, extras: TorchExtras) -> None:
