@@ -8,9 +8,11 @@ epoch, sample or step. Nothing depends on what was drawn before, on threads or o
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import Any
 from zlib import crc32
 
 import numpy as np
+from numpy.random.bit_generator import ISeedSequence
 from numpy.typing import NDArray
 
 
@@ -29,6 +31,17 @@ class Purpose(IntEnum):
     NUDGE = 10
 
 
+class _Key(ISeedSequence):
+    """A key of Philox. With ``key=`` NumPy asks the system for entropy that it does not use."""
+
+    def __init__(self, seed: int, purpose: Purpose) -> None:
+        self._key = np.array([seed, purpose], dtype=np.uint64)
+
+    def generate_state(self, n_words: int, dtype: Any = np.uint32) -> NDArray[np.uint64]:
+        """Returns the key: uint64, shape (2,)."""
+        return self._key
+
+
 def stream(seed: int, purpose: Purpose, *position: int) -> np.random.Generator:
     """Returns the generator of one stream.
 
@@ -39,7 +52,7 @@ def stream(seed: int, purpose: Purpose, *position: int) -> np.random.Generator:
     """
     counter = [0, *position, *(0,) * (3 - len(position))]
     bits = np.random.Philox(
-        key=np.array([seed, purpose], dtype=np.uint64),
+        _Key(seed, purpose),  # type: ignore[arg-type]
         counter=np.array(counter, dtype=np.uint64),
     )
     return np.random.Generator(bits)

@@ -25,11 +25,14 @@ from isotune.data.caches.stamps import DIGEST, Digests, Stamps, file_digest, set
 from isotune.data.workers import in_threads
 from isotune.storage import home
 from isotune.storage.sealed import cache_sealed, open_sealed
-from isotune.storage.untrusted import open_regular
+from isotune.storage.untrusted import open_content
 
 Check = Callable[[BinaryIO, str], str]
 """Returns why a file, open at its beginning and given its path, is no readable image, or an empty
 string."""
+
+IN_MEMORY = 16 << 20
+"""Number of bytes of a file that is read at once."""
 
 PART = 1 << 16
 """Number of files that are examined at a time, which bounds the memory it takes."""
@@ -199,7 +202,7 @@ class FolderFiles(CheckedFiles):
 
     def open(self, index: int) -> BinaryIO:
         """Opens file `index` for reading."""
-        return open_regular(Path(self.identify(index)), follow=True)
+        return open_content(self.identify(index), IN_MEMORY)
 
     def identify(self, index: int) -> str:
         """Returns the path of file `index`."""
