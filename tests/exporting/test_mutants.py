@@ -79,6 +79,10 @@ METADATA: dict[str, tuple[ReportEdit, str]] = {
         lambda values: values["transforms"].reverse(),
         "the exported file failed: is damaged: its transforms are not those of its spec",
     ),
+    "a spec of any size": (
+        lambda values: values["spec"].update(freeze=["layer"] * 300_000),
+        "the exported file failed: is damaged: its spec: holds more than 10,000 values",
+    ),
     "class names in another order": (
         lambda values: values["classes"].reverse(),
         "the exported model's class 0 is named cats, and the run's is ants",

@@ -218,8 +218,8 @@ def test_hostile_yaml(text: str) -> None:
         ("!!timestamp 2024-99-99", "a value does not fit its type !!timestamp"),
         ("\x00", "the character U+0000 is not allowed"),
         ("\x9b", "the character U+009B is not allowed"),
-        ("[" * 100_000, "it is nested too deeply"),
-        ("{a: " * 100_000, "it is nested too deeply"),
+        ("[" * 100_000, "it is nested too deeply, more than 100 levels"),
+        ("{a: " * 100_000, "it is nested too deeply, more than 100 levels"),
     ],
 )
 def test_yaml_that_cannot_be_has_its_line(value: str, problem: str) -> None:

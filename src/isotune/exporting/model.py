@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from isotune.errors import DatasetError, RunError
+from isotune.errors import DatasetError, RunError, SpecError
 from isotune.experiment.classifier import Classifier
 from isotune.experiment.listed_images import listed_split
 from isotune.exporting.manifest import ExportManifest
@@ -171,15 +171,18 @@ class ExportedModel(Classifier):
 def _spec(file: Path, manifest: ExportManifest) -> ExperimentSpec:
     from pydantic import ValidationError
 
-    from isotune.spec.document import Document
+    from isotune.spec.document import Document, plain
     from isotune.spec.load import dump_spec
     from isotune.spec.messages import explain_first
 
+    source = f"{file}: is damaged: its spec"
     try:
-        spec = ExperimentSpec.model_validate(manifest.spec)
+        data = plain(manifest.spec, source)
+        spec = ExperimentSpec.model_validate(data)
+    except SpecError as error:
+        raise RunError(*error.args) from error
     except ValidationError as error:
-        document = Document(manifest.spec, f"{file}: is damaged: its spec")
-        raise RunError(explain_first(error, document)) from error
+        raise RunError(explain_first(error, Document(data, source))) from error
     if spec.transforms.val is None:
         raise RunError(f"{file}: is damaged: its spec: transforms.val: should be a list.")
     if dump_spec(spec)["transforms"]["val"] != manifest.transforms:

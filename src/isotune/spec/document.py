@@ -16,6 +16,12 @@ Path = tuple["str | int", ...]
 MOST_VALUES = 10_000
 """Limit on the values of a document, far above any spec: aliases of aliases can make billions."""
 
+MOST_CHARACTERS = 1 << 20
+"""Limit on the text of a document."""
+
+MOST_BITS = 10_000
+"""Limit on a whole number: Python refuses to write one of thousands of digits."""
+
 MOST_LEVELS = 100
 """Limit on the nesting of a document: PyYAML's time grows with the square of it."""
 
@@ -26,6 +32,10 @@ _UNFIT = (ValueError, LookupError, AttributeError, TypeError, OverflowError)
 
 class _NestingError(yaml.MarkedYAMLError):
     """A document is nested too deeply."""
+
+
+class _SizeError(Exception):
+    """A document holds too many values."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -42,12 +52,19 @@ class _Loader(yaml.SafeLoader):
             line = text.count("\n", 0, error.position)
             problem = f"the character U+{error.character:04X} is not allowed"
             raise yaml.MarkedYAMLError(problem=problem, problem_mark=_mark(line)) from error
-        self._levels = 0
+        self._levels = self._values = 0
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        """Composes a node, if it is not nested too deeply."""
+        """Composes a node, if it is not nested too deeply and not one too many."""
         if self._levels == MOST_LEVELS:
-            raise _NestingError(problem="it is nested too deeply", problem_mark=_mark(self.line))
+            raise _NestingError(
+                problem=f"it is nested too deeply, more than {MOST_LEVELS} levels",
+                problem_mark=_mark(self.line),
+            )
+        is_key = isinstance(parent, yaml.MappingNode) and index is None
+        self._values += not is_key
+        if self._values > MOST_VALUES:
+            raise _SizeError
         self._levels += 1
         try:
             return super().compose_node(parent, index)
@@ -125,7 +142,8 @@ def read_document(text: str, source: str) -> Document:
     """Reads YAML safely.
 
     Raises:
-        SpecError: It is not YAML, or a mapping has a key twice.
+        SpecError: It is not YAML, a mapping has a key twice, or it is larger or nested deeper than
+            any spec.
     """
     places: dict[Path, int | str] = {}
     try:
@@ -137,7 +155,7 @@ def read_document(text: str, source: str) -> Document:
         reason = " ".join(str(error).split())
         raise SpecError(f"{source}: is not valid YAML: {reason}.") from error
     except RecursionError:
-        raise SpecError(f"{source}: is nested too deeply.") from None
+        raise _too_deep(source) from None
     if data is None:
         raise SpecError(f"{source}: is empty; an experiment spec was expected.")
     return Document(data, source, places)
@@ -147,35 +165,88 @@ def read_value(text: str, source: str) -> Any:
     """Reads the value of a ``--set key=value`` as YAML, or as text if it is not YAML.
 
     Raises:
-        SpecError: A mapping has a key twice, or the value is nested too deeply.
+        SpecError: A mapping has a key twice, or the value is larger or nested deeper than any spec.
     """
     try:
         return _read(text, source, {})
-    except _NestingError as error:
-        raise SpecError(f"{source}: is nested too deeply.") from error
+    except (_NestingError, RecursionError):
+        raise _too_deep(source) from None
     except (yaml.YAMLError, *_UNFIT):
         return text
-    except RecursionError:
-        raise SpecError(f"{source}: is nested too deeply.") from None
 
 
-def plain(data: Any) -> Any:
-    """Returns a copy of Python data as YAML would hold it: strings as keys, lists, no paths."""
-    if isinstance(data, Mapping):
-        return {str(key): plain(value) for key, value in data.items()}
-    if isinstance(data, (list, tuple)):
-        return [plain(value) for value in data]
-    return os.fspath(data) if isinstance(data, os.PathLike) else data
+def plain(data: Any, source: str) -> Any:
+    """Returns a copy of Python data as YAML would hold it: strings as keys, lists, no paths.
+
+    Args:
+        data: The data; nothing in it is looked at beyond the limits of a document.
+        source: Where it comes from, for messages.
+
+    Raises:
+        SpecError: It is larger or nested deeper than any spec.
+    """
+    return _Copying(source).copy(data)
+
+
+class _Copying:
+    """Copies one document's data, and counts what it holds."""
+
+    def __init__(self, source: str) -> None:
+        self._source = source
+        self._values = self._characters = 0
+
+    def copy(self, data: Any, level: int = 1) -> Any:
+        if level > MOST_LEVELS:
+            raise _too_deep(self._source)
+        self._values += 1
+        if self._values > MOST_VALUES:
+            raise _too_many(self._source)
+        if isinstance(data, Mapping):
+            return {self._key(key): self.copy(data[key], level + 1) for key in data}
+        if isinstance(data, (list, tuple)):
+            return [self.copy(value, level + 1) for value in data]
+        return self._scalar(data)
+
+    def _key(self, key: Any) -> str:
+        return self._text(str(self._scalar(key)))
+
+    def _scalar(self, data: Any) -> Any:
+        value = os.fspath(data) if isinstance(data, os.PathLike) else data
+        if isinstance(value, int) and value.bit_length() > MOST_BITS:
+            raise SpecError(f"{self._source}: holds a number of thousands of digits.")
+        return self._text(value) if isinstance(value, str) else value
+
+    def _text(self, text: str) -> str:
+        self._characters += len(text)
+        if self._characters > MOST_CHARACTERS:
+            raise _too_long(self._source)
+        return text
+
+
+def _too_deep(source: str) -> SpecError:
+    return SpecError(f"{source}: is nested too deeply, more than {MOST_LEVELS} levels.")
+
+
+def _too_many(source: str) -> SpecError:
+    return SpecError(f"{source}: holds more than {MOST_VALUES:,} values.")
+
+
+def _too_long(source: str) -> SpecError:
+    return SpecError(f"{source}: holds more than {MOST_CHARACTERS:,} characters of text.")
 
 
 def _read(text: str, source: str, places: dict[Path, int | str]) -> Any:
+    if len(text) > MOST_CHARACTERS:
+        raise _too_long(source)
     loader = _Loader(text)
     try:
         node = loader.get_single_node()
         if node is None:
             return None
         _visit(node, (), places, source)
-        return plain(loader.construct_document(node))
+        return plain(loader.construct_document(node), source)
+    except _SizeError:
+        raise _too_many(source) from None
     finally:
         loader.dispose()
 
@@ -183,7 +254,7 @@ def _read(text: str, source: str, places: dict[Path, int | str]) -> Any:
 def _visit(node: yaml.Node, path: Path, places: dict[Path, int | str], source: str) -> None:
     places.setdefault(path, node.start_mark.line + 1)
     if len(places) > MOST_VALUES:
-        raise SpecError(f"{source}: holds more than {MOST_VALUES} values.")
+        raise _too_many(source)
     if isinstance(node, yaml.SequenceNode):
         for index, child in enumerate(node.value):
             _visit(child, (*path, index), places, source)

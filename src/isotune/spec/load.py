@@ -11,15 +11,12 @@ from pydantic import ValidationError
 
 from isotune.errors import SpecError, nearest
 from isotune.spec import recipes
-from isotune.spec.document import Document, plain, read_document
+from isotune.spec.document import MOST_CHARACTERS, Document, plain, read_document
 from isotune.spec.experiment import ExperimentSpec
 from isotune.spec.messages import explain
 from isotune.spec.overrides import apply_overrides, set_value
 from isotune.storage.paths import is_dir, is_file
 from isotune.storage.untrusted import read_small
-
-LARGEST = 1 << 20
-"""Number of bytes of a spec's file, far above any spec."""
 
 SpecSource = Union[str, Path, Mapping[str, Any], ExperimentSpec]
 
@@ -110,7 +107,7 @@ def read_yaml(path: Path) -> Document:
         SpecError: It is missing, too large, or not YAML in UTF-8.
     """
     try:
-        text = read_small(path, LARGEST, follow=True).decode("utf-8-sig")
+        text = read_small(path, MOST_CHARACTERS, follow=True).decode("utf-8-sig")
     except OSError as error:
         raise SpecError(f"{path}: cannot be read: {error.strerror}.") from error
     except UnicodeDecodeError as error:
@@ -124,10 +121,7 @@ def _document(source: SpecSource) -> tuple[Document, Path | None]:
     if isinstance(source, ExperimentSpec):
         return Document(dump_spec(source), "spec"), None
     if isinstance(source, Mapping):
-        try:
-            return Document(plain(source), "spec"), None
-        except RecursionError:
-            raise SpecError("spec: is nested too deeply.") from None
+        return Document(plain(source, "spec"), "spec"), None
     path = Path(source)
     if is_file(path):
         return read_yaml(path), path.resolve().parent

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from reprlib import Repr
 from typing import Any
@@ -43,21 +43,28 @@ _EXPECTED: dict[str, Callable[[Mapping[str, Any]], str]] = {
 }
 """What a value should be, by pydantic's type of error."""
 
+MOST_LINES = 20
+"""Limit on the errors that are listed: a list of wrong values has one each."""
+
 _repr = Repr()
 _repr.maxlevel, _repr.maxstring, _repr.maxother, _repr.maxlong = 3, 80, 80, 40
 
 
 def explain(error: ValidationError, document: Document) -> list[str]:
-    """Returns one line for each error."""
+    """Returns one line for each error; of very many, the first and that there are more."""
     problems = [_Problem.of(details, document) for details in error.errors(include_url=False)]
-    lines = [line for group in _by_value(problems) for line in _lines(group, document)]
-    return list(dict.fromkeys(lines))
+    lines: dict[str, None] = {}
+    for line in (line for group in _by_value(problems) for line in _lines(group, document)):
+        if len(lines) == MOST_LINES and line not in lines:
+            return [*lines, f"{document.source}: has more errors than these {MOST_LINES}."]
+        lines[line] = None
+    return list(lines)
 
 
 def explain_first(error: ValidationError, document: Document) -> str:
     """Returns a line for the first error, however many there are."""
     first = _Problem.of(error.errors(include_url=False)[0], document)
-    return _lines([first], document)[0]
+    return next(_lines([first], document))
 
 
 @dataclass(frozen=True)
@@ -102,36 +109,39 @@ def _by_value(problems: list[_Problem]) -> list[list[_Problem]]:
     groups: dict[Path, list[_Problem]] = {}
     for problem in problems:
         groups.setdefault(problem.path, []).append(problem)
-    for path, group in list(groups.items()):
-        inside = [other for other in groups if other[: len(path)] == path and other != path]
-        if inside and all(problem.kind == "literal_error" for problem in group):
+    parents = {path[:length] for path in groups for length in range(len(path))}
+    for path in parents & groups.keys():
+        if all(problem.kind == "literal_error" for problem in groups[path]):
             del groups[path]  # a list or a mapping was meant, and something inside is wrong
     return list(groups.values())
 
 
-def _lines(group: list[_Problem], document: Document) -> list[str]:
+def _lines(group: list[_Problem], document: Document) -> Iterator[str]:
     if len(group) > 1 and all(problem.kind in _EXPECTED for problem in group):
         choices = [_EXPECTED[problem.kind](problem.context) for problem in group]
         expected = f"{', '.join(choices[:-1]).replace(' or ', ', ')} or {choices[-1]}"
-        return [_sentence(group[0], document, f"{_found(group, expected)}.{_hint(group)}")]
-    return [line for problem in group for line in _sentences(problem, document)]
+        yield _sentence(group[0], document, f"{_found(group, expected)}.{_hint(group)}")
+        return
+    for problem in group:
+        if problem.kind == "unknown_keys":
+            yield from (_unknown(problem, key, document) for key in problem.context["keys"])
+        else:
+            yield _line(problem, document)
 
 
-def _sentences(problem: _Problem, document: Document) -> list[str]:
+def _line(problem: _Problem, document: Document) -> str:
     kind, context = problem.kind, problem.context
-    if kind == "unknown_keys":
-        return [_unknown(problem, key, document) for key in context["keys"]]
     if kind == "missing":
-        return [_sentence(problem, document, "is missing.")]
+        return _sentence(problem, document, "is missing.")
     if kind in ("union_tag_invalid", "union_tag_not_found"):
-        return [_sentence(problem, document, _wrong_name(problem))]
+        return _sentence(problem, document, _wrong_name(problem))
     if kind in _EXPECTED:
         expected = _EXPECTED[kind](context)
-        return [_sentence(problem, document, f"{_found([problem], expected)}.{_hint([problem])}")]
+        return _sentence(problem, document, f"{_found([problem], expected)}.{_hint([problem])}")
     message = re.sub(r"^Value error, ", "", problem.message).rstrip(".")
     if message.startswith("should"):
-        return [_sentence(problem, document, f"is {shown(problem.value)}, but {message}.")]
-    return [f"{document.where(problem.path)}: {_name(problem.path)}: {message}."]
+        return _sentence(problem, document, f"is {shown(problem.value)}, but {message}.")
+    return f"{document.where(problem.path)}: {_name(problem.path)}: {message}."
 
 
 def _unknown(problem: _Problem, key: str, document: Document) -> str:

@@ -3,12 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import islice
 from typing import Any
 
 from isotune.errors import SpecError
-from isotune.spec.document import Document, Path, plain, read_value
+from isotune.printable import shortened
+from isotune.spec.document import (
+    MOST_CHARACTERS,
+    MOST_LEVELS,
+    Document,
+    Path,
+    plain,
+    read_value,
+)
 from isotune.spec.fields import shorthand
 from isotune.spec.messages import shown
+
+MOST_OVERRIDES = 1_000
+"""Limit on the number of overrides."""
+
+LONGEST = 200
+"""Number of characters of an override that messages show."""
 
 
 def apply_overrides(document: Document, overrides: Iterable[str]) -> Document:
@@ -19,18 +34,23 @@ def apply_overrides(document: Document, overrides: Iterable[str]) -> Document:
     missing key is added.
 
     Raises:
-        SpecError: An override has no ``=``, or its path leads through a value that is neither a
-            mapping nor a list.
+        SpecError: An override has no ``=``, its path leads through a value that is neither a
+            mapping nor a list, or they are more or larger than any spec.
     """
-    document = Document(plain(document.data), document.source, document.places)
-    for override in overrides:
+    given = list(islice(overrides, MOST_OVERRIDES + 1))
+    if len(given) > MOST_OVERRIDES:
+        raise SpecError(f"--set: is given more than {MOST_OVERRIDES:,} times.")
+    if sum(map(len, given)) > MOST_CHARACTERS:
+        raise SpecError(f"--set: holds more than {MOST_CHARACTERS:,} characters of text.")
+    data, places = plain(document.data, document.source), dict(document.places)
+    for override in given:
         name, equals, text = override.partition("=")
         keys = name.strip().split(".")
+        source = f"--set {shortened(override, LONGEST)}"
         if not equals or not all(keys):
-            raise SpecError(f"--set {override}: should look like --set optimizer.lr=0.01.")
-        source = f"--set {override}"
-        document = set_value(document, keys, read_value(text, source), source)
-    return document
+            raise SpecError(f"{source}: should look like --set optimizer.lr=0.01.")
+        _set(data, places, keys, read_value(text, source), source)
+    return Document(plain(data, document.source), document.source, places)
 
 
 def set_value(document: Document, keys: list[str], value: Any, source: str) -> Document:
@@ -43,15 +63,25 @@ def set_value(document: Document, keys: list[str], value: Any, source: str) -> D
         source: Where the value comes from, for messages.
 
     Raises:
-        SpecError: The path leads through a value that is neither a mapping nor a list.
+        SpecError: The path leads through a value that is neither a mapping nor a list, or it or
+            the document is larger or nested deeper than any spec.
     """
-    data, places = plain(document.data), dict(document.places)
+    data, places = plain(document.data, document.source), dict(document.places)
+    _set(data, places, keys, value, source)
+    return Document(data, document.source, places)
+
+
+def _set(
+    data: Any, places: dict[Path, int | str], keys: list[str], value: Any, source: str
+) -> None:
+    """Sets a value in `data`, and in `places` where it comes from."""
+    if len(keys) > MOST_LEVELS:
+        raise SpecError(f"{source}: is nested too deeply, more than {MOST_LEVELS} levels.")
     path = _assign(data, keys, value, source)
     for known in [known for known in places if known[: len(path)] == path]:
         del places[known]
     for length in range(1, len(path) + 1):
         places.setdefault(path[:length], source)
-    return Document(data, document.source, places)
 
 
 def _assign(data: Any, keys: list[str], value: Any, source: str) -> Path:

@@ -48,7 +48,7 @@ def read_space(source: SpaceSource) -> Space:
         SpecError: It cannot be read, or is not a search space.
     """
     if isinstance(source, Mapping):
-        document = Document(plain(source), "space")
+        document = Document(plain(source, "space"), "space")
     else:
         document = read_yaml(Path(source))
     if not isinstance(document.data, dict) or not document.data:
