@@ -23,12 +23,15 @@ from isotune_torch.trainer import TorchTrainer, own
 from isotune_torch.variants import variants
 from isotune_torch.watching import Watch
 
+Calls = dict[torch.memory_format, dict[str, Call]]
+"""How modules are called first, by the memory format of images, and by path."""
+
 
 class TorchTracer(Tracer):
     """Paths are those of ``named_modules``, whose parameters have the canonical names."""
 
     def __init__(self) -> None:
-        self._calls: WeakKeyDictionary[TorchTrainer, dict[str, Call]] = WeakKeyDictionary()
+        self._calls: WeakKeyDictionary[TorchTrainer, Calls] = WeakKeyDictionary()
 
     def layers(self, trainer: Trainer) -> list[Layer]:
         """Returns the parts of the trainer's model, in the order of its definition."""
@@ -41,7 +44,7 @@ class TorchTracer(Tracer):
         A compiled model, in whose graphs there are no modules, runs without being compiled.
         """
         mine = own(trainer)
-        with Watch(mine, recorder, self._calls.setdefault(mine, {})):
+        with Watch(mine, recorder, self._known(mine)):
             if mine.compiled is None:
                 yield True
             else:
@@ -69,7 +72,7 @@ class TorchTracer(Tracer):
         if path not in modules:
             name = type(mine.model).__name__
             raise BackendError(f"{name} has no layer '{path}'.{nearest(path, modules)}")
-        call = self._calls.get(mine, {}).get(path)
+        call = self._known(mine).get(path)
         mine.be_ready_to_train()
         return SingleRun(mine, path, modules[path], call, plan).of(inputs, gradient)
 
@@ -86,3 +89,8 @@ class TorchTracer(Tracer):
         lost where a memory format changes.
         """
         return variants(own(trainer))
+
+    def _known(self, trainer: TorchTrainer) -> dict[str, Call]:
+        """Returns how the modules are called in the trainer's present memory format, by path."""
+        formats = self._calls.setdefault(trainer, {})
+        return formats.setdefault(trainer.memory_format, {})

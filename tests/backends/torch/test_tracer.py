@@ -321,6 +321,31 @@ def test_variants_compute_the_same_and_are_undone(shards: int) -> None:
     assert contents(trainer) == after
 
 
+def test_a_layer_alone_has_the_memory_format_of_the_step_whatever_is_watched_later() -> None:
+    """Kernels of BatchNorm differ between memory formats."""
+    trainer, step = trainer_of(NETS["densenet"]()), StepPlan(0, 0.0)
+    kept = Kept(inputs=True)
+    with BACKEND.tracer.watch(trainer, kept):
+        trainer.train_step(images(), step)
+    variant = BACKEND.tracer.variants(trainer)["contiguous"]
+    norms = [path for path, module in trainer.model.named_modules() if "norm" in path]
+
+    def differing() -> list[str]:
+        return [
+            path
+            for path in norms
+            if not np.array_equal(
+                BACKEND.tracer.run(trainer, path, kept.given[path][0], None, step).output,
+                kept.outputs[path][0],
+            )
+        ]
+
+    with variant, BACKEND.tracer.watch(trainer, Kept()):
+        trainer.train_step(images(), step)
+        assert differing()
+    assert not differing()
+
+
 def test_a_model_of_somebody_else_keeps_its_memory_format() -> None:
     trainer = trainer_of(Tangled())
     assert all(name.endswith(("thread", "threads")) for name in BACKEND.tracer.variants(trainer))
