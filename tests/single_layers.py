@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import NoReturn
 
 import numpy as np
@@ -23,8 +23,12 @@ Function = Callable[[Sequence[Array], "Array | None"], LayerRun]
 class SingleLayers(Tracer):
     """Runs layers given as functions; there is no step to watch."""
 
-    def __init__(self, functions: Mapping[str, Function]) -> None:
+    def __init__(
+        self, functions: Mapping[str, Function], other: Mapping[str, Function] | None = None
+    ) -> None:
+        """Takes the layers, and what some of them are in a variant."""
         self.functions = functions
+        self._other = other
         self.runs: list[str] = []
 
     def layers(self, trainer: Trainer) -> list[Layer]:
@@ -35,6 +39,17 @@ class SingleLayers(Tracer):
 
     def nudged(self, batch: DeviceBatch, up: NDArray[np.bool_], ulps: int = 1) -> DeviceBatch:
         return self._no_step()
+
+    def variants(self, trainer: Trainer) -> Mapping[str, AbstractContextManager[object]]:
+        return {} if self._other is None else {"other": self._varied(self._other)}
+
+    @contextmanager
+    def _varied(self, other: Mapping[str, Function]) -> Iterator[None]:
+        usual, self.functions = self.functions, {**self.functions, **other}
+        try:
+            yield
+        finally:
+            self.functions = usual
 
     def _no_step(self) -> NoReturn:
         raise AssertionError("there is no step")

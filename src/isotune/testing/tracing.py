@@ -200,17 +200,25 @@ class Tracing(Contract):
 
     @on("tiny_bn")
     def test_variants_do_not_matter(self, subject: Subject) -> None:
-        """Each can be entered again, computes the same up to rounding, and leaves nothing."""
+        """Each can be entered again, computes the same up to rounding, and leaves nothing.
+
+        Layers run alone in it, too.
+        """
         learner, data = subject.learner(PLAN), [Update([batch("varied", 4)], 0.0, 0)]
 
+        def watched() -> WatchedStep:
+            return watched_steps(learner, data, PLAN)[0]
+
         def seen() -> Collected:
-            return watched_steps(learner, data, PLAN)[0].seen
+            return watched().seen
 
         before, settings = seen(), self.current_settings()
         for variant in tracer_of(subject).variants(learner.trainer).values():
             for _ in range(2):
                 with variant:
-                    found = seen()
+                    varied = watched()
+                    found = varied.seen
+                    check_runs(learner, found, varied.step.plan)
                 assert_same_values(found.outputs, before.outputs, before.outputs)
                 assert_same_values(found.gradients, before.gradients, before.gradients)
         assert self.current_settings() == settings

@@ -184,6 +184,28 @@ def test_what_a_side_may_choose_does_not_differ():
     assert compare(full_trace(), other_side(experiment=chosen)).verdict == "equal"
 
 
+def test_outputs_of_another_size_part():
+    """Of the same size they may be laid out otherwise, as those of a mean over height and width."""
+
+    def with_shape(shape: tuple[int, ...]) -> Trace:
+        one = full_step()
+        changed = {"forward/conv": replace(one.values["forward/conv"], shape=shape)}
+        return other_side(steps=(replace(one, values={**one.values, **changed}),))
+
+    found = compare(full_trace(), with_shape((4, 8, 7, 7))).place
+    assert found is not None and (found.stage, found.path) == ("forward", "conv")
+    assert "8 x 8 in numpy on cpu and 7 x 7 in other on cpu" in (found.cause or "")
+    assert compare(full_trace(), with_shape((4, 8, 64))).place is None
+
+
+def test_what_is_off_before_an_output_of_another_size_is_the_place():
+    one = step(off("forward/conv"))
+    changed = {"forward/act": replace(one.values["forward/act"], shape=(4, 8, 7, 7))}
+    both = other_side(steps=(replace(one, values={**one.values, **changed}),))
+    found = compare(full_trace(), both).place
+    assert found is not None and found.path == "conv"
+
+
 def test_a_compiled_step_that_computes_another_loss():
     compiled = replace(full_step(loss=3.0), watched=False)
     found = compare(full_trace(), other_side(steps=(compiled,)))

@@ -7,13 +7,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from isotune.equivalence.comparing.rounding import FACTOR, Rounding, Roundings
+from isotune.equivalence.comparing.rounding import FACTOR, FULL, Rounding, Roundings
 from isotune.equivalence.traces.sampling import values_of
 from isotune.equivalence.traces.trace import TracedStep
 from isotune.interfaces.tracer import Layer
 from made_traces import made_step
 
-UNIT = 2.0**-24
 RATE = 1e-3
 Array = NDArray[np.float32]
 WEIGHT, SLOPE, NOISE = np.random.default_rng(5).standard_normal((3, 64, 256), np.float32)
@@ -26,7 +25,7 @@ def step(arrays: Mapping[str, Array], yardstick: float = 1e-7) -> TracedStep:
 
 
 def found(one: TracedStep, other: TracedStep, name: str) -> Rounding:
-    return next(each for each in Roundings(one, other, UNIT).all if each.key == name)
+    return next(each for each in Roundings(one, other).all if each.key == name)
 
 
 def agrees(one: TracedStep, other: TracedStep, name: str) -> bool:
@@ -55,6 +54,33 @@ def test_an_update_may_differ_as_its_gradient_does(rule, chaos: float):
     assert agrees(one, updated(moved, rule(moved, 1e-2)), "update/w")
     assert not agrees(one, updated(moved, rule(moved)), "update/w") or chaos == 1e-2
     assert not agrees(one, updated(moved, rule(1.1 * moved, 3e-2)), "update/w")
+
+
+def test_what_no_one_has_watched_may_have_flipped():
+    """A compiled step has gradients of its own, unless its logits are those that were watched."""
+    moved = np.asarray(GRADIENT * (1 + 1e-3 * NOISE), np.float32)
+    one, other = updated(GRADIENT, sgd(GRADIENT)), updated(GRADIENT, sgd(moved))
+    assert not agrees(one, other, "update/w")
+    chaos = {"1 ulp": dict.fromkeys(one.values, 1e-3)}
+    for same in (True, False):
+        compiled = replace(other, watched=False, same_logits=same, yardsticks=chaos)
+        assert agrees(one, compiled, "update/w") is not same
+    wrong = replace(updated(GRADIENT, sgd(1.1 * moved)), watched=False, yardsticks=chaos)
+    assert not agrees(one, wrong, "update/w")
+
+
+def test_a_parameter_differs_by_its_update():
+    few = np.zeros_like(WEIGHT)
+    moved = np.asarray(GRADIENT * (1 + 1e-2 * NOISE), np.float32)
+    sides = [
+        step({"update/w": few - each, "state/w": few - each, "gradient/w": each})
+        for each in (GRADIENT, moved)
+    ]
+    assert agrees(*sides, "update/w") and agrees(*sides, "state/w")
+    other = sides[1].values["state/w"]
+    halved = replace(other, samples=other.samples / 2, norm=other.norm / 2)
+    wrong = replace(sides[1], values={**sides[1].values, "state/w": halved})
+    assert not agrees(sides[0], wrong, "state/w")
 
 
 def test_the_sign_of_a_gradient_that_is_only_rounding_is_no_difference():
@@ -96,7 +122,7 @@ def test_an_element_may_flip_within_a_container_that_runs_alone_and_not_in_a_lay
         made_step(values={new: each.values[old] for new, old in arrays.items()})
         for each in (one, other)
     ]
-    found = Roundings(*steps, UNIT, [Layer("block", "Block", leaf=False)])
+    found = Roundings(*steps, FULL, [Layer("block", "Block", leaf=False)])
     assert found.locally_allowed("backward/block", 1e-7) > 1e-3
     assert found.locally_allowed("gradient/block.scale", 1e-7) > 1e-3
     for name in ("forward/block", "backward/block.relu", "gradient/block.conv.weight"):
@@ -107,7 +133,7 @@ def test_nothing_flips_where_activations_are_smooth():
     steps, norm = backward(1), Layer("norm", "LayerNorm")
     for kinds, flips in (("GELU",), False), (("GELU", "MaxPool2d"), True), ((), True):
         layers = [norm, *(Layer(kind, kind) for kind in kinds)]
-        found = {each.key: each for each in Roundings(*steps, UNIT, layers).all}
+        found = {each.key: each for each in Roundings(*steps, FULL, layers).all}
         assert (found["backward/conv"].allowed > 1e-3) is flips
 
 

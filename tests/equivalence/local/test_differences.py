@@ -11,13 +11,13 @@ from isotune.equivalence.local.differences import (
     LocalDifference,
     LocalDifferences,
     local_differences,
-    nudged,
-    run_layers,
 )
+from isotune.equivalence.local.runs import Runner, nudged, run_layers
 from isotune.equivalence.local.whole import WholeArrays
 from isotune.equivalence.traces.trace import Trace, key
 from isotune.interfaces.tracer import LayerRun
 from isotune.interfaces.trainer import StepPlan, Trainer
+from isotune.spec.values import Precision
 from made_traces import made_step, made_trace
 from single_layers import Array, Function, SingleLayers
 
@@ -52,8 +52,13 @@ def forward(functions: Mapping[str, Function], whole: WholeArrays) -> Trace:
     whole.keep_call("add", 0, outputs, total)
     for name in ("add", "fc:1", "fc"):
         whole.keep(key("backward", name), generator.normal(size=(40, 20)).astype(np.float32))
-    values, yardsticks = run_layers(whole, SingleLayers(functions), TRAINER, PLAN)
-    return made_trace(made_step(whole=whole, runs=values, run_yardsticks=yardsticks))
+    return recorded(whole, SingleLayers(functions))
+
+
+def recorded(whole: WholeArrays, tracer: SingleLayers, precision: Precision = "fp32") -> Trace:
+    """Returns the trace of a side that has run its layers alone."""
+    runs = run_layers(whole, Runner(tracer, TRAINER, PLAN, precision))
+    return made_trace(made_step(whole=whole, runs=runs.values, run_yardsticks=runs.yardsticks))
 
 
 def compared(**changes: Function) -> LocalDifferences:
@@ -62,7 +67,7 @@ def compared(**changes: Function) -> LocalDifferences:
         trace = forward(FUNCTIONS, whole)
         live = SingleLayers({**FUNCTIONS, **changes})
         state = {"fc.weight": WEIGHT, "add.none": WEIGHT}
-        return local_differences(trace, live, TRAINER, PLAN, state)
+        return local_differences(trace, Runner(live, TRAINER, PLAN), state)
 
 
 def test_each_number_is_moved_to_a_neighbor():
@@ -75,6 +80,33 @@ def test_each_number_is_moved_to_a_neighbor():
     )
     assert np.array_equal(moved, nudged("fc", array))
     assert not np.array_equal(moved, nudged("conv", array))
+
+
+def test_an_ulp_is_that_of_the_precision():
+    array = np.random.default_rng(0).normal(size=(5, 7, 11)).astype(np.float32)
+    by = abs(nudged("fc", array, 2**16) / array - 1)
+    assert 2.0**-8 <= by.min() < by.max() <= 2.0**-7
+
+
+def test_yardsticks_are_by_an_ulp_of_the_precision_and_by_variants():
+    def reversed_sum(inputs: Sequence[Array], gradient: Array | None) -> LayerRun:
+        run = linear([inputs[0] * np.float32(1 + 1e-5)], gradient)
+        return LayerRun(run.output, run.inputs, run.parameters)
+
+    def yardsticks(precision: Precision, other: Mapping[str, Function] | None = None) -> Any:
+        with WholeArrays() as whole:
+            forward(FUNCTIONS, whole)
+            tracer = SingleLayers(FUNCTIONS, other)
+            return run_layers(whole, Runner(tracer, TRAINER, PLAN, precision)).yardsticks
+
+    fine, coarse = yardsticks("fp32"), yardsticks("bf16")
+    assert fine.keys() == coarse.keys()
+    assert all(1e-9 < fine[at] < 1e-6 and 1e-4 < coarse[at] < 1e-2 for at in fine)
+    varied = yardsticks("fp32", {"fc": reversed_sum})
+    assert varied["output/fc"] == pytest.approx(1e-5, rel=0.1)
+    assert varied["inputs/fc/0"] == fine["inputs/fc/0"]
+    assert varied["parameters/fc.weight/fc"] == pytest.approx(1e-5, rel=0.1)
+    assert varied["output/add"] == fine["output/add"]
 
 
 def test_the_same_layers_differ_by_nothing_beside_what_rounding_makes():
@@ -139,7 +171,8 @@ def test_layers_that_take_other_inputs_or_have_other_outputs_are_not_compared():
 
     with WholeArrays() as whole:
         trace = forward(FUNCTIONS, whole)
-        found = local_differences(trace, SingleLayers({"fc": turned}), TRAINER, PLAN, {})
+        live = Runner(SingleLayers({"fc": turned}), TRAINER, PLAN)
+        found = local_differences(trace, live, {})
     assert found.skipped == {
         "fc": "its output has another shape.",
         "fc:1": "its output has another shape.",
@@ -152,8 +185,8 @@ def test_a_layer_that_the_recording_side_cannot_run_alone_is_not_kept():
     with WholeArrays() as whole:
         forward(FUNCTIONS, whole)
         only: dict[str, Any] = {"add": added}
-        values, _ = run_layers(whole, SingleLayers(only), TRAINER, PLAN)
-    assert list(values) == ["output/add", "inputs/add/0", "inputs/add/1"]
+        runs = run_layers(whole, Runner(SingleLayers(only), TRAINER, PLAN))
+    assert list(runs.values) == ["output/add", "inputs/add/0", "inputs/add/1"]
 
 
 def test_a_difference_in_few_elements_is_measured_in_the_whole_output():
@@ -184,7 +217,7 @@ def test_gradients_of_parameters_are_kept_of_the_deepest_layers_that_run():
             whole.keep_call(path, 0, [x], x @ WEIGHT.T)
             whole.keep(key("backward", path), slope)
         tracer = SingleLayers({"block.fc": inner, "block": block})
-        values, _ = run_layers(whole, tracer, TRAINER, PLAN)
+        values = run_layers(whole, Runner(tracer, TRAINER, PLAN)).values
     assert [name for name in values if name.startswith("parameters/")] == [
         "parameters/block.fc.weight/block.fc",
         "parameters/block.scale/block",
@@ -201,7 +234,5 @@ def test_a_second_call_that_drops_other_elements_is_compared_as_both_sides_run_i
         whole.keep_call("drop", 0, [x], dropped([x], None).output)
         whole.keep_call("drop", 1, [x], x - dropped([x], None).output)
         tracer = SingleLayers({"drop": dropped})
-        values, yardsticks = run_layers(whole, tracer, TRAINER, PLAN)
-        trace = made_trace(made_step(whole=whole, runs=values, run_yardsticks=yardsticks))
-        found = local_differences(trace, tracer, TRAINER, PLAN, {})
+        found = local_differences(recorded(whole, tracer), Runner(tracer, TRAINER, PLAN), {})
     assert {each.difference for each in found.values.values()} == {0}

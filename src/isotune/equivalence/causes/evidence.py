@@ -12,11 +12,8 @@ from numpy.typing import NDArray
 from isotune.equivalence.causes.arithmetic import apart
 from isotune.equivalence.certificates.certificate import Place
 from isotune.equivalence.certificates.wording import side_names
-from isotune.equivalence.local.differences import (
-    LocalDifferences,
-    input_gradient_key,
-    parameter_gradient_key,
-)
+from isotune.equivalence.local.differences import LocalDifferences
+from isotune.equivalence.local.runs import input_gradient_key, parameter_gradient_key
 from isotune.equivalence.local.whole import input_key
 from isotune.equivalence.traces.sampling import Values, positions
 from isotune.equivalence.traces.trace import Trace, TracedStep, key

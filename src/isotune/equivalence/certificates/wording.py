@@ -13,6 +13,7 @@ from isotune.equivalence.certificates.certificate import (
     ComparedPredictions,
     Place,
 )
+from isotune.equivalence.comparing.rounding import unit
 from isotune.equivalence.traces.trace import Side, path_of
 from isotune.reports.numbers import count, significant
 
@@ -42,13 +43,20 @@ def _details(side: Side) -> Iterator[str]:
     yield count(side.threads, "thread")
 
 
+def coarser(sides: tuple[Side, Side]) -> str:
+    """Returns how a person calls what the precisions of two sides explain."""
+    precision = max((side.precision for side in sides), key=unit)
+    return "rounding" if precision == "fp32" else f"the rounding of {precision}"
+
+
 def verdict_sentence(certificate: Certificate) -> str:
     """Returns the verdict, and on what it rests, in a sentence or two."""
     first, second = side_names(certificate.sides)
+    rounding = coarser(certificate.sides)
     match certificate.verdict:
         case "equal":
             steps = count(len(certificate.steps), "training step")
-            text = f"In {steps}, {first} and {second} differ by no more than rounding."
+            text = f"In {steps}, {first} and {second} differ by no more than {rounding}."
             return f"{text} {_with_drift(certificate.drift)}".strip()
         case "equal up to chaos":
             text = f"{first} and {second} compute the same single step."

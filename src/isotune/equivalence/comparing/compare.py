@@ -12,7 +12,13 @@ from isotune.equivalence.certificates.certificate import Certificate, Compared, 
 from isotune.equivalence.comparing.conditions import place_before
 from isotune.equivalence.comparing.notes import notes_on
 from isotune.equivalence.comparing.place import Places, compilation_place
-from isotune.equivalence.comparing.rounding import FLOOR, Roundings, comparable, unit
+from isotune.equivalence.comparing.rounding import (
+    FULL,
+    Roundings,
+    Tolerance,
+    comparable,
+    tolerance_of,
+)
 from isotune.equivalence.comparing.verdict import (
     compared_drift,
     compared_predictions,
@@ -35,27 +41,27 @@ def compare(one: Trace, other: Trace, local: LocalDifferences | None = None) -> 
         local: What layers of the other side make of this side's inputs; None if that is not known.
     """
     sides = one.side, other.side
-    units = unit(sides)
+    tolerance = tolerance_of(sides)
     layers = (*one.layers, *other.layers)
     steps = tuple(
-        compared_step(first, second, units, local, layers)
+        compared_step(first, second, tolerance, local, layers)
         for first, second in zip(one.steps, other.steps, strict=False)
     )
     drift = None
     if one.drift is not None and other.drift is not None:
-        drift = compared_drift(one.drift, other.drift, units)
-    places = list(_places((one, other), steps, units))
+        drift = compared_drift(one.drift, other.drift)
+    places = list(_places((one, other), steps))
     if not places:
         later = (
             drift_place(drift) if drift is not None else None,
-            predictions_place(one, other, units),
+            predictions_place(one, other, tolerance),
         )
         places = [at for at in later if at is not None]
     places = [_with_cause(place, one, other, local) for place in places]
     place = places[0] if places else None
     return Certificate(
         sides=sides,
-        verdict=verdict_of(place, steps, drift, units),
+        verdict=verdict_of(place, steps, drift),
         same_start=one.start == other.start,
         steps=steps,
         drift=drift,
@@ -69,7 +75,7 @@ def compare(one: Trace, other: Trace, local: LocalDifferences | None = None) -> 
 def compared_step(
     one: TracedStep,
     other: TracedStep,
-    units: float,
+    tolerance: Tolerance = FULL,
     local: LocalDifferences | None = None,
     layers: Sequence[Layer] = (),
 ) -> ComparedStep:
@@ -78,12 +84,12 @@ def compared_step(
     Args:
         one: The step of one side.
         other: The step of the other side.
-        units: Unit of rounding.
+        tolerance: What is taken for rounding.
         local: What layers of the other side make of the first side's inputs.
         layers: The layers of both sides' models.
     """
     values = []
-    roundings = Roundings(one, other, units, layers)
+    roundings = Roundings(one, other, tolerance, layers)
     for found in roundings.all:
         alone = local.of(found.key) if local is not None and local.step == one.step else None
         value = Compared(found.key, found.difference, found.yardstick, found.allowed)
@@ -100,9 +106,7 @@ def compared_step(
     )
 
 
-def _places(
-    traces: tuple[Trace, Trace], steps: Sequence[ComparedStep], units: float
-) -> Iterator[Place]:
+def _places(traces: tuple[Trace, Trace], steps: Sequence[ComparedStep]) -> Iterator[Place]:
     """Yields the places where two sides part in the first step that is not the same.
 
     Only a first step starts from the same bytes: what differs in a later one may have grown.
@@ -119,7 +123,7 @@ def _places(
             continue
         found = list(Places(traces, step, index).all())
         both = [trace.steps[index] for trace in traces]
-        compiled = compilation_place(traces, both, FLOOR * units)
+        compiled = compilation_place(traces, both, step)
         if compiled and not (found and found[0].stage not in ("update", "state")):
             found.insert(0, compiled)
         yield from found

@@ -7,10 +7,15 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from isotune.equivalence.certificates.certificate import ComparedStep
-from isotune.equivalence.certificates.wording import side_names
+from isotune.equivalence.certificates.wording import coarser, side_names
 from isotune.equivalence.comparing.conditions import differing_fields, shown_by_hashes
 from isotune.equivalence.local.differences import LocalDifferences
 from isotune.equivalence.traces.trace import Trace
+from isotune.reports.numbers import significant
+
+UNRELATED = 1.0
+"""Relative difference from which on values that are allowed to differ by it are not compared at
+all: that of unrelated numbers of one size is about 1.4, that of numbers and nothing 1."""
 
 NAMED = 3
 """Number of values that a sentence names."""
@@ -31,7 +36,8 @@ def notes_on(
         if shown_by_hashes(name):
             yield f"{name} is not the same text on both sides: hashes say if its contents differ."
     labels = side_names((one.side, other.side))
-    yield from _on_sides(traces, labels)
+    yield from _on_sides(traces)
+    yield from _on_precision(traces, steps)
     for label, trace in zip(labels, traces, strict=True):
         yield from _on_side(label, trace)
     if len(one.steps) != len(other.steps):
@@ -52,23 +58,51 @@ def notes_on(
         )
 
 
-def _on_sides(traces: tuple[Trace, Trace], labels: tuple[str, str]) -> Iterator[str]:
+def _on_sides(traces: tuple[Trace, Trace]) -> Iterator[str]:
     one, other = (trace.side for trace in traces)
     if one.processes != other.processes:
         yield (
             f"The sides have {one.processes} and {other.processes} processes: except with whole"
             " shards and exact reduction, sums over the batch were added in another order."
         )
-    if one.precision != other.precision:
-        yield (
-            f"The precision of {labels[0]} is {one.precision} and that of {labels[1]}"
-            f" {other.precision}: the coarser one's rounding is allowed, and may hide smaller"
-            " differences."
-        )
     if not traces[0].drift or not traces[1].drift:
         yield "Drift is not compared: nothing is said on how differences grow."
     if not traces[0].predictions or not traces[1].predictions:
         yield "Predictions are not compared: nothing is said on evaluation."
+
+
+def _on_precision(traces: tuple[Trace, Trace], steps: Sequence[ComparedStep]) -> Iterator[str]:
+    """Yields what sides of different precisions differ by, and which values rounding hides."""
+    one, other = (trace.side for trace in traces)
+    for step in steps[:1]:
+        if one.precision != other.precision:
+            found = ", ".join(_largest(step))
+            yield (
+                f"The sides compute in {one.precision} and in {other.precision}: in step"
+                f" {step.step}, {found}. As much as {coarser((one, other))} explains is allowed,"
+                " and may hide other differences."
+            )
+        hidden = [each for each in step.values if each.allowed >= UNRELATED]
+        if hidden:
+            alone = sum(
+                each.local_allowed is not None and each.local_allowed < UNRELATED for each in hidden
+            )
+            yield (
+                f"{_some('value', [each.key for each in hidden])} of step {step.step} differ from"
+                " themselves by so much, when something changes that ought not to matter, that"
+                " unrelated numbers would be allowed: nothing is known of them, except that for"
+                f" {alone:,} of them the layer was compared alone."
+            )
+
+
+def _largest(step: ComparedStep) -> Iterator[str]:
+    """Yields what values of a step differ by, a stage at a time."""
+    stages = {"forward": "outputs", "loss": "loss and logits", "gradient": "gradients"}
+    for stage, name in stages.items():
+        values = [each for each in step.values if each.key.startswith(f"{stage}/")]
+        if values:
+            worst = max(values, key=lambda each: each.difference)
+            yield f"{name} differ by up to {significant(worst.difference, 2)}"
 
 
 def _on_side(label: str, trace: Trace) -> Iterator[str]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from isotune.equivalence.certificates.certificate import Compared, ComparedStep, Place, PlaceStage
 from isotune.equivalence.certificates.wording import side_names
+from isotune.equivalence.comparing.rounding import FLOOR, in_order
 from isotune.equivalence.traces.sampling import Values
 from isotune.equivalence.traces.trace import STAGES, Stage, Trace, TracedStep, key, path_of
 from isotune.interfaces.tracer import Layer, Setting
@@ -53,7 +55,8 @@ class Places:
         self._layers: list[Mapping[str, Layer]] = [
             {layer.path: layer for layer in side.layers} for side in sides
         ]
-        self._ranks = {each.key: number for number, each in enumerate(step.values)}
+        one, other = (each.values for each in self._steps)
+        self._ranks = {at: number for number, at in enumerate(in_order({**one, **other}))}
         self._off = [each for each in step.values if not each.agrees]
         self._local_off = [each for each in step.values if is_locally_off(each)]
 
@@ -82,9 +85,15 @@ class Places:
             follows = off.local is not None or self._rank(alone) < self._rank(off)
             first = alone if follows else off
         lost = self._lost()
-        if lost is None or (first and _order(first.key) < _order(lost)):
+        if lost is None or (first and self._comes_before(first.key, lost)):
             return None if first is None else self._blamed(first)
-        return Found(lost, self.layer_of(_name(lost)), _stage(lost))
+        return Found(lost, self._path(lost), _stage(lost))
+
+    def _comes_before(self, at: str, lost: str) -> bool:
+        """Whether a value that is off is to blame rather than one that only one side has."""
+        if _order(at) != _order(lost):
+            return _order(at) < _order(lost)
+        return _stage(at) == "forward" and self._ranks[at] < self._ranks[lost]
 
     def _rank(self, value: Compared) -> int:
         return self._ranks[value.key]
@@ -149,12 +158,17 @@ class Places:
         return any(path in layers and layers[path].leaf for layers in self._layers)
 
     def _lost(self) -> str | None:
-        """Returns the first gradient or update that only one side has, unless it is zero."""
+        """Returns the first value that cannot be compared, and ought to be.
+
+        That is an output of another size, or a gradient or update that only one side has, unless it
+        is zero. Outputs of the same size may be laid out otherwise.
+        """
         for at in self._step.missing:
-            if _stage(at) in ("gradient", "update"):
-                values = [step.values[at] for step in self._steps if at in step.values]
-                if len(values) == 1 and values[0].norm > 0:
-                    return at
+            values = [step.values[at] for step in self._steps if at in step.values]
+            if _stage(at) in ("gradient", "update") and len(values) == 1 and values[0].norm > 0:
+                return at
+            if _stage(at) == "forward" and len({math.prod(each.shape) for each in values}) > 1:
+                return at
         return None
 
     def _others(self, first: Found) -> Iterator[Found]:
@@ -205,18 +219,21 @@ def _judged(value: Compared) -> tuple[float, float | None]:
 
 
 def compilation_place(
-    sides: Sequence[Trace], steps: Sequence[TracedStep], allowed: float
+    sides: Sequence[Trace], steps: Sequence[TracedStep], compared: ComparedStep
 ) -> Place | None:
     """Returns the place of a step whose loss is another one when it is watched; None if none is.
 
     Args:
         sides: The two traces.
         steps: The same step of both.
-        allowed: Largest relative difference of a loss that is taken for rounding.
+        compared: What was found when the step was compared: a loss may differ by as much from that
+            of the watched step as from the other side's.
     """
+    at = key("loss", "loss")
+    allowed = next((each.allowed for each in compared.values if each.key == at), FLOOR)
     one, other = (trace.side for trace in sides)
     for label, step in zip(side_names((one, other)), steps, strict=True):
-        watched = step.values.get(key("loss", "loss"))
+        watched = step.values.get(at)
         if step.watched or watched is None:
             continue
         loss = float(watched.samples[0])

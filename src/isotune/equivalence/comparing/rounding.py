@@ -18,10 +18,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from isotune.equivalence.comparing.flips import Flips, may_flip
-from isotune.equivalence.comparing.updating import SLOT, UPDATED, clipping, unexplained
+from isotune.equivalence.comparing.updating import CARRIED, SLOT, UPDATED, clipping, unexplained
 from isotune.equivalence.traces.sampling import SAMPLES, Values, difference
 from isotune.equivalence.traces.trace import STAGES, Side, TracedStep, key, path_of
 from isotune.interfaces.tracer import Layer
+from isotune.spec.values import Precision
 
 FACTOR = 10.0
 """How many yardsticks a difference may be.
@@ -31,12 +32,53 @@ adds its own rounding in every layer, while the nudge is one change at the start
 backends on a CPU, outputs differ by up to 4 yardsticks.
 """
 
-FLOOR = 32.0
-"""How many units of rounding a difference may be, whatever the yardstick is: the sum of a layer's
+FLOOR = 32 * 2.0**-24
+"""Relative difference that is rounding in float32, whatever the yardstick is: the sum of a layer's
 many products in another order differs by some units even where a nudge changes nothing."""
+
+COARSE_FACTOR = 4.0
+"""The same in a coarser precision than float32, if both sides compute in it.
+
+Sums are made in float32 there, too, and rounded once: what another order changes is mostly rounded
+away, while the nudge is an ulp of the precision, a large change. Between bfloat16 kernels of
+PyTorch on a CPU, values differ by up to 1 yardstick. Between float32 and bfloat16 every layer of
+one side is rounded: layers alone differ by up to 1.5 yardsticks, but values by up to 3.1.
+"""
+
+COARSE_FLOOR = 2.0
+"""How many units of rounding of a coarser precision a difference may be, whatever the yardstick."""
 
 UNITS: Mapping[str, float] = {"fp32": 2.0**-24, "tf32": 2.0**-11, "fp16": 2.0**-11, "bf16": 2.0**-8}
 """Unit of rounding by precision: 2 to the minus number of significant bits."""
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """What difference is taken for rounding, in the precision in which layers compute.
+
+    Attributes:
+        factor: How many yardsticks it may be.
+        floor: What it may be in any case.
+        alone: How many yardsticks it may be where a layer runs alone.
+    """
+
+    factor: float = FACTOR
+    floor: float = FLOOR
+    alone: float = FACTOR
+
+    def of(self, yardstick: float) -> float:
+        """Returns the largest relative difference that is rounding."""
+        return max(self.factor * yardstick, self.floor)
+
+    def of_layer(self, yardstick: float) -> float:
+        """Returns the same where a layer runs alone."""
+        return max(self.alone * yardstick, self.floor)
+
+
+def ulps_of(precision: Precision) -> int:
+    """Returns how many float32 numbers the neighbor of a number in a precision is away."""
+    return round(UNITS[precision] / UNITS["fp32"])
+
 
 SMALLEST = 2.0**-120
 """Numbers below are 0 on a device that flushes denormal numbers to zero, or of a gradient that was
@@ -63,9 +105,22 @@ class Rounding:
     allowed: float
 
 
-def unit(sides: Sequence[Side]) -> float:
-    """Returns the unit of rounding of the coarser side; float32's for a precision not known."""
-    return max(UNITS.get(side.precision, UNITS["fp32"]) for side in sides)
+FULL = Tolerance()
+"""That of float32, in which all precisions have loss, parameters and optimizer."""
+
+
+def unit(precision: str) -> float:
+    """Returns the unit of rounding of a precision; float32's for one that is not known."""
+    return UNITS.get(precision, UNITS["fp32"])
+
+
+def tolerance_of(sides: Sequence[Side]) -> Tolerance:
+    """Returns the tolerance for two sides, by the coarser precision."""
+    one, other = (unit(side.precision) for side in sides)
+    if one == other == UNITS["fp32"]:
+        return FULL
+    factor = COARSE_FACTOR if one == other else FACTOR
+    return Tolerance(factor, COARSE_FLOOR * max(one, other), COARSE_FACTOR)
 
 
 def distance(one: Values, other: Values) -> float:
@@ -129,14 +184,18 @@ class Roundings:
     Args:
         one: A step of one side.
         other: The same step of the other side.
-        units: Unit of rounding.
+        tolerance: What is taken for rounding.
         layers: The layers of both sides' models.
     """
 
     def __init__(
-        self, one: TracedStep, other: TracedStep, units: float, layers: Sequence[Layer] = ()
+        self,
+        one: TracedStep,
+        other: TracedStep,
+        tolerance: Tolerance = FULL,
+        layers: Sequence[Layer] = (),
     ) -> None:
-        self._one, self._other, self._units = one, other, units
+        self._one, self._other, self._tolerance = one, other, tolerance
         self._containers = {layer.path for layer in layers if not layer.leaf}
         self._flips = Flips(may_flip(layers))
         self._found: dict[str, Rounding] = {}
@@ -166,7 +225,7 @@ class Roundings:
         """
         stage, _, of = name.partition("/")
         path = path_of(of) if stage == "backward" else of.rpartition(".")[0]
-        allowed = max(FACTOR * yardstick, FLOOR * self._units)
+        allowed = self._tolerance.of_layer(yardstick)
         if stage in ("backward", "gradient") and path in self._containers:
             return max(allowed, self._flips.within(path))
         return allowed
@@ -174,9 +233,9 @@ class Roundings:
     def _rounding(self, name: str, yardstick: float) -> Rounding:
         first, second = self._one.values[name], self._other.values[name]
         stage, _, of = name.partition("/")
-        apart, allowed = distance(first, second), max(FACTOR * yardstick, FLOOR * self._units)
+        apart, allowed = distance(first, second), self._tolerance.of(yardstick)
         if name == "loss/loss":
-            allowed = max(allowed, FLOOR * self._units * self._cancellation())
+            allowed = max(allowed, self._tolerance.floor * self._cancellation())
         elif stage == "backward":
             self._pass(of, first)
             allowed = max(allowed, self._flips.allowed)
@@ -190,11 +249,36 @@ class Roundings:
         elif stage == "update" and self._one.step == 0:
             left = unexplained(self._one, self._other, of, self._clipped)
             if left is not None:
-                apart, allowed = left, max(UPDATED, FLOOR * self._units)
+                apart, allowed = left, max(UPDATED, self._unseen(of))
         elif stage == "state" and "/" in of:
-            gradient = self._found.get(key("gradient", of.partition("/")[0]))
-            allowed = max(allowed, SLOT, 4 * gradient.difference if gradient else 0.0)
+            parameter = of.partition("/")[0]
+            gradient = self._found.get(key("gradient", parameter))
+            moved = 4 * gradient.difference if gradient else 0.0
+            allowed = max(allowed, SLOT, moved, self._unseen(parameter))
+        elif stage == "state":
+            allowed = max(allowed, CARRIED * self._updated(of))
         return Rounding(name, apart, yardstick, allowed)
+
+    def _unseen(self, parameter: str) -> float:
+        """Returns what the gradient of a step may differ by from the one that was watched.
+
+        That is none where the watched step is the one that trains, or has its very logits.
+        """
+        if all(step.watched or step.same_logits for step in (self._one, self._other)):
+            return 0.0
+        gradient = self._found.get(key("gradient", parameter))
+        return gradient.allowed if gradient else self._flips.allowed
+
+    def _updated(self, parameter: str) -> float:
+        """Returns the relative difference of a parameter that is its first update's."""
+        at, after = key("update", parameter), key("state", parameter)
+        if self._one.step != 0 or any(at not in step.values for step in (self._one, self._other)):
+            return 0.0
+        pairs = [(step.values[at], step.values[after]) for step in (self._one, self._other)]
+        (update, state), (other, other_state) = pairs
+        size = max(state.norm, other_state.norm)
+        moved = distance(update, other) * max(update.norm, other.norm)
+        return moved / size if 0 < size < math.inf else 0.0
 
     def _pass(self, call: str, gradient: Values) -> None:
         """Counts the elements of an output that may flip in the layer that takes it."""

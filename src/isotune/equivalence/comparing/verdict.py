@@ -16,7 +16,7 @@ from isotune.equivalence.certificates.certificate import (
     Place,
     Verdict,
 )
-from isotune.equivalence.comparing.rounding import FLOOR
+from isotune.equivalence.comparing.rounding import FLOOR, Tolerance
 from isotune.equivalence.traces.sampling import difference
 from isotune.equivalence.traces.trace import ITSELF, Drift, Predictions, Trace
 from isotune.training.probabilities import scores
@@ -35,13 +35,12 @@ EVEN = 4.0
 Logits = NDArray[np.float32]
 
 
-def compared_drift(one: Drift, other: Drift, units: float) -> ComparedDrift:
+def compared_drift(one: Drift, other: Drift) -> ComparedDrift:
     """Returns how far two sides drift apart, for the steps that both have.
 
     Args:
         one: Drift of one side.
         other: Drift of the other side.
-        units: Unit of rounding.
     """
     steps = min(len(run) for side in (one, other) for run in side.parameters.values())
     between = tuple(
@@ -54,7 +53,7 @@ def compared_drift(one: Drift, other: Drift, units: float) -> ComparedDrift:
         for step in range(steps)
     ]
     # Chaos does not shrink: where a drift is smaller than a step before, that is a sample's luck.
-    allowed = [max(CHAOS * each, FLOOR * units) for each in accumulate(own, max)]
+    allowed = [max(CHAOS * each, FLOOR) for each in accumulate(own, max)]
     first, second = (_floats(each.losses[ITSELF], steps) for each in (one, other))
     return ComparedDrift(between, themselves, (first, second), tuple(allowed))
 
@@ -72,14 +71,9 @@ def _floats(losses: Logits, steps: int) -> tuple[float, ...]:
     return tuple(float(loss) for loss in losses[:steps])
 
 
-def adds_up(drift: ComparedDrift, units: float) -> bool:
-    """Whether a drift is no more than rounding that adds up, step by step, without growing.
-
-    Args:
-        drift: The drift.
-        units: Unit of rounding.
-    """
-    each = max(FLOOR * units, EVEN * drift.between[0]) if drift.between else 0.0
+def adds_up(drift: ComparedDrift) -> bool:
+    """Whether a drift is no more than rounding that adds up, step by step, without growing."""
+    each = max(FLOOR, EVEN * drift.between[0]) if drift.between else 0.0
     return all(found <= (step + 1) * each for step, found in enumerate(drift.between))
 
 
@@ -109,13 +103,13 @@ def compared_predictions(one: Trace, other: Trace) -> ComparedPredictions | None
     )
 
 
-def predictions_place(one: Trace, other: Trace, units: float) -> Place | None:
+def predictions_place(one: Trace, other: Trace, tolerance: Tolerance) -> Place | None:
     """Returns the place of predictions that differ by more than training on does; None if none do.
 
     Args:
         one: Trace of one side.
         other: Trace of the other side.
-        units: Unit of rounding.
+        tolerance: What is taken for rounding.
     """
     if one.predictions is None or other.predictions is None:
         return None
@@ -129,7 +123,7 @@ def predictions_place(one: Trace, other: Trace, units: float) -> Place | None:
         for name, logits in side.logits.items()
         if name != ITSELF
     ]
-    found, allowed = difference(first, second), CHAOS * max([FLOOR * units, *own])
+    found, allowed = difference(first, second), CHAOS * max([tolerance.floor, *own])
     if not own or found <= allowed:
         return None
     return Place("predictions", "logits", None, difference=found, allowed=allowed)
@@ -167,7 +161,7 @@ def _scores(trace: Trace, logits: Logits) -> Logits:
 
 
 def verdict_of(
-    place: Place | None, steps: Sequence[ComparedStep], drift: ComparedDrift | None, units: float
+    place: Place | None, steps: Sequence[ComparedStep], drift: ComparedDrift | None
 ) -> Verdict:
     """Returns the verdict on two sides.
 
@@ -175,10 +169,9 @@ def verdict_of(
         place: Where they part; None if they do not.
         steps: The traced steps.
         drift: How training goes on; None if that is not known.
-        units: Unit of rounding.
     """
     if place is not None:
         return "differs"
     alike = all(value.agrees for step in steps for value in step.values)
-    grows = drift is not None and not adds_up(drift, units)
+    grows = drift is not None and not adds_up(drift)
     return "equal" if alike and not grows else "equal up to chaos"

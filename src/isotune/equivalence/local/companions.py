@@ -11,12 +11,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from isotune.equivalence.local.differences import LocalDifferences, local_differences, run_layers
+from isotune.equivalence.local.differences import LocalDifferences, local_differences
+from isotune.equivalence.local.runs import Runner, Runs, run_layers
 from isotune.equivalence.local.whole import WholeArrays
 from isotune.equivalence.recording.live import LiveSide, Step
 from isotune.equivalence.recording.steps import Companion
 from isotune.equivalence.recording.watching import StepRecorder
-from isotune.equivalence.traces.sampling import Values
 from isotune.equivalence.traces.trace import Trace, TracedStep, call_name, key
 from isotune.interfaces.tracer import Array
 from isotune.interfaces.trainer import StepPlan
@@ -71,8 +71,7 @@ class RecordWhole(Companion):
     def __init__(self, folder: Path | None = None) -> None:
         self._whole = WholeArrays(folder)
         self._first = _FirstStep(self._whole)
-        self._values: dict[str, Values] = {}
-        self._yardsticks: dict[str, float] = {}
+        self._runs = Runs()
         self.recorder = self._first
 
     def close(self) -> None:
@@ -83,15 +82,14 @@ class RecordWhole(Companion):
         """Runs each layer alone."""
         for step in update:
             if step.number == self._first.step:
-                self._values, self._yardsticks = run_layers(
-                    self._whole, live.tracer, live.trainer, step.plans[0]
-                )
+                self._runs = run_layers(self._whole, _runner(live, step))
 
     def completed(self, step: TracedStep) -> TracedStep:
         """Returns the first step with its whole arrays."""
         if step.step != self._first.step:
             return step
-        return replace(step, whole=self._whole, runs=self._values, run_yardsticks=self._yardsticks)
+        found = self._runs
+        return replace(step, whole=self._whole, runs=found.values, run_yardsticks=found.yardsticks)
 
 
 class CompareLocally(Companion):
@@ -115,13 +113,12 @@ class CompareLocally(Companion):
         for step in update:
             if self.found is None and step.number in recorded and _undivided(step):
                 self.found = local_differences(
-                    self._trace,
-                    live.tracer,
-                    live.trainer,
-                    step.plans[0],
-                    live.model_state(),
-                    step.number,
+                    self._trace, _runner(live, step), live.model_state(), step.number
                 )
+
+
+def _runner(live: LiveSide, step: Step) -> Runner:
+    return Runner(live.tracer, live.trainer, step.plans[0], live.plan.precision)
 
 
 def _undivided(step: Step) -> bool:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from isotune.equivalence.comparing.rounding import UNITS
+from isotune.equivalence.comparing.rounding import ulps_of
 from isotune.equivalence.recording.live import Change, Computed, LiveSide, Snapshot, Step
 from isotune.equivalence.recording.watching import Both, StepRecorder, Watching
 from isotune.equivalence.traces.sampling import Values, difference, values_of
@@ -62,7 +62,7 @@ def nudged(
     """
     shape = (len(step.batch), *parts[0].images.shape[1:])
     up = coin_flips(stream(plan.seed, Purpose.NUDGE, step.number), math.prod(shape)).reshape(shape)
-    ulps, result = round(UNITS[plan.precision] / UNITS["fp32"]), []
+    ulps, result = ulps_of(plan.precision), []
     for each, part in zip(step.plans, parts, strict=True):
         if each.part is None:
             result.append(tracer.nudged(part, up, ulps))

@@ -134,6 +134,7 @@ def _trace(
     for step, seen in zip(update, watched, strict=True):
         computed = live.train(step)
         after = live.snapshot() if step.updates else replace(before, model=live.model_state())
+        same = computed.same(seen.computed)
         course.add(computed.loss, after.model)
         yield companion.completed(
             TracedStep(
@@ -141,8 +142,9 @@ def _trace(
                 batch_digest(step.batch),
                 step.plans[0].learning_rate,
                 computed.loss,
-                seen.same and computed.same(seen.computed),
+                seen.same and same,
                 {**seen.values, **state_values(before, after, step.updates)},
+                same,
                 seen.yardsticks,
             )
         )

@@ -95,6 +95,7 @@ def step_of(part: StepPart, arrays: Arrays, whole: Mapping[str, NDArray[np.float
         learning_rate=part.learning_rate,
         loss=part.loss,
         watched=part.watched,
+        same_logits=part.same_logits,
         values=_values(part.values, arrays, f"samples/{part.step}"),
         yardsticks=part.yardsticks,
         whole=whole,

@@ -138,6 +138,7 @@ class StepPart(FileModel):
     learning_rate: Measure
     loss: Measure
     watched: bool
+    same_logits: bool = False
     values: ValuesParts
     yardsticks: Annotated[dict[Name, Annotated[dict[Name, Size], Many]], Few] = Field(default={})
     whole: Annotated[dict[Name, Name], Many] = Field(default={})
@@ -167,6 +168,7 @@ class StepPart(FileModel):
             learning_rate=step.learning_rate,
             loss=step.loss,
             watched=step.watched,
+            same_logits=step.same_logits,
             values=[ValuesPart.of(*each) for each in step.values.items()],
             yardsticks={name: dict(each) for name, each in step.yardsticks.items()},
             whole=dict(whole),

@@ -83,6 +83,8 @@ class TracedStep:
         watched: Whether the watched step is the step itself: the same bytes. If not, what is
             watched ran without being compiled, while ``loss``, ``update`` and ``state`` are of the
             step that trains.
+        same_logits: Whether the step that trains has the loss and logits of the watched one, to the
+            byte.
         values: What was computed, by :func:`key`, in order of execution.
         yardsticks: How much the side differs from itself when something changes that ought not to
             matter: by the name of the change, such as ``1 ulp``, the relative difference of each
@@ -103,6 +105,7 @@ class TracedStep:
     loss: float
     watched: bool
     values: Mapping[str, Values]
+    same_logits: bool = False
     yardsticks: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     whole: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
     runs: Mapping[str, Values] = field(default_factory=dict)
