@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isotune.data.caches.pixels import PixelCache
+from isotune.data.decoders.pool import shared_processes
 from isotune.data.integrity.broken import BrokenImageError, Skip
 from isotune.data.integrity.substitutes import refilled, substitute
 from isotune.data.mixing.batch import BatchMix, Mixer
@@ -49,7 +50,8 @@ class Batches:
         pipeline: transforms of each image; they must end in one size, except for batches of one.
         batch_size: number of images per batch; the last batch may be smaller.
         seed: the experiment's seed.
-        workers: number of decoding threads; None uses the available CPUs, up to eight.
+        workers: number of decoding threads; None uses the available CPUs, up to 16. Where there are
+            many, and many images, each has a process at its side (:mod:`isotune.data.decoders`).
         sampler: which images an epoch has, in an order of its own; None takes each image once, in
             the source's order.
         drop_last: whether to drop a smaller last batch.
@@ -80,11 +82,12 @@ class Batches:
         if size is None and batch_size > 1:
             raise SpecError("the transforms must end in images of one size, as center_crop does.")
         self._source = source
-        self._reader = ImageReader(source, tuple(pipeline), seed, store)
+        self._workers = worker_count(workers)
+        processes = shared_processes(self._workers, len(source))
+        self._reader = ImageReader(source, tuple(pipeline), seed, store, processes)
         self._image_size = size
         self._batch_size = batch_size
         self._seed = seed
-        self._workers = worker_count(workers)
         self._sampler = sampler
         self._skip = skip
         self._broken = set[int]()

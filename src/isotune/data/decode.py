@@ -212,13 +212,14 @@ def _orientation(image: Image.Image, name: str) -> int:
         damaged = _is_damaged(image.info.get("exif", b""))
     except Exception:
         damaged = True
-    if damaged and name not in _damaged and len(_damaged) < _NAMED:
-        _damaged.add(name)  # training decodes it again in every epoch
+    if damaged and name not in DAMAGED and len(DAMAGED) < _NAMED:
+        DAMAGED.add(name)  # training decodes it again in every epoch
         log.warning("%s: its EXIF block is damaged, so the image may not be upright", name)
     return 1
 
 
-_damaged: set[str] = set()
+DAMAGED: set[str] = set()
+"""Images whose EXIF block was found to be damaged, which was said."""
 _NAMED = 20
 """Number of images with a damaged EXIF block that are named."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -11,7 +12,10 @@ from PIL import Image
 
 from isotune.data.caches.pixels import PixelCache
 from isotune.data.decode import reason
+from isotune.data.decoders.pool import DecodingProcesses
+from isotune.data.decoders.wire import Job
 from isotune.data.integrity.broken import broken
+from isotune.data.sources.encoded import EncodedSource
 from isotune.data.transforms.pipeline import fixed_part, transform
 from isotune.errors import DatasetError
 from isotune.interfaces.dataset import ImageSource
@@ -30,12 +34,14 @@ class ImageReader:
         pipeline: Transforms of each image.
         seed: The experiment's seed.
         store: Cache of images as they are before the first random transform.
+        processes: Decode and transform images that are not cached; None lets threads do it.
     """
 
     source: ImageSource
     pipeline: Transforms
     seed: int
     store: PixelCache | None = None
+    processes: DecodingProcesses | None = None
 
     @cached_property
     def _parts(self) -> tuple[Transforms, Transforms]:
@@ -64,11 +70,39 @@ class ImageReader:
         pixels = self.store.get(number) if self.store is not None else None
         if pixels is not None and not rest:
             return pixels
+        if pixels is None and (made := self._made_elsewhere(epoch, index, earlier)) is not None:
+            return made
         image = self._prepared(index) if pixels is None else Image.fromarray(pixels)
         if not rest:
             return np.asarray(image)
         rng = stream(self.seed, Purpose.AUGMENTATION, epoch, number, earlier)
         return np.asarray(self._transformed(index, image, rest, rng))
+
+    @cached_property
+    def _encoded(self) -> tuple[EncodedSource, NDArray[np.int64], bytes] | None:
+        """The source of the files, each image's index there, and the job for processes."""
+        held, places = self.source.held_by(np.arange(len(self.source)))
+        if not isinstance(held, EncodedSource) or type(held).load is not EncodedSource.load:
+            return None
+        try:
+            job = pickle.dumps(Job(self.pipeline, self.seed, held.max_pixels))
+        except Exception:  # a transform of a plugin, defined within a function, say
+            return None
+        return held, places, job
+
+    def _made_elsewhere(self, epoch: int, index: int, earlier: int) -> NDArray[np.uint8] | None:
+        """Lets a process decode and transform an image that need not be cached, if it can."""
+        if self.processes is None or (self.store is not None and not self.store.full):
+            return None
+        if self._encoded is None:
+            return None
+        held, places, job = self._encoded
+        try:
+            file = held.files.open(int(places[index]))
+        except Exception:  # met again by the thread
+            return None
+        with file:
+            return self.processes.image(file, job, (epoch, self._number(index), earlier))
 
     def _number(self, index: int) -> int:
         """Returns the index of image `index` among those that share its augmentation and cache."""

@@ -9,8 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TypeVar
 
-MAX_DEFAULT_WORKERS = 8
-"""Upper bound on the default number of decoding threads."""
+MAX_DEFAULT_WORKERS = 16
+"""Upper bound on the default number of decoding threads. Even with a process at its side
+(:mod:`isotune.data.decoders`) each needs the interpreter's lock for about 0.1 ms an image, so that
+more of them would wait for each other."""
 
 CHUNK = 64
 """Number of files that a thread reads at a time."""
@@ -19,7 +21,7 @@ _T = TypeVar("_T")
 
 
 def worker_count(workers: int | None, processes: int = 1) -> int:
-    """Returns `workers`, or for None the number of CPUs that this process may use, at most 8.
+    """Returns `workers`, or for None the number of CPUs that this process may use, at most 16.
 
     Args:
         workers: Number of threads.

@@ -29,7 +29,13 @@ PLACE = np.dtype(
 
 
 class PixelCache(Protocol):
-    """Stores images as pixels, by index. Thread-safe."""
+    """Stores images as pixels, by index. Thread-safe.
+
+    Attributes:
+        full: Whether images were not stored any more for lack of room.
+    """
+
+    full: bool
 
     def get(self, number: int) -> NDArray[np.uint8] | None:
         """Returns an image, uint8 of shape (height, width, 3), or None if it is not stored."""
@@ -80,6 +86,7 @@ class PixelStore:
         self._file: FileIO | None = None
         self._end = 0
         self._damaged = False
+        self.full = False
 
     def get(self, number: int) -> NDArray[np.uint8] | None:
         """Returns an image, or None if it is not stored.
@@ -114,7 +121,9 @@ class PixelStore:
                 self._disk, slab = 0, None
                 for newest in self._slabs[-1:]:
                     newest.used = len(newest.pixels)
-            if slab is not None:
+            if slab is None:
+                self.full = True
+            else:
                 start, slab.used = slab.used, slab.used + pixels.nbytes
                 crc = 0 if slab.offset is None else crc32(np.ascontiguousarray(pixels).data)
                 self._places[number] = (len(self._slabs), *pixels.shape[:2], start, crc)

@@ -43,6 +43,7 @@ class SharedPixelStore:
         self._name: Path | None = None
         self._handle: int | None = None
         self._tables: list[tuple[NDArray[np.void], NDArray[np.uint8]]] = []
+        self.full = False
 
     def offer(self) -> Path | None:
         """Gives the file a name, by which others open it; None if it cannot be written."""
@@ -92,8 +93,9 @@ class SharedPixelStore:
     def put(self, number: int, pixels: NDArray[np.uint8]) -> None:
         """Stores a copy of an image, uint8 of shape (height, width, 3), if there is room."""
         with self._lock:
-            full = self._end + pixels.nbytes > self._limit
-            if self._handle is None or full or self._places["slab"][number]:
+            if self._end + pixels.nbytes > self._limit:
+                self.full = True
+            if self._handle is None or self.full or self._places["slab"][number]:
                 return
             data = np.ascontiguousarray(pixels).data
             entry = np.array((1, *pixels.shape[:2], self._end, crc32(data)), PLACE)
