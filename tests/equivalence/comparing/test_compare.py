@@ -295,3 +295,26 @@ def test_a_number_that_is_none_on_one_side_is_off(bad: float):
         return values
 
     assert place({"forward/act": spoiled}).path == "act"
+
+
+def test_a_step_of_float16_that_overflows_is_named():
+    def overflowing(precision: str) -> list[str]:
+        one = full_step()
+        name = "gradient/fc.weight"
+        broken = {**one.values, name: replace(one.values[name], norm=float("inf"))}
+        side = made_side(precision=precision)
+        trace = full_trace(side=side, steps=(replace(one, values=broken),))
+        return [
+            note for note in compare(trace, trace).notes if "overflow float16 in step 0" in note
+        ]
+
+    assert len(overflowing("fp16")) == 2
+    assert not overflowing("bf16")
+
+
+def test_values_that_may_differ_by_anything_are_named():
+    one = full_step()
+    wild = {"1 ulp": {**dict.fromkeys(one.values, 1e-7), "backward/conv": 0.8}}
+    trace = full_trace(side=made_side(precision="bf16"), steps=(replace(one, yardsticks=wild),))
+    (note,) = (note for note in compare(trace, trace).notes if "unrelated numbers" in note)
+    assert "backward/conv" in note and "for 0 of them" in note

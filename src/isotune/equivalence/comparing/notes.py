@@ -117,10 +117,31 @@ def _on_side(label: str, trace: Trace) -> Iterator[str]:
             f"{label} has not measured how much it differs from itself: only fixed bounds of"
             " rounding are allowed."
         )
+    yield from _on_overflow(label, trace)
     values = [value for step in trace.steps for value in step.values.items()]
     spoiled = [name for name, value in values if not np.isfinite(value.norm)]
     if spoiled:
         yield f"{_some('value', spoiled)} of {label} have numbers that are not finite."
+
+
+def _on_overflow(label: str, trace: Trace) -> Iterator[str]:
+    """Yields which steps of float16 make no update, as first steps often do."""
+    if trace.side.precision != "fp16":
+        return
+    numbers = [
+        str(step.step)
+        for step in trace.steps
+        if any(
+            name.startswith("gradient/") and not np.isfinite(values.norm)
+            for name, values in step.values.items()
+        )
+    ]
+    if numbers:
+        yield (
+            f"Gradients of {label} overflow float16 in step {', '.join(numbers)}: it makes no"
+            " update, and halves the scale of its loss until they fit. Before that, an equal update"
+            " says nothing."
+        )
 
 
 def _on_missing(steps: Sequence[ComparedStep]) -> Iterator[str]:

@@ -41,8 +41,16 @@ COARSE_FACTOR = 4.0
 
 Sums are made in float32 there, too, and rounded once: what another order changes is mostly rounded
 away, while the nudge is an ulp of the precision, a large change. Between bfloat16 kernels of
-PyTorch on a CPU, values differ by up to 1 yardstick. Between float32 and bfloat16 every layer of
-one side is rounded: layers alone differ by up to 1.5 yardsticks, but values by up to 3.1.
+PyTorch on a CPU, values differ by up to 1 yardstick.
+"""
+
+MIXED_FACTOR = 30.0
+"""The same between sides of different precisions.
+
+Every layer of one side is rounded, while the nudge is at the start: where a channel hardly varies,
+its BatchNorm makes of that many times what it makes of a nudge. Real weights of MobileNetV2 differ
+by up to 3 yardsticks in bfloat16, and by 10 in float16. Layers alone show no more than 1.5, and are
+what tells faults from rounding here: of them COARSE_FACTOR is allowed.
 """
 
 COARSE_FLOOR = 2.0
@@ -119,7 +127,7 @@ def tolerance_of(sides: Sequence[Side]) -> Tolerance:
     one, other = (unit(side.precision) for side in sides)
     if one == other == UNITS["fp32"]:
         return FULL
-    factor = COARSE_FACTOR if one == other else FACTOR
+    factor = COARSE_FACTOR if one == other else MIXED_FACTOR
     return Tolerance(factor, COARSE_FLOOR * max(one, other), COARSE_FACTOR)
 
 
