@@ -34,7 +34,8 @@ class Experiment:
     Attributes:
         backbone: Its name.
         side: Pixels along a side of an image.
-        images: Number of training images, all in one batch.
+        images: Number of training images in the first batch, which is traced; a class has one at
+            least.
         fields: Further fields of the spec.
     """
 
@@ -69,7 +70,7 @@ LAYERS = {
 """Where layers and blocks are changed, one experiment for each family."""
 
 PLACED = {
-    "inception_v3": Experiment("inception_v3", 299, 4),
+    "inception_v3": Experiment("inception_v3", 299, 4, {"drop_last": True}),
     "resnet50": Experiment("resnet50", 64, 4),
 }
 """Where a change is for one known layer."""

@@ -22,12 +22,18 @@ Row = tuple[Mutant, dict[str, Any]]
 
 
 def write_page(work: Path) -> None:
-    """Writes ``mutants.json`` and ``mutants.md`` into benchmarks/results."""
+    """Writes ``mutants.json`` and ``mutants.md`` into benchmarks/results.
+
+    What is not in `work` stays as it was found before.
+    """
+    known, clean = earlier()
     rows: list[Row] = []
     for mutant in read_list():
-        if (found := judged(mutant, work / mutant.experiment)) is not None:
+        found = judged(mutant, work / mutant.experiment) or known.get(mutant.number)
+        if found is not None:
             rows.append((mutant, found))
-    clean = dict(clean_pairs(list(EXPERIMENTS), work))
+    clean |= clean_pairs(list(EXPERIMENTS), work)
+    clean = {name: clean[name] for name in EXPERIMENTS if name in clean}
     reasons = json.loads(REASONS.read_text("utf-8")) if REASONS.exists() else {}
     lines = ",\n".join(json.dumps({"mutant": each.number, **found}) for each, found in rows)
     pairs = ",\n".join(f"{json.dumps(name)}: {json.dumps(each)}" for name, each in clean.items())
@@ -41,6 +47,16 @@ def write_page(work: Path) -> None:
         if each["verdict"] == "differs":
             print("clean", name, each)
     print(summary(rows))
+
+
+def earlier() -> tuple[dict[int, dict[str, Any]], dict[str, Any]]:
+    """Returns what the results hold of mutants, by number, and of pairs without a change."""
+    path = RESULTS / "mutants.json"
+    if not path.exists():
+        return {}, {}
+    results = json.loads(path.read_text("utf-8"))
+    rows = {each.pop("mutant"): each for each in results["mutants"]}
+    return rows, results["clean"]
 
 
 def summary(rows: Sequence[Row]) -> str:
