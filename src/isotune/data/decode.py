@@ -23,10 +23,6 @@ FULL_SIZE = 89_478_485
 """Number of pixels above which a JPEG image is decoded at a fraction of its size. Pillow warns
 from here on, and Isotune used to refuse such images."""
 
-AT_ONCE = 16 << 20
-"""Number of bytes of a JPEG file that the decoder gets at once. Pillow's 64 KiB would take the
-interpreter's lock again, and copy what is left, for each."""
-
 RULES = 2
 """Version of what this module makes of a file."""
 
@@ -89,7 +85,6 @@ def decode_rgb(file: BinaryIO, name: str, max_pixels: int = MAX_PIXELS) -> Image
         with identify(file, max_pixels) as image, ROOM.taken(footprint(image)):
             if image.format in ("JPEG", "MPO"):
                 _reduce(image)
-                image.decodermaxblock = AT_ONCE
             return to_rgb(image, name)
     except Exception as error:  # decoders raise errors of any type
         raise DatasetError(f"{name}: cannot be read as an image: {reason(error)}.") from error

@@ -207,6 +207,38 @@ def test_a_process_that_is_killed_is_not_missed(
     ]
 
 
+@pytest.mark.parametrize("fault", ["ends", "never starts"])
+def test_where_processes_cannot_be_started_threads_decode(
+    source: FolderSource,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    fault: str,
+) -> None:
+    def fail() -> DecodingProcess:
+        raise OSError(11, "Resource temporarily unavailable")
+
+    processes = Counted(os.getpid())
+    processes.want(2)
+    if fault == "never starts":
+        monkeypatch.setattr(pool, "DecodingProcess", fail)
+        expected = "cannot be started: Resource temporarily unavailable"
+    else:
+        monkeypatch.setattr(pool, "START", "pass")
+        with pytest.raises(EOFError):
+            processes.start()
+        expected = "has ended"
+    alone = ImageReader(source, RANDOM, seed=3)
+    assert read(replace(alone, processes=processes)) == read(alone)
+    processes.want(16)
+    assert read(replace(alone, processes=processes)) == read(alone)
+    assert processes.made == 0
+    assert [r.message for r in caplog.records][-1] == (
+        f"a process that decodes images {expected}; the others and threads go on."
+    )
+    assert len(caplog.records) <= 2, "one for each process that was started"
+    processes.close()
+
+
 def test_a_process_ends_when_its_parent_does() -> None:
     process = DecodingProcess()
     assert process.ready(wait=True)

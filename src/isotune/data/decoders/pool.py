@@ -26,6 +26,7 @@ from isotune.data.decoders.wire import (
     read_exactly,
     write_all,
 )
+from isotune.data.workers import MAX_DEFAULT_WORKERS
 
 log = logging.getLogger(__name__)
 
@@ -156,12 +157,19 @@ class DecodingProcesses:
         self._all: list[DecodingProcess] = []
         self._starting: list[DecodingProcess] = []
         self._idle: list[DecodingProcess] = []
-        self._wanted = 0
+        self._wanted, self._limit = 0, MAX_DEFAULT_WORKERS
         atexit.register(self.close)
 
     def want(self, count: int) -> None:
-        """Asks for at least `count` processes, which start with the first image."""
+        """Asks for at least `count` processes, which start with the first image.
+
+        There are at most :data:`~isotune.data.workers.MAX_DEFAULT_WORKERS`, and no new ones after
+        one has failed.
+        """
         self._wanted = max(self._wanted, count)
+
+    def _missing(self) -> bool:
+        return len(self._all) < min(self._wanted, self._limit)
 
     def start(self) -> None:
         """Starts the processes that are wanted, and waits until they are ready.
@@ -171,7 +179,7 @@ class DecodingProcesses:
             EOFError: One has ended.
         """
         with self._lock:
-            while len(self._all) < self._wanted:
+            while self._missing():
                 self._all.append(DecodingProcess())
                 self._starting.append(self._all[-1])
             while self._starting:
@@ -202,7 +210,7 @@ class DecodingProcesses:
             return self._idle.pop()
         except IndexError:
             pass
-        if (self._starting or len(self._all) < self._wanted) and self._lock.acquire(blocking=False):
+        if (self._starting or self._missing()) and self._lock.acquire(blocking=False):
             try:
                 return self._started()
             finally:
@@ -212,39 +220,39 @@ class DecodingProcesses:
     def _started(self) -> DecodingProcess | None:
         """Starts a process if one is missing; returns one that has become ready."""
         try:
-            if len(self._all) < self._wanted:
-                self._starting.append(DecodingProcess())
-                self._all.append(self._starting[-1])
+            if self._missing():
+                self._all.append(DecodingProcess())
+                self._starting.append(self._all[-1])
             for process in self._starting:
                 if process.ready():
                     self._starting.remove(process)
                     return process
-        except (OSError, EOFError) as error:  # no memory, say: threads decode
-            self._give_up(error)
+        except OSError as error:  # no memory, say
+            self._give_up(f"cannot be started: {error.strerror}")
+        except EOFError:
+            self._starting.remove(process)
+            self._give_up("has ended")
         return None
 
     def _lose(self, process: DecodingProcess) -> None:
         """Ends a process that does not answer."""
         with self._lock:
             self._all.remove(process)
-            self._give_up(EOFError())
+            self._give_up("has ended")
         process.ask_to_end()
         process.wait()
 
-    def _give_up(self, error: Exception) -> None:
+    def _give_up(self, reason: str) -> None:
         """Starts no other process, since it may end, too."""
-        self._wanted = 0
-        log.warning(
-            "a process that decodes images %s; the others and threads go on.",
-            f"cannot be started: {error}" if isinstance(error, OSError) else "has ended",
-        )
+        self._limit = 0
+        log.warning("a process that decodes images %s; the others and threads go on.", reason)
 
     def close(self) -> None:
         """Ends all processes, and starts none any more."""
         if os.getpid() != self._owner:
             return  # it was forked, and they are not its own
         with self._lock:
-            self._wanted = 0
+            self._limit = 0
             self._idle.clear()
             self._starting.clear()
             for process in self._all:
