@@ -28,7 +28,7 @@ WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 
 PHASES = ("start", "training", "save", "validation", "end")
 """Phases of a process: until its first step, training steps, inside the writing of a checkpoint,
-inside an evaluation, and after the last epoch."""
+which goes on beside them, inside an evaluation, and after the last epoch."""
 
 
 class Fatal(NamedTuple):
@@ -39,7 +39,10 @@ class Fatal(NamedTuple):
 
 
 class Moments:
-    """Counts the moments that this process passes in its main thread, and kills it at one of them.
+    """Counts the moments that this process passes, and kills it at one of them.
+
+    They are those of its main thread, and of the thread that writes checkpoints, which are a phase
+    of their own: where one of them is when the other one dies depends on the clock.
 
     Args:
         folder: the run folder.
@@ -61,12 +64,16 @@ class Moments:
         plugins.register(self)
 
     def _watch_phases(self) -> None:
-        save, evaluate, end = CheckpointWriter.save, WholeModel.evaluate, PreparedExperiment._end
+        finish, evaluate, end = (
+            CheckpointWriter._finish,
+            WholeModel.evaluate,
+            PreparedExperiment._end,
+        )
         logits_by_batch = evaluation.logits_by_batch
 
-        def saving(*arguments: Any) -> None:
-            with self._during("save"):
-                save(*arguments)
+        def finishing(*arguments: Any) -> None:
+            finish(*arguments)
+            self._passes("ends")
 
         def evaluating(strategy: WholeModel) -> Any:
             with self._during("validation"):
@@ -81,7 +88,7 @@ class Moments:
                 self._passes("batch evaluated")
                 yield logits
 
-        CheckpointWriter.save = saving  # type: ignore[method-assign]
+        CheckpointWriter._finish = finishing  # type: ignore[method-assign]
         WholeModel.evaluate = evaluating  # type: ignore[method-assign]
         PreparedExperiment._end = ending  # type: ignore[method-assign]
         evaluation.logits_by_batch = batches  # type: ignore[assignment]
@@ -95,11 +102,14 @@ class Moments:
         self._phase = before
 
     def _passes(self, moment: str, at_death: Callable[[], object] = lambda: None) -> None:
+        phase = self._phase
         if threading.current_thread() is not threading.main_thread():
-            return  # where threads are depends on the clock
-        self._numbers[self._phase] += 1
-        self.passed.append(f"{self._phase}: {moment}")
-        if self._fatal == (self._phase, self._numbers[self._phase]):
+            if threading.current_thread().name != "isotune-save":
+                return  # where threads are depends on the clock
+            phase = "save"
+        self._numbers[phase] += 1
+        self.passed.append(f"{phase}: {moment}")
+        if self._fatal == (phase, self._numbers[phase]):
             at_death()
             os.write(self._told, self.passed[-1].encode())
             os.kill(os.getpid(), signal.SIGKILL)

@@ -34,6 +34,7 @@ from isotune.training.evaluation import FETCH_EVERY
 from isotune.training.learner import Learner
 from isotune.training.loop import TrainingLoop
 from isotune.training.progress import Progress
+from isotune.training.saver import Saver
 from isotune.training.session import Session
 from isotune.training.strategy import WholeModel
 from numpy_backend.backend import NumpyBackend
@@ -152,6 +153,39 @@ class FakeImages:
         return FakeBatches([0, 0, 1], [2])
 
 
+@dataclass
+class FakeSaver(Saver):
+    """Keeps what it is asked for: metrics of what it saved, and epochs that it began or are best.
+
+    Attributes:
+        within: Metrics of what it saved within an epoch.
+    """
+
+    saved: list[EpochMetrics] = field(default_factory=list)
+    within: list[EpochMetrics] = field(default_factory=list)
+    best: list[int] = field(default_factory=list)
+    begun: list[int] = field(default_factory=list)
+
+    @property
+    def steps(self) -> list[int]:
+        """After how many steps it saved."""
+        return [metrics.steps for metrics in self.saved]
+
+    def begin(self, epoch: int) -> None:
+        self.begun.append(epoch)
+
+    def save(self, progress: Progress, metrics: EpochMetrics, is_best: bool) -> None:
+        self.saved.append(metrics)
+        self.within += [metrics] if progress.accumulator else []
+        self.best += [metrics.epoch] if is_best else []
+
+    def check(self) -> None:
+        pass
+
+    def wait(self) -> None:
+        pass
+
+
 def make_loop(trainer: FakeTrainer, train: FakeBatches, **changes: Any) -> TrainingLoop:
     spec = load_spec(experiment(Path("images"), normalization=NORMALIZATION, **changes))
     backend = FakeBackend(trainer)
@@ -168,7 +202,7 @@ def make_loop(trainer: FakeTrainer, train: FakeBatches, **changes: Any) -> Train
         freezing=lambda epoch: FreezePlan(frozenset({"a"} if epoch < 3 else ())),
         notify=lambda hook, event: None,
         log=lambda metrics: None,
-        save=lambda progress, metrics, is_best: None,
+        saver=FakeSaver(),
     )
 
 
@@ -223,14 +257,14 @@ def test_batches_join_in_updates_within_an_epoch_and_checkpoints_wait_for_them()
     loop = make_loop(
         trainer, FakeBatches([0], [1], [2, 2], [0], [1, 1, 1]), schedule="cosine", **changes
     )
-    saved: list[int] = []
-    loop.save = lambda progress, metrics, is_best: saved.append(metrics.steps)
+    saver = FakeSaver()
+    loop.saver = saver
     loop.run()
     scales = [plan.loss_scale for plan in trainer.steps]
     assert scales == pytest.approx([1 / 4, 1 / 4, 1 / 2, 1 / 4, 3 / 4] * 2)
     updates = [plan.apply_update for plan in trainer.steps]
     assert updates == [False, False, True, False, True] * 2
-    assert saved == [3, 5, 8, 10]
+    assert saver.steps == [3, 5, 8, 10]
     rates = [plan.learning_rate for plan in trainer.steps]
     assert [rates.index(rate) for rate in rates] == [0, 0, 0, 3, 3, 5, 5, 5, 8, 8]
     assert [plan.step for plan in trainer.steps] == list(range(10))
@@ -273,12 +307,13 @@ def test_epochs_are_evaluated_from_the_start_on_at_intervals_and_at_the_end() ->
     trainer = FakeTrainer([1.0])
     evaluation = {"every": 2, "start": 3}
     loop = make_loop(trainer, FakeBatches([0]), epochs=8, evaluation=evaluation)
-    told: list[tuple[int, bool]] = []
-    loop.save = lambda progress, metrics, is_best: told.append((metrics.epoch, is_best))
+    saver = FakeSaver()
+    loop.saver = saver
     assert loop.run().epoch == 3
     assert [m.epoch for m in loop.history if m.evaluated] == [3, 5, 7, 8]
     assert trainer.fetched.count(2) == 4  # the validation's two batches
-    assert told == [(epoch, epoch == 3) for epoch in range(1, 9)]
+    assert saver.steps == list(range(1, 9))
+    assert saver.best == [3]
     unseen = loop.history[0].as_json()
     assert (unseen["val_loss"], unseen["val_accuracy"], unseen["val_seconds"]) == (None, None, 0.0)
     assert EpochMetrics.from_json(unseen).as_json() == unseen
@@ -306,10 +341,10 @@ def test_checkpoints_come_by_epochs_steps_and_minutes(
     trainer = FakeTrainer([1.0])
     loop = make_loop(trainer, FakeBatches([0], [1]), epochs=3, checkpoint=checkpoint)
     loop.notify = lambda hook, event: clock.append(clock.pop() + 60 * isinstance(event, StepEnded))
-    found: list[tuple[int, int]] = []
-    loop.save = lambda progress, metrics, is_best: found.append((metrics.epoch, metrics.steps))
+    saver = FakeSaver()
+    loop.saver = saver
     loop.run()
-    assert found == saved
+    assert [(metrics.epoch, metrics.steps) for metrics in saver.saved] == saved
 
 
 def test_early_stopping_counts_evaluated_epochs() -> None:
@@ -324,14 +359,10 @@ def test_every_so_many_steps_of_the_run_the_figures_so_far_are_saved() -> None:
     trainer = FakeTrainer([1.0, 2.0, 3.0, 6.0])
     changes = {"epochs": 2, "checkpoint": {"every_steps": 3}}
     loop = make_loop(trainer, FakeBatches([0, 0], [1], [0], [1]), **changes)
-    saved: list[EpochMetrics] = []
-
-    def save(progress: Progress, metrics: EpochMetrics, is_best: bool) -> None:
-        if progress.accumulator:
-            saved.append(metrics)
-
-    loop.save = save
+    saver = FakeSaver()
+    loop.saver = saver
     loop.run()
+    saved = saver.within
     assert [(m.epoch, m.steps) for m in saved] == [(1, 3), (2, 6)]
     assert saved[0].train_loss == pytest.approx((2 * 1 + 2 + 3) / 4)
     assert saved[1].train_loss == pytest.approx((2 * 1 + 2) / 3)
@@ -417,7 +448,7 @@ def test_an_observer_stops_the_run_which_is_saved_at_that_point(
         FakeTrainer([1.0]), FakeBatches([0], [0], [0]), epochs=9, checkpoint=checkpoint
     )
     seen: list[Any] = []
-    saved: list[int] = []
+    saver = FakeSaver()
 
     def notify(name: str, event: Any) -> None:
         if name == hook:
@@ -426,7 +457,22 @@ def test_an_observer_stops_the_run_which_is_saved_at_that_point(
                 event.stop.request("good enough")
 
     loop.notify = notify
-    loop.save = lambda progress, metrics, is_best: saved.append(metrics.steps)
+    loop.saver = saver
     with pytest.raises(StoppedError, match=f"stopped by good enough {where}; everything is saved"):
         loop.run()
-    assert saved[-1] == int(where.split()[2].strip(","))
+    assert saver.steps[-1] == int(where.split()[2].strip(","))
+
+
+def test_states_are_written_during_an_evaluation_if_they_are_saved_whatever_it_says() -> None:
+    loop = make_loop(
+        FakeTrainer([1.0]),
+        FakeBatches([0], [0]),
+        epochs=6,
+        checkpoint={"every_epochs": 3, "every_steps": 4},
+        evaluation={"start": 2, "every": 2},
+    )
+    saver = FakeSaver()
+    loop.saver = saver
+    loop.run()
+    assert saver.begun == [2, 4, 6]
+    assert saver.steps == [4, 6, 8, 12]

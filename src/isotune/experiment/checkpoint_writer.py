@@ -4,68 +4,145 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from isotune.interfaces.checkpoint import State
 from isotune.interfaces.metrics import EpochMetrics
-from isotune.runs.checkpoint import AVERAGE, MODEL, Checkpoint, packed, unpacked
-from isotune.runs.checkpoints import CheckpointStore
+from isotune.runs.checkpoint import AVERAGE, MODEL, Checkpoint, packed, state_files, unpacked
+from isotune.runs.checkpoints import CheckpointStore, Draft
 from isotune.runs.folder import RunFolder
-from isotune.runs.schema import EpochSoFar, LineageEntry, Manifest, MetricsLine
+from isotune.runs.schema import EpochSoFar, LineageEntry, Manifest, MetricsLine, epoch_name
 from isotune.spec.load import dump_spec
+from isotune.storage.background import Background
 from isotune.training.finite import check_state
 from isotune.training.learner import Learner
 from isotune.training.progress import Progress
+from isotune.training.saver import Saver
 from isotune.training.session import Session
 from isotune.weights.match import match_exact
 from isotune.weights.save import save_weights
 
 
-@dataclass(frozen=True)
-class CheckpointWriter:
-    """Writes checkpoints and the best weights of a run.
+@dataclass
+class _Unfinished:
+    """A checkpoint that is being written: copies of its states, and the draft once it is there."""
 
-    Attributes:
+    model: State
+    optimizer: State
+    average: State | None
+    draft: Draft | None = None
+
+    @property
+    def weights(self) -> State:
+        return self.model if self.average is None else self.average
+
+
+class CheckpointWriter(Saver):
+    """Writes checkpoints and the best weights of a run, beside its training.
+
+    Training waits while its state is copied, and for the checkpoint before, so that there is never
+    more than one that is not finished.
+
+    Args:
         session: The experiment.
         folder: The run's folder.
         learner: The model in training.
         lineage: Who trained, this process last.
     """
 
-    session: Session
-    folder: RunFolder
-    learner: Learner
-    lineage: tuple[LineageEntry, ...]
+    def __init__(
+        self,
+        session: Session,
+        folder: RunFolder,
+        learner: Learner,
+        lineage: tuple[LineageEntry, ...],
+    ) -> None:
+        self._session, self._folder, self._learner = session, folder, learner
+        self._lineage = lineage
+        self._store = CheckpointStore(folder.checkpoints)
+        self._background = Background("isotune-save")
+        self._unfinished: _Unfinished | None = None
+
+    def begin(self, epoch: int) -> None:
+        """Copies the state at the end of an epoch, and writes its tensors from now on.
+
+        Args:
+            epoch: As for :meth:`Saver.begin`.
+
+        Raises:
+            TrainingError: A value is not finite; nothing is written.
+            RunError: an earlier checkpoint could not be written, or the run folder was removed.
+            WeightsError: the file of the best weights could not be written.
+        """
+        if self._session.group.place.leads:
+            self._begin(epoch, epoch_name(epoch))
 
     def save(self, progress: Progress, metrics: EpochMetrics, is_best: bool) -> None:
         """Writes a checkpoint and, for the best epoch so far, the file of the best weights.
 
         Args:
-            progress: How far the run has come.
-            metrics: Metrics of the epoch, or of what there is of it.
-            is_best: Whether the epoch has just ended as the best so far.
+            progress: As for :meth:`Saver.save`.
+            metrics: As for :meth:`Saver.save`.
+            is_best: As for :meth:`Saver.save`.
 
         Raises:
             TrainingError: A value is not finite; nothing is written.
-            RunError: the checkpoint cannot be written, or the run folder was removed.
-            WeightsError: the file of the best weights cannot be written.
+            RunError: an earlier checkpoint could not be written, or the run folder was removed.
+            WeightsError: the file of the best weights could not be written.
         """
-        if not self.session.group.place.leads:
+        if not self._session.group.place.leads:
             return
-        self.folder.check_there()
-        spec = self.session.spec.checkpoint
-        model, averages = self.learner.model_state(), self.session.plan.averages
-        checkpoint = Checkpoint(
+        manifest = self._manifest(progress, metrics)
+        if self._unfinished is None:
+            self._begin(metrics.epoch, manifest.name)
+        unfinished, self._unfinished = self._unfinished, None
+        assert unfinished is not None, "it was begun"
+        self._background.start(partial(self._finish, unfinished, manifest, is_best))
+
+    def check(self) -> None:
+        """Raises the error of what could not be written, as :meth:`save` and without waiting."""
+        self._background.check()
+
+    def wait(self) -> None:
+        """Waits until all is written and flushed to disk; raises errors as :meth:`save`."""
+        self._background.wait()
+
+    def close(self) -> None:
+        """Waits until all is written, and removes what was begun and will not be saved.
+
+        What could not be written is not mentioned: after a loop that has ended there is no such
+        thing, and otherwise an earlier error is what counts.
+        """
+        self._background.join()
+        unfinished, self._unfinished = self._unfinished, None
+        if unfinished is not None and unfinished.draft is not None:
+            unfinished.draft.discard()
+
+    def _begin(self, epoch: int, name: str) -> None:
+        self._folder.check_there()
+        self._background.wait()
+        model, averages = self._learner.model_state(), self._session.plan.averages
+        unfinished = _Unfinished(
             model=model,
-            optimizer=self.learner.optimizer_state(),
-            manifest=self._manifest(progress, metrics),
-            average={**model, **self.learner.averages()} if averages else None,
+            optimizer=self._learner.optimizer_state(),
+            average={**model, **self._learner.averages()} if averages else None,
         )
-        for state in (checkpoint.model, checkpoint.optimizer, checkpoint.weights):
-            check_state(state, metrics.epoch)
-        self._store.save(checkpoint, keep=spec.keep, best=is_best)
+        for state in (model, unfinished.optimizer, unfinished.average):
+            check_state(state or {}, epoch)
+        self._unfinished = unfinished
+        self._background.start(partial(self._write, unfinished, name))
+
+    def _write(self, unfinished: _Unfinished, name: str) -> None:
+        states = state_files(unfinished.model, unfinished.optimizer, unfinished.average)
+        unfinished.draft = self._store.begin(name, states)
+
+    def _finish(self, unfinished: _Unfinished, manifest: Manifest, is_best: bool) -> None:
+        assert unfinished.draft is not None, "it was written without an error"
+        keep = self._session.spec.checkpoint.keep
+        self._store.finish(unfinished.draft, manifest, keep=keep, best=is_best)
         if is_best:
-            write_best(self.folder, self.session, checkpoint.weights)
+            write_best(self._folder, self._session, unfinished.weights)
 
     def restore_best(self, model: Any) -> None:
         """Gives the model the best epoch's weights, in every process.
@@ -74,27 +151,23 @@ class CheckpointWriter:
             RunError: the checkpoint is damaged.
             WeightsError: its tensors are not those of the model.
         """
-        group, adapter = self.session.group, self.session.backend.state_adapter
+        group, adapter = self._session.group, self._session.backend.state_adapter
         best: State | None = None
         if group.place.leads:
-            best = best_checkpoint(self.folder, self.session, model).weights
+            best = best_checkpoint(self._folder, self._session, model).weights
         if not group.place.alone:
             data = group.share(None if best is None else packed(best))
-            best = unpacked(data, self.folder.checkpoints)
+            best = unpacked(data, self._folder.checkpoints)
         assert best is not None, "process 0 has read it"
         adapter.import_model(model, best)
 
-    @property
-    def _store(self) -> CheckpointStore:
-        return CheckpointStore(self.folder.checkpoints)
-
     def _manifest(self, progress: Progress, metrics: EpochMetrics) -> Manifest:
-        session, accumulator = self.session, progress.accumulator
+        session, accumulator = self._session, progress.accumulator
         weights, seed = session.plan.class_weights, session.spec.seed
         return Manifest(
             spec=dump_spec(session.spec),
             backend=session.backend.name,
-            lineage=list(self.lineage),
+            lineage=list(self._lineage),
             classes=list(session.classes),
             class_weights=None if weights is None else weights.tolist(),
             images=len(session.images.train),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -133,7 +133,7 @@ class PreparedExperiment:
                 freezing=self.freezing,
                 notify=notify,
                 log=folder.append_metrics,
-                save=writer.save,
+                saver=writer,
                 start=self.start.progress,
                 stop=stop,
                 group=session.group,
@@ -160,7 +160,8 @@ class PreparedExperiment:
         try:
             notify("isotune_run_started", self._started_event(folder, loop))
             try:
-                best = self._checked(folder, loop)
+                with closing(writer):
+                    best = self._checked(folder, loop)
             finally:
                 self.session.images.caches.close()
                 loop.learner.close()

@@ -95,7 +95,8 @@ class EpochEnded:
 
     Attributes:
         metrics: The epoch's metrics.
-        best: Whether it is the best epoch so far.
+        best: Whether it is the best epoch so far. Then its checkpoint is on disk, and so is the
+            file of ``checkpoint.save_best_as``; other checkpoints may still be written.
         stop: Asks the run to stop.
     """
 

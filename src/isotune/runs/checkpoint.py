@@ -66,38 +66,72 @@ class Checkpoint:
         return WEIGHTS[self.manifest.weights]
 
 
+@dataclass(frozen=True)
+class WrittenStates:
+    """The files of states that have no manifest yet.
+
+    Attributes:
+        tensors: Shapes of the tensors, by file.
+        sha256: SHA-256 of the files.
+    """
+
+    tensors: dict[str, dict[str, list[int]]]
+    sha256: dict[str, str]
+
+
 def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
     """Writes the files into an empty folder and flushes them to disk.
 
     Raises:
         OSError: they cannot be written.
     """
-    states = {MODEL: checkpoint.model, OPTIMIZER: checkpoint.optimizer}
-    if checkpoint.average is not None:
-        states[AVERAGE] = checkpoint.average
-    hashes = _write_states(folder, states)
-    tensors = {
-        name: {key: list(value.shape) for key, value in state.items()}
-        for name, state in states.items()
-    }
-    plain = checkpoint.manifest.model_dump()
-    version = FORMAT if checkpoint.average is None else AVERAGED_FORMAT
-    manifest = {"format": version, **plain, "tensors": tensors, "sha256": hashes}
-    hashes[MANIFEST] = _digest(manifest)
-    _write_flushed(folder / MANIFEST, [json.dumps(manifest, indent=2).encode()])
-    flush_folder(folder)
+    states = state_files(checkpoint.model, checkpoint.optimizer, checkpoint.average)
+    write_manifest(folder, checkpoint.manifest, write_states(folder, states))
 
 
-def _write_states(folder: Path, states: Mapping[str, State]) -> dict[str, str]:
-    """Writes states by the names of their files, and returns the SHA-256 of these files.
+def state_files(model: State, optimizer: State, average: State | None) -> dict[str, State]:
+    """Returns the states of a checkpoint by the names of their files."""
+    states = {MODEL: model, OPTIMIZER: optimizer}
+    return states if average is None else {**states, AVERAGE: average}
+
+
+def write_states(folder: Path, states: Mapping[str, State]) -> WrittenStates:
+    """Writes states by the names of their files, and flushes them to disk.
 
     Hashing takes as long as writing, and goes on beside it.
+
+    Raises:
+        OSError: they cannot be written.
     """
     with ThreadPoolExecutor(1, "isotune-hash") as pool:
         hashes = {name: pool.submit(state_digest, state) for name, state in states.items()}
         for name, state in states.items():
             _write_flushed(folder / name, _parts(state))
-        return {name: each.result() for name, each in hashes.items()}
+        sha256 = {name: each.result() for name, each in hashes.items()}
+    tensors = {
+        name: {key: list(value.shape) for key, value in state.items()}
+        for name, state in states.items()
+    }
+    return WrittenStates(tensors, sha256)
+
+
+def write_manifest(folder: Path, manifest: Manifest, written: WrittenStates) -> None:
+    """Writes the manifest of states into their folder, and flushes both to disk.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    version = AVERAGED_FORMAT if AVERAGE in written.sha256 else FORMAT
+    hashes = dict(written.sha256)
+    plain = {
+        "format": version,
+        **manifest.model_dump(),
+        "tensors": written.tensors,
+        "sha256": hashes,
+    }
+    hashes[MANIFEST] = _digest(plain)
+    _write_flushed(folder / MANIFEST, [json.dumps(plain, indent=2).encode()])
+    flush_folder(folder)
 
 
 def _parts(state: State) -> Iterable[bytes | memoryview]:

@@ -20,16 +20,21 @@ import logging
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from isotune.errors import RunError, nearest
+from isotune.interfaces.checkpoint import State
 from isotune.runs.checkpoint import (
     Checkpoint,
+    WrittenStates,
     read_checkpoint,
     read_manifest,
-    write_checkpoint,
+    state_files,
+    write_manifest,
+    write_states,
 )
 from isotune.runs.read import checked, parse_json, read_bytes, unusable
 from isotune.runs.schema import NAME, IndexFile, Manifest
@@ -73,6 +78,23 @@ class Index:
         return which if which in self.names else None
 
 
+@dataclass(frozen=True)
+class Draft:
+    """A folder with the tensors of a checkpoint that has no manifest yet.
+
+    Attributes:
+        folder: The folder, under a temporary name.
+        states: What is known of its files.
+    """
+
+    folder: Path
+    states: WrittenStates
+
+    def discard(self) -> None:
+        """Removes it."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
 class CheckpointStore:
     """Keeps the most recent checkpoints of a run, and that of the best epoch."""
 
@@ -91,22 +113,58 @@ class CheckpointStore:
         Raises:
             RunError: it cannot be written; earlier checkpoints are untouched.
         """
-        name = checkpoint.manifest.name
-        beside = self._folder / f".{name}.{os.getpid()}"
-        try:
+        states = state_files(checkpoint.model, checkpoint.optimizer, checkpoint.average)
+        manifest = checkpoint.manifest
+        self.finish(self.begin(manifest.name, states), manifest, keep=keep, best=best)
+
+    def begin(self, name: str, states: Mapping[str, State]) -> Draft:
+        """Writes the tensors of a checkpoint, which is nothing before :meth:`finish`.
+
+        Args:
+            name: Name of the checkpoint's folder, of which the draft's is made.
+            states: The states by the names of their files.
+
+        Raises:
+            RunError: they cannot be written; earlier checkpoints are untouched.
+        """
+        draft = self._folder / f".{name}.{os.getpid()}"
+        with self._writing(name, draft):
             refuse_link(self._folder)
-            shutil.rmtree(beside, ignore_errors=True)
-            beside.mkdir()
-            write_checkpoint(beside, checkpoint)
+            shutil.rmtree(draft, ignore_errors=True)
+            draft.mkdir()
+            return Draft(draft, write_states(draft, states))
+
+    def finish(self, draft: Draft, manifest: Manifest, *, keep: int, best: bool = False) -> None:
+        """Makes a draft the last checkpoint.
+
+        Args:
+            draft: What :meth:`begin` has written.
+            manifest: The manifest. No other checkpoint has its name.
+            keep: As for :meth:`save`.
+            best: As for :meth:`save`.
+
+        Raises:
+            RunError: it cannot be written; earlier checkpoints are untouched.
+        """
+        name = manifest.name
+        with self._writing(name, draft.folder):
+            refuse_link(self._folder)
+            write_manifest(draft.folder, manifest, draft.states)
             final = self._folder / name
             shutil.rmtree(final, ignore_errors=True)  # a kill left it before it was indexed
-            beside.replace(final)
+            draft.folder.replace(final)
             flush_folder(self._folder)
             index = self.index()
             kept = (*(each for each in index.kept if each != name), name)[-keep:]
             self._write_index(Index(best=name if best else index.best, kept=kept))
+
+    @contextmanager
+    def _writing(self, name: str, draft: Path) -> Iterator[None]:
+        """Turns what cannot be written within into a sentence, and removes the draft."""
+        try:
+            yield
         except OSError as error:
-            shutil.rmtree(beside, ignore_errors=True)
+            shutil.rmtree(draft, ignore_errors=True)
             raise RunError(
                 f"{self._folder / name}: cannot be written: {error.strerror or error}."
                 " The checkpoints before it are untouched."

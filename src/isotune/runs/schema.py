@@ -110,6 +110,11 @@ def one_each(
     return values
 
 
+def epoch_name(epoch: int) -> str:
+    """Returns the name of the folder of the checkpoint after an epoch, counted from 1."""
+    return f"epoch-{epoch:04d}"
+
+
 class IndexFile(FileModel):
     """``checkpoints/index.json``."""
 
@@ -206,7 +211,7 @@ class Manifest(FileModel):
     def name(self) -> str:
         """Name of the checkpoint's folder."""
         if self.epoch_so_far is None:
-            return f"epoch-{self.epoch:04d}"
+            return epoch_name(self.epoch)
         return f"step-{self.step:08d}"
 
     @field_validator("classes")

@@ -29,6 +29,7 @@ from isotune.training.finite import check_evaluation, check_losses, check_state
 from isotune.training.learner import Learner
 from isotune.training.micro_batches import MicroBatch, epoch_micro_batches
 from isotune.training.progress import Best, Patience, Progress
+from isotune.training.saver import Saver
 from isotune.training.step_plan import step_plan
 
 
@@ -44,8 +45,7 @@ class TrainingLoop:
         freezing: Returns the freeze plan of an epoch, counted from 1.
         notify: Notifies observers, given the hook's name and the event.
         log: Receives the metrics of an epoch that has ended.
-        save: Saves a checkpoint of the current state, given the progress, the metrics of the
-            epoch so far, and whether its weights are the best.
+        saver: Saves checkpoints.
         start: How far the run has come before; the learner has its state already.
         stop: Asks the run to stop, saved, at its next update.
         group: The processes that train it. Only process 0 notifies, logs and saves.
@@ -63,7 +63,7 @@ class TrainingLoop:
     freezing: Callable[[int], FreezePlan]
     notify: Callable[[str, object], None]
     log: Callable[[EpochMetrics], None]
-    save: Callable[[Progress, EpochMetrics, bool], None]
+    saver: Saver
     start: Progress = field(default_factory=Progress)
     stop: StopRequest = field(default_factory=StopRequest)
     group: Group = field(default_factory=Group)
@@ -89,7 +89,8 @@ class TrainingLoop:
                 metric has no value in any epoch.
             StoppedError: the run was asked to stop, and is saved.
             DatasetError: the same, for a fault of the dataset.
-            IsotuneError: another process has failed; the sentence is its own.
+            IsotuneError: a checkpoint cannot be saved, or another process has failed; the
+                sentence is its own.
         """
         patience = Patience(self.spec.early_stopping)
         if not any(patience.exhausted(metrics) for metrics in self.history):
@@ -120,6 +121,8 @@ class TrainingLoop:
             due = self._checkpoint_due or self._schedule.epoch_is_due(epoch, last, is_best)
             if due:
                 self._save(metrics, None, is_best)
+            if is_best or last:
+                self.saver.wait()
             self._notify("isotune_epoch_ended", EpochEnded(metrics, is_best, self.stop))
             if last:
                 return
@@ -137,6 +140,9 @@ class TrainingLoop:
         metrics = self._metrics(accumulator, epoch * len(self.train))
         if not self.spec.evaluation.due(epoch, self.spec.epochs):
             return metrics
+        last = epoch == self.spec.epochs
+        if self._checkpoint_due or self._schedule.epoch_is_due(epoch, last, best=False):
+            self.saver.begin(epoch)
         start = time.perf_counter()
         try:
             result = self.learner.evaluate()
@@ -203,6 +209,7 @@ class TrainingLoop:
             between: Whether steps have been made, and the last one ended in an update: a run that
                 stops does so before the next one.
         """
+        self.saver.check()  # the others hear of an error before they wait for each other
         more = self._agreement.reach(more)
         return more and (self.group.place.alone or not (between and self._agreement.stop.requested))
 
@@ -262,12 +269,12 @@ class TrainingLoop:
         self, metrics: EpochMetrics, accumulator: EpochAccumulator | None, is_best: bool = False
     ) -> None:
         progress = Progress(tuple(self.history), self.best.metrics, accumulator)
-        if self.group.place.leads:
-            self.save(progress, metrics, is_best)
+        self.saver.save(progress, metrics, is_best)
         self._schedule.saved()
         self._saved = metrics.steps
 
     def _raise_stopped(self, metrics: EpochMetrics) -> NoReturn:
+        self.saver.wait()
         stop = self._agreement.stop
         where = f"after step {metrics.steps}, in epoch {metrics.epoch} of {self.spec.epochs}"
         if stop.fault:
