@@ -84,14 +84,12 @@ def _on_precision(traces: tuple[Trace, Trace], steps: Sequence[ComparedStep]) ->
             )
         hidden = [each for each in step.values if each.allowed >= UNRELATED]
         if hidden:
-            alone = sum(
-                each.local_allowed is not None and each.local_allowed < UNRELATED for each in hidden
-            )
+            judged = [each.local_allowed for each in hidden if each.local_allowed is not None]
+            alone = sum(allowed < UNRELATED for allowed in judged)
             yield (
-                f"{_some('value', [each.key for each in hidden])} of step {step.step} differ from"
-                " themselves by so much, when something changes that ought not to matter, that"
-                " unrelated numbers would be allowed: nothing is known of them, except that for"
-                f" {alone:,} of them the layer was compared alone."
+                f"Rounding may explain any difference of"
+                f" {_some('value', [each.key for each in hidden])} of step {step.step}, which tell"
+                f" nothing; of {alone:,} of them the layer was compared alone."
             )
 
 
