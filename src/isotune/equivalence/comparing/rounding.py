@@ -59,6 +59,13 @@ COARSE_FLOOR = 2.0
 UNITS: Mapping[str, float] = {"fp32": 2.0**-24, "tf32": 2.0**-11, "fp16": 2.0**-11, "bf16": 2.0**-8}
 """Unit of rounding by precision: 2 to the minus number of significant bits."""
 
+SMALLEST = 2.0**-120
+"""Numbers below are 0 on a device that flushes denormal numbers to zero, or of a gradient that was
+scaled for float16: arrays that are smaller are equal."""
+
+FEW = 64
+"""A yardstick of fewer samples is a matter of luck: that of the value before counts, too."""
+
 
 @dataclass(frozen=True)
 class Tolerance:
@@ -86,14 +93,6 @@ class Tolerance:
 def ulps_of(precision: Precision) -> int:
     """Returns how many float32 numbers the neighbor of a number in a precision is away."""
     return round(UNITS[precision] / UNITS["fp32"])
-
-
-SMALLEST = 2.0**-120
-"""Numbers below are 0 on a device that flushes denormal numbers to zero, or of a gradient that was
-scaled for float16: arrays that are smaller are equal."""
-
-FEW = 64
-"""A yardstick of fewer samples is a matter of luck: that of the value before counts, too."""
 
 
 @dataclass(frozen=True)
@@ -124,11 +123,12 @@ def unit(precision: str) -> float:
 
 def tolerance_of(sides: Sequence[Side]) -> Tolerance:
     """Returns the tolerance for two sides, by the coarser precision."""
-    one, other = (unit(side.precision) for side in sides)
-    if one == other == UNITS["fp32"]:
+    precisions = {side.precision for side in sides}
+    largest = max(map(unit, precisions))
+    if largest == UNITS["fp32"]:
         return FULL
-    factor = COARSE_FACTOR if one == other else MIXED_FACTOR
-    return Tolerance(factor, COARSE_FLOOR * max(one, other), COARSE_FACTOR)
+    factor = COARSE_FACTOR if len(precisions) == 1 else MIXED_FACTOR
+    return Tolerance(factor, COARSE_FLOOR * largest, COARSE_FACTOR)
 
 
 def distance(one: Values, other: Values) -> float:
