@@ -210,7 +210,10 @@ def test_a_compiled_step_that_computes_another_loss():
     compiled = replace(full_step(loss=3.0), watched=False)
     found = compare(full_trace(), other_side(steps=(compiled,)))
     assert found.place is not None and found.place.stage == "compilation"
-    assert any("cannot be watched" in note for note in found.notes)
+    (note,) = (note for note in found.notes if "cannot be watched" in note)
+    assert "the same bytes" not in note
+    same = other_side(steps=(replace(full_step(), watched=False, same_logits=True),))
+    assert any("the same bytes either way" in note for note in compare(full_trace(), same).notes)
 
 
 def drift(*between: float, own: float = 1e-7) -> tuple[Drift, Drift]:

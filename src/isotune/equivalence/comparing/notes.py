@@ -87,7 +87,7 @@ def _on_precision(traces: tuple[Trace, Trace], steps: Sequence[ComparedStep]) ->
             judged = [each.local_allowed for each in hidden if each.local_allowed is not None]
             alone = sum(allowed < UNRELATED for allowed in judged)
             yield (
-                f"Rounding may explain any difference of"
+                "Rounding may explain any difference of"
                 f" {_some('value', [each.key for each in hidden])} of step {step.step}, which tell"
                 f" nothing; of {alone:,} of them the layer was compared alone."
             )
@@ -104,11 +104,14 @@ def _largest(step: ComparedStep) -> Iterator[str]:
 
 
 def _on_side(label: str, trace: Trace) -> Iterator[str]:
-    if not all(step.watched for step in trace.steps):
+    unseen = [step for step in trace.steps if not step.watched]
+    if unseen:
+        same = all(step.same_logits for step in unseen)
+        bytes_of = " Its logits have the same bytes either way." if same else ""
         yield (
             f"{label} computes compiled steps, which cannot be watched: its outputs and gradients"
             " are those of the same step without being compiled. What compiling changes shows in"
-            " loss, update and state only."
+            f" loss, update and state only.{bytes_of}"
         )
     if trace.steps and not trace.steps[0].yardsticks:
         yield (
