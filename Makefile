@@ -6,10 +6,11 @@ PYTHON ?= $(shell for p in python3 python3.12 python3.11 python3.10; do \
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+PEERS := .venv-peers
 WORKERS ?= 2
 EXTRAS := torch,mindspore,timm,onnx,serve,demo,dev
 
-.PHONY: demo test test-browser hostile lint format bench backbones clean
+.PHONY: demo test test-browser hostile lint format bench peers backbones clean
 
 demo: $(INSTALLED)
 	$(BIN)/isotune demo
@@ -45,17 +46,31 @@ bench: $(INSTALLED)
 	$(BIN)/isotune bench --output benchmarks/results/bench.json --plot benchmarks/results/bench.png
 	$(BIN)/python benchmarks/report.py
 
+# Isotune beside fastai, Lightning, Keras and others, which get an environment of their own (about 6 GB).
+# PEERS_HOME has datasets/ and weights/; stops before the pair that would end after MINUTES, and goes on
+# from there the next time.
+PEERS_HOME ?= $(or $(ISOTUNE_HOME),$(HOME)/.cache/isotune)
+MINUTES ?= 600
+peers: $(INSTALLED) $(PEERS)/.installed
+	$(BIN)/python benchmarks/peers --python $(PEERS)/bin/python --home $(PEERS_HOME) --minutes $(MINUTES)
+
 # More than an hour: every backbone of the catalogue on both backends, at first layer by layer.
 backbones: $(INSTALLED)
 	$(BIN)/python benchmarks/worst_layers.py --work build/backbones
 	$(BIN)/python benchmarks/every_backbone.py --work build/backbones
 
 clean:
-	rm -rf $(VENV)
+	rm -rf $(VENV) $(PEERS)
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "Isotune needs Python 3.10, 3.11 or 3.12."; exit 2; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "Installing Isotune with both backends (about 8 GB; some minutes) ..."
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[$(EXTRAS)]"
+	touch $@
+
+$(PEERS)/.installed: benchmarks/peers/requirements.txt benchmarks/peers/constraints.txt constraints.txt
+	test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet --constraint constraints.txt \
+		--constraint benchmarks/peers/constraints.txt --requirement benchmarks/peers/requirements.txt
 	touch $@

@@ -87,9 +87,11 @@ def build_model(options: Namespace, classes: int) -> nn.Cell:
     return net
 
 
-def training_parts(net: nn.Cell, steps: int, epochs: int) -> tuple[nn.Cell, nn.Cell]:
+def training_parts(
+    options: Namespace, net: nn.Cell, steps: int, epochs: int
+) -> tuple[nn.Cell, nn.Cell]:
     """Returns the loss and the optimizer, whose rate falls to a tenth every five epochs."""
-    rates = [1e-3 * 0.1 ** (epoch // 5) for epoch in range(epochs) for _ in range(steps)]
+    rates = [options.lr * 0.1 ** (epoch // 5) for epoch in range(epochs) for _ in range(steps)]
     optimizer = nn.Momentum(net.trainable_params(), learning_rate=rates, momentum=0.9)
     return nn.SoftmaxCrossEntropyWithLogits(sparse=True, reduction="mean"), optimizer
 
@@ -134,7 +136,7 @@ def train(options: Namespace, clock: Clock) -> float:
     data, val = images(options, "train"), images(options, "val")
     classes = len([f for f in (Path(options.data) / "train").iterdir() if f.is_dir()])
     net = build_model(options, classes)
-    loss, optimizer = training_parts(net, data.get_dataset_size(), options.epochs)
+    loss, optimizer = training_parts(options, net, data.get_dataset_size(), options.epochs)
     with tempfile.TemporaryDirectory() as folder:
         watch = Watch(options, val, Path(folder), clock)
         watch.model = ms.Model(net, loss, optimizer, metrics={"accuracy"})
@@ -145,7 +147,7 @@ def train(options: Namespace, clock: Clock) -> float:
 def repeat_steps(options: Namespace, clock: Clock) -> None:
     """Trains on one batch that is there already, by the cell that ``Model.train`` uses."""
     net = build_model(options, options.classes)
-    loss, optimizer = training_parts(net, options.steps + 1, 1)
+    loss, optimizer = training_parts(options, net, options.steps + 1, 1)
     step = nn.TrainOneStepCell(nn.WithLossCell(net, loss), optimizer)
     step.set_train()
     shape = (options.batch, 3, options.size, options.size)

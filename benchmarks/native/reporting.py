@@ -31,6 +31,7 @@ def arguments(
     parser.add_argument("--classes", type=int, default=2, help="for --part step")
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--epochs", type=int, default=2)
+    parser.add_argument("--lr", type=float, default=1e-3)
     parser.add_argument("--frozen", action="store_true", help="train the new head alone")
     parser.add_argument("--size", type=int, default=224, help="side of an image, in pixels")
     parser.add_argument("--workers", type=int, default=0, help="processes or threads that decode")

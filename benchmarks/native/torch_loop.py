@@ -108,15 +108,15 @@ def forward(
         return outputs, criterion(outputs, labels)
 
 
-def training_parts(model: nn.Module) -> tuple[nn.Module, optim.Optimizer]:
+def training_parts(options: Namespace, model: nn.Module) -> tuple[nn.Module, optim.Optimizer]:
     """Returns the loss and the optimizer of what trains."""
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    return nn.CrossEntropyLoss(), optim.SGD(trained, lr=1e-3, momentum=0.9)
+    return nn.CrossEntropyLoss(), optim.SGD(trained, lr=options.lr, momentum=0.9)
 
 
 def train(options: Namespace, model: nn.Module, data: dict[str, DataLoader], clock: Clock) -> float:
     """Trains and validates for some epochs; returns the best validation accuracy."""
-    criterion, optimizer = training_parts(model)
+    criterion, optimizer = training_parts(options, model)
     scheduler = optim.lr_scheduler.StepLR(optimizer, step_size=5, gamma=0.1)
     best, best_state = 0.0, copy.deepcopy(model.state_dict())
     for _ in range(options.epochs):
@@ -173,7 +173,7 @@ def one_pass(
 
 def repeat_steps(options: Namespace, model: nn.Module, clock: Clock) -> None:
     """Trains on one batch that is there already, as often as asked."""
-    criterion, optimizer = training_parts(model)
+    criterion, optimizer = training_parts(options, model)
     images = torch.randn(options.batch, 3, options.size, options.size)
     labels = torch.arange(options.batch) % options.classes
     images, labels = on_device(options, images, labels)

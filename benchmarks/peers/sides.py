@@ -1,0 +1,37 @@
+"""Who is compared, and what everybody does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+
+WORKS = {
+    "frozen": "training a head on a frozen backbone",
+    "finetune": "fine-tuning",
+    "predict": "predicting the validation images",
+}
+
+PEERS = {
+    "plain": "torch",
+    "plain, malloc tuned": "torch",
+    "fastai": "fastai",
+    "Lightning": "lightning",
+    "HF Trainer": "transformers",
+    "Keras": "keras",
+    "timm": "timm",
+}
+"""The peers, and the ends of their scripts' names."""
+
+TUNED = {"MALLOC_MMAP_THRESHOLD_": str(1 << 30), "MALLOC_TRIM_THRESHOLD_": str((1 << 31) - 1)}
+"""Has the C library keep freed memory, as Isotune does."""
+
+
+def peer_command(name: str, work: str) -> list[str]:
+    """Returns a peer's script with the options that say what to do."""
+    if PEERS[name] == "torch" and work != "predict":
+        script = HERE.parent / "native" / "torch_loop.py"
+        command = [str(script), "--model", "mobilenet_v2"]
+    else:
+        command = [str(HERE / f"with_{PEERS[name]}.py")]
+    return [*command, "--frozen"] if work == "frozen" else command
