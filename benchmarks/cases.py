@@ -18,6 +18,9 @@ from isotune.spec.load import load_spec
 HERE = Path(__file__).resolve().parent
 Record = dict[str, Any]
 
+TUNED = {"MALLOC_MMAP_THRESHOLD_": str(1 << 30), "MALLOC_TRIM_THRESHOLD_": str((1 << 31) - 1)}
+"""Has the C library keep freed memory for a hand-written loop, as Isotune does for its own."""
+
 
 @dataclass(frozen=True)
 class Case:
@@ -33,6 +36,7 @@ class Case:
         precision: precision of the bare step: fp32, or bf16, for which the hand-written loop uses
             autocast and channels_last.
         compile: whether to compile the bare step's model.
+        tuned: whether the hand-written loop has `TUNED` in its environment.
     """
 
     backend: str
@@ -49,15 +53,19 @@ class Case:
     device: str
     precision: str = "fp32"
     compile: bool = False
+    tuned: bool = False
 
     def settings(self) -> Record:
         """Returns the settings that results must share to be combined."""
-        return {
+        settings = {
             **asdict(self),
             "data": Path(self.data).name,
             "weights": Path(self.weights).name if self.weights else None,
             "sets": list(self.sets),
         }
+        if not self.tuned:  # as in results from before there was a choice
+            del settings["tuned"]
+        return settings
 
     def caches(self) -> float:
         """Returns the upper bound of the memory of Isotune's caches, in MiB."""
@@ -71,7 +79,7 @@ class Case:
             command += ["--weights", self._native_weights(work)]
         if self.frozen:
             command.append("--frozen")
-        ended = run(command, {"GLOG_v": "3"})
+        ended = run(command, self._native_environment())
         figures = json.loads(ended.last_line)
         epochs = [sum(seconds.values()) for seconds in figures["epochs"]]
         return record(ended, epochs, figures)
@@ -101,7 +109,7 @@ class Case:
             command += ["--bf16", "--channels-last"]
         if self.compile:
             command.append("--compile")
-        return step_record(run(command, {"GLOG_v": "3"}), self.batch)
+        return step_record(run(command, self._native_environment()), self.batch)
 
     def isotune_step(self, steps: int, backend: str | None = None) -> Record:
         """Times Isotune's training step alone, with `backend` if given."""
@@ -142,6 +150,9 @@ class Case:
         command += ["--part", part, "--model", self.model, "--batch", str(self.batch)]
         command += ["--epochs", str(self.epochs), "--size", str(self.size)]
         return [*command, "--workers", str(self.workers), "--device", self.device, *more]
+
+    def _native_environment(self) -> dict[str, str]:
+        return {"GLOG_v": "3", **(TUNED if self.tuned else {})}
 
     def _native_weights(self, work: Path) -> str:
         """Returns the path of the weights for the framework, converted once if necessary."""

@@ -63,6 +63,11 @@ def arguments() -> argparse.Namespace:
         "--native-workers", default="0", help="workers of the hand-written loop; best: try 0 and 2"
     )
     parser.add_argument(
+        "--tuned",
+        action="store_true",
+        help="compare with a hand-written loop that keeps freed memory, too (targets 1, 2 and 5)",
+    )
+    parser.add_argument(
         "--set", "-s", action="append", default=[], dest="sets", help="a field of Isotune's spec"
     )
     parser.add_argument(
@@ -125,22 +130,40 @@ def parts(options: argparse.Namespace, work: Path) -> list[Part]:
     return TARGETS[options.target](options, work)
 
 
+def _beside_both(
+    options: argparse.Namespace, case: Case, compare: Callable[[Case], list[Part]]
+) -> list[Part]:
+    """Returns comparisons with the hand-written loop as people write it, and tuned if asked.
+
+    Isotune's runs are shared, and the tuned loop has no limits.
+    """
+    plain = [replace(part, second=functools.cache(part.second)) for part in compare(case)]
+    if not options.tuned:
+        return plain
+    tuned = [
+        replace(part, second=same.second, ratios=dict.fromkeys(part.ratios), differences={})
+        for part, same in zip(compare(replace(case, tuned=True)), plain, strict=True)
+    ]
+    return [*plain, *tuned]
+
+
 def epochs(options: argparse.Namespace, work: Path) -> list[Part]:
     """Target 1: an epoch and a whole run of fine-tuning; target 4: its memory."""
-    case = make_case(options, work)
-    return [
-        _runs(
-            "1-epoch", "fine-tuning, decoding and validation included", case, work,
-            {"epoch": 0.90, "training": None, "wall": None, "peak_mib": 1.15},
-        )
-    ]  # fmt: skip
+    limits = {"epoch": 0.90, "training": None, "wall": None, "peak_mib": 1.15}
+    what = "fine-tuning, decoding and validation included"
+    return _beside_both(
+        options, make_case(options, work), lambda case: [_runs("1-epoch", what, case, work, limits)]
+    )
 
 
 def step(options: argparse.Namespace, work: Path) -> list[Part]:
     """Target 1: the bare training step."""
     limits = {"step_ms": 1.02, "first_step": None, "peak_mib": None}
-    case = make_case(options, work)
-    return [_bare_step("1-step", "the bare training step", case, options.steps, limits)]
+    return _beside_both(
+        options,
+        make_case(options, work),
+        lambda case: [_bare_step("1-step", "the bare training step", case, options.steps, limits)],
+    )
 
 
 def _bare_step(
@@ -161,13 +184,17 @@ def features(options: argparse.Namespace, work: Path) -> list[Part]:
 
     Both are compared with the same hand-written runs.
     """
+
+    def compare(case: Case) -> list[Part]:
+        once = replace(case, sets=("cache.views=1", *case.sets))
+        native = functools.cache(lambda seed: case.native(seed, work))
+        return [
+            _features("2-fresh", "fresh augmentation every epoch", 0.5, case, work, native),
+            _features("2-views", "one augmented view of each image", 0.12, once, work, native),
+        ]
+
     case = make_case(options, work, model="mobilenet_v2", epochs=10, frozen=True)
-    once = replace(case, sets=("cache.views=1", *case.sets))
-    native = functools.cache(lambda seed: case.native(seed, work))
-    return [
-        _features("2-fresh", "fresh augmentation every epoch", 0.5, case, work, native),
-        _features("2-views", "one augmented view of each image", 0.12, once, work, native),
-    ]
+    return _beside_both(options, case, compare)
 
 
 def _features(
@@ -214,17 +241,20 @@ def accelerated(options: argparse.Namespace, work: Path) -> list[Part]:
 
 def first_step(options: argparse.Namespace, work: Path) -> list[Part]:
     """Target 5: from the start of the process to the end of the first training step."""
-    case = make_case(options, work)
-    return [
-        Part(
-            name=_name("5-start", case),
-            title=f"start to first finished step: {_described(case)}",
-            settings=case.settings(),
-            first=lambda seed: case.native(seed, work, "first-step"),
-            second=lambda seed: case.isotune(seed, work, "first-step"),
-            ratios={"to_first_step": 1.15},
-        )
-    ]
+
+    def compare(case: Case) -> list[Part]:
+        return [
+            Part(
+                name=_name("5-start", case),
+                title=f"start to first finished step: {_described(case)}",
+                settings=case.settings(),
+                first=lambda seed: case.native(seed, work, "first-step"),
+                second=lambda seed: case.isotune(seed, work, "first-step"),
+                ratios={"to_first_step": 1.15},
+            )
+        ]
+
+    return _beside_both(options, make_case(options, work), compare)
 
 
 def many(options: argparse.Namespace, work: Path) -> list[Part]:
@@ -246,12 +276,13 @@ def _runs(name: str, what: str, case: Case, work: Path, limits: dict[str, float 
 
 def _name(target: str, case: Case) -> str:
     sets = "".join(f"-{each.replace('=', '-')}" for each in case.sets)
-    warm = "-warm" if case.warm else ""
-    return f"{target}-{case.backend}-{case.model}-b{case.batch}{sets}{warm}"
+    ends = f"{'-warm' if case.warm else ''}{'-tuned' if case.tuned else ''}"
+    return f"{target}-{case.backend}-{case.model}-b{case.batch}{sets}{ends}"
 
 
 def _described(case: Case) -> str:
-    return f"{case.backend}, {case.model}, batch {case.batch}, {case.size} px"
+    tuned = ", hand-written with malloc tuned" if case.tuned else ""
+    return f"{case.backend}, {case.model}, batch {case.batch}, {case.size} px{tuned}"
 
 
 TARGETS: dict[str, Callable[[argparse.Namespace, Path], list[Part]]] = {

@@ -22,11 +22,11 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from cases import Case
+from cases import TUNED, Case
 from pairs import RESULTS, Deadline, Part, Record, forget, measure
 from peers_page import render
 from processes import Ended, run
-from sides import PEERS, TUNED, WORKS, peer_command
+from sides import PEERS, WORKS, peer_command
 
 CHOICES = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY", *TUNED)
 """Variables that would change how all sides compute."""

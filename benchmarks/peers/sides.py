@@ -23,9 +23,6 @@ PEERS = {
 }
 """The peers, and the ends of their scripts' names."""
 
-TUNED = {"MALLOC_MMAP_THRESHOLD_": str(1 << 30), "MALLOC_TRIM_THRESHOLD_": str((1 << 31) - 1)}
-"""Has the C library keep freed memory, as Isotune does."""
-
 
 def peer_command(name: str, work: str) -> list[str]:
     """Returns a peer's script with the options that say what to do."""
