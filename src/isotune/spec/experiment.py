@@ -96,7 +96,7 @@ class ExperimentSpec(SpecModel):
             8 on a CPU, 64 elsewhere.
         drop_last: Whether to leave out a smaller last training batch.
         workers: Number of decoding threads of a process; null takes the number of CPUs, shared by
-            the processes of a machine, up to 8.
+            the processes of a machine, up to 16.
         normalization: Mean and standard deviation by channel; null takes those that the
             backbone's weights were trained with.
         precision: What the model computes in, in training and evaluation: ``fp32`` (also on GPUs,

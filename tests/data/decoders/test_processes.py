@@ -196,7 +196,7 @@ def test_a_process_that_is_killed_is_not_missed(
     processes = Counted(os.getpid())
     processes.want(1)
     processes.start()
-    (process,) = processes._all
+    (process,) = processes.processes
     process._process.send_signal(signal.SIGKILL)
     process._process.wait()
     alone = ImageReader(source, RANDOM, seed=3)
@@ -248,7 +248,7 @@ def test_a_process_ends_when_its_parent_does() -> None:
 
 def test_a_forked_process_leaves_those_of_its_parent_alone(processes: Counted) -> None:
     other = Counted(os.getpid() + 1)
-    other._all = processes._all
+    other._all = processes.processes
     other.close()
     job = pickle.dumps(Job(RANDOM, 1, 10**6))
     assert processes.image(BytesIO(encoded()), job, (0, 0, 0)) is not None

@@ -75,6 +75,11 @@ class DecodingProcess:
         self._pixels = np.frombuffer(self._area[FILE_BYTES:], np.uint8)
         self._job: bytes | None = None
 
+    @property
+    def pid(self) -> int:
+        """Its id."""
+        return self._process.pid
+
     def ready(self, wait: bool = False) -> bool:
         """Whether it has started.
 
@@ -159,6 +164,11 @@ class DecodingProcesses:
         self._idle: list[DecodingProcess] = []
         self._wanted, self._limit = 0, MAX_DEFAULT_WORKERS
         atexit.register(self.close)
+
+    @property
+    def processes(self) -> tuple[DecodingProcess, ...]:
+        """All that were started and have not failed."""
+        return tuple(self._all)
 
     def want(self, count: int) -> None:
         """Asks for at least `count` processes, which start with the first image.
