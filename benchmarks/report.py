@@ -30,7 +30,7 @@ HEADINGS = {
 }
 
 
-OTHER_PAGES = ("exports-", "formats", "processes", "traced-step-")
+OTHER_PAGES = ("exports-", "formats", "processes", "traced-step-", "waiting")
 """Beginnings of names of files that other scripts make pages of."""
 
 

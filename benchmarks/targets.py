@@ -62,11 +62,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--native-workers", default="0", help="workers of the hand-written loop; best: try 0 and 2"
     )
-    parser.add_argument(
-        "--tuned",
-        action="store_true",
-        help="compare with a hand-written loop that keeps freed memory, too (targets 1, 2 and 5)",
-    )
+    tuned = "compare with a loop that keeps freed memory, too (targets 1, 2 and 5)"
+    parser.add_argument("--tuned", action="store_true", help=tuned)
     parser.add_argument(
         "--set", "-s", action="append", default=[], dest="sets", help="a field of Isotune's spec"
     )

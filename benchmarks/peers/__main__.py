@@ -10,9 +10,11 @@ the same call continues where the last one stopped.
 from __future__ import annotations
 
 import argparse
+import csv
 import functools
 import json
 import os
+import statistics
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -109,8 +111,9 @@ def record(ended: Ended, accuracy: float) -> Record:
 
 def correct(table: Path) -> float:
     """Returns the fraction of images that were predicted to be what their folder says."""
-    rows = [line.split(",") for line in table.read_text("utf-8").splitlines()[1:]]
-    return sum(Path(row[0]).parent.name == row[1] for row in rows) / len(rows)
+    with table.open(newline="", encoding="utf-8") as stream:
+        right = [Path(row["path"]).parent.name == row["class_1"] for row in csv.DictReader(stream)]
+    return statistics.fmean(right)
 
 
 def experiment(case: Case, seed: int) -> dict[str, Any]:
