@@ -35,8 +35,9 @@ def main() -> None:
         return
     data = loaders(options)
     model = build_model(options, len(data["train"].dataset.classes))
-    best = train(options, model, data, clock)
-    report(options, best_val_accuracy=best, **clock.figures())
+    scores = train(options, model, data, clock)
+    figures = {"best_val_accuracy": max(scores, default=0.0), "accuracy": (scores or [None])[-1]}
+    report(options, **figures, **clock.figures())
 
 
 def torch_arguments(parser: ArgumentParser) -> None:
@@ -114,11 +115,14 @@ def training_parts(options: Namespace, model: nn.Module) -> tuple[nn.Module, opt
     return nn.CrossEntropyLoss(), optim.SGD(trained, lr=options.lr, momentum=0.9)
 
 
-def train(options: Namespace, model: nn.Module, data: dict[str, DataLoader], clock: Clock) -> float:
-    """Trains and validates for some epochs; returns the best validation accuracy."""
+def train(
+    options: Namespace, model: nn.Module, data: dict[str, DataLoader], clock: Clock
+) -> list[float]:
+    """Trains and validates for some epochs; returns the validation accuracies."""
     criterion, optimizer = training_parts(options, model)
     scheduler = optim.lr_scheduler.StepLR(optimizer, step_size=5, gamma=0.1)
-    best, best_state = 0.0, copy.deepcopy(model.state_dict())
+    scores: list[float] = []
+    best_state = copy.deepcopy(model.state_dict())
     for _ in range(options.epochs):
         seconds = {}
         for phase in ("train", "val"):
@@ -128,14 +132,16 @@ def train(options: Namespace, model: nn.Module, data: dict[str, DataLoader], clo
             if phase == "train":
                 scheduler.step()
             print(f"{phase}: loss {loss:.4f}, accuracy {accuracy:.4f}", flush=True)
-            if phase == "val" and accuracy > best:
-                best, best_state = accuracy, copy.deepcopy(model.state_dict())
+            if phase == "val":
+                if accuracy > max(scores, default=0.0):
+                    best_state = copy.deepcopy(model.state_dict())
+                scores.append(accuracy)
             seconds[phase] = time.perf_counter() - start
             if options.part == "first-step":
-                return best
+                return scores
         clock.epochs.append(seconds)
     model.load_state_dict(best_state)
-    return best
+    return scores
 
 
 def one_pass(

@@ -88,8 +88,7 @@ class Comparison:
             if self.work == "predict":
                 command += ["--predict", f"{folder}/predicted.csv"]
             ended = self._run(command, TUNED if name == "plain, malloc tuned" else {})
-        figures = json.loads(ended.last_line)
-        return record(ended, figures.get("accuracy", figures.get("best_val_accuracy")))
+        return record(ended, json.loads(ended.last_line)["accuracy"])
 
     def _run(self, command: list[str], environment: dict[str, str]) -> Ended:
         cpus = sorted(os.sched_getaffinity(0))
