@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.autograd.graph import increment_version
 from torch.nn.utils import clip_grad_norm_
 
 from isotune.errors import BackendError, SpecError
@@ -24,6 +25,7 @@ from isotune_torch.averages import Averages
 from isotune_torch.compiling import CompiledModel
 from isotune_torch.devices import memory_format
 from isotune_torch.dropout import Dropouts
+from isotune_torch.folding import FoldedModel, foldable
 from isotune_torch.freezing import TorchFreezing
 from isotune_torch.loss import make_loss
 from isotune_torch.optimizer import Slots, make_optimizer, momentum_options
@@ -66,7 +68,7 @@ class TorchTrainer(Trainer):
         self._dropouts = Dropouts(model, plan.seed, device)
         self.precision_policy = PrecisionPolicy(plan.precision, device)
         self.compiled = CompiledModel(model) if plan.compile else None
-        self._forward = self.compiled or model
+        self._forward = self.compiled or self._eager()
         self._loss = make_loss(plan, device)
         self.cores = CoresOfShard(plan, device)
         divided = plan.shards > 1 or not communicator.place.alone
@@ -74,6 +76,11 @@ class TorchTrainer(Trainer):
         self.trainable: dict[str, nn.Parameter] = dict(model.named_parameters())
         self.set_slots({})
         self.freeze(FreezePlan())
+
+    def _eager(self) -> nn.Module | FoldedModel:
+        """Returns the forward pass of a model that is not compiled."""
+        folds = self.plan.precision == "fp32" and foldable(self.model, self.device)
+        return FoldedModel(self.model) if folds else self.model
 
     def freeze(self, plan: FreezePlan) -> None:
         """Trains everything except ``plan.frozen`` from the next step on.
@@ -266,6 +273,9 @@ class TorchTrainer(Trainer):
             norm = clip_grad_norm_(self.trainable.values(), self.plan.clip_grad_norm)
         self.precision_policy.scaler.step(self._optimizer)
         self.precision_policy.scaler.update()
+        if isinstance(self._forward, FoldedModel):
+            for parameter in self.trainable.values():
+                increment_version(parameter)  # which fused optimizers leave out
         self._optimizer.zero_grad(set_to_none=True)
         if self._parts is not None:
             self._parts.end_update()

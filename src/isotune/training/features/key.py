@@ -21,6 +21,12 @@ from isotune.training.session import Session
 COMPUTING = {"normalization", "precision", "compile"}
 """Fields of a spec that affect how a model computes."""
 
+RULES_OF_BACKENDS = 2
+"""Raised when a backend computes features in another way: their last bits may be others.
+
+1: as the model trains. 2: BatchNorm may be folded into convolutions.
+"""
+
 FINDING = set(DatasetSpec.model_fields) - {"format"}
 """Fields of a dataset that say where its images are, and which of them are refused. The others,
 those of one format, may affect what an image looks like."""
@@ -46,6 +52,7 @@ class FeatureKeys:
             "cut": cut.path,
             "state": digest(state),
             "backend": [backend.name, backend.device, backend.threads(), batch_size],
+            "rules": RULES_OF_BACKENDS,
             "versions": versions(backend),
             "computing": spec.model_dump(mode="json", include=COMPUTING),
             "decoding": [RULES, spec.dataset.model_dump(mode="json", exclude=FINDING)],
