@@ -33,7 +33,7 @@ from sides import PEERS, WORKS, peer_command
 CHOICES = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY", *TUNED)
 """Variables that would change how all sides compute."""
 
-EPOCHS = 3
+EPOCHS = 2
 LR = 0.01
 ISOTUNE = [sys.executable, "-c", "import isotune.cli as c; c.main()"]
 
@@ -91,6 +91,7 @@ class Comparison:
         return record(ended, json.loads(ended.last_line)["accuracy"])
 
     def _run(self, command: list[str], environment: dict[str, str]) -> Ended:
+        """Runs a command on as many CPUs as it computes threads."""
         cpus = sorted(os.sched_getaffinity(0))
         os.sched_setaffinity(0, cpus[: self.threads])
         try:
@@ -105,6 +106,7 @@ def record(ended: Ended, accuracy: float) -> Record:
         "wall": ended.wall,
         "peak_mib": ended.peak_mib,
         "accuracy": float(accuracy),
+        "load": os.getloadavg()[0],
     }
 
 
@@ -137,7 +139,7 @@ def parts(options: argparse.Namespace) -> Iterator[Part]:
     home = options.home.resolve()
     data, weights = home / "datasets" / options.data, home / "weights" / options.weights
     cpus = len(os.sched_getaffinity(0))
-    for threads in (n for n in (1, 2) if n <= cpus):
+    for threads in (n for n in options.threads or (1, 2) if n <= cpus):
         for work in WORKS:
             case = Case(
                 "torch", "mobilenet_v2", options.batch, options.epochs, work != "finetune", 224,
@@ -181,6 +183,7 @@ def main() -> None:
     parser.add_argument("--data", default="hymenoptera_data", help="in datasets/")
     parser.add_argument("--weights", default="mobilenet_v2-features-imagenet.pth")
     parser.add_argument("--peer", action="append", choices=PEERS, help="by default all")
+    parser.add_argument("--threads", type=int, action="append", help="by default 1 and 2")
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--epochs", type=int, default=EPOCHS)
     parser.add_argument("--pairs", type=int, default=3, help="total number of pairs")

@@ -42,15 +42,19 @@ def render(folder: Path) -> str:
 
 def _about(results: list[Record]) -> str:
     settings, versions = results[0]["settings"], results[0]["versions"]
+    loads = [
+        side["load"] for result in results for pair in result["pairs"] for side in pair.values()
+    ]
     machines = " and ".join(sorted({machine(result) for result in results}))
     return (
         "Made by `make peers`; [how it is measured](../README.md#beside-its-peers). Whole"
         f" processes, imports and all: {settings['model']}, {settings['data']},"
         f" {settings['size']} px, batch {settings['batch']}, {settings['epochs']} epochs, from the"
         " same weights; each process has as many CPUs as it computes threads. Measured on"
-        f" {machines}, with torch {versions['torch']}. A ratio is Isotune's figure over the peer's,"
-        " the median of the pairs'; below 1 is less. Accuracy is that of the last epoch on the"
-        " validation images."
+        f" {machines}, with torch {versions['torch']}; the load was {min(loads):.0f} to"
+        f" {max(loads):.0f}: beyond the number of CPUs, only CPU seconds mean something. A ratio is"
+        " Isotune's figure over the peer's, the median of the pairs'; below 1 is less. Accuracy is"
+        " that of the last epoch on the validation images."
     )
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 
 WORKS = {
+    "predict": "predicting the validation images",
     "frozen": "training a head on a frozen backbone",
     "finetune": "fine-tuning",
-    "predict": "predicting the validation images",
 }
 
 PEERS = {

@@ -29,6 +29,7 @@ def main() -> None:
 def model_of(options: Namespace) -> nn.Module:
     """Returns timm's model with torchvision's weights, whose tensors have the same order."""
     model = create_model("mobilenetv2_100", num_classes=options.classes, drop_rate=0.2)
+    model.reset_classifier(options.classes)  # or initial weights are up to 0.7, and it learns later
     theirs = torch.load(options.weights, map_location="cpu", weights_only=True)
     own = model.state_dict()
     names = list(own) if options.predict else [n for n in own if not n.startswith("classifier.")]

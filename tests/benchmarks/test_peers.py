@@ -42,7 +42,7 @@ def test_every_peer_has_a_script_for_all_work(name: str, work: str) -> None:
 
 def test_the_page_has_ratios_and_both_accuracies(tmp_path: Path) -> None:
     def side(cpu: float, accuracy: float):
-        return lambda number: {"cpu": cpu + number, "wall": cpu, "accuracy": accuracy}
+        return lambda number: {"cpu": cpu + number, "wall": cpu, "accuracy": accuracy, "load": 1.0}
 
     settings = {
         "model": "tiny", "data": "images", "size": 8, "batch": 2, "epochs": 1,
@@ -57,6 +57,7 @@ def test_the_page_has_ratios_and_both_accuracies(tmp_path: Path) -> None:
     saved["versions"]["torch"] = "2"  # which this environment may lack
     (tmp_path / "finetune-1-fastai.json").write_text(json.dumps(saved), "utf-8")
     page = render(tmp_path)
+    assert "the load was 1 to 1:" in page
     assert "## Fine-tuning, one compute thread" in page
     row = next(line for line in page.splitlines() if line.startswith("| fastai"))
     cells = [cell.strip() for cell in row.strip("|").split("|")]
