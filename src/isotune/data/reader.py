@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -97,12 +97,8 @@ class ImageReader:
         if self._encoded is None:
             return None
         held, places, job = self._encoded
-        try:
-            file = held.files.open(int(places[index]))
-        except Exception:  # met again by the thread
-            return None
-        with file:
-            return self.processes.image(file, job, (epoch, self._number(index), earlier))
+        opener = partial(held.files.open, int(places[index]))
+        return self.processes.image(opener, job, (epoch, self._number(index), earlier))
 
     def _number(self, index: int) -> int:
         """Returns the index of image `index` among those that share its augmentation and cache."""

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,8 +18,9 @@ from PIL import Image
 from isotune.data.batches import Batches
 from isotune.data.caches.pixels import PixelStore
 from isotune.data.decode import DAMAGED
-from isotune.data.decoders import pool, wire
+from isotune.data.decoders import pool, process, wire
 from isotune.data.decoders.pool import DecodingProcess, DecodingProcesses
+from isotune.data.decoders.process import Opener
 from isotune.data.decoders.wire import Job
 from isotune.data.integrity.broken import BrokenImageError
 from isotune.data.reader import ImageReader
@@ -42,9 +43,9 @@ class Counted(DecodingProcesses):
     made = left = 0
 
     def image(
-        self, file: BinaryIO, job: bytes, position: tuple[int, int, int]
+        self, opener: Opener, job: bytes, position: tuple[int, int, int]
     ) -> NDArray[np.uint8] | None:
-        pixels = super().image(file, job, position)
+        pixels = super().image(opener, job, position)
         self.made += pixels is not None
         self.left += pixels is None
         return pixels
@@ -138,6 +139,10 @@ def encoded(**options: Any) -> bytes:
     return file.getvalue()
 
 
+def opened(content: bytes) -> Opener:
+    return lambda: BytesIO(content)
+
+
 @pytest.mark.parametrize("content", [b"", b"\xff\xd8\xff nothing", encoded()[:-200]])
 def test_a_broken_image_is_an_error_of_the_thread(
     tmp_path: Path, processes: Counted, content: bytes
@@ -168,10 +173,10 @@ def test_large_images_and_what_cannot_be_sent_stay_here(
     tmp_path: Path, source: FolderSource, processes: Counted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job = pickle.dumps(Job(RANDOM, 1, 100))
-    assert processes.image(BytesIO(encoded()), job, (0, 0, 0)) is None, "more than 100 pixels"
+    assert processes.image(opened(encoded()), job, (0, 0, 0)) is None, "more than 100 pixels"
     job = pickle.dumps(Job((RandomCropSpec(size=3000, pad_if_needed=True),), 1, 10**9))
-    assert processes.image(BytesIO(encoded()), job, (0, 0, 0)) is None, "a result of 27 MB"
-    assert processes.image(BytesIO(bytes(wire.FILE_BYTES)), job, (0, 0, 0)) is None
+    assert processes.image(opened(encoded()), job, (0, 0, 0)) is None, "a result of 27 MB"
+    assert processes.image(opened(bytes(wire.FILE_BYTES)), job, (0, 0, 0)) is None
 
     class Local(ResizeSpec):
         """Cannot be pickled."""
@@ -183,11 +188,11 @@ def test_large_images_and_what_cannot_be_sent_stay_here(
 
 def test_a_job_that_cannot_be_loaded_never_leaves_the_one_before_it(processes: Counted) -> None:
     good = pickle.dumps(Job(RANDOM, 1, 10**6))
-    assert processes.image(BytesIO(encoded()), good, (0, 0, 0)) is not None
+    assert processes.image(opened(encoded()), good, (0, 0, 0)) is not None
     bad = good[:-5]
     for _ in range(2):
-        assert processes.image(BytesIO(encoded()), bad, (0, 0, 0)) is None
-    assert processes.image(BytesIO(encoded()), good, (0, 0, 0)) is not None
+        assert processes.image(opened(encoded()), bad, (0, 0, 0)) is None
+    assert processes.image(opened(encoded()), good, (0, 0, 0)) is not None
 
 
 def test_a_process_that_is_killed_is_not_missed(
@@ -196,9 +201,9 @@ def test_a_process_that_is_killed_is_not_missed(
     processes = Counted(os.getpid())
     processes.want(1)
     processes.start()
-    (process,) = processes.processes
-    process._process.send_signal(signal.SIGKILL)
-    process._process.wait()
+    (child,) = processes.processes
+    os.kill(child.pid, signal.SIGKILL)
+    child._process.wait()
     alone = ImageReader(source, RANDOM, seed=3)
     assert read(replace(alone, processes=processes)) == read(alone)
     assert (processes.made, processes.left) == (0, 8)
@@ -223,7 +228,7 @@ def test_where_processes_cannot_be_started_threads_decode(
         monkeypatch.setattr(pool, "DecodingProcess", fail)
         expected = "cannot be started: Resource temporarily unavailable"
     else:
-        monkeypatch.setattr(pool, "START", "pass")
+        monkeypatch.setattr(process, "START", "pass")
         with pytest.raises(EOFError):
             processes.start()
         expected = "has ended"
@@ -240,10 +245,10 @@ def test_where_processes_cannot_be_started_threads_decode(
 
 
 def test_a_process_ends_when_its_parent_does() -> None:
-    process = DecodingProcess()
-    assert process.ready(wait=True)
-    process.ask_to_end()  # what the system does with the pipes of a process that was killed
-    assert process._process.wait(60) == 0
+    child = DecodingProcess()
+    assert child.ready(wait=True)
+    child.ask_to_end()  # what the system does with the pipes of a process that was killed
+    assert child._process.wait(60) == 0
 
 
 def test_a_forked_process_leaves_those_of_its_parent_alone(processes: Counted) -> None:
@@ -251,7 +256,7 @@ def test_a_forked_process_leaves_those_of_its_parent_alone(processes: Counted) -
     other._all = processes.processes
     other.close()
     job = pickle.dumps(Job(RANDOM, 1, 10**6))
-    assert processes.image(BytesIO(encoded()), job, (0, 0, 0)) is not None
+    assert processes.image(opened(encoded()), job, (0, 0, 0)) is not None
 
 
 def test_nothing_is_started_unless_it_pays(monkeypatch: pytest.MonkeyPatch) -> None:

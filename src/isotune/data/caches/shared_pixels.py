@@ -93,9 +93,10 @@ class SharedPixelStore:
     def put(self, number: int, pixels: NDArray[np.uint8]) -> None:
         """Stores a copy of an image, uint8 of shape (height, width, 3), if there is room."""
         with self._lock:
+            if self._handle is None or self._places["slab"][number]:
+                return
             if self._end + pixels.nbytes > self._limit:
                 self.full = True
-            if self._handle is None or self.full or self._places["slab"][number]:
                 return
             data = np.ascontiguousarray(pixels).data
             entry = np.array((1, *pixels.shape[:2], self._end, crc32(data)), PLACE)
