@@ -94,6 +94,16 @@ def test_a_process_makes_the_bytes_that_a_thread_makes(
     assert (processes.made, processes.left) == (11, 0)
 
 
+def test_an_image_stays_what_it_is_when_the_next_one_is_made(
+    source: FolderSource, processes: Counted
+) -> None:
+    reader = ImageReader(source, RANDOM, seed=1, processes=processes)
+    first = reader.image(0, 0)
+    before = first.tolist()
+    reader.image(0, 1)
+    assert first.tolist() == before
+
+
 def test_batches_are_the_same(
     source: FolderSource, processes: Counted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
