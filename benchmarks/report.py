@@ -30,7 +30,18 @@ HEADINGS = {
 }
 
 
-OTHER_PAGES = ("exports-", "formats", "processes", "traced-step-", "waiting")
+OTHER_PAGES = (
+    "backbones",
+    "certified",
+    "decoding",
+    "exports-",
+    "formats",
+    "mutants",
+    "processes",
+    "traced-step-",
+    "waiting",
+    "worst-layers",
+)
 """Beginnings of names of files that other scripts make pages of."""
 
 

@@ -82,3 +82,8 @@ def test_the_page_tells_every_limit_and_is_made_of_the_files_alone(tmp_path: Pat
     assert "| tiny | score | +0.0000 | -0.01 | yes |" in page
     assert "epochs: 10; set: cache.views=1." in page
     assert str(tmp_path) not in page and render(tmp_path) == page
+
+
+def test_the_page_of_the_results_is_that_of_their_files() -> None:
+    folder = Path(__file__).resolve().parents[2] / "benchmarks" / "results"
+    assert render(folder) == (folder / "README.md").read_text("utf-8")
