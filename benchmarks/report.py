@@ -30,19 +30,8 @@ HEADINGS = {
 }
 
 
-OTHER_PAGES = (
-    "backbones",
-    "certified",
-    "decoding",
-    "exports-",
-    "formats",
-    "mutants",
-    "processes",
-    "traced-step-",
-    "waiting",
-    "worst-layers",
-)
-"""Beginnings of names of files that other scripts make pages of."""
+OTHER_PAGES = ("traced-step-", "waiting")
+"""Beginnings of names of files with pairs that other scripts make pages of."""
 
 
 def main(folder: Path) -> None:
@@ -61,7 +50,7 @@ def render(folder: Path) -> str:
         result = json.loads(path.read_text("utf-8"))
         if "pairs" in result:
             paired["-".join(path.stem.split("-")[:2])][path.stem] = result
-        else:
+        elif "format" in result:  # other scripts make pages of the others
             benches.append(path)
     parts = [
         "# Results",
