@@ -32,6 +32,10 @@ PIXELS = {True: 1 << 24, False: 3 << 20}
 the threads of the parent, which know of each other, decode larger ones one after the other."""
 
 
+UNSEEN = (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning)
+"""Warnings that Python shows nobody by default."""
+
+
 class _Noted(logging.Handler):
     """Notes that something was logged, which the parent shall say instead."""
 
@@ -51,7 +55,9 @@ def main(memory: int) -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # a library that prints must not be an answer
     area = memoryview(mmap.mmap(memory, FILE_BYTES + IMAGE_BYTES))
     result = np.frombuffer(area[FILE_BYTES:], np.uint8)
-    warnings.simplefilter("error")
+    warnings.simplefilter("error")  # the parent shall show it
+    for kind in UNSEEN:
+        warnings.simplefilter("ignore", kind)
     notes = _Noted()
     logging.getLogger().addHandler(notes)
     keep_freed_memory()
