@@ -16,7 +16,8 @@ from isotune.errors import IsotuneError, RunError
 from isotune.experiment.run import run as run_in
 from isotune.interfaces.communicator import Communicator
 from isotune.interfaces.events import EpochEnded, StepEnded
-from isotune.runs.checkpoints import CheckpointStore, Index
+from isotune.runs.checkpoint_index import Index
+from isotune.runs.checkpoints import CheckpointStore
 from isotune.runs.folder import RunFolder
 from isotune.runs.schema import Manifest
 from isotune.training.strategy import WholeModel

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from isotune.errors import RunError
 from isotune.runs.checkpoint import Checkpoint
-from isotune.runs.checkpoints import CheckpointStore, Index
+from isotune.runs.checkpoint_index import Index
+from isotune.runs.checkpoints import CheckpointStore
 from made_runs import made_manifest
 
 

@@ -21,4 +21,6 @@ def to_tensor(array: NDArray[Any]) -> Tensor:
 
 def to_array(tensor: Tensor) -> NDArray[Any]:
     """Returns a row-major copy of `tensor`, whatever its device and memory format."""
-    return np.array(tensor.detach().cpu().numpy(), order="C", copy=True)
+    row_major = torch.contiguous_format
+    copy: NDArray[Any] = tensor.detach().to("cpu", copy=True, memory_format=row_major).numpy()
+    return copy

@@ -184,7 +184,7 @@ class CheckpointWriter(Saver):
 
 
 def best_checkpoint(folder: RunFolder, session: Session, model: Any) -> Checkpoint:
-    """Returns a run's best checkpoint.
+    """Returns a run's best checkpoint, without the optimizer's state.
 
     Args:
         folder: The run's folder.
@@ -195,7 +195,7 @@ def best_checkpoint(folder: RunFolder, session: Session, model: Any) -> Checkpoi
         RunError: the checkpoint is damaged, or there is none.
         WeightsError: its tensors are not those of the model.
     """
-    best = CheckpointStore(folder.checkpoints).load("best")
+    best = CheckpointStore(folder.checkpoints).load("best", optimizer=False)
     return matched(best, session.backend.state_adapter.model_shapes(model), folder)
 
 

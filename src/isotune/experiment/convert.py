@@ -116,7 +116,7 @@ def _of_run(folder: Path, checkpoint: str, plugins: Plugins) -> _Source:
     from isotune.runs.folder import RunFolder
 
     run = RunFolder.existing(folder)
-    loaded = CheckpointStore(run.checkpoints).load(checkpoint)
+    loaded = CheckpointStore(run.checkpoints).load(checkpoint, optimizer=False)
     tensors, spec = dict(loaded.weights), run.spec()
     # Only a library's model needs the backend that builds it.
     backend = loaded.manifest.backend if ":" in spec.backbone.name else None

@@ -88,12 +88,12 @@ def open_together(
 
 
 def _read(folder: RunFolder, checkpoint: str, alone: bool) -> SavedRun:
-    loaded = CheckpointStore(folder.checkpoints).load(checkpoint)
+    loaded = CheckpointStore(folder.checkpoints).load(checkpoint, optimizer=False)
     check_finite(folder, loaded)
     history = tuple(folder.history())
     if alone:
         return SavedRun(folder.spec(), loaded, loaded.manifest.backend, None, history)
-    return replace(SavedRun.read(folder, replace(loaded, optimizer={})), history=history)
+    return replace(SavedRun.read(folder, loaded), history=history)
 
 
 def _opened(

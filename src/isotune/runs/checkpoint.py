@@ -22,7 +22,7 @@ from isotune.interfaces.checkpoint import State
 from isotune.runs.read import MOST_EPOCHS, checked, damaged, parse_json, read_bytes, unusable
 from isotune.runs.schema import AVERAGED_FORMAT, FORMAT, Manifest
 from isotune.storage.atomic import flush_folder
-from isotune.storage.tensor_file import ALL_DTYPES, CHUNK, arrays_in, in_library_order, parts
+from isotune.storage.tensor_file import ALL_DTYPES, arrays_in, in_library_order, new_bytes, parts
 from isotune.storage.untrusted import open_regular, refuse_link, too_large
 
 MODEL, OPTIMIZER, MANIFEST = "model.safetensors", "optimizer.safetensors", "checkpoint.json"
@@ -33,6 +33,9 @@ WEIGHTS = {"model": MODEL, "average": AVERAGE}
 
 HEADER = 100_000_000
 """Largest size of a safetensors header in bytes, as the library has it."""
+
+PIECE = 1 << 22
+"""Number of bytes that are read at a time, while those before are hashed."""
 
 LARGEST_MANIFEST, LARGEST_STATE = 48 << 20, 1 << 36
 """Largest sizes of files in bytes, far above those of any backbone and run."""
@@ -164,18 +167,27 @@ def unpacked(data: bytes, where: Path) -> State:
     return _arrays(np.frombuffer(bytearray(data), np.uint8), where)
 
 
-def read_checkpoint(folder: Path) -> Checkpoint:
+def read_checkpoint(folder: Path, optimizer: bool = True) -> Checkpoint:
     """Reads a checkpoint and checks its hashes and the shapes of its tensors.
+
+    Args:
+        folder: The checkpoint's folder.
+        optimizer: Whether to read the optimizer's state, too; if not, it is empty.
 
     Raises:
         RunError: a file is missing, damaged or of another format; the message names it.
     """
     manifest = read_manifest(folder)
-    names = [MODEL, OPTIMIZER, *([AVERAGE] if manifest.weights == "average" else [])]
+    names = [name for name in _files(manifest) if optimizer or name != OPTIMIZER]
     with ThreadPoolExecutor(len(names), "isotune-read") as pool:
-        read = partial(_read_state, manifest=manifest)
-        model, optimizer, *averages = pool.map(read, [folder / name for name in names])
-    return Checkpoint(model, optimizer, manifest, *averages)
+        states = pool.map(partial(_read_state, manifest=manifest), [folder / n for n in names])
+        found = dict(zip(names, states, strict=True))
+    return Checkpoint(found[MODEL], found.get(OPTIMIZER, {}), manifest, found.get(AVERAGE))
+
+
+def _files(manifest: Manifest) -> list[str]:
+    """Returns the names of the files of a checkpoint's states."""
+    return [MODEL, OPTIMIZER, *([AVERAGE] if manifest.weights == "average" else [])]
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -248,14 +260,14 @@ def _read_hashed(path: Path, limit: int) -> tuple[NDArray[np.uint8], str]:
         OSError: It is no regular file, or larger than `limit` bytes.
     """
     digest = hashlib.sha256()
-    with open_regular(path) as file:
+    with open_regular(path) as file, ThreadPoolExecutor(1, "isotune-hash") as pool:
         size = os.fstat(file.fileno()).st_size
         if size > limit:
             raise too_large(path, limit)
-        data = np.empty(size, np.uint8)
+        data = new_bytes(size)
         rest = data.data
-        while count := file.readinto(rest[:CHUNK]):  # type: ignore[attr-defined]
-            digest.update(rest[:count])
+        while count := file.readinto(rest[:PIECE]):  # type: ignore[attr-defined]
+            pool.submit(digest.update, rest[:count])  # one after the other
             rest = rest[count:]
     if rest:
         raise OSError(errno.EIO, "is cut off", str(path))

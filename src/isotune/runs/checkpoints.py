@@ -25,7 +25,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from isotune.errors import RunError, nearest
+from isotune.errors import RunError
 from isotune.interfaces.checkpoint import State
 from isotune.runs.checkpoint import (
     Checkpoint,
@@ -36,6 +36,7 @@ from isotune.runs.checkpoint import (
     write_manifest,
     write_states,
 )
+from isotune.runs.checkpoint_index import Index
 from isotune.runs.read import checked, parse_json, read_bytes, unusable
 from isotune.runs.schema import NAME, IndexFile, Manifest
 from isotune.storage.atomic import flush_folder, is_draft_of, write_atomically
@@ -47,35 +48,6 @@ INDEX, LARGEST_INDEX = "index.json", 1 << 20
 CHECKPOINT = re.compile(NAME)
 TEMPORARY = re.compile(rf"\.{NAME}\.[0-9]+")
 """Names of checkpoints' folders, and of those that are being written."""
-
-
-@dataclass(frozen=True)
-class Index:
-    """Which checkpoints a run keeps, by the names of their folders.
-
-    Attributes:
-        best: Folder of the best epoch so far; None while no epoch was evaluated.
-        kept: Folders of the most recent checkpoints, oldest first.
-    """
-
-    best: str | None = None
-    kept: tuple[str, ...] = ()
-
-    @property
-    def last(self) -> str | None:
-        """Folder of the most recent checkpoint; None while there is none."""
-        return self.kept[-1] if self.kept else None
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Names of all folders, each once."""
-        return tuple(dict.fromkeys((*([self.best] if self.best else []), *self.kept)))
-
-    def find(self, which: str) -> str | None:
-        """Returns the folder that `which` names: ``best``, ``last`` or the folder itself."""
-        if which in ("best", "last"):
-            return self.best if which == "best" else self.last
-        return which if which in self.names else None
 
 
 @dataclass(frozen=True)
@@ -211,11 +183,12 @@ class CheckpointStore:
         found = checked(IndexFile, parse_json(read_bytes(path, LARGEST_INDEX), path), path)
         return Index(found.best, tuple(found.kept))
 
-    def load(self, which: str) -> Checkpoint:
+    def load(self, which: str, optimizer: bool = True) -> Checkpoint:
         """Reads a checkpoint and checks its hashes.
 
         Args:
             which: ``best``, ``last``, or the name of a checkpoint's folder.
+            optimizer: As for :func:`isotune.runs.checkpoint.read_checkpoint`.
 
         Raises:
             RunError: there is none, or one of its files is damaged; the message names the file
@@ -224,9 +197,9 @@ class CheckpointStore:
         index = self.index()
         name = index.find(which)
         if name is None:
-            raise RunError(f"{self._folder}: {_missing(which, index)}{self._where_kept(index)}")
+            raise RunError(f"{self._folder}: {index.missing(which)}{self._where_kept(index)}")
         try:
-            return read_checkpoint(self._folder / name)
+            return read_checkpoint(self._folder / name, optimizer)
         except RunError as error:
             whole = next(self.intact(besides=name), None)
             offer = f" {whole} is intact: --checkpoint {whole} uses it." if whole else ""
@@ -329,15 +302,3 @@ class CheckpointStore:
             found = sorted(p.name for p in self._folder.iterdir() if CHECKPOINT.fullmatch(p.name))
             if len(found) > 1:
                 raise RunError(f"{index}: is missing, but there are {', '.join(found[-3:])}.")
-
-
-def _missing(which: str, index: Index) -> str:
-    if not index.names:
-        return "there is no checkpoint yet."
-    marks = {"best": index.best, "last": index.last}
-    marked = [f"{mark} ({name})" for mark, name in marks.items() if name]
-    others = [name for name in index.kept if name not in (index.best, index.last)]
-    return (
-        f"there is no checkpoint '{which}'.{nearest(which, ('best', 'last', *index.names))}"
-        f" There are: {', '.join((*marked, *others))}."
-    )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import mmap
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -186,6 +187,24 @@ def arrays_in(data: NDArray[np.uint8], dtypes: Dtypes = DTYPES) -> dict[str, NDA
         for name, entry in entries.items()
     }
     return {name: each if each.flags.aligned else each.copy() for name, each in arrays.items()}
+
+
+def new_bytes(size: int) -> NDArray[np.uint8]:
+    """Returns an array for the bytes of a file that is going to be read, of shape (size,).
+
+    For large arrays NumPy asks Linux for huge pages. To get 100 MB of those took 200 ms of the
+    processor of a virtual machine, and 50 ms in small pages; hashing the file takes 50 ms.
+
+    Raises:
+        MemoryError: There is not enough memory.
+    """
+    if size == 0:
+        return np.empty(0, np.uint8)
+    private = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if os.name == "posix" else {}
+    try:
+        return np.frombuffer(mmap.mmap(-1, size, **private), np.uint8)
+    except OSError as error:
+        raise MemoryError from error
 
 
 def _header_end(head: bytes, size: int) -> int:
