@@ -53,13 +53,9 @@ def main(memory: int) -> None:
     """
     answers = os.dup(1)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # a library that prints must not be an answer
+    notes = _silenced()
     area = memoryview(mmap.mmap(memory, FILE_BYTES + IMAGE_BYTES))
     result = np.frombuffer(area[FILE_BYTES:], np.uint8)
-    warnings.simplefilter("error")  # the parent shall show it
-    for kind in UNSEEN:
-        warnings.simplefilter("ignore", kind)
-    notes = _Noted()
-    logging.getLogger().addHandler(notes)
     keep_freed_memory()
     write_all(answers, READY)
     job: Job | None = None
@@ -81,6 +77,16 @@ def main(memory: int) -> None:
         except Exception:  # the parent meets it again
             answer = ANSWER.pack(False, 0, 0)
         write_all(answers, answer)
+
+
+def _silenced() -> _Noted:
+    """Makes errors of warnings, and returns what notes log lines: the parent shall show both."""
+    warnings.simplefilter("error")
+    for kind in UNSEEN:
+        warnings.simplefilter("ignore", kind)
+    notes = _Noted()
+    logging.getLogger().addHandler(notes)
+    return notes
 
 
 def _made(content: bytes, job: Job | None, position: list[int]) -> NDArray[np.uint8]:
