@@ -200,8 +200,16 @@ def test_a_job_that_cannot_be_loaded_never_leaves_the_one_before_it(processes: C
     good = pickle.dumps(Job(RANDOM, 1, 10**6))
     assert processes.image(opened(encoded()), good, (0, 0, 0)) is not None
     bad = good[:-5]
-    for _ in range(2):
-        assert processes.image(opened(encoded()), bad, (0, 0, 0)) is None
+    read = 0
+
+    def counted() -> BytesIO:
+        nonlocal read
+        read += 1
+        return BytesIO(encoded())
+
+    for _ in range(process.FAILURES + 4):
+        assert processes.image(counted, bad, (0, 0, 0)) is None
+    assert read == process.FAILURES, "after so many, a job is not tried again"
     assert processes.image(opened(encoded()), good, (0, 0, 0)) is not None
 
 

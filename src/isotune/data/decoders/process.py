@@ -36,6 +36,10 @@ START = (
 ENDING = 2.0
 """Seconds that a process has to end by itself."""
 
+FAILURES = 16
+"""Number of images of a job, one after the other, after which a process is not asked for more: the
+job has a transform that works in its parent only."""
+
 Opener = Callable[[], BinaryIO]
 """Opens an image file for reading."""
 
@@ -65,6 +69,7 @@ class DecodingProcess:
         self._answers = self._process.stdout.fileno()
         self._pixels = np.frombuffer(self._area[FILE_BYTES:], np.uint8)
         self._job: bytes | None = None
+        self._failures = 0
 
     @property
     def pid(self) -> int:
@@ -104,18 +109,23 @@ class DecodingProcess:
             OSError: The process has ended.
             EOFError: The process has ended.
         """
+        if job is self._job and self._failures >= FAILURES:
+            return None
         try:
             size = self._read(opener)
         except Exception:  # the caller meets it again
             return None
         if not 0 < size < FILE_BYTES:
             return None
-        new = b"" if job is self._job else job
-        self._job = job
+        new = b""
+        if job is not self._job:
+            self._job, self._failures, new = job, 0, job
         write_all(self._requests, REQUEST.pack(len(new), size, *position) + new)
         made, height, width = ANSWER.unpack(read_exactly(self._answers, ANSWER.size))
         if not made:
+            self._failures += 1
             return None
+        self._failures = 0
         return self._pixels[: height * width * 3].reshape(height, width, 3).copy()
 
     def _read(self, opener: Opener) -> int:
