@@ -31,7 +31,7 @@ SIDES = {
     "isotune-processes-1": "Isotune, one thread and process",
     "isotune-processes-2": "Isotune, two threads and processes",
     "torchvision": "torchvision and Pillow, a plain loop",
-    "torchvision-v2": "torchvision v2 on tensors, a plain loop",
+    "torchvision-v2": "torchvision v2 on tensors, a plain loop (other pixels)",
     "mindspore": "MindSpore's RandomCropDecodeResize (other pixels)",
 }
 CORES = 16
