@@ -7,20 +7,20 @@ from functools import partial
 from typing import Any
 
 import torch
-import torchvision
-from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
-from torchvision.models import list_models
+from torch import nn
 
 from isotune.errors import BackendError, nearest
 from isotune.interfaces.backbone import BackboneEntry, Backbones
 from isotune_torch.devices import memory_format
 from isotune_torch.models.efficientnet_lite0 import EfficientNetLite0
 from isotune_torch.models.lenet import LeNet5
+from isotune_torch.random_values import WithoutRandomValues
+from isotune_torch.vision import torchvision
 
 BUILDERS: dict[str, Callable[..., nn.Module]] = {
     **{
-        name: torchvision.models.get_model_builder(name) for name in list_models(torchvision.models)
+        name: torchvision.models.get_model_builder(name)
+        for name in torchvision.models.list_models(torchvision.models)
     },
     # By default these two draw their values slowly and warn about it.
     "googlenet": partial(torchvision.models.googlenet, init_weights=False),
@@ -29,22 +29,6 @@ BUILDERS: dict[str, Callable[..., nn.Module]] = {
     "lenet": LeNet5,
 }
 """Called without ``weights``, torchvision's download none."""
-
-
-class WithoutRandomValues(TorchFunctionMode):
-    """Makes new layers start with zeros instead of random values.
-
-    Drawing the values of a large model takes seconds, and the core sets them anyway. Zeros instead
-    of uninitialized memory: PyTorch redraws until all numbers are within bounds.
-    """
-
-    DRAWING = frozenset((Tensor.normal_, Tensor.uniform_, Tensor.erfinv_))
-
-    def __torch_function__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
-        """Calls `func`, unless it draws random numbers."""
-        return args[0].zero_() if func in self.DRAWING else func(*args, **(kwargs or {}))
 
 
 class TorchBackbones(Backbones):

@@ -12,11 +12,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torchvision.ops import StochasticDepth
 
 from isotune.interfaces.division import Part
 from isotune.training.dropout import FACTOR, INCREMENT, layer_seed, threshold
 from isotune_torch.devices import host_to_device
+from isotune_torch.vision import StochasticDepth
 
 
 def keep_mask(

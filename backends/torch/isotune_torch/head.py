@@ -12,6 +12,7 @@ from isotune.errors import BackendError
 from isotune.interfaces.head import Heads, HeadValues, LinearValues
 from isotune.spec.head import Activation
 from isotune_torch.arrays import to_tensor
+from isotune_torch.random_values import WithoutRandomValues
 
 ACTIVATIONS: dict[Activation, type[nn.Module]] = {
     "relu": nn.ReLU,
@@ -92,8 +93,8 @@ def _head(head: HeadValues, device: torch.device) -> nn.Module:
 
 def _linear(values: LinearValues, device: torch.device) -> nn.Linear:
     outputs, inputs = values.weight.shape
-    layer: nn.Linear = nn.utils.skip_init(nn.Linear, inputs, outputs, device=device)
-    with torch.no_grad():
+    with WithoutRandomValues(), torch.no_grad():
+        layer = nn.Linear(inputs, outputs, device=device)
         layer.weight.copy_(to_tensor(values.weight))
         layer.bias.copy_(to_tensor(values.bias))
     return layer
@@ -101,8 +102,8 @@ def _linear(values: LinearValues, device: torch.device) -> nn.Linear:
 
 def _convolution(values: LinearValues, device: torch.device) -> nn.Conv2d:
     outputs, inputs = values.weight.shape
-    layer: nn.Conv2d = nn.utils.skip_init(nn.Conv2d, inputs, outputs, 1, device=device)
-    with torch.no_grad():
+    with WithoutRandomValues(), torch.no_grad():
+        layer = nn.Conv2d(inputs, outputs, 1, device=device)
         layer.weight.copy_(to_tensor(values.weight[:, :, None, None]))
         layer.bias.copy_(to_tensor(values.bias))
     return layer

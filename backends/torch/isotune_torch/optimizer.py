@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +13,36 @@ from typing_extensions import assert_never
 from isotune.interfaces.trainer import TrainingPlan
 from isotune.spec.optimizer import AdamSpec, AdamWSpec, OptimizerSpec, SGDSpec
 from isotune_torch.devices import has_fused_optimizers
+
+
+class _Eager:
+    """PyTorch's own methods of an optimizer, without the decorators that import its compiler.
+
+    They tell ``torch.compile`` not to compile them, which nobody asks for here, and importing
+    ``torch._dynamo`` takes a second. What remains of them is :meth:`step` without gradients.
+    """
+
+    add_param_group = inspect.unwrap(torch.optim.Optimizer.add_param_group)
+    zero_grad = inspect.unwrap(torch.optim.Optimizer.zero_grad)
+
+
+class SGD(_Eager, torch.optim.SGD):
+    """PyTorch's SGD."""
+
+    step = torch.no_grad()(inspect.unwrap(torch.optim.SGD.step))
+
+
+class Adam(_Eager, torch.optim.Adam):
+    """PyTorch's Adam."""
+
+    step = torch.no_grad()(inspect.unwrap(torch.optim.Adam.step))
+
+
+class AdamW(_Eager, torch.optim.AdamW):
+    """PyTorch's AdamW."""
+
+    step = torch.no_grad()(inspect.unwrap(torch.optim.AdamW.step))
+
 
 Slots = dict[str, Tensor]
 """A parameter's state by PyTorch's slot names."""
@@ -98,10 +129,10 @@ def _optimizer(
     match spec:
         case SGDSpec():
             momentum = {"momentum": spec.momentum, "nesterov": spec.nesterov}
-            return torch.optim.SGD(groups, lr=spec.lr, **momentum, **kernels)
+            return SGD(groups, lr=spec.lr, **momentum, **kernels)
         case AdamSpec():
-            return torch.optim.Adam(groups, lr=spec.lr, betas=spec.betas, eps=spec.eps, **kernels)
+            return Adam(groups, lr=spec.lr, betas=spec.betas, eps=spec.eps, **kernels)
         case AdamWSpec():
-            return torch.optim.AdamW(groups, lr=spec.lr, betas=spec.betas, eps=spec.eps, **kernels)
+            return AdamW(groups, lr=spec.lr, betas=spec.betas, eps=spec.eps, **kernels)
         case _:
             assert_never(spec)

@@ -48,9 +48,9 @@ class TorchOffer(BackendOffer):
             ImportError: torch or torchvision is not installed or does not import.
         """
         import torch
-        import torchvision
 
         from isotune_torch.devices import import_npu
+        from isotune_torch.vision import torchvision
 
         versions = {"torch": str(torch.__version__), "torchvision": str(torchvision.__version__)}
         if npu := import_npu():

@@ -134,9 +134,9 @@ class Gradients:
         Fused optimizers walk memory.
         """
         for parameter, (start, end) in zip(self._parameters, pairwise(ends), strict=True):
-            yield row[start:end].as_strided(
-                parameter.shape, torch.empty_like(parameter, device="meta").stride()
-            )
+            # Not on the "meta" device, whose operators import SymPy.
+            strides = torch.empty_like(parameter).stride()
+            yield row[start:end].as_strided(parameter.shape, strides)
 
 
 def _add_in_order(rows: Tensor, group: ProcessGroup) -> None:
