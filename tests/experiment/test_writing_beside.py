@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -197,6 +198,14 @@ def test_an_interrupt_lets_the_one_in_progress_be_finished(
     resume("numpy", folder)
     run("numpy", spec_of(images, 1), tmp_path / "whole")
     assert outcome(folder) == outcome(tmp_path / "whole")
+
+
+def test_a_folder_that_is_removed_while_a_checkpoint_is_written_is_told_of(
+    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before(monkeypatch, "write_states", lambda *_: shutil.rmtree(tmp_path / "run"))
+    with pytest.raises(RunError, match="was removed while the run went on; nothing can be saved"):
+        run("numpy", spec_of(images, 1), tmp_path / "run")
 
 
 def test_what_was_begun_before_an_evaluation_that_fails_is_removed(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+from isotune.errors import IsotuneError
 from isotune.interfaces.checkpoint import State
 from isotune.interfaces.metrics import EpochMetrics
 from isotune.runs.checkpoint import AVERAGE, MODEL, Checkpoint, packed, state_files, unpacked
@@ -135,14 +137,25 @@ class CheckpointWriter(Saver):
 
     def _write(self, unfinished: _Unfinished, name: str) -> None:
         states = state_files(unfinished.model, unfinished.optimizer, unfinished.average)
-        unfinished.draft = self._store.begin(name, states)
+        with self._while_there():
+            unfinished.draft = self._store.begin(name, states)
 
     def _finish(self, unfinished: _Unfinished, manifest: Manifest, is_best: bool) -> None:
         assert unfinished.draft is not None, "it was written without an error"
         keep = self._session.spec.checkpoint.keep
-        self._store.finish(unfinished.draft, manifest, keep=keep, best=is_best)
-        if is_best:
-            write_best(self._folder, self._session, unfinished.weights)
+        with self._while_there():
+            self._store.finish(unfinished.draft, manifest, keep=keep, best=is_best)
+            if is_best:
+                write_best(self._folder, self._session, unfinished.weights)
+
+    @contextmanager
+    def _while_there(self) -> Iterator[None]:
+        """Says so if something cannot be written since the run folder was removed."""
+        try:
+            yield
+        except IsotuneError:
+            self._folder.check_there()
+            raise
 
     def restore_best(self, model: Any) -> None:
         """Gives the model the best epoch's weights, in every process.
