@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -97,6 +97,7 @@ def open_images(
     recorded: Recorded | None = None,
     classes: tuple[str, ...] | None = None,
     place: Place = ALONE,
+    may_check: Callable[[int], None] = lambda images: None,
 ) -> Images:
     """Finds (or downloads), indexes and checks the images of an experiment.
 
@@ -108,6 +109,8 @@ def open_images(
         classes: The classes of that run, in label order.
         place: Which process this one is. Those of a machine share its CPUs and the space of
             ``cache``.
+        may_check: Called with the number of images of a dataset that has splits, before they are
+            checked; what it raises ends the call.
 
     Raises:
         DatasetError: A folder is missing, there is only one class, classes differ, images are
@@ -121,7 +124,7 @@ def open_images(
     elif dataset.split is not None:
         splits, broken = _open_divided(spec, dataset.split, recorded, classes)
     else:
-        splits, broken = _open_splits(spec)
+        splits, broken = _open_splits(spec, may_check)
     train, val = splits["train"], splits["val"]
     stores = open_stores(spec, train, val, place.local_processes)
     if broken is None:
@@ -144,13 +147,14 @@ Opened = tuple[Mapping[str, ImageSource], Mapping[str, list[BrokenImage]] | None
 as ``all``, where they are in none. None if no image has been read."""
 
 
-def _open_splits(spec: ExperimentSpec) -> Opened:
+def _open_splits(spec: ExperimentSpec, may_check: Callable[[int], None]) -> Opened:
     dataset, names = spec.dataset, spec.dataset.splits
     train = open_split(dataset, names.train)
     check_several_classes(train, names.train)
     val = open_split(dataset, names.val, train.classes)
     if checked_during_training(spec, len(train) + len(val)):
         return {"train": train, "val": val}, None
+    may_check(len(train) + len(val))
     train, train_broken = clean(train, dataset.broken, spec.workers)
     val, val_broken = clean(val, dataset.broken, spec.workers)
     check_duplicates(train, val, names, dataset.duplicates)

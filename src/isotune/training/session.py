@@ -22,6 +22,7 @@ from isotune.models.build import build_model
 from isotune.plugins import Plugins
 from isotune.spec.experiment import ExperimentSpec
 from isotune.training.evaluation import evaluation_size
+from isotune.training.opening import open_both, opens_beside
 from isotune.training.plan import check_abilities, training_plan
 
 
@@ -72,10 +73,20 @@ class Session:
         """
         entry = chosen_backbone(spec.backbone, backend, plugins)
         spec = resolve(spec, entry)
-        reached = joined.backend if joined else None
-        opened = reached or plugins.open_backend(backend, device)
-        check_abilities(spec, opened)
-        images = open_images(spec, recorded, classes, opened.communicator.place)
+
+        def open_backend() -> Backend:
+            reached = joined.backend if joined else None
+            opened = reached or plugins.open_backend(backend, device)
+            check_abilities(spec, opened)
+            return opened
+
+        if opens_beside(spec.dataset) and (joined is None or joined.backend is None):
+            opened, images = open_both(
+                open_backend, lambda check: open_images(spec, recorded, classes, may_check=check)
+            )
+        else:
+            opened = open_backend()
+            images = open_images(spec, recorded, classes, opened.communicator.place)
         if images.check is not None:  # a resumed run does the same
             dataset = spec.dataset.model_copy(update={"check": "during_training"})
             spec = spec.model_copy(update={"dataset": dataset})
