@@ -14,6 +14,7 @@ UNITS = {
     "epoch": "an epoch from the second on, s",
     "training": "all epochs, s",
     "wall": "the whole process, s",
+    "cpu": "its processor time, s",
     "peak_mib": "peak resident size, MiB",
     "step_ms": "training step, ms",
     "step_cpu_ms": "processor time of a training step, ms",
