@@ -91,6 +91,7 @@ def test_steps_are_those_of_an_ordinary_run(
     one, other = trace.drift.losses[ITSELF].tolist()
     assert run.history[0].values["train_loss"] == (one * 4 + other * 4) / 8
     assert [step.watched for step in trace.steps] == [backend != "mindspore"] * 2
+    assert all(step.same_logits for step in trace.steps if step.watched)
     assert (trace.side.backend, trace.side.device, trace.classes) == (backend, "cpu", run.classes)
 
 
@@ -252,6 +253,7 @@ def test_what_trains_is_kept_where_watching_changes_it(
     check_course(trace, run)
     check_state(trace, run)
     assert [step.watched for step in trace.steps] == [False] * 3
+    assert not trace.steps[0].same_logits
 
 
 def test_only_what_is_asked_for_is_recorded(images: Path) -> None:
