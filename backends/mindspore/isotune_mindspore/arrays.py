@@ -21,6 +21,12 @@ def set_parameters(values: Iterable[tuple[Parameter, NDArray[Any]]]) -> None:
     ``set_data`` would give them new memory, which MindSpore's optimizers do not notice in
     PyNative mode.
     """
+    assign(values)
+    count_change()
+
+
+def assign(values: Iterable[tuple[Parameter, NDArray[Any]]]) -> None:
+    """Does the same without counting it as a change of a model."""
     assigned = []
     for parameter, value in values:
         # A dtype's name is NumPy's, except for case; dtype_to_nptype is deprecated since 2.7.
@@ -31,6 +37,20 @@ def set_parameters(values: Iterable[tuple[Parameter, NDArray[Any]]]) -> None:
     # now, since each wait takes a millisecond.
     for parameter in assigned:
         parameter.asnumpy()
+
+
+def changes() -> int:
+    """Returns how often values of parameters have been set, or have trained, in this process."""
+    return _changes
+
+
+def count_change() -> None:
+    """Counts that parameters have other values now."""
+    global _changes
+    _changes += 1
+
+
+_changes = 0
 
 
 def set_to_zero(parameters: Iterable[Parameter]) -> None:

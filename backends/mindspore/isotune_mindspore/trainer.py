@@ -18,11 +18,12 @@ from isotune.interfaces.freezing import FreezePlan
 from isotune.interfaces.trainer import HostOutputs, Outputs, StepPlan, Trainer, TrainingPlan
 from isotune.training.single_images import check_single_image
 from isotune_mindspore.accumulation import Accumulation, Update, sums_for
-from isotune_mindspore.arrays import set_to_zero
+from isotune_mindspore.arrays import count_change, set_to_zero
 from isotune_mindspore.averages import Averages
 from isotune_mindspore.cells import find
 from isotune_mindspore.clipping import Clipping
 from isotune_mindspore.dropout import dropout_cells, seeds
+from isotune_mindspore.folding import FoldedModel, foldable
 from isotune_mindspore.freezing import MindSporeFreezing
 from isotune_mindspore.loss import make_loss
 from isotune_mindspore.names import trainable_tensors
@@ -65,7 +66,9 @@ class MindSporeTrainer(Trainer):
         self._update: Compiled | None = None
         self._parts: PartSteps | None = None
         self._padding = Padding(model)
-        self._eval = Compiled(EvalStep(model), lambda: model.set_train(False))
+        self._folds = plan.precision == "fp32" and foldable(model)
+        self._folded: FoldedModel | None = None
+        self._eval: Compiled | None = None
         self.freeze(FreezePlan())
 
     def freeze(self, plan: FreezePlan) -> None:
@@ -131,6 +134,8 @@ class MindSporeTrainer(Trainer):
             outputs = self._parts.step(batch, plan, plan.part, dropout_seeds, Tensor(rates))
         if plan.apply_update:
             self.optimizer.advance()
+        if self._folds:
+            count_change()
         return outputs
 
     def _step(
@@ -161,6 +166,10 @@ class MindSporeTrainer(Trainer):
 
     def eval_step(self, batch: DeviceBatch) -> Outputs:
         """Computes the logits in evaluation mode; nothing of the model changes."""
+        if self._eval is None:
+            self._eval = self._new_evaluation()
+        if self._folded is not None:
+            self._folded.refresh()
         logits = self._eval(self._padding.pad(batch.images))
         return Outputs(logits if len(logits) == batch.size else logits[: batch.size])
 
@@ -190,6 +199,12 @@ class MindSporeTrainer(Trainer):
             return rates
         decay = 1.0 if plan.average_decay is None else plan.average_decay
         return np.append(rates, np.float32(1 - decay))
+
+    def _new_evaluation(self) -> Compiled:
+        if self._folds:
+            self._folded = FoldedModel(self.model)
+        evaluated = self.model if self._folded is None else self._folded.cell
+        return Compiled(EvalStep(evaluated), lambda: evaluated.set_train(False))
 
     def _new_steps(self) -> tuple[Compiled, Compiled | None]:
         update, averages = self._new_update()

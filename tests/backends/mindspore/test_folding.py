@@ -1,0 +1,116 @@
+"""Convolutions that compute BatchNorm in evaluation, in a copy of the model."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import mindspore as ms
+import numpy as np
+import pytest
+from mindspore import Tensor, nn
+from numpy.typing import NDArray
+
+from isotune.catalogue.entries import catalogue
+from isotune.interfaces.dataset import DeviceBatch
+from isotune.interfaces.freezing import FreezePlan
+from isotune.interfaces.trainer import StepPlan, TrainingPlan
+from isotune.spec.optimizer import SGDSpec
+from isotune.testing.values import state
+from isotune_mindspore.backend import MindSporeBackend
+from isotune_mindspore.folding import FoldedModel, foldable
+from isotune_mindspore.models.blocks import conv_norm
+from isotune_mindspore.models.layers import GlobalMean, linear
+from isotune_mindspore.step import EvalStep, pynative_mode
+from isotune_mindspore.trainer import MindSporeTrainer
+
+BACKEND = MindSporeBackend("CPU")
+DRAW = np.random.default_rng(0)
+IMAGES = DRAW.normal(0, 1, (4, 3, 32, 32)).astype(np.float32)
+
+
+class Tiny(nn.Cell):
+    """A convolution with groups, one of its own channel, and one that strides."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features = nn.SequentialCell(
+            [conv_norm(3, 8, stride=2), conv_norm(8, 8, groups=8), conv_norm(8, 4, 1)]
+        )
+        self.mean = GlobalMean()
+        self.fc = linear(4, 5)
+
+    def construct(self, x: Tensor) -> Tensor:
+        """Returns logits (N, 5)."""
+        return self.fc(self.mean(self.features(x)))
+
+
+Tiny.__module__ = "isotune_mindspore.models.tiny"
+
+
+def with_values(model: nn.Cell) -> nn.Cell:
+    """Returns a model with values, also of its statistics."""
+    adapter, model = BACKEND.state_adapter, BACKEND.backbones.adopt(model)
+    adapter.import_model(model, state(adapter.model_shapes(model)))
+    return model
+
+
+def evaluated(model: nn.Cell) -> NDArray[np.float32]:
+    """Returns a model's own logits, without a compiled graph."""
+    step = EvalStep(model)
+    with pynative_mode():
+        model.set_train(False)
+        logits: NDArray[np.float32] = step(Tensor(IMAGES)).asnumpy().copy()
+    return logits
+
+
+def assert_close(actual: NDArray[Any], expected: NDArray[Any]) -> None:
+    """Checks the bound: 1e-5 of the largest element."""
+    assert np.abs(actual - expected).max() <= 1e-5 * np.abs(expected).max()
+
+
+@pytest.mark.parametrize(
+    ("name", "left"),
+    [("resnet18", 0), ("resnet50", 0), ("densenet121", 62), ("googlenet", 0), ("mnasnet0_5", 0)],
+)
+def test_layers_that_follow_a_convolution_are_folded(name: str, left: int) -> None:
+    """All BatchNorm layers, in DenseNet only those; the model keeps its own."""
+    model = BACKEND.backbones.build(catalogue()[name])
+    names, copied = list(BACKEND.state_adapter.model_shapes(model)), FoldedModel(model).cell
+    assert sum(type(cell) is nn.BatchNorm2d for _, cell in copied.cells_and_names()) == left
+    assert list(BACKEND.state_adapter.model_shapes(model)) == names
+
+
+def test_evaluation_follows_every_change_of_the_weights() -> None:
+    """Training steps of all or some layers, averages, ``set_data``, and values that are copied."""
+    model = with_values(Tiny())
+    trainer = MindSporeTrainer(model, TrainingPlan(SGDSpec(), averages=True))
+    batch = DeviceBatch(Tensor(IMAGES), Tensor(np.arange(4, dtype=np.int32)), 4)
+
+    def check() -> NDArray[np.float32]:
+        logits: NDArray[np.float32] = trainer.fetch([trainer.eval_step(batch)])[0].logits
+        assert_close(logits, evaluated(model))
+        return logits
+
+    before, seen = BACKEND.state_adapter.export_model(model), [check()]
+    kept = frozenset(name for name in trainer.trained if not name.startswith("fc."))
+    for step, plan in enumerate([FreezePlan(), FreezePlan(kept, "train")]):
+        trainer.freeze(plan)
+        trainer.train_step(batch, StepPlan(step, 0.05, average_decay=0.5))
+        seen.append(check())
+    trainer.swap_average()
+    seen.append(check())
+    weight = model.features[1][0].weight
+    weight.set_data(Tensor(weight.asnumpy() * 2))
+    seen.append(check())
+    BACKEND.state_adapter.import_model(model, before)
+    assert np.array_equal(check(), seen[0])
+    assert not any(np.array_equal(a, b) for a, b in pairwise(seen))
+
+
+def test_only_known_models_are_folded() -> None:
+    """Somebody else's code may use what a convolution returns a second time."""
+    assert ms.get_context("device_target") == "CPU"
+    assert foldable(Tiny())
+    assert not foldable(nn.SequentialCell([conv_norm(3, 4)]))
+    assert not foldable(BACKEND.backbones.build(catalogue()["squeezenet1_1"]))
