@@ -16,6 +16,7 @@ import mindspore as ms
 from mindspore import ParameterTuple, Tensor, nn, ops
 
 from isotune_mindspore.clipping import Clipping
+from isotune_mindspore.compile_cache import compile_cell
 from isotune_mindspore.dropout import Dropout
 
 
@@ -98,27 +99,30 @@ class EvalStep(nn.Cell):
 
 
 class Compiled:
-    """A step's cell, which MindSpore compiles once for each shape of its inputs."""
+    """A step's cell, which MindSpore compiles once for all inputs of the same shapes and types."""
 
     def __init__(self, cell: nn.Cell, set_modes: Callable[[], None]) -> None:
         self.cell = cell
         self.set_modes = set_modes
-        self._shapes: set[tuple[int, ...]] = set()
+        self._compiled: set[tuple[Any, ...]] = set()
 
-    def __call__(self, first: Tensor, *others: Tensor) -> Any:
-        """Runs the step; a new shape of its first input compiles it first."""
+    def __call__(self, *inputs: Tensor) -> Any:
+        """Runs the step; new shapes or types of its inputs compile it first."""
         if _run is not None:
             self.set_modes()
             with pynative_mode():
-                return _run(self.cell, first, *others)
-        if first.shape not in self._shapes:
-            if not self._shapes:
+                return _run(self.cell, *inputs)
+        kinds = tuple((each.shape, each.dtype) for each in inputs)
+        if kinds not in self._compiled:
+            if not self._compiled:
                 # Collecting another compiled cell later would compile this one again.
                 gc.collect()
             self.set_modes()
-            self._shapes.add(first.shape)
+            with graph_mode():
+                compile_cell(self.cell, inputs)
+            self._compiled.add(kinds)
         with graph_mode():
-            return self.cell(first, *others)
+            return self.cell(*inputs)
 
 
 Run = Callable[..., Any]

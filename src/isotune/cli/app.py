@@ -10,6 +10,7 @@ import typer
 from isotune.cli.commands.backbones import backbones
 from isotune.cli.commands.backends import backends
 from isotune.cli.commands.bench import bench
+from isotune.cli.commands.cache import cache
 from isotune.cli.commands.certify import certify
 from isotune.cli.commands.check import check
 from isotune.cli.commands.compare import compare
@@ -70,6 +71,7 @@ for command in (
 
 app.add_typer(show, name="show")
 app.add_typer(bench, name="bench")
+app.add_typer(cache, name="cache")
 
 
 def _show_version(requested: bool) -> None:

@@ -46,3 +46,11 @@ def duration(seconds: float | None) -> str:
 def count(amount: int, one: str, many: str | None = None) -> str:
     """Returns ``1 image``, ``1,026 images``."""
     return f"{amount:,} {one if amount == 1 else many or one + 's'}"
+
+
+def byte_size(amount: int) -> str:
+    """Returns ``712 bytes``, ``3.4 MiB``, ``1.2 GiB``."""
+    for unit, name in ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")):
+        if amount >= unit:
+            return f"{amount / unit:,.1f} {name}"
+    return count(amount, "byte")

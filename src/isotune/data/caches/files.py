@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from isotune.data.caches.facts import Facts, joined, packed, places, unpacked
 from isotune.data.caches.stamps import DIGEST, Digests, Stamps, file_digest, settled, stamp
 from isotune.data.workers import in_threads
-from isotune.storage import home
+from isotune.storage.caches import CHECKED
 from isotune.storage.sealed import cache_sealed, open_sealed
 from isotune.storage.untrusted import open_content
 
@@ -171,7 +171,7 @@ class CheckedFiles(ABC):
 
     @property
     def _file(self) -> Path:
-        return home.home() / "cache" / "checked" / f"{self._key}.files"
+        return CHECKED.folder / f"{self._key}.files"
 
     def _load(self) -> Facts:
         """Returns the facts that an earlier run cached."""

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isotune.data.caches.stamps import settled, stamp
-from isotune.storage import home
+from isotune.storage.caches import INDEXES
 from isotune.storage.sealed import cache_sealed, open_sealed
 
 Index = Mapping[str, NDArray[Any]]
@@ -43,7 +43,7 @@ def cached_index(path: Path, purpose: str, build: Callable[[], Index]) -> Index:
     now, current = time.time_ns(), np.array(stamp(str(path)), np.int64)
     place = os.fsencode(path.resolve()) + b"\0" + purpose.encode()
     key = hashlib.sha256(place).hexdigest()[:32]
-    cache = home.home() / "cache" / "indexes" / f"{key}.index"
+    cache = INDEXES.folder / f"{key}.index"
     data = open_sealed(cache, key, np.uint8)
     if data is not None:
         with contextlib.suppress(ValueError, LookupError, OSError, EOFError, zipfile.BadZipFile):

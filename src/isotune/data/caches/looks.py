@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isotune.data.caches.stamps import DIGEST, Digests
-from isotune.storage import home
+from isotune.storage.caches import LOOKS
 from isotune.storage.sealed import cache_sealed, open_sealed
 
 
@@ -60,4 +60,4 @@ def _file(place: str, version: str) -> tuple[Path, str]:
     """Returns a place's file, and the key that its content must have."""
     name = hashlib.sha256(place.encode("utf-8", "surrogateescape")).hexdigest()[:32]
     key = hashlib.sha256(f"{name} {version}".encode()).hexdigest()
-    return home.home() / "cache" / "looks" / f"{name}.looks", key
+    return LOOKS.folder / f"{name}.looks", key

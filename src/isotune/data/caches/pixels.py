@@ -15,7 +15,7 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
-from isotune.storage import home
+from isotune.storage.caches import PIXELS
 
 log = logging.getLogger(__name__)
 
@@ -186,7 +186,7 @@ class PixelStore:
 
 def pixel_folder() -> Path:
     """Returns the folder of the files, unless it cannot be written."""
-    return home.home() / "cache"
+    return PIXELS.folder
 
 
 def _nameless_file() -> FileIO:

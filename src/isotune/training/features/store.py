@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import shutil
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -17,8 +15,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from isotune.storage import home
 from isotune.storage.atomic import atomic_file
+from isotune.storage.caches import FEATURES
 from isotune.storage.sealed import HEADER, open_sealed, seal, write_sealed
 from isotune.storage.waiting import exclusive
 
@@ -26,15 +24,6 @@ log = logging.getLogger(__name__)
 
 Rows = NDArray[np.float32]
 """Features of some images, shape (N, ...)."""
-
-FEATURES = re.compile(r"[0-9a-f]{64}\.(features|npy)")
-"""Names of features; earlier versions wrote ``.npy`` without a checksum, which is never read."""
-
-UNFINISHED = re.compile(r"\.[0-9a-f]{64}\.features\.(\d+\.[0-9a-f]+|lock)|tmp\w{8}\.part")
-"""Names of files whose process may have been killed."""
-
-ABANDONED = 24 * 3600
-"""Age in seconds at which an unfinished file is removed."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +55,7 @@ class FeatureStore:
         self._memory = memory
         self._disk = disk
         self._mapped = 0
-        self._folder = home.home() / "cache" / "features"
+        self._folder = FEATURES.folder
 
     @contextmanager
     def computing(self, key: str) -> Iterator[None]:
@@ -160,22 +149,7 @@ class FeatureStore:
             with draft.file.open("r+b") as stream:
                 seal(stream, key, draft.rows)
             draft.file.replace(file)
-        self._make_room(file)
-
-    def _make_room(self, added: Path) -> None:
-        """Removes what is too much. Other files are left alone: the folder may be a link."""
-        used = added.stat().st_size
-        files = [(path.lstat(), path) for path in self._folder.iterdir() if path != added]
-        for status, path in sorted(files, key=lambda pair: -pair[0].st_mtime):
-            outdated = False
-            if FEATURES.fullmatch(path.name):
-                used += status.st_size
-                outdated = used > self._disk
-            elif UNFINISHED.fullmatch(path.name):
-                outdated = time.time() - status.st_mtime > ABANDONED
-            if outdated:
-                with suppress(OSError):  # a folder, or a file that another process has removed
-                    path.unlink()
+        FEATURES.make_room(file, self._disk)
 
     def _file(self, key: str) -> Path:
         return self._folder / f"{key}.features"
