@@ -21,9 +21,11 @@ import shutil
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from stat import S_ISDIR
 from typing import Any, ClassVar
 
 import mindspore as ms
@@ -33,7 +35,7 @@ from mindspore.common import seed
 
 from isotune import __version__
 from isotune.errors import BackendError
-from isotune.storage.caches import GRAPHS
+from isotune.storage.caches import ABANDONED, GRAPHS
 from isotune.storage.sealed import cache_sealed, open_sealed
 from isotune_mindspore.fingerprint import Description, Indescribable
 
@@ -44,6 +46,9 @@ VARIABLE = "ISOTUNE_COMPILE_CACHE"
 
 DEFAULT_SIZE = 512
 MEBIBYTE = 1 << 20
+
+PREFIX = "isotune-graphs-"
+"""How the names of processes' folders begin."""
 
 ENABLE, FOLDER = "MS_COMPILER_CACHE_ENABLE", "MS_COMPILER_CACHE_PATH"
 """MindSpore's own variables. If the user has set one, he uses its cache himself."""
@@ -188,7 +193,8 @@ class _Workplace:
     numbered: ClassVar[bool] = True
 
     def __init__(self) -> None:
-        self._root = Path(tempfile.mkdtemp(prefix="isotune-graphs-"))
+        _remove_abandoned(Path(tempfile.gettempdir()))
+        self._root = Path(tempfile.mkdtemp(prefix=PREFIX))
         self._folder = self._root / "rank_0" / "graph_cache"
         self._number = 0
         atexit.register(shutil.rmtree, self._root, ignore_errors=True)
@@ -235,6 +241,15 @@ class _Workplace:
         if before is None:  # MindSpore had chosen another folder, or cannot write the graph
             _Workplace.numbered = False
         return None
+
+
+def _remove_abandoned(temporary: Path) -> None:
+    """Removes the folders of processes that were killed; one that lives makes its folder anew."""
+    for folder in temporary.glob(f"{PREFIX}????????"):
+        with suppress(OSError):
+            status = folder.lstat()
+            if S_ISDIR(status.st_mode) and time.time() - status.st_mtime > ABANDONED:
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def _version(file: Path) -> tuple[int, ...] | None:
