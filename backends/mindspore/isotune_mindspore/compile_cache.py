@@ -116,7 +116,7 @@ def _usable() -> bool:
     """
     if not {ENABLE, FOLDER, "MS_ROLE"}.isdisjoint(os.environ) or not _Workplace.numbered:
         return False
-    if ms.context._context().enable_compile_cache is not None:
+    if getattr(ms.context._context(), "enable_compile_cache", False) is not None:
         return False
     return ms.get_context("device_target") == "CPU" and not ms.get_context("enable_graph_kernel")
 
@@ -136,7 +136,8 @@ def _described(cell: nn.Cell, inputs: tuple[Tensor, ...]) -> tuple[Description, 
         if not all(id(each) in named for each in description.parameters):
             raise Indescribable("a parameter that the cell does not have under a name of its own")
         return description, description.digest()
-    except Indescribable as error:
+    except Exception as error:
+        # Also what a user's attributes raise, and other versions of MindSpore.
         log.debug("the graph of %s is not cached: it uses %s", type(cell).__name__, error)
         return None
 

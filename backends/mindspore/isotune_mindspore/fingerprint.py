@@ -47,6 +47,7 @@ BOOKKEEPING = frozenset(
         "_lazy_user_parameters",
         "_has_mutable_args_list",
         "_primitives",
+        "_scope",
         "sequence_modified",
         "current_phase",
         "compile_phase",
@@ -113,7 +114,10 @@ class Description:
 
     def unchanged(self) -> bool:
         """Whether the source files are still the same."""
-        return all(_file_digest(path) == digest for path, digest in self.files.items())
+        try:
+            return all(_file_digest(path) == digest for path, digest in self.files.items())
+        except Indescribable:
+            return False
 
     def add(self, value: Any) -> None:
         """Adds a value of any kind.
