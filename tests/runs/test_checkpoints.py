@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from isotune.errors import RunError
-from isotune.runs.checkpoint import Checkpoint
+from isotune.runs.checkpoint import Checkpoint, check_checkpoint
 from isotune.runs.checkpoint_index import Index
 from isotune.runs.checkpoints import CheckpointStore
 from made_runs import made_manifest
@@ -202,6 +202,8 @@ def test_a_flipped_bit_is_found_and_the_file_named(
         found = store.load("best")
     except RunError as error:
         assert f"epoch-0001/{name}: " in str(error)
+        with pytest.raises(RunError, match=f"epoch-0001/{name}: "):
+            check_checkpoint(tmp_path / "epoch-0001")
     else:
         assert name == "checkpoint.json"  # only white space can change without a meaning
         assert json.loads(bytes(damaged)) == json.loads(intact)

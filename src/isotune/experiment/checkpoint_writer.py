@@ -11,10 +11,11 @@ from typing import Any
 from isotune.errors import IsotuneError
 from isotune.interfaces.checkpoint import State
 from isotune.interfaces.metrics import EpochMetrics
-from isotune.runs.checkpoint import AVERAGE, MODEL, Checkpoint, packed, state_files, unpacked
+from isotune.runs.checkpoint import AVERAGE, MODEL, Checkpoint, state_files
 from isotune.runs.checkpoints import CheckpointStore, Draft
 from isotune.runs.folder import RunFolder
 from isotune.runs.schema import EpochSoFar, LineageEntry, Manifest, MetricsLine, epoch_name
+from isotune.runs.state_files import packed, unpacked
 from isotune.spec.load import dump_spec
 from isotune.storage.background import Background
 from isotune.training.finite import check_state

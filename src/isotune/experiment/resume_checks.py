@@ -11,9 +11,10 @@ from isotune.data.folders import one_form
 from isotune.errors import RunError
 from isotune.experiment.listed_images import listed_images
 from isotune.interfaces.checkpoint import GRAD_SCALER
-from isotune.runs.checkpoint import MANIFEST, OPTIMIZER, Checkpoint
+from isotune.runs.checkpoint import OPTIMIZER, Checkpoint
 from isotune.runs.images import check_same_images
 from isotune.runs.schema import Manifest
+from isotune.runs.state_files import MANIFEST
 from isotune.spec.experiment import ExperimentSpec
 from isotune.training.session import Session
 

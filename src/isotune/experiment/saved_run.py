@@ -12,10 +12,11 @@ from isotune.data.splitting.recorded import RecordedSplit
 from isotune.distributed.group import Group
 from isotune.interfaces.checkpoint import State
 from isotune.interfaces.metrics import EpochMetrics
-from isotune.runs.checkpoint import Checkpoint, packed, unpacked
+from isotune.runs.checkpoint import Checkpoint
 from isotune.runs.folder import RunFolder
 from isotune.runs.images import recorded_splits
 from isotune.runs.schema import Manifest, MetricsLine
+from isotune.runs.state_files import packed, unpacked
 from isotune.spec.experiment import ExperimentSpec
 from isotune.spec.load import dump_spec, load_spec
 

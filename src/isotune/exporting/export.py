@@ -30,8 +30,8 @@ from isotune.interfaces.dataset import ImageSource
 from isotune.interfaces.versions import versions
 from isotune.plugins import Plugins
 from isotune.plugins import plugins as default_plugins
-from isotune.runs.checkpoint import state_digest
 from isotune.runs.images import read_images, summarize_images
+from isotune.runs.state_files import state_digest
 from isotune.spec.load import dump_spec
 
 FORMATS = {".onnx": ONNX, ".mindir": "mindir"}

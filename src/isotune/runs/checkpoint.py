@@ -2,43 +2,40 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
-from math import prod
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any, TypeVar
 
 from isotune.errors import RunError
 from isotune.interfaces.checkpoint import State
 from isotune.runs.read import MOST_EPOCHS, checked, damaged, parse_json, read_bytes, unusable
 from isotune.runs.schema import AVERAGED_FORMAT, FORMAT, Manifest
+from isotune.runs.state_files import (
+    MANIFEST,
+    check_state_file,
+    read_state,
+    state_digest,
+    state_parts,
+)
 from isotune.storage.atomic import flush_folder
-from isotune.storage.tensor_file import ALL_DTYPES, arrays_in, in_library_order, new_bytes, parts
-from isotune.storage.untrusted import open_regular, refuse_link, too_large
+from isotune.storage.untrusted import refuse_link
 
-MODEL, OPTIMIZER, MANIFEST = "model.safetensors", "optimizer.safetensors", "checkpoint.json"
+MODEL, OPTIMIZER = "model.safetensors", "optimizer.safetensors"
 AVERAGE = "average.safetensors"
 
 WEIGHTS = {"model": MODEL, "average": AVERAGE}
 """The file of the weights that a manifest's evaluation was of, by what it calls them."""
 
-HEADER = 100_000_000
-"""Largest size of a safetensors header in bytes, as the library has it."""
+LARGEST_MANIFEST = 48 << 20
+"""Largest size of a manifest in bytes, far above that of any run."""
 
-PIECE = 1 << 22
-"""Number of bytes that are read at a time, while those before are hashed."""
 
-LARGEST_MANIFEST, LARGEST_STATE = 48 << 20, 1 << 36
-"""Largest sizes of files in bytes, far above those of any backbone and run."""
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -109,7 +106,7 @@ def write_states(folder: Path, states: Mapping[str, State]) -> WrittenStates:
     with ThreadPoolExecutor(1, "isotune-hash") as pool:
         hashes = {name: pool.submit(state_digest, state) for name, state in states.items()}
         for name, state in states.items():
-            _write_flushed(folder / name, _parts(state))
+            _write_flushed(folder / name, state_parts(state))
         sha256 = {name: each.result() for name, each in hashes.items()}
     tensors = {
         name: {key: list(value.shape) for key, value in state.items()}
@@ -137,36 +134,6 @@ def write_manifest(folder: Path, manifest: Manifest, written: WrittenStates) -> 
     flush_folder(folder)
 
 
-def _parts(state: State) -> Iterable[bytes | memoryview]:
-    return parts(in_library_order(state), dtypes=ALL_DTYPES)
-
-
-def state_digest(state: State) -> str:
-    """Returns the SHA-256 of the file that a state makes."""
-    digest = hashlib.sha256()
-    for part in _parts(state):
-        digest.update(part)
-    return digest.hexdigest()
-
-
-def packed(state: State) -> bytes:
-    """Returns a state in the format of a file of safetensors."""
-    return b"".join(_parts(state))
-
-
-def unpacked(data: bytes, where: Path) -> State:
-    """Returns the state in data that :func:`packed` has made.
-
-    Args:
-        data: Content of a file of safetensors.
-        where: Where it comes from, for messages.
-
-    Raises:
-        RunError: It does not hold tensors.
-    """
-    return _arrays(np.frombuffer(bytearray(data), np.uint8), where)
-
-
 def read_checkpoint(folder: Path, optimizer: bool = True) -> Checkpoint:
     """Reads a checkpoint and checks its hashes and the shapes of its tensors.
 
@@ -179,10 +146,26 @@ def read_checkpoint(folder: Path, optimizer: bool = True) -> Checkpoint:
     """
     manifest = read_manifest(folder)
     names = [name for name in _files(manifest) if optimizer or name != OPTIMIZER]
-    with ThreadPoolExecutor(len(names), "isotune-read") as pool:
-        states = pool.map(partial(_read_state, manifest=manifest), [folder / n for n in names])
-        found = dict(zip(names, states, strict=True))
+    found = dict(zip(names, _each(read_state, folder, names, manifest), strict=True))
     return Checkpoint(found[MODEL], found.get(OPTIMIZER, {}), manifest, found.get(AVERAGE))
+
+
+def check_checkpoint(folder: Path) -> None:
+    """Checks a checkpoint as :func:`read_checkpoint` does, but keeps nothing in memory.
+
+    Raises:
+        RunError: as for :func:`read_checkpoint`.
+    """
+    manifest = read_manifest(folder)
+    _each(check_state_file, folder, _files(manifest), manifest)
+
+
+def _each(
+    work: Callable[[Path, Manifest], T], folder: Path, names: Sequence[str], manifest: Manifest
+) -> list[T]:
+    """Returns what some work makes of each file, in threads."""
+    with ThreadPoolExecutor(len(names), "isotune-read") as pool:
+        return list(pool.map(lambda name: work(folder / name, manifest), names))
 
 
 def _files(manifest: Manifest) -> list[str]:
@@ -230,56 +213,3 @@ def _digest(manifest: dict[str, Any]) -> str:
     """Returns the SHA-256 of a manifest, without its own digest."""
     others = {k: v for k, v in manifest["sha256"].items() if k != MANIFEST}
     return hashlib.sha256(json.dumps({**manifest, "sha256": others}).encode()).hexdigest()
-
-
-def _read_state(path: Path, manifest: Manifest) -> State:
-    shapes = {name: tuple(shape) for name, shape in manifest.tensors.get(path.name, {}).items()}
-    size = HEADER + 8 * sum(map(prod, shapes.values()))  # no dtype has more than 8 bytes
-    try:
-        data, sha256 = _read_hashed(path, min(size, LARGEST_STATE))
-        if sha256 != manifest.sha256.get(path.name):
-            raise damaged(path, f"its SHA-256 is not the one in {MANIFEST}")
-        state = _arrays(data, path)
-    except OSError as error:
-        raise unusable(path, error) from error
-    except MemoryError:
-        raise RunError(f"{path}: needs more memory than there is.") from None
-    for name in sorted(shapes.keys() | state.keys()):
-        shape, expected = state[name].shape if name in state else None, shapes.get(name)
-        if shape != expected:
-            raise damaged(
-                path, f"'{name}' has shape {_list(shape)}, but {_list(expected)} in {MANIFEST}"
-            )
-    return state
-
-
-def _read_hashed(path: Path, limit: int) -> tuple[NDArray[np.uint8], str]:
-    """Returns the bytes of a file, which nobody else can change, and their SHA-256.
-
-    Raises:
-        OSError: It is no regular file, or larger than `limit` bytes.
-    """
-    digest = hashlib.sha256()
-    with open_regular(path) as file, ThreadPoolExecutor(1, "isotune-hash") as pool:
-        size = os.fstat(file.fileno()).st_size
-        if size > limit:
-            raise too_large(path, limit)
-        data = new_bytes(size)
-        rest = data.data
-        while count := file.readinto(rest[:PIECE]):  # type: ignore[attr-defined]
-            pool.submit(digest.update, rest[:count])  # one after the other
-            rest = rest[count:]
-    if rest:
-        raise OSError(errno.EIO, "is cut off", str(path))
-    return data, digest.hexdigest()
-
-
-def _arrays(data: NDArray[np.uint8], where: Path) -> State:
-    try:
-        return arrays_in(data, ALL_DTYPES)
-    except ValueError as error:
-        raise damaged(where, f"it does not hold tensors: it {error}") from error
-
-
-def _list(shape: tuple[int, ...] | None) -> list[int] | None:
-    return None if shape is None else list(shape)

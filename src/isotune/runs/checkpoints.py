@@ -30,6 +30,7 @@ from isotune.interfaces.checkpoint import State
 from isotune.runs.checkpoint import (
     Checkpoint,
     WrittenStates,
+    check_checkpoint,
     read_checkpoint,
     read_manifest,
     state_files,
@@ -239,7 +240,7 @@ class CheckpointStore:
 
     def _is_whole(self, name: str) -> bool:
         try:
-            read_checkpoint(self._folder / name)
+            check_checkpoint(self._folder / name)
         except RunError:
             return False
         return True

@@ -15,8 +15,9 @@ from isotune.reports.describe import described_freeze, described_head
 from isotune.reports.metrics import heading
 from isotune.reports.numbers import NONE, count, duration, percent
 from isotune.reports.tables import Table
-from isotune.runs.checkpoint import MANIFEST, WEIGHTS
+from isotune.runs.checkpoint import WEIGHTS
 from isotune.runs.schema import Manifest
+from isotune.runs.state_files import MANIFEST
 from isotune.spec.experiment import ExperimentSpec
 from isotune.spec.load import dump_spec
 from isotune.spec.loss import LossName
