@@ -44,9 +44,11 @@ def main() -> None:
         folder, state = f"{work}/run", f"{work}/state.pth"
         train(data, Path(options.home).resolve() / "weights", folder)
         run([sys.executable, "-c", STATE, folder, state])
+        command = [*ISOTUNE, "predict", folder, image]
+        run(command)  # leaves bytecode
         script = [sys.executable, str(HERE / "native" / "torch_predict.py"), state, image]
         sides = (
-            pairs_of(script, "isotune", [*ISOTUNE, "predict", folder, image], 0.6),
+            pairs_of(script, "isotune", command, 0.6),
             pairs_of(script, "floor", [sys.executable, "-c", "import torch"]),
         )
         if options.fresh:
