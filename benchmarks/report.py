@@ -30,7 +30,7 @@ HEADINGS = {
 }
 
 
-OTHER_PAGES = ("traced-step-", "waiting")
+OTHER_PAGES = ("traced-step-", "waiting", "folding")
 """Beginnings of names of files with pairs that other scripts make pages of."""
 
 
