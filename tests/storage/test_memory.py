@@ -51,3 +51,21 @@ def test_memory_of_freed_tensors_is_used_again() -> None:
 def test_limits_from_the_environment_stand() -> None:
     pytest.importorskip("torch")
     assert faults("keep", MALLOC_MMAP_THRESHOLD_="65536")[0] == "False"
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_what_is_imported_first_is_collected_no_more_in_a_process_of_its_own(own: bool):
+    program = (
+        "import gc\n"
+        "from isotune.storage.memory import collection_paused, own_process\n"
+        f"if {own}: own_process()\n"
+        "with collection_paused(): assert not gc.isenabled()\n"
+        "first = gc.get_freeze_count()\n"
+        "kept = [[] for _ in range(9)]\n"
+        "with collection_paused(): pass\n"
+        "print(first > 0, gc.get_freeze_count() <= first, gc.isenabled())"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert ran.stdout.split() == [str(own), "True", "True"]

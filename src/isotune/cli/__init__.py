@@ -12,5 +12,7 @@ def main() -> None:
 
     prepare_streams()
     from isotune.cli.app import app
+    from isotune.storage.memory import own_process
 
+    own_process()
     app(prog_name="isotune")
