@@ -4,10 +4,10 @@
 
 A training step waits for `pause`: Isotune copies the state and writes it beside training, while
 torch.save writes it at once. `save` lasts until all is flushed to disk; after torch.save that is
-one fsync. Both are taken in turn in one process; the first save of each is a line of its own, as it
-takes memory that is fresh. `load` is the first of a new process, and Isotune checks hashes with it;
-`restore` copies what was loaded into model and optimizer. Where other work shares the machine,
-processor time tells more than the clock.
+one fsync. Both are taken in turn in one process, and both keep two files; the first save of each is
+a line of its own, as it takes memory that is fresh. `load` is the first of a new process, and
+Isotune checks hashes with it; `restore` copies what was loaded into model and optimizer. Where
+other work shares the machine, processor time tells more than the clock.
 
 Every pair is added to benchmarks/results/checkpoints-BACKEND-MODEL.json; the page checkpoints.md is
 made of these files.
@@ -52,8 +52,9 @@ from isotune.training.progress import Progress
 from isotune.training.session import Session
 
 MODELS = ("resnet50", "vit_b_16")
-ROUNDS = 4
-"""Number of saves of either side in a process; the first is not counted."""
+ROUNDS, KEPT = 7, 2
+"""Number of saves of either side in a process, and how many of them stay. Those before the first
+one is removed are not counted: their files take memory of the system that was not used before."""
 
 RATIOS: dict[str, float | None] = {
     "pause_ms": 0.15,
@@ -181,11 +182,12 @@ def hand_saved(states: tuple[State, State], folder: Path, number: int) -> tuple[
 
     def save(flush: bool) -> None:
         tensors = [{k: torch.from_numpy(v) for k, v in state.items()} for state in states]
-        with (folder / "hand.pt").open("wb") as file:
+        with (folder / f"hand-{flush}-{number}.pt").open("xb") as file:
             torch.save(tensors, file)
             if flush:
                 file.flush()
                 os.fsync(file.fileno())
+        (folder / f"hand-{flush}-{number - KEPT}.pt").unlink(missing_ok=True)
 
     return timed(lambda: save(False)), timed(lambda: save(True))
 
@@ -201,7 +203,7 @@ def own_saved(writer: CheckpointWriter, number: int) -> tuple[Cost, Cost]:
 
 
 def medians(costs: list[tuple[Cost, Cost]]) -> Record:
-    first, *others = np.array(costs)
+    first, others = np.array(costs[0]), np.array(costs[KEPT + 1 :])
     pause, save = np.median(others, axis=0)
     firsts = {"first_pause_ms": first[0, 0], "first_save_ms": first[1, 0]}
     return {**firsts, **figures("pause", pause), **figures("save", save)}
@@ -223,7 +225,7 @@ def loaded(side: str, folder: str) -> Record:
     if side == SIDES[0]:
         import torch
 
-        return figures("load", timed(lambda: torch.load(Path(folder) / "hand.pt")))
+        return figures("load", timed(lambda: torch.load(Path(folder) / f"hand-True-{ROUNDS}.pt")))
     store = CheckpointStore(Path(folder) / "run" / "checkpoints")
     return figures("load", timed(lambda: store.load("last")))
 
