@@ -179,6 +179,8 @@ class Description:
             case functools.partial():
                 self._write("partial")
                 self.add((value.func, value.args, value.keywords))
+            case functools._lru_cache_wrapper():
+                self.add(value.__wrapped__)  # what it keeps decides nothing
             case staticmethod() | classmethod():
                 self._write(type(value).__name__)
                 self.add(value.__func__)

@@ -18,6 +18,7 @@ from isotune.interfaces.trainer import StepPlan, TrainingPlan
 from isotune.spec.optimizer import SGDSpec
 from isotune.testing.values import state
 from isotune_mindspore.backend import MindSporeBackend
+from isotune_mindspore.fingerprint import Description
 from isotune_mindspore.folding import FoldedModel, foldable
 from isotune_mindspore.models.blocks import conv_norm
 from isotune_mindspore.models.layers import GlobalMean, linear
@@ -114,3 +115,18 @@ def test_only_known_models_are_folded() -> None:
     assert foldable(Tiny())
     assert not foldable(nn.SequentialCell([conv_norm(3, 4)]))
     assert not foldable(BACKEND.backbones.build(catalogue()["squeezenet1_1"]))
+
+
+def test_graphs_of_folded_models_are_kept_under_a_key_of_their_own() -> None:
+    """What the compile cache knows of a copy is the same each time, and not that of the model."""
+
+    def key(cell: nn.Cell) -> str:
+        description = Description()
+        description.add(EvalStep(cell))
+        return description.digest()
+
+    built = [BACKEND.backbones.build(catalogue()["mobilenet_v2"]) for _ in range(2)]
+    folded = [FoldedModel(model) for model in built]
+    for each in folded:
+        each.refresh()
+    assert key(folded[0].cell) == key(folded[1].cell) != key(built[0])
