@@ -176,6 +176,7 @@ def record(ended: Ended, epochs: list[float], figures: Record) -> Record:
         "epoch": statistics.median(later) if later else None,
         "training": sum(epochs) or None,
         "to_first_step": figures["to_first_step"],
+        "cpu": ended.cpu,
         "best_val_accuracy": figures.get("best_val_accuracy"),
         "slow_steps": figures.get("slow_steps"),
         "timings": figures.get("timings"),

@@ -55,7 +55,7 @@ def _parts(options: argparse.Namespace, model: str, work: Path) -> list[Part]:
             name=f"5-compiled-{model}-b{options.batch}",
             title=f"start to first finished step, graphs kept: mindspore, {what}",
             first=lambda seed: cold.isotune(seed, work, "first-step"),
-            ratios={"to_first_step": LIMITS[model]},
+            ratios={"to_first_step": LIMITS[model], "cpu": None},
             names=("compiled", "kept"),
             **second,
         )
@@ -66,7 +66,7 @@ def _parts(options: argparse.Namespace, model: str, work: Path) -> list[Part]:
                 name=f"5-start-mindspore-{model}-b{options.batch}-warm",
                 title=f"start to first finished step, by hand and with kept graphs: {what}",
                 first=lambda seed: cold.native(seed, work, "first-step"),
-                ratios={"to_first_step": 0.6},
+                ratios={"to_first_step": 0.6, "cpu": None},
                 **second,
             )
         )
