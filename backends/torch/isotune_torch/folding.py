@@ -45,7 +45,12 @@ The same holds for neighbors in an ``nn.Sequential``.
 def foldable(model: nn.Module, device: torch.device) -> bool:
     """Whether a model of float32 has layers to fold on this device, a CPU with oneDNN."""
     fast = device.type == "cpu" and torch.backends.mkldnn.is_available()
-    return fast and type(model).__module__.startswith(OWN) and any(map(_foldable, model.modules()))
+    # Neither function is documented, so a later PyTorch may be without it.
+    possible = hasattr(torch.ops.mkldnn, "_convolution_pointwise") and hasattr(
+        torch._C._nn, "mkldnn_reorder_conv2d_weight"
+    )
+    own = type(model).__module__.startswith(OWN)
+    return fast and possible and own and any(map(_foldable, model.modules()))
 
 
 class FoldedModel:
