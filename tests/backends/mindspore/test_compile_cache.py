@@ -147,6 +147,19 @@ def test_processes_at_once_get_no_graph_of_another_cell(graphs: Path) -> None:
     assert len(list(graphs.iterdir())) == 2
 
 
+def test_a_kept_graph_computes_with_the_values_that_parameters_have_now(found: list[bool]) -> None:
+    outcomes = []
+    for values in ([1, 2, 3], [4, 5, 6]):
+        cell = Scaled(2.0)
+        cell.weight.set_data(Tensor(np.array(values, np.float32)))
+        step = Compiled(cell, lambda: None)
+        outcomes.append(step(ONES)[0].asnumpy().tolist())
+        cell.weight.set_data(Tensor(np.array([0, 0, 1], np.float32)))
+        outcomes.append(step(ONES)[0].asnumpy().tolist())
+    assert found == [False, True]
+    assert outcomes == [[2, 4, 6], [0, 0, 2], [8, 10, 12], [0, 0, 2]]
+
+
 def test_graphs_are_found_in_any_order_and_leave_mindspores_settings(found: list[bool]) -> None:
     context = ms.context._context()
     member = compile_cache._parameters().enable_compile_cache
