@@ -62,7 +62,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def run(backend: str, name: str, threads: int) -> Record:
     """Measures a case in a process of its own."""
-    environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "passive"}
+    settings = {"OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "passive"}
+    environment = {**os.environ, **settings, "ISOTUNE_COMPILE_CACHE": "0"}
     command = [sys.executable, str(Path(__file__)), "--case", backend, name]
     done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
     result: Record = json.loads(done.stdout.splitlines()[-1])

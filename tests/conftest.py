@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -20,9 +21,19 @@ settings.load_profile("isotune")
 
 @pytest.fixture(scope="session", autouse=True)
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Keeps what tests cache out of the user's own ``$ISOTUNE_HOME``."""
+    """Keeps what tests cache out of the user's own ``$ISOTUNE_HOME``.
+
+    Workers share compiled graphs, so that each compiles only what no other one has. They begin with
+    none: what is wrong with a graph, or with its key, shows in the same run.
+    """
+    home = tmp_path_factory.mktemp("home")
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        graphs = tmp_path_factory.getbasetemp().parent / "graphs"
+        graphs.mkdir(exist_ok=True)
+        (home / "cache").mkdir()
+        (home / "cache" / "graphs").symlink_to(graphs)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ISOTUNE_HOME", str(tmp_path_factory.mktemp("home")))
+        patch.setenv("ISOTUNE_HOME", str(home))
         yield
 
 

@@ -8,9 +8,9 @@ SPINS = "2000"
 """Iterations of GNU OpenMP's waiting loop: some 30 µs, where its default of 300,000 is 3 to 15 ms.
 
 On 2 cores of an x86 CPU, a training step of MobileNetV2 with 8 images at 224 pixels (torch 2.15,
-fp32, 2 threads) took 150 ms with this number, 148 with the default, and 201 if threads slept at
-once (``OMP_WAIT_POLICY=passive``). Beside one other busy process it took 345, 565 and 274 ms;
-beside two, 331 ms, more than 12 s, and 406 ms: a thread that spins keeps the core for which another
+fp32, 2 threads) takes 144 ms with this number, 140 with the default, and 198 if threads sleep at
+once (``OMP_WAIT_POLICY=passive``). Beside one other busy process it takes 385, 550 and 297 ms;
+beside two, 396, 1213 (480 to 1891) and 484 ms: a thread that spins keeps the core for which another
 one that has work is waiting.
 """
 
