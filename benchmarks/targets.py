@@ -247,7 +247,7 @@ def first_step(options: argparse.Namespace, work: Path) -> list[Part]:
                 settings=case.settings(),
                 first=lambda seed: case.native(seed, work, "first-step"),
                 second=lambda seed: case.isotune(seed, work, "first-step"),
-                ratios={"to_first_step": 1.15},
+                ratios={"to_first_step": 0.65 if case.backend == "torch" else 1.15},
             )
         ]
 

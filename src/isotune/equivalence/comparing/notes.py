@@ -109,9 +109,9 @@ def _on_side(label: str, trace: Trace) -> Iterator[str]:
         same = all(step.same_logits for step in unseen)
         bytes_of = " Its logits have the same bytes either way." if same else ""
         yield (
-            f"{label} computes compiled steps, which cannot be watched: its outputs and gradients"
-            " are those of the same step without being compiled. What compiling changes shows in"
-            f" loss, update and state only.{bytes_of}"
+            f"{label} trains with steps that are compiled, or with layers folded into others: its"
+            " outputs and gradients are those of the same step layer by layer. What that changes"
+            f" shows in loss, update and state only.{bytes_of}"
         )
     if trace.steps and not trace.steps[0].yardsticks:
         yield (

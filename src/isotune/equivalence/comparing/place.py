@@ -246,7 +246,7 @@ def compilation_place(
                 difference=abs(loss - step.loss) / size,
                 allowed=allowed,
                 cause=f"The loss of {label} is {step.loss:.8g} as it trains, and"
-                f" {loss:.8g} without being compiled.",
+                f" {loss:.8g} layer by layer.",
             )
     return None
 

@@ -81,8 +81,8 @@ class TracedStep:
         learning_rate: Its learning rate.
         loss: Its loss, as computed without watching.
         watched: Whether the watched step is the step itself: the same bytes. If not, what is
-            watched ran without being compiled, while ``loss``, ``update`` and ``state`` are of the
-            step that trains.
+            watched ran layer by layer, neither compiled nor with layers folded into others, while
+            ``loss``, ``update`` and ``state`` are of the step that trains.
         same_logits: Whether the step that trains has the loss and logits of the watched one, to the
             byte.
         values: What was computed, by :func:`key`, in order of execution.
