@@ -31,7 +31,7 @@ from isotune.cli.commands.show import show
 from isotune.cli.commands.split import split
 from isotune.cli.commands.summary import summary
 from isotune.cli.commands.sweep import sweep
-from isotune.cli.group import WRONG_CALL, IsotuneGroup
+from isotune.cli.group import IsotuneGroup, need_a_command
 from isotune.cli.launched import take_place
 
 # Frames and colors are for terminals only: a pipe gets plain lines whatever the environment says.
@@ -93,7 +93,4 @@ def isotune(
     ] = False,
 ) -> None:
     """One transfer-learning experiment spec, any backend, the same result."""
-    if context.invoked_subcommand is None:
-        typer.echo(context.get_help(), err=True)
-        raise typer.Exit(WRONG_CALL)
-    take_place(context.invoked_subcommand, context.args)
+    take_place(need_a_command(context), context.args)

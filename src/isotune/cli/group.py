@@ -27,6 +27,14 @@ BUG = 1
 INTERRUPTED = 130  # 128 + SIGINT, the convention of shells
 
 
+def need_a_command(context: typer.Context) -> str:
+    """Returns which command of a group was given; without one, shows the group's help and ends."""
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help(), err=True)
+        raise typer.Exit(WRONG_CALL)
+    return context.invoked_subcommand
+
+
 class IsotuneGroup(TyperGroup):
     """The application's commands."""
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from isotune.cli.group import WRONG_CALL
+from isotune.cli.group import need_a_command
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,11 +17,9 @@ cache = typer.Typer()
 
 
 @cache.callback(invoke_without_command=True)
-def needs_a_command(context: typer.Context) -> None:
+def group(context: typer.Context) -> None:
     """Show or clear what Isotune keeps for later runs."""
-    if context.invoked_subcommand is None:
-        typer.echo(context.get_help(), err=True)
-        raise typer.Exit(WRONG_CALL)
+    need_a_command(context)
 
 
 @cache.command("list")
@@ -40,31 +38,32 @@ def list_files(
     from isotune.reports.tables import Table
     from isotune.storage import home
 
-    rows = _kept()
+    kinds = [_summary(*kind) for kind in _kept()]
     if as_json:
-        kinds = [
-            {
-                "kind": name,
-                "content": content,
-                "files": len(files),
-                "bytes": sum(file.size for file in files),
-                "last_used": max((file.used for file in files), default=None),
-            }
-            for name, content, files in rows
-        ]
         typer.echo(json.dumps({"home": str(home.home()), "kinds": kinds}, indent=2))
         return
     table = Table(
         ["kind", "files", "size", "last used", "content"],
         ["left", "right", "right", "left", "left"],
     )
-    for name, content, files in rows:
-        used = max((file.used for file in files), default=None)
+    for kind in kinds:
+        used = kind["last_used"]
         when = NONE if used is None else f"{datetime.fromtimestamp(used):%Y-%m-%d %H:%M}"
-        table.add(name, f"{len(files):,}", byte_size(sum(f.size for f in files)), when, content)
+        size = byte_size(kind["bytes"])
+        table.add(kind["kind"], f"{kind['files']:,}", size, when, kind["content"])
     console = output()
     show(console, str(home.home()), "bold")
     show_table(console, table)
+
+
+def _summary(name: str, content: str, files: Sequence[File]) -> dict[str, Any]:
+    return {
+        "kind": name,
+        "content": content,
+        "files": len(files),
+        "bytes": sum(file.size for file in files),
+        "last_used": max((file.used for file in files), default=None),
+    }
 
 
 @cache.command()

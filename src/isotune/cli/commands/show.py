@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from isotune.cli.figures import FOLDER, check_output, default_path, open_model, write
-from isotune.cli.group import WRONG_CALL
+from isotune.cli.group import need_a_command
 from isotune.cli.options import Backend, Checkpoint, Device, Flip, Model, Overrides, SpecName
 from isotune.cli.streams import text_file
 
@@ -45,14 +45,12 @@ show = typer.Typer()
 
 
 @show.callback(invoke_without_command=True)
-def needs_a_command(context: typer.Context) -> None:
+def group(context: typer.Context) -> None:
     """Show figures of data, predictions and runs.
 
     Each command writes a PNG file and prints its path.
     """
-    if context.invoked_subcommand is None:
-        typer.echo(context.get_help(), err=True)
-        raise typer.Exit(WRONG_CALL)
+    need_a_command(context)
 
 
 @show.command()
