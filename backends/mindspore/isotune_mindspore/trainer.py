@@ -134,8 +134,7 @@ class MindSporeTrainer(Trainer):
             outputs = self._parts.step(batch, plan, plan.part, dropout_seeds, Tensor(rates))
         if plan.apply_update:
             self.optimizer.advance()
-        if self._folds:
-            count_change()
+        count_change()
         return outputs
 
     def _step(

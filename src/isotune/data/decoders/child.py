@@ -27,8 +27,8 @@ from isotune.data.transforms.pipeline import transform
 from isotune.randomness import Purpose, stream
 from isotune.storage.memory import keep_freed_memory
 
-PIXELS = {True: 1 << 24, False: 3 << 20}
-"""Largest number of pixels of a JPEG image, and of others. So no image takes much more than 100 MB;
+JPEG_PIXELS, OTHER_PIXELS = 1 << 24, 3 << 20
+"""Largest numbers of pixels of JPEG images, and of others. So no image takes much more than 100 MB;
 the threads of the parent, which know of each other, decode larger ones one after the other."""
 
 
@@ -91,7 +91,7 @@ def _silenced() -> _Noted:
 
 def _made(content: bytes, job: Job | None, position: list[int]) -> NDArray[np.uint8]:
     assert job is not None, "the job cannot be loaded here"
-    limit = min(job.max_pixels, PIXELS[content.startswith(b"\xff\xd8\xff")])
-    image = decode_rgb(BytesIO(content), "an image", limit)
+    limit = JPEG_PIXELS if content.startswith(b"\xff\xd8\xff") else OTHER_PIXELS
+    image = decode_rgb(BytesIO(content), "an image", min(job.max_pixels, limit))
     rng = stream(job.seed, Purpose.AUGMENTATION, *position)
     return np.asarray(transform(image, job.pipeline, rng))
