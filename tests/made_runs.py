@@ -10,6 +10,8 @@ from typing import Any
 import yaml
 
 from isotune.interfaces.metrics import EpochMetrics
+from isotune.runs.checkpoint import Checkpoint, state_files, write_manifest, write_states
+from isotune.runs.checkpoints import CheckpointStore
 from isotune.runs.schema import EpochSoFar, LineageEntry, Manifest, MetricsLine
 from tiny import experiment
 
@@ -56,6 +58,19 @@ def made_manifest(step: int, within: bool = False, **changes: Any) -> Manifest:
         "best": None,
     }
     return Manifest(**{**values, **changes})
+
+
+def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
+    """Writes the files of a checkpoint into an empty folder."""
+    states = state_files(checkpoint.model, checkpoint.optimizer, checkpoint.average)
+    write_manifest(folder, checkpoint.manifest, write_states(folder, states))
+
+
+def save(store: CheckpointStore, checkpoint: Checkpoint, *, keep: int, best: bool = False) -> None:
+    """Writes a checkpoint, which becomes the last one."""
+    states = state_files(checkpoint.model, checkpoint.optimizer, checkpoint.average)
+    manifest = checkpoint.manifest
+    store.finish(store.begin(manifest.name, states), manifest, keep=keep, best=best)
 
 
 def made_run(

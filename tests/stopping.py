@@ -16,8 +16,8 @@ from isotune.errors import StoppedError
 from isotune.experiment.result import Run
 from isotune.hookspecs import hookimpl
 from isotune.interfaces.events import StepEnded
-from isotune.runs.checkpoint import write_checkpoint
 from isotune.runs.checkpoints import CheckpointStore
+from made_runs import write_checkpoint
 from tiny import experiment
 from zoo import plugins, run
 

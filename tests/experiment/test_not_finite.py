@@ -14,8 +14,9 @@ import pytest
 import isotune
 from isotune.errors import RunError, TrainingError
 from isotune.interfaces.checkpoint import not_finite
-from isotune.runs.checkpoint import read_checkpoint, write_checkpoint
+from isotune.runs.checkpoint import read_checkpoint
 from isotune.runs.checkpoints import CheckpointStore
+from made_runs import write_checkpoint
 from tiny import experiment, make_images
 from zoo import plugins, run
 

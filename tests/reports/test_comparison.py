@@ -11,7 +11,7 @@ from isotune.reports.comparison import compare_runs
 from isotune.reports.comparison_tables import curves, differences, overview
 from isotune.runs.checkpoint import Checkpoint
 from isotune.runs.checkpoints import CheckpointStore
-from made_runs import made_manifest, made_run
+from made_runs import made_manifest, made_run, save
 
 
 def test_differences_are_the_largest_of_the_common_epochs(tmp_path: Path):
@@ -69,7 +69,7 @@ def test_the_overview_tells_two_ways_of_training_apart(tmp_path: Path):
 def test_an_unfinished_run_tells_what_its_checkpoints_know(tmp_path: Path):
     run = made_run(tmp_path / "a", [(2.0, 0.50), (1.0, 0.75)])
     saved = Checkpoint({}, {}, made_manifest(2, backend="torch"))
-    CheckpointStore(run / "checkpoints").save(saved, keep=1, best=True)
+    save(CheckpointStore(run / "checkpoints"), saved, keep=1, best=True)
     (figures,) = compare_runs([run]).runs
     assert (figures.state, figures.backend) == ("unfinished", "torch")
     assert figures.best is not None

@@ -18,7 +18,7 @@ from isotune.errors import RunError
 from isotune.runs.checkpoint import Checkpoint, check_checkpoint
 from isotune.runs.checkpoint_index import Index
 from isotune.runs.checkpoints import CheckpointStore
-from made_runs import made_manifest
+from made_runs import made_manifest, save
 
 
 def checkpoint(value: int, within: bool = False) -> Checkpoint:
@@ -44,8 +44,8 @@ def values(store: CheckpointStore) -> tuple[int, int]:
 def store(tmp_path: Path) -> CheckpointStore:
     """A store with epoch 1 the best and epoch 2 the last."""
     store = CheckpointStore(tmp_path)
-    store.save(checkpoint(1), keep=1, best=True)
-    store.save(checkpoint(2), keep=1, best=False)
+    save(store, checkpoint(1), keep=1, best=True)
+    save(store, checkpoint(2), keep=1, best=False)
     return store
 
 
@@ -55,10 +55,10 @@ def folders(path: Path) -> list[str]:
 
 def test_best_and_last_are_kept(store: CheckpointStore, tmp_path: Path) -> None:
     assert values(store) == (1, 2)
-    store.save(checkpoint(3), keep=1, best=False)
+    save(store, checkpoint(3), keep=1, best=False)
     assert values(store) == (1, 3)
     assert folders(tmp_path) == ["epoch-0001", "epoch-0003", "index.json"]
-    store.save(checkpoint(4), keep=1, best=True)
+    save(store, checkpoint(4), keep=1, best=True)
     assert values(store) == (4, 4)
     assert folders(tmp_path) == ["epoch-0004", "index.json"]
     assert json.loads((tmp_path / "index.json").read_text()) == {
@@ -69,7 +69,7 @@ def test_best_and_last_are_kept(store: CheckpointStore, tmp_path: Path) -> None:
 
 def test_the_newest_are_kept_beside_the_best(store: CheckpointStore, tmp_path: Path) -> None:
     for step in (10, 20, 30):
-        store.save(checkpoint(step, within=True), keep=2)
+        save(store, checkpoint(step, within=True), keep=2)
     steps = ["step-00000020", "step-00000030"]
     assert folders(tmp_path) == ["epoch-0001", "index.json", *steps]
     assert values(store) == (1, 30)
@@ -78,14 +78,14 @@ def test_the_newest_are_kept_beside_the_best(store: CheckpointStore, tmp_path: P
         RunError, match=r"no checkpoint 'step-10'.*best \(epoch-0001\), last \(step-00000030\)"
     ):
         store.load("step-10")
-    store.save(checkpoint(40), keep=1, best=True)
+    save(store, checkpoint(40), keep=1, best=True)
     assert folders(tmp_path) == ["epoch-0040", "index.json"]
 
 
 def test_newer_ones_are_forgotten_the_best_too(tmp_path: Path) -> None:
     store = CheckpointStore(tmp_path)
     for step in (10, 20, 30):
-        store.save(checkpoint(step, within=True), keep=3, best=step == 20)
+        save(store, checkpoint(step, within=True), keep=3, best=step == 20)
     store.forget_after("step-00000020")
     assert store.index() == Index("step-00000020", ("step-00000010", "step-00000020"))
     store.forget_after("step-00000010")
@@ -95,15 +95,15 @@ def test_newer_ones_are_forgotten_the_best_too(tmp_path: Path) -> None:
 
 def test_an_older_one_goes_only_when_the_newer_is_whole(tmp_path: Path) -> None:
     store = CheckpointStore(tmp_path)
-    store.save(checkpoint(1, within=True), keep=1)
+    save(store, checkpoint(1, within=True), keep=1)
     with pytest.MonkeyPatch.context() as monkeypatch:
         disk = FullDisk(monkeypatch, fails_at=0)
-        store.save(checkpoint(1, within=True), keep=1)
+        save(store, checkpoint(1, within=True), keep=1)
     for fails_at in range(1, disk.calls + 1):
         with pytest.MonkeyPatch.context() as monkeypatch:
             FullDisk(monkeypatch, fails_at)
             with pytest.raises(RunError, match="step-00000002: cannot be written"):
-                store.save(checkpoint(2, within=True), keep=1)
+                save(store, checkpoint(2, within=True), keep=1)
         assert store.load("step-00000001").manifest.step == 1
 
 
@@ -115,7 +115,7 @@ def test_scalars_dtypes_and_layouts_survive(tmp_path: Path) -> None:
         "counts": np.arange(3),
     }
     store = CheckpointStore(tmp_path)
-    store.save(Checkpoint(state, {}, made_manifest(1)), keep=1, best=True)
+    save(store, Checkpoint(state, {}, made_manifest(1)), keep=1, best=True)
     found = store.load("best").model
     assert found.keys() == state.keys()
     for name, value in state.items():
@@ -153,16 +153,16 @@ def test_a_failure_at_any_write_leaves_the_state_before(
 ) -> None:
     with pytest.MonkeyPatch.context() as monkeypatch:
         disk = FullDisk(monkeypatch, fails_at=0)
-        store.save(checkpoint(3), keep=1, best=True)
+        save(store, checkpoint(3), keep=1, best=True)
     writes = disk.calls
     assert writes > 8
 
     for fails_at in range(1, writes + 1):
-        store.save(checkpoint(4), keep=1, best=True)
+        save(store, checkpoint(4), keep=1, best=True)
         with pytest.MonkeyPatch.context() as monkeypatch:
             FullDisk(monkeypatch, fails_at)
             with pytest.raises(RunError, match=r"epoch-0005: cannot be written: No space left"):
-                store.save(checkpoint(5), keep=1, best=True)
+                save(store, checkpoint(5), keep=1, best=True)
         assert values(store) == (4, 4)
         assert not [name for name in folders(tmp_path) if name.startswith(".")]
 
@@ -175,10 +175,10 @@ def test_a_kill_between_the_writes_leaves_the_state_before(
 
     monkeypatch.setattr("isotune.runs.checkpoints.write_atomically", die)
     with pytest.raises(KeyboardInterrupt):
-        store.save(checkpoint(3), keep=1, best=True)
+        save(store, checkpoint(3), keep=1, best=True)
     monkeypatch.undo()
     assert values(store) == (1, 2)
-    store.save(checkpoint(3), keep=1, best=True)
+    save(store, checkpoint(3), keep=1, best=True)
     assert values(store) == (3, 3)
     assert folders(tmp_path) == ["epoch-0003", "index.json"]
 
@@ -331,11 +331,11 @@ def test_only_own_folders_inside_the_real_one_are_removed(
     for name in others:
         (tmp_path / name).mkdir()
     (tmp_path / "epoch-0009").symlink_to(outside, target_is_directory=True)
-    store.save(checkpoint(3), keep=1, best=True)
+    save(store, checkpoint(3), keep=1, best=True)
     assert set(folders(tmp_path)) == {*others, "epoch-0003", "epoch-0009", "index.json"}
     linked = tmp_path.with_name(f"{tmp_path.name}-linked")
     linked.symlink_to(tmp_path, target_is_directory=True)
-    for use in (lambda s: s.load("last"), lambda s: s.save(checkpoint(4), keep=1)):
+    for use in (lambda s: s.load("last"), lambda s: save(s, checkpoint(4), keep=1)):
         with pytest.raises(RunError, match="is a link, and links are not followed"):
             use(CheckpointStore(linked))
     assert folders(outside) == ["epoch-0007"]

@@ -79,16 +79,6 @@ class WrittenStates:
     sha256: dict[str, str]
 
 
-def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
-    """Writes the files into an empty folder and flushes them to disk.
-
-    Raises:
-        OSError: they cannot be written.
-    """
-    states = state_files(checkpoint.model, checkpoint.optimizer, checkpoint.average)
-    write_manifest(folder, checkpoint.manifest, write_states(folder, states))
-
-
 def state_files(model: State, optimizer: State, average: State | None) -> dict[str, State]:
     """Returns the states of a checkpoint by the names of their files."""
     states = {MODEL: model, OPTIMIZER: optimizer}

@@ -33,7 +33,6 @@ from isotune.runs.checkpoint import (
     check_checkpoint,
     read_checkpoint,
     read_manifest,
-    state_files,
     write_manifest,
     write_states,
 )
@@ -74,22 +73,6 @@ class CheckpointStore:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def save(self, checkpoint: Checkpoint, *, keep: int, best: bool = False) -> None:
-        """Writes a checkpoint, which becomes the last one.
-
-        Args:
-            checkpoint: What to write. No other checkpoint has its name.
-            keep: Number of most recent checkpoints to keep; older ones are removed, except the
-                best.
-            best: Whether it also becomes the best one.
-
-        Raises:
-            RunError: it cannot be written; earlier checkpoints are untouched.
-        """
-        states = state_files(checkpoint.model, checkpoint.optimizer, checkpoint.average)
-        manifest = checkpoint.manifest
-        self.finish(self.begin(manifest.name, states), manifest, keep=keep, best=best)
-
     def begin(self, name: str, states: Mapping[str, State]) -> Draft:
         """Writes the tensors of a checkpoint, which is nothing before :meth:`finish`.
 
@@ -113,8 +96,9 @@ class CheckpointStore:
         Args:
             draft: What :meth:`begin` has written.
             manifest: The manifest. No other checkpoint has its name.
-            keep: As for :meth:`save`.
-            best: As for :meth:`save`.
+            keep: Number of most recent checkpoints to keep; older ones are removed, except the
+                best.
+            best: Whether it also becomes the best one.
 
         Raises:
             RunError: it cannot be written; earlier checkpoints are untouched.
