@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from isotune import plugins
     from isotune.data.sources.files import find_images
     from isotune.data.splitting.split import split
+    from isotune.equivalence.certify import certify
     from isotune.errors import (
         BackendError,
         DatasetError,
@@ -58,6 +59,7 @@ _HOMES = {
     "StoppedError": "isotune.errors",
     "TrainingError": "isotune.errors",
     "WeightsError": "isotune.errors",
+    "certify": "isotune.equivalence.certify",
     "check_data": "isotune.experiment.check_data",
     "convert": "isotune.experiment.convert",
     "cross_validate": "isotune.experiment.cross_validate",
@@ -92,6 +94,7 @@ __all__ = [
     "TrainingError",
     "WeightsError",
     "__version__",
+    "certify",
     "check_data",
     "convert",
     "cross_validate",

@@ -17,14 +17,14 @@ from isotune.equivalence.comparing.compare import compare
 from isotune.equivalence.local.companions import CompareLocally, RecordWhole
 from isotune.equivalence.recording.record import record
 from isotune.equivalence.recording.steps import NO_COMPANION, Companion, Recording
-from isotune.equivalence.sides import ChosenSide
+from isotune.equivalence.sides import ChosenSide, parse_side
 from isotune.equivalence.traces.file import check_target, read_trace, write_trace
 from isotune.equivalence.traces.trace import Trace
-from isotune.errors import IsotuneError, RunError
+from isotune.errors import IsotuneError, RunError, SpecError
 from isotune.plugins import Plugins
 from isotune.plugins import plugins as default_plugins
 from isotune.reports.drawing import check_matplotlib, write_figure
-from isotune.spec.load import load_spec
+from isotune.spec.load import SpecSource, load_spec
 from isotune.storage.atomic import write_atomically
 
 log = logging.getLogger(__name__)
@@ -42,14 +42,14 @@ class Certifier:
     """Records sides of one experiment, and compares them.
 
     Attributes:
-        spec: The experiment: a YAML file, or the name of a recipe.
+        spec: The experiment, as for :func:`isotune.run`.
         overrides: Overrides of its fields, for all sides.
         recording: What is recorded of a side.
         plugins: Where backends are found.
         tell: Is told what is done next, which takes a while.
     """
 
-    spec: str
+    spec: SpecSource
     overrides: Sequence[str] = ()
     recording: Recording = DEFAULT
     plugins: Plugins = default_plugins
@@ -105,6 +105,40 @@ class Certifier:
         spec = load_spec(self.spec, (*self.overrides, *side.overrides))
         where = side.backend, side.device, self.plugins
         return record(spec, *where, self.recording, others, companion)
+
+
+def certify(
+    spec: SpecSource,
+    on: tuple[str, str],
+    *,
+    overrides: Sequence[str] = (),
+    steps: int = DEFAULT.steps,
+    drift: int = DEFAULT.drift,
+    predictions: int = DEFAULT.predictions,
+    plugins: Plugins = default_plugins,
+) -> Certificate:
+    """Certifies that two sides of this machine train alike, or finds where they part.
+
+    Args:
+        spec: The experiment, as for :func:`isotune.run`.
+        on: Both sides, each ``BACKEND:DEVICE[,precision=bf16][,compile=true]``.
+        overrides: Overrides of the spec, for both sides.
+        steps: Number of training steps of which everything is traced.
+        drift: Number of training steps in which losses and parameters are followed.
+        predictions: Number of validation images that are predicted after them.
+        plugins: Where backends are found.
+
+    Returns:
+        The certificate: ``print`` shows it in short, a notebook as a page.
+
+    Raises:
+        IsotuneError: One of its kinds, with a sentence that says what to change.
+    """
+    if isinstance(on, str) or len(on) != 2:
+        raise SpecError(f"on: is {on!r}, but should be two sides, ('BACKEND:DEVICE', ...).")
+    one, other = map(parse_side, on)
+    recording = Recording(steps, drift, predictions)
+    return Certifier(spec, overrides, recording, plugins).here(one, other)
 
 
 def certify_traces(one: Path, other: Path) -> Certificate:

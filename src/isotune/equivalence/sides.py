@@ -38,12 +38,12 @@ def parse_side(text: str) -> ChosenSide:
     place, *overrides = text.split(",")
     backend, _, device = place.partition(":")
     if not backend or place.endswith(":"):
-        raise SpecError(f"--on {text}: a side is BACKEND or BACKEND:DEVICE, such as NAME:cuda:1.")
+        raise SpecError(f"'{text}': a side is BACKEND or BACKEND:DEVICE, such as NAME:cuda:1.")
     for override in overrides:
         field, equals, value = override.partition("=")
         if field not in CHOICES or not (equals and value):
             raise SpecError(
-                f"--on {text}: '{override}' should be FIELD=VALUE, where FIELD is one of"
-                f" {', '.join(CHOICES)};{nearest(field, CHOICES)} --set is for both sides."
+                f"'{text}': '{override}' should be FIELD=VALUE, where FIELD is one of"
+                f" {', '.join(CHOICES)};{nearest(field, CHOICES)} overrides of the spec are for both sides."
             )
     return ChosenSide(backend, device or "auto", tuple(overrides))

@@ -165,7 +165,7 @@ class ComparedPredictions:
     own_flips: tuple[int, int]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Certificate:
     """What was found.
 
@@ -190,3 +190,14 @@ class Certificate:
     place: Place | None = None
     others: tuple[Place, ...] = ()
     notes: tuple[str, ...] = field(default=())
+
+    def __repr__(self) -> str:
+        # Reports are made of certificates, so they cannot be imported before this class is there.
+        from isotune.equivalence.certificates.report import certificate_text
+
+        return certificate_text(self)
+
+    def _repr_markdown_(self) -> str:
+        from isotune.equivalence.certificates.report import certificate_markdown
+
+        return certificate_markdown(self)
