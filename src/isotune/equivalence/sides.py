@@ -44,6 +44,7 @@ def parse_side(text: str) -> ChosenSide:
         if field not in CHOICES or not (equals and value):
             raise SpecError(
                 f"'{text}': '{override}' should be FIELD=VALUE, where FIELD is one of"
-                f" {', '.join(CHOICES)};{nearest(field, CHOICES)} overrides of the spec are for both sides."
+                f" {', '.join(CHOICES)};{nearest(field, CHOICES)} overrides of the spec"
+                " are for both sides."
             )
     return ChosenSide(backend, device or "auto", tuple(overrides))
