@@ -55,6 +55,7 @@ FULL: dict[str, Any] = {
     "cache": {"images": "off", "memory": 0, "disk": 100},
 }
 SHORTHANDS: list[dict[str, Any]] = [
+    {"dataset": "images"},
     {"backbone": "resnet18"},
     {"freeze": "backbone"},
     {"freeze": "none"},

@@ -96,6 +96,7 @@ def test_the_last_one_wins_and_the_source_stays() -> None:
 def test_every_short_form_can_be_opened() -> None:
     found = {name: shorthand((name,)) for name in ExperimentSpec.model_fields}
     assert {name: key for name, key in found.items() if key} == {
+        "dataset": "path",
         "backbone": "name",
         "head": "name",
         "freeze": "parameters",

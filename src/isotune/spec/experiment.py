@@ -132,7 +132,7 @@ class ExperimentSpec(SpecModel):
         Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$"),
         Meaning("text of letters, digits, '.', '_' and '-', as it names the run folder"),
     ]
-    dataset: AnyDataset
+    dataset: Annotated[AnyDataset, Shorthand("path")]
     transforms: TransformsSpec = TransformsSpec()
     sampler: Sampler = "shuffled"
     batch_size: Annotated[int, Field(ge=1)]
