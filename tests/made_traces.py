@@ -105,7 +105,12 @@ def full_trace(**changes: Any) -> Trace:
     changed = (ITSELF, "1 ulp")
     usual: dict[str, Any] = {
         "side": made_side(versions={"numpy": "2.0.0"}, machine={"processor": "AMD EPYC"}),
-        "experiment": {"name": "tiny", "batch_size": 4, "optimizer": {"name": "sgd", "lr": 0.1}},
+        "experiment": {
+            "isotune": 1,
+            "name": "tiny",
+            "batch_size": 4,
+            "optimizer": {"name": "sgd", "lr": 0.1},
+        },
         "classes": ("ants", "bees", "cats"),
         "start": {"fc.weight": "a" * 64, "conv.weight": "b" * 64},
         "layers": LAYERS,

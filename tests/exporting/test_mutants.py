@@ -83,6 +83,10 @@ METADATA: dict[str, tuple[ReportEdit, str]] = {
         lambda values: values["spec"].update(freeze=["layer"] * 300_000),
         "the exported file failed: is damaged: its spec: holds more than 10,000 values",
     ),
+    "a spec of a later version": (
+        lambda values: values["spec"].update(isotune=2),
+        "the exported file failed: its spec: isotune is 2, but this Isotune reads specs up to",
+    ),
     "class names in another order": (
         lambda values: values["classes"].reverse(),
         "the exported model's class 0 is named cats, and the run's is ants",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, get_args
@@ -21,7 +21,7 @@ from isotune.plugins import plugins as default_plugins
 from isotune.reports.sweep import counts, ranked
 from isotune.runs.sweep import BEST, MOST_TRIALS, Pruner, Sampler, SweepFile, SweepFolder
 from isotune.spec.document import Document
-from isotune.spec.load import SpecDraft, SpecSource, read_spec
+from isotune.spec.load import SpecSource, read_spec
 from isotune.spec.messages import explain_first
 from isotune.spec.space.check import open_space
 from isotune.spec.space.parameters import Range, Space, walk
@@ -268,7 +268,7 @@ def _check_same(job: Job, before: SweepFile) -> None:
             )
     if before.space != now.space:
         raise RunError(f"{path}: is a sweep of another space; name another folder.")
-    draft = SpecDraft(Document(before.spec, "spec"), job.draft.folder)
+    draft = replace(read_spec(before.spec), folder=job.draft.folder)
     specs = job.space.spec(draft, {}), job.space.spec(job.draft, {})
     for name, found, due in differences(*specs, MAY_CHANGE):
         raise RunError(

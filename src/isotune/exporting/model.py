@@ -174,10 +174,11 @@ def _spec(file: Path, manifest: ExportManifest) -> ExperimentSpec:
     from isotune.spec.document import Document, plain
     from isotune.spec.load import dump_spec
     from isotune.spec.messages import explain_first
+    from isotune.spec.version import current
 
     source = f"{file}: is damaged: its spec"
     try:
-        data = plain(manifest.spec, source)
+        data = current(Document(plain(manifest.spec, source), f"{file}: its spec")).data
         spec = ExperimentSpec.model_validate(data)
     except SpecError as error:
         raise RunError(*error.args) from error

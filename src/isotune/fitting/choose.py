@@ -14,6 +14,7 @@ from isotune.fitting.look import LONG, Data
 from isotune.fitting.measure import Machine
 from isotune.spec.metrics import MULTI_LABEL
 from isotune.spec.values import Precision
+from isotune.spec.version import VERSION
 
 IMBALANCED = 2.0
 """How many times more images the largest class has than the smallest, from which classes count
@@ -88,6 +89,7 @@ def choose(data: Data, candidate: Candidate, machine: Machine, seconds: float) -
     """
     epochs = plan(data, candidate, machine, seconds)
     return [
+        Line("isotune", VERSION),
         Line("name", name_of(data.fields["path"])),
         _dataset(data),
         *_transforms(data, candidate),

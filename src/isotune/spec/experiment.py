@@ -28,6 +28,7 @@ from isotune.spec.schedule import AnySchedule, ScheduleSpec
 from isotune.spec.schedules.constant import ConstantSchedule
 from isotune.spec.transforms import Pipeline, last_of_unknown_size, output_size
 from isotune.spec.values import NormalizationSpec, Positive, Precision, Reduction, Sampler
+from isotune.spec.version import VERSION
 
 
 class TransformsSpec(SpecModel):
@@ -63,6 +64,8 @@ class ExperimentSpec(SpecModel):
     """An experiment.
 
     Attributes:
+        isotune: Version of the spec: what its keys mean. Leaving it out means 1. A later Isotune
+            reads specs of all versions so far.
         name: Name of the experiment and, with backend and time, of its run folder.
         dataset: Which images.
         transforms: How images are cropped, resized and augmented.
@@ -127,6 +130,7 @@ class ExperimentSpec(SpecModel):
         cache: What is kept to save time.
     """
 
+    isotune: Annotated[int, Field(ge=VERSION, le=VERSION), Meaning(str(VERSION))] = VERSION
     name: Annotated[
         str,
         Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$"),

@@ -15,6 +15,7 @@ from isotune.spec.document import MOST_CHARACTERS, Document, plain, read_documen
 from isotune.spec.experiment import ExperimentSpec
 from isotune.spec.messages import explain
 from isotune.spec.overrides import apply_overrides, set_value
+from isotune.spec.version import current
 from isotune.storage.paths import is_dir, is_file
 from isotune.storage.untrusted import read_small
 
@@ -83,10 +84,11 @@ def read_spec(source: SpecSource, overrides: Iterable[str] = ()) -> SpecDraft:
         overrides: As for :func:`load_spec`.
 
     Raises:
-        SpecError: There is no such file or recipe, it is not YAML, or an override has no field.
+        SpecError: There is no such file or recipe, it is not YAML, it is of a later version, or an
+            override has no field.
     """
     document, folder = _document(source)
-    return SpecDraft(apply_overrides(document, overrides), folder)
+    return SpecDraft(apply_overrides(current(document), overrides), folder)
 
 
 def dump_spec(spec: ExperimentSpec) -> dict[str, Any]:

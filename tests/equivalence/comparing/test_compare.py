@@ -150,7 +150,7 @@ def test_a_layer_that_only_one_side_has_is_not_blamed():
     assert any("forward/fc.inner" in note for note in found.notes)
 
 
-EXPERIMENT = {"name": "tiny", "batch_size": 4, "optimizer": {"name": "sgd", "lr": 0.1}}
+EXPERIMENT = full_trace().experiment
 
 
 @pytest.mark.parametrize(

@@ -72,6 +72,14 @@ def test_what_was_written_is_read(path: Path) -> None:
     assert path.read_bytes() == first, "equal traces give equal bytes"
 
 
+def test_the_experiment_names_its_version_which_earlier_ones_left_out(path: Path) -> None:
+    made = full_trace()
+    earlier = {key: value for key, value in made.experiment.items() if key != "isotune"}
+    assert_same(made, written(path, replace(made, experiment=earlier)))
+    with pytest.raises(RunError, match=r"a\.trace: its experiment: isotune is 2, but"):
+        written(path, replace(made, experiment={**earlier, "isotune": 2}))
+
+
 def test_numbers_that_are_not_finite_are_kept(path: Path) -> None:
     with np.errstate(all="ignore"):
         broken = {

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from importlib.metadata import version
 from operator import itemgetter
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -34,9 +34,11 @@ from isotune.equivalence.traces.document import (
 )
 from isotune.equivalence.traces.json_numbers import plain
 from isotune.equivalence.traces.trace import Trace
-from isotune.errors import RunError
+from isotune.errors import RunError, SpecError
 from isotune.printable import printable
 from isotune.runs.read import checked, damaged, parse_json, unusable
+from isotune.spec.document import Document
+from isotune.spec.version import current
 from isotune.storage.atomic import atomic_file
 from isotune.storage.paths import is_dir, is_link
 from isotune.storage.tensor_file import read_array, read_header, write_tensors
@@ -137,7 +139,7 @@ def _read(file: BinaryIO, path: Path) -> Trace:
         raise damaged(path, "the SHA-256 of its arrays is not the one it was written with")
     return Trace(
         side=document.side.side(),
-        experiment=document.experiment,
+        experiment=_experiment(document, path),
         classes=tuple(document.classes),
         start=document.start,
         layers=tuple(layer.layer() for layer in document.layers),
@@ -164,6 +166,15 @@ def _document(metadata: Mapping[str, str], path: Path) -> TraceDocument:
         number = str(found["format"])[:40]
         raise RunError(f"{path}: has format {number}; this Isotune reads format {FORMAT}.")
     return checked(TraceDocument, found, path)
+
+
+def _experiment(document: TraceDocument, path: Path) -> dict[str, Any]:
+    try:
+        spec = current(Document(document.experiment, f"{path}: its experiment"))
+    except SpecError as error:
+        raise RunError(*error.args) from error
+    experiment: dict[str, Any] = spec.data
+    return experiment
 
 
 def _side(trace: Trace) -> SidePart:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from isotune.runs.sweep import SweepFile, SweepFolder
-from isotune.spec.document import Document
-from isotune.spec.load import SpecDraft
+from isotune.spec.load import SpecDraft, read_spec
 from isotune.spec.space.check import open_space
 from isotune.spec.space.parameters import Space
 
@@ -59,7 +58,7 @@ class Job:
         folder = SweepFolder(Path(plain["folder"]))
         description = folder.description()
         beside = Path(plain["beside"]) if plain["beside"] else None
-        draft = SpecDraft(Document(description.spec, "spec"), beside)
+        draft = replace(read_spec(description.spec), folder=beside)
         space, checked = open_space(description.space, draft)
         return cls(
             folder=folder,
