@@ -10,7 +10,7 @@ PEERS := .venv-peers
 WORKERS ?= 2
 EXTRAS := torch,mindspore,timm,onnx,serve,demo,dev
 
-.PHONY: demo test test-browser hostile lint format bench peers backbones clean
+.PHONY: demo test test-browser hostile lint format wheel licenses bench peers backbones clean
 
 demo: $(INSTALLED)
 	$(BIN)/isotune demo
@@ -40,6 +40,18 @@ lint: $(INSTALLED)
 format: $(INSTALLED)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# Builds the wheel, installs it into an empty environment (about 6 GB), and runs README's first examples
+# there. EXTRA names what it is installed with.
+EXTRA ?= torch
+wheel:
+	@test -n "$(PYTHON)" || { echo "Isotune needs Python 3.10, 3.11 or 3.12."; exit 2; }
+	$(PYTHON) tools/wheel.py $(EXTRA)
+
+# docs/licenses.md, from what the installed packages say of themselves.
+licenses: $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[$(EXTRAS),heif]"
+	$(BIN)/python tools/licenses.py
 
 # Some minutes; `isotune bench --help` and benchmarks/README.md tell what else can be measured.
 bench: $(INSTALLED)
