@@ -8,9 +8,9 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 PEERS := .venv-peers
 WORKERS ?= 2
-EXTRAS := torch,mindspore,timm,onnx,serve,demo,dev
+EXTRAS := torch,mindspore,timm,onnx,serve,demo,docs,dev
 
-.PHONY: demo test test-browser hostile lint format wheel licenses bench peers backbones clean
+.PHONY: demo test test-browser hostile lint format docs wheel licenses bench peers backbones clean
 
 demo: $(INSTALLED)
 	$(BIN)/isotune demo
@@ -52,6 +52,10 @@ wheel:
 licenses: $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[$(EXTRAS),heif]"
 	$(BIN)/python tools/licenses.py
+
+# The site, in build/site, without a network; a warning is an error. `mkdocs serve` shows it while you write.
+docs: $(INSTALLED)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 # Some minutes; `isotune bench --help` and benchmarks/README.md tell what else can be measured.
 bench: $(INSTALLED)
