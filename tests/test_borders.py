@@ -76,6 +76,7 @@ ROOMS = (
     ("equivalence",),
     ("exporting", "fitting", "serving"),
     ("experiment",),
+    ("progress",),
     ("reports",),
     ("runs",),
     ("training", "explaining"),

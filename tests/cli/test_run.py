@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from isotune.cli.progress import RunProgress
 from isotune.errors import TrainingError
 from isotune.hookspecs import hookimpl
 from isotune.interfaces.events import EpochEnded, RunStarted, StepEnded
@@ -19,6 +18,7 @@ from isotune.interfaces.freezing import FreezePlan
 from isotune.interfaces.summary import ModelSummary
 from isotune.models.summary import summarize_layers
 from isotune.plugins import plugins
+from isotune.progress.run import RunProgress
 from isotune.spec.load import load_spec
 from made_runs import epoch
 

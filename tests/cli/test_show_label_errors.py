@@ -18,7 +18,7 @@ def cross_validated() -> CrossValidation:
     (images / "train/ants/3.png").rename(images / "train/bees/ant.png")
     spec = experiment(images, epochs=8, optimizer={"name": "adam", "lr": 0.05})
     return package.cross_validate(
-        spec, folds=3, backend="numpy", output=Path("folds"), plugins=plugins
+        spec, folds=3, backend="numpy", output=Path("folds"), plugins=plugins, progress=False
     )
 
 

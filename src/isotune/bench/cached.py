@@ -52,6 +52,7 @@ def measure_cached(
             output=Path(folder) / "run",
             observers=[steps],
             plugins=plugins,
+            progress=False,
         )
         summary = finished.folder.summary()
     last = finished.history[-1]

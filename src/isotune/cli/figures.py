@@ -47,7 +47,7 @@ def default_path(model: Classifier, name: str, split: str | None) -> Path:
 
 def write(figure: Figure, path: Path) -> None:
     """Writes a figure and shows its path."""
-    from isotune.cli.console import output, show
+    from isotune.progress.console import output, show
     from isotune.reports.drawing import write_figure
 
     show(output(), str(write_figure(figure, path)))

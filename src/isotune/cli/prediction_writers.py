@@ -9,8 +9,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, TextIO
 
-from isotune.cli.console import show
 from isotune.printable import csv_cell, printable
+from isotune.progress.console import show
 
 if TYPE_CHECKING:
     from rich.console import Console

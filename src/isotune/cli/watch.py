@@ -12,8 +12,8 @@ import typer
 from isotune.cli.group import INTERRUPTED
 from isotune.cli.launched import above
 from isotune.cli.messages import complain
-from isotune.cli.progress import RunProgress
 from isotune.errors import StoppedError, TrainingError
+from isotune.progress.run import RunProgress
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -60,8 +60,8 @@ def watched_from_outside(folder: Path, processes: int) -> Iterator[None]:
     Raises:
         IsotuneError: As :func:`watched`.
     """
-    from isotune.cli.console import output
     from isotune.experiment.processes import is_run
+    from isotune.progress.console import output
 
     progress = RunProgress(output(), processes=processes)
     with _explained(progress):

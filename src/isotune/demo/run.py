@@ -120,6 +120,7 @@ def run_demo(
                 output=folder / f"{mode.slug}-{name}",
                 observers=observers,
                 plugins=plugins,
+                progress=False,
             )
             results.append(Result(mode, finished))
     image = write_figure(results[-1].run.show_predictions(IMAGES), folder / "predictions.png")

@@ -12,6 +12,8 @@ from isotune.experiment.fold_runs import FoldRuns
 from isotune.experiment.label_errors import fold_label_errors
 from isotune.plugins import Plugins
 from isotune.plugins import plugins as default_plugins
+from isotune.progress.run import FoldProgress
+from isotune.progress.shown import shown
 from isotune.reports.folds import Statistics, fold_statistics
 from isotune.reports.label_errors import LabelErrors
 from isotune.runs.cross_validation import MOST_FOLDS, CrossValidationFile, CrossValidationFolder
@@ -69,6 +71,7 @@ def cross_validate(
     output: str | Path | None = None,
     observers: Sequence[object] = (),
     plugins: Plugins = default_plugins,
+    progress: bool = True,
 ) -> CrossValidation:
     """Trains an experiment once for each fold, on all images except the fold's.
 
@@ -94,6 +97,7 @@ def cross_validate(
             ``runs/NAME-BACKEND-TIME``.
         observers: Objects with methods of :mod:`isotune.hookspecs`, notified of every run.
         plugins: Where backends, backbones and observers are found.
+        progress: As for :func:`isotune.run`.
 
     Raises:
         SpecError: The spec is wrong, or there are fewer than two folds.
@@ -118,8 +122,9 @@ def cross_validate(
     description = CrossValidationFile(
         backend=backend, folds=folds, by=by, seed=seed, spec=dump_spec(loaded)
     )
-    runs = FoldRuns(folder, description, loaded, device, observers, plugins)
-    return CrossValidation(where, loaded, runs.run())
+    with shown(progress, FoldProgress) as own:
+        runs = FoldRuns(folder, description, loaded, device, (*observers, *own), plugins)
+        return CrossValidation(where, loaded, runs.run())
 
 
 def resume_cross_validation(
@@ -130,6 +135,7 @@ def resume_cross_validation(
     overrides: Iterable[str] = (),
     observers: Sequence[object] = (),
     plugins: Plugins = default_plugins,
+    progress: bool = True,
 ) -> CrossValidation:
     """Continues a cross-validation, given its folder; see :func:`cross_validate`.
 
@@ -140,6 +146,7 @@ def resume_cross_validation(
         overrides: Settings of :data:`isotune.experiment.parts.MAY_CHANGE`.
         observers: Objects with methods of :mod:`isotune.hookspecs`, notified of every run.
         plugins: Where backends, backbones and observers are found.
+        progress: As for :func:`isotune.run`.
 
     Raises:
         RunError: There is no cross-validation, or another process is training it.
@@ -151,5 +158,6 @@ def resume_cross_validation(
     spec = load_spec(before.spec, overrides)
     changes = {"spec": dump_spec(spec), "backend": backend or before.backend}
     description = before.model_copy(update=changes)
-    runs = FoldRuns(folder, description, spec, device, observers, plugins)
-    return CrossValidation(folder.path, spec, runs.run())
+    with shown(progress, FoldProgress) as own:
+        runs = FoldRuns(folder, description, spec, device, (*observers, *own), plugins)
+        return CrossValidation(folder.path, spec, runs.run())

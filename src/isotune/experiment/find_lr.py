@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,8 @@ from isotune.experiment.prepared import PreparedExperiment, ResumeState
 from isotune.interfaces.events import StopRequest
 from isotune.plugins import Plugins
 from isotune.plugins import plugins as default_plugins
+from isotune.progress.console import progress_console
+from isotune.progress.range_test import range_test_bar
 from isotune.reports.loss_curve import loss_curve_figure, loss_curve_table
 from isotune.reports.numbers import count
 from isotune.reports.tables import Table
@@ -132,7 +135,8 @@ def find_lr(
     device: str = "auto",
     overrides: Iterable[str] = (),
     plugins: Plugins = default_plugins,
-    on_step: OnStep = lambda curve: None,
+    on_step: OnStep | None = None,
+    progress: bool = True,
 ) -> LearningRates:
     """Trains a new model at a growing learning rate, and suggests one for the experiment.
 
@@ -150,6 +154,8 @@ def find_lr(
         overrides: As for ``isotune.run``.
         plugins: Where backends and backbones are found.
         on_step: Receives the curve after each update.
+        progress: Whether a bar shows how far the test is, on a terminal or in a notebook; not where
+            `on_step` is given.
 
     Raises:
         StoppedError: The first SIGINT or SIGTERM.
@@ -165,7 +171,13 @@ def find_lr(
     ignored = {"schedule": ConstantSchedule(), "ema": None}
     loaded = load_spec(spec, overrides).model_copy(update=ignored)
     session = Session.open(loaded, backend or plugins.only_usable(), device, plugins)
-    with isolated(session.backend), stop_on_signals() as stop:
+    with ExitStack() as stack:
+        if on_step is None:
+            on_step = _ignored
+            if progress:
+                on_step = stack.enter_context(range_test_bar(progress_console(), steps))
+        stack.enter_context(isolated(session.backend))
+        stop = stack.enter_context(stop_on_signals())
         curve = _curve(session, growing_rates(start, end, steps), stop, on_step)
     return LearningRates(
         spec=session.spec,
@@ -175,6 +187,10 @@ def find_lr(
         steepest=curve.steepest(),
         valley=curve.valley(),
     )
+
+
+def _ignored(curve: LossCurve) -> None:
+    """Is told of each step, and shows nothing."""
 
 
 def _curve(session: Session, rates: list[float], stop: StopRequest, on_step: OnStep) -> LossCurve:

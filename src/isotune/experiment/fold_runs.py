@@ -162,6 +162,7 @@ class FoldRuns:
                 output=path,
                 observers=[self._watcher, *self.observers],
                 plugins=self.plugins,
+                progress=False,
             )
         if RunFolder(path).summary().state == "finished":
             return open_run(path, device=self.device, plugins=self.plugins)
@@ -173,6 +174,7 @@ class FoldRuns:
             overrides=taken_over(self.spec),
             observers=[self._watcher, *self.observers],
             plugins=self.plugins,
+            progress=False,
         )
 
     def _check_stop(self, number: int) -> None:

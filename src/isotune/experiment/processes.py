@@ -25,6 +25,9 @@ Processes = Union[int, Literal["auto"]]
 MOST = 1024
 """Largest number of processes on a machine."""
 
+STDERR = 2
+"""The descriptor of standard error."""
+
 
 @dataclass(frozen=True)
 class Start:
@@ -193,6 +196,11 @@ def start_resume(
     changes = [argument for override in overrides for argument in ("--set", override)]
     where = ("--backend", start.backend, "--device", device, "--checkpoint", checkpoint)
     start.going_on(folder, lambda: start.isotune(["resume", folder, *where, *changes], output))
+
+
+def told_to(progress: bool) -> int | None:
+    """Returns where process 0 of a run that Python starts shows its progress; None for nowhere."""
+    return STDERR if progress else None
 
 
 def trained_by(folder: Path, plugins: Plugins) -> str:

@@ -15,15 +15,16 @@ from isotune.experiment.agreement import check_same_spec, check_same_start
 from isotune.experiment.changes import check_changes, schedule_change
 from isotune.experiment.checkpoint_writer import best_checkpoint, matched, write_best
 from isotune.experiment.leading import Notify, led, notifier
-from isotune.experiment.open import check_finite, rebuild
+from isotune.experiment.open import check_finite, open_run, rebuild
 from isotune.experiment.prepared import PreparedExperiment, ResumeState
-from isotune.experiment.processes import Processes
+from isotune.experiment.processes import Processes, start_resume, starting, told_to, trained_by
 from isotune.experiment.result import Run
 from isotune.experiment.resume_checks import check_average, check_dataset, check_optimizer
 from isotune.experiment.saved_run import SavedRun, shared_run
 from isotune.interfaces.metrics import EpochMetrics
 from isotune.plugins import Plugins
 from isotune.plugins import plugins as default_plugins
+from isotune.progress.shown import shown
 from isotune.runs.checkpoint import MODEL, Checkpoint
 from isotune.runs.checkpoints import CheckpointStore
 from isotune.runs.folder import FollowedFolder, RunFolder
@@ -47,6 +48,7 @@ def resume(
     observers: Sequence[object] = (),
     plugins: Plugins = default_plugins,
     processes: Processes = 1,
+    progress: bool = True,
 ) -> Run:
     """Continues a run from its last checkpoint, at the exact step.
 
@@ -63,6 +65,7 @@ def resume(
         observers: Objects with methods of :mod:`isotune.hookspecs`, notified of this run.
         plugins: Where backends, backbones and observers are found.
         processes: As for :func:`isotune.run`; another number than before is as good.
+        progress: As for :func:`isotune.run`.
 
     Returns:
         The finished run, its model restored to the best epoch's weights.
@@ -73,16 +76,16 @@ def resume(
         SpecError: an override would make it another experiment.
         IsotuneError: as for :func:`isotune.run`.
     """
-    with joined(backend, device, plugins) as others:
-        return resume_together(
-            others,
-            path,
-            device,
-            tuple(overrides),
-            checkpoint,
-            notifier(others.group, plugins, observers),
-            plugins,
-        )
+    folder, changes = Path(path), tuple(overrides)
+    start = starting(
+        processes, lambda: backend or trained_by(folder, plugins), device, plugins, observers
+    )
+    if start is not None:
+        start_resume(start, folder, device, changes, checkpoint, output=told_to(progress))
+        return open_run(folder, backend=start.backend, device=device)
+    with shown(progress) as own, joined(backend, device, plugins) as others:
+        notify = notifier(others.group, plugins, (*observers, *own))
+        return resume_together(others, path, device, changes, checkpoint, notify, plugins)
 
 
 def resume_together(

@@ -11,12 +11,19 @@ from isotune.experiment.agreement import check_same_spec, check_same_start
 from isotune.experiment.leading import Notify, led, notifier
 from isotune.experiment.open import open_run, open_together
 from isotune.experiment.prepared import PreparedExperiment, ResumeState
-from isotune.experiment.processes import Processes, new_run_folder, start_run, starting
+from isotune.experiment.processes import (
+    Processes,
+    new_run_folder,
+    start_run,
+    starting,
+    told_to,
+)
 from isotune.experiment.restart import run_before_restart
 from isotune.experiment.result import Run
 from isotune.experiment.resume import resume_together
 from isotune.plugins import Plugins
 from isotune.plugins import plugins as default_plugins
+from isotune.progress.shown import shown
 from isotune.runs.folder import RunFolder
 from isotune.spec.experiment import ExperimentSpec
 from isotune.spec.load import SpecSource, load_spec
@@ -34,6 +41,7 @@ def run(
     observers: Sequence[object] = (),
     plugins: Plugins = default_plugins,
     processes: Processes = 1,
+    progress: bool = True,
 ) -> Run:
     """Runs an experiment.
 
@@ -48,6 +56,8 @@ def run(
         processes: Number of processes of this machine that compute the run together, started for
             it; ``auto`` takes as many as there are devices. What they are called with has to exist
             in a new process: neither `observers` nor `plugins`.
+        progress: Whether to show how far it is: a bar and a line for each epoch on a terminal or in
+            a notebook, plain lines on standard error elsewhere.
 
     Returns:
         The finished run, its model restored to the best epoch's weights.
@@ -63,11 +73,11 @@ def run(
     if start is not None:
         loaded = load_spec(spec, overrides)
         with new_run_folder(start, loaded, Path(output) if output else None) as path:
-            start_run(start, loaded, device, path)
+            start_run(start, loaded, device, path, output=told_to(progress))
             return open_run(path, backend=start.backend, device=device)
-    with joined(backend, device, plugins) as others:
+    with shown(progress) as own, joined(backend, device, plugins) as others:
         where = Path(output) if output else None
-        notify = notifier(others.group, plugins, observers)
+        notify = notifier(others.group, plugins, (*observers, *own))
         loaded = others.group.together(lambda: load_spec(spec, overrides))
         check_same_spec(others, loaded)
         if others.group.place.most_restarts:

@@ -18,6 +18,8 @@ from isotune.experiment.sweeps.job import Job, Keep
 from isotune.interfaces.sweep import Trial
 from isotune.plugins import Plugins
 from isotune.plugins import plugins as default_plugins
+from isotune.progress.shown import shown
+from isotune.progress.sweep import SweepProgress
 from isotune.reports.sweep import counts, ranked
 from isotune.runs.sweep import BEST, MOST_TRIALS, Pruner, Sampler, SweepFile, SweepFolder
 from isotune.spec.document import Document
@@ -77,6 +79,7 @@ def sweep(
     output: str | Path | None = None,
     observers: Sequence[object] = (),
     plugins: Plugins = default_plugins,
+    progress: bool = True,
 ) -> Sweep:
     """Searches a space of specs for the one with the best value of ``checkpoint.monitor``.
 
@@ -107,6 +110,7 @@ def sweep(
         observers: Objects with methods of :mod:`isotune.hookspecs`, notified of the trials and,
             with one worker, of their runs.
         plugins: Where backends, backbones and observers are found.
+        progress: As for :func:`isotune.run`; a line for each trial.
 
     Raises:
         SpecError: The spec or the space is wrong.
@@ -140,7 +144,8 @@ def sweep(
         keep=keep,
         epochs=max(each.epochs for each in checked),
     )
-    return _search(job, workers, observers, plugins)
+    with shown(progress, SweepProgress) as own:
+        return _search(job, workers, (*observers, *own), plugins)
 
 
 def _search(job: Job, workers: int, observers: Sequence[object], plugins: Plugins) -> Sweep:

@@ -122,6 +122,7 @@ def fit(
     observers: Sequence[object] = (),
     plugins: Plugins = default_plugins,
     clock: Clock = time.perf_counter,
+    progress: bool = True,
 ) -> Run:
     """Trains a classifier of images in a given time.
 
@@ -139,6 +140,7 @@ def fit(
         observers: As for ``isotune.run``.
         plugins: Where backends, backbones and observers are found.
         clock: Returns the time in seconds.
+        progress: As for :func:`isotune.run`.
 
     Returns:
         The run, its model that of the best epoch.
@@ -167,6 +169,7 @@ def fit(
             output=output,
             observers=[*observers, watch],
             plugins=plugins,
+            progress=progress,
         )
     except StoppedError:
         if watch.folder is None or not watch.evaluated or not watch.over:

@@ -32,8 +32,8 @@ def backbones(
     With --backend, shows which of them the backend supports.
     """
     from isotune.catalogue.entries import catalogue
-    from isotune.cli.console import output, show_table
     from isotune.plugins import plugins
+    from isotune.progress.console import output, show_table
     from isotune.reports.backbones import backbone_table, select_backbones
 
     opened = plugins.open_backend(backend, "auto") if backend else None

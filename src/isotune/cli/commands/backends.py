@@ -8,8 +8,8 @@ def backends() -> None:
 
     For a backend that cannot be used, shows the reason and how to install it.
     """
-    from isotune.cli.console import output, show, show_table
     from isotune.plugins import plugins
+    from isotune.progress.console import output, show, show_table
     from isotune.reports.numbers import NONE
     from isotune.reports.tables import Table
 

@@ -179,8 +179,8 @@ def compare(
     """
     from isotune.bench.compare import comparison_table
     from isotune.bench.results import machine, read_results
-    from isotune.cli.console import output as standard_output
-    from isotune.cli.console import show, show_table
+    from isotune.progress.console import output as standard_output
+    from isotune.progress.console import show, show_table
 
     a, b = read_results(first), read_results(second)
     table = comparison_table(a, b, (first.stem, second.stem))
@@ -216,8 +216,8 @@ def write(results: Results, output: Path, plot: Path | None) -> None:
     import json
 
     from isotune.bench.results import markdown, tables
-    from isotune.cli.console import output as standard_output
-    from isotune.cli.console import show, show_table
+    from isotune.progress.console import output as standard_output
+    from isotune.progress.console import show, show_table
     from isotune.storage.atomic import write_atomically
 
     output.parent.mkdir(parents=True, exist_ok=True)

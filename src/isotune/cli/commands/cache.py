@@ -33,7 +33,7 @@ def list_files(
     import json
     from datetime import datetime
 
-    from isotune.cli.console import output, show, show_table
+    from isotune.progress.console import output, show, show_table
     from isotune.reports.numbers import NONE, byte_size
     from isotune.reports.tables import Table
     from isotune.storage import home
@@ -78,7 +78,7 @@ def clear(
     Runs, datasets and weights stay, and so does every file that is none of Isotune's. A run that
     uses a file goes on; files that are being written are left alone.
     """
-    from isotune.cli.console import output, show
+    from isotune.progress.console import output, show
     from isotune.reports.numbers import byte_size, count
     from isotune.storage.caches import remove
 

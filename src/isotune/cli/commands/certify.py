@@ -156,10 +156,10 @@ def show_certificate(certificate: Certificate, folder: Path | None, *, as_json: 
     Raises:
         typer.Exit: With code 1, if the sides differ.
     """
-    from isotune.cli.console import output, show
     from isotune.equivalence.certificates.file import certificate_json
     from isotune.equivalence.certificates.report import certificate_text
     from isotune.equivalence.certify import write_certificate
+    from isotune.progress.console import output, show
 
     if folder is not None:
         write_certificate(folder, certificate)

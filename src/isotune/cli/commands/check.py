@@ -59,7 +59,7 @@ def check(
 
 
 def _show(found: DataCheck) -> None:
-    from isotune.cli.console import output, show, show_table
+    from isotune.progress.console import output, show, show_table
     from isotune.reports.numbers import count
     from isotune.reports.splits import split_table
 
@@ -78,8 +78,8 @@ def _show(found: DataCheck) -> None:
 
 
 def _write(found: DataCheck, path: Path, quiet: bool) -> None:
-    from isotune.cli.console import output, show
     from isotune.cli.messages import complain
+    from isotune.progress.console import output, show
     from isotune.reports.drawing import write_figure
 
     if not any(offender.images for each in found.findings for offender in each.offenders):

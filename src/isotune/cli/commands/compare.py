@@ -18,8 +18,8 @@ def compare(
     """
     import json
 
-    from isotune.cli.console import output, show, show_table
     from isotune.errors import SpecError
+    from isotune.progress.console import output, show, show_table
     from isotune.reports import comparison_tables as tables
     from isotune.reports.comparison import compare_runs
 

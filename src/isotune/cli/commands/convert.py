@@ -36,8 +36,8 @@ def convert(
     IN may use the names of torchvision, timm, MindCV, MindVision or MindSpore's model zoo. OUT
     gets torchvision's names, or MindSpore's if it is a .ckpt file. No framework is needed.
     """
-    from isotune.cli.console import output, show
     from isotune.experiment.convert import convert as convert_file
+    from isotune.progress.console import output, show
 
     result = convert_file(
         source, target, backbone=backbone, prefix=prefix, checkpoint=checkpoint, overwrite=force

@@ -44,10 +44,10 @@ def cross_validate(
     mean and standard deviation of every metric. With the folder of one that was stopped, it goes
     on.
     """
-    from isotune.cli.console import output as standard_output
-    from isotune.cli.progress import FoldProgress
     from isotune.cli.watch import watched
     from isotune.experiment.cross_validate import cross_validate as validate
+    from isotune.progress.console import output as standard_output
+    from isotune.progress.run import FoldProgress
 
     console = standard_output()
     with watched(console, show=FoldProgress) as progress:
@@ -61,13 +61,14 @@ def cross_validate(
             overrides=overrides or (),
             output=output,
             observers=[progress],
+            progress=False,
         )
     show_folds(console, finished)
 
 
 def show_folds(console: Console, finished: CrossValidation) -> None:
     """Shows the metrics of a cross-validation, and where its files are."""
-    from isotune.cli.console import quoted, show, show_table
+    from isotune.progress.console import quoted, show, show_table
     from isotune.reports.folds import folds_table
     from isotune.runs.cross_validation import METRICS_CSV, METRICS_JSON, PREDICTIONS_CSV
 

@@ -22,11 +22,11 @@ def demo(
     Trains EfficientNet-Lite0 with ImageNet weights, first as a fixed feature extractor, then
     fine-tuned, on every installed backend. Takes about two minutes and needs no network.
     """
-    from isotune.cli.console import output as standard_output
-    from isotune.cli.console import show, show_table
     from isotune.cli.messages import complain
     from isotune.cli.watch import watched
     from isotune.demo.run import run_demo
+    from isotune.progress.console import output as standard_output
+    from isotune.progress.console import show, show_table
 
     console = standard_output()
     with watched(console) as progress:

@@ -57,10 +57,10 @@ def evaluate(
             return
     import json
 
-    from isotune.cli.console import output, show, show_table
     from isotune.distributed.joined import joined
     from isotune.exporting.open import open_classifier
     from isotune.plugins import plugins
+    from isotune.progress.console import output, show, show_table
     from isotune.reports import numbers as figures
     from isotune.reports.classes import class_table
     from isotune.reports.examples import images_of

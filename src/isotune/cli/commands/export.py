@@ -61,8 +61,8 @@ def export(
     Both evaluate every validation image. If they do not agree, no file is written. A .md or .html
     file is a model card: what is known of the data, the training and the model.
     """
-    from isotune.cli.console import output, show
     from isotune.exporting.export import export as export_file
+    from isotune.progress.console import output, show
 
     console = output()
     exported = export_file(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,10 +10,7 @@ import typer
 from isotune.cli.options import Backend, Device, Overrides, SpecName
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
-    from isotune.training.loss_curve import LossCurve
-    from isotune.training.range_test import OnStep
+    pass
 
 
 def find_lr(
@@ -39,16 +34,17 @@ def find_lr(
     """
     import json
 
-    from isotune.cli.console import output as standard_output
-    from isotune.cli.console import show, show_table
     from isotune.experiment.find_lr import find_lr as find
+    from isotune.progress.console import output as standard_output
+    from isotune.progress.console import show, show_table
+    from isotune.progress.range_test import range_test_bar
     from isotune.reports.drawing import check_figure_path, check_matplotlib, write_figure
 
     if output is not None:
         check_matplotlib()
         check_figure_path(output)
     console = standard_output()
-    with _progress(console, steps) as on_step:
+    with range_test_bar(console, steps) as on_step:
         found = find(
             spec,
             start=start,
@@ -58,6 +54,7 @@ def find_lr(
             device=device,
             overrides=overrides or (),
             on_step=on_step,
+            progress=False,
         )
     written = None if output is None else write_figure(found.figure(), output)
     if as_json:
@@ -70,30 +67,3 @@ def find_lr(
         show(console, str(written))
     show(console, found.summary())
     show(console, found.line())
-
-
-@contextmanager
-def _progress(console: Console, steps: int) -> Iterator[OnStep]:
-    """Yields what moves a bar on a terminal after each step; elsewhere it shows nothing."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
-    from isotune.reports.numbers import loss, significant
-
-    columns = (
-        TextColumn("  learning rate {task.fields[rate]}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("smoothed loss {task.fields[loss]}"),
-    )
-    bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
-    task = bar.add_task("", total=steps, rate="", loss="")
-
-    def on_step(curve: LossCurve) -> None:
-        bar.start()  # not before, since downloads have bars of their own
-        rate, value = significant(curve.rates[-1], 2), loss(curve.smoothed[-1])
-        bar.update(task, completed=len(curve.rates), rate=rate, loss=value)
-
-    try:
-        yield on_step
-    finally:
-        bar.stop()

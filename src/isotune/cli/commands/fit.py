@@ -43,11 +43,11 @@ def fit(
 
     Every field of the spec has its reason beside it. Without --backend, takes one that can be used.
     """
-    from isotune.cli.console import output as standard_output
-    from isotune.cli.console import show
     from isotune.cli.watch import watched
     from isotune.fitting.fit import fit as fit_images
     from isotune.fitting.fit import propose_spec
+    from isotune.progress.console import output as standard_output
+    from isotune.progress.console import show
 
     if spec_only:
         proposal = propose_spec(
@@ -65,14 +65,15 @@ def fit(
             overrides=overrides or (),
             output=output,
             observers=[progress],
+            progress=False,
         )
     for line in _ending(finished):
         show(console, line)
 
 
 def _write(text: str, path: Path | None) -> None:
-    from isotune.cli.console import output, quoted, show
     from isotune.errors import SpecError
+    from isotune.progress.console import output, quoted, show
     from isotune.storage.atomic import write_atomically
     from isotune.storage.paths import exists
 
@@ -91,8 +92,8 @@ def _write(text: str, path: Path | None) -> None:
 
 def _ending(finished: Run) -> list[str]:
     """Returns what came out, and commands that use it."""
-    from isotune.cli.console import quoted
     from isotune.fitting.fit import SPEC
+    from isotune.progress.console import quoted
 
     run, monitor = quoted(finished.path), finished.spec.checkpoint.monitor
     best = finished.best.values[monitor]

@@ -80,8 +80,8 @@ def predict(
         predictions = opened.predict_each(paths, _count(opened, top), flip=flip)
         unreadable = _write_all(paths, predictions, writer)
     if output is not None:
-        from isotune.cli.console import output as standard_output
-        from isotune.cli.console import show
+        from isotune.progress.console import output as standard_output
+        from isotune.progress.console import show
         from isotune.reports.numbers import count
 
         show(standard_output(), f"{output}: {count(len(paths) - unreadable, 'prediction')}")
@@ -124,7 +124,7 @@ def _writer(
     form: Format, stream: TextIO, paths: Sequence[str], model: Classifier, top: int | None
 ) -> PredictionWriter:
     from isotune.cli import prediction_writers as writers
-    from isotune.cli.console import output
+    from isotune.progress.console import output
 
     several = model.thresholds is not None
     match form:

@@ -19,8 +19,8 @@ def recipes(
 
     Shows the source of each recipe, the accuracy it reaches and the command that runs it.
     """
-    from isotune.cli.console import output, show
     from isotune.errors import SpecError, nearest
+    from isotune.progress.console import output, show
     from isotune.spec import recipes as shipped
 
     names = shipped.names()

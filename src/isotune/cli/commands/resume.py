@@ -35,9 +35,9 @@ def resume(
 
     Training resumes at the exact step of the newest checkpoint, on the same or another backend.
     """
-    from isotune.cli.console import output
     from isotune.cli.watch import watched
     from isotune.experiment.resume import resume as resume_run
+    from isotune.progress.console import output
     from isotune.runs.cross_validation import CrossValidationFolder
 
     count = processes_of(processes)
@@ -67,6 +67,7 @@ def resume(
             overrides=overrides or (),
             checkpoint=checkpoint,
             observers=[progress],
+            progress=False,
         )
     show_next_steps(console, finished.path)
 
@@ -93,14 +94,19 @@ def resume_in_processes(
 
 
 def _resume_folds(folder: Path, backend: str | None, device: str, overrides: Iterable[str]) -> None:
-    from isotune.cli.console import output
-    from isotune.cli.progress import FoldProgress
     from isotune.cli.watch import watched
     from isotune.experiment.cross_validate import resume_cross_validation
+    from isotune.progress.console import output
+    from isotune.progress.run import FoldProgress
 
     console = output()
     with watched(console, show=FoldProgress) as progress:
         finished = resume_cross_validation(
-            folder, backend=backend, device=device, overrides=overrides, observers=[progress]
+            folder,
+            backend=backend,
+            device=device,
+            overrides=overrides,
+            observers=[progress],
+            progress=False,
         )
     show_folds(console, finished)

@@ -32,9 +32,9 @@ def run(
 
     Trains the model, validates it, and saves the best and the last checkpoint.
     """
-    from isotune.cli.console import output as standard_output
     from isotune.cli.watch import watched
     from isotune.experiment.run import run as run_experiment
+    from isotune.progress.console import output as standard_output
 
     count = processes_of(processes)
     if count != 1 and run_in_processes(
@@ -50,6 +50,7 @@ def run(
             overrides=overrides or (),
             output=output,
             observers=[progress],
+            progress=False,
         )
     show_next_steps(console, finished.path)
 
@@ -84,7 +85,7 @@ def run_in_processes(
 
 def show_next_steps(console: Console, folder: Path) -> None:
     """Shows commands that use a finished run."""
-    from isotune.cli.console import quoted, show
+    from isotune.progress.console import quoted, show
 
     show(console, f"run folder {folder}")
     show(console, "next:")

@@ -94,8 +94,8 @@ def _serve(
     hosts: list[str],
     page: bool,
 ) -> None:
-    from isotune.cli.console import output, show
     from isotune.cli.messages import complain
+    from isotune.progress.console import output, show
     from isotune.serving.app import create_app
     from isotune.serving.server import is_local, serve, url
     from isotune.serving.service import Service

@@ -118,9 +118,9 @@ def mistakes(
     flip: Flip = False,
 ) -> None:
     """Show and list the most confident mistakes."""
-    from isotune.cli.console import output as standard_output
-    from isotune.cli.console import show, show_table
     from isotune.experiment.explain import explain_mistakes
+    from isotune.progress.console import output as standard_output
+    from isotune.progress.console import show, show_table
     from isotune.reports.mistakes import mistakes_figure, mistakes_table, summary
 
     check_output(output)
@@ -160,9 +160,9 @@ def label_errors(
     They are found by confident learning, the most suspect first. Those of a cross-validation are
     looked for among all images, each predicted by a model that was not trained on it.
     """
-    from isotune.cli.console import output as standard_output
-    from isotune.cli.console import show, show_table
     from isotune.experiment.label_errors import fold_label_errors
+    from isotune.progress.console import output as standard_output
+    from isotune.progress.console import show, show_table
     from isotune.reports import label_errors as report
     from isotune.runs.cross_validation import CrossValidationFolder
 
@@ -295,9 +295,9 @@ def sweep(
 
     The sweep may go on meanwhile. Needs no backend.
     """
-    from isotune.cli.console import output as standard_output
-    from isotune.cli.console import show, show_table
     from isotune.experiment.show_sweep import show_sweep
+    from isotune.progress.console import output as standard_output
+    from isotune.progress.console import show, show_table
     from isotune.reports.sweep import counts, trials_table
     from isotune.runs.sweep import SweepFolder
 

@@ -41,10 +41,10 @@ def split(
     Writes DIR/train/CLASS/CLASS_0000.jpg and so on. The splits are stratified by class, and no
     image is in two splits, whatever the names of its files.
     """
-    from isotune.cli.console import output as standard_output
-    from isotune.cli.console import show, show_table
     from isotune.cli.messages import complain
     from isotune.data.splitting.split import split as split_images
+    from isotune.progress.console import output as standard_output
+    from isotune.progress.console import show, show_table
 
     report = split_images(
         folders,

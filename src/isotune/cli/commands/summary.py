@@ -24,8 +24,8 @@ def summary(
     Shows the parameters of each layer, and whether and from which epoch they train. Nothing is
     trained or written.
     """
-    from isotune.cli.console import output, show, show_table
     from isotune.experiment.summary import summary as summarize
+    from isotune.progress.console import output, show, show_table
 
     model = summarize(
         spec, backend=backend, device=device, overrides=overrides or (), classes=classes

@@ -84,10 +84,10 @@ def sweep(
 
     Each trial is a run. The same command continues a sweep that was stopped or killed.
     """
-    from isotune.cli.console import output as standard_output
-    from isotune.cli.sweep_progress import SweepProgress
     from isotune.cli.watch import watched
     from isotune.experiment.sweep import sweep as search
+    from isotune.progress.console import output as standard_output
+    from isotune.progress.sweep import SweepProgress
 
     console = standard_output()
     with watched(console, show=SweepProgress) as progress:
@@ -106,12 +106,13 @@ def sweep(
             overrides=overrides or (),
             output=output,
             observers=[progress],
+            progress=False,
         )
     _show(console, finished)
 
 
 def _show(console: Console, finished: Sweep) -> None:
-    from isotune.cli.console import quoted, show, show_table
+    from isotune.progress.console import quoted, show, show_table
     from isotune.reports.sweep import counts, trials_table
     from isotune.runs.sweep import TRIALS_CSV, TRIALS_JSON
 

@@ -125,6 +125,7 @@ class TrialRun:
                 output=self._path,
                 observers=observers,
                 plugins=self.plugins,
+                progress=False,
             )
             return "complete"
         check_part(self._path, self._spec, backend, self.plugins, "sweep")
@@ -139,6 +140,7 @@ class TrialRun:
             overrides=taken_over(self._spec),
             observers=observers,
             plugins=self.plugins,
+            progress=False,
         )
         return "complete"
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from isotune.cli.console import quoted, show
-from isotune.cli.progress import RunProgress, facts
+from isotune.progress.console import quoted, show
+from isotune.progress.run import RunProgress, facts
 from isotune.reports.metrics import heading, written
 from isotune.reports.numbers import count, duration
 from isotune.reports.sweep import setting

@@ -1,4 +1,4 @@
-"""Shows a run in progress: a line per epoch and, on a terminal, a progress bar of its steps."""
+"""Shows a run in progress: a line per epoch and, where one can move, a bar of its steps."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from isotune.cli.console import quoted, show, show_table
+from isotune.progress.console import bar_console, quoted, show, show_table
 from isotune.reports.describe import counted_as_true, described_mixing
 from isotune.reports.metrics import heading, written
 from isotune.reports.model_summary import PrintableSummary
@@ -43,6 +43,7 @@ class RunProgress:
 
     def __init__(self, console: Console, layers: bool = False, processes: int = 1) -> None:
         self._console = console
+        self._bars = bar_console(console)
         self._processes = processes
         self._layers = layers
         self._bar: Progress | None = None
@@ -76,13 +77,13 @@ class RunProgress:
 
     def isotune_step_ended(self, event: StepEnded) -> None:
         """Updates the progress bar."""
-        if not self._console.is_terminal:
+        if self._bars is None:
             return
         if event.loss is not None:
             self._last_loss = event.loss
         name = f"  {event.epoch}/{self._epochs}"
         if self._bar is None:
-            self._bar = _bar(self._console)
+            self._bar = _bar(self._bars)
             self._task = self._bar.add_task(name, total=self._steps, loss=loss(self._last_loss))
             self._bar.start()
         self._bar.update(

@@ -1,0 +1,1 @@
+"""Shows runs and sweeps in progress: on a terminal, in a notebook, in a file."""
