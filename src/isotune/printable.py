@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterable, Sequence
+from html import escape
 
 VALUE, LINE = 400, 1500
 """Number of characters that a word and a line of a message may have."""
@@ -41,6 +43,25 @@ def csv_cell(text: str) -> str:
     """
     text = printable(text)
     return f"'{text}" if _FORMULA.match(text.lstrip()) else text
+
+
+def html_table(columns: Sequence[str], align: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Returns a table for a notebook, in its own colors; all text is printable and escaped.
+
+    Args:
+        columns: Headings; all empty for a table without them.
+        align: ``left`` or ``right`` for each column.
+        rows: Cells as text.
+    """
+    styles = [f' style="text-align: {side}"' for side in align]
+
+    def line(tag: str, cells: Sequence[str]) -> str:
+        shown = zip(styles, cells, strict=True)
+        inner = (f"<{tag}{style}>{escape(printable(cell))}</{tag}>" for style, cell in shown)
+        return f"<tr>{''.join(inner)}</tr>"
+
+    head = f"<thead>{line('th', columns)}</thead>" if any(columns) else ""
+    return f"<table>{head}<tbody>{''.join(line('td', row) for row in rows)}</tbody></table>"
 
 
 def shortened(text: str, limit: int) -> str:

@@ -78,6 +78,14 @@ def test_dumping_and_loading_gives_the_same_spec(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("change", [{}, *SHORTHANDS, FULL])
+def test_what_a_spec_shows_means_the_same(change: dict[str, Any]) -> None:
+    spec = load_spec({**SMALL, **change})
+    assert load_spec(yaml.safe_load(repr(spec))) == spec
+    if not change:
+        assert yaml.safe_load(repr(spec)) == {**SMALL, "dataset": "images"}
+
+
+@pytest.mark.parametrize("change", [{}, *SHORTHANDS, FULL])
 def test_the_schema_accepts_what_loads(change: dict[str, Any]) -> None:
     data = read_document(yaml.safe_dump({**SMALL, **change}), "spec").data
     VALIDATOR.validate(data)

@@ -15,6 +15,7 @@ from isotune.data.integrity.readable import unreadable_images
 from isotune.data.integrity.shapes import unusual_images
 from isotune.experiment.examined_splits import examine
 from isotune.interfaces.dataset import ImageSource, class_counts
+from isotune.printable import printable
 from isotune.spec.load import SpecSource, load_spec
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ FORMAT = "isotune-check-1"
 """Names the JSON format of a check. Later versions only add to it, or change its name."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class DataCheck:
     """What is wrong with the images of an experiment.
 
@@ -75,6 +76,13 @@ class DataCheck:
 
         sources = {each.name: each.source for each in (*self.complete, *self.splits)}
         return findings_figure(self.name, self.findings, sources, count)
+
+    def __repr__(self) -> str:
+        found = self.table().plain() if self.findings else "nothing was found"
+        return f"DataCheck({printable(self.name)})\n{found}"
+
+    def _repr_html_(self) -> str:
+        return self.table().html() if self.findings else "<p>Nothing was found.</p>"
 
     def as_json(self) -> dict[str, Any]:
         """Returns the check in JSON's types, with all offenders."""

@@ -12,10 +12,13 @@ from isotune.experiment.fold_runs import FoldRuns
 from isotune.experiment.label_errors import fold_label_errors
 from isotune.plugins import Plugins
 from isotune.plugins import plugins as default_plugins
+from isotune.printable import printable
 from isotune.progress.run import FoldProgress
 from isotune.progress.shown import shown
-from isotune.reports.folds import Statistics, fold_statistics
+from isotune.reports.folds import Statistics, fold_statistics, folds_table
 from isotune.reports.label_errors import LabelErrors
+from isotune.reports.numbers import count
+from isotune.reports.tables import Table
 from isotune.runs.cross_validation import MOST_FOLDS, CrossValidationFile, CrossValidationFolder
 from isotune.runs.folder import new_folder
 from isotune.runs.out_of_fold import OutOfFold
@@ -24,7 +27,7 @@ from isotune.spec.load import SpecSource, dump_spec, load_spec
 from isotune.spec.split import DivideBy
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class CrossValidation:
     """A finished cross-validation.
 
@@ -48,6 +51,18 @@ class CrossValidation:
     def statistics(self) -> dict[str, Statistics]:
         """Mean and standard deviation of each metric over the folds, by its name."""
         return fold_statistics(self.predictions.metrics)
+
+    def table(self) -> Table:
+        """Returns a table of each metric: its value in each fold, mean and deviation."""
+        return folds_table(self.predictions)
+
+    def __repr__(self) -> str:
+        folds = count(len(self.predictions.metrics), "fold")
+        first = printable(f"CrossValidation({self.spec.name}: {folds}; folder {self.path})")
+        return f"{first}\n{self.table().plain()}"
+
+    def _repr_html_(self) -> str:
+        return self.table().html()
 
     def label_errors(self) -> LabelErrors:
         """Returns the images whose labels are doubted by a model that was not trained on them.

@@ -24,6 +24,7 @@ from isotune.models.build import build_backbone
 from isotune.models.head import head_path, outputs_of, saved_head
 from isotune.plugins import Plugins
 from isotune.plugins import plugins as default_plugins
+from isotune.reports.history import History
 from isotune.runs.checkpoint import Checkpoint
 from isotune.runs.checkpoints import CheckpointStore
 from isotune.runs.folder import RunFolder
@@ -117,7 +118,7 @@ def _opened(
         backend=opened,
         model=model,
         head=head_path(spec.head, entry),
-        history=saved.history,
+        history=History(saved.history),
         best=manifest.metrics.metrics(),
         group=others.group,
         listed=saved.recorded,

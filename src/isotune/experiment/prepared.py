@@ -24,6 +24,7 @@ from isotune.interfaces.metrics import EpochMetrics
 from isotune.interfaces.summary import ModelSummary
 from isotune.models.build import freezing_plans
 from isotune.models.head import head_path
+from isotune.reports.history import History
 from isotune.runs.folder import RunFolder
 from isotune.runs.images import check_same_images, read_images, write_images
 from isotune.runs.schema import LineageEntry
@@ -149,7 +150,7 @@ class PreparedExperiment:
             backend=session.backend,
             model=self.model,
             head=head_path(session.spec.head, session.entry),
-            history=tuple(loop.history),
+            history=History(loop.history),
             best=best,
         )
 

@@ -25,6 +25,10 @@ from isotune.interfaces.backend import Backend
 from isotune.interfaces.dataset import Batch
 from isotune.interfaces.metrics import EpochMetrics
 from isotune.interfaces.trainer import Trainer, TrainingPlan
+from isotune.printable import html_table, printable
+from isotune.reports.history import History
+from isotune.reports.metrics import full_heading, written
+from isotune.reports.numbers import count
 from isotune.runs.folder import FollowedFolder, RunFolder
 from isotune.runs.images import recorded_splits
 from isotune.spec.experiment import ExperimentSpec
@@ -36,7 +40,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Run(Classifier):
     """A finished (or reopened) run.
 
@@ -50,7 +54,7 @@ class Run(Classifier):
         model: The native model, an ``nn.Module`` or ``nn.Cell``, with the best weights, or
             those of the checkpoint that was opened.
         head: Canonical path of the head.
-        history: Metrics of every epoch.
+        history: Metrics of every epoch; ``history.to_pandas()`` is a data frame.
         best: Metrics of the model's epoch, up to its step.
         group: The processes that have opened the run together.
         listed: The images of each split, where the spec divides them and the folder is another
@@ -65,11 +69,31 @@ class Run(Classifier):
     backend: Backend
     model: Any
     head: str
-    history: tuple[EpochMetrics, ...]
+    history: History
     best: EpochMetrics
     threshold: float | None = None
     group: Group = field(default_factory=Group)
     listed: Recorded | None = None
+
+    def __repr__(self) -> str:
+        facts = "; ".join(f"{name} {value}" for name, value in self._facts().items())
+        return printable(f"Run({self.spec.name}: {facts})")
+
+    def _repr_html_(self) -> str:
+        rows = [("run", self.spec.name), *self._facts().items()]
+        return html_table(("", ""), ("left", "left"), rows)
+
+    def _facts(self) -> dict[str, str]:
+        """Returns what is shown of the run, by its name."""
+        monitor = self.spec.checkpoint.monitor
+        value = written(monitor, self.best.value(monitor), exact=True)
+        return {
+            "model": f"{self.spec.backbone.name}, {count(len(self.classes), 'class', 'classes')}",
+            "backend": self.engine,
+            "epochs": f"{len(self.history)}",
+            f"best {full_heading(monitor)}": f"{value} in epoch {self.best.epoch}",
+            "folder": str(self.path),
+        }
 
     @property
     def path(self) -> Path:

@@ -18,9 +18,11 @@ from isotune.experiment.sweeps.job import Job, Keep
 from isotune.interfaces.sweep import Trial
 from isotune.plugins import Plugins
 from isotune.plugins import plugins as default_plugins
+from isotune.printable import printable
 from isotune.progress.shown import shown
 from isotune.progress.sweep import SweepProgress
-from isotune.reports.sweep import counts, ranked
+from isotune.reports.sweep import counts, ranked, trials_table
+from isotune.reports.tables import Table
 from isotune.runs.sweep import BEST, MOST_TRIALS, Pruner, Sampler, SweepFile, SweepFolder
 from isotune.spec.document import Document
 from isotune.spec.load import SpecSource, read_spec
@@ -33,7 +35,7 @@ MOST_WORKERS = 256
 """Bound on the number of processes."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Sweep:
     """A sweep whose trials have ended.
 
@@ -56,6 +58,16 @@ class Sweep:
     def best_spec(self) -> Path:
         """The file of the best trial's spec."""
         return self.path / BEST
+
+    def table(self) -> Table:
+        """Returns a table of the best trials."""
+        return trials_table(self.monitor, self.trials)
+
+    def __repr__(self) -> str:
+        return f"Sweep({printable(str(self.path))}: {counts(self.trials)})\n{self.table().plain()}"
+
+    def _repr_html_(self) -> str:
+        return self.table().html()
 
     def run(self, trial: Trial) -> Path:
         """Returns the run folder of a trial."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast, overload
@@ -171,7 +172,8 @@ class TrainedModel(ABC):
         """
         batches = evaluation_batches(source, self.input_spec, self.batch_size)
         logits, labels = rows_in_turn(self.group, batches, lambda some: self._logits(some, flip))
-        return assess(logits, labels, self.plan, None, self.thresholds)
+        evaluation = assess(logits, labels, self.plan, None, self.thresholds)
+        return replace(evaluation, classes=self.classes)
 
     def _logits(
         self, batches: Iterable[Batch], flip: bool, fetch_every: int = FETCH_EVERY

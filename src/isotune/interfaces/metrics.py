@@ -7,11 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
+from isotune.metrics import METRICS
+from isotune.printable import html_table
+
 EVERY_EPOCH = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
 """Values that every epoch has, NaN though they may be."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class EpochMetrics:
     """Metrics of one epoch: a line of ``metrics.jsonl``.
 
@@ -54,6 +57,22 @@ class EpochMetrics:
         if name in values:
             return values[name]
         raise AttributeError(f"the epoch has no '{name}'; its values are: {', '.join(values)}.")
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{name} {text}" for name, text in self._written())
+        return f"EpochMetrics(epoch {self.epoch}: {shown})"
+
+    def _repr_html_(self) -> str:
+        rows = [("epoch", str(self.epoch)), ("learning_rate", f"{self.learning_rate:.3g}")]
+        return html_table(("", ""), ("left", "right"), [*rows, *self._written()])
+
+    def _written(self) -> list[tuple[str, str]]:
+        """Returns names and values as people write them."""
+        written = []
+        for name, value in self.values.items():
+            metric = METRICS.get(name.removeprefix("val_").removeprefix("train_"))
+            written.append((name, metric.text(value) if metric else f"{value:.4f}"))
+        return written
 
     def value(self, name: str) -> float:
         """Returns a value; NaN if the epoch does not have it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -180,6 +181,12 @@ class Metric:
     format: Literal["percent", "number"] = "percent"
     digits: int = 1
     multi_label: Callable[[ScoredMultiLabels], float] | None = None
+
+    def text(self, value: float) -> str:
+        """Returns a value as it is written: ``91.8%``, ``0.2050``; a dash where it is undefined."""
+        if math.isnan(value):
+            return "-"
+        return f"{value:.{self.digits}{'%' if self.format == 'percent' else 'f'}}"
 
     def applies(self, multi_label: bool) -> bool:
         """Whether it is defined where an image may have several labels, or where it has one."""

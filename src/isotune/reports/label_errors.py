@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isotune.interfaces.dataset import ImageSource
-from isotune.printable import csv_cell
+from isotune.printable import csv_cell, printable
 from isotune.reports.drawing import WRONG
 from isotune.reports.grid import Tile, grid, path_note, small
 from isotune.reports.numbers import NONE, number, percent
@@ -44,7 +44,7 @@ class Suspect:
     probability: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class LabelErrors:
     """The images whose labels a model doubts, the most suspect first.
 
@@ -59,6 +59,25 @@ class LabelErrors:
     part: str
     source: ImageSource
     suspects: Sequence[Suspect]
+
+    def table(self, count: int = 20) -> Table:
+        """Returns a table of the most suspect images, at most `count`."""
+        return label_errors_table(self, count)
+
+    def figure(self, count: int = 24) -> Figure:
+        """Returns a figure of the most suspect images, at most `count`, with both classes.
+
+        Raises:
+            IsotuneError: matplotlib is not installed.
+            DatasetError: An image cannot be read.
+        """
+        return label_errors_figure(self, count)
+
+    def __repr__(self) -> str:
+        return f"{printable(summary(self))}\n{self.table().plain()}"
+
+    def _repr_html_(self) -> str:
+        return self.table().html()
 
 
 def find_label_errors(

@@ -1,4 +1,4 @@
-"""A small table, shown as plain text, as Markdown or on a terminal."""
+"""A small table, shown as plain text, as Markdown, in a notebook or on a terminal."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from isotune.printable import printable
+from isotune.printable import html_table, printable
 
 if TYPE_CHECKING:
     from rich.table import Table as RichTable
@@ -52,6 +52,10 @@ class Table:
         rule = ["--:" if side == "right" else ":--" for side in self.align]
         rows = [[cell.replace("|", r"\|") for cell in row] for row in (self.columns, *self.rows)]
         return "\n".join(f"| {' | '.join(cells)} |" for cells in (rows[0], rule, *rows[1:]))
+
+    def html(self) -> str:
+        """Returns an HTML table without styles of its own, except for the alignment."""
+        return html_table(self.columns, self.align, self.rows)
 
     def rich(self) -> RichTable:
         """Returns a table for a terminal, whose numbers are never truncated."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from html import escape
 from typing import Annotated, Any
 
+import yaml
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from isotune.spec.backbone import BackboneSpec
@@ -166,6 +168,21 @@ class ExperimentSpec(SpecModel):
     early_stopping: EarlyStopping | None = None
     checkpoint: Annotated[CheckpointSpec, Field(validate_default=True)] = CheckpointSpec()
     cache: CacheSpec = CacheSpec()
+
+    def __repr__(self) -> str:
+        return self.text()
+
+    def __str__(self) -> str:
+        return self.text()
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{escape(self.text())}</pre>"
+
+    def text(self) -> str:
+        """Returns the spec as YAML that means the same, without default values."""
+        from isotune.spec.short import short  # which knows this class
+
+        return yaml.safe_dump(short(self), sort_keys=False, allow_unicode=True)
 
     @field_validator("shards")
     @classmethod

@@ -17,6 +17,7 @@ from isotune.interfaces.trainer import Trainer, TrainingPlan
 from isotune.metrics import METRICS
 from isotune.metrics.metric import Scored, ScoredLabels, ScoredMultiLabels
 from isotune.metrics.thresholds import USUAL, max_f1_thresholds
+from isotune.printable import html_table
 from isotune.spec.experiment import ExperimentSpec
 from isotune.spec.loss import LOSSES
 from isotune.spec.metrics import ALWAYS, ThresholdRule
@@ -27,19 +28,55 @@ LabelBatches = list[Labels]
 
 Samples = TypeVar("Samples", Batch, FeatureBatch)
 
+MOST_CLASSES = 50
+"""Largest number of classes whose images a notebook counts."""
+
 FETCH_EVERY = 16
 """Steps between two waits for the device, which is not synchronized at every step."""
 
 
-@dataclass(frozen=True)
-class Evaluation(ScoredLabels):
+class _Shown(Scored):
+    """How evaluations show themselves.
+
+    Attributes:
+        metrics: Values by the names of :data:`isotune.metrics.METRICS`.
+        classes: Names of the classes.
+    """
+
+    metrics: Mapping[str, float]
+    classes: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        images, values = len(self.logits), ", ".join(f"{n} {v}" for n, v in self._written())
+        return f"{type(self).__name__}({images:,} image{'s' * (images != 1)}: {values})"
+
+    def _repr_html_(self) -> str:
+        """Returns the metrics and, of up to 50 classes, their numbers of images."""
+        rows = [("images", f"{len(self.logits):,}"), *self._written()]
+        shown = html_table(("", ""), ("left", "right"), rows)
+        names = self.classes or tuple(map(str, range(self.probabilities.shape[1])))
+        if len(names) > MOST_CLASSES:
+            return shown
+        columns = ("class", "images", "predicted", "correct")
+        counts = zip(names, *(map("{:,}".format, each) for each in self.counts), strict=True)
+        return shown + html_table(columns, ("left", "right", "right", "right"), counts)
+
+    def _written(self) -> list[tuple[str, str]]:
+        """Returns names and values as people write them."""
+        return [(name, METRICS[name].text(value)) for name, value in self.metrics.items()]
+
+
+@dataclass(frozen=True, repr=False)
+class Evaluation(_Shown, ScoredLabels):
     """A model's outputs for labeled images, in the order of the images.
 
     Attributes:
         metrics: Values by the names of :data:`isotune.metrics.METRICS`.
+        classes: Names of the classes, in label order; empty where they are unknown.
     """
 
     metrics: Mapping[str, float]
+    classes: tuple[str, ...] = ()
 
     @property
     def accuracy(self) -> float:
@@ -47,15 +84,17 @@ class Evaluation(ScoredLabels):
         return self.metrics["accuracy"]
 
 
-@dataclass(frozen=True)
-class MultiLabelEvaluation(ScoredMultiLabels):
+@dataclass(frozen=True, repr=False)
+class MultiLabelEvaluation(_Shown, ScoredMultiLabels):
     """A model's outputs for images that may have several labels, in the order of the images.
 
     Attributes:
         metrics: Values by the names of :data:`isotune.metrics.METRICS`.
+        classes: Names of the classes, in label order; empty where they are unknown.
     """
 
     metrics: Mapping[str, float]
+    classes: tuple[str, ...] = ()
 
     @property
     def accuracy(self) -> float:
