@@ -11,7 +11,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from isotune.errors import SpecError, nearest
-from isotune.interfaces.backbone import BackboneEntry, Preprocessing, PublishedWeights
+from isotune.interfaces.backbone import GIVEN_MODEL, BackboneEntry, Preprocessing, PublishedWeights
 from isotune.interfaces.dataset import Normalization
 from isotune.spec.backbone import BackboneSpec
 
@@ -127,6 +127,11 @@ def find_backbone(name: str, catalogue: Mapping[str, BackboneEntry]) -> Backbone
     """
     if name in catalogue:
         return catalogue[name]
+    if name == GIVEN_MODEL:
+        raise SpecError(
+            "backbone: the run's model was given in code, and its folder has only its weights; give"
+            " a model again, as in isotune.open_run(folder, model=..., classifier=...)."
+        )
     raise SpecError(
         f"there is no backbone '{name}'.{nearest(name, catalogue)}"
         f" Known are: {', '.join(sorted(catalogue))}."

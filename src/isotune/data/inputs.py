@@ -76,8 +76,7 @@ class InputSource(ImageSource):
                 self._images += [(str(path), path) for path in find_images([image])]
             else:
                 self._images.append((_name(image, index), image))
-        self._max_pixels = max_pixels
-        self._lock = Lock()
+        self._decoder = InputDecoder(max_pixels)
         self.classes = classes
         self.labels = np.zeros(len(self._images), dtype=np.int32)
 
@@ -88,10 +87,39 @@ class InputSource(ImageSource):
             DatasetError: It is missing or cannot be read, or its type or shape is none of an image.
         """
         name, image = self._images[index]
-        if isinstance(image, Path):
-            if not is_file(image):
-                raise DatasetError(f"{image}: there is no such image.")
-            return open_rgb(image, self._max_pixels)
+        return self._decoder.decode(image, name)
+
+    def identify(self, index: int) -> str:
+        """Returns the image's path, or its position among those given, as ``images[3]``."""
+        return self._images[index][0]
+
+
+class InputDecoder:
+    """Decodes single images of any kind, in several threads.
+
+    Args:
+        max_pixels: Largest number of pixels of an image.
+    """
+
+    def __init__(self, max_pixels: int = MAX_PIXELS) -> None:
+        self._max_pixels = max_pixels
+        self._lock = Lock()
+
+    def decode(self, image: object, name: str) -> Image.Image:
+        """Decodes an image to RGB, upright.
+
+        Args:
+            image: The image; a path is that of one file.
+            name: What messages call it.
+
+        Raises:
+            DatasetError: It is missing or cannot be read, or its type or shape is none of an image.
+        """
+        if isinstance(image, _PATH):
+            path = Path(image)
+            if not is_file(path):
+                raise DatasetError(f"{path}: there is no such image.")
+            return open_rgb(path, self._max_pixels)
         if isinstance(image, _BYTES):
             return decode_rgb(BytesIO(image), name, self._max_pixels)
         if hasattr(image, "read"):
@@ -104,10 +132,6 @@ class InputSource(ImageSource):
             f"{name}: is of type {type(image).__name__}, but an image should be a path, an image of"
             " Pillow, an array, bytes or a file that is open in binary mode."
         )
-
-    def identify(self, index: int) -> str:
-        """Returns the image's path, or its position among those given, as ``images[3]``."""
-        return self._images[index][0]
 
     def _content(self, file: Any, name: str) -> bytes:
         """Reads a file from its start, or what is left if it cannot seek."""

@@ -14,9 +14,13 @@ from isotune.storage.paths import exists, expanded, inner_path, is_plain_name
 def dataset_folder(dataset: DatasetFormat) -> Path:
     """Returns the folder of a loaded spec's dataset; downloads it if necessary.
 
+    Of images in memory, which have none, it is the working directory.
+
     Raises:
         DatasetError: It does not exist and there is no address to download it from.
     """
+    if dataset.in_memory:
+        return Path()
     name = dataset.path
     path = home.datasets() / expanded(name)  # an absolute path stays as it is
     if dataset.url is not None and not exists(path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from isotune.catalogue.entries import chosen_backbone
 from isotune.distributed.group import Group
 from isotune.distributed.joined import Joined
 from isotune.errors import RunError
+from isotune.experiment.given import NOTHING, Given
 from isotune.experiment.leading import led
 from isotune.experiment.result import Run
 from isotune.experiment.saved_run import SavedRun, shared_run
@@ -43,6 +45,11 @@ def open_run(
     device: str = "auto",
     checkpoint: str = "best",
     plugins: Plugins = default_plugins,
+    train: Iterable[Any] | None = None,
+    val: Iterable[Any] | None = None,
+    classes: Sequence[str] | None = None,
+    model: Any = None,
+    classifier: str | None = None,
 ) -> Run:
     """Opens a run folder.
 
@@ -55,12 +62,20 @@ def open_run(
         checkpoint: ``best``, ``last``, or the name of a checkpoint's folder, such as
             ``step-00001560``.
         plugins: Where backends and backbones are found.
+        train: As for ``isotune.run``, again, to evaluate a run whose images were given in code; so
+            are `val` and `classes`.
+        val: See `train`.
+        classes: See `train`.
+        model: As for ``isotune.run``, again; its weights become those of the run.
+        classifier: See `model`.
 
     Raises:
         RunError: the folder is not a run's, has no such checkpoint, or is damaged, or the
             checkpoint has values that are not finite.
     """
-    return open_together(Joined(Group(), backend), path, device, checkpoint, plugins)
+    given = Given(train, val, classes, model, classifier)
+    with given.offered(plugins):
+        return open_together(Joined(Group(), backend), path, device, checkpoint, plugins, given)
 
 
 def open_together(
@@ -69,6 +84,7 @@ def open_together(
     device: str,
     checkpoint: str,
     plugins: Plugins = default_plugins,
+    given: Given = NOTHING,
 ) -> Run:
     """Opens a run folder in several processes, of which the first one reads it.
 
@@ -78,6 +94,7 @@ def open_together(
         device: As for :func:`open_run`.
         checkpoint: As for :func:`open_run`.
         plugins: As for :func:`open_run`.
+        given: What the caller gives it again.
 
     Raises:
         IsotuneError: As :func:`open_run`, the same in every process.
@@ -85,7 +102,7 @@ def open_together(
     group = others.group
     folder = led(group, lambda: RunFolder.existing(path))
     saved = shared_run(group, folder, lambda: _read(folder, checkpoint, group.place.alone))
-    return group.together(lambda: _opened(others, folder, saved, device, plugins))
+    return group.together(lambda: _opened(others, folder, saved, device, plugins, given))
 
 
 def _read(folder: RunFolder, checkpoint: str, alone: bool) -> SavedRun:
@@ -98,9 +115,14 @@ def _read(folder: RunFolder, checkpoint: str, alone: bool) -> SavedRun:
 
 
 def _opened(
-    others: Joined, folder: RunFolder, saved: SavedRun, device: str, plugins: Plugins
+    others: Joined,
+    folder: RunFolder,
+    saved: SavedRun,
+    device: str,
+    plugins: Plugins,
+    given: Given,
 ) -> Run:
-    loaded, spec = saved.checkpoint, saved.spec
+    loaded, spec = saved.checkpoint, given.attach(saved.spec)
     assert loaded is not None, "it was read"
     manifest = loaded.manifest
     name = others.name or manifest.backend

@@ -9,11 +9,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from typing_extensions import Unpack
+
 from isotune.distributed.joined import Joined, in_turn, joined
 from isotune.errors import RunError
 from isotune.experiment.agreement import check_same_spec, check_same_start
 from isotune.experiment.changes import check_changes, schedule_change
 from isotune.experiment.checkpoint_writer import best_checkpoint, matched, write_best
+from isotune.experiment.functions import Functions, as_observers
+from isotune.experiment.given import NOTHING, Given, check_alone
 from isotune.experiment.leading import Notify, led, notifier
 from isotune.experiment.open import check_finite, open_run, rebuild
 from isotune.experiment.prepared import PreparedExperiment, ResumeState
@@ -49,6 +53,12 @@ def resume(
     plugins: Plugins = default_plugins,
     processes: Processes = 1,
     progress: bool = True,
+    train: Iterable[Any] | None = None,
+    val: Iterable[Any] | None = None,
+    classes: Sequence[str] | None = None,
+    model: Any = None,
+    classifier: str | None = None,
+    **functions: Unpack[Functions],
 ) -> Run:
     """Continues a run from its last checkpoint, at the exact step.
 
@@ -66,6 +76,12 @@ def resume(
         plugins: Where backends, backbones and observers are found.
         processes: As for :func:`isotune.run`; another number than before is as good.
         progress: As for :func:`isotune.run`.
+        train: As for :func:`isotune.run`, again, and the same images; so are `val` and `classes`.
+        val: See `train`.
+        classes: See `train`.
+        model: As for :func:`isotune.run`, again; its weights become those of the checkpoint.
+        classifier: See `model`.
+        functions: As for :func:`isotune.run`.
 
     Returns:
         The finished run, its model restored to the best epoch's weights.
@@ -76,16 +92,23 @@ def resume(
         SpecError: an override would make it another experiment.
         IsotuneError: as for :func:`isotune.run`.
     """
+    given = Given(train, val, classes, model, classifier)
+    observers = (*observers, *as_observers(functions))
     folder, changes = Path(path), tuple(overrides)
     start = starting(
         processes, lambda: backend or trained_by(folder, plugins), device, plugins, observers
     )
     if start is not None:
+        check_alone(given)
         start_resume(start, folder, device, changes, checkpoint, output=told_to(progress))
         return open_run(folder, backend=start.backend, device=device)
-    with shown(progress) as own, joined(backend, device, plugins) as others:
+    with (
+        given.offered(plugins),
+        shown(progress) as own,
+        joined(backend, device, plugins) as others,
+    ):
         notify = notifier(others.group, plugins, (*observers, *own))
-        return resume_together(others, path, device, changes, checkpoint, notify, plugins)
+        return resume_together(others, path, device, changes, checkpoint, notify, plugins, given)
 
 
 def resume_together(
@@ -96,6 +119,7 @@ def resume_together(
     checkpoint: str,
     notify: Notify,
     plugins: Plugins,
+    given: Given = NOTHING,
 ) -> Run:
     """Continues a run with the other processes, if there are several.
 
@@ -107,6 +131,7 @@ def resume_together(
         checkpoint: As for :func:`resume`.
         notify: Notifies observers.
         plugins: As for :func:`resume`.
+        given: What the caller gives it again.
 
     Raises:
         IsotuneError: As :func:`resume`, the same in every process.
@@ -116,7 +141,7 @@ def resume_together(
     try:
         store = CheckpointStore(folder.checkpoints)
         saved = shared_run(group, folder, lambda: _read(folder, store, checkpoint, changes))
-        spec = group.together(lambda: _changed(folder, saved.spec, changes))
+        spec = group.together(lambda: given.attach(_changed(folder, saved.spec, changes)))
         check_same_spec(others, spec)
         name = others.name or saved.backend or plugins.only_usable()
         session = in_turn(

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
+
+from typing_extensions import Unpack
 
 from isotune.distributed.joined import Joined, in_turn, joined
 from isotune.errors import SpecError
 from isotune.experiment.agreement import check_same_spec, check_same_start
+from isotune.experiment.functions import Functions, as_observers
+from isotune.experiment.given import Given, check_alone
 from isotune.experiment.leading import Notify, led, notifier
 from isotune.experiment.open import open_run, open_together
 from isotune.experiment.prepared import PreparedExperiment, ResumeState
@@ -42,11 +47,18 @@ def run(
     plugins: Plugins = default_plugins,
     processes: Processes = 1,
     progress: bool = True,
+    train: Iterable[Any] | None = None,
+    val: Iterable[Any] | None = None,
+    classes: Sequence[str] | None = None,
+    model: Any = None,
+    classifier: str | None = None,
+    **functions: Unpack[Functions],
 ) -> Run:
     """Runs an experiment.
 
     Args:
-        spec: Path of a YAML file, name of a recipe, a mapping, or a spec.
+        spec: Path of a YAML file, name of a recipe, a mapping, or a spec. It leaves out `dataset`
+            where there is `train`, and `backbone` where there is `model`.
         backend: Name of an installed backend; None takes the only one there is.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``ascend:0`` ...
         overrides: ``"optimizer.lr=0.01"``, as ``--set`` on the command line.
@@ -58,6 +70,15 @@ def run(
             in a new process: neither `observers` nor `plugins`.
         progress: Whether to show how far it is: a bar and a line for each epoch on a terminal or in
             a notebook, plain lines on standard error elsewhere.
+        train: Images to train on, in place of the spec's: a sequence of pairs of an image, as
+            :meth:`Run.predict` takes it, and its label, the name of a class or its number. A
+            dataset of torchvision without transforms is one.
+        val: Images to validate on, in place of the spec's.
+        classes: Names of the classes, in label order; None takes those of `train`.
+        model: The caller's own model, which is trained in place, from its own weights.
+        classifier: Path of its last layer, such as ``fc``, which a new head replaces.
+        functions: Functions to call with an event of the run: ``on_run_started``,
+            ``on_step_ended``, ``on_epoch_ended``, ``on_run_finished``, ``on_run_ended``.
 
     Returns:
         The finished run, its model restored to the best epoch's weights.
@@ -67,25 +88,34 @@ def run(
     """
     if output == "":  # Path("") would be the working directory
         raise SpecError("output: is empty; name a new or empty folder, or leave it out.")
+    given = Given(train, val, classes, model, classifier)
+    observers = (*observers, *as_observers(functions))
     start = starting(
         processes, lambda: backend or plugins.only_usable(), device, plugins, observers
     )
     if start is not None:
+        check_alone(given)
         loaded = load_spec(spec, overrides)
         with new_run_folder(start, loaded, Path(output) if output else None) as path:
             start_run(start, loaded, device, path, output=told_to(progress))
             return open_run(path, backend=start.backend, device=device)
-    with shown(progress) as own, joined(backend, device, plugins) as others:
+    with (
+        given.offered(plugins),
+        shown(progress) as own,
+        joined(backend, device, plugins) as others,
+    ):
         where = Path(output) if output else None
         notify = notifier(others.group, plugins, (*observers, *own))
-        loaded = others.group.together(lambda: load_spec(spec, overrides))
+        loaded = others.group.together(lambda: given.load(spec, overrides))
         check_same_spec(others, loaded)
         if others.group.place.most_restarts:
             before = run_before_restart(others, loaded, where, plugins)
             if before == "finished":
-                return open_together(others, str(where), device, "best", plugins)
+                return open_together(others, str(where), device, "best", plugins, given)
             if before == "unfinished":
-                return resume_together(others, str(where), device, (), "last", notify, plugins)
+                return resume_together(
+                    others, str(where), device, (), "last", notify, plugins, given
+                )
         return _run(others, loaded, device, where, notify, plugins)
 
 

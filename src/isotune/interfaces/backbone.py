@@ -12,6 +12,12 @@ from isotune.interfaces.dataset import Normalization
 IMAGENET_NORMALIZATION = Normalization(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 """ImageNet's channel statistics, as torchvision publishes them with its weights."""
 
+GIVEN_MODEL = "given"
+"""Name of the backbone of a run whose model a program has given."""
+
+OWN_WEIGHTS = "own"
+"""In place of weights: those with which the backbone's builder returns it."""
+
 Initialization = Literal["default", "vgg", "transformer"]
 """Initialization without weights; see :func:`isotune.models.initial.initial_state`."""
 

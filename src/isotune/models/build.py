@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from isotune.errors import BackendError, WeightsError
-from isotune.interfaces.backbone import BackboneEntry
+from isotune.interfaces.backbone import OWN_WEIGHTS, BackboneEntry
 from isotune.interfaces.backend import Backend
 from isotune.interfaces.checkpoint import State
 from isotune.interfaces.freezing import FreezePlan
@@ -31,7 +31,10 @@ def build_model(spec: ExperimentSpec, entry: BackboneEntry, backend: Backend, cl
     new = {k: v for path, head in heads.items() for k, v in head.state(path).items()}
     shapes = backend.state_adapter.model_shapes(model)
     backbone = {name: shape for name, shape in shapes.items() if name not in new}
-    state = _backbone_state(spec, entry, backbone)
+    if spec.backbone.weights == OWN_WEIGHTS:
+        state = _own_state(entry, backend, model, backbone)
+    else:
+        state = _backbone_state(spec, entry, backbone)
     backend.state_adapter.import_model(model, {**state, **new})
     return model
 
@@ -106,6 +109,17 @@ def freezing_plans(
 
     plan(1)  # checks every pattern, also those of later epochs
     return plan
+
+
+def _own_state(entry: BackboneEntry, backend: Backend, model: Any, names: Iterable[str]) -> State:
+    """Returns the values with which a builder has returned the model."""
+    if backend.name not in entry.builders:
+        raise WeightsError(
+            f"backbone.weights: '{OWN_WEIGHTS}' are those of a model that a program or a plugin"
+            f" builds, and '{entry.name}' is built by Isotune."
+        )
+    state = backend.state_adapter.export_model(model)
+    return {name: state[name] for name in names}
 
 
 def _backbone_state(

@@ -16,7 +16,8 @@ class BackboneSpec(SpecModel):
     Attributes:
         name: A name that ``isotune backbones`` lists, or one of a library, as in
             ``timm:resnet18``.
-        weights: ``imagenet`` (or another published name), ``none``, or the path of a file:
+        weights: ``imagenet`` (or another published name), ``none``, ``own`` (those of a model that
+            a plugin or a program builds), or the path of a file:
             absolute, relative to the spec's file or the working directory, or under
             ``$ISOTUNE_HOME/weights``.
         url: Address to download the file of `weights` from if it does not exist; it is stored

@@ -68,9 +68,11 @@ class DatasetSpec(SpecModel):
             pixels are decoded at half their width and height, or a quarter or an eighth, so that
             at most as many are left.
         may_be_file: Whether `path` may be a file instead of a folder.
+        in_memory: Whether a program passes the images, so that there is no folder.
     """
 
     may_be_file: ClassVar[bool] = False
+    in_memory: ClassVar[bool] = False
 
     format: str
     path: Annotated[str, Field(min_length=1), AsFileName]

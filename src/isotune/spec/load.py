@@ -147,7 +147,7 @@ def _anchor(spec: ExperimentSpec, folder: Path | None) -> ExperimentSpec:
             continue
         data = base / spec.dataset.path
         is_data = is_dir(data) or (spec.dataset.may_be_file and is_file(data))
-        if "dataset" not in update and is_data:
+        if "dataset" not in update and is_data and not spec.dataset.in_memory:
             path = str(data.resolve())
             update["dataset"] = spec.dataset.model_copy(update={"path": path})
         if "backbone" not in update and is_file(base / spec.backbone.weights):
