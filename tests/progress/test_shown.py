@@ -45,3 +45,31 @@ def test_a_terminal_has_a_bar_of_its_own_that_goes_again(
     shown = terminal.getvalue()
     assert "best val accuracy" in shown
     assert shown.count("\x1b[?25l") == shown.count("\x1b[?25h") > 0  # the cursor comes back
+
+
+def test_a_notebook_has_a_bar_that_moves_and_leaves_nothing(tmp_path: Path) -> None:
+    pytest.importorskip("ipykernel")
+    client = pytest.importorskip("nbclient")
+    nbformat = pytest.importorskip("nbformat")
+    images = make_images(tmp_path / "images")
+    code = (
+        "import isotune, tiny\nfrom IPython.display import DisplayHandle\nmoves = []\n"
+        "DisplayHandle.update = lambda self, html, update=DisplayHandle.update:"
+        " (moves.append(html.data), update(self, html))\n"
+        f"spec = {experiment(images)!r}\n"
+        "run = isotune.run(spec, backend='numpy', plugins=tiny.numpy_plugins())\n"
+        "assert '1/2 validating <progress value=3 max=3>' in ''.join(moves)"
+    )
+    cells = [nbformat.v4.new_code_cell(code), nbformat.v4.new_code_cell("run")]
+    notebook = nbformat.v4.new_notebook(cells=cells)
+    place = {"metadata": {"path": str(tmp_path)}}
+    client.NotebookClient(notebook, kernel_name="python3", resources=place).execute()
+    (ran, shown) = (cell.outputs for cell in notebook.cells)
+    (bar,) = (output.data["text/html"] for output in ran if "data" in output)
+    assert bar == ""
+    lines = "".join(output.text for output in ran if output.output_type == "stream")
+    assert lines.startswith("tiny: numpy on cpu\n")
+    assert lines.splitlines()[-1].startswith("best val accuracy")
+    assert {output.get("name", "stdout") for output in ran} == {"stdout"}
+    assert shown[0].data["text/html"].startswith("<table>")
+    assert shown[0].data["text/plain"].startswith("Run(tiny: ")

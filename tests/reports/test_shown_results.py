@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 import isotune
@@ -27,7 +29,7 @@ def test_a_run_and_all_that_it_gives_are_short(run: Run) -> None:
     folder = run.path
     best = f"{run.best.val_accuracy:.2%} in epoch {run.best.epoch}"
     assert repr(run) == (
-        "Run(tiny: model linear, 3 classes; backend numpy on cpu; epochs 2;"
+        "Run(tiny: model linear, 3 classes; images 9 train, 6 val; backend numpy on cpu; epochs 2;"
         f" best val accuracy {best}; folder {folder})"
     )
     assert repr(run.best).startswith(f"EpochMetrics(epoch {run.best.epoch}: train_loss ")
@@ -38,10 +40,12 @@ def test_a_run_and_all_that_it_gives_are_short(run: Run) -> None:
     for shown in (run, run.best, run.history, evaluation, run.spec):
         assert len(repr(shown)) < 1200
         page = shown._repr_html_()
-        assert page.startswith(("<table>", "<pre>"))
+        assert page.startswith(("<table>", "<pre "))
         assert "<b>" not in page
         assert "\x1b" not in page
-    assert "&lt;b&gt;&amp;\\x1b[2J" in evaluation._repr_html_()
+    page = evaluation._repr_html_()
+    assert "&lt;b&gt;&amp;\\x1b[2J" in page
+    assert re.findall(r">(\d+)</td>", page)[1:] == [str(n) for n in evaluation.confusion.flat]
 
 
 def test_the_history_is_a_sequence_and_a_data_frame(run: Run) -> None:

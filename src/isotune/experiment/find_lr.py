@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -15,6 +16,7 @@ from isotune.experiment.prepared import PreparedExperiment, ResumeState
 from isotune.interfaces.events import StopRequest
 from isotune.plugins import Plugins
 from isotune.plugins import plugins as default_plugins
+from isotune.printable import printable
 from isotune.progress.console import progress_console
 from isotune.progress.range_test import range_test_bar
 from isotune.reports.loss_curve import loss_curve_figure, loss_curve_table
@@ -37,9 +39,9 @@ FEWEST = 20
 """Smallest number of steps; of fewer, too few are left to suggest anything."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class LearningRates:
-    """The learning rates that a range test suggests; ``str()`` of it is a table with a summary.
+    """The learning rates that a range test suggests; shown as a table with a summary.
 
     Attributes:
         spec: The resolved spec, without what the test ignores.
@@ -118,8 +120,12 @@ class LearningRates:
             "smoothed_losses": curve.smoothed,
         }
 
-    def __str__(self) -> str:
-        return f"{self.table().plain()}\n{self.summary()}\n{self.line()}"
+    def __repr__(self) -> str:
+        return f"{self.table().plain()}\n{printable(self.summary())}\n{printable(self.line())}"
+
+    def _repr_html_(self) -> str:
+        below = (f"<p>{escape(printable(line))}</p>" for line in (self.summary(), self.line()))
+        return self.table().html() + "".join(below)
 
     def _suggestions(self) -> dict[str, float | None]:
         return {"steepest slope": self.steepest, "valley": self.valley}

@@ -14,6 +14,7 @@ from isotune.errors import BackendError, LostProcessError, RunError, SpecError
 from isotune.experiment.agreement import check_divisible
 from isotune.plugins import Plugins
 from isotune.plugins import plugins as default_plugins
+from isotune.progress.console import in_notebook
 from isotune.runs.checkpoints import CheckpointStore
 from isotune.runs.folder import RunFolder, new_folder
 from isotune.spec.experiment import ExperimentSpec
@@ -25,8 +26,8 @@ Processes = Union[int, Literal["auto"]]
 MOST = 1024
 """Largest number of processes on a machine."""
 
-STDERR = 2
-"""The descriptor of standard error."""
+STDOUT, STDERR = 1, 2
+"""Descriptors of the standard streams."""
 
 
 @dataclass(frozen=True)
@@ -200,7 +201,9 @@ def start_resume(
 
 def told_to(progress: bool) -> int | None:
     """Returns where process 0 of a run that Python starts shows its progress; None for nowhere."""
-    return STDERR if progress else None
+    if not progress:
+        return None
+    return STDOUT if in_notebook() else STDERR
 
 
 def trained_by(folder: Path, plugins: Plugins) -> str:

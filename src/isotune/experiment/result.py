@@ -89,11 +89,21 @@ class Run(Classifier):
         value = written(monitor, self.best.value(monitor), exact=True)
         return {
             "model": f"{self.spec.backbone.name}, {count(len(self.classes), 'class', 'classes')}",
+            **self._images(),
             "backend": self.engine,
             "epochs": f"{len(self.history)}",
             f"best {full_heading(monitor)}": f"{value} in epoch {self.best.epoch}",
             "folder": str(self.path),
         }
+
+    def _images(self) -> dict[str, str]:
+        """Returns how many images it had, which only a run that has ended knows."""
+        try:
+            sizes = self.folder.summary().images.model_dump(exclude_none=True)
+        except (RunError, OSError):  # the folder may be gone or damaged, and is still shown
+            return {}
+        images = ", ".join(f"{number:,} {split}" for split, number in sizes.items())
+        return {"images": images} if images else {}
 
     @property
     def path(self) -> Path:

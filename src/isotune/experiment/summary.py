@@ -40,7 +40,7 @@ def summary(
         plugins: Where backends and backbones are found.
 
     Returns:
-        The layers; ``str()`` of it is a table with totals.
+        The layers, shown as a table with totals.
 
     Raises:
         IsotuneError: one of its kinds, with a sentence that says what to change.

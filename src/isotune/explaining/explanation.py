@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,8 +35,8 @@ class Explanation:
         identity: The image's path, or its position among those given.
     """
 
-    image: NDArray[np.uint8]
-    heat: NDArray[np.float32]
+    image: NDArray[np.uint8] = field(repr=False)
+    heat: NDArray[np.float32] = field(repr=False)
     predicted: str
     probability: float
     explained: str | None

@@ -38,7 +38,7 @@ MINUTES = 5.0
 Clock = Callable[[], float]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Proposal:
     """A spec for some images.
 
@@ -59,6 +59,9 @@ class Proposal:
         """The spec as plain data, as ``isotune.run`` takes it."""
         spec: dict[str, Any] = read_document(self.text, SPEC).data
         return spec
+
+    def __repr__(self) -> str:
+        return self.text
 
 
 def propose_spec(

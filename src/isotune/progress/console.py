@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, TextIO
 
 from isotune.printable import printable
@@ -40,20 +39,6 @@ def output(stream: TextIO | None = None) -> Console:
 def progress_console() -> Console:
     """Returns where Python shows progress: the notebook's cell, or standard error."""
     return output() if in_notebook() else output(sys.stderr)
-
-
-def bar_console(console: Console) -> Console | None:
-    """Returns where a bar can move that belongs to a console; None where none can.
-
-    It can on a terminal and, with ipywidgets, in a notebook.
-    """
-    if console.is_terminal:
-        return console
-    if not in_notebook() or find_spec("ipywidgets") is None:
-        return None
-    from rich.console import Console
-
-    return Console(force_jupyter=True)
 
 
 def in_notebook() -> bool:

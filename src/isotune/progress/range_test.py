@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from isotune.progress.console import bar_console
+from isotune.progress.bar import bar_on
 from isotune.reports.numbers import loss, significant
 
 if TYPE_CHECKING:
@@ -24,24 +24,15 @@ def range_test_bar(console: Console, steps: int) -> Iterator[OnStep]:
         console: Where the bar is shown.
         steps: Number of steps.
     """
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
-    columns = (
-        TextColumn("  learning rate {task.fields[rate]}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("smoothed loss {task.fields[loss]}"),
-    )
-    bars = bar_console(console)
-    bar = Progress(*columns, console=bars or console, transient=True, disable=bars is None)
-    task = bar.add_task("", total=steps, rate="", loss="")
+    bar = bar_on(console)
 
     def on_step(curve: LossCurve) -> None:
-        bar.start()  # not before, since downloads have bars of their own
-        rate, value = significant(curve.rates[-1], 2), loss(curve.smoothed[-1])
-        bar.update(task, completed=len(curve.rates), rate=rate, loss=value)
+        if bar is not None:
+            rate, value = significant(curve.rates[-1], 2), loss(curve.smoothed[-1])
+            bar.show(f"  learning rate {rate}", len(curve.rates), steps, f"smoothed loss {value}")
 
     try:
         yield on_step
     finally:
-        bar.stop()
+        if bar is not None:
+            bar.close()

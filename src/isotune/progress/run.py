@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from isotune.progress.console import bar_console, quoted, show, show_table
+from isotune.progress.bar import bar_on
+from isotune.progress.console import quoted, show, show_table
 from isotune.reports.describe import counted_as_true, described_mixing
 from isotune.reports.metrics import heading, written
 from isotune.reports.model_summary import PrintableSummary
@@ -15,7 +16,6 @@ from isotune.reports.splits import split_table
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.progress import Progress, TaskID
 
     from isotune.interfaces.events import (
         EpochEnded,
@@ -43,11 +43,9 @@ class RunProgress:
 
     def __init__(self, console: Console, layers: bool = False, processes: int = 1) -> None:
         self._console = console
-        self._bars = bar_console(console)
+        self._bar = bar_on(console)
         self._processes = processes
         self._layers = layers
-        self._bar: Progress | None = None
-        self._task: TaskID
         self._epochs = 0
         self._steps = 0
         self._last_loss: float | None = None
@@ -60,7 +58,8 @@ class RunProgress:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._remove_bar()
+        if self._bar is not None:
+            self._bar.close()
 
     def isotune_run_started(self, event: RunStarted) -> None:
         """Shows what will run."""
@@ -77,25 +76,17 @@ class RunProgress:
 
     def isotune_step_ended(self, event: StepEnded) -> None:
         """Updates the progress bar."""
-        if self._bars is None:
+        if self._bar is None:
             return
         if event.loss is not None:
             self._last_loss = event.loss
-        name = f"  {event.epoch}/{self._epochs}"
-        if self._bar is None:
-            self._bar = _bar(self._bars)
-            self._task = self._bar.add_task(name, total=self._steps, loss=loss(self._last_loss))
-            self._bar.start()
-        self._bar.update(
-            self._task,
-            completed=event.step,
-            description=f"{name} validating" if event.step == self._steps else name,
-            loss=loss(self._last_loss),
-        )
+        validating = " validating" if event.step == self._steps else ""
+        name = f"  {event.epoch}/{self._epochs}{validating}"
+        self._bar.show(name, event.step, self._steps, f"loss {loss(self._last_loss)}")
 
     def isotune_epoch_ended(self, event: EpochEnded) -> None:
         """Shows the epoch's metrics."""
-        self._remove_bar()
+        self._make_way()
         line = epoch_line(event.metrics, self._epochs, self._values)
         if event.best:
             show(self._console, f"{line}  best", "bold")
@@ -152,10 +143,9 @@ class RunProgress:
         if not self._console.is_terminal:
             show(self._console)
 
-    def _remove_bar(self) -> None:
+    def _make_way(self) -> None:
         if self._bar is not None:
-            self._bar.stop()
-            self._bar = None
+            self._bar.make_way()
 
 
 class FoldProgress(RunProgress):
@@ -199,26 +189,6 @@ def epoch_line(metrics: EpochMetrics, epochs: int, values: Sequence[str] = VALUE
     )
     widths = map(len, columns(values))
     return "  ".join(cell.rjust(width) for cell, width in zip(cells, widths, strict=True))
-
-
-def _bar(console: Console) -> Progress:
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("loss {task.fields[loss]}"),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-    )
 
 
 def facts(event: RunStarted) -> dict[str, str]:

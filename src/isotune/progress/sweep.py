@@ -39,14 +39,14 @@ class SweepProgress(RunProgress):
 
     def isotune_epoch_ended(self, event: EpochEnded) -> None:
         """Removes the bar."""
-        self._remove_bar()
+        self._make_way()
 
     def isotune_run_finished(self, event: RunFinished) -> None:
         """Shows nothing: the trial's line comes next."""
 
     def isotune_trial_ended(self, event: TrialEnded) -> None:
         """Shows what came of a trial."""
-        self._remove_bar()
+        self._make_way()
         self.folder = event.folder
         if not self._begun:  # its run is in another process
             self._begun = True

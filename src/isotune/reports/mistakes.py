@@ -11,6 +11,7 @@ from typing_extensions import assert_never
 
 from isotune.explaining.explanation import Explanation
 from isotune.interfaces.dataset import ImageSource
+from isotune.printable import printable
 from isotune.reports.examples import Example, examples_at, images_of
 from isotune.reports.explanations import WIDTH, described, side_by_side
 from isotune.reports.grid import grid, path_note
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Mistakes:
     """The mistakes of a model on a split.
 
@@ -47,6 +48,16 @@ class Mistakes:
     positions: tuple[int, ...]
     labels: tuple[int, ...] = ()
     flip: bool = False
+
+    def table(self) -> Table:
+        """Returns a table with a row per shown mistake."""
+        return mistakes_table(self)
+
+    def __repr__(self) -> str:
+        return f"{printable(summary(self))}\n{self.table().plain()}"
+
+    def _repr_html_(self) -> str:
+        return self.table().html()
 
 
 def find_mistakes(

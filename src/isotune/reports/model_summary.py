@@ -8,10 +8,13 @@ from isotune.reports.tables import Table
 
 
 class PrintableSummary(ModelSummary):
-    """A summary whose ``str()`` is a table with totals."""
+    """A summary that is shown as a table with totals."""
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         return f"{self.table().plain()}\n{self.totals()}"
+
+    def _repr_html_(self) -> str:
+        return f"{self.table().html()}<p>{self.totals()}</p>"
 
     def table(self) -> Table:
         """Returns a table with a row per layer, and learning rates where they are scaled."""

@@ -176,13 +176,15 @@ class ExperimentSpec(SpecModel):
         return self.text()
 
     def _repr_html_(self) -> str:
-        return f"<pre>{escape(self.text())}</pre>"
+        return f'<pre style="font-family: monospace">{escape(self.text())}</pre>'
 
     def text(self) -> str:
         """Returns the spec as YAML that means the same, without default values."""
         from isotune.spec.short import short  # which knows this class
 
-        return yaml.safe_dump(short(self), sort_keys=False, allow_unicode=True)
+        return yaml.safe_dump(
+            short(self), sort_keys=False, allow_unicode=True, default_flow_style=None, width=100
+        )
 
     @field_validator("shards")
     @classmethod

@@ -7,6 +7,7 @@ from typing import Any
 from isotune.spec.base import SpecModel
 from isotune.spec.dataset import DEFAULT_FORMAT
 from isotune.spec.fields import shorthand
+from isotune.spec.transforms import TransformSpec
 
 
 def short(model: SpecModel, path: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -38,5 +39,18 @@ def _plain(model: SpecModel, name: str, path: tuple[str, ...]) -> Any:
         key = shorthand(path)
         return parts[key] if key is not None and parts.keys() == {key} else parts
     if isinstance(value, tuple) and value and isinstance(value[0], SpecModel):
-        return [short(each) for each in value]
+        return [_item(each) for each in value]
     return model.model_dump(mode="json", include={name})[name]
+
+
+def _item(model: SpecModel) -> Any:
+    """Returns an item of a list; a transform is written by its name."""
+    parts = short(model)
+    if not isinstance(model, TransformSpec):
+        return parts
+    name = parts.pop("name")
+    if not parts and model.bare:
+        return name
+    if model.main is not None and parts.keys() == {model.main}:
+        return {name: parts[model.main]}
+    return {name: parts}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import TypeVar, Union, cast
@@ -28,8 +28,8 @@ LabelBatches = list[Labels]
 
 Samples = TypeVar("Samples", Batch, FeatureBatch)
 
-MOST_CLASSES = 50
-"""Largest number of classes whose images a notebook counts."""
+MOST_CLASSES, MOST_PAIRED = 50, 10
+"""Largest numbers of classes whose images a notebook counts, and by what was predicted, too."""
 
 FETCH_EVERY = 16
 """Steps between two waits for the device, which is not synchronized at every step."""
@@ -51,15 +51,22 @@ class _Shown(Scored):
         return f"{type(self).__name__}({images:,} image{'s' * (images != 1)}: {values})"
 
     def _repr_html_(self) -> str:
-        """Returns the metrics and, of up to 50 classes, their numbers of images."""
+        """Returns the metrics and, of not too many classes, their numbers of images."""
         rows = [("images", f"{len(self.logits):,}"), *self._written()]
         shown = html_table(("", ""), ("left", "right"), rows)
         names = self.classes or tuple(map(str, range(self.probabilities.shape[1])))
         if len(names) > MOST_CLASSES:
             return shown
-        columns = ("class", "images", "predicted", "correct")
-        counts = zip(names, *(map("{:,}".format, each) for each in self.counts), strict=True)
-        return shown + html_table(columns, ("left", "right", "right", "right"), counts)
+        columns, counts = self._by_class(names)
+        align = ["left", *["right"] * (len(columns) - 1)]
+        return shown + html_table(
+            columns, align, [[n, *c] for n, c in zip(names, counts, strict=True)]
+        )
+
+    def _by_class(self, names: Sequence[str]) -> tuple[Sequence[str], Iterable[Iterable[str]]]:
+        """Returns headings, and numbers of images of each class."""
+        counts = (map("{:,}".format, row) for row in zip(*self.counts, strict=True))
+        return ("class", "images", "predicted", "correct"), counts
 
     def _written(self) -> list[tuple[str, str]]:
         """Returns names and values as people write them."""
@@ -77,6 +84,12 @@ class Evaluation(_Shown, ScoredLabels):
 
     metrics: Mapping[str, float]
     classes: tuple[str, ...] = ()
+
+    def _by_class(self, names: Sequence[str]) -> tuple[Sequence[str], Iterable[Iterable[str]]]:
+        if len(names) > MOST_PAIRED:
+            return super()._by_class(names)
+        counts = (map("{:,}".format, row) for row in self.confusion)
+        return ("true / predicted", *names), counts
 
     @property
     def accuracy(self) -> float:

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from isotune.cli.options import Backend, Device, Overrides, SpecName
-
-if TYPE_CHECKING:
-    pass
 
 
 def find_lr(
