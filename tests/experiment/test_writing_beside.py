@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
+import isotune.experiment.checkpoint_writer as checkpoint_writer
 import isotune.runs.checkpoints as checkpoints
-from isotune.errors import IsotuneError, RunError
+from isotune.errors import IsotuneError, RunError, TrainingError
 from isotune.experiment.run import run as run_in
 from isotune.interfaces.communicator import Communicator
 from isotune.interfaces.events import EpochEnded, StepEnded
@@ -21,6 +22,8 @@ from isotune.runs.checkpoint_index import Index
 from isotune.runs.checkpoints import CheckpointStore
 from isotune.runs.folder import RunFolder
 from isotune.runs.schema import Manifest
+from isotune.runs.state_files import MANIFEST
+from isotune.training.finite import check_state
 from isotune.training.strategy import WholeModel
 from outcomes import outcome
 from stopping import demanding, resume
@@ -96,6 +99,52 @@ def test_training_goes_on_and_one_is_finished_before_the_next_begins(
     folder = run("numpy", spec_of(images, 1), tmp_path, observers=[observer]).folder
     assert told == ["begin", "begin", "finish", "finish"] * 12
     assert len(CheckpointStore(folder.checkpoints).index().kept) == 12
+
+
+@pytest.mark.parametrize("backend", ["numpy", "torch", "mindspore"])
+def test_what_is_saved_is_the_state_of_its_step_however_late_it_is_written(
+    backend: str, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Weights, statistics, optimizer state and averages, written after the step that follows."""
+    spec = demanding(backend, images, epochs=2, checkpoint={"every_steps": 1, "keep": 20})
+    made = [threading.Event() for _ in range(6)]
+    observer = Observer(step=lambda event: made[observer.steps - 1].set())
+
+    def wait_for_a_step(folder: Path, states: object) -> None:
+        if folder.name.startswith(".step-"):
+            assert made[int(folder.name.split("-")[1].split(".")[0])].wait(LONG)
+
+    def digests(folder: Path) -> dict[str, list[str]]:
+        store = CheckpointStore(folder / "checkpoints")
+        hashes = {name: store.load(name).manifest.sha256 for name in store.index().kept}
+        return {name: sorted({*each.values()} - {each[MANIFEST]}) for name, each in hashes.items()}
+
+    run(backend, spec, tmp_path / "plain")
+    before(monkeypatch, "write_states", wait_for_a_step)
+    run(backend, spec, tmp_path / "late", observers=[observer])
+    assert digests(tmp_path / "late") == digests(tmp_path / "plain")
+    assert len(digests(tmp_path / "plain")) == 6
+
+
+def test_a_state_that_is_not_finite_is_the_error_however_late_it_is_looked_at(
+    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The loss of the step after it is not finite, either, and is not what is told."""
+    second = threading.Event()
+    observer = Observer(step=lambda event: event.step == 2 and second.set())
+
+    def looked_at(*arguments: Any) -> None:
+        assert second.wait(LONG)
+        check_state(*arguments)
+
+    monkeypatch.setattr(checkpoint_writer, "check_state", looked_at)
+    optimizer = {"name": "sgd", "lr": 1e38, "weight_decay": 1e4}
+    spec = {**spec_of(images, 1), "optimizer": optimizer, "schedule": "constant"}
+    with pytest.raises(
+        TrainingError, match=r"^'fc\.\w+' has values that are not finite .* epoch 1"
+    ):
+        run("numpy", spec, tmp_path, observers=[observer])
+    assert not list((tmp_path / "checkpoints").iterdir())
 
 
 def test_the_best_is_on_disk_before_observers_hear_of_it(

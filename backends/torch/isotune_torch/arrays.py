@@ -24,3 +24,12 @@ def to_array(tensor: Tensor) -> NDArray[Any]:
     row_major = torch.contiguous_format
     copy: NDArray[Any] = tensor.detach().to("cpu", copy=True, memory_format=row_major).numpy()
     return copy
+
+
+def to_copy(tensor: Tensor) -> NDArray[Any]:
+    """Returns a copy of `tensor` in its own memory format, which takes half as long as another.
+
+    One of a ``channels_last`` tensor is not row-major.
+    """
+    copy: NDArray[Any] = tensor.detach().to("cpu", copy=True).numpy()
+    return copy

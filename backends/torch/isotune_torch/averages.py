@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from isotune_torch.arrays import to_array, to_tensor
+from isotune_torch.arrays import to_copy, to_tensor
 
 
 class Averages:
@@ -48,7 +48,7 @@ class Averages:
 
     def export(self) -> dict[str, NDArray[Any]]:
         """Returns copies of the averages by every name of their tensors."""
-        return {name: to_array(average) for name, average in self._named()}
+        return {name: to_copy(average) for name, average in self._named()}
 
     def load(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Sets the averages that `state` names."""

@@ -14,7 +14,7 @@ from isotune.errors import BackendError, nearest
 from isotune.interfaces.checkpoint import GRAD_SCALER, State, StateAdapter
 from isotune.interfaces.names import NO_STATE
 from isotune.interfaces.trainer import Trainer
-from isotune_torch.arrays import to_array, to_tensor
+from isotune_torch.arrays import to_copy, to_tensor
 from isotune_torch.optimizer import Slots, new_slot
 from isotune_torch.trainer import TorchTrainer, own
 
@@ -28,7 +28,7 @@ class TorchStateAdapter(StateAdapter):
 
     def export_model(self, model: nn.Module) -> State:
         """Returns copies of the ``state_dict`` without ``NO_STATE``."""
-        return {name: to_array(value) for name, value in _state(model).items()}
+        return {name: to_copy(value) for name, value in _state(model).items()}
 
     def import_model(self, model: nn.Module, state: Mapping[str, NDArray[Any]]) -> None:
         """Sets parameters and statistics in place.
@@ -52,7 +52,7 @@ class TorchStateAdapter(StateAdapter):
         """
         trainer = own(trainer)
         state = {
-            f"{name}/{slot}": to_array(value)
+            f"{name}/{slot}": to_copy(value)
             for name, slots in trainer.slots().items()
             for slot, value in slots.items()
         }

@@ -29,23 +29,49 @@ from isotune.weights.save import save_weights
 
 @dataclass
 class _Unfinished:
-    """A checkpoint that is being written: copies of its states, and the draft once it is there."""
+    """A checkpoint that is being written: copies of its states, and the draft once it is there.
 
+    Attributes:
+        epoch: The epoch, from 1.
+        model: The model's state.
+        optimizer: The optimizer's state.
+        averages: Averages of what training has changed; None without averages.
+        draft: What is on disk of it.
+    """
+
+    epoch: int
     model: State
     optimizer: State
-    average: State | None
+    averages: State | None
     draft: Draft | None = None
 
     @property
+    def average(self) -> State | None:
+        """The averages of all tensors; None without averages."""
+        return None if self.averages is None else {**self.model, **self.averages}
+
+    @property
     def weights(self) -> State:
-        return self.model if self.average is None else self.average
+        """What evaluations were of: the average, if there is one, or the model."""
+        average = self.average
+        return self.model if average is None else average
+
+    def check(self) -> None:
+        """Looks at all values.
+
+        Raises:
+            TrainingError: One is not finite.
+        """
+        for state in (self.model, self.optimizer, self.averages or {}):
+            check_state(state, self.epoch)
 
 
 class CheckpointWriter(Saver):
     """Writes checkpoints and the best weights of a run, beside its training.
 
     Training waits while its state is copied, and for the checkpoint before, so that there is never
-    more than one that is not finished.
+    more than one that is not finished. Everything else is a thread's work, also to look whether all
+    values are finite: if one is not, nothing is written, and the run ends at its next step.
 
     Args:
         session: The experiment.
@@ -74,7 +100,7 @@ class CheckpointWriter(Saver):
             epoch: As for :meth:`Saver.begin`.
 
         Raises:
-            TrainingError: A value is not finite; nothing is written.
+            TrainingError: a value of an earlier checkpoint is not finite; it was not written.
             RunError: an earlier checkpoint could not be written, or the run folder was removed.
             WeightsError: the file of the best weights could not be written.
         """
@@ -90,7 +116,7 @@ class CheckpointWriter(Saver):
             is_best: As for :meth:`Saver.save`.
 
         Raises:
-            TrainingError: A value is not finite; nothing is written.
+            TrainingError: a value of an earlier checkpoint is not finite; it was not written.
             RunError: an earlier checkpoint could not be written, or the run folder was removed.
             WeightsError: the file of the best weights could not be written.
         """
@@ -125,18 +151,17 @@ class CheckpointWriter(Saver):
     def _begin(self, epoch: int, name: str) -> None:
         self._folder.check_there()
         self._background.wait()
-        model, averages = self._learner.model_state(), self._session.plan.averages
-        unfinished = _Unfinished(
-            model=model,
-            optimizer=self._learner.optimizer_state(),
-            average={**model, **self._learner.averages()} if averages else None,
+        learner, averages = self._learner, self._session.plan.averages
+        unfinished = self._unfinished = _Unfinished(
+            epoch=epoch,
+            model=learner.model_state(),
+            optimizer=learner.optimizer_state(),
+            averages=learner.averages() if averages else None,
         )
-        for state in (model, unfinished.optimizer, unfinished.average):
-            check_state(state or {}, epoch)
-        self._unfinished = unfinished
         self._background.start(partial(self._write, unfinished, name))
 
     def _write(self, unfinished: _Unfinished, name: str) -> None:
+        unfinished.check()
         states = state_files(unfinished.model, unfinished.optimizer, unfinished.average)
         with self._while_there():
             unfinished.draft = self._store.begin(name, states)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from isotune.interfaces.trainer import Trainer
 
 State = dict[str, NDArray[Any]]
-"""Arrays by canonical name.
+"""Arrays by canonical name, of any memory layout: a copy is made fastest in that of its tensor.
 
 A model's names and layouts are torchvision's, without
 :data:`isotune.interfaces.names.NO_STATE`. An optimizer's are ``PARAMETER/SLOT``, all float32,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,7 +19,6 @@ from isotune.runs.state_files import (
     MANIFEST,
     check_state_file,
     read_state,
-    state_digest,
     state_parts,
 )
 from isotune.storage.atomic import flush_folder
@@ -93,16 +92,26 @@ def write_states(folder: Path, states: Mapping[str, State]) -> WrittenStates:
     Raises:
         OSError: they cannot be written.
     """
+    digests = {name: hashlib.sha256() for name in states}
     with ThreadPoolExecutor(1, "isotune-hash") as pool:
-        hashes = {name: pool.submit(state_digest, state) for name, state in states.items()}
         for name, state in states.items():
-            _write_flushed(folder / name, state_parts(state))
-        sha256 = {name: each.result() for name, each in hashes.items()}
+            _write_flushed(folder / name, _hashed(state_parts(state), digests[name].update, pool))
     tensors = {
         name: {key: list(value.shape) for key, value in state.items()}
         for name, state in states.items()
     }
-    return WrittenStates(tensors, sha256)
+    return WrittenStates(tensors, {name: each.hexdigest() for name, each in digests.items()})
+
+
+def _hashed(
+    parts: Iterable[bytes | memoryview],
+    update: Callable[[bytes | memoryview], object],
+    pool: Executor,
+) -> Iterator[bytes | memoryview]:
+    """Yields the parts of a file, which a thread hashes one after the other."""
+    for part in parts:
+        pool.submit(update, part)
+        yield part
 
 
 def write_manifest(folder: Path, manifest: Manifest, written: WrittenStates) -> None:

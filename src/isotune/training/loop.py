@@ -95,7 +95,11 @@ class TrainingLoop:
         patience = Patience(self.spec.early_stopping)
         if not any(patience.exhausted(metrics) for metrics in self.history):
             with self.group.reporting():
-                self._epochs(patience)
+                try:
+                    self._epochs(patience)
+                except TrainingError:
+                    self.saver.wait()  # what was wrong with a state that it saves came first
+                    raise
         if self.best.metrics is None:
             raise TrainingError(
                 f"checkpoint.monitor: {self.best.monitor} had no finite value in any epoch, so"
