@@ -76,7 +76,7 @@ ROOMS = (
     ("equivalence",),
     ("exporting", "fitting", "serving"),
     ("experiment",),
-    ("progress",),
+    ("progress", "observers"),
     ("reports",),
     ("runs",),
     ("training", "explaining"),

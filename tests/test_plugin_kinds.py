@@ -101,7 +101,8 @@ def test_fields_of_kinds_are_checked_like_all_others(plugins: Plugins, spec: Pat
         "--set dataset.format=gray_level: dataset.format is 'gray_level', but should be 'archive',"
     )
     assert message.endswith(
-        "'folder', 'gray_levels', 'parquet', 'table' or 'webdataset'. Did you mean 'gray_levels'?"
+        "'folder', 'given', 'gray_levels', 'parquet', 'table' or 'webdataset'."
+        " Did you mean 'gray_levels'?"
     )
 
 
@@ -202,7 +203,7 @@ def test_a_plugin_that_is_removed_takes_its_kinds_along(plugins: Plugins, spec: 
     errors = complaint(spec).splitlines()
     assert errors[0].startswith(
         f"spec.yaml:{line(spec, 'gray_levels')}: dataset.format is 'gray_levels', but should be"
-        " 'archive', 'cifar10', 'folder', 'parquet', 'table' or 'webdataset'."
+        " 'archive', 'cifar10', 'folder', 'given', 'parquet', 'table' or 'webdataset'."
     )
     assert "transforms.train.1: there is no transform 'random_darken'." in errors[1]
 
@@ -317,5 +318,5 @@ def test_installed_extensions_are_known_wherever_a_spec_is_checked(
         return done
 
     from_spec_alone = "from isotune.spec.load import load_spec; print(load_spec('spec.yaml'))"
-    assert "RandomDarkenSpec" in python("-c", from_spec_alone).stdout
+    assert "random_darken" in python("-c", from_spec_alone).stdout
     assert "random_darken" in python("-c", "from isotune.cli import main; main()", "schema").stdout

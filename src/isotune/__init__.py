@@ -130,6 +130,7 @@ wire(
         "dataset format": "isotune.data.sources",
         "schedule": "isotune.spec.schedules",
         "mixing rule": "isotune.data.mixing",
+        "observer": "isotune.observers",
     },
     load_extensions=_load_extensions,
 )

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from isotune.interfaces.dataset import DatasetFormat
     from isotune.interfaces.events import EpochEnded, RunEnded, RunFinished, RunStarted, StepEnded
     from isotune.interfaces.sweep import TrialEnded
+    from isotune.spec.observer import ObserverSpec
     from isotune.spec.schedule import ScheduleSpec
     from isotune.spec.transforms import TransformSpec
 
@@ -47,6 +48,11 @@ def isotune_dataset_formats() -> list[type[DatasetFormat]]:  # type: ignore[empt
 @hookspec
 def isotune_schedules() -> list[type[ScheduleSpec]]:  # type: ignore[empty-body]
     """Offers schedules. Called once, when the plugin is registered."""
+
+
+@hookspec
+def isotune_observers() -> list[type[ObserverSpec]]:  # type: ignore[empty-body]
+    """Offers observers that a spec may name. Called once, when the plugin is registered."""
 
 
 @hookspec

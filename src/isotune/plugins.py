@@ -24,6 +24,7 @@ from isotune.interfaces.communicator import Place
 from isotune.interfaces.dataset import DatasetFormat
 from isotune.interfaces.device import choose_device
 from isotune.spec.dataset import DATASET_FORMATS
+from isotune.spec.observer import OBSERVERS, ObserverSpec
 from isotune.spec.registry import Registry
 from isotune.spec.schedule import SCHEDULES, ScheduleSpec
 from isotune.spec.transforms import TRANSFORMS, TransformSpec
@@ -36,6 +37,7 @@ KINDS: dict[str, tuple[Registry[Any], type]] = {
     "isotune_transforms": (TRANSFORMS, TransformSpec),
     "isotune_dataset_formats": (DATASET_FORMATS, DatasetFormat),
     "isotune_schedules": (SCHEDULES, ScheduleSpec),
+    "isotune_observers": (OBSERVERS, ObserverSpec),
 }
 """Hooks that offer kinds of a part of a spec: where they are registered, and their base class."""
 

@@ -46,6 +46,20 @@ Overrides = Annotated[
     typer.Option("--set", "-s", metavar="KEY=VALUE", help="Override a field: optimizer.lr=0.01"),
 ]
 
+Log = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--log", metavar="OBSERVER", help="Log to csv, tensorboard, mlflow or wandb; repeatable."
+    ),
+]
+
+
+def with_log(overrides: list[str] | None, log: list[str] | None) -> tuple[str, ...]:
+    """Returns the overrides of a call, in which ``--log`` names the spec's observers."""
+    named = (f"observers=[{', '.join(log)}]",) if log else ()
+    return (*(overrides or ()), *named)
+
+
 ProcessCount = Annotated[
     str,
     typer.Option(

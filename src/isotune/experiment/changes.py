@@ -35,6 +35,7 @@ MAY_CHANGE = (
     "precision",
     "compile",
     "reduction",
+    "observers",
 )
 """Fields that leave the experiment the same or that another machine may need to change, with all
 fields inside them. A schedule that depends on the number of epochs follows the new number, unless

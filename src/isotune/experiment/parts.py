@@ -22,6 +22,7 @@ MAY_CHANGE = (
     "cache.images",
     "cache.memory",
     "cache.disk",
+    "observers",
 )
 """Fields that another machine may need to change, which leave the runs that have ended as they
 are."""

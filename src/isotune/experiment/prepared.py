@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from isotune.data.duplicates import check_duplicates
@@ -17,6 +18,7 @@ from isotune.experiment.listed_images import listed_images
 from isotune.experiment.result import Run
 from isotune.experiment.run_summary import end_status, final_summary, initial_summary
 from isotune.experiment.summary import summarize_model
+from isotune.experiment.trackers import also_trackers
 from isotune.interfaces.checkpoint import State
 from isotune.interfaces.events import RunEnded, RunFinished, RunStarted
 from isotune.interfaces.freezing import FreezePlan
@@ -125,6 +127,7 @@ class PreparedExperiment:
             step=self.start.steps, backend=session.backend.name, device=session.backend.device
         )
         writer = CheckpointWriter(session, folder, learner, (*self.start.lineage, here))
+        notify = also_trackers(session, folder.path, notify)
         with stop_on_signals(session.group.place.alone) as stop:
             loop = TrainingLoop(
                 spec=session.spec,
@@ -141,6 +144,11 @@ class PreparedExperiment:
                 division=session.division,
             )
             best = self._train(folder, loop, writer, notify)
+        return self._finished(folder, loop, best)
+
+    def _finished(self, folder: RunFolder, loop: TrainingLoop, best: EpochMetrics) -> Run:
+        """Returns the run, whose model has the best weights."""
+        session = self.session
         return Run(
             folder=folder,
             spec=session.spec,
@@ -173,7 +181,8 @@ class PreparedExperiment:
             if isinstance(error, LostProcessError):
                 raise _resumable(error, folder) from error
             raise
-        self._end(folder, loop, time.perf_counter() - begin, notify)
+        finished = partial(self._finished, folder, loop, best)
+        self._end(folder, loop, time.perf_counter() - begin, notify, finished=finished)
         return best
 
     def _checked(self, folder: RunFolder, loop: TrainingLoop) -> EpochMetrics:
@@ -212,12 +221,13 @@ class PreparedExperiment:
         seconds: float,
         notify: Notify,
         error: BaseException | None = None,
+        finished: Callable[[], Run] | None = None,
     ) -> None:
         summary = final_summary(self.session, self.layers, loop, seconds, error)
         try:
             folder.write_summary(summary)
             if error is None:
-                notify("isotune_run_finished", RunFinished(folder.path, summary))
+                notify("isotune_run_finished", RunFinished(folder.path, summary, finished))
         except BaseException as raised:
             error = error or raised
             raise
@@ -239,6 +249,8 @@ class PreparedExperiment:
             features=self.strategies.description,
             steps=self.start.steps,
             stop=loop.stop,
+            history=tuple(loop.history),
+            sample=lambda: next(iter(loop.train.epoch(len(loop.history)))).images,
             images={name: len(source) for name, source in session.images.splits.items()},
         )
 

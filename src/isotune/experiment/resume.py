@@ -25,6 +25,7 @@ from isotune.experiment.processes import Processes, start_resume, starting, told
 from isotune.experiment.result import Run
 from isotune.experiment.resume_checks import check_average, check_dataset, check_optimizer
 from isotune.experiment.saved_run import SavedRun, shared_run
+from isotune.experiment.trackers import named
 from isotune.interfaces.metrics import EpochMetrics
 from isotune.plugins import Plugins
 from isotune.plugins import plugins as default_plugins
@@ -72,7 +73,7 @@ def resume(
         overrides: ``"epochs=20"``; :mod:`isotune.experiment.changes` lists what may change.
         checkpoint: ``last``, ``best`` or the name of a checkpoint's folder; newer checkpoints
             are removed.
-        observers: Objects with methods of :mod:`isotune.hookspecs`, notified of this run.
+        observers: As for :func:`isotune.run`.
         plugins: Where backends, backbones and observers are found.
         processes: As for :func:`isotune.run`; another number than before is as good.
         progress: As for :func:`isotune.run`.
@@ -93,8 +94,9 @@ def resume(
         IsotuneError: as for :func:`isotune.run`.
     """
     given = Given(train, val, classes, model, classifier)
-    observers = (*observers, *as_observers(functions))
-    folder, changes = Path(path), tuple(overrides)
+    objects, log = named(observers)
+    observers = (*objects, *as_observers(functions))
+    folder, changes = Path(path), (*overrides, *log)
     start = starting(
         processes, lambda: backend or trained_by(folder, plugins), device, plugins, observers
     )

@@ -26,6 +26,7 @@ from isotune.experiment.processes import (
 from isotune.experiment.restart import run_before_restart
 from isotune.experiment.result import Run
 from isotune.experiment.resume import resume_together
+from isotune.experiment.trackers import named
 from isotune.plugins import Plugins
 from isotune.plugins import plugins as default_plugins
 from isotune.progress.shown import shown
@@ -63,7 +64,8 @@ def run(
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``ascend:0`` ...
         overrides: ``"optimizer.lr=0.01"``, as ``--set`` on the command line.
         output: The run folder, new or empty; by default ``runs/NAME-BACKEND-TIME``.
-        observers: Objects with methods of :mod:`isotune.hookspecs`, notified of this run.
+        observers: Objects with methods of :mod:`isotune.hookspecs`, notified of this run; and
+            names of those that a spec may name, such as ``tensorboard``.
         plugins: Where backends, backbones and observers are found.
         processes: Number of processes of this machine that compute the run together, started for
             it; ``auto`` takes as many as there are devices. What they are called with has to exist
@@ -89,7 +91,8 @@ def run(
     if output == "":  # Path("") would be the working directory
         raise SpecError("output: is empty; name a new or empty folder, or leave it out.")
     given = Given(train, val, classes, model, classifier)
-    observers = (*observers, *as_observers(functions))
+    objects, log = named(observers)
+    observers, overrides = (*objects, *as_observers(functions)), (*overrides, *log)
     start = starting(
         processes, lambda: backend or plugins.only_usable(), device, plugins, observers
     )

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 from isotune.interfaces.metrics import EpochMetrics
 from isotune.interfaces.summary import ModelSummary
@@ -54,7 +58,10 @@ class RunStarted:
         model: The model's layers, and when each of them trains.
         features: How features are cached, as a phrase; None where they are not.
         steps: Training steps made before, by the run that now resumes.
+        history: Metrics of the epochs that it has ended before.
         stop: Asks the run to stop.
+        sample: Returns images of the first training batch of the epoch that begins, as the model
+            gets them before they are normalized: uint8, shape (N, height, width, 3).
     """
 
     folder: Path
@@ -70,6 +77,8 @@ class RunStarted:
     features: str | None = None
     steps: int = 0
     stop: StopRequest = field(default_factory=StopRequest)
+    history: tuple[EpochMetrics, ...] = ()
+    sample: Callable[[], NDArray[np.uint8]] | None = None
 
 
 @dataclass(frozen=True)
@@ -133,7 +142,9 @@ class RunFinished:
     Attributes:
         folder: The run folder.
         summary: Content of ``summary.json``.
+        run: Returns the finished run, as ``isotune.run`` does.
     """
 
     folder: Path
     summary: dict[str, Any]
+    run: Callable[[], Any] | None = None

@@ -25,6 +25,7 @@ from isotune.spec.metrics import (
     metrics_for,
 )
 from isotune.spec.mixing import MixingSpec
+from isotune.spec.observer import AnyObserver
 from isotune.spec.optimizer import OptimizerSpec
 from isotune.spec.schedule import AnySchedule, ScheduleSpec
 from isotune.spec.schedules.constant import ConstantSchedule
@@ -130,6 +131,9 @@ class ExperimentSpec(SpecModel):
         early_stopping: When to stop before the last epoch; null never does.
         checkpoint: When the state is saved, and what is kept.
         cache: What is kept to save time.
+        observers: Who is told how the run goes: ``csv``, ``tensorboard``, ``mlflow``, ``wandb``,
+            and those of plugins; with options as ``{mlflow: {experiment: bees}}``. They decide
+            nothing of the run.
     """
 
     isotune: Annotated[int, Field(ge=VERSION, le=VERSION), Meaning(str(VERSION))] = VERSION
@@ -168,6 +172,7 @@ class ExperimentSpec(SpecModel):
     early_stopping: EarlyStopping | None = None
     checkpoint: Annotated[CheckpointSpec, Field(validate_default=True)] = CheckpointSpec()
     cache: CacheSpec = CacheSpec()
+    observers: list[AnyObserver] = Field(default_factory=list)
 
     def __repr__(self) -> str:
         return self.text()

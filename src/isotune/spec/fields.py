@@ -37,13 +37,17 @@ def _members(path: Path) -> list[Member]:
 def _inside(kind: Any, key: int | str) -> Iterator[Member]:
     if is_model(kind) and key in kind.model_fields:
         yield from members(kind.model_fields[key])
-    elif get_origin(kind) is tuple and isinstance(key, int):
-        yield from split(get_args(kind)[0])
+    elif get_origin(kind) in (tuple, list) and isinstance(key, int):
+        yield from _with_kinds(get_args(kind)[0], ())
 
 
 def members(field: FieldInfo) -> Iterator[Member]:
     """Yields the types that a field takes; of a registry, its kinds."""
-    for kind, marks in split(field.annotation, tuple(field.metadata)):
+    yield from _with_kinds(field.annotation, tuple(field.metadata))
+
+
+def _with_kinds(annotation: Any, annotations: tuple[Any, ...]) -> Iterator[Member]:
+    for kind, marks in split(annotation, annotations):
         registry = next((mark.registry for mark in marks if isinstance(mark, KindOf)), None)
         models = [kind] if registry is None else [model for _, model in registry.items()]
         yield from ((model, marks) for model in models)

@@ -10,7 +10,15 @@ import typer
 
 from isotune.cli.commands.cross_validate import show_folds
 from isotune.cli.commands.run import show_next_steps
-from isotune.cli.options import Backend, Device, Overrides, ProcessCount, processes_of
+from isotune.cli.options import (
+    Backend,
+    Device,
+    Log,
+    Overrides,
+    ProcessCount,
+    processes_of,
+    with_log,
+)
 
 if TYPE_CHECKING:
     from isotune.experiment.processes import Processes
@@ -23,6 +31,7 @@ def resume(
     backend: Backend = None,
     device: Device = "auto",
     overrides: Overrides = None,
+    log: Log = None,
     checkpoint: Annotated[
         str,
         typer.Option(
@@ -40,7 +49,7 @@ def resume(
     from isotune.progress.console import output
     from isotune.runs.cross_validation import CrossValidationFolder
 
-    count = processes_of(processes)
+    count, changes = processes_of(processes), with_log(overrides, log)
     if CrossValidationFolder.is_one(run):
         if count != 1:
             raise typer.BadParameter(
@@ -52,11 +61,9 @@ def resume(
                 " folder of its first run.",
                 param_hint="'--checkpoint'",
             )
-        _resume_folds(run, backend, device, overrides or ())
+        _resume_folds(run, backend, device, changes)
         return
-    if count != 1 and resume_in_processes(
-        count, run, backend, device, tuple(overrides or ()), checkpoint
-    ):
+    if count != 1 and resume_in_processes(count, run, backend, device, changes, checkpoint):
         return
     console = output()
     with watched(console) as progress:
@@ -64,7 +71,7 @@ def resume(
             run,
             backend=backend,
             device=device,
-            overrides=overrides or (),
+            overrides=changes,
             checkpoint=checkpoint,
             observers=[progress],
             progress=False,

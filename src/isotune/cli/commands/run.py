@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from isotune.cli.options import Backend, Device, Overrides, ProcessCount, SpecName, processes_of
+from isotune.cli.options import (
+    Backend,
+    Device,
+    Log,
+    Overrides,
+    ProcessCount,
+    SpecName,
+    processes_of,
+    with_log,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -21,6 +30,7 @@ def run(
     backend: Backend = None,
     device: Device = "auto",
     overrides: Overrides = None,
+    log: Log = None,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", metavar="DIR", help="The run folder, new or empty."),
@@ -36,10 +46,8 @@ def run(
     from isotune.experiment.run import run as run_experiment
     from isotune.progress.console import output as standard_output
 
-    count = processes_of(processes)
-    if count != 1 and run_in_processes(
-        count, spec, backend, device, tuple(overrides or ()), output, summary
-    ):
+    count, changes = processes_of(processes), with_log(overrides, log)
+    if count != 1 and run_in_processes(count, spec, backend, device, changes, output, summary):
         return
     console = standard_output()
     with watched(console, summary) as progress:
@@ -47,7 +55,7 @@ def run(
             spec,
             backend=backend,
             device=device,
-            overrides=overrides or (),
+            overrides=changes,
             output=output,
             observers=[progress],
             progress=False,

@@ -1,0 +1,38 @@
+"""What trackers show of a run: its settings and metrics, as flat names and values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from isotune.interfaces.events import RunStarted
+from isotune.interfaces.metrics import EpochMetrics
+from isotune.spec.short import short
+
+Setting = bool | int | float | str
+
+
+def settings(event: RunStarted) -> dict[str, Setting]:
+    """Returns the settings that differ from the defaults, and where the run computes."""
+    given = short(event.spec)
+    for name in ("name", "observers", "isotune"):
+        given.pop(name, None)
+    return {**dict(_flat(given, "")), "backend": event.backend, "device": event.device}
+
+
+def numbers(metrics: EpochMetrics) -> dict[str, float]:
+    """Returns the finite numbers of an epoch, by the names of ``metrics.jsonl``."""
+    plain = metrics.as_json()
+    plain.pop("thresholds", None)
+    return {name: float(value) for name, value in plain.items() if value is not None}
+
+
+def _flat(values: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Setting]]:
+    for name, value in values.items():
+        path = f"{prefix}{name}"
+        if isinstance(value, Mapping) and value:
+            yield from _flat(value, f"{path}.")
+        elif isinstance(value, (bool, int, float, str)):
+            yield path, value
+        else:
+            yield path, str(value)
