@@ -1,0 +1,84 @@
+"""What of the documentation a test does not run, and what it makes smaller: all of it is here."""
+
+from __future__ import annotations
+
+GPU = "needs a GPU or an NPU"
+MACHINES = "needs two machines; tests/distributed runs both launchers on one"
+PROCESSES = "starts processes that import a framework; tests/distributed and tests/cli do"
+COMPILER = "torch.compile takes half a minute; tests/equivalence compares compiled steps"
+SERVER = "serves until Ctrl-C; tests/serving and tests/cli/test_serve.py do"
+PHOTOGRAPHS = "needs photographs, and weights of ImageNet"
+DEMO = "takes a minute; tests/demo runs its parts"
+FRAGMENT = "a part of a file, whose names come from around it"
+ABOUT = "the cell of a story, before or after one change"
+
+NOT_RUN = {
+    ("*", "isotune demo"): DEMO,
+    ("*", "isotune serve"): SERVER,
+    ("*", "--processes"): PROCESSES,
+    ("*", "cuda"): GPU,
+    ("*", "ascend"): GPU,
+    ("*", "compile=true"): COMPILER,
+    ("docs/agreement.md", "isotune run ants-and-bees-features"): PHOTOGRAPHS,
+    ("docs/many-processes.md", "torchrun "): MACHINES,
+    ("docs/many-processes.md", "msrun "): MACHINES,
+    ("docs/many-processes.md", "srun "): "needs Slurm",
+    ("docs/many-processes.md", "scontrol "): "needs Slurm",
+    ("docs/serve.md", "http://models:8000"): MACHINES,
+    ("docs/certify.md", "isotune certify a.trace b.trace"): GPU,
+    ("docs/certify.md", "self.conv1 = "): ABOUT,
+    (
+        "docs/adding-a-backend.md",
+        "class TestContract(",
+    ): "the whole is in examples/numpy_backend",
+    ("docs/adding-a-backend.md", "class NumpyTracer("): "the whole is in examples/numpy_backend",
+    ("CONTRIBUTING.md", "class RMSpropSpec("): FRAGMENT,
+    ("CONTRIBUTING.md", "case RMSpropSpec("): FRAGMENT,
+    ("CONTRIBUTING.md", "class RMSprop("): FRAGMENT,
+    ("CONTRIBUTING.md", "def focal("): FRAGMENT,
+    ("CONTRIBUTING.md", "class Focal("): FRAGMENT,
+    ("CONTRIBUTING.md", "def zero_on_one_side("): FRAGMENT,
+}
+"""By page and what a command or a block of Python contains: why no test runs it.
+
+Even so, a command of Isotune is parsed, so that its options exist, and Python is compiled.
+"""
+
+SMALLER = {
+    "--trials 30": "--trials 2",
+    "trials=30": "trials=2",
+    "--folds 5": "--folds 2",
+    "folds=5": "folds=2",
+    "--stage stage3": "--stage stem",
+    "(1, 224, 224, 3)": "(1, 32, 32, 3)",
+    "--minutes 20": "--minutes 1",
+    "cifar10-lenet": "spec.yaml",
+    "step-00000500": "epoch-0001",
+    "IN OUT": "IN OUT.pth",
+    "runs/ants-and-bees-*": "runs/ants-and-bees-torch runs/ants-and-bees-mindspore",
+    "runs/ants-and-bees-torch-*": "runs/ants-and-bees-torch",
+}
+"""What stands in the documentation, and what a test does in its place."""
+
+TORCH = ("--backend", "torch")
+ADDED = {
+    **dict.fromkeys(("run", "cross-validate", "find-lr", "summary"), TORCH),
+    "sweep": (*TORCH, "--trials", "2"),
+    # Without a backbone it would download weights.
+    "fit": (*TORCH, "--set", "epochs=1", "--set", "backbone={name: lenet, weights: none}"),
+    "certify": ("--drift", "1", "--predictions", "4"),
+}
+"""Options that a command gets unless it has them: as where one backend is installed, and small."""
+
+INSTALLS = "installs packages: what it names must be there"
+CHECKED = {
+    "pip": INSTALLS,
+    "make": "its target must be there",
+    "pytest": "the tests run anyway: its paths must be there",
+    "python": "benchmarks and suites take minutes to hours: the file must be there",
+    "cd": "what follows is checked in that folder",
+    ".": "a shell's own",
+    "export": "a shell's own",
+    "echo": "a shell's own",
+}
+"""Programs that no test starts, and what is looked at instead."""
