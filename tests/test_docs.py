@@ -21,7 +21,7 @@ from isotune.spec.space.check import open_space
 from isotune.spec.transforms import TRANSFORMS, Pipeline
 
 ROOT = Path(__file__).parent.parent
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("benchmarks/*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("benchmarks/**/*.md")])
 SMALLEST = {
     "name": "documented",
     "dataset": {"path": "images"},
@@ -38,10 +38,36 @@ def relative(path: Path) -> str:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=relative)
-def test_links_lead_to_files(page: Path) -> None:
-    links = re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text("utf-8"))
-    missing = [link for link in links if "://" not in link and not (page.parent / link).exists()]
+def test_links_lead_to_files_and_headings(page: Path) -> None:
+    missing = []
+    for link in re.findall(r"\]\(([^)\s]+)\)", outside_blocks(page)):
+        path, _, anchor = link.partition("#")
+        target = page.parent / path if path else page
+        if "://" in link:
+            continue
+        if not target.exists() or (anchor and anchor not in anchors(target)):
+            missing.append(link)
     assert not missing
+
+
+def outside_blocks(page: Path) -> str:
+    """Returns a page's text without its fenced blocks."""
+    return re.sub(r"^ *```.*?^ *```$", "", page.read_text("utf-8"), flags=re.M | re.S)
+
+
+def anchors(page: Path) -> set[str]:
+    """Returns the anchors of a page's headings, as GitHub makes them of their words."""
+    headings = re.findall(r"^#+ (.+)$", outside_blocks(page), re.M)
+    plain = [re.sub(r"\[([^]]*)\]\([^)]*\)|[`*]", r"\1", each).lower() for each in headings]
+    return {re.sub(r"[^\w -]", "", each).replace(" ", "-") for each in plain}
+
+
+def test_every_yes_of_the_comparison_is_held_by_a_test() -> None:
+    rows = re.findall(r"^\| ([^|]+) \| ([^|]+) \|", (ROOT / "docs/compared.md").read_text(), re.M)
+    ours = {name: cell for name, cell in rows if cell.strip() != "Isotune" and name.strip("- ")}
+    assert len(ours) > 20
+    claimed = {name: cell for name, cell in ours.items() if "yes" in cell}
+    assert not [each for each, cell in claimed.items() if "[yes](../tests/" not in cell]
 
 
 def test_specs_in_the_documentation_load(tmp_path: Path) -> None:
