@@ -16,6 +16,7 @@ import commands
 import diagrams
 import links
 import navigation
+import notebooks
 import public_names
 from mkdocs.structure.files import File, Files
 
@@ -36,10 +37,14 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Adds the pages that are not in docs/, and completes the navigation."""
     files.remove(files.get_file_from_path("README.md"))  # the list of pages, for GitHub
     for uri, source in links.OUTSIDE.items():
-        files.append(File.generated(config, uri, abs_src_path=str(ROOT / source)))
+        if source.endswith(".ipynb"):
+            files.append(File.generated(config, uri, content=notebooks.page(ROOT / source)))
+        else:
+            files.append(File.generated(config, uri, abs_src_path=str(ROOT / source)))
     for uri, make in GENERATED.items():
         files.append(File.generated(config, uri, content=make()))
-    config.nav = navigation.completed(config.nav, sorted(file.src_uri for file in files))
+    pages = sorted(file.src_uri for file in files.documentation_pages())
+    config.nav = navigation.completed(config.nav, pages)
     return files
 
 

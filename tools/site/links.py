@@ -14,17 +14,25 @@ from posixpath import dirname, normpath, relpath
 ROOT = Path(__file__).parent.parent.parent
 
 _RESULTS = ("benchmarks/README.md", "benchmarks/results/*.md", "benchmarks/results/*.png")
+_NOTEBOOKS = ("notebooks/*.ipynb", "docs/notebooks/*.ipynb")
+
+
+def _found(patterns: tuple[str, ...]) -> list[str]:
+    """Returns the files that fit, by their paths from the root of the repository."""
+    return sorted(
+        path.relative_to(ROOT).as_posix() for each in patterns for path in ROOT.glob(each)
+    )
+
+
 OUTSIDE = {
     "index.md": "README.md",
     "contributing.md": "CONTRIBUTING.md",
     "security.md": "SECURITY.md",
     "changelog.md": "CHANGELOG.md",
-} | {
-    path.relative_to(ROOT).as_posix(): path.relative_to(ROOT).as_posix()
-    for pattern in _RESULTS
-    for path in sorted(ROOT.glob(pattern))
+    **{path: path for path in _found(_RESULTS)},
+    **{f"notebooks/{Path(path).stem}.md": path for path in _found(_NOTEBOOKS)},
 }
-"""Pages and images from outside docs/: their place on the site, and in the repository."""
+"""What is no page in docs/ as it is: its place on the site, and in the repository."""
 
 _PLACES = {source: uri for uri, source in OUTSIDE.items()} | {"docs/README.md": "index.md"}
 _FENCED = re.compile(r"(^ *(```|~~~).*?^ *\2 *$)", re.MULTILINE | re.DOTALL)
