@@ -126,6 +126,7 @@ def test_what_is_saved_is_the_state_of_its_step_however_late_it_is_written(
     assert len(digests(tmp_path / "plain")) == 6
 
 
+@pytest.mark.filterwarnings("ignore:(overflow|invalid value):RuntimeWarning")
 def test_a_state_that_is_not_finite_is_the_error_however_late_it_is_looked_at(
     images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

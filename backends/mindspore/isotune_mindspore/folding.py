@@ -1,12 +1,13 @@
-"""Folds BatchNorm into convolutions, in a copy of the model that only evaluates.
+"""Folds BatchNorm into convolutions, in a copy of the model that evaluates, or trains the rest.
 
 In evaluation BatchNorm is an affine function of each channel, which the convolution before it
-computes as well with other weights. The copy has folded weights of its own and shares all other
-tensors with the model, which stays as it is.
+computes as well with other weights. So it is in a training step where both are frozen. The copy has
+folded weights of its own and shares all other tensors with the model, which stays as it is.
 
 MobileNetV2 and ResNet-50 at 224 pixels, batches of 8, on a CPU (MindSpore 2.10, two threads): the
 forward pass takes 0.85 and 0.93 of the CPU time, the first one, in which it is compiled, 0.73 and
-0.99.
+0.99. A training step of MobileNetV2 whose last blocks or head train takes 0.89, of ResNet-18 whose
+last stage trains 0.98, and its compilation 0.5 to 0.7.
 """
 
 from __future__ import annotations
@@ -69,20 +70,25 @@ class FoldedModel:
     """A copy of a model in which convolutions also compute the BatchNorm layers after them.
 
     Attributes:
-        cell: The copy, in evaluation mode.
+        cell: The copy, in the modes that the model has.
+        layers: Number of folded layers.
 
     Args:
         model: One that is :func:`foldable`.
+        frozen: Whether to fold only what a training step leaves as it is: convolutions and
+            BatchNorm layers that are frozen and in evaluation mode, as the model's now are.
     """
 
-    def __init__(self, model: nn.Cell) -> None:
+    def __init__(self, model: nn.Cell, frozen: bool = False) -> None:
         shared: dict[int, Any] = {id(each): each for each in model.get_parameters()}
-        self.cell = copy.deepcopy(model, shared)
+        self._model, self.cell = model, copy.deepcopy(model, shared)
         self._layers = [
             _Layer(find(model, first), find(model, second), _fold(self.cell, first, second))
             for path, cell in model.cells_and_names()
             for first, second in _pairs(cell, path)
+            if not (frozen and _trains(find(model, first), find(model, second)))
         ]
+        self.layers = len(self._layers)
         self._parameters: list[Parameter] = [
             parameter
             for layer in self._layers
@@ -90,15 +96,24 @@ class FoldedModel:
             for parameter in cell.get_parameters()
         ]
         self._known: tuple[int, list[int]] | None = None
-        self.cell.set_train(False)
 
-    def refresh(self) -> None:
+    def take_modes(self) -> None:
+        """Gives each cell of the copy the mode, training or evaluation, of the model's."""
+        modes = {path: cell.training for path, cell in self._model.cells_and_names()}
+        self.cell.set_train(self._model.training)
+        for path, cell in self.cell.cells_and_names():
+            cell.add_flags(training=modes[path])
+
+    def refresh(self, own_changes: int = 0) -> None:
         """Folds again if the model's tensors may have changed.
 
         Isotune counts the changes that it makes; ``set_data`` gives a parameter other memory.
         Somebody else's changes within that memory, as by ``ops.assign``, go unnoticed.
+
+        Args:
+            own_changes: Number of those changes so far that cannot have been of folded layers.
         """
-        known = changes(), [parameter.data_ptr() for parameter in self._parameters]
+        known = changes() - own_changes, [each.data_ptr() for each in self._parameters]
         if known != self._known:
             assign(value for layer in self._layers for value in layer.fold())
             self._known = known
@@ -142,6 +157,12 @@ def _pairs(cell: nn.Cell, path: str = "") -> list[tuple[str, str]]:
         for first, second in pairs
         if _folds(children.get(first), children.get(second))
     ]
+
+
+def _trains(*cells: Any) -> bool:
+    """Whether a training step changes any of these cells, or computes statistics of a batch."""
+    norms = any(isinstance(cell, nn.BatchNorm2d) and cell.training for cell in cells)
+    return norms or any(each.requires_grad for cell in cells for each in cell.get_parameters())
 
 
 def _folds(convolution: nn.Cell | None, norm: nn.Cell | None) -> bool:

@@ -99,11 +99,20 @@ class EvalStep(nn.Cell):
 
 
 class Compiled:
-    """A step's cell, which MindSpore compiles once for all inputs of the same shapes and types."""
+    """A step's cell, which MindSpore compiles once for all inputs of the same shapes and types.
 
-    def __init__(self, cell: nn.Cell, set_modes: Callable[[], None]) -> None:
+    Args:
+        cell: The cell.
+        set_modes: Sets the modes of the cells within it.
+        plain: The cell that :func:`uncompiled` runs in its place, whose model is the model itself.
+    """
+
+    def __init__(
+        self, cell: nn.Cell, set_modes: Callable[[], None], plain: nn.Cell | None = None
+    ) -> None:
         self.cell = cell
         self.set_modes = set_modes
+        self._plain = cell if plain is None else plain
         self._compiled: set[tuple[Any, ...]] = set()
 
     def __call__(self, *inputs: Tensor) -> Any:
@@ -111,7 +120,7 @@ class Compiled:
         if _run is not None:
             self.set_modes()
             with pynative_mode():
-                return _run(self.cell, *inputs)
+                return _run(self._plain, *inputs)
         kinds = tuple((each.shape, each.dtype) for each in inputs)
         if kinds not in self._compiled:
             if not self._compiled:

@@ -68,6 +68,8 @@ class MindSporeTrainer(Trainer):
         self._padding = Padding(model)
         self._folds = plan.precision == "fp32" and foldable(model)
         self._folded: FoldedModel | None = None
+        self._frozen: FoldedModel | None = None
+        self._steps = 0
         self._eval: Compiled | None = None
         self.freeze(FreezePlan())
 
@@ -87,7 +89,7 @@ class MindSporeTrainer(Trainer):
             if name not in plan.frozen
         }
         self.optimizer.keep(self.trained)
-        self._train = self._parts = None
+        self._train = self._parts = self._frozen = None
         self._takes_single_images = False
 
     def load_optimizer(self, state: Mapping[str, NDArray[Any]]) -> None:
@@ -99,7 +101,7 @@ class MindSporeTrainer(Trainer):
         compiled_in = self.optimizer.compiled_in
         self.optimizer.load(state)
         if self.optimizer.compiled_in != compiled_in:
-            self._train = self._parts = None
+            self._train = self._parts = self._frozen = None
         if self._update is not None:
             set_to_zero(self._update.cell.sums)
         if self._parts is not None:
@@ -135,6 +137,7 @@ class MindSporeTrainer(Trainer):
         if plan.apply_update:
             self.optimizer.advance()
         count_change()
+        self._steps += 1
         return outputs
 
     def _step(
@@ -142,6 +145,8 @@ class MindSporeTrainer(Trainer):
     ) -> Outputs:
         if self._train is None:
             self._train, self._update = self._new_steps()
+        if self._frozen is not None:
+            self._frozen.refresh(self._steps)
         factors = rates if self._update is None else np.array([plan.loss_scale], np.float32)
         loss, logits, *norm = self._train(batch.images, batch.labels, Tensor(factors), seeds)
         if plan.apply_update and self._update is not None:
@@ -207,19 +212,32 @@ class MindSporeTrainer(Trainer):
 
     def _new_steps(self) -> tuple[Compiled, Compiled | None]:
         update, averages = self._new_update()
-        weights = self._weights()
+        weights, folded = self._weights(), self._new_frozen()
 
         def training_step(rule: nn.Cell, averages: nn.Cell | None = None) -> Compiled:
-            dropouts = self.dropouts.values()
-            auxiliary = self._auxiliary()
-            cell = TrainStep(self.model, self._loss, weights, rule, dropouts, auxiliary, averages)
-            return Compiled(cell, self.training_mode)
+            def cell(model: nn.Cell) -> TrainStep:
+                dropouts, auxiliary = self.dropouts.values(), self._auxiliary()
+                return TrainStep(model, self._loss, weights, rule, dropouts, auxiliary, averages)
+
+            plain = cell(self.model)
+            if folded is None:
+                return Compiled(plain, self.training_mode)
+            return Compiled(cell(folded.cell), self.training_mode, plain)
 
         if self._plan.accumulate == 1:
             return training_step(update, averages), None
         sums = sums_for(weights)
         updating = Compiled(Update(sums, update, averages), lambda: None)
         return training_step(Accumulation(sums)), updating
+
+    def _new_frozen(self) -> FoldedModel | None:
+        """Returns the copy of the model that steps train, if there are frozen layers to fold."""
+        if not (self._folds and self._freeze_plan.frozen):
+            return None
+        self.training_mode()
+        folded = FoldedModel(self.model, frozen=True)
+        self._frozen = folded if folded.layers else None
+        return self._frozen
 
     def _new_part_steps(self) -> PartSteps:
         update, averages = self._new_update()
@@ -257,6 +275,8 @@ class MindSporeTrainer(Trainer):
     def training_mode(self) -> None:
         """Sets the modes in which the model's cells train."""
         self._freezing.training_mode(self.model, self._freeze_plan)
+        if self._frozen is not None:
+            self._frozen.take_modes()
 
 
 def own_trainer(trainer: Trainer) -> MindSporeTrainer:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import nullcontext
 from itertools import pairwise
 from typing import Any
 
@@ -14,6 +16,7 @@ from numpy.typing import NDArray
 from isotune.catalogue.entries import catalogue
 from isotune.interfaces.dataset import DeviceBatch
 from isotune.interfaces.freezing import FreezePlan
+from isotune.interfaces.tracer import Array, Recorder
 from isotune.interfaces.trainer import StepPlan, TrainingPlan
 from isotune.spec.optimizer import SGDSpec
 from isotune.testing.values import state
@@ -23,6 +26,7 @@ from isotune_mindspore.folding import FoldedModel, foldable
 from isotune_mindspore.models.blocks import conv_norm
 from isotune_mindspore.models.layers import GlobalMean, linear
 from isotune_mindspore.step import EvalStep, pynative_mode
+from isotune_mindspore.tracer import MindSporeTracer
 from isotune_mindspore.trainer import MindSporeTrainer
 
 BACKEND = MindSporeBackend("CPU")
@@ -107,6 +111,86 @@ def test_evaluation_follows_every_change_of_the_weights() -> None:
     BACKEND.state_adapter.import_model(model, before)
     assert np.array_equal(check(), seen[0])
     assert not any(np.array_equal(a, b) for a, b in pairwise(seen))
+
+
+FROZEN = frozenset(
+    f"features.{block}.{name}" for block in (0, 1) for name in ("0.weight", "1.weight", "1.bias")
+)
+"""The parameters of the first two of :class:`Tiny`'s blocks."""
+
+
+def test_training_steps_fold_frozen_layers_and_follow_every_change_of_them() -> None:
+    """Logits, updates and gradients are those of steps of the model itself; its state is whole."""
+    batch = DeviceBatch(Tensor(IMAGES), Tensor(np.arange(4, dtype=np.int32)), 4)
+    models = [with_values(Tiny()) for _ in range(2)]
+    trainers = [MindSporeTrainer(model, TrainingPlan(SGDSpec(momentum=0.9))) for model in models]
+    trainers[1]._folds = False
+    adapter, number = BACKEND.state_adapter, 0
+    initial = adapter.export_model(models[0])
+
+    def check(plan: FreezePlan, layers: int) -> None:
+        nonlocal number
+        for _ in range(2):
+            before, found = adapter.export_model(models[0]), []
+            for trainer in trainers:
+                trainer.freeze(plan)
+                found += trainer.fetch([trainer.train_step(batch, StepPlan(number, 0.05))])
+            number += 1
+            assert_close(found[0].logits, found[1].logits)
+            own, other = map(adapter.export_model, models)
+            for name, value in other.items():
+                assert np.abs(own[name] - value).max() <= 1e-5 * max(1, np.abs(value).max())
+                if name in plan.frozen:
+                    assert np.array_equal(own[name], before[name])
+        folded = trainers[0]._frozen
+        assert (0 if folded is None else folded.layers) == layers
+
+    check(FreezePlan(FROZEN), 2)
+    for model in models:
+        weight = model.features[1][0].weight
+        weight.set_data(Tensor(weight.asnumpy() * 2))
+    check(FreezePlan(FROZEN), 2)
+    for model in models:
+        adapter.import_model(model, initial)
+    check(FreezePlan(FROZEN), 2)
+    for model in models:  # another trainer's steps change what is frozen here
+        MindSporeTrainer(model, TrainingPlan(SGDSpec())).train_step(batch, StepPlan(0, 0.05))
+    check(FreezePlan(FROZEN), 2)
+    check(FreezePlan(), 0)
+    check(FreezePlan(FROZEN - {"features.0.0.weight"}), 1)
+    check(FreezePlan(FROZEN, "train"), 0)
+
+
+class Names(Recorder):
+    """Notes which parts of a model a step has run."""
+
+    inputs = False
+
+    def __init__(self) -> None:
+        self.seen: set[str] = set()
+
+    def forward(self, path: str, inputs: Sequence[Array], output: Array) -> None:
+        self.seen.add(path)
+
+    def backward(self, path: str, call: int, gradient: Array) -> None:
+        pass
+
+    def gradient(self, name: str, value: Array) -> None:
+        pass
+
+
+def test_a_watched_step_is_that_of_the_model_itself() -> None:
+    """Layers that are folded in the compiled step are seen, and the compiled step stays."""
+    batch = DeviceBatch(Tensor(IMAGES), Tensor(np.arange(4, dtype=np.int32)), 4)
+    trainer = MindSporeTrainer(with_values(Tiny()), TrainingPlan(SGDSpec()))
+    trainer.freeze(FreezePlan(FROZEN))
+    losses, names = [], Names()
+    for step in range(3):
+        watched = MindSporeTracer().watch(trainer, names) if step == 1 else nullcontext()
+        with watched:
+            losses.append(trainer.fetch([trainer.train_step(batch, StepPlan(step, 0.0))])[0].loss)
+    assert {"features.0.1", "features.1.1", "features.2.1"} <= names.seen
+    assert losses[0] == losses[2] == pytest.approx(losses[1], rel=1e-5)
 
 
 def test_only_known_models_are_folded() -> None:
