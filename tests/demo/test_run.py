@@ -10,6 +10,7 @@ from isotune.errors import BackendError, IsotuneError
 from isotune.interfaces.events import RunStarted
 from isotune.models.freezing import freeze_plan
 from isotune.plugins import BackendReport, Plugins
+from isotune.runs.folder import RunFolder
 from isotune.spec.load import load_spec
 from isotune.weights.dialects.canonical import to_canonical
 from isotune.weights.fetch import locate_weights
@@ -36,19 +37,23 @@ def tiny_demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ISOTUNE_HOME", str(tmp_path / "home"))
     images = make_images(tmp_path / "images")
     monkeypatch.setattr(running, "digits_folder", lambda: images)
+    monkeypatch.setattr(running, "plankton_folder", lambda wheel: images)
     monkeypatch.setattr(
         running,
         "demo_spec",
-        lambda mode, subject: load_spec(experiment(subject.images, epochs=1, name=mode.slug)),
+        lambda mode, subject: load_spec(experiment(subject.images, epochs=1, name=subject.name)),
     )
 
 
-def test_every_mode_runs_on_the_backend_and_the_results_are_left(tmp_path: Path, tiny_demo: None):
+@pytest.mark.parametrize(("photographs", "name"), [(None, "digits"), (Path("w.whl"), "plankton")])
+def test_every_mode_runs_on_the_backend_and_the_results_are_left(
+    tmp_path: Path, tiny_demo: None, photographs: Path | None, name: str
+):
     watcher = Watcher()
     folder = tmp_path / "demo"
-    report = running.run_demo(
-        "numpy", folder, log=print, observers=[watcher], plugins=numpy_plugins()
-    )
+    given = {"photographs": photographs, "log": print, "observers": [watcher]}
+    report = running.run_demo("numpy", folder, plugins=numpy_plugins(), **given)
+    assert RunFolder(folder / "tuned-numpy").spec().name == name
     assert watcher.started == ["fixed-numpy", "tuned-numpy"]
     assert [row[:3] for row in report.table.rows] == [
         ("numpy", "cpu", "fixed features"),
