@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from isotune.data.sources.subset import Subset
 from isotune.errors import SpecError
 from isotune.experiment.trained_model import TrainedModel
+from isotune.printable import html_table, printable
+from isotune.reports.numbers import count
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -21,6 +23,19 @@ log = logging.getLogger(__name__)
 
 class Classifier(TrainedModel):
     """A trained model with figures of its predictions and mistakes."""
+
+    def __repr__(self) -> str:
+        facts = "; ".join(f"{name} {value}" for name, value in self._facts().items())
+        return printable(f"{type(self).__name__}({self.spec.name}: {facts})")
+
+    def _repr_html_(self) -> str:
+        rows = [("experiment", self.spec.name), *self._facts().items()]
+        return html_table(("", ""), ("left", "left"), rows)
+
+    def _facts(self) -> dict[str, str]:
+        """Returns what is shown of the model, by its name."""
+        classes = count(len(self.classes), "class", "classes")
+        return {"model": f"{self.spec.backbone.name}, {classes}"}
 
     def show_predictions(
         self, count: int = 16, split: str | None = None, *, flip: bool = False

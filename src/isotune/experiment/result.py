@@ -25,10 +25,8 @@ from isotune.interfaces.backend import Backend
 from isotune.interfaces.dataset import Batch
 from isotune.interfaces.metrics import EpochMetrics
 from isotune.interfaces.trainer import Trainer, TrainingPlan
-from isotune.printable import html_table, printable
 from isotune.reports.history import History
 from isotune.reports.metrics import full_heading, written
-from isotune.reports.numbers import count
 from isotune.runs.folder import FollowedFolder, RunFolder
 from isotune.runs.images import recorded_splits
 from isotune.spec.experiment import ExperimentSpec
@@ -75,20 +73,11 @@ class Run(Classifier):
     group: Group = field(default_factory=Group)
     listed: Recorded | None = None
 
-    def __repr__(self) -> str:
-        facts = "; ".join(f"{name} {value}" for name, value in self._facts().items())
-        return printable(f"Run({self.spec.name}: {facts})")
-
-    def _repr_html_(self) -> str:
-        rows = [("run", self.spec.name), *self._facts().items()]
-        return html_table(("", ""), ("left", "left"), rows)
-
     def _facts(self) -> dict[str, str]:
-        """Returns what is shown of the run, by its name."""
         monitor = self.spec.checkpoint.monitor
         value = written(monitor, self.best.value(monitor), exact=True)
         return {
-            "model": f"{self.spec.backbone.name}, {count(len(self.classes), 'class', 'classes')}",
+            **super()._facts(),
             **self._images(),
             "backend": self.engine,
             "epochs": f"{len(self.history)}",

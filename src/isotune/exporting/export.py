@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import isotune
@@ -54,7 +54,7 @@ class Exported:
     """
 
     path: Path
-    manifest: ExportManifest | None = None
+    manifest: ExportManifest | None = field(default=None, repr=False)
 
     @property
     def report(self) -> VerificationReport | None:

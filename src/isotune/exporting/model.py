@@ -42,7 +42,7 @@ class Graph(ABC):
         """
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ExportedModel(Classifier):
     """A model in a file that ``isotune export`` wrote.
 
@@ -90,6 +90,9 @@ class ExportedModel(Classifier):
     def chosen_thresholds(self) -> list[float] | None:
         """The thresholds of the run, from the metadata."""
         return self.manifest.thresholds
+
+    def _facts(self) -> dict[str, str]:
+        return {**super()._facts(), "engine": self.engine, "file": str(self.file)}
 
     def _with(self, threshold: float) -> ExportedModel:
         return replace(self, threshold=threshold)

@@ -71,7 +71,7 @@ class EpochMetrics:
         written = []
         for name, value in self.values.items():
             metric = METRICS.get(name.removeprefix("val_").removeprefix("train_"))
-            written.append((name, metric.text(value) if metric else f"{value:.4f}"))
+            written.append((name, metric.text(value) if metric else f"{value:.5g}"))
         return written
 
     def value(self, name: str) -> float:

@@ -182,11 +182,21 @@ class Metric:
     digits: int = 1
     multi_label: Callable[[ScoredMultiLabels], float] | None = None
 
-    def text(self, value: float) -> str:
-        """Returns a value as it is written: ``91.8%``, ``0.2050``; a dash where it is undefined."""
-        if math.isnan(value):
+    def text(self, value: float | None, exact: bool = False) -> str:
+        """Returns a value as it is written: ``91.8%``, ``0.2050``; a dash for None and NaN.
+
+        Args:
+            value: The value.
+            exact: Whether to show more digits than fit the line of an epoch.
+        """
+        if value is None or math.isnan(value):
             return "-"
-        return f"{value:.{self.digits}{'%' if self.format == 'percent' else 'f'}}"
+        match self.format:
+            case "percent":
+                return f"{value:.{self.digits + exact}%}"
+            case "number":
+                kind = "g" if abs(value) >= 1e5 else "f"
+                return f"{value:.{self.digits + 2 * exact}{kind}}"
 
     def applies(self, multi_label: bool) -> bool:
         """Whether it is defined where an image may have several labels, or where it has one."""

@@ -99,10 +99,10 @@ class NotebookBar(Bar):
         self._drawn = now
         begun, first = self._start
         left = (now - begun) / max(1, completed - first) * (total - completed)
-        remaining = f"{duration(left)} left" if first < completed < total else ""
+        remaining = f", {duration(left)} left" if first < completed < total else ""
         self._draw(
             f"<div>{escape(before)} <progress value={completed} max={total}></progress>"
-            f" {completed}/{total} {escape(after)} {remaining}</div>"
+            f" {completed}/{total}, {escape(after)}{remaining}</div>"
         )
 
     def make_way(self) -> None:

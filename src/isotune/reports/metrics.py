@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from isotune.interfaces.metrics import EVERY_EPOCH, EpochMetrics
 from isotune.metrics import METRICS
 from isotune.metrics.metric import Metric
-from isotune.reports.numbers import loss, percent
+from isotune.reports.numbers import loss
 
 
 def heading(name: str) -> str:
@@ -30,13 +30,7 @@ def written(name: str, value: float | None, exact: bool = False) -> str:
         exact: Whether to show more digits than fit the line of an epoch.
     """
     metric = _metric(name)
-    if metric is None:
-        return loss(value, 6 if exact else 4)
-    match metric.format:
-        case "percent":
-            return percent(value, metric.digits + exact)
-        case "number":
-            return loss(value, metric.digits + 2 * exact)
+    return loss(value, 6 if exact else 4) if metric is None else metric.text(value, exact)
 
 
 def in_percent(name: str) -> bool:
