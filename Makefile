@@ -57,7 +57,7 @@ wheel:
 
 # docs/licenses.md, from what the installed packages say of themselves.
 licenses: $(INSTALLED)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[$(EXTRAS),heif]"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[$(EXTRAS),heif,tensorboard,mlflow,wandb]"
 	$(BIN)/python tools/licenses.py
 
 # The site, in build/site, without a network; a warning is an error. `mkdocs serve` shows it while you write.
