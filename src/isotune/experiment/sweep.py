@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
@@ -64,7 +65,8 @@ class Sweep:
         return trials_table(self.monitor, self.trials)
 
     def __repr__(self) -> str:
-        return f"Sweep({printable(str(self.path))}: {counts(self.trials)})\n{self.table().plain()}"
+        first = printable(f"Sweep({counts(self.trials)}; folder {self.path})")
+        return f"{first}\n{self.table().plain()}"
 
     def _repr_html_(self) -> str:
         return self.table().html()
@@ -161,8 +163,11 @@ def sweep(
 
 
 def _search(job: Job, workers: int, observers: Sequence[object], plugins: Plugins) -> Sweep:
-    from isotune.experiment.sweeps.search import run_trials
-    from isotune.experiment.sweeps.workers import run_workers
+    with warnings.catch_warnings():
+        # Of tqdm, which Optuna imports, in a notebook without ipywidgets; no such bar is shown.
+        warnings.filterwarnings("ignore", message="IProgress not found")
+        from isotune.experiment.sweeps.search import run_trials
+        from isotune.experiment.sweeps.workers import run_workers
 
     _begin(job)
     try:
