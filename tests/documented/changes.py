@@ -8,10 +8,12 @@ PROCESSES = "starts processes that import a framework; tests/distributed and tes
 COMPILER = "torch.compile takes half a minute; tests/equivalence compares compiled steps"
 SERVER = "serves until Ctrl-C; tests/serving and tests/cli/test_serve.py do"
 PHOTOGRAPHS = "needs photographs, and weights of ImageNet"
+DEMO = "takes a minute; tests/demo runs its parts"
 FRAGMENT = "a part of a file, whose names come from around it"
 ABOUT = "the cell of a story, before or after one change"
 
 NOT_RUN = {
+    ("*", "isotune demo"): DEMO,
     ("*", "isotune serve"): SERVER,
     ("*", "--processes"): PROCESSES,
     ("*", "cuda"): GPU,
@@ -23,7 +25,6 @@ NOT_RUN = {
     ("docs/many-processes.md", "srun "): "needs Slurm",
     ("docs/many-processes.md", "scontrol "): "needs Slurm",
     ("docs/serve.md", "http://models:8000"): MACHINES,
-    ("docs/trackers.md", "https://mlflow.example.org"): "needs a server of MLflow",
     ("docs/certify.md", "isotune certify a.trace b.trace"): GPU,
     ("docs/certify.md", "self.conv1 = "): ABOUT,
     (
@@ -69,12 +70,6 @@ ADDED = {
 }
 """Options that a command gets unless it has them: as where one backend is installed, and small."""
 
-NEEDED = {"mindspore": "mindspore", "to_pandas": "pandas"}
-"""Words, and the packages without which what has them is not run."""
-
-STARTED = {"chmod", "curl", "grep", "openssl"}
-"""Programs that a shell starts, where they are installed."""
-
 INSTALLS = "installs packages: what it names must be there"
 CHECKED = {
     "pip": INSTALLS,
@@ -82,9 +77,6 @@ CHECKED = {
     "pytest": "the tests run anyway: its paths must be there",
     "python": "benchmarks and suites take minutes to hours: the file must be there",
     "cd": "what follows is checked in that folder",
-    "tensorboard": "serves a page until Ctrl-C",
-    "mlflow": "serves a page until Ctrl-C",
-    "wandb": "needs a server",
     ".": "a shell's own",
     "export": "a shell's own",
     "echo": "a shell's own",

@@ -14,11 +14,11 @@ from typer.main import get_command
 
 from command_line import exit_code
 from documented.blocks import ROOT, Block
-from documented.changes import ADDED, CHECKED, NEEDED, NOT_RUN, STARTED
+from documented.changes import ADDED, CHECKED, NOT_RUN
 from documented.stage import Stage
 from isotune.cli.app import app
 
-_ASSIGNED = re.compile(r"^((?:[A-Z_]+=\S+ +)*)(?=\S)")
+_ASSIGNED = re.compile(r"^(?:[A-Z_]+=\S+ +)+(?=\w)")
 _REDIRECTED = re.compile(r" > [\w.-]+$")
 _EXTRAS = set(re.findall(r"^(\w+) = \[", (ROOT / "pyproject.toml").read_text("utf-8"), re.M))
 _TARGETS = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text("utf-8"), re.M))
@@ -29,40 +29,30 @@ def reason_not_to_run(block: Block, text: str) -> str | None:
     for (page, part), reason in NOT_RUN.items():
         if page in {"*", block.page} and part in text:
             return reason
-    missing = [name for word, name in NEEDED.items() if word in text and not find_spec(name)]
-    return f"{missing[0]} is not installed" if missing else None
+    if "mindspore" in text and not find_spec("mindspore"):
+        return "MindSpore is not installed"
+    return None
 
 
 def run(block: Block, command: str, stage: Stage) -> None:
     """Runs a command, or checks what can be checked of it, and fails if it fails."""
-    for part in re.split(r" && (?=[\w.]+ )", command.partition("  #")[0].strip()):
-        assigned = _ASSIGNED.match(part)[1]
-        part = part[len(assigned) :]
-        program, *arguments = shlex.split(part, comments=True)
-        reason = reason_not_to_run(block, assigned + part)
-        with pytest.MonkeyPatch.context() as patch:
-            for name, _, value in (each.partition("=") for each in assigned.split()):
-                patch.setenv(name, value)
-            if program == "isotune":
-                _isotune(block, part, None if reason else stage)
-            elif program in CHECKED:
-                _check(block, program, arguments)
-            else:
-                assert reason or program in STARTED, f"{block.where}: {program} is in no list"
-                if reason is None and shutil.which(program):
-                    _start(stage.runnable(part))
-
-
-def _start(command: str) -> None:
-    """Runs a command in a shell."""
-    subprocess.run(command, shell=True, check=True, capture_output=True, timeout=60)
-
-
-def _isotune(block: Block, command: str, stage: Stage | None) -> None:
-    """Runs a command of Isotune; without a stage, it is only parsed."""
+    command = _ASSIGNED.sub("", command.partition("  #")[0].strip())
     command = _REDIRECTED.sub("", command)
-    parse(shlex.split(command, comments=True)[1:], block)
-    if stage is None:
+    for part in re.split(r" && (?=[\w.]+ )", command):
+        program, *arguments = shlex.split(part, comments=True)
+        if program == "isotune":
+            _isotune(block, part, arguments, stage)
+        elif program in CHECKED:
+            _check(block, program, arguments)
+        elif reason_not_to_run(block, part) is None and shutil.which(program):
+            subprocess.run(
+                stage.runnable(part), shell=True, check=True, capture_output=True, timeout=60
+            )
+
+
+def _isotune(block: Block, command: str, written: list[str], stage: Stage) -> None:
+    parse(written, block)
+    if reason_not_to_run(block, command):
         return
     name, *arguments = shlex.split(stage.runnable(command), comments=True)[1:]
     arguments = [found for each in arguments for found in _expanded(each)]

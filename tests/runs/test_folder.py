@@ -182,6 +182,10 @@ def test_a_start_that_came_to_nothing_does_not_block_the_next(tmp_path: Path) ->
     folder.write_summary({"state": "failed", "stopped_by": "BackendError: out of memory"})
     assert begin().summary().state == "unfinished"
 
+    for name in ("mlflow.json", ".metrics.csv.123.abcdef", "events.out.tfevents.1.host.2.3"):
+        (tmp_path / name).touch()  # of an observer
+    begin()
+    assert not (tmp_path / "mlflow.json").exists() and not [*tmp_path.glob("events*")]
     strange = tmp_path / "notes.txt"
     strange.touch()
     with pytest.raises(RunError, match="is there already"):

@@ -23,7 +23,7 @@ from isotune.interfaces.dataset import (
     Normalization,
 )
 from isotune.interfaces.division import UNDIVIDED, Division
-from isotune.interfaces.events import StepEnded
+from isotune.interfaces.events import EpochEnded, StepEnded
 from isotune.interfaces.freezing import FreezePlan
 from isotune.interfaces.metrics import EpochMetrics
 from isotune.interfaces.trainer import HostOutputs, Outputs, StepPlan, Trainer, TrainingPlan
@@ -427,9 +427,12 @@ def test_observers_are_told_of_every_step_with_the_newest_loss_known() -> None:
     assert [hook for hook, _ in told] == ["isotune_step_ended"] * 3 + ["isotune_epoch_ended"]
     assert [event for _, event in told[:3]] == [
         StepEnded(1, 1, None),
-        StepEnded(1, 2, 1.0),
-        StepEnded(1, 3, 1.0),
+        StepEnded(1, 2, 1.0, loss_step=1),
+        StepEnded(1, 3, 1.0, loss_step=1),
     ]
+    (_, ended) = told[3]
+    assert isinstance(ended, EpochEnded)
+    assert (ended.loss, ended.metrics.steps) == (3.0, 3)
 
 
 @pytest.mark.parametrize(

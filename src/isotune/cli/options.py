@@ -49,16 +49,11 @@ Overrides = Annotated[
 Log = Annotated[
     list[str] | None,
     typer.Option(
-        "--log", metavar="OBSERVER", help="Log to csv, tensorboard, mlflow or wandb; repeatable."
+        "--log",
+        metavar="OBSERVER",
+        help="Also log to csv, tensorboard, mlflow or wandb; may be given several times.",
     ),
 ]
-
-
-def with_log(overrides: list[str] | None, log: list[str] | None) -> tuple[str, ...]:
-    """Returns the overrides of a call, in which ``--log`` names the spec's observers."""
-    named = (f"observers=[{', '.join(log)}]",) if log else ()
-    return (*(overrides or ()), *named)
-
 
 ProcessCount = Annotated[
     str,
@@ -83,3 +78,27 @@ def processes_of(text: str) -> Processes:
     raise typer.BadParameter(
         f"is '{text}', but should be a number from 1, or auto.", param_hint="'--processes'"
     )
+
+
+def observers_of(log: list[str] | None) -> list[object]:
+    """Returns the observers that :data:`Log` names: ``csv``, or ``{mlflow: {experiment: bees}}``.
+
+    Raises:
+        typer.BadParameter: One begins like a mapping, but is none.
+    """
+    return [_observer(text) for text in log or ()]
+
+
+def _observer(text: str) -> object:
+    if not text.startswith("{"):
+        return text
+    import yaml
+
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise typer.BadParameter(
+            f"is '{text}', but should be a name, or a mapping such as"
+            " '{mlflow: {experiment: bees}}'.",
+            param_hint="'--log'",
+        ) from None

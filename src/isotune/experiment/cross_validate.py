@@ -10,6 +10,7 @@ from pathlib import Path
 from isotune.errors import SpecError
 from isotune.experiment.fold_runs import FoldRuns
 from isotune.experiment.label_errors import fold_label_errors
+from isotune.experiment.trackers import logged, named
 from isotune.plugins import Plugins
 from isotune.plugins import plugins as default_plugins
 from isotune.printable import printable
@@ -110,7 +111,7 @@ def cross_validate(
         overrides: ``"optimizer.lr=0.01"``, as ``--set`` on the command line.
         output: The folder: new, empty or that of the same cross-validation; by default
             ``runs/NAME-BACKEND-TIME``.
-        observers: Objects with methods of :mod:`isotune.hookspecs`, notified of every run.
+        observers: As for :func:`isotune.run`, notified of every run.
         plugins: Where backends, backbones and observers are found.
         progress: As for :func:`isotune.run`.
 
@@ -120,7 +121,8 @@ def cross_validate(
         RunError: The folder is that of another cross-validation, or of something else.
         IsotuneError: As for :func:`isotune.run`.
     """
-    loaded = load_spec(spec, overrides)
+    objects, logs = named(observers)
+    loaded = logged(load_spec(spec, overrides), logs)
     if loaded.dataset.fold is not None:
         raise SpecError("dataset.fold: is set, but a cross-validation sets it for each fold.")
     if not 2 <= folds <= MOST_FOLDS:
@@ -138,7 +140,7 @@ def cross_validate(
         backend=backend, folds=folds, by=by, seed=seed, spec=dump_spec(loaded)
     )
     with shown(progress, FoldProgress) as own:
-        runs = FoldRuns(folder, description, loaded, device, (*observers, *own), plugins)
+        runs = FoldRuns(folder, description, loaded, device, (*objects, *own), plugins)
         return CrossValidation(where, loaded, runs.run())
 
 
@@ -159,7 +161,7 @@ def resume_cross_validation(
         backend: Name of a backend for what is left; None takes the one that trained so far.
         device: As for :func:`isotune.run`.
         overrides: Settings of :data:`isotune.experiment.parts.MAY_CHANGE`.
-        observers: Objects with methods of :mod:`isotune.hookspecs`, notified of every run.
+        observers: As for :func:`isotune.run`, notified of every run.
         plugins: Where backends, backbones and observers are found.
         progress: As for :func:`isotune.run`.
 
@@ -170,9 +172,10 @@ def resume_cross_validation(
     """
     folder = CrossValidationFolder(Path(path))
     before = folder.description()
-    spec = load_spec(before.spec, overrides)
+    objects, logs = named(observers)
+    spec = logged(load_spec(before.spec, overrides), logs)
     changes = {"spec": dump_spec(spec), "backend": backend or before.backend}
     description = before.model_copy(update=changes)
     with shown(progress, FoldProgress) as own:
-        runs = FoldRuns(folder, description, spec, device, (*observers, *own), plugins)
+        runs = FoldRuns(folder, description, spec, device, (*objects, *own), plugins)
         return CrossValidation(folder.path, spec, runs.run())

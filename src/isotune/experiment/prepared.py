@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 from isotune.data.duplicates import check_duplicates
@@ -143,8 +143,7 @@ class PreparedExperiment:
                 group=session.group,
                 division=session.division,
             )
-            best = self._train(folder, loop, writer, notify)
-        return self._finished(folder, loop, best)
+            return self._train(folder, loop, writer, notify)
 
     def _finished(self, folder: RunFolder, loop: TrainingLoop, best: EpochMetrics) -> Run:
         """Returns the run, whose model has the best weights."""
@@ -164,7 +163,7 @@ class PreparedExperiment:
 
     def _train(
         self, folder: RunFolder, loop: TrainingLoop, writer: CheckpointWriter, notify: Notify
-    ) -> EpochMetrics:
+    ) -> Run:
         begin = time.perf_counter()
         try:
             notify("isotune_run_started", self._started_event(folder, loop))
@@ -181,9 +180,9 @@ class PreparedExperiment:
             if isinstance(error, LostProcessError):
                 raise _resumable(error, folder) from error
             raise
-        finished = partial(self._finished, folder, loop, best)
+        finished = cache(partial(self._finished, folder, loop, best))
         self._end(folder, loop, time.perf_counter() - begin, notify, finished=finished)
-        return best
+        return finished()
 
     def _checked(self, folder: RunFolder, loop: TrainingLoop) -> EpochMetrics:
         """Trains, and checks the images beside it if they have not been checked before."""

@@ -19,6 +19,7 @@ from isotune.runs.checkpoints import CheckpointStore
 from isotune.runs.folder import RunFolder, new_folder
 from isotune.spec.experiment import ExperimentSpec
 from isotune.spec.load import dump_spec
+from isotune.spec.observer import ObserverSpec
 
 Processes = Union[int, Literal["auto"]]
 """Number of processes; ``auto`` stands for that of the devices."""
@@ -189,12 +190,15 @@ def start_resume(
     device: str,
     overrides: Sequence[str],
     checkpoint: str,
+    logs: Sequence[ObserverSpec] = (),
     *,
     output: int | None = None,
 ) -> None:
     """Continues a run in several processes; arguments and errors are as of :func:`start_run`."""
     check_divisible(RunFolder.existing(folder).spec().shards, start.count)
     changes = [argument for override in overrides for argument in ("--set", override)]
+    for observer in logs:
+        changes += ["--log", json.dumps(observer.model_dump(mode="json"))]
     where = ("--backend", start.backend, "--device", device, "--checkpoint", checkpoint)
     start.going_on(folder, lambda: start.isotune(["resume", folder, *where, *changes], output))
 

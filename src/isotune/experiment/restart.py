@@ -18,8 +18,8 @@ from isotune.spec.experiment import ExperimentSpec
 Before = Literal["nothing", "unfinished", "finished"]
 """How far a run has come before the processes were started anew."""
 
-FILLED_IN = ("dataset.check",)
-"""Fields that a run writes out although its spec left them open."""
+IGNORED = ("dataset.check", "observers")
+"""Fields that a run writes out although its spec left them open, or that decide nothing."""
 
 
 def run_before_restart(
@@ -62,7 +62,7 @@ def _found(
 ) -> Before:
     assert backend is not None, "a launcher is that of a backend"
     entry = chosen_backbone(spec.backbone, backend, plugins)
-    for name, found, due in differences(folder.spec(), resolve(spec, entry), FILLED_IN):
+    for name, found, due in differences(folder.spec(), resolve(spec, entry), IGNORED):
         raise RunError(
             f"{folder.path}: is the folder of another run, where {name} is {found!r} instead of"
             f" {due!r}; name a new or empty folder."

@@ -25,7 +25,7 @@ from isotune.experiment.processes import Processes, start_resume, starting, told
 from isotune.experiment.result import Run
 from isotune.experiment.resume_checks import check_average, check_dataset, check_optimizer
 from isotune.experiment.saved_run import SavedRun, shared_run
-from isotune.experiment.trackers import named
+from isotune.experiment.trackers import logged, named
 from isotune.interfaces.metrics import EpochMetrics
 from isotune.plugins import Plugins
 from isotune.plugins import plugins as default_plugins
@@ -35,6 +35,7 @@ from isotune.runs.checkpoints import CheckpointStore
 from isotune.runs.folder import FollowedFolder, RunFolder
 from isotune.spec.experiment import ExperimentSpec
 from isotune.spec.load import load_spec
+from isotune.spec.observer import ObserverSpec
 from isotune.training.accumulator import EpochAccumulator
 from isotune.training.isolation import isolated
 from isotune.training.progress import Patience, Progress
@@ -94,15 +95,16 @@ def resume(
         IsotuneError: as for :func:`isotune.run`.
     """
     given = Given(train, val, classes, model, classifier)
-    objects, log = named(observers)
+    objects, logs = named(observers)
     observers = (*objects, *as_observers(functions))
-    folder, changes = Path(path), (*overrides, *log)
+    folder, changes = Path(path), tuple(overrides)
     start = starting(
         processes, lambda: backend or trained_by(folder, plugins), device, plugins, observers
     )
     if start is not None:
         check_alone(given)
-        start_resume(start, folder, device, changes, checkpoint, output=told_to(progress))
+        where = told_to(progress)
+        start_resume(start, folder, device, changes, checkpoint, logs, output=where)
         return open_run(folder, backend=start.backend, device=device)
     with (
         given.offered(plugins),
@@ -110,7 +112,9 @@ def resume(
         joined(backend, device, plugins) as others,
     ):
         notify = notifier(others.group, plugins, (*observers, *own))
-        return resume_together(others, path, device, changes, checkpoint, notify, plugins, given)
+        return resume_together(
+            others, path, device, changes, checkpoint, notify, plugins, given, logs
+        )
 
 
 def resume_together(
@@ -122,6 +126,7 @@ def resume_together(
     notify: Notify,
     plugins: Plugins,
     given: Given = NOTHING,
+    logs: Sequence[ObserverSpec] = (),
 ) -> Run:
     """Continues a run with the other processes, if there are several.
 
@@ -134,6 +139,7 @@ def resume_together(
         notify: Notifies observers.
         plugins: As for :func:`resume`.
         given: What the caller gives it again.
+        logs: Observers beside the spec's.
 
     Raises:
         IsotuneError: As :func:`resume`, the same in every process.
@@ -143,7 +149,9 @@ def resume_together(
     try:
         store = CheckpointStore(folder.checkpoints)
         saved = shared_run(group, folder, lambda: _read(folder, store, checkpoint, changes))
-        spec = group.together(lambda: given.attach(_changed(folder, saved.spec, changes)))
+        spec = group.together(
+            lambda: logged(given.attach(_changed(folder, saved.spec, changes)), logs)
+        )
         check_same_spec(others, spec)
         name = others.name or saved.backend or plugins.only_usable()
         session = in_turn(

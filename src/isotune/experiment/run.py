@@ -26,7 +26,7 @@ from isotune.experiment.processes import (
 from isotune.experiment.restart import run_before_restart
 from isotune.experiment.result import Run
 from isotune.experiment.resume import resume_together
-from isotune.experiment.trackers import named
+from isotune.experiment.trackers import logged, named
 from isotune.plugins import Plugins
 from isotune.plugins import plugins as default_plugins
 from isotune.progress.shown import shown
@@ -64,8 +64,8 @@ def run(
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``ascend:0`` ...
         overrides: ``"optimizer.lr=0.01"``, as ``--set`` on the command line.
         output: The run folder, new or empty; by default ``runs/NAME-BACKEND-TIME``.
-        observers: Objects with methods of :mod:`isotune.hookspecs`, notified of this run; and
-            names of those that a spec may name, such as ``tensorboard``.
+        observers: Objects with methods of :mod:`isotune.hookspecs`, notified of this run; and,
+            beside the spec's, names of others as it names them, such as ``tensorboard``.
         plugins: Where backends, backbones and observers are found.
         processes: Number of processes of this machine that compute the run together, started for
             it; ``auto`` takes as many as there are devices. What they are called with has to exist
@@ -91,14 +91,14 @@ def run(
     if output == "":  # Path("") would be the working directory
         raise SpecError("output: is empty; name a new or empty folder, or leave it out.")
     given = Given(train, val, classes, model, classifier)
-    objects, log = named(observers)
-    observers, overrides = (*objects, *as_observers(functions)), (*overrides, *log)
+    objects, logs = named(observers)
+    observers = (*objects, *as_observers(functions))
     start = starting(
         processes, lambda: backend or plugins.only_usable(), device, plugins, observers
     )
     if start is not None:
         check_alone(given)
-        loaded = load_spec(spec, overrides)
+        loaded = logged(load_spec(spec, overrides), logs)
         with new_run_folder(start, loaded, Path(output) if output else None) as path:
             start_run(start, loaded, device, path, output=told_to(progress))
             return open_run(path, backend=start.backend, device=device)
@@ -109,7 +109,7 @@ def run(
     ):
         where = Path(output) if output else None
         notify = notifier(others.group, plugins, (*observers, *own))
-        loaded = others.group.together(lambda: given.load(spec, overrides))
+        loaded = others.group.together(lambda: logged(given.load(spec, overrides), logs))
         check_same_spec(others, loaded)
         if others.group.place.most_restarts:
             before = run_before_restart(others, loaded, where, plugins)
@@ -117,7 +117,7 @@ def run(
                 return open_together(others, str(where), device, "best", plugins, given)
             if before == "unfinished":
                 return resume_together(
-                    others, str(where), device, (), "last", notify, plugins, given
+                    others, str(where), device, (), "last", notify, plugins, given, logs
                 )
         return _run(others, loaded, device, where, notify, plugins)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
@@ -16,6 +15,7 @@ from isotune.errors import IsotuneError, RunError, SpecError, TrainingError
 from isotune.experiment.changes import differences
 from isotune.experiment.parts import MAY_CHANGE
 from isotune.experiment.sweeps.job import Job, Keep
+from isotune.experiment.trackers import also_named, named
 from isotune.interfaces.sweep import Trial
 from isotune.plugins import Plugins
 from isotune.plugins import plugins as default_plugins
@@ -65,8 +65,7 @@ class Sweep:
         return trials_table(self.monitor, self.trials)
 
     def __repr__(self) -> str:
-        first = printable(f"Sweep({counts(self.trials)}; folder {self.path})")
-        return f"{first}\n{self.table().plain()}"
+        return f"Sweep({printable(str(self.path))}: {counts(self.trials)})\n{self.table().plain()}"
 
     def _repr_html_(self) -> str:
         return self.table().html()
@@ -121,8 +120,8 @@ def sweep(
         device: As for :func:`isotune.run`.
         overrides: ``"optimizer.lr=0.01"``, as ``--set`` on the command line.
         output: The folder: new, empty or that of the same sweep; by default ``runs/NAME-sweep``.
-        observers: Objects with methods of :mod:`isotune.hookspecs`, notified of the trials and,
-            with one worker, of their runs.
+        observers: As for :func:`isotune.run`; those that a spec may name are notified of all runs,
+            others of the trials and, with one worker, of their runs.
         plugins: Where backends, backbones and observers are found.
         progress: As for :func:`isotune.run`; a line for each trial.
 
@@ -134,7 +133,8 @@ def sweep(
     """
     check_optuna()
     _check_call(trials, workers, keep, output, plugins)
-    draft = read_spec(spec, overrides)
+    objects, logs = named(observers)
+    draft = also_named(read_spec(spec, overrides), logs)
     opened, checked = open_space(space, draft)
     name = checked[0].name
     folder = SweepFolder(Path(output) if output is not None else Path("runs") / f"{name}-sweep")
@@ -159,15 +159,12 @@ def sweep(
         epochs=max(each.epochs for each in checked),
     )
     with shown(progress, SweepProgress) as own:
-        return _search(job, workers, (*observers, *own), plugins)
+        return _search(job, workers, (*objects, *own), plugins)
 
 
 def _search(job: Job, workers: int, observers: Sequence[object], plugins: Plugins) -> Sweep:
-    with warnings.catch_warnings():
-        # Of tqdm, which Optuna imports, in a notebook without ipywidgets; no such bar is shown.
-        warnings.filterwarnings("ignore", message="IProgress not found")
-        from isotune.experiment.sweeps.search import run_trials
-        from isotune.experiment.sweeps.workers import run_workers
+    from isotune.experiment.sweeps.search import run_trials
+    from isotune.experiment.sweeps.workers import run_workers
 
     _begin(job)
     try:

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from isotune.errors import IsotuneError
+from pydantic import ValidationError
+
+from isotune.errors import IsotuneError, SpecError
 from isotune.experiment.leading import Notify
 from isotune.printable import message_line
-from isotune.spec.observer import ObserverSpec
+from isotune.spec.base import SpecModel
+from isotune.spec.document import Document
+from isotune.spec.experiment import ExperimentSpec
+from isotune.spec.load import SpecDraft
+from isotune.spec.messages import explain
+from isotune.spec.observer import OBSERVERS, AnyObserver, ObserverSpec
 from isotune.training.session import Session
 
 log = logging.getLogger(__name__)
@@ -23,7 +30,7 @@ def also_trackers(session: Session, folder: Path, notify: Notify) -> Notify:
         folder: The run folder.
         notify: Notifies the others.
     """
-    if not session.group.place.leads:
+    if not (session.group.place.leads and session.spec.observers):
         return notify
     trackers = [_Tracker(spec, folder) for spec in session.spec.observers]
 
@@ -35,11 +42,48 @@ def also_trackers(session: Session, folder: Path, notify: Notify) -> Notify:
     return both
 
 
-def named(observers: Iterable[object]) -> tuple[tuple[object, ...], tuple[str, ...]]:
-    """Divides observers into objects, and an override that names the others, which are text."""
-    names = [each for each in observers if isinstance(each, str)]
-    objects = tuple(each for each in observers if not isinstance(each, str))
-    return objects, (f"observers=[{', '.join(names)}]",) if names else ()
+def named(observers: Iterable[object]) -> tuple[tuple[object, ...], tuple[ObserverSpec, ...]]:
+    """Divides observers into objects, and those that are named as a spec names them.
+
+    Args:
+        observers: Objects, names such as ``tensorboard``, and mappings of a name to options.
+
+    Raises:
+        SpecError: There is no such observer, or it has no such option.
+    """
+    given = tuple(observers)
+    text = [each for each in given if isinstance(each, (str, Mapping))]
+    objects = tuple(each for each in given if not isinstance(each, (str, Mapping)))
+    for name in text:
+        if isinstance(name, str) and OBSERVERS.find(name) is None:
+            raise SpecError(f"observers: {OBSERVERS.unknown(name)}.")
+    try:
+        return objects, tuple(_Named.model_validate({"observers": text}).observers)
+    except ValidationError as error:
+        raise SpecError(*explain(error, Document({"observers": text}, "observers"))) from error
+
+
+def logged(spec: ExperimentSpec, more: Sequence[ObserverSpec]) -> ExperimentSpec:
+    """Returns a spec that names further observers; of the same kind, the new one counts."""
+    kinds = {each.name: each for each in (*spec.observers, *more)}
+    return spec.model_copy(update={"observers": list(kinds.values())}) if more else spec
+
+
+def also_named(draft: SpecDraft, more: Sequence[ObserverSpec]) -> SpecDraft:
+    """Does the same to a spec that is not checked yet."""
+    data = draft.document.data
+    before = data.get("observers") if isinstance(data, dict) else None
+    if not more or not isinstance(before or [], list):  # which the check of the spec complains of
+        return draft
+    kinds = {each.name: each for each in (*named(before or ())[1], *more)}
+    plain = [each.model_dump(mode="json") for each in kinds.values()]
+    return draft.with_value("observers", plain, "observers")
+
+
+class _Named(SpecModel):
+    """Observers as a spec names them, without the rest of it."""
+
+    observers: list[AnyObserver]
 
 
 class _Tracker:

@@ -90,12 +90,14 @@ class StepEnded:
         step: The step within the epoch, from 1.
         loss: The most recent loss known, that of an earlier step; None before the first.
         stop: Asks the run to stop.
+        loss_step: The step that `loss` is of, counted from 1 over the whole run.
     """
 
     epoch: int
     step: int
     loss: float | None
     stop: StopRequest = field(default_factory=StopRequest)
+    loss_step: int = 0
 
 
 @dataclass(frozen=True)
@@ -107,11 +109,13 @@ class EpochEnded:
         best: Whether it is the best epoch so far. Then its checkpoint is on disk, and so is the
             file of ``checkpoint.save_best_as``; other checkpoints may still be written.
         stop: Asks the run to stop.
+        loss: Loss of the epoch's last training step.
     """
 
     metrics: EpochMetrics
     best: bool
     stop: StopRequest = field(default_factory=StopRequest)
+    loss: float | None = None
 
 
 RunStatus = Literal["finished", "stopped", "failed"]
@@ -142,7 +146,8 @@ class RunFinished:
     Attributes:
         folder: The run folder.
         summary: Content of ``summary.json``.
-        run: Returns the finished run, as ``isotune.run`` does.
+        run: Returns the finished run, as ``isotune.run`` does then: an
+            :class:`isotune.experiment.result.Run`.
     """
 
     folder: Path

@@ -2,37 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from importlib.util import find_spec
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
-
-from isotune.errors import IsotuneError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from isotune.interfaces.events import RunFinished
 
+MISTAKES = 16
+"""Number of mistakes that are shown, at most."""
 
-def figures(event: RunFinished) -> Iterator[tuple[str, Figure]]:
-    """Yields names and figures: the confusion matrix and the worst mistakes, where they can be.
 
-    Without matplotlib there are none, and where images may have several labels no matrix.
+def figures(event: RunFinished) -> dict[str, Figure]:
+    """Returns the confusion matrix and the worst mistakes on the validation images, by name.
+
+    The best model is evaluated once for both. Without matplotlib there are none, and where images
+    may have several labels, which cannot be confused, no matrix.
     """
-    if event.run is None:
-        return
+    if event.run is None or find_spec("matplotlib") is None:
+        return {}
+    from isotune.reports.confusion import confusion_figure
+    from isotune.reports.mistakes import find_mistakes, mistakes_figure
+
     run: Any = event.run()
-    shown = {"confusion": run.show_confusion, "mistakes": run.show_mistakes}
-    for name, show in shown.items():
-        try:
-            figure = show()
-        except IsotuneError:  # which says that there is none
-            continue
-        yield name, figure
+    source, name, split = run.open_images(), run.spec.name, run.split_name()
+    evaluation = run.evaluate_source(source)
+    mistakes = find_mistakes(source, evaluation, MISTAKES, name=name, split=split)
+    drawn = {"mistakes": mistakes_figure(mistakes, ())}
+    if not run.spec.dataset.multi_label:
+        drawn["confusion"] = confusion_figure(evaluation.confusion, run.classes, name, split)
+    return drawn
 
 
 def png(figure: Figure) -> bytes:
     """Returns a figure as a PNG file."""
     stream = BytesIO()
-    figure.savefig(stream, format="png", dpi=80)
+    figure.savefig(stream, format="png", dpi=100)
     return stream.getvalue()

@@ -2,39 +2,56 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
 from isotune.errors import IsotuneError
-from isotune.interfaces.events import EpochEnded, RunEnded, RunFinished, RunStarted
+from isotune.interfaces.events import EpochEnded, RunEnded, RunFinished, RunStarted, StepEnded
 from isotune.interfaces.metrics import EpochMetrics
 from isotune.observers.figures import figures
-from isotune.observers.identity import keep, known_as
-from isotune.observers.settings import numbers, settings
+from isotune.observers.kept import Kept
+from isotune.observers.losses import StepLosses
+from isotune.observers.place import Place, experiment_name
+from isotune.observers.settings import STEP_LOSS, numbers, settings
 from isotune.spec.observer import ObserverSpec
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-
-SERVER = "MLFLOW_TRACKING_URI"
-"""MLflow's own variable, the address of a server or a store."""
+    from mlflow.entities import Metric
 
 STORE, ARTIFACTS = "mlflow.db", "mlflow-artifacts"
+EXPERIMENT = "MLFLOW_EXPERIMENT_NAME"
 STATES = {"finished": "FINISHED", "stopped": "KILLED", "failed": "FAILED"}
+FOLDER = "isotune.folder"
+"""The tag that holds a run's folder, by which a run is known to be one of Isotune's."""
+
+PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "20"}
+"""How long training waits for a server, unless these variables say so: MLflow's own seven retries
+take minutes."""
+
+MOST_VALUES = 100
+"""Number of parameters that MLflow takes at once."""
+
+MOST_CHARACTERS = 6000
+"""Number of characters that a parameter's value may have in MLflow."""
 
 
 class MlflowSpec(ObserverSpec):
-    """Logs to MLflow: a server, if ``MLFLOW_TRACKING_URI`` names one, or ``mlflow.db``.
+    """Logs to MLflow: where its own settings say, or else into ``mlflow.db`` beside the run folder.
 
-    The file is beside the run folder, so that all runs there share it:
-    ``mlflow ui --backend-store-uri sqlite:///runs/mlflow.db`` shows them.
+    All runs there share that file: ``mlflow ui --backend-store-uri sqlite:///runs/mlflow.db``
+    shows them. ``MLFLOW_TRACKING_URI`` names a server.
 
     Attributes:
-        experiment: Name of the experiment in MLflow; null takes the spec's name.
+        experiment: Name of the experiment in MLflow; null takes ``MLFLOW_EXPERIMENT_NAME``, or
+            else the spec's name.
     """
 
     name: Literal["mlflow"] = "mlflow"
@@ -47,88 +64,141 @@ class MlflowSpec(ObserverSpec):
             IsotuneError: MLflow is not installed.
         """
         try:
-            from mlflow import MlflowClient
-        except ImportError:
+            import mlflow
+        except ImportError as error:
             raise IsotuneError(
-                'MLflow is not installed; `pip install "isotune[mlflow]"` installs it.'
+                f'MLflow cannot be imported ({error}); `pip install "isotune[mlflow]"` installs it.'
             ) from None
-        store = f"sqlite:///{folder.parent.resolve() / STORE}"
-        address = os.environ.get(SERVER) or store
-        return MlflowRun(MlflowClient(address), self.experiment, address == store)
+        logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)  # "Creating tables"
+        place, elsewhere = Place.of(folder), mlflow.is_tracking_uri_set()
+        address = None if elsewhere else f"sqlite:///{place.root / STORE}"
+        with _patience():
+            client = mlflow.MlflowClient(address)
+        return MlflowRun(client, self.experiment, place, None if elsewhere else place.root)
 
 
 class MlflowRun:
-    """Logs a run.
+    """Logs a run. What MLflow has of it already is not logged twice.
 
     Args:
         client: MLflow's client.
         experiment: Name of the experiment; None takes the spec's name.
-        local: Whether the store is a file beside the run folder, and so are artifacts.
+        place: The run's place among others.
+        local: The folder in which artifacts are kept, where MLflow's own settings name no store.
     """
 
-    def __init__(self, client: MlflowClient, experiment: str | None, local: bool) -> None:
-        self._client, self._experiment, self._local = client, experiment, local
-        self._run = ""
-        self._logged = -1
+    def __init__(
+        self, client: MlflowClient, experiment: str | None, place: Place, local: Path | None
+    ) -> None:
+        self._client, self._experiment = client, experiment
+        self._place, self._local = place, local
+        self._run, self._steps, self._losses = "", -1, StepLosses()
 
     def isotune_run_started(self, event: RunStarted) -> None:
         """Begins a run, or goes on with the one that was begun before."""
-        known = known_as(event.folder, "mlflow")
-        if known is not None and self._goes_on(known):
-            self._run = known
-        else:
-            tags = {"mlflow.runName": event.folder.name, "isotune.folder": str(event.folder)}
-            self._run = self._client.create_run(self._found(event), tags=tags).info.run_id
-            keep(event.folder, "mlflow", self._run)
-            for name, value in settings(event).items():
-                self._client.log_param(self._run, name, value)
-        for metrics in event.history:
-            self._log(metrics)
+        with _patience():
+            kept = Kept.read(event.folder, "mlflow")
+            if kept is None or not self._goes_on(kept.id):
+                self._begin(event)
+            for metrics in event.history:  # the last may not have been logged before a kill
+                self._log(metrics)
+
+    def isotune_step_ended(self, event: StepEnded) -> None:
+        """Logs the losses of some steps."""
+        if self._losses.step_ended(event):
+            with _patience():
+                self._send([])
 
     def isotune_epoch_ended(self, event: EpochEnded) -> None:
         """Logs the metrics of an epoch."""
-        self._log(event.metrics)
+        self._losses.epoch_ended(event)
+        with _patience():
+            self._log(event.metrics)
 
     def isotune_run_finished(self, event: RunFinished) -> None:
         """Logs the spec, the summary and figures."""
-        for name in ("spec.yaml", "summary.json"):
-            if (event.folder / name).is_file():
+        drawn = figures(event)
+        with _patience():
+            for name in ("spec.yaml", "summary.json"):
                 self._client.log_artifact(self._run, str(event.folder / name))
-        for name, figure in figures(event):
-            self._client.log_figure(self._run, figure, f"{name}.png")
+            for name, figure in drawn.items():
+                self._client.log_figure(self._run, figure, f"{name}.png")
 
     def isotune_run_ended(self, event: RunEnded) -> None:
         """Ends the run in MLflow."""
-        self._client.set_terminated(self._run, STATES[event.status])
+        with _patience():
+            self._client.set_terminated(self._run, STATES[event.status])
+
+    def _begin(self, event: RunStarted) -> None:
+        from mlflow.entities import Param
+
+        tags = {FOLDER: str(event.folder)}
+        if self._place.group is not None:
+            tags["isotune.group"] = self._place.group
+        run = self._client.create_run(
+            self._experiment_id(event), tags=tags, run_name=self._place.name
+        )
+        self._run = run.info.run_id
+        Kept(id=self._run).write(event.folder, "mlflow")
+        shown = settings(event).items()
+        params = [Param(name, str(value)[:MOST_CHARACTERS]) for name, value in shown]
+        for begin in range(0, len(params), MOST_VALUES):
+            self._client.log_batch(self._run, params=params[begin : begin + MOST_VALUES])
 
     def _goes_on(self, run: str) -> bool:
-        """Whether MLflow still has a run; then it is open again."""
+        """Whether MLflow still has a run of Isotune's; then it is open again."""
         from mlflow.exceptions import MlflowException
 
         try:
-            history = self._client.get_metric_history(run, "train_loss")
+            found = self._client.get_run(run)
+            if FOLDER not in found.data.tags or found.info.lifecycle_stage != "active":
+                return False
             self._client.update_run(run, status="RUNNING")
         except MlflowException:
             return False
-        self._logged = max((metric.step for metric in history), default=-1)
+        self._run = run
+        self._steps = self._last("train_loss")
+        self._losses.steps = self._last(STEP_LOSS)
         return True
 
-    def _found(self, event: RunStarted) -> str:
-        """Returns the id of the experiment."""
-        name = self._experiment or event.spec.name
+    def _last(self, metric: str) -> int:
+        """Returns the last step of a metric that MLflow has."""
+        history = self._client.get_metric_history(self._run, metric)
+        return max((each.step for each in history), default=-1)
+
+    def _experiment_id(self, event: RunStarted) -> str:
+        name = self._experiment or os.environ.get(EXPERIMENT) or experiment_name(event)
         found = self._client.get_experiment_by_name(name)
         if found is not None:
             return str(found.experiment_id)
-        place = event.folder.parent.resolve() / ARTIFACTS
-        location = place.as_uri() if self._local else None
+        location = None if self._local is None else (self._local / ARTIFACTS).as_uri()
         return str(self._client.create_experiment(name, artifact_location=location))
 
     def _log(self, metrics: EpochMetrics) -> None:
-        from mlflow.entities import Metric
+        if metrics.steps > self._steps:
+            self._send(_points(numbers(metrics), metrics.steps))
+            self._steps = metrics.steps
 
-        if metrics.epoch <= self._logged:  # before a kill
-            return
-        now, values = int(time.time() * 1000), numbers(metrics)
-        rows = [Metric(name, value, now, metrics.epoch) for name, value in values.items()]
-        self._client.log_batch(self._run, metrics=rows)
-        self._logged = metrics.epoch
+    def _send(self, points: list[Metric]) -> None:
+        losses = self._losses.take().items()
+        steps = [point for step, loss in losses for point in _points({STEP_LOSS: loss}, step)]
+        self._client.log_batch(self._run, metrics=[*steps, *points])
+
+
+def _points(values: Mapping[str, float], step: int) -> list[Metric]:
+    from mlflow.entities import Metric
+
+    now = int(time.time() * 1000)
+    return [Metric(name, value, now, step) for name, value in values.items()]
+
+
+@contextmanager
+def _patience() -> Iterator[None]:
+    """Sets :data:`PATIENCE` while MLflow is asked."""
+    own = {name: value for name, value in PATIENCE.items() if name not in os.environ}
+    os.environ.update(own)
+    try:
+        yield
+    finally:
+        for name in own:
+            os.environ.pop(name, None)

@@ -7,9 +7,17 @@ from typing import Any
 
 from isotune.interfaces.events import RunStarted
 from isotune.interfaces.metrics import EpochMetrics
+from isotune.spec.load import dump_spec
 from isotune.spec.short import short
 
 Setting = bool | int | float | str
+
+STEP_LOSS = "step_loss"
+"""What the loss of a single training step is called, beside the metrics of epochs."""
+
+
+ALWAYS = ("optimizer", "schedule.name", "epochs", "batch_size", "seed", "precision")
+"""Fields of a spec that are shown even where they have their defaults, as runs often vary them."""
 
 
 def settings(event: RunStarted) -> dict[str, Setting]:
@@ -17,7 +25,11 @@ def settings(event: RunStarted) -> dict[str, Setting]:
     given = short(event.spec)
     for name in ("name", "observers", "isotune"):
         given.pop(name, None)
-    return {**dict(_flat(given, "")), "backend": event.backend, "device": event.device}
+    every = dict(_flat(dump_spec(event.spec), ""))
+    usual = {n: value for n, value in every.items() if n in ALWAYS or n.split(".")[0] in ALWAYS}
+    shown = {**usual, **dict(_flat(given, ""))}
+    shown = {name: value for name, value in shown.items() if value != "None"}
+    return {**shown, "backend": event.backend, "device": event.device}
 
 
 def numbers(metrics: EpochMetrics) -> dict[str, float]:

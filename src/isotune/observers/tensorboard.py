@@ -13,15 +13,12 @@ from numpy.typing import NDArray
 from isotune.errors import IsotuneError
 from isotune.interfaces.events import EpochEnded, RunEnded, RunFinished, RunStarted, StepEnded
 from isotune.observers.figures import figures, png
+from isotune.observers.losses import StepLosses
 from isotune.observers.settings import Setting, numbers, settings
 from isotune.spec.observer import ObserverSpec
 
 if TYPE_CHECKING:
     from tensorboard.summary.writer.event_file_writer import EventFileWriter
-
-FOLDER = "tensorboard"
-EVERY_STEPS = 16
-"""Number of steps between two losses; fewer are not fetched from the device."""
 
 MOST_IMAGES = 64
 """Largest number of images of a batch that are shown."""
@@ -42,56 +39,52 @@ class TensorBoardSpec(ObserverSpec):
         """
         try:
             from tensorboard.summary.writer.event_file_writer import EventFileWriter
-        except ImportError:
+        except ImportError as error:
             raise IsotuneError(
-                'TensorBoard is not installed; `pip install "isotune[tensorboard]"` installs it.'
+                f"TensorBoard cannot be imported ({error});"
+                ' `pip install "isotune[tensorboard]"` installs it.'
             ) from None
-        return TensorBoardLog(EventFileWriter(str(folder / FOLDER)))
+        return TensorBoardLog(EventFileWriter(str(folder)))
 
 
 class TensorBoardLog:
-    """Writes the log of a run.
+    """Writes the log of a run, each event at its number of training steps.
 
-    TensorBoard's own functions for images and hyperparameters need TensorFlow; its protocol does
-    not.
+    TensorBoard's own functions for images and hyperparameters need TensorFlow; the format of its
+    files, which is written here, does not.
 
     Args:
-        writer: Writes events to a file.
+        writer: Writes events to a new file.
     """
 
     def __init__(self, writer: EventFileWriter) -> None:
         self._writer = writer
-        self._steps_per_epoch = 0
+        self._losses = StepLosses()
 
     def isotune_run_started(self, event: RunStarted) -> None:
         """Shows the spec, and images of the first batch as the model gets them."""
-        from tensorboard.compat.proto.event_pb2 import Event, SessionLog
-
-        self._steps_per_epoch = event.steps_per_epoch
-        # TensorBoard forgets what was written after this step by a process that was killed.
-        begins = SessionLog(status=SessionLog.START)
-        self._add(Event(step=event.steps + 1, session_log=begins))
+        self._restart(event)
+        self._losses.steps = event.steps
         if event.steps == 0:
             self._text("spec", f"```yaml\n{event.spec.text()}```")
             if event.sample is not None:
                 self._image("batch", _as_png(_side_by_side(event.sample()[:MOST_IMAGES])), 0)
-        self._settings(settings(event))
+        self._hyperparameters(settings(event))
 
     def isotune_step_ended(self, event: StepEnded) -> None:
-        """Shows the loss of a step."""
-        if event.loss is not None and event.step % EVERY_STEPS == 0:
-            step = (event.epoch - 1) * self._steps_per_epoch + event.step
-            self._scalars({"step_loss": event.loss}, step)
+        """Shows the losses of some steps."""
+        if self._losses.step_ended(event):
+            self._show_losses()
 
     def isotune_epoch_ended(self, event: EpochEnded) -> None:
         """Shows the metrics of an epoch."""
-        values = numbers(event.metrics)
-        step = int(values.pop("steps"))
-        self._scalars(values, step)
+        self._losses.epoch_ended(event)
+        self._show_losses()
+        self._scalars(numbers(event.metrics), event.metrics.steps)
 
     def isotune_run_finished(self, event: RunFinished) -> None:
         """Shows the confusion matrix and the worst mistakes of the best epoch."""
-        for name, figure in figures(event):
+        for name, figure in figures(event).items():
             self._image(name, png(figure), int(event.summary["best"]["steps"]))
 
     def isotune_run_ended(self, event: RunEnded) -> None:
@@ -105,7 +98,22 @@ class TensorBoardLog:
         self._hparams(metadata.SESSION_END_INFO_TAG, data)
         self._writer.close()
 
-    def _settings(self, values: dict[str, Setting]) -> None:
+    def _restart(self, event: RunStarted) -> None:
+        """Makes TensorBoard forget what a killed process wrote of steps that are made again."""
+        from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+
+        last = event.history[-1] if event.history else None
+        between = event.steps == (last.steps if last else 0)  # it may not have seen the epoch's end
+        first = event.steps if between else event.steps + 1
+        self._add(Event(step=first, session_log=SessionLog(status=SessionLog.START)))
+        if between and last:
+            self._scalars(numbers(last), last.steps)
+
+    def _show_losses(self) -> None:
+        for step, loss in self._losses.take().items():
+            self._summary([_scalar("loss/step", loss)], step)
+
+    def _hyperparameters(self, values: dict[str, Setting]) -> None:
         """Shows the settings as hyperparameters, beside the metrics of all runs."""
         from google.protobuf.struct_pb2 import Value
         from tensorboard.plugins.hparams import metadata, plugin_data_pb2
@@ -134,15 +142,17 @@ class TensorBoardLog:
         self._summary([Summary.Value(tag=tag, metadata=summary, tensor=empty)], 0)
 
     def _scalars(self, values: dict[str, float], step: int) -> None:
-        from tensorboard.compat.proto.summary_pb2 import Summary
-
-        shown = [Summary.Value(tag=name, simple_value=value) for name, value in values.items()]
-        self._summary(shown, step)
+        shown = {name: value for name, value in values.items() if name != "steps"}
+        self._summary([_scalar(_tag(name), value) for name, value in shown.items()], step)
 
     def _image(self, name: str, encoded: bytes, step: int) -> None:
+        from PIL import Image
         from tensorboard.compat.proto.summary_pb2 import Summary
 
-        image = Summary.Image(encoded_image_string=encoded, colorspace=3)
+        width, height = Image.open(BytesIO(encoded)).size
+        image = Summary.Image(
+            encoded_image_string=encoded, width=width, height=height, colorspace=3
+        )
         self._summary([Summary.Value(tag=name, image=image)], step)
 
     def _text(self, name: str, text: str) -> None:
@@ -166,7 +176,21 @@ class TensorBoardLog:
     def _add(self, event: Any) -> None:
         event.wall_time = time.time()
         self._writer.add_event(event)
-        self._writer.flush()
+        self._writer.flush()  # a full disk is found here, and what a kill leaves is whole
+
+
+def _scalar(tag: str, value: float) -> Any:
+    from tensorboard.compat.proto.summary_pb2 import Summary
+
+    return Summary.Value(tag=tag, simple_value=value)
+
+
+def _tag(name: str) -> str:
+    """Returns the tag of a value of an epoch: the same of both splits become neighbors."""
+    split, _, metric = name.partition("_")
+    if split not in ("train", "val"):
+        return name
+    return f"{metric}/{split}"
 
 
 def _side_by_side(images: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -32,8 +32,8 @@ from isotune.runs.leftovers import (
     METRICS,
     SPEC,
     SUMMARY,
-    WRITTEN,
     came_to_nothing,
+    is_written,
     remove_temporaries,
 )
 from isotune.runs.read import MOST_EPOCHS, checked, damaged, parse_json, read_bytes, unusable
@@ -272,9 +272,9 @@ class RunFolder:
 
     def _clear(self) -> None:
         """Removes what an earlier start left that came to nothing."""
-        for name in WRITTEN:
-            with suppress(FileNotFoundError):
-                (self.path / name).unlink()
+        for entry in self.path.iterdir():
+            if is_written(entry.name):
+                entry.unlink()
 
 
 class FollowedFolder(RunFolder):

@@ -13,8 +13,14 @@ from isotune.storage.atomic import is_draft_of
 SPEC, METRICS, SUMMARY, LOCK = "spec.yaml", "metrics.jsonl", "summary.json", ".lock"
 CHECKPOINTS = "checkpoints"
 
-WRITTEN = (SPEC, METRICS, SUMMARY, IMAGES)
+OBSERVED = ("metrics.csv", "mlflow.json", "wandb.json")
+"""Files that observers write, each in one piece."""
+
+WRITTEN = (SPEC, METRICS, SUMMARY, IMAGES, *OBSERVED)
 """Files that a run writes, each in one piece."""
+
+EVENTS = "events.out.tfevents."
+"""How the names of TensorBoard's files begin."""
 
 WEIGHTS_DRAFT = re.compile(r"\.(\w[\w .-]*\.(?:safetensors|pth|ckpt))\.[0-9]+\.[0-9a-f]+")
 """Temporary name of a file that ``checkpoint.save_best_as`` may name."""
@@ -31,7 +37,7 @@ def came_to_nothing(path: Path) -> bool:
         return (
             LOCK in entries
             and all(entry.is_file(follow_symlinks=False) for entry in files)
-            and all(e.name in (*WRITTEN, LOCK) or is_temporary(e.name) for e in files)
+            and all(e.name == LOCK or is_written(e.name) or is_temporary(e.name) for e in files)
             and (METRICS not in entries or entries[METRICS].stat().st_size == 0)
             and CheckpointStore(path / CHECKPOINTS).holds_only_temporaries()
         )
@@ -51,6 +57,11 @@ def remove_temporaries(path: Path) -> None:
         if is_temporary(entry.name):
             entry.unlink(missing_ok=True)
     CheckpointStore(path / CHECKPOINTS).remove_temporaries()
+
+
+def is_written(name: str) -> bool:
+    """Whether a run or one of its observers writes a file of this name."""
+    return name in WRITTEN or name.startswith(EVENTS)
 
 
 def is_temporary(name: str) -> bool:

@@ -16,6 +16,7 @@ from isotune.spec.base import Meaning, SpecModel, literal
 from isotune.spec.dataset import DATASET_FORMATS, DEFAULT_FORMAT, DatasetSpec
 from isotune.spec.experiment import ExperimentSpec
 from isotune.spec.fields import Member, is_model, members, shorthand, split
+from isotune.spec.observer import OBSERVERS, ObserverSpec
 from isotune.spec.transforms import TRANSFORMS, TransformSpec
 
 INTRODUCTION = """\
@@ -30,8 +31,8 @@ in YAML 1.2, so `1e-3` is a number and `no` is text.
 
 Any field can be overridden: `isotune run spec.yaml --set optimizer.lr=0.01` or, from Python,
 `isotune.run("spec.yaml", overrides=["optimizer.lr=0.01"])`. `isotune schema` prints the JSON Schema
-for editors. Transforms, dataset formats and schedules of installed plugins belong to both, and to
-the output of `isotune schema --markdown`.
+for editors. Transforms, dataset formats, schedules and observers of installed plugins belong to
+both, and to the output of `isotune schema --markdown`.
 """
 SHORT_FORMS = """\
 An item of a pipeline is a transform's name, its name with its main option, or its name with
@@ -46,7 +47,18 @@ transforms:
   val: [{resize: 256}, {center_crop: 224}]
 ```
 """
-PLURALS = {str: "strings", TransformSpec: "[transforms](#transform-kinds)"}
+OBSERVERS_FORMS = """\
+An item is an observer's name, or its name with options. What they log: [trackers](trackers.md).
+
+```yaml
+observers: [csv, {mlflow: {experiment: bees}}]
+```
+"""
+PLURALS = {
+    str: "strings",
+    TransformSpec: "[transforms](#transform-kinds)",
+    ObserverSpec: "[observers](#observers)",
+}
 _TYPES: dict[Any, str] = {bool: "true or false", str: "text", type(None): "null"}
 
 
@@ -57,6 +69,9 @@ def reference() -> str:
         models = [kind for kind, _ in members(field) if is_model(kind)]
         if models:
             sections += [f"## {name}\n", *_part(name, models)]
+    sections += ["## observers\n", OBSERVERS_FORMS]
+    for name, kind in OBSERVERS.items():
+        sections += [f"### {name}\n", _summary(kind), _table(kind, "observers", skip=("name",))]
     return "\n".join(sections).rstrip() + "\n"
 
 

@@ -115,7 +115,8 @@ class TrainingLoop:
             if plan != current:
                 self.learner.freeze(plan)
                 current = plan
-            metrics = self._epoch(accumulator or EpochAccumulator(epoch))
+            accumulator = accumulator or EpochAccumulator(epoch)
+            metrics, loss = self._epoch(accumulator), accumulator.last_loss
             accumulator = None
             self.history.append(metrics)
             if self.group.place.leads:
@@ -127,7 +128,7 @@ class TrainingLoop:
                 self._save(metrics, None, is_best)
             if is_best or last:
                 self.saver.wait()
-            self._notify("isotune_epoch_ended", EpochEnded(metrics, is_best, self.stop))
+            self._notify("isotune_epoch_ended", EpochEnded(metrics, is_best, self.stop, loss))
             if last:
                 return
             self._agreement.reach()
@@ -185,8 +186,8 @@ class TrainingLoop:
             accumulator.learning_rate = plans[0].learning_rate
             with self.group.in_collective():
                 pending += map(strategy.trainer.train_step, parts, plans)
-            loss = accumulator.last_loss
-            event = StepEnded(accumulator.epoch, number + 1, loss, self.stop)
+            loss, known = accumulator.last_loss, begin + accumulator.steps
+            event = StepEnded(accumulator.epoch, number + 1, loss, self.stop, known)
             self._notify("isotune_step_ended", event)
             ends = number + 1 == len(self.train)
             self._checkpoint_due = last.apply_update and self._is_due(first_step, step)

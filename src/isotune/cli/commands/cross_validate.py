@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from isotune.cli.options import Backend, Device, Overrides, SpecName
+from isotune.cli.options import Backend, Device, Log, Overrides, SpecName, observers_of
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -33,6 +33,7 @@ def cross_validate(
     backend: Backend = None,
     device: Device = "auto",
     overrides: Overrides = None,
+    log: Log = None,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", metavar="DIR", help="New, empty, or to be continued."),
@@ -60,7 +61,7 @@ def cross_validate(
             device=device,
             overrides=overrides or (),
             output=output,
-            observers=[progress],
+            observers=[progress, *observers_of(log)],
             progress=False,
         )
     show_folds(console, finished)

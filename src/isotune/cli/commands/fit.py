@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from isotune.cli.options import Backend, Device, Overrides
+from isotune.cli.options import Backend, Device, Log, Overrides, observers_of
 
 if TYPE_CHECKING:
     from isotune.experiment.result import Run
@@ -26,6 +26,7 @@ def fit(
     backend: Backend = None,
     device: Device = "auto",
     overrides: Overrides = None,
+    log: Log = None,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -64,7 +65,7 @@ def fit(
             device=device,
             overrides=overrides or (),
             output=output,
-            observers=[progress],
+            observers=[progress, *observers_of(log)],
             progress=False,
         )
     for line in _ending(finished):

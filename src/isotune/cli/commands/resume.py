@@ -16,8 +16,8 @@ from isotune.cli.options import (
     Log,
     Overrides,
     ProcessCount,
+    observers_of,
     processes_of,
-    with_log,
 )
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def resume(
     from isotune.progress.console import output
     from isotune.runs.cross_validation import CrossValidationFolder
 
-    count, changes = processes_of(processes), with_log(overrides, log)
+    count, observers = processes_of(processes), observers_of(log)
     if CrossValidationFolder.is_one(run):
         if count != 1:
             raise typer.BadParameter(
@@ -61,9 +61,11 @@ def resume(
                 " folder of its first run.",
                 param_hint="'--checkpoint'",
             )
-        _resume_folds(run, backend, device, changes)
+        _resume_folds(run, backend, device, overrides or (), observers)
         return
-    if count != 1 and resume_in_processes(count, run, backend, device, changes, checkpoint):
+    if count != 1 and resume_in_processes(
+        count, run, backend, device, tuple(overrides or ()), checkpoint, observers
+    ):
         return
     console = output()
     with watched(console) as progress:
@@ -71,9 +73,9 @@ def resume(
             run,
             backend=backend,
             device=device,
-            overrides=changes,
+            overrides=overrides or (),
             checkpoint=checkpoint,
-            observers=[progress],
+            observers=[progress, *observers],
             progress=False,
         )
     show_next_steps(console, finished.path)
@@ -86,21 +88,30 @@ def resume_in_processes(
     device: str,
     overrides: Sequence[str],
     checkpoint: str,
+    observers: Sequence[object] = (),
 ) -> bool:
     """Continues a run in several processes; returns False, if one is enough."""
     from isotune.cli.watch import watched_from_outside
     from isotune.experiment.processes import start_resume, starting, trained_by
+    from isotune.experiment.trackers import named
     from isotune.plugins import plugins
 
     start = starting(processes, lambda: backend or trained_by(run, plugins), device, plugins)
     if start is None:
         return False
     with watched_from_outside(run, start.count):
-        start_resume(start, run, device, overrides, checkpoint, output=1)
+        logs = named(observers)[1]
+        start_resume(start, run, device, overrides, checkpoint, logs, output=1)
     return True
 
 
-def _resume_folds(folder: Path, backend: str | None, device: str, overrides: Iterable[str]) -> None:
+def _resume_folds(
+    folder: Path,
+    backend: str | None,
+    device: str,
+    overrides: Iterable[str],
+    observers: Sequence[object],
+) -> None:
     from isotune.cli.watch import watched
     from isotune.experiment.cross_validate import resume_cross_validation
     from isotune.progress.console import output
@@ -113,7 +124,7 @@ def _resume_folds(folder: Path, backend: str | None, device: str, overrides: Ite
             backend=backend,
             device=device,
             overrides=overrides,
-            observers=[progress],
+            observers=[progress, *observers],
             progress=False,
         )
     show_folds(console, finished)

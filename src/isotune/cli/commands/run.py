@@ -15,8 +15,8 @@ from isotune.cli.options import (
     Overrides,
     ProcessCount,
     SpecName,
+    observers_of,
     processes_of,
-    with_log,
 )
 
 if TYPE_CHECKING:
@@ -46,8 +46,10 @@ def run(
     from isotune.experiment.run import run as run_experiment
     from isotune.progress.console import output as standard_output
 
-    count, changes = processes_of(processes), with_log(overrides, log)
-    if count != 1 and run_in_processes(count, spec, backend, device, changes, output, summary):
+    count, observers = processes_of(processes), observers_of(log)
+    if count != 1 and run_in_processes(
+        count, spec, backend, device, tuple(overrides or ()), output, summary, observers
+    ):
         return
     console = standard_output()
     with watched(console, summary) as progress:
@@ -55,9 +57,9 @@ def run(
             spec,
             backend=backend,
             device=device,
-            overrides=changes,
+            overrides=overrides or (),
             output=output,
-            observers=[progress],
+            observers=[progress, *observers],
             progress=False,
         )
     show_next_steps(console, finished.path)
@@ -71,14 +73,16 @@ def run_in_processes(
     overrides: Sequence[str],
     output: Path | None,
     summary: bool,
+    observers: Sequence[object] = (),
 ) -> bool:
     """Runs an experiment in several processes; returns False, if one is enough."""
     from isotune.cli.watch import watched_from_outside
     from isotune.experiment.processes import new_run_folder, start_run, starting
+    from isotune.experiment.trackers import logged, named
     from isotune.plugins import plugins
     from isotune.spec.load import load_spec
 
-    loaded = load_spec(spec, overrides)
+    loaded = logged(load_spec(spec, overrides), named(observers)[1])
     start = starting(processes, lambda: backend or plugins.only_usable(), device, plugins)
     if start is None:
         return False

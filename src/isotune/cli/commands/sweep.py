@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from isotune.cli.options import Backend, Device, Overrides, SpecName
+from isotune.cli.options import Backend, Device, Log, Overrides, SpecName, observers_of
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -70,6 +70,7 @@ def sweep(
     backend: Backend = None,
     device: Device = "auto",
     overrides: Overrides = None,
+    log: Log = None,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -105,7 +106,7 @@ def sweep(
             device=device,
             overrides=overrides or (),
             output=output,
-            observers=[progress],
+            observers=[progress, *observers_of(log)],
             progress=False,
         )
     _show(console, finished)
