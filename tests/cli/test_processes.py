@@ -158,8 +158,14 @@ def test_a_run_of_which_a_process_is_killed_is_resumed_with_another_number(
     )
     assert capfd.readouterr().out == ""
     epochs = len(RunFolder(folder).history()) + 1
-    resumed = isotune.resume(folder, device="cpu", overrides=[f"epochs={epochs}"])
+    isotune.resume(folder, device="cpu", overrides=[f"epochs={epochs}"], progress=False)
+    epochs += 1
+    changes = [f"epochs={epochs}"]
+    resumed = isotune.resume(folder, device="cpu", overrides=changes, processes=2)
     assert len(resumed.history) == epochs
+    told = capfd.readouterr()
+    assert told.out == ""
+    assert told.err.count("  goes on ") == told.err.count(f" {epochs}/{epochs} ") == 1
     alone = isotune.run(
         {**spec, "epochs": epochs}, backend="torch", device="cpu", output=tmp_path / "alone"
     )
