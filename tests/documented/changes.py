@@ -7,13 +7,13 @@ MACHINES = "needs two machines; tests/distributed runs both launchers on one"
 PROCESSES = "starts processes that import a framework; tests/distributed and tests/cli do"
 COMPILER = "torch.compile takes half a minute; tests/equivalence compares compiled steps"
 SERVER = "serves until Ctrl-C; tests/serving and tests/cli/test_serve.py do"
+TRACKERS = "takes seconds to begin a store, or needs a server; tests/observers does it"
 PHOTOGRAPHS = "needs photographs, and weights of ImageNet"
-DEMO = "takes a minute; tests/demo runs its parts"
+EXAMPLE = "the whole is in examples/numpy_backend, whose tests run"
 FRAGMENT = "a part of a file, whose names come from around it"
-ABOUT = "the cell of a story, before or after one change"
+STORY = "needs the plugin that it is about; the first block of the page runs the same command"
 
 NOT_RUN = {
-    ("*", "isotune demo"): DEMO,
     ("*", "isotune serve"): SERVER,
     ("*", "--processes"): PROCESSES,
     ("*", "cuda"): GPU,
@@ -25,13 +25,15 @@ NOT_RUN = {
     ("docs/many-processes.md", "srun "): "needs Slurm",
     ("docs/many-processes.md", "scontrol "): "needs Slurm",
     ("docs/serve.md", "http://models:8000"): MACHINES,
-    ("docs/certify.md", "isotune certify a.trace b.trace"): GPU,
-    ("docs/certify.md", "self.conv1 = "): ABOUT,
-    (
-        "docs/adding-a-backend.md",
-        "class TestContract(",
-    ): "the whole is in examples/numpy_backend",
-    ("docs/adding-a-backend.md", "class NumpyTracer("): "the whole is in examples/numpy_backend",
+    ("docs/trackers.md", "mlflow"): TRACKERS,
+    ("docs/trackers.md", "wandb"): TRACKERS,
+    ("docs/certify.md", "isotune certify a.trace b.trace"): "needs the traces of other machines",
+    ("docs/certify.md", "--output found"): STORY,
+    ("docs/certify.md", "--output fixed"): STORY,
+    ("docs/certify.md", "self.conv1 = "): FRAGMENT,
+    ("docs/adding-a-backend.md", "class TestContract("): EXAMPLE,
+    ("docs/adding-a-backend.md", "class NumpyTracer("): EXAMPLE,
+    ("docs/by-hand.md", "plan = replace(step.plan"): FRAGMENT,
     ("CONTRIBUTING.md", "class RMSpropSpec("): FRAGMENT,
     ("CONTRIBUTING.md", "case RMSpropSpec("): FRAGMENT,
     ("CONTRIBUTING.md", "class RMSprop("): FRAGMENT,
@@ -70,6 +72,12 @@ ADDED = {
 }
 """Options that a command gets unless it has them: as where one backend is installed, and small."""
 
+NEEDED = {"mindspore": "mindspore", "to_pandas": "pandas"}
+"""Words, and the packages without which what has them is not run."""
+
+STARTED = {"chmod", "curl", "grep", "openssl"}
+"""Programs that a shell starts, where they are installed."""
+
 INSTALLS = "installs packages: what it names must be there"
 CHECKED = {
     "pip": INSTALLS,
@@ -77,6 +85,9 @@ CHECKED = {
     "pytest": "the tests run anyway: its paths must be there",
     "python": "benchmarks and suites take minutes to hours: the file must be there",
     "cd": "what follows is checked in that folder",
+    "tensorboard": "serves a page until Ctrl-C",
+    "mlflow": "serves a page until Ctrl-C",
+    "wandb": "needs a server",
     ".": "a shell's own",
     "export": "a shell's own",
     "echo": "a shell's own",
