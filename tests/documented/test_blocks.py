@@ -44,6 +44,7 @@ def here(files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
     folder = tmp_path / "page"
     shutil.copytree(files, folder)
     monkeypatch.chdir(folder)
+    monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("ISOTUNE_HOME", str(tmp_path / "home"))
     with restored_log():
         yield folder
