@@ -8,6 +8,7 @@ PROCESSES = "starts processes that import a framework; tests/distributed and tes
 COMPILER = "torch.compile takes half a minute; tests/equivalence compares compiled steps"
 SERVER = "serves until Ctrl-C; tests/serving and tests/cli/test_serve.py do"
 TRACKERS = "takes seconds to begin a store, or needs a server; tests/observers does it"
+OTHERS = "what it is compared with, which needs weights of ImageNet, or another package"
 PHOTOGRAPHS = "needs photographs, and weights of ImageNet"
 EXAMPLE = "the whole is in examples/numpy_backend, whose tests run"
 FRAGMENT = "a part of a file, whose names come from around it"
@@ -33,6 +34,10 @@ NOT_RUN = {
     ("docs/certify.md", "self.conv1 = "): FRAGMENT,
     ("docs/adding-a-backend.md", "class TestContract("): EXAMPLE,
     ("docs/adding-a-backend.md", "class NumpyTracer("): EXAMPLE,
+    ("docs/coming-from/fastai.md", "import *"): OTHERS,
+    ("docs/coming-from/keras.md", "import keras"): OTHERS,
+    ("docs/coming-from/mindspore.md", "import mindspore as ms"): OTHERS,
+    ("docs/coming-from/pytorch.md", "IMAGENET1K_V1"): OTHERS,
     ("docs/by-hand.md", "plan = replace(step.plan"): FRAGMENT,
     ("CONTRIBUTING.md", "class RMSpropSpec("): FRAGMENT,
     ("CONTRIBUTING.md", "case RMSpropSpec("): FRAGMENT,
@@ -47,20 +52,29 @@ Even so, a command of Isotune is parsed, so that its options exist, and Python i
 """
 
 SMALLER = {
-    "--trials 30": "--trials 2",
-    "trials=30": "trials=2",
-    "--folds 5": "--folds 2",
-    "folds=5": "folds=2",
-    "--stage stage3": "--stage stem",
-    "(1, 224, 224, 3)": "(1, 32, 32, 3)",
-    "--minutes 20": "--minutes 1",
-    "cifar10-lenet": "spec.yaml",
-    "step-00000500": "epoch-0001",
-    "IN OUT": "IN OUT.pth",
-    "runs/ants-and-bees-*": "runs/ants-and-bees-torch runs/ants-and-bees-mindspore",
-    "runs/ants-and-bees-torch-*": "runs/ants-and-bees-torch",
+    "": {
+        "--trials 30": "--trials 2",
+        "trials=30": "trials=2",
+        "--folds 5": "--folds 2",
+        "folds=5": "folds=2",
+        "--stage stage3": "--stage stem",
+        "(1, 224, 224, 3)": "(1, 32, 32, 3)",
+        "--minutes 20": "--minutes 1",
+        "cifar10-lenet": "spec.yaml",
+        "step-00000500": "epoch-0001",
+        "IN OUT": "IN OUT.pth",
+        "runs/ants-and-bees-*": "runs/ants-and-bees-torch runs/ants-and-bees-mindspore",
+        "runs/ants-and-bees-torch-*": "runs/ants-and-bees-torch",
+    },
+    "docs/coming-from/": {
+        '"mobilenet_v2", "weights": "mobilenet_v2.pth"': '"lenet", "weights": "none"',
+        '"random_resized_crop": 224': '"random_resized_crop": 32',
+        '"resize": 256': '"resize": 40',
+        '"center_crop": 224': '"center_crop": 32',
+        "hymenoptera_data/val/bees/10870992_eebeeb3a12.jpg": "bee.jpg",
+    },
 }
-"""What stands in the documentation, and what a test does in its place."""
+"""What stands on pages whose names begin so, and what a test does in its place."""
 
 TORCH = ("--backend", "torch")
 ADDED = {

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
@@ -25,7 +25,7 @@ class Stage:
     """
 
     names: dict[str, Any]
-    replaced: dict[str, str] = field(default_factory=lambda: dict(SMALLER))
+    replaced: dict[str, str]
 
     def runnable(self, text: str) -> str:
         """Returns a command or a block of Python as a test runs it."""
@@ -39,7 +39,8 @@ def set_for(page: str) -> Iterator[Stage]:
     """Makes what a page says in words before its code."""
     module = sys.modules["documented_page"] = ModuleType("documented_page")  # as dataclasses ask
     module.__dict__["isotune"] = isotune
-    stage = Stage(vars(module))
+    smaller = [texts for start, texts in SMALLER.items() if page.startswith(start)]
+    stage = Stage(vars(module), {key: value for texts in smaller for key, value in texts.items()})
     if page == "docs/data.md":  # images with several labels
         stage.names["run"] = isotune.open_run("SEVERAL")
     if page == "docs/checkpoints.md":
