@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from isotune.errors import BackendError
 from isotune.hookspecs import hookimpl
 from isotune.interfaces.backend import BackendOffer, Launch
 from isotune.interfaces.communicator import Place
@@ -30,13 +31,14 @@ class MindSporeOffer(BackendOffer):
         """Imports MindSpore and returns versions by package.
 
         Raises:
-            ImportError: MindSpore is not installed, or NumPy is one it cannot work with.
+            ImportError: MindSpore is not installed.
+            BackendError: NumPy is one it cannot work with.
         """
         import mindspore
 
         if int(np.__version__.split(".")[0]) >= 2:
             # The wheel does not say so; its first operation ends in a SystemError.
-            raise ImportError(
+            raise BackendError(
                 f"MindSpore {mindspore.__version__} needs numpy<2, but NumPy {np.__version__} is"
                 ' installed: pip install "numpy<2"'
             )

@@ -38,47 +38,40 @@ from isotune.cli.launched import take_place
 app = typer.Typer(
     name="isotune",
     cls=IsotuneGroup,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich" if sys.stdout.isatty() else None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for command in (
-    fit,
-    run,
-    resume,
-    cross_validate,
-    find_lr,
-    sweep,
-    summary,
-    demo,
-    check,
-    evaluate,
-    predict,
-    compare,
-    certify,
-    convert,
-    export,
-    serve,
-    backends,
-    backbones,
-    schema,
-    recipes,
-    split,
-):
-    app.command()(command)
+PANELS = {
+    "Every day": (fit, run, resume, check, evaluate, predict, compare, export, serve, show),
+    "Train": (cross_validate, find_lr, sweep, split),
+    "Look": (summary, backbones),
+    "Take out": (convert,),
+    "Trust": (certify, bench),
+    "Set up": (backends, demo, recipes, schema, cache),
+}
+"""The commands by what a person wants, the ten of every day first."""
 
-app.add_typer(show, name="show")
-app.add_typer(bench, name="bench")
-app.add_typer(cache, name="cache")
+for panel, commands in PANELS.items():
+    for command in commands:
+        if isinstance(command, typer.Typer):
+            app.add_typer(command, rich_help_panel=panel)
+        else:
+            app.command(rich_help_panel=panel)(command)
 
 
 def _show_version(requested: bool) -> None:
     if requested:
-        from importlib.metadata import version
+        import platform
 
-        typer.echo(f"isotune {version('isotune')}")
+        from isotune.cli.installation import OF_A_REPORT, installed
+
+        typer.echo(f"isotune {installed('isotune')}")
+        typer.echo(f"python {platform.python_version()} on {platform.platform()}")
+        for name in OF_A_REPORT:
+            if number := installed(name):
+                typer.echo(f"{name} {number}")
         raise typer.Exit
 
 
@@ -88,7 +81,10 @@ def isotune(
     version: Annotated[
         bool,
         typer.Option(
-            "--version", callback=_show_version, is_eager=True, help="Show the version and exit."
+            "--version",
+            callback=_show_version,
+            is_eager=True,
+            help="Show what a bug report needs, and exit.",
         ),
     ] = False,
 ) -> None:

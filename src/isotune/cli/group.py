@@ -47,6 +47,20 @@ class IsotuneGroup(TyperGroup):
             leave_others(code)
         sys.exit(code)
 
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Writes the commands by what a person wants, where nothing is framed."""
+        panels: dict[str, list[tuple[str, str]]] = {}
+        for name in self.list_commands(ctx):
+            command = self.commands[name]
+            panel = getattr(command, "rich_help_panel", None)
+            help_text = command.get_short_help_str(formatter.width)
+            panels.setdefault(panel if isinstance(panel, str) else "Commands", []).append(
+                (name, help_text)
+            )
+        for panel, rows in panels.items():
+            with formatter.section(panel):
+                formatter.write_dl(rows)
+
     def _run(
         self, args: Sequence[str] | None, *rest: Any, **options: Any
     ) -> tuple[int, IsotuneError | None]:

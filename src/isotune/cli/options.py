@@ -7,12 +7,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from isotune.cli.complete import backend_names, observers, specs
+
 if TYPE_CHECKING:
     from isotune.experiment.processes import Processes
 
 Backend = Annotated[
     str | None,
-    typer.Option("--backend", "-b", metavar="NAME", help="torch, mindspore or another backend."),
+    typer.Option(
+        "--backend",
+        "-b",
+        metavar="NAME",
+        help="torch, mindspore or another backend.",
+        autocompletion=backend_names,
+    ),
 ]
 Device = Annotated[
     str, typer.Option("--device", "-d", help="auto, cpu, cuda, cuda:1, ascend:0 and so on.")
@@ -39,7 +47,10 @@ Flip = Annotated[
     typer.Option("--flip", help="Average each image's probabilities with its mirror image's."),
 ]
 SpecName = Annotated[
-    str, typer.Argument(metavar="SPEC", help="A YAML file, or the name of a recipe.")
+    str,
+    typer.Argument(
+        metavar="SPEC", help="A YAML file, or the name of a recipe.", autocompletion=specs
+    ),
 ]
 Overrides = Annotated[
     list[str] | None,
@@ -50,6 +61,7 @@ Log = Annotated[
     list[str] | None,
     typer.Option(
         "--log",
+        autocompletion=observers,
         metavar="OBSERVER",
         help="Also log to csv, tensorboard, mlflow or wandb; may be given several times.",
     ),

@@ -46,7 +46,7 @@ def test_a_process_that_has_computed_already_can_open_the_cpu() -> None:
 
 def test_numpy_2_is_refused_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(np, "__version__", "2.1.0")
-    with pytest.raises(ImportError, match=r"numpy<2, but NumPy 2\.1\.0"):
+    with pytest.raises(BackendError, match=r"numpy<2, but NumPy 2\.1\.0"):
         MindSporeOffer().devices()
 
 

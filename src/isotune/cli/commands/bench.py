@@ -22,7 +22,7 @@ PRECISIONS = ("fp32",)
 PREDICTION_OPTIONS = ("runs", "backends", "device", "batches", "steps", "output")
 """Parameters of the command that go with ``--run``."""
 
-bench = typer.Typer()
+bench = typer.Typer(name="bench")
 
 
 @bench.callback(invoke_without_command=True)

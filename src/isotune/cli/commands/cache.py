@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from isotune.storage.caches import File, Kind
 
-cache = typer.Typer()
+cache = typer.Typer(name="cache")
 
 
 @cache.callback(invoke_without_command=True)

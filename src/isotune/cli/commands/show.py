@@ -41,7 +41,7 @@ Output = Annotated[
     ),
 ]
 
-show = typer.Typer()
+show = typer.Typer(name="show")
 
 
 @show.callback(invoke_without_command=True)
