@@ -94,6 +94,61 @@ def test_images_in_memory_train_as_files_of_them_do(tmp_path: Path) -> None:
     assert given.predict(VAL[0][0])[0][0] == "dark"
 
 
+def classes_of(run: isotune.Run, split: str) -> list[str]:
+    source = run.open_images(split)
+    return [source.classes[label] for label in source.labels]
+
+
+def test_numbers_count_the_classes_of_their_own_dataset(tmp_path: Path) -> None:
+    class Swapped(Dataset):
+        """The labels of its items are others than its targets."""
+
+        @staticmethod
+        def target_transform(label: int) -> int:
+            return 1 - label
+
+        def __getitem__(self, index: int) -> tuple[Image.Image, int]:
+            image, label = super().__getitem__(index)
+            return image, self.target_transform(label)
+
+    class Reversed(Dataset):
+        classes = ("dark", "bright")
+
+    numbers = [(image, Dataset.classes.index(name)) for image, name in VAL]
+    names = [name for _, name in VAL]
+    for place, val in enumerate((Reversed(VAL), numbers, VAL)):
+        run = numpy_run(tmp_path / str(place), train=Dataset(TRAIN), val=val)
+        assert run.classes == ("bright", "dark")
+        assert classes_of(run, "val") == names
+        assert run.evaluate().accuracy == run.best.val_accuracy == 1
+    swapped = numpy_run(tmp_path / "swapped", train=Swapped(TRAIN), val=VAL)
+    assert classes_of(swapped, "train") == [CLASSES[name == "dark"] for _, name in TRAIN]
+    named = numpy_run(tmp_path / "named", train=numbers, val=numbers, classes=["light", "dark"])
+    assert named.classes == ("light", "dark")
+
+
+def test_a_dataset_of_torchvision_is_what_its_folder_is(tmp_path: Path) -> None:
+    datasets = pytest.importorskip("torchvision.datasets")
+    images = make_images(tmp_path / "images")
+    train, val = (datasets.ImageFolder(images / split) for split in ("train", "val"))
+    given = numpy_run(tmp_path / "given", train=train, val=val)
+    folder = numpy_run(tmp_path / "folder", changes={"dataset": str(images)})
+    assert [each.train_loss for each in given.history] == [
+        each.train_loss for each in folder.history
+    ]
+    assert given.evaluate(data=images).accuracy == folder.evaluate().accuracy
+    again = isotune.run(  # the spec of the run, which says that its images were given
+        given.spec,
+        train=train,
+        val=val,
+        backend="numpy",
+        plugins=numpy_plugins(),
+        output=tmp_path / "again",
+        progress=False,
+    )
+    assert again.best.val_loss == given.best.val_loss
+
+
 def test_what_the_folder_alone_can_do(tmp_path: Path) -> None:
     numpy_run(tmp_path / "run", train=TRAIN, val=VAL)
     where = {"backend": "numpy", "plugins": numpy_plugins()}
@@ -117,7 +172,9 @@ def test_a_stopped_run_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
         numpy_run(tmp_path / "half", train=TRAIN, val=VAL, on_epoch_ended=stop)
     assert epochs == [1]
     where = {"backend": "numpy", "plugins": numpy_plugins(), "progress": False}
-    with pytest.raises(DatasetError, match=r"isotune.resume\(folder, train=..., val=...\)"):
+    with pytest.raises(
+        DatasetError, match=r"open_run\(folder, train=..., val=...\), or isotune.resume"
+    ):
         isotune.resume(tmp_path / "half", **where)
     swapped = [*TRAIN[:-1], (TRAIN[-1][0] + np.uint8(1), TRAIN[-1][1])]
     with pytest.raises(RunError, match=r"train"):
@@ -139,6 +196,7 @@ def test_images_to_train_on_can_be_divided(tmp_path: Path) -> None:
         ({"train": TRAIN}, r"val: is missing; give images to validate on"),
         ({"val": VAL}, r"train: is missing"),
         ({"train": "images", "val": VAL}, r"train: is of type str"),
+        ({"train": 3, "val": VAL}, r"train: is of type int"),
         ({"train": [], "val": VAL}, r"train: has no image"),
         (
             {"train": [TRAIN[0][0]], "val": VAL},
@@ -156,6 +214,11 @@ def test_images_to_train_on_can_be_divided(tmp_path: Path) -> None:
         (
             {"train": [*TRAIN, (3, "dark")], "val": VAL},
             r"train\[12\]: is of type int, but",
+        ),
+        ({"train": TRAIN, "val": VAL, "classes": "ab"}, r"classes: is the text 'ab'"),
+        (
+            {"train": TRAIN, "val": VAL, "classes": ["dark", "bright", "dark"]},
+            r"classes: has the name 'dark' twice",
         ),
         ({"train": TRAIN, "val": VAL, "processes": 2}, r"processes: others would have neither"),
         ({"train": TRAIN, "val": VAL, "on_epoch_end": print}, r"Did you mean 'on_epoch_ended'"),
@@ -248,6 +311,79 @@ def test_a_model_of_ones_own_trains_from_its_weights(tmp_path: Path, backend: st
         )
 
 
+def test_a_file_is_exported_from_a_folder_whose_images_and_model_were_given(
+    tmp_path: Path,
+) -> None:
+    pytest.importorskip("onnx")
+    given: dict[str, Any] = {
+        "model": torch_net(),
+        "classifier": "fc",
+        "backend": "torch",
+        "device": "cpu",
+    }
+    isotune.run(
+        {**SPEC, "epochs": 1},
+        train=TRAIN,
+        val=VAL,
+        output=tmp_path / "run",
+        progress=False,
+        **given,
+    )
+    opened = isotune.open_run(tmp_path / "run", **given)
+    target = tmp_path / "net.onnx"
+    with pytest.raises(DatasetError, match=r"--data DIR takes others"):
+        isotune.export(opened, target)
+    for index, (pixels, name) in enumerate(VAL):
+        file = tmp_path / "images" / "val" / name / f"{index}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(file)
+    report = isotune.export(opened, target, data=tmp_path / "images").report
+    assert report is not None
+    assert report.images == len(VAL)
+
+
+def test_all_that_was_given_is_given_again(tmp_path: Path, backend: str) -> None:
+    """Images and a model, stopped and resumed, end with the bytes of a run without a stop."""
+    nets, spec = [NETS[backend]() for _ in range(3)], {**SPEC, "epochs": 2}
+    adapter = isotune.plugins.plugins.open_backend(backend, "cpu").state_adapter
+    adapter.import_model(nets[1], adapter.export_model(nets[0]))
+    images: dict[str, Any] = {"train": TRAIN, "val": VAL, "progress": False, "backend": backend}
+    whole = isotune.run(
+        spec, output=tmp_path / "whole", model=nets[0], classifier="fc", device="cpu", **images
+    )
+    with pytest.raises(StoppedError):
+        isotune.run(
+            spec,
+            output=tmp_path / "half",
+            model=nets[1],
+            classifier="fc",
+            device="cpu",
+            on_epoch_ended=lambda event: event.stop.request("enough"),
+            **images,
+        )
+    with pytest.raises(SpecError, match=r"the run's model was given in code"):
+        isotune.resume(tmp_path / "half", device="cpu", **images)
+    events: list[str] = []
+    resumed = isotune.resume(
+        tmp_path / "half",
+        model=nets[2],
+        classifier="fc",
+        device="cpu",
+        on_run_started=lambda event: events.append("started"),
+        on_step_ended=lambda event: events.append("step"),
+        on_run_finished=lambda event: events.append("finished"),
+        on_run_ended=lambda event: events.append("ended"),
+        **images,
+    )
+    assert events == ["started", *["step"] * 3, "finished", "ended"]
+    weights, others = (
+        [file.read_bytes() for file in sorted(run.path.glob("checkpoints/*/*.safetensors"))]
+        for run in (whole, resumed)
+    )
+    assert len(weights) > 1  # the model and its optimizer, which has momentum
+    assert weights == others
+
+
 @pytest.mark.parametrize(
     ("model", "classifier", "sentence"),
     [
@@ -259,7 +395,7 @@ def test_a_model_of_ones_own_trains_from_its_weights(tmp_path: Path, backend: st
 def test_a_model_that_cannot_be(
     tmp_path: Path, backend: str, model: Any, classifier: str, sentence: str
 ) -> None:
-    with pytest.raises(IsotuneError, match=sentence) as error:
+    with pytest.raises(IsotuneError, match=sentence):
         isotune.run(
             SPEC,
             train=TRAIN,
@@ -270,7 +406,6 @@ def test_a_model_that_cannot_be(
             output=tmp_path / "run",
             progress=False,
         )
-    print(error.value)
 
 
 def test_the_spec_leaves_out_what_is_given(tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ class MindSporeBackbones(Backbones):
         """
         if not isinstance(model, nn.Cell):
             raise BackendError(
-                f"the builder returned a {type(model).__name__} where mindspore needs an nn.Cell."
+                f"the mindspore backend needs a mindspore.nn.Cell, not a {type(model).__name__}."
             )
         rename_by_path(model)
         for path, cell in list(model.cells_and_names()):

@@ -130,7 +130,8 @@ def find_backbone(name: str, catalogue: Mapping[str, BackboneEntry]) -> Backbone
     if name == GIVEN_MODEL:
         raise SpecError(
             "backbone: the run's model was given in code, and its folder has only its weights; give"
-            " a model again, as in isotune.open_run(folder, model=..., classifier=...)."
+            " a model again, as in isotune.open_run(folder, model=..., classifier=...), or"
+            " isotune.resume."
         )
     raise SpecError(
         f"there is no backbone '{name}'.{nearest(name, catalogue)}"

@@ -42,6 +42,14 @@ class Given:
                 "model and classifier: belong together: a model, and the path of its last layer,"
                 " such as classifier='fc'."
             )
+        if isinstance(self.classes, str):
+            raise SpecError(
+                f"classes: is the text {self.classes!r}, but should be a list of names."
+            )
+        names = list(map(str, self.classes or ()))
+        if len(set(names)) < len(names):
+            double = next(name for name in names if names.count(name) > 1)
+            raise SpecError(f"classes: has the name '{double}' twice.")
 
     @property
     def nothing(self) -> bool:
@@ -131,6 +139,8 @@ def check_alone(given: Given) -> None:
 
 def _with_images(draft: SpecDraft) -> SpecDraft:
     before = draft.document.data.get("dataset", {})
+    if isinstance(before, Mapping) and before.get("format") == "given":
+        return draft  # the spec of such a run
     if not isinstance(before, Mapping) or not {"path", "format", "url"}.isdisjoint(before):
         raise SpecError(
             "dataset: the spec names images, and train gives others; leave one of them out."
@@ -139,7 +149,10 @@ def _with_images(draft: SpecDraft) -> SpecDraft:
 
 
 def _with_model(draft: SpecDraft) -> SpecDraft:
-    if "backbone" in draft.document.data:
+    before = draft.document.data.get("backbone")
+    if isinstance(before, Mapping) and before.get("name") == GIVEN_MODEL:
+        return draft  # the spec of such a run
+    if before is not None:
         raise SpecError(
             "backbone: the spec names one, and model gives another; leave one of them out."
         )
@@ -149,11 +162,12 @@ def _with_model(draft: SpecDraft) -> SpecDraft:
 
 def _sequence(images: Iterable[Any], name: str) -> Sequence[Any]:
     """Returns images that have positions."""
-    if isinstance(images, (str, bytes, Mapping)):
+    wrong = isinstance(images, (str, bytes, Mapping))
+    if not wrong and hasattr(images, "__len__") and hasattr(images, "__getitem__"):
+        return images  # type: ignore[return-value]
+    if wrong or not hasattr(images, "__iter__"):
         raise SpecError(
             f"{name}: is of type {type(images).__name__}, but should be a sequence of pairs of an"
             " image and its label."
         )
-    if hasattr(images, "__len__") and hasattr(images, "__getitem__"):
-        return images  # type: ignore[return-value]
     return list(images)

@@ -12,15 +12,14 @@ import numpy as np
 from isotune.catalogue.entries import chosen_backbone
 from isotune.distributed.group import Group
 from isotune.distributed.joined import Joined
-from isotune.errors import RunError
+from isotune.errors import BackendError, RunError
 from isotune.experiment.given import NOTHING, Given
 from isotune.experiment.leading import led
 from isotune.experiment.result import Run
 from isotune.experiment.saved_run import SavedRun, shared_run
-from isotune.interfaces.backbone import BackboneEntry
+from isotune.interfaces.backbone import GIVEN_MODEL, BackboneEntry
 from isotune.interfaces.backend import Backend
 from isotune.interfaces.checkpoint import State, not_finite
-from isotune.interfaces.head import HeadValues
 from isotune.interfaces.trainer import TrainingPlan
 from isotune.models.build import build_backbone
 from isotune.models.head import head_path, outputs_of, saved_head
@@ -176,6 +175,11 @@ def moved(run: Run, backend: str, device: str, plugins: Plugins = default_plugin
     Raises:
         BackendError: The backend or the device cannot be used, or does not have the backbone.
     """
+    if run.entry.name == GIVEN_MODEL:
+        raise BackendError(
+            f"the run's model was given in code for {run.backend.name}; give one for {backend},"
+            f" as in isotune.open_run(folder, model=..., classifier=..., backend='{backend}')."
+        )
     entry = chosen_backbone(run.spec.backbone, backend, plugins)
     opened = plugins.open_backend(backend, device)
     state = run.backend.state_adapter.export_model(run.model)
@@ -211,29 +215,26 @@ def rebuild(
         WeightsError: names or shapes are not those of the model.
     """
     model = build_backbone(entry, backend)
+    fault = "is not of the given model" if entry.name == GIVEN_MODEL else "is damaged"
     outputs = outputs_of(spec.head, classes)
     place = head_path(spec.head, entry)
     auxiliary: dict[str, HeadSpec] = dict.fromkeys(entry.auxiliary, LinearHeadSpec())
     for path, head in {place: spec.head, **auxiliary}.items():
         width = backend.heads.in_features(model, path)
-        values = _saved_head(head, path, state, where)
+        try:
+            values = saved_head(head, path, state)
+        except RunError as error:
+            raise RunError(f"{where}: {fault}: {error}") from error
         found = (values.in_features, len(values.output.bias), values.convolutional)
         if found != (width, outputs, path == place and entry.convolutional):
             raise RunError(
-                f"{where}: is damaged: the head at '{path}' has {found[0]} inputs and {found[1]}"
+                f"{where}: {fault}: the head at '{path}' has {found[0]} inputs and {found[1]}"
                 f" outputs, but {width} and {outputs} are needed."
             )
         backend.heads.replace(model, path, values)
     shapes = backend.state_adapter.model_shapes(model)
     backend.state_adapter.import_model(model, match_exact(shapes, state, str(where)))
     return model
-
-
-def _saved_head(spec: HeadSpec, path: str, state: State, where: Path) -> HeadValues:
-    try:
-        return saved_head(spec, path, state)
-    except RunError as error:
-        raise RunError(f"{where}: is damaged: {error}") from error
 
 
 def _plan(

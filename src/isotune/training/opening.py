@@ -23,11 +23,13 @@ that is not there waits no longer for that sentence.
 def opens_beside(dataset: DatasetSpec) -> bool:
     """Whether a dataset may be opened in another thread.
 
-    It must be of Isotune's own formats, have splits, and need no download.
+    It must be of Isotune's own formats, have splits, and need no download. What a program gives may
+    be anything, and need its framework while that is imported.
     """
     own = type(dataset).__module__.startswith("isotune.")
     whole = dataset.split is None and dataset.fold is None
-    return own and whole and exists(home.datasets() / expanded(dataset.path))
+    there = not dataset.in_memory and exists(home.datasets() / expanded(dataset.path))
+    return own and whole and there
 
 
 def open_both(

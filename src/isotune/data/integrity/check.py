@@ -175,7 +175,8 @@ def _check_loading(source: ImageSource, index: int) -> str:
         if is_short_of_memory(error):
             name = source.identify(index)
             raise DatasetError(f"{name}: there is not enough memory for it.") from error
-        return decode.reason(error)
+        # Its name is listed before the reason.
+        return decode.reason(error).removeprefix(f"{source.identify(index)}: ")
     return ""
 
 
