@@ -16,31 +16,38 @@ standard error.
 
 
 def page() -> str:
-    """Returns the page."""
+    """Returns the page, with the headings of the help."""
     from typer.main import get_command
 
     from isotune.cli.app import app
 
     application = get_command(app)
     context = application.context_class(application, info_name="isotune")
-    return "\n".join([INTRODUCTION, *_options(application, context), *_commands(context, 2)])
+    lines = [INTRODUCTION, *_options(application, context)]
+    headings: dict[str, list[str]] = {}
+    for name in application.list_commands(context):
+        heading = application.get_command(context, name).rich_help_panel
+        headings.setdefault(heading, []).append(name)
+    for heading, names in headings.items():
+        lines.append(f"## {heading}\n")
+        lines += (line for name in names for line in _command(context, name, 3))
+    return "\n".join(lines)
 
 
-def _commands(context: Any, level: int) -> Iterator[str]:
-    """Yields the lines on all commands of a group, in the order of its help."""
-    group = context.command
-    for name in group.list_commands(context):
-        command = group.get_command(context, name)
-        if command.hidden:
-            continue
-        inner = command.context_class(command, info_name=name, parent=context)
-        yield f"{'#' * level} {inner.command_path}\n"
-        yield f"{_text(command.help)}\n"
-        usage = [inner.command_path, *command.collect_usage_pieces(inner)]
-        yield f"```text\n{' '.join(usage)}\n```\n"
-        yield from _options(command, inner)
-        if hasattr(command, "list_commands"):
-            yield from _commands(inner, level + 1)
+def _command(group: Any, name: str, level: int) -> Iterator[str]:
+    """Yields the lines on a command of a group's context, and on those that it has itself."""
+    command = group.command.get_command(group, name)
+    if command.hidden:
+        return
+    context = command.context_class(command, info_name=name, parent=group)
+    yield f"{'#' * level} {context.command_path}\n"
+    yield f"{_text(command.help)}\n"
+    usage = [context.command_path, *command.collect_usage_pieces(context)]
+    yield f"```text\n{' '.join(usage)}\n```\n"
+    yield from _options(command, context)
+    if hasattr(command, "list_commands"):
+        for each in command.list_commands(context):
+            yield from _command(context, each, level + 1)
 
 
 def _options(command: Any, context: Any) -> list[str]:
