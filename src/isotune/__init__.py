@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from isotune.spec.registry import wire
 
@@ -27,6 +27,12 @@ if TYPE_CHECKING:
         StoppedError,
         TrainingError,
         WeightsError,
+    )
+    from isotune.experiment.by_hand import (
+        Experiment,
+        Step,
+        continue_experiment,
+        open_experiment,
     )
     from isotune.experiment.check_data import check_data
     from isotune.experiment.convert import convert
@@ -51,16 +57,19 @@ __version__ = "0.1.0"
 _HOMES = {
     "BackendError": "isotune.errors",
     "DatasetError": "isotune.errors",
+    "Experiment": "isotune.experiment.by_hand",
     "ExperimentSpec": "isotune.spec.experiment",
     "IsotuneError": "isotune.errors",
     "Run": "isotune.experiment.result",
     "RunError": "isotune.errors",
     "SpecError": "isotune.errors",
+    "Step": "isotune.experiment.by_hand",
     "StoppedError": "isotune.errors",
     "TrainingError": "isotune.errors",
     "WeightsError": "isotune.errors",
     "certify": "isotune.equivalence.certify",
     "check_data": "isotune.experiment.check_data",
+    "continue_experiment": "isotune.experiment.by_hand",
     "convert": "isotune.experiment.convert",
     "cross_validate": "isotune.experiment.cross_validate",
     "export": "isotune.exporting.export",
@@ -70,6 +79,7 @@ _HOMES = {
     "hookimpl": "isotune.hookspecs",
     "json_schema": "isotune.spec.load",
     "load_spec": "isotune.spec.load",
+    "open_experiment": "isotune.experiment.by_hand",
     "open_exported": "isotune.exporting.open",
     "open_run": "isotune.experiment.open",
     "propose_spec": "isotune.fitting.fit",
@@ -85,17 +95,20 @@ _HOMES = {
 __all__ = [
     "BackendError",
     "DatasetError",
+    "Experiment",
     "ExperimentSpec",
     "IsotuneError",
     "Run",
     "RunError",
     "SpecError",
+    "Step",
     "StoppedError",
     "TrainingError",
     "WeightsError",
     "__version__",
     "certify",
     "check_data",
+    "continue_experiment",
     "convert",
     "cross_validate",
     "export",
@@ -105,6 +118,7 @@ __all__ = [
     "hookimpl",
     "json_schema",
     "load_spec",
+    "open_experiment",
     "open_exported",
     "open_run",
     "plugins",
@@ -136,13 +150,15 @@ wire(
 )
 
 
-def __getattr__(name: str) -> Any:
-    """Imports a public name when it is first used (PEP 562), so that importing stays light."""
-    if name == "plugins":  # a module, so that it is the same whoever imports it first
-        return import_module("isotune.plugins")
-    if name not in _HOMES:
-        raise AttributeError(f"module 'isotune' has no attribute '{name}'")
-    return getattr(import_module(_HOMES[name]), name)
+if not TYPE_CHECKING:  # for a type checker, every name that is not there would be Any
+
+    def __getattr__(name: str) -> object:
+        """Imports a public name when it is first used (PEP 562), so that importing stays light."""
+        if name == "plugins":  # a module, so that it is the same whoever imports it first
+            return import_module("isotune.plugins")
+        if name not in _HOMES:
+            raise AttributeError(f"module 'isotune' has no attribute '{name}'")
+        return getattr(import_module(_HOMES[name]), name)
 
 
 def __dir__() -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -144,29 +144,64 @@ def resume_together(
     Raises:
         IsotuneError: As :func:`resume`, the same in every process.
     """
-    group = others.group
-    folder = led(group, lambda: _claimed(path))
+    folder = led(others.group, lambda: claimed(path))
     try:
-        store = CheckpointStore(folder.checkpoints)
-        saved = shared_run(group, folder, lambda: _read(folder, store, checkpoint, changes))
-        spec = group.together(
-            lambda: logged(given.attach(_changed(folder, saved.spec, changes)), logs)
-        )
-        check_same_spec(others, spec)
-        name = others.name or saved.backend or plugins.only_usable()
-        session = in_turn(
-            group,
-            lambda: Session.open(
-                spec, name, device, plugins, saved.recorded, saved.classes, others
-            ),
+        session, prepare = open_saved(
+            others,
+            folder,
+            device,
+            changes,
+            checkpoint,
+            plugins,
+            lambda spec: logged(given.attach(spec), logs),
         )
         with isolated(session.backend):
-            return _prepare(session, folder, store, saved).run(folder, notify)
+            return prepare().run(folder, notify)
     finally:
         folder.release()
 
 
-def _claimed(path: str | Path) -> RunFolder:
+def open_saved(
+    others: Joined,
+    folder: RunFolder,
+    device: str,
+    changes: Sequence[str],
+    checkpoint: str,
+    plugins: Plugins,
+    adapt: Callable[[ExperimentSpec], ExperimentSpec] = lambda spec: spec,
+) -> tuple[Session, Callable[[], PreparedExperiment]]:
+    """Opens a run's experiment, and returns what prepares it to go on after a checkpoint.
+
+    Args:
+        others: The processes.
+        folder: The run folder, claimed by this process.
+        device: As for :func:`resume`; so are the other arguments.
+        changes: The overrides.
+        checkpoint: See `device`.
+        plugins: See `device`.
+        adapt: Returns the spec to go on with, given that of the run after the overrides.
+
+    Raises:
+        IsotuneError: As :func:`resume`, the same in every process.
+    """
+    group, store = others.group, CheckpointStore(folder.checkpoints)
+    saved = shared_run(group, folder, lambda: _read(folder, store, checkpoint, changes))
+    spec = group.together(lambda: adapt(_changed(folder, saved.spec, changes)))
+    check_same_spec(others, spec)
+    name = others.name or saved.backend or plugins.only_usable()
+    session = in_turn(
+        group,
+        lambda: Session.open(spec, name, device, plugins, saved.recorded, saved.classes, others),
+    )
+    return session, lambda: _prepare(session, folder, store, saved)
+
+
+def claimed(path: str | Path) -> RunFolder:
+    """Returns the folder of a run, claimed by this process until it is released.
+
+    Raises:
+        RunError: There is no such run, or another process is training it.
+    """
     folder = RunFolder.existing(path)
     folder.claim()
     return folder

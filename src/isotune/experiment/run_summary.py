@@ -6,14 +6,24 @@ import math
 import os
 import platform
 import statistics
-from typing import Any
+from typing import Any, Protocol
 
 from isotune.errors import StoppedError
 from isotune.interfaces.events import RunStatus
+from isotune.interfaces.metrics import EpochMetrics
 from isotune.interfaces.summary import ModelSummary
 from isotune.interfaces.versions import versions
-from isotune.training.loop import TrainingLoop
+from isotune.training.progress import Best
 from isotune.training.session import Session
+
+
+class Trained(Protocol):
+    """What a summary tells of training, as :class:`isotune.training.loop.TrainingLoop` has it."""
+
+    history: list[EpochMetrics]
+    best: Best
+    first_step_seconds: float
+    step_seconds: list[float]
 
 
 def initial_summary(session: Session) -> dict[str, Any]:
@@ -29,7 +39,7 @@ def initial_summary(session: Session) -> dict[str, Any]:
 def final_summary(
     session: Session,
     layers: ModelSummary,
-    loop: TrainingLoop,
+    loop: Trained,
     seconds: float,
     error: BaseException | None = None,
 ) -> dict[str, Any]:
@@ -41,7 +51,7 @@ def final_summary(
     Args:
         session: The experiment.
         layers: The model's layers; ``trainable`` counts what trains in the first epoch.
-        loop: The training loop, which has ended.
+        loop: What has trained, and has ended.
         seconds: Wall time of training and validation.
         error: What ended the run early, or None.
     """
@@ -76,7 +86,7 @@ def end_status(error: BaseException | None) -> RunStatus:
     return "stopped" if isinstance(error, (StoppedError, KeyboardInterrupt)) else "failed"
 
 
-def _timings(loop: TrainingLoop, seconds: float) -> dict[str, float | None]:
+def _timings(loop: Trained, seconds: float) -> dict[str, float | None]:
     steps = loop.step_seconds
     return {
         "total": seconds,
