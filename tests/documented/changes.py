@@ -12,6 +12,8 @@ OTHERS = "what it is compared with, which needs weights of ImageNet, or another 
 PHOTOGRAPHS = "needs photographs, and weights of ImageNet"
 EXAMPLE = "the whole is in examples/numpy_backend, whose tests run"
 FRAGMENT = "a part of a file, whose names come from around it"
+OTHERS = "another library's code, which needs that library, photographs and weights of ImageNet"
+OURS = "needs a file of weights; tests/test_coming_from.py makes one"
 STORY = "needs the plugin that it is about; the first block of the page runs the same command"
 
 NOT_RUN = {
@@ -39,6 +41,14 @@ NOT_RUN = {
     ("docs/coming-from/mindspore.md", "import mindspore as ms"): OTHERS,
     ("docs/coming-from/pytorch.md", "IMAGENET1K_V1"): OTHERS,
     ("docs/by-hand.md", "plan = replace(step.plan"): FRAGMENT,
+    ("docs/coming-from/pytorch.md", "ImageFolder("): OTHERS,
+    ("docs/coming-from/fastai.md", "ImageDataLoaders"): OTHERS,
+    ("docs/coming-from/keras.md", "keras.Sequential("): OTHERS,
+    ("docs/coming-from/mindspore.md", "ImageFolderDataset("): OTHERS,
+    ("docs/coming-from/pytorch.md", "isotune.run("): OURS,
+    ("docs/coming-from/fastai.md", "isotune.run("): OURS,
+    ("docs/coming-from/keras.md", "isotune.run("): OURS,
+    ("docs/coming-from/mindspore.md", "isotune.run("): OURS,
     ("CONTRIBUTING.md", "class RMSpropSpec("): FRAGMENT,
     ("CONTRIBUTING.md", "case RMSpropSpec("): FRAGMENT,
     ("CONTRIBUTING.md", "class RMSprop("): FRAGMENT,
