@@ -79,9 +79,9 @@ class Moments:
             with self._during("validation"):
                 return evaluate(strategy)
 
-        def ending(*arguments: Any) -> None:
+        def ending(*arguments: Any, **named: Any) -> None:
             with self._during("end"):
-                end(*arguments)
+                end(*arguments, **named)
 
         def batches(*arguments: Any) -> Iterator[Any]:
             for logits in logits_by_batch(*arguments):

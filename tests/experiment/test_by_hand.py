@@ -86,4 +86,5 @@ def test_what_a_loop_may_not_do(tmp_path: Path) -> None:
         assert rates == [0.01]
     with pytest.raises(isotune.SpecError, match="shards: is 2"):
         isotune.open_experiment({**spec, "shards": 2}, output=tmp_path / "other", **arguments)
+    assert not (tmp_path / "other").exists()
     assert isotune.resume(tmp_path / "run", progress=False, **arguments).best.epoch

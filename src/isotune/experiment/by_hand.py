@@ -75,7 +75,7 @@ class Experiment:
         classes: Class names, in label order.
         path: The run folder.
         history: Metrics of the epochs that were saved.
-        best: The best of them, by ``checkpoint.monitor``.
+        best: ``best.metrics`` are those of the best of them by ``checkpoint.monitor``, or None.
     """
 
     def __init__(self, prepared: PreparedExperiment, folder: RunFolder, stack: ExitStack) -> None:
@@ -270,6 +270,7 @@ def open_experiment(
     """
     name = backend or plugins.only_usable()
     session = Session.open(load_spec(spec, (*overrides, BEFORE)), name, device, plugins)
+    _check_whole(session)
     with ExitStack() as stack:
         stack.enter_context(isolated(session.backend))
         prepared = PreparedExperiment.prepare(session, session.new_model(), ResumeState())
@@ -309,6 +310,7 @@ def continue_experiment(
         session, prepare = open_saved(
             Joined(Group(), backend), folder, device, tuple(overrides), checkpoint, plugins
         )
+        _check_whole(session)
         if session.images.check is not None:
             raise RunError(
                 f"{path}: its images are checked during training, so that only isotune.resume()"
@@ -323,14 +325,17 @@ def continue_experiment(
         return _opened(prepared, folder, stack)
 
 
-def _opened(prepared: PreparedExperiment, folder: RunFolder, stack: ExitStack) -> Experiment:
-    """Returns the experiment, which closes what the stack holds."""
-    session = prepared.session
+def _check_whole(session: Session) -> None:
     if session.spec.shards > 1:
         raise SpecError(
             f"shards: is {session.spec.shards}, but a loop by hand takes whole batches; leave it"
             " out."
         )
+
+
+def _opened(prepared: PreparedExperiment, folder: RunFolder, stack: ExitStack) -> Experiment:
+    """Returns the experiment, which closes what the stack holds."""
+    session = prepared.session
     folder.write_summary(initial_summary(session))
     write_images(folder.path, listed_images(session))
     return Experiment(prepared, folder, stack.pop_all())
