@@ -6,7 +6,6 @@ import isotune
 
 PARTS = {
     "Train": ("run", "resume", "fit", "propose_spec", "cross_validate", "sweep", "find_lr"),
-    "Train by hand": ("open_experiment", "continue_experiment", "Experiment"),
     "Look": ("open_run", "Run", "show_curves", "show_data", "summary", "check_data"),
     "By hand": ("open_experiment", "continue_experiment", "Experiment", "Step"),
     "Take out": ("export", "open_exported", "convert"),
