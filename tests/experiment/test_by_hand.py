@@ -88,3 +88,10 @@ def test_what_a_loop_may_not_do(tmp_path: Path) -> None:
         isotune.open_experiment({**spec, "shards": 2}, output=tmp_path / "other", **arguments)
     assert not (tmp_path / "other").exists()
     assert isotune.resume(tmp_path / "run", progress=False, **arguments).best.epoch
+    within = {**spec, "checkpoint": {"every_steps": 2, "keep": 9}}
+    isotune.run(within, output=tmp_path / "within", progress=False, **arguments)
+    kept = sorted(path.name for path in (tmp_path / "within" / "checkpoints").iterdir())
+    with pytest.raises(RunError, match="within an epoch"):
+        isotune.continue_experiment(tmp_path / "within", checkpoint="step-00000002", **arguments)
+    assert kept == sorted(path.name for path in (tmp_path / "within" / "checkpoints").iterdir())
+    assert "step-00000002" in kept

@@ -307,7 +307,7 @@ def continue_experiment(
     with ExitStack() as stack:
         folder = claimed(path)
         stack.callback(folder.release)
-        session, prepare = open_saved(
+        session, saved, prepare = open_saved(
             Joined(Group(), backend), folder, device, tuple(overrides), checkpoint, plugins
         )
         _check_whole(session)
@@ -316,13 +316,12 @@ def continue_experiment(
                 f"{path}: its images are checked during training, so that only isotune.resume()"
                 " continues it."
             )
-        stack.enter_context(isolated(session.backend))
-        prepared = prepare()
-        if prepared.start.progress.accumulator is not None:
+        if saved.checkpoint is not None and saved.checkpoint.manifest.epoch_so_far is not None:
             raise RunError(
                 f"{path}: its checkpoint is within an epoch, which isotune.resume() continues."
             )
-        return _opened(prepared, folder, stack)
+        stack.enter_context(isolated(session.backend))
+        return _opened(prepare(), folder, stack)
 
 
 def _check_whole(session: Session) -> None:

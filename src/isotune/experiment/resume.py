@@ -146,7 +146,7 @@ def resume_together(
     """
     folder = led(others.group, lambda: claimed(path))
     try:
-        session, prepare = open_saved(
+        session, _, prepare = open_saved(
             others,
             folder,
             device,
@@ -169,8 +169,10 @@ def open_saved(
     checkpoint: str,
     plugins: Plugins,
     adapt: Callable[[ExperimentSpec], ExperimentSpec] = lambda spec: spec,
-) -> tuple[Session, Callable[[], PreparedExperiment]]:
+) -> tuple[Session, SavedRun, Callable[[], PreparedExperiment]]:
     """Opens a run's experiment, and returns what prepares it to go on after a checkpoint.
+
+    That removes newer checkpoints; until then, nothing of the run has changed.
 
     Args:
         others: The processes.
@@ -193,7 +195,7 @@ def open_saved(
         group,
         lambda: Session.open(spec, name, device, plugins, saved.recorded, saved.classes, others),
     )
-    return session, lambda: _prepare(session, folder, store, saved)
+    return session, saved, lambda: _prepare(session, folder, store, saved)
 
 
 def claimed(path: str | Path) -> RunFolder:
