@@ -67,8 +67,11 @@ def test_real_entry_points(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert lines[:3] == ["epoch 1", "epoch 2", "numpy False"]
-    assert lines[3] == "plugin 'absent' cannot be imported: No module named 'no_such_module'."
-    assert lines[4] == "plugin 'crashing' cannot be imported: undefined symbol."
+    remedy = "It comes with package 'isotune-numpy': repair that, or uninstall it."
+    assert lines[3] == (
+        f"plugin 'absent' cannot be imported: No module named 'no_such_module'. {remedy}"
+    )
+    assert lines[4] == f"plugin 'crashing' cannot be imported: undefined symbol. {remedy}"
     assert lines[5] == "plugin 'empty' does not offer a backend 'empty'."
     assert {"numpy", "absent", "crashing", "empty"} <= set(yaml.safe_load(lines[6]))
     assert "plugin 'crashing' cannot be imported: undefined symbol" in done.stderr

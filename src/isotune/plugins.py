@@ -338,8 +338,12 @@ class Plugins:
         try:
             plugin = point.load()
         except Exception as error:  # whatever a plugin's import raises
-            reason = describe_shortage(error) or error
-            raise BackendError(f"plugin '{point.name}' cannot be imported: {reason}.") from error
+            reason = describe_shortage(error) or _one_line(error)
+            package = point.dist.name if point.dist else point.value
+            raise BackendError(
+                f"plugin '{point.name}' cannot be imported: {reason}. It comes with package"
+                f" '{package}': repair that, or uninstall it."
+            ) from error
         if not self._manager.is_registered(plugin):
             self.register(plugin, f"{point.group}:{point.name}")
 
@@ -355,9 +359,13 @@ class Plugins:
                 log.warning("%s", error)
 
 
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()).rstrip(".") or type(error).__name__
+
+
 def _unusable(offer: BackendOffer, error: Exception) -> str:
     shortage = describe_shortage(error)
-    text = shortage or " ".join(str(error).split()).rstrip(".") or type(error).__name__
+    text = shortage or _one_line(error)
     if shortage is not None:
         remedy = "."
     elif isinstance(error, ModuleNotFoundError):

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 
 from cli.conftest import Isotune
 from isotune.cli.app import PANELS
+from isotune.cli.complete import specs
 from isotune.plugins import BackendReport, plugins
 
 GOOD = BackendReport("numpy", "", {"numpy": "1.26.4"}, ["cpu"])
@@ -72,6 +75,32 @@ def test_what_is_wrong_is_named_with_its_remedy(
     ]
 
 
+def test_what_a_disk_or_a_plugin_lacks_is_named(
+    isotune: Isotune, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "broken.py").write_text("import nothing_like_this")
+    metadata = tmp_path / "broken-1.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: broken-package\nVersion: 1\n")
+    (metadata / "entry_points.txt").write_text("[isotune]\nbroken = broken\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    found = [plugins.report("broken")]
+    monkeypatch.setattr(plugins, "reports", lambda: found)
+
+    def full(**options: object) -> object:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", full)
+    lines = isotune("backends").stdout.splitlines()
+    assert lines[-3:] == [
+        "plugin 'broken' cannot be imported: No module named 'nothing_like_this'. It comes with"
+        " package 'broken-package': repair that, or uninstall it.",
+        "",
+        f"home: no space is left in {tmp_path}; `isotune cache clear --all` removes what can be"
+        " computed again, and ISOTUNE_HOME moves it to another disk.",
+    ]
+
+
 def test_no_usable_backend_is_a_failure_in_json_too(
     isotune: Isotune, reports: list[BackendReport]
 ) -> None:
@@ -90,7 +119,7 @@ def completed(words: str, current: int) -> set[str]:
     variables = {"COMP_WORDS": words, "COMP_CWORD": str(current)}
     code = (
         "import sys; from isotune.cli import main\n"
-        "try: main()\nfinally: print(*({'torch', 'mindspore', 'numpy'} & set(sys.modules)))"
+        "try: main()\nfinally: print(*({'torch', 'mindspore'} & set(sys.modules)))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code],
@@ -107,6 +136,17 @@ def test_a_shell_completes_commands_and_values() -> None:
     assert "certify" in completed("isotune ce", 1)
     assert {"torch", "mindspore"} <= completed("isotune run --backend ", 3)
     assert "ants-and-bees" in completed("isotune run ants", 2)
+    assert completed("isotune recipes cifar10-l", 2) == {"cifar10-lenet"}
+    assert "resnet18" in completed("isotune convert --backbone res", 3)
+    assert completed("isotune cache clear gr", 3) == {"graphs"}
+
+
+def test_specs_are_completed_in_folders_too(tmp_path: Path) -> None:
+    for name in ("a/spec.yaml", "a/image.png", "a/.git/x", "a/more/x"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    assert specs(f"{tmp_path}/a/") == [f"{tmp_path}/a/more", f"{tmp_path}/a/spec.yaml"]
+    assert specs(f"{tmp_path}/a/[") == specs(f"{tmp_path}/b/") == []
 
 
 def test_a_package_that_is_missing_beside_another_is_named(tmp_path: Path) -> None:

@@ -12,18 +12,43 @@ def backend_names(incomplete: str) -> list[str]:
 
 
 def specs(incomplete: str) -> list[str]:
-    """Returns recipes and YAML files."""
+    """Returns recipes, YAML files and the folders that may contain some."""
     from pathlib import Path
 
+    head, slash, begin = incomplete.rpartition("/")
+    try:
+        found = sorted(Path(f"{head}{slash}" or ".").expanduser().iterdir())
+    except (OSError, RuntimeError):  # no such folder, none that can be read, or nobody's home
+        found = []
+    files = (
+        f"{head}{slash}{path.name}"
+        for path in found
+        if path.name.startswith(begin)
+        and path.name.startswith(".") == begin.startswith(".")
+        and (path.suffix in (".yaml", ".yml") or path.is_dir())
+    )
+    return [*recipes(incomplete), *files]
+
+
+def recipes(incomplete: str) -> list[str]:
+    """Returns the recipes that come with the package."""
     from isotune.spec.recipes import names
 
-    folder, _, begin = incomplete.rpartition("/")
-    files = (
-        f"{folder}/{path.name}" if folder else path.name
-        for path in Path(folder or ("/" if incomplete.startswith("/") else ".")).glob(f"{begin}*")
-        if path.is_dir() or path.suffix in (".yaml", ".yml")
-    )
-    return [*(name for name in names() if name.startswith(incomplete)), *sorted(files)]
+    return [name for name in names() if name.startswith(incomplete)]
+
+
+def backbone_names(incomplete: str) -> list[str]:
+    """Returns the backbones of Isotune's catalogue."""
+    from isotune.catalogue.entries import catalogue
+
+    return sorted(name for name in catalogue(()) if name.startswith(incomplete))
+
+
+def cache_kinds(incomplete: str) -> list[str]:
+    """Returns the kinds of files that can be computed again."""
+    from isotune.storage.caches import KINDS
+
+    return [kind.name for kind in KINDS if kind.name.startswith(incomplete)]
 
 
 def observers(incomplete: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import platform
 import re
@@ -149,6 +150,12 @@ def _home_problems(place: Path, free: int | None) -> Iterator[str]:
         with tempfile.TemporaryFile(dir=existing) as file:
             file.write(b"isotune")
     except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            yield (
+                f"home: no space is left in {existing}; `isotune cache clear --all` removes what"
+                " can be computed again, and ISOTUNE_HOME moves it to another disk."
+            )
+            return
         yield (
             f"home: nothing can be written to {existing}: {error.strerror or error}; set"
             " ISOTUNE_HOME to a folder that can be written."

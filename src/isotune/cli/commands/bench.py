@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from isotune.cli.complete import backbone_names, backend_names
 from isotune.cli.options import Device, ProcessCount, processes_of
 
 if TYPE_CHECKING:
@@ -36,12 +37,23 @@ def measure(
     ] = None,
     backends: Annotated[
         list[str] | None,
-        typer.Option("--backend", "-b", metavar="NAME", help="By default all usable ones."),
+        typer.Option(
+            "--backend",
+            "-b",
+            metavar="NAME",
+            help="By default all usable ones.",
+            autocompletion=backend_names,
+        ),
     ] = None,
     device: Device = "auto",
     models: Annotated[
         list[str] | None,
-        typer.Option("--model", metavar="NAME", help="A backbone; resnet18 by default."),
+        typer.Option(
+            "--model",
+            metavar="NAME",
+            help="A backbone; resnet18 by default.",
+            autocompletion=backbone_names,
+        ),
     ] = None,
     batches: Annotated[
         list[int] | None,
@@ -81,7 +93,7 @@ def measure(
         Path | None, typer.Option(metavar="FILE", help="Plot: a .png, .pdf or .svg.")
     ] = None,
 ) -> None:
-    """Measure training steps and the data pipeline, or how fast trained models predict.
+    """Measure how fast training steps, data and trained models are.
 
     Every measurement runs in a new process, a hand-written loop's after Isotune's. Options for
     runs, backends, models, batches, modes and precisions may be repeated. With --run, images are

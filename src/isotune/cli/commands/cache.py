@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from isotune.cli.complete import cache_kinds
 from isotune.cli.group import need_a_command
 
 if TYPE_CHECKING:
@@ -69,7 +70,10 @@ def _summary(name: str, content: str, files: Sequence[File]) -> dict[str, Any]:
 @cache.command()
 def clear(
     kinds: Annotated[
-        list[str] | None, typer.Argument(metavar="[KIND]...", help="Which kinds to remove.")
+        list[str] | None,
+        typer.Argument(
+            metavar="[KIND]...", help="Which kinds to remove.", autocompletion=cache_kinds
+        ),
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="Remove all kinds.")] = False,
 ) -> None:

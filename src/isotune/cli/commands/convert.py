@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from isotune.cli.complete import backbone_names
+
 
 def convert(
     source: Annotated[
@@ -18,7 +20,12 @@ def convert(
     ],
     backbone: Annotated[
         str | None,
-        typer.Option("--backbone", metavar="NAME", help="Backbone of the weights, if unclear."),
+        typer.Option(
+            "--backbone",
+            metavar="NAME",
+            help="Backbone of the weights, if unclear.",
+            autocompletion=backbone_names,
+        ),
     ] = None,
     prefix: Annotated[
         str | None,

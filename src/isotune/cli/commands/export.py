@@ -56,10 +56,10 @@ def export(
     device: Device = "auto",
     checkpoint: Checkpoint = "best",
 ) -> None:
-    """Export a run's model to a file that is compared with the run first, or a model card.
+    """Export a run's model, verified against the run, or a model card.
 
-    Both evaluate every validation image. If they do not agree, no file is written. A .md or .html
-    file is a model card: what is known of the data, the training and the model.
+    File and run evaluate every validation image. If they do not agree, no file is written.
+    A .md or .html file is a model card: what is known of the data, the training and the model.
     """
     from isotune.exporting.export import export as export_file
     from isotune.progress.console import output, show

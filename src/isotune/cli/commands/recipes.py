@@ -6,13 +6,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from isotune.cli import complete
+
 if TYPE_CHECKING:
     from isotune.spec.recipes import Recipe
 
 
 def recipes(
     name: Annotated[
-        str | None, typer.Argument(metavar="[NAME]", help="The recipe to print.")
+        str | None,
+        typer.Argument(
+            metavar="[NAME]", help="The recipe to print.", autocompletion=complete.recipes
+        ),
     ] = None,
 ) -> None:
     """List the recipes, or print one as YAML.
