@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -21,6 +21,7 @@ from isotune.interfaces.communicator import Place
 from isotune.interfaces.events import EpochEnded, RunEnded, RunFinished, RunStarted, StepEnded
 from isotune.interfaces.sweep import TrialEnded
 from isotune.plugins import Plugins
+from isotune.spec.observer import ObserverSpec
 from numpy_backend.plugin import NumpyOffer
 from tiny import experiment, make_images, numpy_plugins
 
@@ -412,3 +413,37 @@ def test_a_backend_without_a_launcher_says_that_it_trains_in_one_process_only(
         numpy_plugins().launch("numpy", 2, ["-m", "isotune"], tmp_path)
     with pytest.raises(BackendError, match=sentence):
         numpy_plugins().open_backend("numpy", join=True)
+
+
+class Notes(ObserverSpec):
+    """An observer of a plugin that writes a line for each epoch."""
+
+    name: Literal["notes"] = "notes"
+    file: str = "notes.txt"
+
+    def open(self, folder: Path) -> object:
+        path = folder / self.file
+
+        class Writer:
+            def isotune_epoch_ended(self, event: EpochEnded) -> None:
+                with path.open("a") as file:
+                    file.write(f"{event.metrics.epoch}\n")
+
+        return Writer()
+
+
+class OffersNotes:
+    @hookimpl
+    def isotune_observers(self) -> list[type[ObserverSpec]]:
+        return [Notes]
+
+
+def test_hook_isotune_observers(tmp_path: Path) -> None:
+    plugins, offers = numpy_plugins(), OffersNotes()
+    plugins.register(offers)
+    try:
+        spec = experiment(make_images(tmp_path / "images"), observers=[{"notes": {"file": "n"}}])
+        run = isotune.run(spec, backend="numpy", output=tmp_path / "run", plugins=plugins)
+    finally:
+        plugins.unregister(offers)
+    assert (run.path / "n").read_text() == "1\n2\n"

@@ -65,13 +65,12 @@ def _show_version(requested: bool) -> None:
     if requested:
         import platform
 
-        from isotune.cli.installation import OF_A_REPORT, installed
+        from isotune.cli.installation import installed, of_a_report
 
         typer.echo(f"isotune {installed('isotune')}")
         typer.echo(f"python {platform.python_version()} on {platform.platform()}")
-        for name in OF_A_REPORT:
-            if number := installed(name):
-                typer.echo(f"{name} {number}")
+        for name, number in of_a_report().items():
+            typer.echo(f"{name} {number}")
         raise typer.Exit
 
 

@@ -30,12 +30,7 @@ THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OMP_WAIT_POLICY", "OMP_THREAD_
 VARIABLES = ("ISOTUNE_HOME", "ISOTUNE_COMPILE_CACHE", "ISOTUNE_MAX_DOWNLOAD", "ISOTUNE_VERBOSE")
 """Isotune's own variables."""
 
-OF_A_REPORT = (
-    "numpy", "pillow", "torch", "torchvision", "timm", "mindspore", "onnxruntime", "pluggy",
-)  # fmt: skip
-"""Packages whose versions a bug report needs, if they are installed."""
-
-_EXTRA = re.compile(r"""^([\w.-]+)[^;]*;.*extra\s*==\s*["']([\w-]+)["']""")
+_REQUIREMENT = re.compile(r"""^([\w.-]+)(?:[^;]*$|[^;]*;.*extra\s*==\s*["']([\w-]+)["'])""")
 NOT_FOR_USERS = ("dev", "docs", "testing")
 
 
@@ -112,14 +107,26 @@ def installed(package: str) -> str | None:
         return None
 
 
+def of_a_report() -> dict[str, str]:
+    """Returns versions of what is installed of all that Isotune and its extras use."""
+    found = {name: installed(name) for name, _ in _required()}
+    return {name: number for name, number in found.items() if number is not None}
+
+
+def _required() -> Iterator[tuple[str, str | None]]:
+    """Yields the packages that Isotune requires, and the extra that does, or None."""
+    for line in requires("isotune") or ():
+        found = _REQUIREMENT.match(line)
+        if found is not None and found[1] != "isotune" and found[2] not in NOT_FOR_USERS:
+            yield found[1], found[2]
+
+
 def extras() -> dict[str, tuple[str, ...]]:
     """Returns the packages that each of Isotune's extras lacks, by the extra's name."""
     missing: dict[str, tuple[str, ...]] = {}
-    for line in requires("isotune") or ():
-        found = _EXTRA.match(line)
-        if found is None or found[2] in NOT_FOR_USERS:
+    for package, extra in _required():
+        if extra is None:
             continue
-        package, extra = found[1], found[2]
         lacks = () if installed(package) else (package,)
         missing[extra] = (*missing.get(extra, ()), *lacks)
     return missing
