@@ -10,7 +10,7 @@ PEERS := .venv-peers
 WORKERS ?= 2
 EXTRAS := torch,mindspore,timm,onnx,serve,demo,docs,dev
 
-.PHONY: demo test test-browser hostile lint format docs wheel licenses bench peers backbones clean
+.PHONY: demo test notebooks test-browser hostile lint format docs wheel licenses bench peers backbones clean
 
 # Photographs under the Apache License 2.0. The package that has them needs one version of TensorFlow, so
 # that its wheel is read, not installed.
@@ -26,6 +26,11 @@ $(PHOTOGRAPHS): | $(INSTALLED)
 # should sleep, not spin.
 test: $(INSTALLED)
 	OMP_WAIT_POLICY=passive $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
+
+# The notebooks of the documentation, from their cells; some two minutes.
+notebooks: $(INSTALLED) $(PHOTOGRAPHS)
+	PHOTOGRAPHS=$(abspath $(PHOTOGRAPHS)) OMP_WAIT_POLICY=passive \
+		$(BIN)/python -m pytest --nbmake --nbmake-timeout=600 --numprocesses $(WORKERS) docs/notebooks
 
 # The page of `isotune serve` in a real browser. `make test` leaves these out unless Playwright is
 # installed, as it is after this.
