@@ -73,7 +73,7 @@ SMALLER = {
         "cifar10-lenet": "spec.yaml",
         "step-00000500": "epoch-0001",
         "IN OUT": "IN OUT.pth",
-        "runs/ants-and-bees-*": "runs/ants-and-bees-torch runs/ants-and-bees-mindspore",
+        "runs/A runs/B": "runs/ants-and-bees-torch runs/ants-and-bees-mindspore",
         "runs/ants-and-bees-torch-*": "runs/ants-and-bees-torch",
     },
     "docs/coming-from/": {
