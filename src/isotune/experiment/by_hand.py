@@ -15,9 +15,9 @@ from isotune.distributed.group import Group
 from isotune.distributed.joined import Joined
 from isotune.errors import RunError, SpecError
 from isotune.experiment.checkpoint_writer import CheckpointWriter
+from isotune.experiment.continued import claimed, open_saved
 from isotune.experiment.listed_images import listed_images
 from isotune.experiment.prepared import PreparedExperiment, ResumeState
-from isotune.experiment.resume import claimed, open_saved
 from isotune.experiment.run_summary import final_summary, initial_summary
 from isotune.interfaces.backend import Backend
 from isotune.interfaces.dataset import DeviceBatch, Labels
