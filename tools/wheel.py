@@ -122,7 +122,6 @@ def use_alone(isotune: Path) -> None:
     for arguments in (
         ["--version"],
         ["--help"],
-        ["backends"],
         ["recipes"],
         ["schema"],
         ["backbones", "--family", "resnet"],
