@@ -36,7 +36,7 @@ LINEAR = {"backbone": {"name": "linear", "weights": "none"}}
 CLASSES = ("dark", "bright")
 
 
-def pictures(count: int, seed: int) -> list[tuple[NDArray[np.uint8], str]]:
+def some_images(count: int, seed: int) -> list[tuple[NDArray[np.uint8], str]]:
     """Returns arrays of 8 x 8 pixels, dark and bright ones in turn."""
     random = np.random.default_rng(seed)
     return [
@@ -45,7 +45,7 @@ def pictures(count: int, seed: int) -> list[tuple[NDArray[np.uint8], str]]:
     ]
 
 
-TRAIN, VAL = pictures(12, 0), pictures(6, 1)
+TRAIN, VAL = some_images(12, 0), some_images(6, 1)
 
 
 def numpy_run(output: Path, **arguments: Any) -> isotune.Run:

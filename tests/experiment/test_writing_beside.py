@@ -130,7 +130,7 @@ def test_what_is_saved_is_the_state_of_its_step_however_late_it_is_written(
 def test_a_state_that_is_not_finite_is_the_error_however_late_it_is_looked_at(
     images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The loss of the step after it is not finite, either, and is not what is told."""
+    """The loss of the step after it is not finite, either, but the error is of the state."""
     second = threading.Event()
     observer = Observer(step=lambda event: event.step == 2 and second.set())
 

@@ -40,8 +40,8 @@ def from_memory(pixels: NDArray[np.uint8]) -> isotune.Run:
     return isotune.run({"name": "given", "epochs": 1}, train=pairs, val=pairs)
 
 
-def look(run: isotune.Run, picture: Image.Image) -> float:
-    name, probability = run.predict(picture)[0]
+def look(run: isotune.Run, image: Image.Image) -> float:
+    name, probability = run.predict(image)[0]
     assert_type(name, str)
     assert_type(probability, float)
     evaluation = run.evaluate()

@@ -52,7 +52,7 @@ def cache_kinds(incomplete: str) -> list[str]:
 
 
 def observers(incomplete: str) -> list[str]:
-    """Returns Isotune's own observers."""
-    return [
-        name for name in ("csv", "mlflow", "tensorboard", "wandb") if name.startswith(incomplete)
-    ]
+    """Returns the observers that a spec may name."""
+    from isotune.spec.observer import OBSERVERS
+
+    return [name for name in OBSERVERS.names() if name.startswith(incomplete)]

@@ -14,7 +14,6 @@ from typing import Any
 from isotune.distributed.group import Group
 from isotune.distributed.joined import Joined
 from isotune.errors import RunError, SpecError
-from isotune.experiment.checkpoint_writer import CheckpointWriter
 from isotune.experiment.continued import claimed, open_saved
 from isotune.experiment.listed_images import listed_images
 from isotune.experiment.prepared import PreparedExperiment, ResumeState
@@ -28,13 +27,11 @@ from isotune.plugins import Plugins
 from isotune.plugins import plugins as default_plugins
 from isotune.runs.folder import RunFolder
 from isotune.runs.images import write_images
-from isotune.runs.schema import LineageEntry
 from isotune.spec.experiment import ExperimentSpec
 from isotune.spec.load import SpecSource, load_spec
 from isotune.training.accumulator import Stopwatch
 from isotune.training.evaluation import AnyEvaluation, LabelBatches
 from isotune.training.isolation import isolated
-from isotune.training.learner import Learner
 from isotune.training.micro_batches import epoch_micro_batches
 from isotune.training.progress import Best, Progress
 from isotune.training.session import Session
@@ -92,13 +89,8 @@ class Experiment:
         self._prepared, self._session, self._folder = prepared, session, folder
         self._stack = stack
         self._train = session.training_batches()
-        self._learner = Learner(
-            session.backend, prepared.strategies, start.optimizer, start.average
-        )
-        here = LineageEntry(
-            step=start.steps, backend=session.backend.name, device=session.backend.device
-        )
-        self._writer = CheckpointWriter(session, folder, self._learner, (*start.lineage, here))
+        self._learner = prepared.learner()
+        self._writer = prepared.writer(folder, self._learner)
         self._frozen: FreezePlan | None = None
         self._begin = self._began = time.perf_counter()
         self._epoch = self._made = 0

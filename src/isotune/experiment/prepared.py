@@ -121,12 +121,8 @@ class PreparedExperiment:
         check, leads = session.images.check, session.group.place.leads
         if leads and (check is None or self.start.steps == 0 or read_images(folder.path) is None):
             write_images(folder.path, listed_images(session, contents=check is None))
-        start = self.start
-        learner = Learner(session.backend, self.strategies, start.optimizer, start.average)
-        here = LineageEntry(
-            step=self.start.steps, backend=session.backend.name, device=session.backend.device
-        )
-        writer = CheckpointWriter(session, folder, learner, (*self.start.lineage, here))
+        learner = self.learner()
+        writer = self.writer(folder, learner)
         notify = also_trackers(session, folder.path, notify)
         with stop_on_signals(session.group.place.alone) as stop:
             loop = TrainingLoop(
@@ -144,6 +140,19 @@ class PreparedExperiment:
                 division=session.division,
             )
             return self._train(folder, loop, writer, notify)
+
+    def learner(self) -> Learner:
+        """Returns what trains, in the state in which training starts."""
+        start = self.start
+        return Learner(self.session.backend, self.strategies, start.optimizer, start.average)
+
+    def writer(self, folder: RunFolder, learner: Learner) -> CheckpointWriter:
+        """Returns what writes the checkpoints of this part of a run."""
+        session, start = self.session, self.start
+        here = LineageEntry(
+            step=start.steps, backend=session.backend.name, device=session.backend.device
+        )
+        return CheckpointWriter(session, folder, learner, (*start.lineage, here))
 
     def _finished(self, folder: RunFolder, loop: TrainingLoop, best: EpochMetrics) -> Run:
         """Returns the run, whose model has the best weights."""

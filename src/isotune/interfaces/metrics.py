@@ -83,13 +83,17 @@ class EpochMetrics:
         """Whether the model was evaluated after this epoch."""
         return not math.isnan(self.value("val_loss"))
 
-    def as_json(self) -> dict[str, Any]:
-        """Returns flat plain data, with null for NaN, which JSON does not have."""
+    def numbers(self) -> dict[str, float | None]:
+        """Returns all numbers by name, those of ``metrics.jsonl``; None for NaN."""
         apart = ("values", "thresholds")
         items = {name: item for name, item in vars(self).items() if name not in apart}
         start = {name: items.pop(name) for name in ("epoch", "steps", "learning_rate")}
         flat = {**start, **self.values, **items}
-        plain = {name: item if math.isfinite(item) else None for name, item in flat.items()}
+        return {name: item if math.isfinite(item) else None for name, item in flat.items()}
+
+    def as_json(self) -> dict[str, Any]:
+        """Returns flat plain data, with null for NaN, which JSON does not have."""
+        plain = self.numbers()
         return plain if self.thresholds is None else {**plain, "thresholds": [*self.thresholds]}
 
     @classmethod

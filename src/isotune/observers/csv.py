@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from io import StringIO
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from isotune.interfaces.events import EpochEnded, RunStarted
 from isotune.spec.observer import ObserverSpec
@@ -33,22 +33,22 @@ class CsvFile:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._rows: list[dict[str, Any]] = []
+        self._rows: list[dict[str, float | None]] = []
 
     def isotune_run_started(self, event: RunStarted) -> None:
         """Writes the epochs that the run has ended before."""
-        self._rows = [metrics.as_json() for metrics in event.history]
+        self._rows = [metrics.numbers() for metrics in event.history]
         self._write()
 
     def isotune_epoch_ended(self, event: EpochEnded) -> None:
         """Adds an epoch."""
-        self._rows.append(event.metrics.as_json())
+        self._rows.append(event.metrics.numbers())
         self._write()
 
     def _write(self) -> None:
-        columns = dict.fromkeys(name for row in self._rows for name in row if name != "thresholds")
+        columns = dict.fromkeys(name for row in self._rows for name in row)
         text = StringIO(newline="")
-        writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
+        writer = csv.DictWriter(text, columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows(self._rows)
         write_atomically(self._path, text.getvalue())

@@ -27,16 +27,12 @@ def settings(event: RunStarted) -> dict[str, Setting]:
         given.pop(name, None)
     every = dict(_flat(dump_spec(event.spec), ""))
     usual = {n: value for n, value in every.items() if n in ALWAYS or n.split(".")[0] in ALWAYS}
-    shown = {**usual, **dict(_flat(given, ""))}
-    shown = {name: value for name, value in shown.items() if value != "None"}
-    return {**shown, "backend": event.backend, "device": event.device}
+    return {**usual, **dict(_flat(given, "")), "backend": event.backend, "device": event.device}
 
 
 def numbers(metrics: EpochMetrics) -> dict[str, float]:
     """Returns the finite numbers of an epoch, by the names of ``metrics.jsonl``."""
-    plain = metrics.as_json()
-    plain.pop("thresholds", None)
-    return {name: float(value) for name, value in plain.items() if value is not None}
+    return {name: float(value) for name, value in metrics.numbers().items() if value is not None}
 
 
 def _flat(values: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Setting]]:
@@ -46,5 +42,5 @@ def _flat(values: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Setting
             yield from _flat(value, f"{path}.")
         elif isinstance(value, (bool, int, float, str)):
             yield path, value
-        else:
+        elif value is not None:
             yield path, str(value)

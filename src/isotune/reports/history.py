@@ -42,10 +42,7 @@ class History(tuple[EpochMetrics, ...]):
             import pandas
         except ImportError:
             raise IsotuneError("to_pandas() needs pandas: `pip install pandas`.") from None
-        rows = [epoch.as_json() for epoch in self]
-        for row in rows:
-            row.pop("thresholds", None)
-        return pandas.DataFrame(rows)
+        return pandas.DataFrame([epoch.numbers() for epoch in self])
 
     def __repr__(self) -> str:
         return self.table().plain()

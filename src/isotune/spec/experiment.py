@@ -131,9 +131,9 @@ class ExperimentSpec(SpecModel):
         early_stopping: When to stop before the last epoch; null never does.
         checkpoint: When the state is saved, and what is kept.
         cache: What is kept to save time.
-        observers: Who is told how the run goes: ``csv``, ``tensorboard``, ``mlflow``, ``wandb``,
-            and those of plugins; with options as ``{mlflow: {experiment: bees}}``. They decide
-            nothing of the run.
+        observers: What logs the run: ``csv``, ``tensorboard``, ``mlflow``, ``wandb``, and those of
+            plugins; with options as ``{mlflow: {experiment: bees}}``. They change nothing in the
+            run.
     """
 
     isotune: Annotated[int, Field(ge=VERSION, le=VERSION), Meaning(str(VERSION))] = VERSION
